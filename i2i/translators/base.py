@@ -1,0 +1,46 @@
+"""A translator is a game: players that each own networks and reduce named loss terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+Views = dict[str, Tensor]
+"""What a step looks at, keyed as the paper writes it: "x", "G(x)", "F(G(x))"; images are [n, c, h, w] in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """One side of the game: the networks it moves and the loss terms it moves to reduce."""
+
+    net: nn.Module
+    loss: Callable[[Views], Views]
+    """Views -> named, weighted terms; their sum is minimised."""
+    every: int = 1
+    """Moves once per this many steps (n_critic)."""
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    after: Callable[[], None] | None = None
+    """Called after each move (weight clipping)."""
+
+
+class Translator(nn.Module):
+    """Networks that carry images from one domain to another, and the game that trains them."""
+
+    data: ClassVar[str]
+    """What a batch holds: "pairs" (x and y show the same scene) or "unpaired"."""
+
+    def forward(self, batch: Views) -> Views:
+        """Every image of a step, made once."""
+        raise NotImplementedError
+
+    def players(self) -> dict[str, Player]:
+        """The players by name, in order of play."""
+        raise NotImplementedError
+
+    def exports(self) -> dict[str, nn.Module]:
+        """What is worth shipping, by direction ("a2b")."""
+        raise NotImplementedError
