@@ -1,0 +1,202 @@
+"""The adversarial part of every translator: objectives, constraints on the critic, and the pool of past images.
+
+An objective says what critic and generator minimise; a constraint says how the critic is kept well-behaved. The two
+are chosen apart, and both are tables: a new one is a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu, softplus
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+class Objective(NamedTuple):
+    """What the two sides minimise, as functions of the critic's raw outputs on real and generated images."""
+
+    critic: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+OBJECTIVES = {
+    # Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1 for the critic; the generator maximises log D(G(z)) (section 3)
+    "vanilla": Objective(
+        critic=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+        generator=lambda fake: softplus(-fake).mean(),
+    ),
+    # the same with the generator of eq. 1: it minimises log(1 - D(G(z)))
+    "minimax": Objective(
+        critic=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+        generator=lambda fake: -softplus(fake).mean(),
+    ),
+    # Mao et al. 2017 (arXiv:1611.04076), eq. 9 without its halves
+    "lsgan": Objective(
+        critic=lambda real, fake: (real - 1).square().mean() + fake.square().mean(),
+        generator=lambda fake: (fake - 1).square().mean(),
+    ),
+    # Arjovsky et al. 2017 (arXiv:1701.07875), algorithm 1
+    "wgan": Objective(
+        critic=lambda real, fake: fake.mean() - real.mean(),
+        generator=lambda fake: -fake.mean(),
+    ),
+    # Lim & Ye 2017 (arXiv:1705.02894)
+    "hinge": Objective(
+        critic=lambda real, fake: relu(1 - real).mean() + relu(1 + fake).mean(),
+        generator=lambda fake: -fake.mean(),
+    ),
+    # Zhao et al. 2017 (arXiv:1609.03126), eqs. 1 and 2, with the output's absolute deviation as energy and margin 1
+    "margin": Objective(
+        critic=lambda real, fake: real.abs().mean() + relu(1 - fake.abs()).mean(),
+        generator=lambda fake: fake.abs().mean(),
+    ),
+}
+
+
+def gradient(D: nn.Module, x: Tensor) -> Tensor:
+    """The gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
+    x = x.detach().requires_grad_()
+    (grad,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+    return grad.flatten(1)
+
+
+def between(real: Tensor, fake: Tensor) -> Tensor:
+    """A random point on the line between each real image and its generated one."""
+    alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
+    return alpha * real + (1 - alpha) * fake
+
+
+def gp(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Gulrajani et al. 2017 (arXiv:1704.00028), eq. 3: the slope is 1 between data and samples."""
+    return (gradient(D, between(real, fake)).norm(dim=1) - 1).square().mean()
+
+
+def gp_real(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """The same on the data manifold: the slope is 1 at the data (Kodali et al. 2017, arXiv:1705.07215)."""
+    return (gradient(D, real).norm(dim=1) - 1).square().mean()
+
+
+def r1(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Mescheder et al. 2018 (arXiv:1801.04406), eq. 9: half the squared slope at the data."""
+    return gradient(D, real).square().sum(dim=1).mean() / 2
+
+
+class Constraint(NamedTuple):
+    """One way to keep a critic well-behaved: a penalty with its authors' weight, or a change to the network."""
+
+    penalty: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
+    weight: float = 0.0
+    clip: float = 0.0
+    spectral: bool = False
+
+
+CONSTRAINTS = {
+    "none": Constraint(),
+    "clip": Constraint(clip=0.01),  # Arjovsky et al. 2017, algorithm 1
+    "gp": Constraint(gp, weight=10.0),
+    "gp-real": Constraint(gp_real, weight=10.0),
+    "r1": Constraint(r1, weight=10.0),
+    "spectral": Constraint(spectral=True),  # Miyato et al. 2018 (arXiv:1802.05957)
+}
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """An objective under a constraint; what a translator holds of the table above.
+
+    Raises ValueError for an unknown name, and for ``wgan`` without a constraint: such a critic has no bound.
+    """
+
+    objective: str
+    constraint: str = "none"
+
+    def __post_init__(self) -> None:
+        for what, name, table in (
+            ("objective", self.objective, OBJECTIVES),
+            ("constraint", self.constraint, CONSTRAINTS),
+        ):
+            if name not in table:
+                raise ValueError(f"{what} is {name!r}; choose one of {', '.join(table)}")
+        if self.objective == "wgan" and self.constraint == "none":
+            choices = ", ".join(name for name in CONSTRAINTS if name != "none")
+            raise ValueError(
+                "objective wgan needs a critic of bounded slope, and constraint is 'none'; "
+                f"choose one of {choices} (--set constraint=gp)"
+            )
+
+    def constrain(self, D: nn.Module) -> nn.Module:
+        """Gives the network of a critic the constraint that lives in its layers, in place."""
+        if CONSTRAINTS[self.constraint].spectral:
+            for module in D.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    spectral_norm(module)
+        return D
+
+    def critic(self, D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        """What the critic minimises on real and generated images, without its penalty."""
+        return OBJECTIVES[self.objective].critic(D(real), D(fake.detach()))
+
+    def penalty(self, D: nn.Module, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
+        """The constraint's weighted term, in float32 even under autocast; no term where the constraint has none."""
+        rule = CONSTRAINTS[self.constraint]
+        if rule.penalty is None:
+            return {}
+        with torch.autocast(real.device.type, enabled=False):
+            wide = torch.promote_types(real.dtype, torch.float32)
+            return {name: rule.weight * rule.penalty(D, real.detach().to(wide), fake.detach().to(wide))}
+
+    def generator(self, D: nn.Module, fake: Tensor) -> Tensor:
+        """What the generator minimises on its images."""
+        return OBJECTIVES[self.objective].generator(D(fake))
+
+    def after(self, *critics: nn.Module) -> Callable[[], None] | None:
+        """What to do after each move of the critics, if anything: clip their weights."""
+        bound = CONSTRAINTS[self.constraint].clip
+        return partial(clip, [p for D in critics for p in D.parameters()], bound) if bound else None
+
+
+@torch.no_grad()
+def clip(parameters: Iterable[Tensor], bound: float) -> None:
+    """Clips every weight to [-bound, bound]."""
+    for parameter in parameters:
+        parameter.clamp_(-bound, bound)
+
+
+class ImagePool(nn.Module):
+    """The history of generated images of Shrivastava et al. 2017 (arXiv:1612.07828), section 2.3, one image at a time.
+
+    It fills first, passing on what it is given. Then each image is, at even odds, passed on, or kept in the place of a
+    random older one, which is passed on instead. What it holds is part of the module's state.
+    """
+
+    def __init__(self, size: int = 50) -> None:
+        super().__init__()
+        self.size = size
+        self.images: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[n, c, h, w] -> [n, c, h, w]; draws from PyTorch's default random numbers on the CPU."""
+        if self.size == 0:
+            return images
+        return torch.stack([self._exchange(image) for image in images.detach()])
+
+    def _exchange(self, image: Tensor) -> Tensor:
+        if len(self.images) < self.size:
+            self.images.append(image.clone())
+            return image
+        if torch.rand(()) < 0.5:
+            return image
+        place = int(torch.randint(self.size, ()))
+        older, self.images[place] = self.images[place], image.clone()
+        return older
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"images": torch.stack(self.images) if self.images else None}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.images = [] if state["images"] is None else list(state["images"].clone())

@@ -1,0 +1,43 @@
+"""Networks: pure modules with flat keyword arguments and no input or output of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from i2i.networks.blocks import per_image
+from i2i.networks.patchgan import PatchGAN, PixelGAN
+from i2i.networks.resnet import ResNet
+from i2i.networks.unet import UNet
+
+__all__ = ["PatchGAN", "PixelGAN", "ResNet", "UNet", "discriminator", "generator", "per_image"]
+
+
+def generator(name: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
+    """The generator a name stands for: ``unet_256`` (any power of two from 8) or ``resnet_9`` (any number of blocks).
+
+    Raises ValueError for a name that stands for none.
+    """
+    family, _, number = name.partition("_")
+    if family == "resnet" and number.isdecimal():
+        return ResNet(in_channels, out_channels, blocks=int(number), **options)
+    if family == "unet" and number.isdecimal() and int(number).bit_count() == 1:
+        return UNet(in_channels, out_channels, depth=int(number).bit_length() - 1, **options)
+    raise ValueError(
+        f"generator is {name!r}; expected resnet_N (N blocks: resnet_6, resnet_9) "
+        "or unet_N (N a power of two: unet_128, unet_256)"
+    )
+
+
+def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
+    """The discriminator a name stands for: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
+
+    Raises ValueError for a name that stands for none.
+    """
+    family, _, number = name.partition("_")
+    if name == "pixel":
+        return PixelGAN(in_channels, **options)
+    if family == "patch" and number.isdecimal() and int(number) > 0:
+        return PatchGAN(in_channels, layers=int(number), **options)
+    raise ValueError(f"discriminator is {name!r}; expected patch_N (N layers: patch_3) or pixel")

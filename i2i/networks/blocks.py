@@ -1,0 +1,126 @@
+"""What the networks share: normalisations, the way up and down a pyramid, initialisation, the test-time copy."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """Instance normalisation (arXiv:1607.08022) that takes a 1x1 map as well, which it turns into its bias.
+
+    The bottom of a deep U-Net is one pixel for small images; PyTorch's class refuses to train on that.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.instance_norm(
+            x, self.weight, self.bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled
+        )
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation whose one impossible case is explained in the user's terms."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel() == x.shape[1]:
+            raise ValueError(
+                "batch normalisation has a single value per channel to learn from: the image is too small for a network "
+                "this deep at batch 1. Train on larger images (--size), a larger --batch, a shallower generator "
+                "(--set generator=unet_128), or --set norm=instance"
+            )
+        return super().forward(x)
+
+
+NORMS = {"instance": InstanceNorm2d, "batch": BatchNorm2d, "none": nn.Identity}
+
+
+def norm_layer(norm: str, channels: int) -> nn.Module:
+    """The normalisation ``norm`` (instance | batch | none) over ``channels``."""
+    if norm not in NORMS:
+        raise ValueError(f"norm is {norm!r}; choose one of {', '.join(NORMS)}")
+    return NORMS[norm](channels)
+
+
+def has_bias(norm: str) -> bool:
+    """Whether the authors give a bias to a convolution before this normalisation: only before instance norm.
+
+    The norm cancels it, so it learns nothing; it stays because the authors' weights and their steps have it.
+    """
+    return norm == "instance"
+
+
+class HalvingConv2d(nn.Conv2d):
+    """The 4x4 convolution of stride 2, padded so that n pixels become ceil(n / 2): an odd row or column counts.
+
+    Identical to the plain convolution where n is even, which the branch keeps free of a copy. In an exported graph
+    there is no branch: the size is not known there, and ONNX Runtime folds the padding into the convolution.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=4, stride=2, padding=1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_exporting() and x.shape[-2] % 2 == 0 and x.shape[-1] % 2 == 0:
+            return super().forward(x)
+        return super().forward(pad(x, (0, 1, 0, 1)))
+
+
+class Upsample2x(nn.Module):
+    """Doubles a map and crops it to the size it had on the way down, at most one row and one column.
+
+    ``deconv`` is the authors' transposed convolution; ``resize`` repeats pixels and convolves, which has no
+    checkerboards (Odena et al., https://doi.org/10.23915/distill.00003).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, upsample: str, bias: bool) -> None:
+        super().__init__()
+        if upsample == "deconv":
+            self.conv: nn.Module = nn.ConvTranspose2d(
+                in_channels, out_channels, kernel, stride=2, padding=1, output_padding=kernel % 2, bias=bias
+            )
+        elif upsample == "resize":
+            self.conv = nn.Sequential(
+                nn.Upsample(scale_factor=2, mode="nearest"),
+                nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias),
+            )
+        else:
+            raise ValueError(f"upsample is {upsample!r}; choose deconv or resize")
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        return self.conv(x)[..., : size[0], : size[1]]
+
+
+def initialise(net: nn.Module, gain: float = 0.02) -> nn.Module:
+    """The authors' initialisation: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, gain)
+            nn.init.zeros_(module.bias)
+    return net
+
+
+def per_image(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` as it is to be used: dropout off, and batch norm with the statistics of each single image.
+
+    The authors test pix2pix in training mode at batch 1, where batch norm *is* affine instance norm, to the bit.
+    """
+    net = copy.deepcopy(net)
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                norm = InstanceNorm2d(child.num_features, eps=child.eps, affine=True).to(child.weight)
+                norm.load_state_dict({"weight": child.weight, "bias": child.bias})
+                setattr(module, name, norm)
+    return net.eval()
+
+
+relu = partial(nn.ReLU, inplace=True)
+leaky_relu = partial(nn.LeakyReLU, 0.2, inplace=True)

@@ -1,0 +1,59 @@
+"""The patch discriminators of pix2pix (Isola et al. 2017, arXiv:1611.07004, section 6.1.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from i2i.networks.blocks import has_bias, initialise, leaky_relu, norm_layer
+
+
+class PatchGAN(nn.Module):
+    """Judges each patch of an image by itself; ``layers=3`` sees 70x70 pixels.
+
+    Args:
+        in_channels: of what it judges: an image, or an image and its condition, [n, c, h, w] in [-1, 1].
+        layers: convolutions of stride 2, at least 1.
+        ndf: filters of the first layer; they double to 8 * ndf.
+        norm: instance | batch | none.
+
+    Returns logits [n, 1, h', w'], no sigmoid; 30x30 for 256x256 at three layers.
+    """
+
+    def __init__(self, in_channels: int = 3, layers: int = 3, ndf: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        modules: list[nn.Module] = [nn.Conv2d(in_channels, ndf, 4, stride=2, padding=1), leaky_relu()]
+        width = ndf
+        for layer in range(1, layers + 1):
+            last, width = width, ndf * min(2**layer, 8)
+            stride = 1 if layer == layers else 2
+            modules += [
+                nn.Conv2d(last, width, 4, stride=stride, padding=1, bias=has_bias(norm)),
+                norm_layer(norm, width),
+                leaky_relu(),
+            ]
+        modules.append(nn.Conv2d(width, 1, 4, padding=1))
+        self.model = nn.Sequential(*modules)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+class PixelGAN(nn.Module):
+    """Judges each pixel by itself: the 1x1 discriminator. Returns logits [n, 1, h, w]."""
+
+    def __init__(self, in_channels: int = 3, ndf: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        bias = has_bias(norm)
+        self.model = nn.Sequential(
+            nn.Conv2d(in_channels, ndf, 1),
+            leaky_relu(),
+            nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+            norm_layer(norm, 2 * ndf),
+            leaky_relu(),
+            nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+        )
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)

@@ -1,0 +1,90 @@
+"""The ResNet generator of CycleGAN (Zhu et al. 2017, arXiv:1703.10593, appendix 7.2), after Johnson et al. 2016."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from i2i.networks.blocks import Upsample2x, has_bias, initialise, norm_layer, relu
+
+
+class ResidualBlock(nn.Module):
+    """x + two 3x3 convolutions; nothing after the sum."""
+
+    def __init__(self, channels: int, norm: str, dropout: bool) -> None:
+        super().__init__()
+        bias = has_bias(norm)
+        self.block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            norm_layer(norm, channels),
+            relu(),
+            nn.Dropout(0.5) if dropout else nn.Identity(),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            norm_layer(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.block(x)
+
+
+class ResNet(nn.Module):
+    """Two steps down, ``blocks`` residual blocks at a quarter of the size, two steps up.
+
+    Any height and width from ``minimum`` come back as they were: a map that was odd on the way down is cropped by a
+    pixel on the way up (the authors return the next multiple of 4).
+
+    Args:
+        in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1].
+        blocks: residual blocks; the authors use 9 at 256 pixels and 6 at 128.
+        ngf: filters of the first layer; the blocks have 4 * ngf.
+        norm: instance | batch | none.
+        dropout: 0.5 within each block.
+        upsample: deconv | resize.
+    """
+
+    minimum = 5  # the reflection within a block needs two pixels at a quarter of the size
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        blocks: int = 9,
+        ngf: int = 64,
+        norm: str = "instance",
+        dropout: bool = False,
+        upsample: str = "deconv",
+    ) -> None:
+        super().__init__()
+        bias = has_bias(norm)
+        self.first = nn.Sequential(
+            nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7, bias=bias), norm_layer(norm, ngf), relu()
+        )
+        self.down = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), norm_layer(norm, 2 * width), relu()
+            )
+            for width in (ngf, 2 * ngf)
+        )
+        self.blocks = nn.Sequential(*(ResidualBlock(4 * ngf, norm, dropout) for _ in range(blocks)))
+        self.up = nn.ModuleList()
+        for width in (4 * ngf, 2 * ngf):
+            self.up.append(
+                nn.ModuleList([Upsample2x(width, width // 2, 3, upsample, bias), norm_layer(norm, width // 2), relu()])
+            )
+        self.last = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(ngf, out_channels, 7), nn.Tanh())
+        initialise(self)
+
+    @property
+    def receptive_field(self) -> int:
+        """Pixels across that one output pixel sees, the statistics of the normalisation apart."""
+        return 7 + (2 + 4) + 16 * len(self.blocks) + (4 + 2) + 6
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [self.first(x)]
+        for down in self.down:
+            maps.append(down(maps[-1]))
+        x = self.blocks(maps.pop())
+        for up, norm, act in self.up:
+            x = act(norm(up(x, maps.pop().shape[-2:])))
+        return self.last(x)

@@ -1,0 +1,34 @@
+"""Translators by name: one paper, one file, one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from i2i.translators.base import Player, Translator, Views
+
+__all__ = ["TRANSLATORS", "Player", "Translator", "Views", "translator_class"]
+
+TRANSLATORS = {
+    "pix2pix": "i2i.translators.pix2pix:Pix2Pix",
+    "cyclegan": "i2i.translators.cyclegan:CycleGAN",
+}
+
+
+def translator_class(method: str) -> type[Translator]:
+    """The class a method's name stands for; a class of one's own goes by its dotted path, ``package.module:Class``.
+
+    Raises ValueError when there is none.
+    """
+    path = TRANSLATORS.get(method, method)
+    module, _, name = path.partition(":")
+    if not name:
+        raise ValueError(
+            f"method is {method!r}; choose one of {', '.join(TRANSLATORS)}, or give a class of your own as package.module:Class"
+        )
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"method {method!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Translator)):
+        raise ValueError(f"method {method!r} is no Translator; see i2i.translators.base")
+    return found

@@ -1,0 +1,76 @@
+"""pix2pix: Isola, Zhu, Zhou & Efros, Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017
+(arXiv:1611.07004)."""
+
+from __future__ import annotations
+
+from torch import cat, nn
+from torch.nn.functional import l1_loss
+
+from i2i import networks
+from i2i.gan import Adversarial
+from i2i.translators.base import Player, Translator, Views
+
+
+class Pix2Pix(Translator):
+    """G* = arg min_G max_D L_cGAN(G, D) + lambda_L1 L_L1(G)   (eq. 4), where D sees the pair (x, y).
+
+    Args:
+        in_channels, out_channels: of x and y, which are [n, c, h, w] in [-1, 1].
+        generator: unet_256, unet_128 ... or resnet_N; dropout is its only source of randomness (section 3.2).
+        discriminator: patch_3 sees 70x70 pixels; patch_N or pixel.
+        ngf, ndf: filters of the first layers.
+        norm: batch | instance | none.
+        upsample: deconv, as the authors | resize, free of checkerboards.
+        objective, constraint: of the game; see i2i.gan.
+        lambda_l1: weight of the L1 term.
+    """
+
+    data = "pairs"
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        *,
+        generator: str = "unet_256",
+        discriminator: str = "patch_3",
+        ngf: int = 64,
+        ndf: int = 64,
+        norm: str = "batch",
+        dropout: bool = True,
+        upsample: str = "deconv",
+        objective: str = "vanilla",
+        constraint: str = "none",
+        lambda_l1: float = 100.0,
+        lr: float = 2e-4,
+    ) -> None:
+        super().__init__()
+        self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint), lambda_l1, lr
+        self.G = networks.generator(
+            generator, in_channels, out_channels, ngf=ngf, norm=norm, dropout=dropout, upsample=upsample
+        )
+        self.D = self.gan.constrain(
+            networks.discriminator(discriminator, in_channels + out_channels, ndf=ndf, norm=norm)
+        )
+
+    def forward(self, batch: Views) -> Views:
+        return {"x": batch["x"], "G(x)": self.G(batch["x"]), "y": batch["y"]}
+
+    def discriminator_loss(self, v: Views) -> Views:
+        real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1)
+        return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
+
+    def generator_loss(self, v: Views) -> Views:
+        return {
+            "gan": self.gan.generator(self.D, cat([v["x"], v["G(x)"]], 1)),
+            "l1": self.lambda_l1 * l1_loss(v["G(x)"], v["y"]),
+        }
+
+    def players(self) -> dict[str, Player]:
+        return {
+            "D": Player(self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D)),
+            "G": Player(self.G, self.generator_loss, lr=self.lr),
+        }
+
+    def exports(self) -> dict[str, nn.Module]:
+        return {"a2b": self.G}
