@@ -1,0 +1,44 @@
+"""Image-to-image translation: from two folders of images to a deployed ONNX translator.
+
+Public names are found on first use, so ``import i2i`` costs nothing, and running models never needs PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from i2i.data import check
+    from i2i.engine import train
+    from i2i.exporter import export
+    from i2i.runtime import load, translate
+    from i2i.spec import Domain, Spec
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it. No module directly under i2i may bear one of these names:
+# importing it would silently replace the function.
+_HOMES = {
+    "check": "i2i.data",
+    "train": "i2i.engine",
+    "export": "i2i.exporter",
+    "load": "i2i.runtime",
+    "translate": "i2i.runtime",
+    "Domain": "i2i.spec",
+    "Spec": "i2i.spec",
+}
+
+__all__ = ["Domain", "Spec", "__version__", "check", "export", "load", "train", "translate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'i2i' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # later lookups do not come through here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

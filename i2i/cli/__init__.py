@@ -1,0 +1,105 @@
+"""The command ``i2i``: a table of verbs, each imported when it is called, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+# Verb -> what it does. ``i2i/cli/VERB.py`` defines ``command``; the words stand here so that ``--help`` imports none.
+VERBS = {
+    "train": "Train a translator on two folders of images.",
+    "export": "Write the generators of a run as ONNX files.",
+    "translate": "Translate an image or a folder of images.",
+    "check": "Report what training would find in a folder of data.",
+    "models": "List the finished runs and the models at hand.",
+    "doctor": "Say what is installed, what really runs, and how to mend it.",
+    "demo": "Draw data, train, export and translate, in five minutes.",
+}
+
+# Module that may be missing -> the extra that brings it.
+EXTRAS = {
+    **dict.fromkeys(("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard"), "train"),
+    "av": "video",
+}
+
+
+class Verbs(click.Group):
+    """A click group that imports a verb only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return import_module(f"i2i.cli.{cmd_name}").command if cmd_name in VERBS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        from i2i import __version__
+
+        click.echo(f"i2i {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Verbs, name="i2i", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+def group() -> None:
+    """Image-to-image translation: from two folders of images to a deployed translator.
+
+    \b
+    i2i train cyclegan --a horses --b zebras    trains
+    i2i translate pictures/                     translates with what was trained last
+    """
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs a verb and exits: 0 done, 1 some items failed, 2 wrong usage or input, 4 no such provider, 130 interrupted.
+
+    An error that the user can mend is one line on stderr; ``I2I_TRACEBACK=1`` shows where it came from.
+    """
+    try:
+        result = group.main(args=arguments, prog_name="i2i", standalone_mode=False)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("I2I_TRACEBACK"):
+            raise
+        explained = explain(error)
+        if explained is None:
+            raise
+        status, message = explained
+        click.echo(f"error: {message}", err=True)
+        sys.exit(status)
+    sys.exit(result if isinstance(result, int) else 0)  # ctx.exit(status) comes back as its status
+
+
+def explain(error: Exception) -> tuple[int, str] | None:
+    """The exit status and the sentence for an error that the user can mend; None for a fault of the program."""
+    if isinstance(error, ImportError):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            return None
+        extra = EXTRAS[missing]
+        return 2, f'this needs {missing}, which is not installed: pip install "i2i[{extra}]"'
+    if isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (so that nothing more is written to it at exit)
+        return 1, "the output was closed"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        usage = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        return 2 if usage else 1, f"{where}{error.strerror or error}"
+    return getattr(error, "exit_status", 2), str(error)
