@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -102,12 +103,18 @@ def _written(page: np.ndarray, spots: Sequence[tuple[str, int, int, int]]) -> np
     canvas = PilImage.fromarray(page)
     draw = ImageDraw.Draw(canvas)
     for text, x, y, width in spots:
-        text = " ".join(text.split())
+        text = _plain(text)
         size = next((s for s in (14, 13, 12, 11, 10) if draw.textlength(text, font=_type(s)) <= width), 9)
-        while draw.textlength(text, font=_type(size)) > width and len(text) > 2:
-            text = text[:-2] + "…"
+        while draw.textlength(text, font=_type(size)) > width and len(text) > 4:
+            text = text[:-4] + "..."
         draw.text((x, y), text, fill=(_INK, _INK, _INK), font=_type(size))
     return np.asarray(canvas)
+
+
+def _plain(text: str) -> str:
+    """The text on one line, in the letters that the built-in type has: accents fold away, the rest becomes ``?``."""
+    folded = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(folded.split()).encode("ascii", "replace").decode()
 
 
 @lru_cache

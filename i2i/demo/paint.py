@@ -1,0 +1,149 @@
+"""The styles in which a scene is drawn: ``labels``, ``day`` and ``night``."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from i2i.demo.scenes import PARTS, WALLS, Scene, part_map
+
+STYLES = ("labels", "day", "night")
+
+#   part        label            day              night
+COLOURS = {
+    "sky":      ((90, 170, 250), (120, 184, 238), (24, 34, 86)),
+    "cloud":    ((220, 235, 255), (250, 250, 252), (66, 76, 124)),
+    "sun":      ((255, 220, 0),  (255, 226, 96),  (244, 244, 226)),
+    "far hill": ((0, 130, 130),  (134, 172, 164), (38, 54, 92)),
+    "hill":     ((0, 90, 90),    (112, 156, 104), (28, 54, 66)),
+    "grass":    ((0, 200, 0),    (112, 172, 66),  (26, 68, 54)),
+    "path":     ((170, 170, 170), (214, 188, 142), (88, 86, 94)),
+    "trunk":    ((120, 60, 0),   (112, 78, 50),   (44, 36, 46)),
+    "leaves":   ((0, 255, 120),  (72, 138, 52),   (18, 60, 48)),
+    "fir":      ((0, 110, 0),    (38, 98, 70),    (10, 46, 54)),
+    "chimney":  ((90, 0, 40),    (150, 92, 74),   (70, 48, 66)),
+    "brick":    ((255, 0, 0),    (194, 104, 78),  (90, 52, 62)),
+    "plaster":  ((255, 200, 160), (240, 226, 194), (112, 108, 122)),
+    "timber":   ((150, 80, 255), (122, 164, 190), (58, 80, 112)),
+    "tiles":    ((255, 110, 0),  (184, 72, 48),   (82, 40, 52)),
+    "slate":    ((70, 70, 110),  (96, 106, 128),  (46, 54, 84)),
+    "door":     ((255, 0, 200),  (126, 62, 40),   (62, 34, 38)),
+    "frame":    ((255, 255, 255), (250, 246, 236), (140, 122, 104)),
+    "window":   ((0, 0, 255),    (150, 196, 226), (255, 214, 96)),
+}  # fmt: skip
+
+
+def paint(scene: Scene, style: str, size: int = 64) -> np.ndarray:
+    """The scene as uint8 RGB [size, size, 3]; ``labels`` is flat, its edges unblended; the others are anti-aliased.
+
+    Raises ValueError for a style that is not in ``STYLES`` and a size under 16.
+    """
+    if style not in STYLES:
+        raise ValueError(f"no style {style!r}: choose from {', '.join(STYLES)}")
+    if size < 16:
+        raise ValueError(f"a scene of {size} pixels shows nothing: at least 16 are needed")
+    if style == "labels":
+        return _table(style)[part_map(scene, size, panes=False)].astype(np.uint8)
+    fine = 4 if size <= 256 else 2
+    parts = part_map(scene, size * fine)
+    picture = _table(style)[parts]
+    picture = _lit(picture, parts, scene) if style == "day" else _moonlit(picture, parts, scene)
+    picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+
+
+def _table(style: str) -> np.ndarray:
+    """The colours of a style, float32 [parts, 3], in the order of ``PARTS``."""
+    return np.array([COLOURS[part][STYLES.index(style)] for part in PARTS], np.float32)
+
+
+def _is(parts: np.ndarray, *names: str) -> np.ndarray:
+    return np.isin(parts, [PARTS.index(name) for name in names])
+
+
+def _lit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
+    """Daylight: a bright horizon, a glow about the sun, and walls that turn away from it."""
+    x, y = _axes(parts)
+    sky = _is(parts, "sky")[..., None]
+    picture = picture + sky * (y / scene.grass)[..., None] ** 2 * np.float32((80, 46, 6))
+    picture = picture + sky * _glow(x, y, scene, 0.16) * np.float32((110, 70, -30))
+    return picture * _surface(parts, scene, 1.0)[..., None]
+
+
+def _moonlit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
+    """Night: a glow about the moon, and lamplight that falls out of the windows."""
+    x, y = _axes(parts)
+    sky = _is(parts, "sky", "cloud")[..., None]
+    picture = picture + sky * (y / scene.grass)[..., None] ** 2 * np.float32((30, 24, 36))
+    picture = picture + sky * _glow(x, y, scene, 0.2) * np.float32((70, 74, 84))
+    picture = picture * _surface(parts, scene, 0.8)[..., None]
+    panes = _is(parts, "window").astype(np.float32)
+    spill = cv2.GaussianBlur(panes, (0, 0), 0.035 * parts.shape[0])
+    return picture + (1 - panes)[..., None] * spill[..., None] * np.float32((150, 96, 30))
+
+
+def _axes(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of every pixel's centre, in units of the side."""
+    side = parts.shape[0]
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    return (x + 0.5) / side, (y + 0.5) / side
+
+
+def _glow(x: np.ndarray, y: np.ndarray, scene: Scene, reach: float) -> np.ndarray:
+    distance = np.hypot(x - scene.sun[0], y - scene.sun[1]) - scene.sun[2]
+    return np.exp(-np.maximum(distance, 0) / reach * 1.5)[..., None] ** 1.5
+
+
+def _surface(parts: np.ndarray, scene: Scene, depth: float) -> np.ndarray:
+    """What the materials do to the light, as factors about 1, float32 [side, side]; ``depth`` scales their contrast."""
+    x, y = _axes(parts)
+    house = scene.house
+    u, v = x - house.walls.left, y - house.walls.top
+    change = np.zeros_like(x)
+
+    rows = np.floor(v / 0.034)
+    joints = _groove(v, 0.034, 0.2) | _groove(u + 0.034 * (rows % 2), 0.068, 0.1)
+    change += _is(parts, "brick", "chimney") * np.where(joints, 0.16, -0.04)
+    change += _is(parts, "timber") * np.where(_groove(v, 0.042, 0.18), -0.22, 0.03)
+    courses = np.floor((y - house.ridge) / 0.036)
+    change += _is(parts, "tiles", "slate") * np.where(
+        _groove(y - house.ridge, 0.036, 0.25) | _groove(u + 0.024 * (courses % 2), 0.048, 0.14), -0.2, 0.05
+    )
+    # The eaves throw a shadow on the wall, and the side away from the sun is darker.
+    walls = _is(parts, *WALLS, "frame", "window", "door")
+    change += walls * np.where(v < 0.04, -0.22, 0.0)
+    side = np.sign(scene.sun[0] - 0.5) * (x - (house.walls.left + house.walls.right) / 2)
+    change += _is(parts, *WALLS, "tiles", "slate") * 0.35 * side
+    change += _is(parts, "window") * 0.9 * (0.06 - (v - u) % 0.12)
+    change += _is(parts, "grass") * (0.5 * (scene.grass + 0.1 - y))
+    change += _foliage(parts, x, y, scene)
+
+    noise = _noise(scene.seed, parts.shape[0])
+    rough = {"grass": 0.1, "leaves": 0.12, "fir": 0.1, "hill": 0.07, "far hill": 0.03, "path": 0.06}
+    for part, amount in rough.items():
+        change += _is(parts, part) * amount * noise
+    edges = cv2.morphologyEx(parts, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    change -= (edges & ~_is(parts, "sky", "cloud", "sun", "far hill", "window", "frame")) * 0.15
+    return 1 + depth * change
+
+
+def _groove(along: np.ndarray, period: float, share: float) -> np.ndarray:
+    """Where a line falls that takes ``share`` of each ``period``."""
+    return (along / period) % 1 < share
+
+
+def _foliage(parts: np.ndarray, x: np.ndarray, y: np.ndarray, scene: Scene) -> np.ndarray:
+    """Crowns are brighter on the side of the sun."""
+    change = np.zeros_like(x)
+    leaves = _is(parts, "leaves", "fir", "trunk")
+    for tree in scene.trees:
+        near = leaves & (np.abs(x - tree.x) < tree.height * 0.5)
+        towards = np.sign(scene.sun[0] - tree.x) * (x - tree.x) - 0.6 * (y - tree.foot + tree.height * 0.6)
+        change += near * np.clip(1.8 * towards / tree.height, -0.4, 0.4)
+    return change
+
+
+def _noise(seed: int, side: int) -> np.ndarray:
+    """Smooth noise in about -1..1, float32 [side, side]; the same pattern at every size."""
+    coarse = np.random.default_rng([seed, 0x9A55]).standard_normal((48, 48)).astype(np.float32)
+    return np.clip(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), -2, 2)
