@@ -1,0 +1,66 @@
+"""Pixels in, pixels out: what a program without PyTorch would otherwise have to do around the network, in the graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from i2i.spec import Spec
+
+# A sum over an image is beyond this, or no number at all, as soon as one value in it is infinite or not a number.
+LARGEST = torch.finfo(torch.float32).max
+
+
+def checkerboard(h: int, w: int) -> Tensor:
+    """What stands for an image that is not finite, which uint8 cannot say: 255 where row + column is odd, else 0.
+
+    Returns uint8 [h, w].
+    """
+    odd = (torch.arange(h) % 2)[:, None] != torch.arange(w) % 2
+    return torch.where(odd, torch.tensor(255, dtype=torch.uint8), torch.tensor(0, dtype=torch.uint8))
+
+
+class Pixels(nn.Module):
+    """A network between pixels: [n, h, w, c] of the source domain to [n, h, w, c'] of the target domain.
+
+    Values are 0..peak of their domain, as uint8 where ``spec.dtype`` says so and as float32 elsewhere (not rounded).
+    An image smaller than the network takes is enlarged by its border pixels, one that is no multiple of what the
+    network divides by is reflected, and the result is cropped back: any size from 1x1 returns as that size.
+
+    An image whose result is not finite comes back as a checkerboard (uint8) or as NaN (float32), the whole of it,
+    and the others of its batch as they are.
+    """
+
+    def __init__(self, net: nn.Module, spec: Spec) -> None:
+        super().__init__()
+        self.net = net
+        self.source_peak, self.target_peak = spec.source.peak, spec.target.peak
+        self.multiple = spec.multiple
+        # Reflection needs fewer pixels than the image has, so a small image grows to where that holds.
+        self.least = max(spec.minimum, spec.multiple // 2 + 1)
+        self.whole_numbers = spec.dtype == "uint8"
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = image.permute(0, 3, 1, 2).float() * 2 / self.source_peak - 1  # [n, c, h, w] in [-1, 1]
+        h, w = x.shape[-2:]
+        y = self.net(self.enlarge(x))
+        if self.least > 1:
+            y = y[..., :h, :w]
+        finite = y.sum((1, 2, 3), keepdim=True).abs() <= LARGEST  # [n, 1, 1, 1]; a comparison with NaN is false
+        y = ((y + 1) * (self.target_peak / 2)).clamp(0, self.target_peak)
+        if self.whole_numbers:
+            y = torch.where(finite, y.round().to(torch.uint8), checkerboard(y.shape[-2], y.shape[-1]))
+        else:
+            y = torch.where(finite, y, torch.nan)  # ONNX Runtime's Clip does not promise to let NaN through
+        return y.permute(0, 2, 3, 1)
+
+    def enlarge(self, x: Tensor) -> Tensor:
+        """``x`` with rows and columns added below and to the right, until the network takes it."""
+        if self.least > 1:
+            h, w = x.shape[-2:]
+            x = pad(x, (0, max(0, self.least - w), 0, max(0, self.least - h)), mode="replicate")
+        if self.multiple > 1:
+            h, w = x.shape[-2:]
+            x = pad(x, (0, -w % self.multiple, 0, -h % self.multiple), mode="reflect")
+        return x

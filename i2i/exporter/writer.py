@@ -1,0 +1,136 @@
+"""Writing the file: the graph, the proof, the description, and only then the name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from i2i.exporter import graph, parity
+from i2i.exporter.graph import ExportError
+from i2i.exporter.pixels import Pixels
+from i2i.networks import per_image
+from i2i.spec import METADATA_KEY, Spec
+
+Generators = Mapping[str, tuple[nn.Module, Spec]]
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+def export(
+    run: str | Path | Generators, path: str | Path | None = None, *, to: str | None = None, io: str = "pixels"
+) -> Path:
+    """Exports one generator of a run as an ONNX file, which is proven against PyTorch before it appears.
+
+    Args:
+        run: the folder of a run, or generators by direction as ``i2i.engine.load_generators`` gives them.
+        path: of the file; by default ``RUN/onnx/DIRECTION.onnx``.
+        to: the domain to translate to, by name; by default that of the run's first direction.
+        io: "pixels" (takes and returns images) or "tensor" (the bare network on [-1, 1]).
+
+    Returns the path of the file. Raises ValueError for a run without such a generator, and ExportError (a
+    ValueError), leaving no file, where the file would not do what the network does.
+    """
+    generators = directions(run)
+    if to is None:
+        direction = next(iter(generators))
+    else:
+        found = [name for name, (_, spec) in generators.items() if spec.target.name == to]
+        if not found:
+            known = ", ".join(repr(spec.target.name) for _, spec in generators.values())
+            raise ValueError(f"this run does not translate to {to!r}; it translates to {known}")
+        direction = found[0]
+    if path is None:
+        if isinstance(run, Mapping):
+            raise ValueError("where should the file go? generators alone have no run folder: give a path")
+        path = Path(run) / "onnx" / f"{direction}.onnx"
+    net, spec = generators[direction]
+    return export_network(net, replace(spec, io=io), path)
+
+
+def directions(run: str | Path | Generators) -> Generators:
+    """The generators of a run, by direction. Raises ValueError if it has none."""
+    if isinstance(run, Mapping):
+        generators = run
+    else:
+        from i2i.engine import load_generators  # the loop is not needed to export a network alone
+
+        generators = load_generators(Path(run))
+    if not generators:
+        raise ValueError(f"{run}: no generators to export; has the run saved its weights yet?")
+    return generators
+
+
+def export_network(net: nn.Module, spec: Spec, path: str | Path) -> Path:
+    """Writes ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file under ``path``; ``net`` is left as it is.
+
+    What ``spec`` says of the network's size rule, receptive field and tiling is taken from the network where it has
+    such attributes; its parity is what is measured here. Raises ExportError, and leaves no file, if the graph does
+    not have the promised form or its results are not the network's.
+    """
+    path = Path(path)
+    if spec.io not in ("pixels", "tensor"):
+        raise ValueError(f"io is {spec.io!r}; choose pixels or tensor")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file in it, such as {path / 'model.onnx'}")
+    net = per_image(net).cpu().float().requires_grad_(False)
+    _check_weights(net)
+    spec = describe(net, spec)
+    module = Pixels(net, spec).eval() if spec.io == "pixels" else net
+    model = graph.to_onnx(module, spec)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(_serialise(model))
+        spec = replace(spec, parity=parity.measure(temporary, module, spec))
+        _append_description(temporary, spec)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def describe(net: nn.Module, spec: Spec) -> Spec:
+    """``spec`` with what the network itself knows best."""
+    known = {name: getattr(net, name) for name in ("minimum", "multiple", "receptive_field") if hasattr(net, name)}
+    spec = replace(spec, **known)
+    if spec.receptive_field is None:
+        tiling = "no"
+    elif any(isinstance(module, NORMS) for module in net.modules()):
+        tiling = "statistics"
+    else:
+        tiling = "exact"
+    return replace(spec, tiling=tiling)
+
+
+def _check_weights(net: nn.Module) -> None:
+    broken = [name for name, tensor in net.state_dict().items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise ExportError(
+            f"{len(broken)} of the network's weights hold values that are not finite ({', '.join(broken[:5])}): "
+            "its training diverged. Export an earlier state. No file was written"
+        )
+
+
+def _serialise(model: onnx.ModelProto) -> bytes:
+    if model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
+        raise ExportError(
+            f"the network takes {model.ByteSize() / 2**30:.1f} GiB, and a single ONNX file holds 2. No file was written"
+        )
+    return model.SerializeToString()
+
+
+def _append_description(file: Path, spec: Spec) -> None:
+    """Adds the Spec to a written model: protobuf reads what follows a message as more of it.
+
+    So the bytes that were proven stay as they are, and only the description, with the proof in it, comes behind.
+    """
+    entry = onnx.StringStringEntryProto(key=METADATA_KEY, value=spec.to_json())
+    with file.open("ab") as stream:
+        stream.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())
+        stream.flush()
+        os.fsync(stream.fileno())
