@@ -1,0 +1,32 @@
+"""Images as arrays: listed, read and written without losing what the file holds.
+
+Training and translation read through this one package, so both see the same pixels. A file becomes an
+:class:`Image` or raises an :class:`ImageError` that names the file and the reason; nothing else comes out.
+
+Read: JPEG (MPO included), PNG, WebP, TIFF, BMP, GIF, ICO, JPEG 2000 and PNM. Animations and multi-page files give
+their first frame, and ``frames`` says how many there are. Written: all of those but GIF and ICO.
+"""
+
+from i2i.images.decode import decode_image, read_image
+from i2i.images.encode import WRITABLE, encode_image, write_image
+from i2i.images.files import IMAGE_SUFFIXES, TEMPORARY_SUFFIX, list_images
+from i2i.images.header import MAX_PIXELS, Header, read_header
+from i2i.images.pixels import Image, ImageError, convert, flatten
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "TEMPORARY_SUFFIX",
+    "WRITABLE",
+    "Header",
+    "Image",
+    "ImageError",
+    "convert",
+    "decode_image",
+    "encode_image",
+    "flatten",
+    "list_images",
+    "read_header",
+    "read_image",
+    "write_image",
+]

@@ -1,0 +1,191 @@
+"""Pixels to bytes, by OpenCV's encoders; what those leave out is added to their files here."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from i2i.images import tiff
+from i2i.images.files import TEMPORARY_SUFFIX
+from i2i.images.pixels import Image, ImageError, convert, flatten
+
+WRITABLE = {
+    "PNG": ".png",
+    "JPEG": ".jpg",
+    "WEBP": ".webp",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "PNM": ".ppm",
+    "JPEG2000": ".jp2",
+}
+"""Formats that are written, each with its usual suffix. GIF and ICO are read only."""
+
+_SUFFIXES = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".mpo": "JPEG",
+    ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".dib": "BMP", ".ppm": "PNM", ".pgm": "PNM",
+    ".pbm": "PNM", ".pnm": "PNM", ".jp2": "JPEG2000",
+}  # fmt: skip
+
+_DEEP = ("PNG", "TIFF", "PNM", "JPEG2000")  # hold 16 bits
+_ALPHA = ("PNG", "TIFF", "WEBP", "BMP")  # hold alpha
+_GREY_ALPHA = ("PNG",)  # hold grey with alpha; the others get RGBA
+
+
+def write_image(
+    path: str | os.PathLike[str], image: Image, format: str | None = None, quality: int = 95, strict: bool = False
+) -> None:
+    """Writes the whole file or none: under a temporary name in the same folder, then renamed.
+
+    ``format`` is that of the suffix unless given. What the format cannot hold is converted (alpha composited on white,
+    16 bits rounded to 8, the profile left out), or with ``strict`` is an ImageError. ``quality`` (0 to 100) is of JPEG
+    and WebP; a WebP of quality 100 is lossless.
+    """
+    path = Path(path)
+    if format is None:
+        format = _SUFFIXES.get(path.suffix.lower())
+        if format is None:
+            raise ImageError(path, f"cannot write a '{path.suffix}' file; choose one of {' '.join(WRITABLE.values())}")
+    data = encode_image(image, format, quality, strict, path)
+    temporary = None
+    try:
+        # Not NamedTemporaryFile's own name alone: a long name of the target must not make the temporary one too long.
+        handle, temporary = tempfile.mkstemp(TEMPORARY_SUFFIX, ".i2i-", path.parent)
+        with open(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise ImageError(path, f"cannot be written: {error.strerror}") from error
+    finally:
+        if temporary is not None:
+            os.unlink(temporary)
+
+
+def _umask() -> int:
+    """Read once, at import: reading it changes it for a moment, which other threads must not see."""
+    return _UMASK
+
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+def encode_image(
+    image: Image, format: str, quality: int = 95, strict: bool = False, name: str | os.PathLike[str] = "<bytes>"
+) -> bytes:
+    """The bytes of a file of that format; ``name`` is for the error."""
+    if format not in WRITABLE:
+        raise ImageError(name, f"cannot write {format} files; choose one of {', '.join(WRITABLE)}")
+    lost = ["16 bits"] if image.bits == 16 and format not in _DEEP else []
+    lost += ["alpha"] if image.alpha is not None and format not in _ALPHA else []
+    if lost and strict:
+        raise ImageError(name, f"{format} cannot hold {' or '.join(lost)}; choose PNG or TIFF")
+    pixels, alpha = image.pixels, image.alpha
+    if alpha is not None and format not in _ALPHA:
+        pixels, alpha = flatten(image), None
+    if image.bits == 16 and format not in _DEEP:
+        pixels = convert(pixels, image.channels, 8)
+        alpha = None if alpha is None else convert(alpha[..., None], 1, 8)[..., 0]
+    if alpha is not None and pixels.shape[2] == 1 and format not in _GREY_ALPHA:
+        pixels = convert(pixels, 3, 8 * pixels.dtype.itemsize)
+    try:
+        if alpha is not None and pixels.shape[2] == 1:
+            data = _png_grey_alpha(pixels, alpha)
+        else:
+            data = _cv2(pixels, alpha, format, quality)
+    except cv2.error as error:
+        raise ImageError(name, f"cannot be written as {format}: {str(error).strip()}") from error
+    extras = {"PNG": _png_profile, "JPEG": _jpeg_profile, "WEBP": _webp_profile, "TIFF": _tiff_tags}
+    return extras[format](data, image, alpha) if format in extras else data
+
+
+def _cv2(pixels: np.ndarray, alpha: np.ndarray | None, format: str, quality: int) -> bytes:
+    if alpha is not None:
+        pixels = cv2.cvtColor(np.dstack([pixels, alpha]), cv2.COLOR_RGBA2BGRA)
+    elif pixels.shape[2] == 3:
+        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
+    options: list[int] = []
+    if format == "JPEG":
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    elif format == "WEBP":
+        options = [cv2.IMWRITE_WEBP_QUALITY, quality if quality < 100 else 101]
+    elif format == "JPEG2000":
+        options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    suffix = ".pgm" if format == "PNM" and pixels.shape[2] == 1 else WRITABLE[format]
+    done, data = cv2.imencode(suffix, pixels, options)
+    if not done:
+        raise cv2.error(f"OpenCV cannot encode {pixels.shape[1]} x {pixels.shape[0]} pixels")
+    return data.tobytes()
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _png_grey_alpha(pixels: np.ndarray, alpha: np.ndarray) -> bytes:
+    """OpenCV writes no grey with alpha; rows are stored as differences from the row above."""
+    height, width = alpha.shape
+    big_endian = np.dstack([pixels, alpha]).astype(">u2" if pixels.dtype == np.uint16 else "u1")
+    rows = np.frombuffer(big_endian.tobytes(), np.uint8).reshape(height, -1)
+    filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)
+    filtered[:, 1:] = rows
+    filtered[1:, 1:] -= rows[:-1]
+    head = struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, 4, 0, 0, 0)
+    body = _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(filtered.tobytes(), 4)) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def _png_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+    if not image.icc:
+        return data
+    at = 8 + 25  # behind the signature and IHDR
+    return data[:at] + _chunk(b"iCCP", b"icc\0\0" + zlib.compress(image.icc)) + data[at:]
+
+
+def _jpeg_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+    if not image.icc:
+        return data
+    parts = [image.icc[at : at + 65519] for at in range(0, len(image.icc), 65519)]
+    if len(parts) > 255:
+        return data
+    segments = [
+        b"\xff\xe2" + struct.pack(">H", 16 + len(part)) + b"ICC_PROFILE\0" + bytes([number, len(parts)]) + part
+        for number, part in enumerate(parts, 1)
+    ]
+    at = 2
+    if data[2:4] == b"\xff\xe0":  # JFIF comes first
+        at += 2 + struct.unpack(">H", data[4:6])[0]
+    return data[:at] + b"".join(segments) + data[at:]
+
+
+def _webp_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+    if not image.icc:
+        return data
+    body = data[12:]
+    if body[:4] == b"VP8X":
+        head, body = bytearray(body[8:18]), body[18:]
+    else:
+        head = bytearray(10)
+        head[0] = 0x10 if alpha is not None else 0
+        head[4:7] = (image.width - 1).to_bytes(3, "little")
+        head[7:10] = (image.height - 1).to_bytes(3, "little")
+    head[0] |= 0x20
+    profile = b"ICCP" + struct.pack("<I", len(image.icc)) + image.icc + b"\0" * (len(image.icc) % 2)
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(head) + profile + body
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _tiff_tags(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+    tags = []
+    if alpha is not None:
+        tags.append((tiff.EXTRA_SAMPLES, 3, 1, struct.pack("<H", 2)))  # not premultiplied; OpenCV leaves it unsaid
+    if image.icc:
+        tags.append((tiff.ICC, 7, len(image.icc), image.icc))
+    return tiff.with_tags(data, tags) if tags else data

@@ -1,0 +1,80 @@
+"""What an image is in memory, and the two conversions that training and translation share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+class ImageError(ValueError):
+    """An image that cannot be read or written: ``str(error)`` is "PATH: reason", on one line."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path = Path(path)
+        self.reason = reason
+        super().__init__(path, reason)  # both, so that the error survives pickling
+
+    def __str__(self) -> str:
+        # A file's name may hold line breaks and bytes that are no text; a message holds neither.
+        name = os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        return f"{name}: {self.reason}".replace("\n", "\\n").replace("\r", "\\r")
+
+
+@dataclass
+class Image:
+    """A decoded image, upright, in RGB order, with the colour that is stored under its alpha."""
+
+    pixels: np.ndarray  # [h, w, 1 | 3] uint8 | uint16
+    alpha: np.ndarray | None = None  # [h, w], of the same type; 0 is transparent
+    icc: bytes | None = None  # the colour profile, if it is of this image's colour space
+    format: str = "PNG"  # what it was read from
+    frames: int = 1  # how many frames or pages the file holds; the first is here
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """Colour channels, 1 or 3; alpha is not counted."""
+        return int(self.pixels.shape[2])
+
+    @property
+    def bits(self) -> int:
+        return 8 * self.pixels.dtype.itemsize
+
+
+def flatten(image: Image, background: int = 255) -> np.ndarray:
+    """The colours as they look on a grey of that 8-bit level: [h, w, c], of the image's own type."""
+    if image.alpha is None:
+        return image.pixels
+    peak = 2**image.bits - 1
+    if int(image.alpha.min()) == peak:
+        return image.pixels
+    level = background * (peak // 255)
+    alpha = image.alpha[..., None].astype(np.uint32)  # 65535 * 65535 + 32767 still fits
+    mixed = (image.pixels * alpha + level * (peak - alpha) + peak // 2) // peak
+    return mixed.astype(image.pixels.dtype)
+
+
+def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
+    """Pixels [h, w, 1 | 3] as [h, w, channels] of 8 or 16 bits: luma of Rec. 601, 257 levels of 16 bits to one of 8."""
+    if channels not in (1, 3) or bits not in (8, 16):
+        raise ValueError(f"an image has 1 or 3 channels of 8 or 16 bits, not {channels} of {bits}")
+    if pixels.dtype == np.uint8 and bits == 16:
+        pixels = pixels.astype(np.uint16) * np.uint16(257)
+    elif pixels.dtype == np.uint16 and bits == 8:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)[..., None]
