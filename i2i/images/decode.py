@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from i2i.images.header import MAX_PIXELS, Header, open_regular, parse_header
-from i2i.images.pixels import Image, ImageError
+from i2i.images.header import MAX_PIXELS, open_regular, parse_header
+from i2i.images.pixels import Header, Image, ImageError
 
 # OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from i2i.images import tiff
-from i2i.images.files import TEMPORARY_SUFFIX
+from i2i.images.listing import TEMPORARY_SUFFIX
 from i2i.images.pixels import Image, ImageError, convert, flatten
 
 WRITABLE = {

@@ -1,4 +1,4 @@
-"""What an image is in memory, and the two conversions that training and translation share."""
+"""What an image is in its file and in memory, and the two conversions that training and translation share."""
 
 from __future__ import annotations
 
@@ -22,6 +22,29 @@ class ImageError(ValueError):
         # A file's name may hold line breaks and bytes that are no text; a message holds neither.
         name = os.fsencode(self.path).decode("utf-8", "backslashreplace")
         return f"{name}: {self.reason}".replace("\n", "\\n").replace("\r", "\\r")
+
+
+class UnsupportedError(ValueError):
+    """A sound file of a kind that is not read here."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The size is that of the upright image; ``channels`` counts colour (1 or 3) and not alpha."""
+
+    format: str
+    width: int
+    height: int
+    channels: int = 3
+    bits: int = 8
+    alpha: bool = False
+    frames: int = 1
+    orientation: int = 1  # 1 to 8, as EXIF numbers them
+    icc: bytes | None = None
+    decoder: str = "cv2"  # "cv2", "pillow" or "pnm"
+    key: int | None = None  # the grey level that is transparent, as the decoder scales it
+    start: int = 0  # where the pixels of a PNM begin
+    peak: int = 255  # the largest value of a PNM
 
 
 @dataclass

@@ -1,0 +1,155 @@
+"""The headers of TIFF, GIF, BMP, ICO, JPEG 2000 and PNM; see ``formats``."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import BinaryIO
+
+from i2i.images import tiff
+from i2i.images.pixels import Header, UnsupportedError
+
+
+def tiff_header(file: BinaryIO) -> Header:
+    wanted = (
+        tiff.WIDTH, tiff.HEIGHT, tiff.BITS, tiff.COMPRESSION, tiff.PHOTOMETRIC, tiff.ORIENTATION, tiff.SAMPLES,
+        tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC,
+    )  # fmt: skip
+    directory = tiff.read_directory(file, wanted)
+    number = directory.number
+    bits, samples, kind = number(tiff.BITS, 1), number(tiff.SAMPLES, 1), number(tiff.SAMPLE_FORMAT, 1)
+    if kind == 3:
+        raise UnsupportedError(
+            f"a floating-point TIFF ({bits} bits); images here are integers: convert it to 8 or 16 bits"
+        )
+    if kind not in (1, 4) or bits not in (1, 2, 4, 8, 16):
+        raise UnsupportedError(f"a TIFF of {bits}-bit {'signed ' * (kind == 2)}samples; convert it to 8 or 16 bits")
+    photometric = number(tiff.PHOTOMETRIC, 1)
+    if photometric not in (0, 1, 2, 3, 5, 6, 8):
+        raise UnsupportedError(f"a TIFF of photometric interpretation {photometric}; convert it to RGB")
+    colours = {0: 1, 1: 1, 3: 1, 5: 4}.get(photometric, 3)
+    alpha = samples > colours
+    # OpenCV returns RGBA of 8 bits premultiplied, drops the alpha of grey, and has a Lab of its own.
+    pillow = photometric == 8 or (alpha and (bits < 16 or colours == 1))
+    if pillow and bits == 16:
+        raise UnsupportedError(
+            "a 16-bit TIFF of grey with alpha or of Lab, which no decoder here reads; convert it to PNG"
+        )
+    orientation = number(tiff.ORIENTATION, 1)
+    icc = directory.tags.get(tiff.ICC)
+    return Header(
+        "TIFF", number(tiff.WIDTH, 0), number(tiff.HEIGHT, 0), 1 if photometric in (0, 1) else 3,
+        16 if bits == 16 else 8, alpha and photometric != 5, directory.pages,
+        orientation if 1 <= orientation <= 8 else 1,
+        icc if isinstance(icc, bytes) else None, "pillow" if pillow else "cv2",
+    )  # fmt: skip
+
+
+def gif_header(file: BinaryIO) -> Header:
+    file.seek(6)
+    width, height, flags = struct.unpack("<HHB", file.read(5))
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    frames, alpha = 0, False
+    for _ in range(1_000_000):
+        file.seek(at)
+        head = file.read(10)
+        if head[:1] == b"\x2c" and len(head) == 10:
+            frames += 1
+            left, top, wide, high, flags = struct.unpack("<HHHHB", head[1:])
+            if frames == 1:  # the first frame may be larger than the screen it is shown on
+                width, height = max(width, left + wide), max(height, top + high)
+            at += 10 + (3 << (flags & 7) + 1 if flags & 0x80 else 0) + 1
+        elif head[:1] == b"\x21":
+            alpha = alpha or (frames == 0 and head[1:3] == b"\xf9\x04" and bool(head[3] & 1))
+            at += 2
+        else:
+            break
+        while True:  # the sub-blocks of either
+            file.seek(at)
+            length = file.read(1)
+            at += 1 + (length[0] if length else 0)
+            if not length or length == b"\0":
+                break
+    if not frames:
+        raise ValueError("GIF without a frame")
+    return Header("GIF", width, height, alpha=alpha, frames=frames, decoder="pillow")
+
+
+def bmp_header(file: BinaryIO) -> Header:
+    file.seek(14)
+    return _dib(file.read(40), file)
+
+
+def _dib(head: bytes, file: BinaryIO | None = None) -> Header:
+    """The header that BMP and ICO share."""
+    (size,) = struct.unpack_from("<I", head)
+    if size == 12:
+        width, height, _, depth = struct.unpack_from("<HHHH", head, 4)
+        compression, used = 0, 0
+    else:
+        width, height, _, depth, compression = struct.unpack_from("<iiHHI", head, 4)
+        (used,) = struct.unpack_from("<I", head, 32)
+    if depth not in (1, 4, 8, 16, 24, 32):
+        raise ValueError(f"BMP of {depth} bits a pixel")
+    grey = False
+    if file is not None and depth <= 8:
+        file.seek(14 + size)
+        entry = 3 if size == 12 else 4
+        palette = file.read(entry * min(used or 2**depth, 2**depth))
+        grey = len(palette) >= entry and palette[0::entry] == palette[1::entry] == palette[2::entry]
+    # Pillow alone reads run lengths that overflow their row, and knows which 32-bit files hold alpha.
+    decoder = "pillow" if compression in (1, 2) or depth in (16, 32) else "cv2"
+    alpha = depth == 32 and compression in (3, 6)
+    return Header("BMP", width, abs(height), 1 if grey else 3, alpha=alpha, decoder=decoder)
+
+
+def ico_header(file: BinaryIO) -> Header:
+    file.seek(4)
+    (count,) = struct.unpack("<H", file.read(2))
+    entries = [struct.unpack("<BBBBHHII", file.read(16)) for _ in range(min(count, 256))]
+    if not entries:
+        raise ValueError("ICO without an image")
+    largest = Header("ICO", 0, 0)
+    for *_, offset in entries:
+        file.seek(offset)
+        head = file.read(40)
+        if head.startswith(b"\x89PNG"):
+            width, height = struct.unpack_from(">II", head, 16)
+        else:
+            inner = _dib(head)
+            width, height = inner.width, inner.height // 2  # the mask counts as rows
+        if width * height > largest.width * largest.height:
+            largest = Header("ICO", width, height, alpha=True, decoder="pillow")
+    return largest
+
+
+def jp2_header(file: BinaryIO) -> Header:
+    file.seek(0)
+    start = file.read(65536)
+    at = start.find(b"\xff\x4f\xff\x51")  # of the code stream, which every wrapping holds
+    if at < 0:
+        raise ValueError("JPEG 2000 without a code stream")
+    right, low, left, top, *_, components, depth = struct.unpack_from(">8IHB", start, at + 8)
+    if depth + 1 not in (8, 16) or components > 4:
+        raise UnsupportedError(f"a JPEG 2000 of {components} components of {(depth & 127) + 1} bits; convert it to PNG")
+    return Header(
+        "JPEG2000", right - left, low - top, 1 if components < 3 else 3, depth + 1, components in (2, 4),
+        decoder="pillow" if components == 2 else "cv2",
+    )  # fmt: skip
+
+
+def pnm_header(file: BinaryIO) -> Header:
+    file.seek(0)
+    start = file.read(65536)
+    kind = start[1] - ord("0")
+    space = rb"(?:\s|#[^\r\n]*[\r\n])+"
+    found = re.match(rb"P\d" + (space + rb"(\d{1,10})") * (2 if kind in (1, 4) else 3) + rb"\s", start)
+    if not found:
+        raise ValueError("PNM without its size")
+    width, height, peak = (*map(int, found.groups()), 1)[:3]
+    if not 1 <= peak <= 65535:
+        raise ValueError(f"PNM with a largest value of {peak}")
+    return Header(
+        "PNM", width, height, 3 if kind in (3, 6) else 1, 16 if peak > 255 else 8, decoder="pnm",
+        start=found.end(), peak=peak,
+    )  # fmt: skip
