@@ -1,0 +1,220 @@
+"""``i2i demo``: draws data, trains both methods on it, exports, translates, and shows what came out beside the truth."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import i2i
+from i2i.demo.paint import paint
+from i2i.demo.scenes import scene
+from i2i.files import atomically
+from i2i.images import Image, list_images, read_image, write_image
+from i2i.metrics import l1
+from i2i.sheets import sheet
+
+SIDE, CROP = 72, 64  # a crop moves about in the picture, and the picture is not resampled for it
+TRAINING, TEST = 160, 12  # scenes
+APART = 10_000  # the two folders of the unpaired half, and the test, show different scenes
+SHOWN = 5  # rows of the contact sheet
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One translation that the demo teaches: from one style to another."""
+
+    method: str
+    source: str
+    target: str
+    steps: int
+    enough: float
+    """The error of the result as a share of the error of doing nothing, below which the demo calls it right."""
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}2{self.target}"
+
+
+TASKS = (
+    Task(
+        method="pix2pix",
+        source="labels",
+        target="day",
+        steps=2500,
+        enough=0.35,
+        hyperparameters={
+            "generator": "unet_32",
+            "discriminator": "patch_2",
+            "ngf": 24,
+            "ndf": 16,
+            "norm": "instance",
+            "dropout": False,
+            "upsample": "resize",
+        },
+    ),
+    Task(
+        method="cyclegan",
+        source="day",
+        target="night",
+        steps=900,
+        enough=0.2,
+        hyperparameters={
+            "generator": "resnet_3",
+            "discriminator": "patch_2",
+            "ngf": 16,
+            "ndf": 16,
+            "upsample": "resize",
+        },
+    ),
+)
+
+
+def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 1.0) -> bool:
+    """Runs the whole demo in folder ``out``; True when both results are as near to the truth as they should be.
+
+    What is in ``out`` already is kept and used: run again, it goes on where it stopped. ``scale`` multiplies the
+    training's steps. ``say`` is told what happens, and how long each stage took.
+
+    Raises ValueError when ``out`` holds something else, or the demo of another seed or scale.
+    """
+    started = time.monotonic()
+    _claim(out, {"seed": seed, "scale": scale})
+    with _stage("drawing", say):
+        say(draw(out, seed))
+    for task in TASKS:
+        with _stage(f"training {task.method} on {task.source} and {task.target}", say):
+            run = _train(out, task, seed, scale)
+        with _stage(f"exporting {task.name}", say):
+            model = _export(run)
+        with _stage(f"translating with {model}", say):
+            i2i.translate(out / "test" / task.source, out / "translated" / task.name, model=model)
+    with _stage("comparing with the truth", say):
+        good = all([_judge(out, task, say) for task in TASKS])
+        picture = contact_sheet(out)
+    say(f"all of it took {time.monotonic() - started:.0f} s")
+    say(f"open {picture} and see: each source, what its translator made of it, and the truth")
+    return good
+
+
+@contextmanager
+def _stage(name: str, say: Say) -> Iterator[None]:
+    start = time.monotonic()
+    say(f"{name} ...")
+    yield
+    say(f"{name}: {time.monotonic() - start:.1f} s")
+
+
+def _claim(out: Path, facts: dict[str, Any]) -> None:
+    """Makes ``out`` the folder of this demo, or finds that it is."""
+    note = out / "demo.json"
+    if note.exists():
+        try:
+            there = json.loads(note.read_text())
+        except ValueError as error:
+            raise ValueError(f"{note} cannot be read ({error}); give another folder with --out") from error
+        if there != facts:
+            raise ValueError(f"{out} holds a demo with {there}, not {facts}; give another folder with --out")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is there already and is no demo; give another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    atomically(note, lambda temporary: temporary.write_text(json.dumps(facts) + "\n"))
+
+
+def draw(out: Path, seed: int = 0) -> str:
+    """Draws what is not there yet, and says what is there now.
+
+    ``pairs/labels`` and ``pairs/day`` show the same scenes under the same names, ``unpaired/day`` and
+    ``unpaired/night`` different ones, and ``test/*`` scenes that are in neither, in every style.
+    """
+    first = seed * 10 * APART
+    folders = {
+        "pairs/labels": first,
+        "pairs/day": first,
+        "unpaired/day": first + APART,
+        "unpaired/night": first + 2 * APART,
+        "test/labels": first + 3 * APART,
+        "test/day": first + 3 * APART,
+        "test/night": first + 3 * APART,
+    }
+    drawn = kept = 0
+    for folder, start in folders.items():
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        for number in range(TEST if folder.startswith("test") else TRAINING):
+            path = out / folder / f"{number:03d}.png"
+            if path.exists():
+                kept += 1
+                continue
+            write_image(path, Image(paint(scene(start + number), Path(folder).name, SIDE)))
+            drawn += 1
+    return f"{drawn} pictures drawn" + (f", {kept} were there" if kept else "") + f": {out}"
+
+
+def _train(out: Path, task: Task, seed: int, scale: float) -> Path:
+    data = out / ("pairs" if task.method == "pix2pix" else "unpaired")
+    steps = max(1, round(task.steps * scale))
+    return i2i.train(
+        task.method,
+        a=data / task.source,
+        b=data / task.target,
+        out=out / "runs" / task.name,
+        size=CROP,
+        steps=steps,
+        ema=0.99,
+        seed=seed,
+        log_every=max(1, steps // 5),
+        sample_every=0,
+        save_every=max(1, steps // 3),
+        **task.hyperparameters,
+    )
+
+
+def _export(run: Path) -> Path:
+    """The run's exported file, made anew unless it is younger than the weights."""
+    model, weights = run / "onnx" / "a2b.onnx", run / "weights" / "a2b.safetensors"
+    if model.exists() and model.stat().st_mtime >= weights.stat().st_mtime:
+        return model
+    return i2i.export(run, model)
+
+
+def _triples(out: Path, task: Task) -> list[list[np.ndarray]]:
+    """Source, result and truth of each test scene, uint8 [h, w, 3]."""
+    folders = (out / "test" / task.source, out / "translated" / task.name, out / "test" / task.target)
+    names = [path.name for path in list_images(folders[0])]
+    return [[read_image(folder / name).pixels for folder in folders] for name in names]
+
+
+def _judge(out: Path, task: Task, say: Say) -> bool:
+    """Whether the results are nearer to the truth than their sources are, by a wide margin."""
+    triples = _triples(out, task)
+    before = float(np.mean([l1(source, truth) for source, _, truth in triples]))
+    after = float(np.mean([l1(result, truth) for _, result, truth in triples]))
+    good = after < task.enough * before
+    say(
+        f"{task.name}: mean error against the truth {after:.1f} of 255 levels; the source itself has {before:.1f}"
+        + ("" if good else f". THIS IS NOT RIGHT: less than {task.enough * before:.1f} was expected")
+    )
+    return good
+
+
+def contact_sheet(out: Path) -> Path:
+    """Writes ``out/contact.png``: for each task, source, result and truth of the first test scenes."""
+    columns = [_triples(out, task)[:SHOWN] for task in TASKS]
+    captions = [
+        caption
+        for task in TASKS
+        for caption in (task.source, f"{task.method}: {task.source} to {task.target}", f"truth: {task.target}")
+    ]
+    path = out / "contact.png"
+    sheet([sum(parts, []) for parts in zip(*columns, strict=True)], captions, path)
+    return path

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Everything a change must pass, as one command: lint, format, types and the fast tests.
+
+    python tools/check.py                  all four; exit status 1 if any failed, and which
+    python tools/check.py tests/runtime    the same with some of the tests
+
+What is left out of the fast tests runs with ``python -m pytest -m slow`` (minutes) and ``-m gpu`` (a CUDA device).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKS = {
+    "lint": ["ruff", "check", "."],
+    "format": ["ruff", "format", "--check", "."],
+    "types": ["mypy"],
+    "tests": ["pytest", "-q", "-m", "not slow and not gpu"],
+}
+
+
+def main(arguments: list[str]) -> int:
+    failed, lines = [], []
+    for name, command in CHECKS.items():
+        command = [sys.executable, "-m", *command, *(arguments if name == "tests" else [])]
+        print(f"== {name}: {' '.join(command[2:])}", flush=True)
+        start = time.monotonic()
+        status = subprocess.run(command, cwd=ROOT).returncode
+        lines.append(f"{name:8} {'ok' if status == 0 else 'FAILED'}  {time.monotonic() - start:.0f} s")
+        if status:
+            failed.append(name)
+    print("\n" + "\n".join(lines))
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
