@@ -1,4 +1,4 @@
-"""``i2i demo``: draws data, trains both methods on it, exports, translates, and shows what came out beside the truth."""
+"""``i2i demo``: draws data, trains both methods on it, exports, translates, and shows the results beside the truth."""
 
 from __future__ import annotations
 
@@ -209,12 +209,12 @@ def _judge(out: Path, task: Task, say: Say) -> bool:
 
 def contact_sheet(out: Path) -> Path:
     """Writes ``out/contact.png``: for each task, source, result and truth of the first test scenes."""
-    columns = [_triples(out, task)[:SHOWN] for task in TASKS]
+    rows = zip(*(_triples(out, task)[:SHOWN] for task in TASKS), strict=True)
     captions = [
         caption
         for task in TASKS
         for caption in (task.source, f"{task.method}: {task.source} to {task.target}", f"truth: {task.target}")
     ]
     path = out / "contact.png"
-    sheet([sum(parts, []) for parts in zip(*columns, strict=True)], captions, path)
+    sheet([[image for triple in row for image in triple] for row in rows], captions, path)
     return path
