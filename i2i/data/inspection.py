@@ -1,0 +1,120 @@
+"""What every file of a dataset turns out to be, found by decoding each of them once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from i2i.images import ImageError, decode_image
+from i2i.images.header import open_regular
+
+SHOWN = 20  # files that a message names before it only counts
+
+
+class DataError(ValueError):
+    """Data that cannot be trained on; the message names the files."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one file holds."""
+
+    size: tuple[int, int]  # height, width
+    channels: int
+    bits: int
+    alpha: bool
+    transparent: bool  # somewhere alpha is less than full
+    flat: bool  # one colour throughout
+    frames: int
+    format: str
+    digest: bytes
+    bytes: int
+
+
+@dataclass
+class Report:
+    """What was found, for people: ``str`` of it is the whole text."""
+
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join([*self.lines, *(f"warning: {warning}" for warning in self.warnings)])
+
+
+def inspect_files(
+    paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[Path, Facts], dict[Path, ImageError]]:
+    """Decodes every file once, in threads, and tells ``progress`` (done, all): the facts, and the files that failed."""
+    facts: dict[Path, Facts] = {}
+    failed: dict[Path, ImageError] = {}
+    with ThreadPoolExecutor(os.cpu_count() or 1, "i2i-check") as pool:
+        for done, (path, found) in enumerate(zip(paths, pool.map(_inspect, paths), strict=True), 1):
+            if isinstance(found, ImageError):
+                failed[path] = found
+            else:
+                facts[path] = found
+            if progress:
+                progress(done, len(paths))
+    return facts, failed
+
+
+def _inspect(path: Path) -> Facts | ImageError:
+    try:
+        with open_regular(path) as file:
+            data = file.read()
+        image = decode_image(data, path)
+    except ImageError as error:
+        return error
+    except OSError as error:
+        return ImageError(path, error.strerror or str(error))
+    first = image.pixels[:1, :1]
+    flat = bool((image.pixels[:, 0] == first[:, 0]).all()) and bool((image.pixels == first).all())
+    if image.alpha is not None and flat:
+        flat = bool((image.alpha == image.alpha[0, 0]).all())
+    return Facts(
+        (image.height, image.width), image.channels, image.bits, image.alpha is not None,
+        image.alpha is not None and int(image.alpha.min()) < 2**image.bits - 1, flat, image.frames, image.format,
+        hashlib.blake2b(data, digest_size=16).digest(), len(data),
+    )  # fmt: skip
+
+
+def named(items: Sequence[object], limit: int = SHOWN) -> str:
+    """The first of them, a line each, and how many more there are."""
+    more = [f"... and {len(items) - limit} more"] if len(items) > limit else []
+    return "\n".join(f"  {item}" for item in [*items[:limit], *more])
+
+
+def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) -> Report:
+    """The lines and warnings about one domain; ``facts`` by the names of its images, ``form`` what they become."""
+    report = Report()
+    formats = ", ".join(f"{count} {kind}" for kind, count in Counter(f.format for f in facts.values()).most_common())
+    sizes = Counter(f.size for f in facts.values())
+    small, large = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
+    span = f"{small[1]} x {small[0]}" + (f" to {large[1]} x {large[0]}" if len(sizes) > 1 else "")
+    report.lines.append(f"{role} {name}: {len(facts)} images ({formats}), {span} pixels, read as {form}")
+
+    def warn(text: str, names: Sequence[str]) -> None:
+        if names:
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            report.warnings.append(f"{name}: {len(names)} {text}: {shown}")
+
+    warn("of one colour throughout", [n for n, f in facts.items() if f.flat])
+    warn("with several frames, of which the first is used", [n for n, f in facts.items() if f.frames > 1])
+    deep = [n for n, f in facts.items() if f.bits == 16]
+    if deep and len(deep) < len(facts):
+        warn("of 16 bits among images of 8 bits, to which they are reduced", deep)
+    grey = [n for n, f in facts.items() if f.channels == 1]
+    if grey and len(grey) < len(facts):
+        warn("grey among images of colour", grey)
+    seen: dict[bytes, str] = {}
+    twice = [f"{n} = {seen[f.digest]}" for n, f in facts.items() if seen.setdefault(f.digest, n) != n]
+    warn("that repeat another file", twice)
+    if len(facts) == 1:
+        report.warnings.append(f"{name}: one image alone; a translator learns little from it")
+    return report

@@ -1,0 +1,194 @@
+"""What a folder means: where its two domains are, and which files belong together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from i2i.data.inspection import DataError
+from i2i.images import ImageError, list_images
+
+Folder = str | os.PathLike[str]
+
+_EXPECTED = """one of
+  DIR/train/*.jpg            pairs side by side in one file, A | B
+  DIR/trainA  DIR/trainB     two folders (also DIR/train/A DIR/train/B, DIR/A/train DIR/B/train, DIR/A DIR/B)
+  --a DIR --b DIR            any two folders"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Two folders, or one of files that hold both halves (then ``a == b`` and ``aligned``)."""
+
+    a: Path
+    b: Path
+    names: tuple[str, str] = ("a", "b")
+    aligned: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image of a domain: a file, or a half of one."""
+
+    path: Path
+    name: str  # relative to its folder, for messages and for the fingerprint
+    half: int | None = None  # 0 left, 1 right
+
+
+def has_split(split: str, data: Folder | None = None, a: Folder | None = None, b: Folder | None = None) -> bool:
+    """Whether that split is there, and is not merely all there is."""
+    try:
+        find_layout(split, data, a, b)
+    except DataError:
+        return False
+    return True
+
+
+def find_layout(split: str, data: Folder | None = None, a: Folder | None = None, b: Folder | None = None) -> Layout:
+    """Raises DataError where the folders are not there or mean nothing."""
+    if data is not None and (a is not None or b is not None):
+        raise DataError("give either --data DIR, or --a DIR and --b DIR")
+    if data is not None:
+        return _one_folder(_folder(data), split)
+    if a is None or b is None:
+        raise DataError("no data: give --data DIR, or both --a DIR and --b DIR")
+    return _two_folders(_folder(a), _folder(b), split)
+
+
+def _folder(path: Folder) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: " + ("a file; a folder is needed" if folder.exists() else "there is no such folder")
+        )
+    return folder
+
+
+def _one_folder(root: Path, split: str) -> Layout:
+    folders = _subfolders(root)
+    two = _sides(folders, f"{split}a", f"{split}b")
+    if two is None and split in folders:
+        two = _sides(_subfolders(folders[split]), "a", "b")
+    if two is None and (sides := _sides(folders, "a", "b")) is not None:
+        inner = [_subfolders(side) for side in sides]
+        if all(split in names for names in inner):
+            two = (inner[0][split], inner[1][split])
+        elif split == "train" and not any("train" in names for names in inner):
+            two = sides
+    if two is not None:
+        return Layout(*two)
+    if split in folders:
+        _refuse_classes(folders[split])
+        return Layout(folders[split], folders[split], aligned=True)
+    if split == "train" and not folders and _any_image(root):
+        return Layout(root, root, aligned=True)
+    raise DataError(f"{root}: no '{split}' data here; it has {_listing(root)}. Expected {_EXPECTED}")
+
+
+def _two_folders(a: Path, b: Path, split: str) -> Layout:
+    if a.resolve() == b.resolve():
+        raise DataError(f"--a and --b are the same folder, {a}: a translator needs two domains")
+    for one, other in ((a, b), (b, a)):
+        if one.resolve() in other.resolve().parents:
+            raise DataError(
+                f"{one} lies inside {other}, so the images of one would be in both; give two separate folders"
+            )
+    names = (_domain_name(a), _domain_name(b))
+    if names[0] == names[1]:
+        names = ("a", "b")
+    inside = _subfolders(a), _subfolders(b)
+    if all("train" in folders for folders in inside):
+        if not all(split in folders for folders in inside):
+            raise DataError(f"{a} and {b} have no '{split}' folder each")
+        return Layout(inside[0][split], inside[1][split], names)
+    if split != "train":
+        raise DataError(f"{a} and {b} have no '{split}' folder each")
+    return Layout(a, b, names)
+
+
+def _domain_name(folder: Path) -> str:
+    folder = folder.resolve()
+    return folder.parent.name if folder.name.lower() in ("train", "val", "test") else folder.name
+
+
+def _subfolders(root: Path) -> dict[str, Path]:
+    """By lower-case name."""
+    return {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."}
+
+
+def _sides(folders: dict[str, Path], a: str, b: str) -> tuple[Path, Path] | None:
+    a, b = a.lower(), b.lower()
+    return (folders[a], folders[b]) if a in folders and b in folders else None
+
+
+def _any_image(root: Path) -> bool:
+    return bool(list_images(root, on_error=lambda error: None))
+
+
+def _refuse_classes(folder: Path) -> None:
+    """A folder of folders with nothing beside them: domains, of which two must be chosen."""
+    classes = _subfolders(folder)
+    if len(classes) >= 2 and not any(path.is_file() for path in folder.iterdir()):
+        first, second = list(classes.values())[:2]
+        raise DataError(
+            f"{folder} holds the folders {', '.join(path.name for path in classes.values())}; "
+            f"choose two, such as --a '{first}' --b '{second}'"
+        )
+
+
+def _listing(root: Path) -> str:
+    names = sorted(path.name for path in root.iterdir())
+    return (", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")) or "nothing"
+
+
+def list_sources(layout: Layout, kind: str) -> tuple[list[Source], list[Source], list[str]]:
+    """The images of both domains, and what is wrong with the listing; of pairs, equal positions belong together."""
+    problems: list[str] = []
+    if layout.aligned:
+        names = _named(layout.a, problems)
+        if not names and not problems:
+            problems.append(f"{layout.a}: no images in this folder")
+        halves = [[Source(path, name, half) for name, path in names.items()] for half in (0, 1)]
+        return halves[0], halves[1], problems
+    sides = [_named(layout.a, problems), _named(layout.b, problems)]
+    for folder, names in zip((layout.a, layout.b), sides, strict=True):
+        if not names and not problems:
+            problems.append(f"{folder}: no images in this folder")
+    if kind == "pairs" and not problems:
+        sides = _match(layout, sides, problems)
+    a, b = ([Source(path, name) for name, path in names.items()] for names in sides)
+    return a, b, problems
+
+
+def _named(folder: Path, problems: list[str]) -> dict[str, Path]:
+    def broken(error: ImageError) -> None:
+        problems.append(str(error))
+
+    return {path.relative_to(folder).as_posix(): path for path in list_images(folder, broken)}
+
+
+def _match(layout: Layout, sides: Sequence[dict[str, Path]], problems: list[str]) -> list[dict[str, Path]]:
+    """Pairs have the same relative path, its suffix apart."""
+    keyed: list[dict[str, str]] = []
+    for folder, names in zip((layout.a, layout.b), sides, strict=True):
+        keys: dict[str, str] = {}
+        for name in names:
+            key = os.path.splitext(name)[0]
+            if key in keys:
+                problems.append(f"{folder}: {keys[key]} and {name} differ by suffix alone, so their pair is ambiguous")
+            keys[key] = name
+        keyed.append(keys)
+    both = keyed[0].keys() & keyed[1].keys()
+    if not both:
+        problems.append(
+            f"{layout.a} and {layout.b} share no file name (suffixes apart), and pairs are matched by name; "
+            "if these are not pairs, choose an unpaired method such as cyclegan"
+        )
+    else:
+        for mine, other, folder in ((0, 1, layout.b), (1, 0, layout.a)):
+            here = (layout.a, layout.b)[mine]
+            for key in sorted(keyed[mine].keys() - keyed[other].keys()):
+                problems.append(f"{here / keyed[mine][key]}: no image of this name in {folder}")
+    return [{keyed[side][key]: sides[side][keyed[side][key]] for key in sorted(both)} for side in (0, 1)]
