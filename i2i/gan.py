@@ -58,6 +58,11 @@ OBJECTIVES = {
 }
 
 
+def wide(x: Tensor) -> Tensor:
+    """x in at least single precision: a mean over a patch map loses too much in half."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def gradient(D: nn.Module, x: Tensor) -> Tensor:
     """The gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
     x = x.detach().requires_grad_()
@@ -139,7 +144,7 @@ class Adversarial:
 
     def critic(self, D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         """What the critic minimises on real and generated images, without its penalty."""
-        return OBJECTIVES[self.objective].critic(D(real), D(fake.detach()))
+        return OBJECTIVES[self.objective].critic(wide(D(real)), wide(D(fake.detach())))
 
     def penalty(self, D: nn.Module, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """The constraint's weighted term, in float32 even under autocast; no term where the constraint has none."""
@@ -147,12 +152,11 @@ class Adversarial:
         if rule.penalty is None:
             return {}
         with torch.autocast(real.device.type, enabled=False):
-            wide = torch.promote_types(real.dtype, torch.float32)
-            return {name: rule.weight * rule.penalty(D, real.detach().to(wide), fake.detach().to(wide))}
+            return {name: rule.weight * rule.penalty(D, wide(real.detach()), wide(fake.detach()))}
 
     def generator(self, D: nn.Module, fake: Tensor) -> Tensor:
         """What the generator minimises on its images."""
-        return OBJECTIVES[self.objective].generator(D(fake))
+        return OBJECTIVES[self.objective].generator(wide(D(fake)))
 
     def after(self, *critics: nn.Module) -> Callable[[], None] | None:
         """What to do after each move of the critics, if anything: clip their weights."""

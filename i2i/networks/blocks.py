@@ -28,9 +28,9 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
             raise ValueError(
-                "batch normalisation has a single value per channel to learn from: the image is too small for a network "
-                "this deep at batch 1. Train on larger images (--size), a larger --batch, a shallower generator "
-                "(--set generator=unet_128), or --set norm=instance"
+                "batch normalisation has a single value per channel to learn from: the image is too small for a "
+                "network this deep at batch 1. Train on larger images (--size), with a larger --batch, a shallower "
+                "generator (--set generator=unet_128), or --set norm=instance"
             )
         return super().forward(x)
 

@@ -28,6 +28,19 @@ class ResidualBlock(nn.Module):
         return x + self.block(x)
 
 
+class Up(nn.Module):
+    """One step up: doubling, normalisation, ReLU; half the channels."""
+
+    def __init__(self, channels: int, norm: str, upsample: str) -> None:
+        super().__init__()
+        self.up = Upsample2x(channels, channels // 2, 3, upsample, has_bias(norm))
+        self.norm = norm_layer(norm, channels // 2)
+        self.act = relu()
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        return self.act(self.norm(self.up(x, size)))
+
+
 class ResNet(nn.Module):
     """Two steps down, ``blocks`` residual blocks at a quarter of the size, two steps up.
 
@@ -67,11 +80,7 @@ class ResNet(nn.Module):
             for width in (ngf, 2 * ngf)
         )
         self.blocks = nn.Sequential(*(ResidualBlock(4 * ngf, norm, dropout) for _ in range(blocks)))
-        self.up = nn.ModuleList()
-        for width in (4 * ngf, 2 * ngf):
-            self.up.append(
-                nn.ModuleList([Upsample2x(width, width // 2, 3, upsample, bias), norm_layer(norm, width // 2), relu()])
-            )
+        self.up = nn.ModuleList(Up(width, norm, upsample) for width in (4 * ngf, 2 * ngf))
         self.last = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(ngf, out_channels, 7), nn.Tanh())
         initialise(self)
 
@@ -85,6 +94,6 @@ class ResNet(nn.Module):
         for down in self.down:
             maps.append(down(maps[-1]))
         x = self.blocks(maps.pop())
-        for up, norm, act in self.up:
-            x = act(norm(up(x, maps.pop().shape[-2:])))
+        for up in self.up:
+            x = up(x, maps.pop().shape[-2:])
         return self.last(x)

@@ -23,7 +23,8 @@ def translator_class(method: str) -> type[Translator]:
     module, _, name = path.partition(":")
     if not name:
         raise ValueError(
-            f"method is {method!r}; choose one of {', '.join(TRANSLATORS)}, or give a class of your own as package.module:Class"
+            f"method is {method!r}; choose one of {', '.join(TRANSLATORS)}, "
+            "or give a class of your own as package.module:Class"
         )
     try:
         found = getattr(import_module(module), name)

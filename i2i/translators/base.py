@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ class Player:
 class Translator(nn.Module):
     """Networks that carry images from one domain to another, and the game that trains them."""
 
-    data: ClassVar[str]
+    data: ClassVar[Literal["pairs", "unpaired"]]
     """What a batch holds: "pairs" (x and y show the same scene) or "unpaired"."""
 
     def forward(self, batch: Views) -> Views:

@@ -1,0 +1,21 @@
+"""The engine: the settings of a run, the loop, and a run on disk."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from i2i.engine.loop import train
+    from i2i.engine.weights import load_generators
+
+__all__ = ["load_generators", "train"]
+
+# Found on first use: the command line reads the settings without waiting for PyTorch.
+_HOMES = {"train": "i2i.engine.loop", "load_generators": "i2i.engine.weights"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

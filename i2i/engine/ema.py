@@ -1,0 +1,37 @@
+"""The exponential moving average of the exported networks' weights: what is shipped."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class EMA:
+    """Averages networks over the steps of a run.
+
+    The decay is (1 + step) / (10 + step) until that reaches ``decay``, so that a short run is not held back by its
+    first weights. With ``decay`` 0 the average is the networks' present weights.
+    """
+
+    def __init__(self, networks: dict[str, nn.Module], decay: float) -> None:
+        self.decay = decay
+        self.live = networks
+        self.networks = {name: copy.deepcopy(net).requires_grad_(False) for name, net in networks.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Takes in the weights after step number ``step`` (from 0)."""
+        weight = 1 - min(self.decay, (1 + step) / (10 + step)) if self.decay else 1.0
+        for name, net in self.networks.items():
+            torch._foreach_lerp_(list(net.parameters()), list(self.live[name].parameters()), weight)
+            for mean, live in zip(net.buffers(), self.live[name].buffers(), strict=True):
+                mean.copy_(live)
+
+    def state_dict(self) -> dict[str, dict]:
+        return {name: net.state_dict() for name, net in self.networks.items()}
+
+    def load_state_dict(self, state: dict[str, dict]) -> None:
+        for name, net in self.networks.items():
+            net.load_state_dict(state[name])

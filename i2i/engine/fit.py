@@ -1,0 +1,58 @@
+"""``--batch auto``: the largest batch that the GPU's memory holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from i2i.engine.game import Game
+from i2i.engine.ranks import World
+from i2i.engine.run import Run
+
+LARGEST = 256  # images a process; beyond it a step gains nothing
+
+
+def fitting_batch(run: Run, world: World) -> int:
+    """The batch for a run over all processes: on a CPU one image each, where more gains nothing.
+
+    On a GPU two trial steps on noise find it, and a tenth of the memory is left free.
+    """
+    if world.device.type == "cpu":
+        return world.size
+
+    def attempt(images: int) -> bool:
+        batch = {
+            name: torch.rand(images, run.facts[side]["channels"], *run.settings.size, device=world.device) * 2 - 1
+            for name, side in (("x", "source"), ("y", "target"))
+        }
+        torch.cuda.reset_peak_memory_stats(world.device)
+        game = Game(replace(run, settings=replace(run.settings, batch=images * world.size)), world)
+        for step in range(2):
+            game.step(batch, step, 1.0)
+        total = torch.cuda.get_device_properties(world.device).total_memory
+        return torch.cuda.max_memory_reserved(world.device) < 0.9 * total
+
+    found = -world.largest(-largest_power(attempt))  # what the smallest GPU of all holds
+    torch.cuda.empty_cache()
+    return found * world.size
+
+
+def largest_power(attempt: Callable[[int], bool]) -> int:
+    """The largest power of two for which ``attempt`` says yes; out of memory is a no.
+
+    Raises ValueError when not even one image fits.
+    """
+    found, size = 0, 1
+    while size <= LARGEST:
+        try:
+            if not attempt(size):
+                break
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            break
+        found, size = size, 2 * size
+    if not found:
+        raise ValueError("not even a batch of one image fits into the GPU's memory; choose a smaller --size")
+    return found

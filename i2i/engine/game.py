@@ -1,0 +1,78 @@
+"""All that a step changes, in one place: the networks, their optimisers, the average that is shipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from i2i.engine.ema import EMA
+from i2i.engine.ranks import World
+from i2i.engine.report import NonFinite
+from i2i.engine.run import Run
+from i2i.engine.step import Move, autocast_for, play
+from i2i.engine.weights import save_weights
+from i2i.translators import Views, translator_class
+
+LOCAL = "_extra_state"  # what differs from process to process: the image pools
+
+
+class Game:
+    """A translator at play, made from a run's description."""
+
+    def __init__(self, run: Run, world: World) -> None:
+        settings, self.world = run.settings, world
+        torch.manual_seed(settings.seed)  # the same first weights in every process
+        x, y = run.facts["source"]["channels"], run.facts["target"]["channels"]
+        translator = translator_class(settings.method)(x, y, **run.hyperparameters)
+        self.translator = translator.to(world.device).train()
+        if world.device.type == "cuda":
+            self.translator.to(memory_format=torch.channels_last)
+        players = self.translator.players()
+        self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
+        self.ema = EMA(self.translator.exports(), settings.ema)
+        self.autocast = autocast_for(settings.precision, world.device)
+
+    def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
+        """Plays step ``number`` (from 0) at ``rate`` times the learning rates; returns the loss terms."""
+        terms = play(self.translator, self.moves, batch, number, rate, self.autocast)
+        self.ema.update(number)
+        return terms
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state; every process calls this, and each gets the whole."""
+        state = self.translator.state_dict()
+        local = {key: state.pop(key) for key in list(state) if key.endswith(LOCAL)}
+        return {
+            "translator": dict(state),
+            "moves": {name: move.state_dict() for name, move in self.moves.items()},
+            "ema": self.ema.state_dict(),
+            "local": self.world.gather(local),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up a state; a process that was not there when it was saved begins with empty pools."""
+        fresh = {k: v for k, v in self.translator.state_dict().items() if k.endswith(LOCAL)}
+        local = state["local"][self.world.rank] if self.world.rank < len(state["local"]) else fresh
+        self.translator.load_state_dict(state["translator"] | local)
+        for name, move in self.moves.items():
+            move.load_state_dict(state["moves"][name])
+        self.ema.load_state_dict(state["ema"])
+
+    def keep(self, run: Run, step: int, status: str) -> None:
+        """Writes the state after ``step`` steps and the weights to ship; every process calls this.
+
+        Raises NonFinite, and writes nothing, when a weight is no number; OSError when the disk is full.
+        """
+        state = {"step": step, "game": self.state_dict()}
+        if not self.finite():
+            raise NonFinite(f"weights became NaN or infinite before step {step}; the state saved before is untouched")
+        if self.world.rank == 0:
+            run.save_state(step, state)
+            save_weights(run, self.ema.networks, step)
+            run.write(status=status, step=step)
+
+    def finite(self) -> bool:
+        """Whether every weight is a number; a loss shows it one step too late."""
+        norms = torch._foreach_norm([p.detach() for p in self.translator.parameters()])
+        return bool(torch.isfinite(torch.stack([n.float() for n in norms])).all())

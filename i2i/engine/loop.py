@@ -1,0 +1,114 @@
+"""The training loop: one function for every method. It knows players, and nothing else of a paper."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from i2i.data import Batches, View
+from i2i.engine.game import Game
+from i2i.engine.interrupt import Interrupted, Signals
+from i2i.engine.prepare import describe, describe_data, open_data, provenance, resolve_precision, sample_batch
+from i2i.engine.ranks import World
+from i2i.engine.report import Reporter, Statistics, say
+from i2i.engine.run import Run
+from i2i.engine.samples import sample_sheet
+from i2i.engine.schedule import learning_rate, length
+
+
+def train(
+    method: str | None = None,
+    *,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    dry_run: bool = False,
+    **given: Any,
+) -> Path:
+    """Trains a translator on folders of images; returns the run's folder. Run again, it goes on where it was.
+
+    Args:
+        method: a name in TRANSLATORS, or ``package.module:Class``; may be left out to continue the run in ``out``.
+        out: the run's folder; by default ``runs/METHOD-A2B``.
+        quiet: tell nothing on the terminal.
+        dry_run: check data and settings, say what would be done, and write nothing.
+        **given: fields of Settings (a, b, data, size, batch, steps ...), ``preset``, and the method's hyper-parameters.
+
+    Raises ValueError for wrong settings or data, NonFinite for a loss that is no number, Interrupted after a signal,
+    OSError when a state cannot be written; in every case the last good state remains.
+    """
+    run = Run.open(method, out, given)
+    if run.finished and length(run.settings, run.facts["images"])[0] <= run.facts["step"]:
+        say(f"{run.path} is finished already; give another --out for a new run, or more --steps to go on", quiet)
+        return run.path
+    with ExitStack() as stack:
+        world = World.join()
+        stack.callback(world.leave)
+        settings = run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
+        if settings.batch % world.size:
+            raise ValueError(f"batch {settings.batch} cannot be split over {world.size} processes; choose a multiple")
+        dataset = open_data(settings)
+        describe_data(run, dataset)
+        game = Game(run, world)
+        if dry_run:
+            say(describe(run, dataset, game), quiet or world.rank > 0)
+            return run.path
+        return _train(run, game, dataset, stack, quiet)
+
+
+def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) -> Path:
+    settings, world = run.settings, game.world
+    leads = world.rank == 0
+    images, steps = len(dataset), length(settings, len(dataset))[0]
+
+    # Where it stopped, if it ever did.
+    state = run.newest_state(world.device)
+    start = state["step"] if state else 0
+    if state:
+        game.load_state_dict(state["game"])
+    if leads:
+        run.write(status="running", step=start, steps=steps, **provenance())
+    reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet))
+    reporter.say(f"{run.path}: {settings.method} on {world.device}, {images} images an epoch, steps {start} to {steps}")
+    batches = Batches(
+        dataset,
+        View(size=settings.size),
+        settings.batch,
+        settings.seed,
+        start,
+        world.rank,
+        world.size,
+        settings.workers,
+    )
+    stack.callback(batches.close)
+    samples = None
+    if settings.sample_every and leads:
+        samples = {name: view.to(world.device) for name, view in sample_batch(settings, dataset).items()}
+    statistics, signals = Statistics(world), stack.enter_context(Signals())
+
+    for step in range(start, steps):
+        # Randomness is a function of seed, process and step: nothing of it need be saved.
+        torch.manual_seed(hash((settings.seed, world.rank, step)))
+        batch = {name: view.to(world.device, non_blocking=True) for name, view in next(batches).items()}
+        rate = learning_rate(step, settings, images)
+        statistics.add(game.step(batch, step, rate), step)
+
+        # A loss is read, and found to be a number, before any state is written.
+        done = step + 1
+        stop = signals.agreed(world, done)
+        save = done % settings.save_every == 0 or done == steps or bool(stop)
+        if save or done % settings.log_every == 0:
+            reporter.figures(done, rate, statistics.read())
+        if samples and (done % settings.sample_every == 0 or done == steps):
+            sheet = sample_sheet(game.translator, game.ema, samples, run.path / "samples" / f"{done:09d}.png")
+            reporter.picture(sheet, done)
+        if save:
+            game.keep(run, done, "stopped" if stop else "finished" if done == steps else "running")
+        if stop:
+            raise Interrupted(stop, f"stopped after step {done}; run the same command again to go on")
+
+    reporter.say(f"{run.path}: finished")
+    return run.path

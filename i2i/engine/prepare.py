@@ -1,0 +1,93 @@
+"""Before the first step: what the settings, the data and this machine come to."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from typing import Any, Literal
+
+import torch
+
+import i2i
+from i2i.data import Dataset, View, has_split, read_folders
+from i2i.engine.game import Game
+from i2i.engine.ranks import World
+from i2i.engine.run import Run
+from i2i.engine.schedule import length
+from i2i.engine.settings import Settings
+from i2i.translators import Views, translator_class
+
+CHANNELS: dict[str, Literal["auto", 1, 3, 4]] = {"auto": "auto", "1": 1, "3": 3, "4": 4}
+SAMPLES = 4  # rows of a sample sheet
+
+
+def open_data(settings: Settings, split: str = "train") -> Dataset:
+    """The images a run is about, checked."""
+    return read_folders(
+        translator_class(settings.method).data,
+        data=settings.data,
+        a=settings.a,
+        b=settings.b,
+        direction=settings.direction,
+        split=split,
+        channels=CHANNELS[settings.channels],
+        max_bad=settings.max_bad,
+    )
+
+
+def describe_data(run: Run, dataset: Dataset) -> None:
+    """Adds to the run what it learns from its data.
+
+    Raises ValueError when the run was begun with other images: going on with them would not be the same run.
+    """
+    found = {
+        "source": asdict(dataset.source),
+        "target": asdict(dataset.target),
+        "images": len(dataset),
+        "fingerprint": dataset.fingerprint,
+    }
+    differ = [f"\n  {k}: {run.facts[k]} -> {v}" for k, v in found.items() if run.facts.get(k, v) != v]
+    if differ:
+        raise ValueError(
+            f"{run.path} was begun with other images:{''.join(differ)}\n"
+            "bring those back to go on, or give another folder with --out for a new run"
+        )
+    run.facts |= found
+
+
+def resolve_precision(precision: str, world: World) -> str:
+    """What "auto" comes to here: bf16 on a GPU that computes in it, else fp32 (bf16 is slower on most CPUs).
+
+    Raises ValueError for fp16 without a GPU, which has no arithmetic for it.
+    """
+    if precision == "fp16" and world.device.type == "cpu":
+        raise ValueError("precision fp16 needs a GPU; choose fp32 or bf16")
+    if precision != "auto":
+        return precision
+    return "bf16" if world.device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def sample_batch(settings: Settings, dataset: Dataset) -> Views:
+    """The fixed images of the sample sheets: the first of a val or test split where there is one, else of these."""
+    for split in ("val", "test"):
+        if has_split(split, data=settings.data, a=settings.a, b=settings.b):
+            dataset = open_data(settings, split)
+            break
+    view = View(size=settings.size, load=1.0, flip=False, crop="center")
+    items = [dataset.sample(position, settings.seed, view) for position in range(min(SAMPLES, len(dataset)))]
+    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+def describe(run: Run, dataset: Dataset, game: Game) -> str:
+    """What a run is going to be, for people."""
+    steps, epoch = length(run.settings, len(dataset))
+    lines = [str(dataset.report), f"steps: {steps} ({epoch} an epoch), device: {game.world.device}"]
+    for name, move in game.moves.items():
+        lines.append(f"player {name}: {sum(p.numel() for p in move.parameters) / 1e6:.3f} M parameters")
+    lines += [f"{name}: {value}" for name, value in (run.settings.to_dict() | run.hyperparameters).items()]
+    return "\n".join(lines)
+
+
+def provenance() -> dict[str, Any]:
+    """The versions a run is made with."""
+    return {"versions": {"i2i": i2i.__version__, "torch": torch.__version__, "python": platform.python_version()}}

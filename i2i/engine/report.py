@@ -1,0 +1,175 @@
+"""What a run tells while it goes on: a line on the terminal, ``log.jsonl``, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from i2i.engine.ranks import World
+from i2i.files import atomically
+
+
+class NonFinite(RuntimeError):  # noqa: N818 (what happened, not what went wrong)
+    """A loss term or a weight became NaN or infinite."""
+
+    exit_status = 1
+
+
+class Statistics:
+    """Means of the loss terms since they were last read. They stay on the device until then."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.sums: dict[str, list[Tensor]] = {}  # term -> sum, count, first step at which it was not finite (or -1)
+
+    def add(self, terms: dict[str, Tensor], step: int) -> None:
+        for name, value in terms.items():
+            value = value.double() if value.device.type == "cpu" else value.float()
+            if name not in self.sums:
+                self.sums[name] = [torch.zeros_like(value), torch.zeros_like(value), torch.full_like(value, -1)]
+            total, count, bad = self.sums[name]
+            bad.copy_(torch.where(torch.isfinite(value) | (bad >= 0), bad, torch.full_like(bad, step + 1)))
+            total += value
+            count += 1
+
+    def read(self) -> dict[str, float]:
+        """The means over all processes, and begins anew.
+
+        Raises NonFinite, in every process alike, naming the terms that were the first to be NaN or infinite.
+        """
+        if not self.sums:
+            return {}
+        table = torch.stack([torch.stack(row) for row in self.sums.values()])
+        first = torch.where(table[:, 2] < 0, torch.inf, table[:, 2])
+        at = -self.world.largest(-int(first.min()) if torch.isfinite(first.min()) else -(2**31))
+        self.world.average([table])
+        means = (table[:, 0] / table[:, 1]).tolist()
+        names, self.sums = list(self.sums), {}
+        if at < 2**31:
+            bad = [name for name, step in zip(names, first.tolist(), strict=True) if step == at]
+            raise NonFinite(
+                f"the loss became NaN or infinite at step {at}: {_named(bad) or 'on another process'}. The state saved "
+                "before is untouched: run the same command again to go on from it, or begin anew with a lower learning "
+                "rate (--set lr=1e-4) or --precision fp32; i2i check finds flat images, a frequent cause"
+            )
+        return dict(zip(names, means, strict=True))
+
+
+def _named(terms: list[str]) -> str:
+    return ", ".join("player {}, term {}".format(*term.split("/", 1)) for term in terms)
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """A line for people, beside the results that programs read."""
+    Console(stderr=True, quiet=quiet).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class Reporter:
+    """Tells of a run's progress; only the first process does."""
+
+    def __init__(self, run: Path, start: int, steps: int, batch: int, world: World, quiet: bool) -> None:
+        self.log = run / "log.jsonl"
+        self.steps, self.batch, self.device = steps, batch, world.device
+        self.since, self.last = time.monotonic(), start
+        self.leads = world.rank == 0  # the first process tells; the others keep still
+        quiet = quiet or not self.leads
+        if self.leads:
+            self._forget_after(start)
+        self.console = Console(stderr=True, quiet=quiet)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=self.console,
+            disable=quiet or not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(run.name, total=steps, completed=start, figures="")
+        self.board = _board(run, start) if self.leads else None
+
+    def __enter__(self) -> Reporter:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+        if self.board:
+            self.board.close()
+
+    def advance(self, step: int) -> None:
+        self.bar.update(self.task, completed=step)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def figures(self, step: int, rate: float, means: dict[str, float]) -> None:
+        """Tells the means of the last steps, once ``step`` steps are done."""
+        if not self.leads:
+            return
+        now = time.monotonic()
+        speed = (step - self.last) * self.batch / max(now - self.since, 1e-9)
+        self.since, self.last = now, step
+        memory = _memory(self.device)
+        line = {"step": step, "rate": rate, **means, "images_per_second": speed, "memory_gb": memory}
+        try:  # a full disk must not end a run for the sake of its log
+            with open(self.log, "a") as file:
+                file.write(json.dumps(line) + "\n")
+            if self.board:
+                for name, mean in means.items():
+                    self.board.add_scalar(name, mean, step)
+                self.board.add_scalar("images_per_second", speed, step)
+        except OSError as error:
+            warnings.warn(f"{self.log} cannot be written ({error}); training goes on", stacklevel=2)
+        losses = "  ".join(f"{name} {mean:.3g}" for name, mean in means.items())
+        self.bar.update(self.task, figures=f"{speed:.1f} img/s  {memory:.1f} GB  {losses}")
+        if not self.console.is_terminal:
+            left = (self.steps - step) * self.batch / max(speed, 1e-9)
+            eta = time.strftime("%H:%M:%S", time.gmtime(left))
+            self.say(f"step {step}/{self.steps}  {speed:.1f} img/s  ETA {eta}  {memory:.1f} GB  {losses}")
+
+    def picture(self, sheet: np.ndarray, step: int) -> None:
+        """Shows a sample sheet, uint8 [h, w, 3], in TensorBoard."""
+        if self.board:
+            self.board.add_image("samples", sheet, step, dataformats="HWC")
+
+    def _forget_after(self, step: int) -> None:
+        """Drops the lines of steps that are to be done again."""
+        if not self.log.exists():
+            return
+        lines = []
+        for line in self.log.read_text().splitlines():
+            with suppress(json.JSONDecodeError, KeyError):  # a kill can leave half a line
+                if json.loads(line)["step"] <= step:
+                    lines.append(line + "\n")
+        atomically(self.log, lambda temporary: temporary.write_text("".join(lines)))
+
+
+def _board(run: Path, start: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:  # a logger that is not there must not end a run
+        return None
+    return SummaryWriter(str(run / "tensorboard"), purge_step=start)
+
+
+def _memory(device: torch.device) -> float:
+    """The most memory held so far, in GB: the GPU's, or the process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform != "darwin" else 1e9)

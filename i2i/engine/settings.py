@@ -1,0 +1,124 @@
+"""The settings of a run: one frozen dataclass, from which the command line's options are made.
+
+Standard library only, so that ``i2i train --help`` does not wait for PyTorch. What belongs to a method (its losses, its
+networks) is no setting but a keyword of its translator's constructor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+
+def option(default: Any, help: str, **more: Any) -> Any:
+    """A field with the words its command-line option is explained by."""
+    return field(default=default, metadata={"help": help, **more})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run needs to be repeated, its method's hyper-parameters apart."""
+
+    method: str
+    a: str | None = option(None, "Folder of the first domain's images.", free=True)
+    b: str | None = option(None, "Folder of the second domain's images.", free=True)
+    data: str | None = option(None, "One folder: aligned A|B files, or trainA and trainB.", free=True)
+    direction: str = option("a2b", "Which way pairs are translated.", choices=("a2b", "b2a"))
+    channels: str = option("auto", "Grey, colour or colour with alpha.", choices=("auto", "1", "3", "4"))
+    max_bad: int = option(0, "Unreadable files that are tolerated and left out.", free=True)
+    size: tuple[int, int] = option((256, 256), "Pixels of a training crop: 256, or HEIGHTxWIDTH.", metavar="SIZE")
+    batch: int = option(1, "Images a step, over all processes; auto: what the GPU's memory holds.", metavar="N|auto")
+    epochs: int = option(200, "Length: times through the data; the second half lowers the learning rate.", free=True)
+    steps: int = option(0, "Length in steps instead of epochs.", free=True)
+    precision: str = option(
+        "auto", "Arithmetic; auto: bf16 on a GPU that has it.", choices=("auto", "fp32", "bf16", "fp16")
+    )
+    ema: float = option(0.999, "Decay of the averaged weights that are exported; 0: the weights themselves.")
+    seed: int = option(0, "Of everything random.")
+    workers: int = option(2, "Threads that read images.", free=True)
+    log_every: int = option(50, "Steps between two lines of the log.", free=True)
+    sample_every: int = option(500, "Steps between two sample sheets; 0: none.", free=True)
+    save_every: int = option(1000, "Steps between two saved states.", free=True)
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "epochs", "log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("steps", "max_bad", "workers", "sample_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
+        if min(self.size) < 1:
+            raise ValueError(f"size is {self.size}; a crop has at least one pixel")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
+        for f in fields(self):
+            choices = f.metadata.get("choices")
+            if choices and getattr(self, f.name) not in choices:
+                raise ValueError(f"{f.name} is {getattr(self, f.name)!r}; choose one of {', '.join(choices)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"size": list(self.size)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Settings:
+        """Reads what ``to_dict`` wrote, and what a caller gives: sizes as 256 or "256x512", numbers as text."""
+        known = {f.name: f for f in fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"no such setting: {', '.join(unknown)}; there are {', '.join(known)}")
+        return cls(**{name: _typed(name, known[name].default, value) for name, value in values.items()})
+
+
+PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    # exactly the authors' runs: single precision, the weights themselves
+    "paper": ({"precision": "fp32", "ema": 0.0}, {}),
+    # a quarter of the arithmetic and half the length, for a first look at new data
+    "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),
+}
+"""Settings and hyper-parameters that a preset's name stands for; what is given beside it counts more."""
+
+
+def _typed(name: str, default: Any, value: Any) -> Any:
+    if name == "size":
+        return _size(value)
+    if name in ("a", "b", "data") and value is not None:
+        return str(Path(value).expanduser().resolve())
+    if isinstance(default, int | float) and not isinstance(value, bool):
+        try:
+            number = type(default)(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} is {value!r}; expected a number") from None
+        if number != float(value):
+            raise ValueError(f"{name} is {value!r}; expected a whole number")
+        return number
+    return value if value is None else str(value)
+
+
+def _size(value: Any) -> tuple[int, int]:
+    parts = str(value).lower().split("x") if isinstance(value, str | int) else list(value)
+    try:
+        numbers = [int(part) for part in parts]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise ValueError(f"size is {value!r}; expected 256 or HEIGHTxWIDTH, such as 256x512")
+    return numbers[0], numbers[-1]
+
+
+def merge(old: Settings, given: dict[str, Any]) -> Settings:
+    """The settings of a run that goes on: what may change is taken from ``given``, the rest must be as it was.
+
+    Raises ValueError with the differences.
+    """
+    known = {f.name: f for f in fields(Settings)}
+    wanted = Settings.from_dict(old.to_dict() | given)
+    changed = [name for name in given if getattr(old, name) != getattr(wanted, name)]
+    refused = [name for name in changed if not known[name].metadata.get("free")]
+    if refused:
+        lines = "".join(f"\n  {name}: {getattr(old, name)} -> {getattr(wanted, name)}" for name in refused)
+        raise ValueError(
+            f"this run was started with other settings:{lines}\n"
+            "run the command it was started with to go on, or give another folder with --out for a new run"
+        )
+    return replace(old, **{name: getattr(wanted, name) for name in changed})

@@ -1,0 +1,75 @@
+"""One step of the game: every image made once, then each player's move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from i2i.engine.ranks import World
+from i2i.translators import Player, Translator, Views
+
+
+class Move:
+    """A player with its optimiser, and how it moves."""
+
+    def __init__(self, player: Player, precision: str = "fp32", world: World | None = None) -> None:
+        self.player, self.world = player, world or World()
+        self.parameters = [p for p in player.net.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=player.lr, betas=player.betas, fused=True)
+        self.scaler = torch.amp.GradScaler(self.world.device.type, enabled=precision == "fp16")
+
+    def __call__(self, views: Views, autocast: Callable[[], AbstractContextManager], rate: float = 1.0) -> Views:
+        """Reduces the player's loss by one step at ``rate`` times its learning rate; returns its terms, detached."""
+        with autocast():
+            terms = self.player.loss(views)
+        loss = torch.stack(list(terms.values())).sum()
+        # Only the mover's weights get a gradient, so that no network need be frozen for another's move.
+        self.scaler.scale(loss).backward(inputs=self.parameters)
+        self.world.average(p.grad for p in self.parameters if p.grad is not None)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * self.player.lr
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        if self.player.after:
+            self.player.after()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def state_dict(self) -> dict:
+        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+
+
+def autocast_for(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:
+    """Makes the context a forward pass or a loss runs in."""
+    if precision == "fp32":
+        return nullcontext
+    return partial(torch.autocast, device.type, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+
+
+def play(
+    translator: Translator,
+    moves: dict[str, Move],
+    batch: Views,
+    step: int = 0,
+    rate: float = 1.0,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> dict[str, Tensor]:
+    """Plays step number ``step`` (from 0); returns the terms of those who moved, as "G/l1"."""
+    # One autocast context for the forward pass and one for each move: within a context the casts of weights are
+    # cached, and a second mover would be judged by the first one's old weights.
+    with autocast():
+        views = translator(batch)
+    return {
+        f"{name}/{term}": loss
+        for name, move in moves.items()
+        if (step + 1) % move.player.every == 0
+        for term, loss in move(views, autocast, rate).items()
+    }

@@ -1,0 +1,91 @@
+"""The weights a run ships: one file a direction, which says itself what network it is for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from i2i.engine.run import Run
+from i2i.files import atomically
+from i2i.spec import METADATA_KEY, Domain, Spec
+from i2i.translators import translator_class
+
+EXPORT_KEY = "export"  # the translator's own name of the direction, beside the user's in the Spec
+
+
+def save_weights(run: Run, networks: dict[str, nn.Module], step: int) -> None:
+    """Writes each exported network to ``weights/DIRECTION.safetensors`` with its recipe in the header."""
+    folder = run.path / "weights"
+    folder.mkdir(parents=True, exist_ok=True)
+    for direction, net in networks.items():
+        spec = describe(run, direction, net)
+        header = {METADATA_KEY: replace(spec, recipe=spec.recipe | {"step": step}).to_json(), EXPORT_KEY: direction}
+        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in net.state_dict().items()}
+        _write(folder / f"{spec.direction}.safetensors", tensors, header)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+
+def describe(run: Run, direction: str, net: nn.Module) -> Spec:
+    """What can be said of a network before it is exported, in the user's words.
+
+    Where the user asked for ``direction="b2a"``, the translator's x is the user's B, and its a2b the user's b2a.
+    """
+    x, y = (Domain(**run.facts[side]) for side in ("source", "target"))
+    forward = direction.startswith("a")
+    reach = getattr(net, "receptive_field", None)
+    return Spec(
+        method=run.settings.method,
+        direction="a2b" if forward == (run.settings.direction == "a2b") else "b2a",
+        source=x if forward else y,
+        target=y if forward else x,
+        minimum=getattr(net, "minimum", 1),
+        receptive_field=reach,
+        tiling="no" if reach is None else "statistics",
+        recipe={"hyperparameters": run.hyperparameters, "settings": run.settings.to_dict()},
+    )
+
+
+def load_generators(run: str | Path) -> dict[str, tuple[nn.Module, Spec]]:
+    """The averaged generators of a run by direction ("a2b"), each with what is known of it.
+
+    Reads nothing but ``weights/*.safetensors`` (or one such file), whose headers hold the recipe. Raises ValueError,
+    with the first mismatches, for a file that is damaged or fits no network.
+    """
+    run = Path(run)
+    files = [run] if run.is_file() else sorted((run / "weights").glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"{run} holds no weights; expected the folder of a run that has saved at least once")
+    return {spec.direction: (net, spec) for net, spec in map(_load, files)}
+
+
+def _load(path: Path) -> tuple[nn.Module, Spec]:
+    tensors, header = _read(path)
+    if METADATA_KEY not in header or EXPORT_KEY not in header:
+        raise ValueError(f"{path} does not say what network it is for; expected weights that i2i train wrote")
+    spec, export = Spec.from_json(header[METADATA_KEY]), header[EXPORT_KEY]
+    x, y = (spec.source, spec.target) if export.startswith("a") else (spec.target, spec.source)
+    made = translator_class(spec.method)(x.channels, y.channels, **spec.recipe["hyperparameters"])
+    net = made.exports()[export]
+    expected = {key: tuple(t.shape) for key, t in net.state_dict().items()}
+    found = {key: tuple(t.shape) for key, t in tensors.items()}
+    wrong = [key for key in expected | found if expected.get(key) != found.get(key)]
+    if wrong:
+        lines = "".join(f"\n  {k}: expected {expected.get(k, 'none')}, got {found.get(k, 'none')}" for k in wrong[:5])
+        raise ValueError(f"{path} does not fit its network: {len(wrong)} of its tensors differ{lines}")
+    net.load_state_dict(tensors)
+    return net.eval(), spec
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error

@@ -1,0 +1,132 @@
+"""The generators and discriminators by themselves: sizes, counts, choices, errors."""
+
+import pytest
+import torch
+from torch import nn
+
+from i2i import networks
+from i2i.networks.blocks import BatchNorm2d, InstanceNorm2d
+
+SIZES = [(256, 256), (300, 300), (57, 91), (5, 5), (6, 7), (1, 300), (3, 3), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("net", "tensors", "millions"),
+    [
+        (lambda: networks.UNet(), 82, 54.414),
+        (lambda: networks.generator("unet_128", 3, 3), 70, 41.829),
+        (lambda: networks.ResNet(), 48, 11.378),
+        (lambda: networks.ResNet(blocks=6), 36, 7.838),
+        (lambda: networks.ResNet(norm="batch"), 140, 11.383),
+        (lambda: networks.PatchGAN(6), 22, 2.769),
+        (lambda: networks.PatchGAN(3, norm="instance"), 10, 2.765),
+    ],
+)
+def test_the_authors_counts(net, tensors, millions):
+    with torch.device("meta"):
+        made = net()
+    assert len(made.state_dict()) == tensors
+    assert sum(p.numel() for p in made.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
+
+
+@pytest.mark.parametrize("upsample", ["deconv", "resize"])
+@pytest.mark.parametrize("name", ["unet_256", "unet_32", "resnet_1"])
+def test_any_size_comes_back(name, upsample):
+    net = networks.per_image(networks.generator(name, 3, 2, ngf=2, norm="instance", upsample=upsample))
+    for size in SIZES:
+        if min(size) >= net.minimum:
+            with torch.no_grad():
+                y = net(torch.randn(1, 3, *size))
+            assert y.shape == (1, 2, *size)
+            assert torch.isfinite(y).all()
+
+
+def test_a_unet_costs_what_its_image_costs():
+    """300 pixels are not padded to 512: the largest map is the image's own."""
+    sizes = []
+    net = networks.UNet(ngf=2, norm="instance")
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda m, i, o: sizes.append(o.shape[-1]))
+    net(torch.randn(1, 3, 300, 300))
+    assert sizes == [150, 75, 38, 19, 10, 5, 3, 2]
+
+
+def test_padding_changes_nothing_where_sizes_divide():
+    from i2i.networks.blocks import HalvingConv2d
+
+    conv = HalvingConv2d(3, 4, bias=True)
+    x = torch.randn(1, 3, 8, 12)
+    plain = nn.functional.conv2d(x, conv.weight, conv.bias, stride=2, padding=1)
+    padded = nn.functional.conv2d(nn.functional.pad(x, (0, 1, 0, 1)), conv.weight, conv.bias, stride=2, padding=1)
+    assert torch.equal(conv(x), plain)
+    assert torch.allclose(padded, plain, atol=1e-6)  # what an exported graph computes
+
+
+def test_the_receptive_field_of_a_resnet_is_no_more_than_it_says():
+    net = networks.ResNet(ngf=2, blocks=1, norm="none").double()
+    x = torch.randn(1, 3, 96, 96, dtype=torch.float64, requires_grad=True)
+    net(x)[0, :, 45, 47].sum().backward()
+    rows = x.grad.abs().sum(dim=(0, 1, 3)).nonzero()
+    extent = int(rows.max() - rows.min()) + 1
+    assert net.receptive_field - 8 <= extent <= net.receptive_field
+
+
+def test_patches():
+    with torch.no_grad():
+        assert networks.PatchGAN(3, ndf=2)(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)
+        assert networks.discriminator("pixel", 3, ndf=2)(torch.zeros(1, 3, 32, 48)).shape == (1, 1, 32, 48)
+        assert networks.discriminator("patch_1", 3, ndf=2)(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 30, 30)
+
+
+def test_initialisation_is_the_authors():
+    torch.manual_seed(0)
+    net = networks.UNet(ngf=16)
+    weights = torch.cat(
+        [m.weight.detach().flatten() for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    )
+    norms = torch.cat([m.weight.detach().flatten() for m in net.modules() if isinstance(m, nn.BatchNorm2d)])
+    assert weights.std() == pytest.approx(0.02, rel=0.01)
+    assert weights.mean() == pytest.approx(0, abs=1e-4)
+    assert norms.mean() == pytest.approx(1, abs=5e-3)
+    assert norms.std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_batch_norm_of_one_image_is_affine_instance_norm_to_the_bit():
+    net = networks.UNet(ngf=4, depth=4, dropout=False)
+    x = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(networks.per_image(net)(x), net.train()(x))
+
+
+def test_per_image_leaves_the_network_alone_and_ignores_the_rest_of_the_batch():
+    net = networks.UNet(ngf=4, depth=5)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    used = networks.per_image(net)
+    x = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(used(x)[:1], used(x[:1]), atol=1e-5)
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in used.modules())
+    assert net.training
+
+
+def test_one_pixel_maps():
+    assert torch.equal(InstanceNorm2d(2)(torch.ones(1, 2, 1, 1)), torch.zeros(1, 2, 1, 1))
+    with pytest.raises(ValueError, match="--set generator=unet_128"):
+        BatchNorm2d(2)(torch.ones(1, 2, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["unet_100", "unet_4", "resnet", "resnet_x", "vit_3", ""])
+def test_a_name_that_is_no_generator(name):
+    with pytest.raises(ValueError, match=r"unet_N|at least 3"):
+        networks.generator(name, 3, 3)
+
+
+def test_other_wrong_names():
+    with pytest.raises(ValueError, match="patch_N"):
+        networks.discriminator("patch_0", 3)
+    with pytest.raises(ValueError, match="instance, batch, none"):
+        networks.generator("resnet_1", 3, 3, norm="layer")
+    with pytest.raises(ValueError, match="deconv or resize"):
+        networks.generator("resnet_1", 3, 3, upsample="shuffle")

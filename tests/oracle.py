@@ -1,0 +1,38 @@
+"""Weights of the authors' code in our networks: both list their layers in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+HERE = Path(__file__).parent / "oracles"
+NETWORKS = [
+    ("cyclegan_resnet9_in", "resnet_9", {"norm": "instance", "dropout": False}),
+    ("cyclegan_resnet6_bn_dropout", "resnet_6", {"norm": "batch", "dropout": True}),
+    ("pix2pix_unet256_bn", "unet_256", {"norm": "batch"}),
+    ("pix2pix_unet128_in", "unet_128", {"norm": "instance"}),
+    ("patchgan70_in", "patch_3", {"norm": "instance"}),
+    ("patchgan70_bn_paired", "patch_3", {"norm": "batch"}),
+    ("patchgan_pixel", "pixel", {"norm": "batch"}),
+]
+
+
+def adopt(net: nn.Module, theirs: Mapping[str, object]) -> None:
+    """Loads a state_dict under the authors' keys: the n-th tensor is the n-th tensor, and has its shape."""
+    ours = net.state_dict()
+    if not any(key.endswith("num_batches_tracked") for key in theirs):  # a counter that nothing depends on
+        ours = {key: value for key, value in ours.items() if not key.endswith("num_batches_tracked")}
+    assert len(ours) == len(theirs), f"{len(ours)} tensors here, {len(theirs)} there"
+    tensors = [torch.as_tensor(np.asarray(value)) for value in theirs.values()]
+    for key, tensor in zip(ours, tensors, strict=True):
+        assert ours[key].shape == tensor.shape, f"{key}: {tuple(ours[key].shape)} here, {tuple(tensor.shape)} there"
+    net.load_state_dict(net.state_dict() | dict(zip(ours, tensors, strict=True)))
+
+
+def group(archive: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays of an archive under ``prefix/``, by the rest of their names, in order."""
+    return {key[len(prefix) + 1 :]: archive[key] for key in archive if key.startswith(prefix + "/")}
