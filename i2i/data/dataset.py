@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -18,8 +17,6 @@ from i2i.data.transforms import View, look, place, to_tensor
 from i2i.images import Image, convert, flatten, read_image
 from i2i.spec import Domain
 
-Kind = Literal["pairs", "unpaired"]
-
 
 class Dataset:
     """Images of a source domain (x) and of a target domain (y), all of which could be read.
@@ -28,7 +25,7 @@ class Dataset:
     """
 
     def __init__(
-        self, kind: Kind, source: Domain, target: Domain, x: Sequence[Source], y: Sequence[Source], report: Report,
+        self, kind: str, source: Domain, target: Domain, x: Sequence[Source], y: Sequence[Source], report: Report,
         fingerprint: str,
     ) -> None:  # fmt: skip
         self.kind, self.source, self.target, self.report = kind, source, target, report
@@ -84,14 +81,14 @@ def _pixels(image: Image, source: Source, domain: Domain) -> np.ndarray:
 
 
 def read_folders(
-    kind: Kind,
+    kind: str,
     *,
     data: Folder | None = None,
     a: Folder | None = None,
     b: Folder | None = None,
     direction: str = "a2b",
     split: str = "train",
-    channels: Literal["auto", 1, 3, 4] = "auto",
+    channels: str | int = "auto",
     max_bad: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
@@ -135,12 +132,12 @@ def read_folders(
     return Dataset(kind, source, target, one, two, report, _fingerprint(kind, one, two, facts))
 
 
-def check(kind: Kind, **folders: object) -> Report:
+def check(kind: str, **folders: object) -> Report:
     """What ``read_folders`` finds with the same arguments; raises its DataError."""
     return read_folders(kind, **folders).report  # type: ignore[arg-type]
 
 
-def _keep(kind: Kind, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> tuple[list[Source], list[Source]]:
+def _keep(kind: str, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> tuple[list[Source], list[Source]]:
     """What can be read: of a pair, both or neither."""
     if kind == "unpaired":
         return [s for s in a if s.path in facts], [s for s in b if s.path in facts]
@@ -148,7 +145,7 @@ def _keep(kind: Kind, a: list[Source], b: list[Source], facts: dict[Path, Facts]
     return [s for s, _ in kept], [t for _, t in kept]
 
 
-def _refuse(kind: Kind, layout: Layout, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> None:
+def _refuse(kind: str, layout: Layout, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> None:
     """Raises DataError for images that can each be read and do not make a dataset."""
     problems = []
     if layout.aligned:
@@ -175,7 +172,7 @@ def _domain(name: str, sources: list[Source], facts: dict[Path, Facts], channels
 
 
 def _report(
-    kind: Kind,
+    kind: str,
     layout: Layout,
     domains: tuple[Domain, Domain],
     sides: tuple[list[Source], list[Source]],
@@ -205,7 +202,7 @@ def _half(facts: Facts, source: Source) -> Facts:
     return facts if source.half is None else replace(facts, size=(height, width // 2))
 
 
-def _fingerprint(kind: Kind, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:
+def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:
     known = hashlib.sha256(kind.encode())
     for side in (x, y):
         known.update(b"\0side\0")
