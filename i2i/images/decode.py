@@ -57,10 +57,10 @@ def decode_image(data: bytes, name: str | os.PathLike[str] = "<bytes>", max_pixe
 
 
 def _check_end(data: bytes, header: Header) -> None:
-    """The two formats whose end is marked: OpenCV's message for them says nothing, and early releases did not mind."""
+    """PNG and JPEG mark their end: OpenCV's message does not say that it lacks, and early releases did not mind."""
     if header.format == "PNG" and b"IEND" not in data[-(64 << 10) :] and b"IEND" not in data:
         raise ValueError("it is truncated (no IEND chunk)")
-    if header.format == "JPEG" and data.find(b"\xff\xd9", data.find(b"\xff\xda")) < 0:
+    if header.format == "JPEG" and data.rfind(b"\xff\xd9", data.find(b"\xff\xda")) < 0:
         raise ValueError("it is truncated (no end-of-image marker)")
 
 

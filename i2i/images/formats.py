@@ -48,9 +48,12 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def png_header(file: BinaryIO) -> Header:
     file.seek(8)
-    length, kind, width, height, depth, colour = struct.unpack(">I4sIIBB", file.read(18))
+    first = file.read(29)
+    length, kind, width, height, depth, colour, crc = struct.unpack(">I4sIIBB3xI", first)
     if kind != b"IHDR" or length != 13:
         raise ValueError("PNG without an IHDR chunk")
+    if zlib.crc32(first[4:21]) != crc:  # before memory is asked for by a damaged width
+        raise ValueError("the checksum of the IHDR chunk is wrong")
     if depth not in {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}.get(colour, ()):
         raise ValueError(f"PNG of colour type {colour} with {depth} bits")
     alpha, key, icc, frames, orientation = colour in (4, 6), None, None, 1, 1

@@ -47,6 +47,9 @@ class Header:
     peak: int = 255  # the largest value of a PNM
 
 
+_TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # a table needs no wider numbers in between
+
+
 @dataclass
 class Image:
     """A decoded image, upright, in RGB order, with the colour that is stored under its alpha."""
@@ -82,10 +85,13 @@ def flatten(image: Image, background: int = 255) -> np.ndarray:
     peak = 2**image.bits - 1
     if int(image.alpha.min()) == peak:
         return image.pixels
-    level = background * (peak // 255)
-    alpha = image.alpha[..., None].astype(np.uint32)  # 65535 * 65535 + 32767 still fits
-    mixed = (image.pixels * alpha + level * (peak - alpha) + peak // 2) // peak
-    return mixed.astype(image.pixels.dtype)
+    level, out = background * (peak // 255), np.empty_like(image.pixels)
+    rows = max(1, (1 << 20) // image.width)  # a strip at a time: the products take four bytes for each of these
+    for top in range(0, image.height, rows):
+        strip = slice(top, top + rows)
+        alpha = image.alpha[strip, :, None].astype(np.uint32)  # 65535 * 65535 + 32767 still fits
+        out[strip] = (image.pixels[strip] * alpha + level * (peak - alpha) + peak // 2) // peak
+    return out
 
 
 def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
@@ -95,7 +101,7 @@ def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
     if pixels.dtype == np.uint8 and bits == 16:
         pixels = pixels.astype(np.uint16) * np.uint16(257)
     elif pixels.dtype == np.uint16 and bits == 8:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        pixels = _TO_8_BITS[pixels]
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:
