@@ -48,7 +48,7 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def png_header(file: BinaryIO) -> Header:
     file.seek(8)
-    first = file.read(29)
+    first = file.read(25)
     length, kind, width, height, depth, colour, crc = struct.unpack(">I4sIIBB3xI", first)
     if kind != b"IHDR" or length != 13:
         raise ValueError("PNG without an IHDR chunk")
