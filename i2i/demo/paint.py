@@ -23,7 +23,7 @@ COLOURS = {
     "fir":      ((0, 110, 0),    (38, 98, 70),    (10, 46, 54)),
     "chimney":  ((90, 0, 40),    (150, 92, 74),   (70, 48, 66)),
     "brick":    ((255, 0, 0),    (194, 104, 78),  (90, 52, 62)),
-    "plaster":  ((255, 200, 120), (228, 194, 136), (110, 96, 88)),
+    "plaster":  ((255, 200, 120), (236, 190, 172), (112, 84, 100)),
     "timber":   ((150, 80, 255), (122, 164, 190), (58, 80, 112)),
     "tiles":    ((255, 110, 0),  (184, 72, 48),   (82, 40, 52)),
     "slate":    ((70, 70, 110),  (96, 106, 128),  (46, 54, 84)),
@@ -44,7 +44,7 @@ def paint(scene: Scene, style: str, size: int = 64) -> np.ndarray:
         raise ValueError(f"a scene of {size} pixels shows nothing: at least 16 are needed")
     if style == "labels":
         return _table(style)[part_map(scene, size, panes=False)].astype(np.uint8)
-    fine = 4 if size <= 256 else 2
+    fine = 3 if size <= 256 else 2
     parts = part_map(scene, size * fine)
     picture = _table(style)[parts]
     picture = _lit(picture, parts, scene) if style == "day" else _moonlit(picture, parts, scene)
@@ -58,7 +58,9 @@ def _table(style: str) -> np.ndarray:
 
 
 def _is(parts: np.ndarray, *names: str) -> np.ndarray:
-    return np.isin(parts, [PARTS.index(name) for name in names])
+    table = np.zeros(len(PARTS), bool)
+    table[[PARTS.index(name) for name in names]] = True
+    return table[parts]
 
 
 def _lit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
@@ -129,7 +131,8 @@ def _surface(parts: np.ndarray, scene: Scene, depth: float) -> np.ndarray:
 
 def _groove(along: np.ndarray, period: float, share: float) -> np.ndarray:
     """Where a line falls that takes ``share`` of each ``period``."""
-    return (along / period) % 1 < share
+    turns = along / period
+    return turns - np.floor(turns) < share
 
 
 def _foliage(parts: np.ndarray, x: np.ndarray, y: np.ndarray, scene: Scene) -> np.ndarray:

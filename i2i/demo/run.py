@@ -21,7 +21,7 @@ from i2i.metrics import l1
 from i2i.sheets import sheet
 
 SIDE, CROP = 72, 64  # a crop moves about in the picture, and the picture is not resampled for it
-TRAINING, TEST = 160, 12  # scenes
+TRAINING, TEST = 120, 12  # scenes
 APART = 10_000  # the two folders of the unpaired half, and the test, show different scenes
 SHOWN = 5  # rows of the contact sheet
 

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Trains the default model, day2night, on the demo's drawings, and puts it under weights/ with its entry in index.json.
+
+    python tools/train_default.py [--work DIR] [--steps N]
+
+Everything random is seeded, so the same versions on the same machine give the same file. Run again with the same
+``--work``, it goes on where it stopped. Nothing under weights/ changes unless the new model beats both baselines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import i2i
+from i2i.demo.paint import paint
+from i2i.demo.scenes import scene
+from i2i.engine import load_generators
+from i2i.exporter import export_network
+from i2i.files import atomically
+from i2i.images import Image, write_image
+from i2i.metrics import l1, psnr, ssim
+from i2i.sheets import sheet
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME, METHOD = "day2night", "cyclegan"
+SIDE, CROP, SCENES = 107, 96, 400
+DAY, NIGHT, HELD_OUT = 500_000, 600_000, 700_000  # numbers of the first scenes; the demo's own are elsewhere
+HYPERPARAMETERS = {
+    "generator": "unet_16",
+    "discriminator": "patch_2",
+    "ngf": 18,
+    "ndf": 24,
+    "norm": "instance",
+    "upsample": "resize",
+    "lr": 4e-4,
+}
+TESTED = (64, 96, 128)  # sizes at which the metrics are measured
+
+
+def held_out(size: int, count: int = 40) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Scenes that no training has seen, by day and by night."""
+    return [
+        (paint(scene(HELD_OUT + number), "day", size), paint(scene(HELD_OUT + number), "night", size))
+        for number in range(count)
+    ]
+
+
+def colour_map(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """The best that one affine map of colours can do, fitted on the truth itself: a baseline that knows the answer."""
+    source = np.concatenate([day.reshape(-1, 3) for day, _ in pairs]).astype(np.float64)
+    target = np.concatenate([night.reshape(-1, 3) for _, night in pairs])
+    fit = np.linalg.lstsq(np.c_[source, np.ones(len(source))], target, rcond=None)[0]
+    return [
+        np.clip(np.round(day.reshape(-1, 3) @ fit[:3] + fit[3]), 0, 255).astype(np.uint8).reshape(day.shape)
+        for day, _ in pairs
+    ]
+
+
+def scores(results: list[np.ndarray], truths: list[np.ndarray]) -> dict[str, float]:
+    """Means over the images: L1 in levels of 255, PSNR in dB, SSIM."""
+    pairs = list(zip(results, truths, strict=True))
+    return {
+        name: round(float(np.mean([metric(a, b) for a, b in pairs])), 4)
+        for name, metric in (("l1", l1), ("psnr", psnr), ("ssim", ssim))
+    }
+
+
+def measure(model: i2i.runtime.Model, size: int) -> dict[str, dict[str, float]]:
+    """The model's scores on held-out scenes, beside those of doing nothing and of a colour map."""
+    pairs = held_out(size)
+    truths = [night for _, night in pairs]
+    return {
+        "result": scores([model(day) for day, _ in pairs], truths),
+        "input": scores([day for day, _ in pairs], truths),
+        "colour_map": scores(colour_map(pairs), truths),
+    }
+
+
+def draw(folder: Path, style: str, first: int) -> Path:
+    folder = folder / style
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(SCENES):
+        path = folder / f"{number:04d}.png"
+        if not path.exists():
+            write_image(path, Image(paint(scene(first + number), style, SIDE)))
+    return folder
+
+
+def publish(model: Path, metrics: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Puts the model and its entry under weights/: the file first, so that no entry lacks its file."""
+    weights = ROOT / "weights"
+    weights.mkdir(exist_ok=True)
+    target = weights / f"{NAME}.onnx"
+    atomically(target, lambda temporary: shutil.copyfile(model, temporary))
+    data = target.read_bytes()
+    spec = i2i.load(target, provider="cpu").spec
+    entry = {
+        "name": NAME,
+        "file": target.name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size": len(data),
+        "licence": "Apache-2.0",
+        "about": "Drawn landscapes with a house, by day, as they look at night; trained on unpaired drawings.",
+        "recipe": spec.recipe,
+        "protocol": "40 held-out scenes at each size; the truth is the same scene drawn by night",
+        "metrics": metrics,
+        "spec": json.loads(spec.to_json()),
+    }
+    index = weights / "index.json"
+    others = [old for old in json.loads(index.read_text()) if old["name"] != NAME] if index.exists() else []
+    text = json.dumps([entry, *others], indent=2) + "\n"
+    atomically(index, lambda temporary: temporary.write_text(text))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "default", help="folder of data and run")
+    parser.add_argument("--steps", type=int, default=4000)
+    options = parser.parse_args()
+
+    work = options.work
+    day, night = draw(work / "data", "day", DAY), draw(work / "data", "night", NIGHT)
+    run = i2i.train(
+        METHOD, a=day, b=night, out=work / "run", size=CROP, steps=options.steps, ema=0.995, **HYPERPARAMETERS
+    )
+    net, spec = load_generators(run)["a2b"]
+    recipe = {  # in place of the run's own, which names folders of this machine
+        "program": "tools/train_default.py",
+        "i2i": i2i.__version__,
+        "data": f"{SCENES} drawings a side, {SIDE} pixels wide, by i2i.demo",
+        "size": CROP,
+        "steps": options.steps,
+        "hyperparameters": HYPERPARAMETERS,
+    }
+    path = export_network(net, replace(spec, recipe=recipe), work / f"{NAME}.onnx")
+    model = i2i.load(path, provider="cpu")
+    metrics = {f"{size}x{size}": measure(model, size) for size in TESTED}
+    print(json.dumps(metrics, indent=2))
+    pairs = held_out(CROP, 6)
+    sheet([[d, model(d), n] for d, n in pairs], ["day", NAME, "truth: night"], work / "held-out.png")
+
+    size = os.path.getsize(path)
+    poor = [
+        name
+        for name, found in metrics.items()
+        if found["result"]["l1"] > 0.75 * min(found["input"]["l1"], found["colour_map"]["l1"])
+    ]
+    if poor or size > 2_000_000:
+        print(f"not published: {size} bytes, at most 2000000; too near to the baselines at: {poor}", file=sys.stderr)
+        return 1
+    publish(path, metrics)
+    print(f"published weights/{NAME}.onnx, {size} bytes; look at {work / 'held-out.png'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
