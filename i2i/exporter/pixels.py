@@ -42,7 +42,7 @@ class Pixels(nn.Module):
         self.whole_numbers = spec.dtype == "uint8"
 
     def forward(self, image: Tensor) -> Tensor:
-        x = image.permute(0, 3, 1, 2).float() * 2 / self.source_peak - 1  # [n, c, h, w] in [-1, 1]
+        x = image.permute(0, 3, 1, 2).float() / (self.source_peak / 2) - 1  # [n, c, h, w] in [-1, 1]
         h, w = x.shape[-2:]
         y = self.net(self.enlarge(x))
         if self.least > 1:
@@ -59,7 +59,7 @@ class Pixels(nn.Module):
         """``x`` with rows and columns added below and to the right, until the network takes it."""
         if self.least > 1:
             h, w = x.shape[-2:]
-            x = pad(x, (0, max(0, self.least - w), 0, max(0, self.least - h)), mode="replicate")
+            x = pad(x, (0, max(w, self.least) - w, 0, max(h, self.least) - h), mode="replicate")
         if self.multiple > 1:
             h, w = x.shape[-2:]
             x = pad(x, (0, -w % self.multiple, 0, -h % self.multiple), mode="reflect")

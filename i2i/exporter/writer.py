@@ -29,27 +29,31 @@ def export(
     Args:
         run: the folder of a run, or generators by direction as ``i2i.engine.load_generators`` gives them.
         path: of the file; by default ``RUN/onnx/DIRECTION.onnx``.
-        to: the domain to translate to, by name; by default that of the run's first direction.
+        to: the domain to translate to, by name, or a direction ("b2a"); by default the run's first direction.
         io: "pixels" (takes and returns images) or "tensor" (the bare network on [-1, 1]).
 
     Returns the path of the file. Raises ValueError for a run without such a generator, and ExportError (a
     ValueError), leaving no file, where the file would not do what the network does.
     """
     generators = directions(run)
-    if to is None:
-        direction = next(iter(generators))
-    else:
-        found = [name for name, (_, spec) in generators.items() if spec.target.name == to]
-        if not found:
-            known = ", ".join(repr(spec.target.name) for _, spec in generators.values())
-            raise ValueError(f"this run does not translate to {to!r}; it translates to {known}")
-        direction = found[0]
+    direction = _choose(generators, to)
     if path is None:
         if isinstance(run, Mapping):
             raise ValueError("where should the file go? generators alone have no run folder: give a path")
-        path = Path(run) / "onnx" / f"{direction}.onnx"
+        run = Path(run)
+        path = run / "onnx" / f"{direction}.onnx" if run.is_dir() else run.with_suffix(".onnx")
     net, spec = generators[direction]
     return export_network(net, replace(spec, io=io), path)
+
+
+def _choose(generators: Generators, to: str | None) -> str:
+    if to is None or to in generators:
+        return to or next(iter(generators))
+    for direction, (_, spec) in generators.items():
+        if spec.target.name == to:
+            return direction
+    known = ", ".join(f"{spec.target.name!r} ({direction})" for direction, (_, spec) in generators.items())
+    raise ValueError(f"this run does not translate to {to!r}; it translates to {known}")
 
 
 def directions(run: str | Path | Generators) -> Generators:

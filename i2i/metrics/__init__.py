@@ -1,0 +1,5 @@
+"""Numbers for how close two images are; NumPy arrays in, floats out."""
+
+from i2i.metrics.pairs import l1, psnr, ssim
+
+__all__ = ["l1", "psnr", "ssim"]

@@ -1,0 +1,91 @@
+"""Files exported once for all tests, and the promise of a pixel graph written a second time, in NumPy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from i2i.exporter import export_network
+from i2i.networks import ResNet, UNet
+from i2i.spec import Domain, Spec
+
+
+class Small(nn.Module):
+    """Three convolutions with an instance norm between them: quick to export, and blind to nothing."""
+
+    minimum = 4
+    receptive_field = 7
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 3) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(in_channels, 8, 3),
+            nn.InstanceNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3),
+            nn.ReLU(),
+            nn.Conv2d(8, out_channels, 3),
+            nn.Tanh(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+class Undefined(nn.Module):
+    """Inverts the image, and divides by zero where it is all white."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        dark = (1 - x).mean((1, 2, 3), keepdim=True)
+        return -x * (dark / dark)
+
+
+def spec(source: tuple[int, int] = (3, 8), target: tuple[int, int] = (3, 8), io: str = "pixels") -> Spec:
+    """A Spec from (channels, bits) of both domains."""
+    return Spec("pix2pix", "a2b", Domain("labels", *source), Domain("photo", *target), io=io, recipe={"ngf": 4})
+
+
+def by_hand(net: nn.Module, image: np.ndarray, promise: Spec) -> np.ndarray:
+    """What a pixel graph must return for ``image`` [n, h, w, c], as float64 in the target's range, not rounded."""
+    h, w = image.shape[1:3]
+    missing = [max(0, getattr(net, "minimum", 1) - side) for side in (h, w)]
+    x = np.pad(image, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+    x = 2 * x.astype(np.float32) / promise.source.peak - 1
+    with torch.inference_mode():
+        y = net(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).numpy()
+    y = y.transpose(0, 2, 3, 1)[:, :h, :w].astype(np.float64)
+    return np.clip((y + 1) / 2 * promise.target.peak, 0, promise.target.peak)
+
+
+def pictures(n: int, h: int, w: int, promise: Spec, seed: int = 0) -> np.ndarray:
+    """Noise [n, h, w, c] in the type that ``promise`` asks for."""
+    values = np.random.default_rng(seed).integers(0, promise.source.peak + 1, (n, h, w, promise.source.channels))
+    return values.astype(promise.dtype)
+
+
+def run(path: Path, image: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(["translation"], {"image": image})[0]
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, nn.Module, Spec]]:
+    """File, network as it is to be used, and Spec asked for: a ResNet, a 16-bit U-Net, 3 -> 1 channels, a bare net."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("exports")
+    cases = {
+        "resnet": (ResNet(blocks=1, ngf=4), spec()),
+        "unet16": (UNet(1, 3, depth=3, ngf=4, norm="instance", dropout=False), spec((1, 16), (3, 16))),
+        "grey": (Small(3, 1), spec((3, 8), (1, 8))),
+        "tensor": (Small(3, 1), spec((3, 8), (1, 8), io="tensor")),
+    }
+    return {
+        name: (export_network(net.eval(), promise, folder / f"{name}.onnx"), net, promise)
+        for name, (net, promise) in cases.items()
+    }

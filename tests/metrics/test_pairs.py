@@ -1,0 +1,72 @@
+"""L1, PSNR and SSIM against scikit-image, and against numbers worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from i2i.metrics import l1, psnr, ssim
+
+FORMS = [((40, 31), np.uint8), ((11, 11, 3), np.uint8), ((64, 48, 3), np.uint16), ((33, 57, 1), np.uint8)]
+
+
+def _pair(shape: tuple[int, ...], dtype: type, noise: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(sum(shape))
+    y, x = np.mgrid[: shape[0], : shape[1]] / 20
+    smooth = np.broadcast_to((0.5 + 0.4 * np.sin(x + y)).reshape(*shape[:2], *(1,) * (len(shape) - 2)), shape)
+    peak = np.iinfo(dtype).max
+    noisy = np.clip(smooth + noise * rng.standard_normal(shape), 0, 1)
+    return (smooth * peak).astype(dtype), (noisy * peak).astype(dtype)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), FORMS)
+@pytest.mark.parametrize("noise", [0.01, 0.1, 1.0])
+def test_equal_to_scikit_image(shape: tuple[int, ...], dtype: type, noise: float) -> None:
+    a, b = _pair(shape, dtype, noise)
+    peak = np.iinfo(dtype).max
+    axis = 2 if len(shape) == 3 else None
+    theirs = structural_similarity(
+        a, b, data_range=peak, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=axis
+    )
+    assert ssim(a, b) == pytest.approx(theirs, abs=1e-9)
+    assert psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=peak), abs=1e-9)
+    assert l1(a, b) == pytest.approx(np.abs(a.astype(float) - b).mean() / peak, abs=1e-12)
+
+
+def test_known_answers() -> None:
+    black, white = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
+    assert (l1(black, white), psnr(black, white)) == (1.0, 0.0)
+    assert ssim(black, white) == pytest.approx(0.01**2 / (1 + 0.01**2), rel=1e-9)  # the luminance term alone
+    assert (l1(white, white), psnr(white, white)) == (0.0, math.inf)
+    assert ssim(white, white) == pytest.approx(1, abs=1e-12)
+    grey = np.full((16, 16, 3), 51, np.uint8)
+    assert l1(black, grey) == pytest.approx(0.2)
+    assert psnr(black, grey) == pytest.approx(20 * math.log10(5))
+
+
+def test_unsigned_pixels_do_not_wrap_around() -> None:
+    assert l1(np.array([[0, 255]], np.uint8), np.array([[255, 0]], np.uint8)) == 1.0
+
+
+def test_floats_need_their_peak_and_scale_with_it() -> None:
+    a, b = _pair((30, 30, 3), np.uint8)
+    for metric in (l1, psnr, ssim):
+        assert metric(a / 255, b / 255, peak=1.0) == pytest.approx(metric(a, b), abs=1e-9)
+        with pytest.raises(ValueError, match="give peak"):
+            metric(a / 255, b / 255)
+
+
+def test_images_that_cannot_be_compared() -> None:
+    a = np.zeros((12, 12, 3), np.uint8)
+    for metric in (l1, psnr, ssim):
+        with pytest.raises(ValueError, match=r"differ in form: uint8 \(12, 12, 3\) and uint8 \(12, 13, 3\)"):
+            metric(a, np.zeros((12, 13, 3), np.uint8))
+        with pytest.raises(ValueError, match="differ in form"):
+            metric(a, a.astype(np.uint16))
+        with pytest.raises(ValueError, match="expected an image"):
+            metric(a[None], a[None])
+    with pytest.raises(ValueError, match="11x11; the image has 10x12"):
+        ssim(a[:10], a[:10])
