@@ -1,1 +1,38 @@
-"""Running exported models on images and folders. Never imports PyTorch."""
+"""Running exported models on images and folders. Never imports PyTorch.
+
+The names are found on first use: ``i2i doctor`` must be able to look at an installation in which OpenCV or ONNX
+Runtime does not import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from i2i.runtime.api import translate
+    from i2i.runtime.errors import ModelError, NonFiniteError, ProviderError
+    from i2i.runtime.files import Options
+    from i2i.runtime.folder import translate_folder
+    from i2i.runtime.session import Model, load
+
+_HOMES = {
+    "translate": "api",
+    "ModelError": "errors",
+    "NonFiniteError": "errors",
+    "ProviderError": "errors",
+    "Options": "files",
+    "translate_folder": "folder",
+    "Model": "session",
+    "load": "session",
+}
+
+__all__ = ["Model", "ModelError", "NonFiniteError", "Options", "ProviderError", "load", "translate", "translate_folder"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'i2i.runtime' has no attribute {name!r}")
+    value = getattr(import_module(f"i2i.runtime.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,103 @@
+"""``i2i.translate``: what comes back is of the kind that went in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from i2i.images import read_header
+from i2i.runtime import files, models
+from i2i.runtime.files import Options
+from i2i.runtime.folder import Outcome, Summary, translate_folder
+from i2i.runtime.plan import output_name
+from i2i.runtime.session import Model, load
+
+PathLike = str | os.PathLike[str]
+
+
+class SomeFailedError(ValueError):
+    """A folder was translated but for some of its files; ``failed`` says of each why."""
+
+    exit_status = 1
+
+    def __init__(self, failed: list[Outcome], summary: Summary) -> None:
+        self.failed = failed
+        notes = "\n".join(outcome.note for outcome in failed[:20])
+        super().__init__(f"{summary.failed} of {summary.total} images were not translated:\n{notes}")
+
+
+@overload
+def translate(
+    src: np.ndarray, dst: None = None, model: Model | PathLike | None = None, **options: object
+) -> np.ndarray: ...
+@overload
+def translate(
+    src: PathLike, dst: PathLike | None = None, model: Model | PathLike | None = None, **options: object
+) -> Path: ...
+def translate(src, dst=None, model=None, *, to=None, provider="auto", **options):
+    """Translates an array, an image file or a folder of images, and returns the same kind: array, path, path.
+
+    Args:
+        src: an array as :class:`Model` takes it, or a path.
+        dst: the file or folder to write; by default beside ``src``, with the model's name behind its own.
+        model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; by default the newest
+            finished run under ``runs/``, else the default model.
+        to: the domain to translate to, where the model of a run could go several ways.
+        provider: auto | cpu | cuda, unless ``model`` is loaded already.
+        options: format, quality, background, max_pixels, overwrite, batch, as in :class:`Options`.
+
+    Raises ValueError for wrong use, ModelError and ImageError (both ValueErrors) for what cannot be translated, and
+    SomeFailedError (a ValueError) after a folder in which some files could not be.
+    """
+    settings = Options(**options)
+    if not isinstance(model, Model):
+        model = load(models.resolve(model, to).path, provider)
+    if not isinstance(src, str | os.PathLike):
+        if dst is not None:
+            raise ValueError("an array comes back as an array; only a path has a destination")
+        return model(src, settings.background)
+    source = Path(src)
+    target = Path(dst) if dst is not None else beside(source, model.path.stem, settings)
+    if not source.is_dir():
+        return translate_file(model, source, target, settings)
+    failed: list[Outcome] = []
+    summary = translate_folder(
+        model,
+        source,
+        target,
+        settings,
+        lambda outcome, _: failed.append(outcome) if outcome.status == "failed" else None,
+    )
+    if failed:
+        raise SomeFailedError(failed, summary)
+    return target
+
+
+def beside(source: Path, name: str, options: Options) -> Path:
+    """Where results go if nobody says: next to the source, under its name with the model's behind."""
+    if source.is_dir():
+        folder = source.resolve()
+        return folder.with_name(f"{folder.name}-{name}")
+    result = source.with_name(output_name(source, options.format))
+    return result.with_name(f"{result.stem}-{name}{result.suffix}")
+
+
+def translate_file(model: Model, source: Path, target: Path, options: Options) -> Path:
+    """Translates one file to ``target``, or into it if it is a folder; returns the file that was written."""
+    if not source.exists():
+        raise ValueError(f"{source}: no such file or folder")
+    if target.is_dir():
+        target = target / output_name(source, options.format)
+    if target.exists():
+        if os.path.samefile(source, target):
+            raise ValueError(f"{target} is the image to translate; originals are never overwritten")
+        if not options.overwrite:
+            raise ValueError(f"{target} is there already; choose another name, or --overwrite")
+    read_header(source, options.max_pixels)
+    result = files.read_and_translate(source, model, options, lambda image: model.run(image[None])[0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    files.write(result, source, target, options)
+    return target

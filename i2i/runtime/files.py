@@ -1,0 +1,65 @@
+"""One image file to another, and what is kept of it on the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, read_image, write_image
+from i2i.runtime import pixels
+from i2i.runtime.session import Model
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How files are to be translated."""
+
+    format: str | None = None  # of every output, a key of ``images.WRITABLE``; None: that of its source
+    quality: int = 95  # of JPEG and WebP, 0 to 100
+    background: int = 255  # grey level under transparent pixels, as the model sees them
+    max_pixels: int = MAX_PIXELS  # an image of more is refused
+    overwrite: bool = False  # translate again what is done, and replace files that no job wrote
+    batch: int | None = None  # images at once on a GPU
+
+
+class StoppedError(OSError):
+    """Nothing more can be written, as on a full disk. A folder job goes on from there when it is run again."""
+
+
+def read_and_translate(
+    source: Path, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]
+) -> Image:
+    """The translated image of a file; ``infer`` runs the graph on [h, w, c]. Raises ImageError or ModelError."""
+    image = read_image(source, options.max_pixels)
+    result = infer(pixels.prepare(image, model.spec, options.background))
+    return keep_grey(pixels.restore(result, image, model.spec), image)
+
+
+def keep_grey(result: Image, image: Image) -> Image:
+    """A grey image that a colour model left without colour is grey again."""
+    colours = result.pixels
+    if image.channels == 1 and result.channels == 3 and bool((colours == colours[..., :1]).all()):
+        return Image(colours[..., :1].copy(), result.alpha, image.icc, result.format, result.frames)
+    return result
+
+
+def write(result: Image, source: Path, output: Path, options: Options) -> None:
+    """Writes the output whole or not at all. Raises ImageError, or StoppedError where no file can be written."""
+    form = options.format
+    if form is None and output.suffix == source.suffix and result.format in WRITABLE:
+        form = result.format  # that of the source, even where the source's suffix says otherwise
+    try:
+        write_image(output, result, form, options.quality)
+    except ImageError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            reason = f"{os.strerror(cause.errno)}: stopped here; run the same command again to go on"
+            raise StoppedError(cause.errno, reason, str(output)) from error
+        raise

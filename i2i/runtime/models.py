@@ -1,0 +1,164 @@
+"""The models at hand: runs under ``runs/`` and the files of ``weights/``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from i2i.runtime.errors import ModelError
+from i2i.runtime.onnxfile import read_spec
+from i2i.spec import METADATA_KEY, Spec
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a training run, as its ``run.json`` describes it."""
+
+    path: Path
+    method: str
+    status: str
+    step: int
+    changed: float  # when it was last written, in seconds since 1970
+    directions: dict[str, Spec] = field(default_factory=dict)
+
+    def exported(self, direction: str) -> Path | None:
+        """The ONNX file of a direction, unless the run has newer weights than it."""
+        file, weights = self.path / "onnx" / f"{direction}.onnx", self.path / "weights" / f"{direction}.safetensors"
+        if not file.is_file() or (weights.exists() and weights.stat().st_mtime > file.stat().st_mtime):
+            return None
+        return file
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model that comes with i2i, as ``weights/index.json`` describes it."""
+
+    name: str
+    path: Path
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model file and how it was come by."""
+
+    path: Path
+    why: str
+
+
+def find(root: str | Path = RUNS) -> Run | None:
+    """The newest finished run under ``root``, or None."""
+    finished = [run for run in runs(root) if run.status == "finished" and run.directions]
+    return max(finished, key=lambda run: run.changed, default=None)
+
+
+def runs(root: str | Path = RUNS) -> list[Run]:
+    """Every run under ``root``, in order of name. What cannot be read is no run."""
+    return [run for file in sorted(Path(root).glob("*/run.json")) if (run := read_run(file.parent)) is not None]
+
+
+def read_run(path: Path) -> Run | None:
+    """The run in that folder, or None if there is none that can be read."""
+    try:
+        facts = json.loads((path / "run.json").read_text())
+        changed = (path / "run.json").stat().st_mtime
+        return Run(path, facts["method"], facts["status"], int(facts.get("step", 0)), changed, dict(_directions(path)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def weights() -> list[Weights]:
+    """The models that come with i2i; the first is the default. In the installed package, else in the source tree."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "weights", package.parent / "weights"):
+        if (folder / "index.json").is_file():
+            entries = json.loads((folder / "index.json").read_text())
+            return [Weights(entry["name"], folder / entry["file"], entry) for entry in entries]
+    return []
+
+
+def resolve(model: str | os.PathLike[str] | None = None, to: str | None = None, root: str | Path = RUNS) -> Choice:
+    """The file of a model: an ``.onnx`` file, a run's folder, the name of either, or nothing (the newest finished run).
+
+    A run that has no current export is exported, which needs PyTorch. ``to`` names the domain to translate to.
+    Raises ModelError, with the names that there are.
+    """
+    if model is None:
+        return _default(to, root)
+    path = Path(model)
+    if path.is_file():
+        _check_target(path, to)
+        return Choice(path, "as asked")
+    run = read_run(path) or read_run(Path(root) / path)
+    if run is not None:
+        return _of_run(run, to)
+    for entry in weights():
+        if entry.name == str(model):
+            _check_target(entry.path, to)
+            return Choice(entry.path, "it comes with i2i")
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path}: no such model file")
+    known = [run.path.name for run in runs(root)] + [entry.name for entry in weights()]
+    raise ModelError(
+        f"no model {str(model)!r}: it is no file, no folder of a run, and none of {', '.join(known) or 'none'}"
+    )
+
+
+def _default(to: str | None, root: str | Path) -> Choice:
+    run = find(root)
+    if run is not None:
+        choice = _of_run(run, to)
+        return Choice(choice.path, f"the newest finished run, {run.path}")
+    for entry in weights():
+        _check_target(entry.path, to)
+        return Choice(entry.path, f"the default; no finished run under {root}/")
+    raise ModelError(f"no model: no finished run under {root}/ and none comes with this install; give one with -m")
+
+
+def _of_run(run: Run, to: str | None) -> Choice:
+    names = {spec.target.name: direction for direction, spec in run.directions.items()}
+    if not names:
+        raise ModelError(f"{run.path}: this run has no weights yet; train it on, or give another model with -m")
+    if to is not None and to not in names:
+        raise ModelError(f"{run.path} does not translate to {to!r}; it translates to {', '.join(names)}")
+    direction = names[to] if to is not None else next(iter(run.directions))
+    file = run.exported(direction)
+    if file is not None:
+        return Choice(file, f"run {run.path}")
+    from i2i.exporter import export  # needs PyTorch, unlike all else here
+
+    return Choice(export(run.path, to=run.directions[direction].target.name), f"run {run.path}, exported now")
+
+
+def _check_target(path: Path, to: str | None) -> None:
+    spec = read_spec(path) if to is not None else None
+    if spec is not None and spec.target.name != to:
+        raise ModelError(f"{path} does not translate to {to!r}; it translates to {spec.target.name}")
+
+
+def _directions(run: Path) -> Iterator[tuple[str, Spec]]:
+    """What a run can be exported to, a2b first: from the headers of its weights, or of its exports if it has none."""
+    files = sorted((run / "weights").glob("*.safetensors"))
+    for file in files:
+        spec = read_header(file)
+        yield spec.direction, spec
+    for file in sorted((run / "onnx").glob("*.onnx")) if not files else ():
+        exported = read_spec(file)
+        if exported is not None:
+            yield file.stem, exported
+
+
+def read_header(path: Path) -> Spec:
+    """The Spec in the header of a safetensors file: eight bytes of length, then JSON. Raises ValueError."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > 100_000_000:
+            raise ValueError(f"{path} is damaged or no safetensors file")
+        facts = json.loads(file.read(size))
+    return Spec.from_json(facts.get("__metadata__", {}).get(METADATA_KEY, "null"))

@@ -1,0 +1,112 @@
+"""Between images and the arrays that a graph takes: channels, bits, range, and what must not be lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from i2i.images import Image, convert, flatten
+from i2i.runtime.errors import ModelError, NonFiniteError
+from i2i.spec import Spec
+
+NON_FINITE = (
+    "non-finite output: the model returned NaN or infinity for this image. Its weights are damaged or its precision is "
+    "too low; export an earlier state, or in fp32"
+)
+
+
+def to_images(array: np.ndarray, name: str = "the model") -> list[Image]:
+    """The images of an array [h, w], [h, w, c] or [n, h, w, c]; ModelError for anything else."""
+    form = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+    expected = f"{name} expects uint8 or uint16 [h, w], [h, w, c] or [n, h, w, c] with 1 to 4 channels last, got {form}"
+    if not isinstance(array, np.ndarray):
+        raise ModelError(f"{expected}; numpy.asarray(image) makes an array of most images")
+    if array.dtype not in (np.uint8, np.uint16):
+        hint = ": scale it to 0..255 and round it" if array.dtype.kind == "f" else ""
+        raise ModelError(expected + hint)
+    if array.ndim not in (2, 3, 4) or 0 in array.shape:
+        raise ModelError(expected)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.shape[-1] > 4:
+        first = array.shape[-3] in (1, 3, 4)
+        raise ModelError(expected + (": its channels seem to come first; move them to the end" if first else ""))
+    stack = array if array.ndim == 4 else array[None]
+    if stack.shape[-1] in (1, 3):
+        return [Image(image) for image in stack]
+    return [Image(image[..., :-1], image[..., -1]) for image in stack]
+
+
+def from_images(images: Sequence[Image], like: np.ndarray) -> np.ndarray:
+    """The images as one array with the axes that ``like`` has."""
+    if like.ndim == 2 and images[0].alpha is None and images[0].channels == 1:
+        return images[0].pixels[..., 0]
+    arrays = [
+        image.pixels if image.alpha is None else np.concatenate([image.pixels, image.alpha[..., None]], axis=2)
+        for image in images
+    ]
+    return np.stack(arrays) if like.ndim == 4 else arrays[0]
+
+
+def prepare(image: Image, spec: Spec, background: int = 255) -> np.ndarray:
+    """The image as the model's graph takes it: [h, w, c] in the source's channels and range, of ``spec.dtype``."""
+    source = spec.source
+    if source.channels == 4:  # the model sees alpha itself, and the colours that are stored under it
+        colours = convert(image.pixels, 3, source.bits)
+        alpha = image.alpha
+        if alpha is None:
+            alpha = np.full(image.pixels.shape[:2], 2**image.bits - 1, image.pixels.dtype)
+        array = np.concatenate([colours, convert(alpha[..., None], 1, source.bits)], axis=2)
+    else:
+        array = convert(flatten(image, background), source.channels, source.bits)
+    return np.ascontiguousarray(array, dtype=spec.dtype)
+
+
+def restore(result: np.ndarray, image: Image, spec: Spec) -> Image:
+    """What the graph returned, [h, w, c], as an image of the depth of the one that went in, with its alpha.
+
+    Raises NonFiniteError rather than return what a cast makes of NaN, which is black.
+    """
+    check_finite(result)
+    if result.shape[:2] != image.pixels.shape[:2]:
+        raise ModelError(f"the model returned {result.shape[:2]} for an image of {image.pixels.shape[:2]}")
+    target = spec.target
+    if result.dtype != np.uint8:
+        kind = np.uint8 if target.bits == 8 else np.uint16
+        result = np.clip(np.rint(result), 0, target.peak).astype(kind)
+    alpha = image.alpha
+    if target.channels == 4:
+        alpha = convert(np.ascontiguousarray(result[..., 3:]), 1, image.bits)[..., 0]
+        result = result[..., :3]
+    colours = convert(result, result.shape[2], image.bits)
+    # A profile of grey does not describe colours, nor the reverse.
+    icc = image.icc if colours.shape[2] == image.channels else None
+    return Image(colours, alpha, icc, image.format, image.frames)
+
+
+def check_finite(result: np.ndarray) -> None:
+    """NonFiniteError if [h, w, c] holds NaN or infinity, or is the checkerboard by which a uint8 graph says so.
+
+    The checkerboard is 255 where row + column is odd, else 0, in every channel, and is believed from 16 pixels on.
+    """
+    if result.dtype != np.uint8:
+        if not np.isfinite(result).all():
+            raise NonFiniteError(NON_FINITE)
+        return
+    height, width = result.shape[:2]
+    if height * width < 16 or result[0, 0].any():
+        return
+    odd = (np.arange(height)[:, None] + np.arange(width)) % 2
+    if (result == (255 * odd.astype(np.uint8))[..., None]).all():
+        raise NonFiniteError(NON_FINITE)
+
+
+def to_tensor(batch: np.ndarray, spec: Spec) -> np.ndarray:
+    """[n, h, w, c] in the source's range as float32 [n, c, h, w] in [-1, 1]."""
+    return np.ascontiguousarray((batch.astype(np.float32) / (spec.source.peak / 2) - 1).transpose(0, 3, 1, 2))
+
+
+def from_tensor(result: np.ndarray, spec: Spec) -> np.ndarray:
+    """float32 [n, c, h, w] in [-1, 1] as float32 [n, h, w, c] in the target's range."""
+    return (result.transpose(0, 2, 3, 1) + 1) * (spec.target.peak / 2)
