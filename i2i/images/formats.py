@@ -34,16 +34,25 @@ def _inflate(data: bytes) -> bytes | None:
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each chunk, the file placed at its data."""
+    """Kind and length of each chunk up to IEND, the file placed at its data.
+
+    Every length is checked: OpenCV asks for the memory that a chunk claims before it looks whether it is there.
+    """
+    end = file.seek(0, io.SEEK_END)
     at = 8
-    for _ in range(100_000):
+    for _ in range(1_000_000):
         file.seek(at)
         head = file.read(8)
         if len(head) < 8:
-            return
+            break
         length, kind = struct.unpack(">I4s", head)
-        yield kind, length
         at += length + 12
+        if at > end:
+            break
+        if kind == b"IEND":
+            return
+        yield kind, length
+    raise ValueError("it is truncated, or a chunk claims more than there is")
 
 
 def png_header(file: BinaryIO) -> Header:
@@ -69,8 +78,6 @@ def png_header(file: BinaryIO) -> Header:
             frames = max(1, struct.unpack(">I", file.read(4))[0])
         elif kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= _ICC_LIMIT and orientation == 1:
             orientation = _png_orientation(kind, file.read(length))
-        elif kind == b"IEND":
-            break
     return Header(
         "PNG", width, height, 1 if colour in (0, 4) else 3, 16 if depth == 16 else 8, alpha, frames, orientation, icc,
         key=key,

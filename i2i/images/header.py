@@ -49,8 +49,8 @@ def parse_header(file: BinaryIO, path: str | os.PathLike[str], max_pixels: int =
     except UnsupportedError as error:
         raise ImageError(path, str(error)) from error
     except (struct.error, ValueError, IndexError, OverflowError, zlib.error) as error:
-        detail = "" if isinstance(error, (struct.error, IndexError)) else f": {error}"
-        raise ImageError(path, f"truncated or damaged header{detail}") from error
+        vague = isinstance(error, (struct.error, IndexError))
+        raise ImageError(path, f"damaged: {'its header is incomplete' if vague else error}") from error
     if header.width < 1 or header.height < 1:
         raise ImageError(path, f"damaged header: a size of {header.width} x {header.height}")
     if header.width * header.height > max_pixels:

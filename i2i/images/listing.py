@@ -43,7 +43,7 @@ def list_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], N
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if os.path.isdir(entry.path):  # entry.is_dir() raises for a link to itself
                 (links if entry.is_symlink() else folders).append(folder / entry.name)
             elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not _is_special(entry):
                 found.append(folder / entry.name)
@@ -52,4 +52,4 @@ def list_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], N
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
     """A pipe, socket or device, which reading would hang on; a dangling link is none and is an error when read."""
-    return not entry.is_file() and os.path.exists(entry.path)
+    return os.path.exists(entry.path) and not os.path.isfile(entry.path)
