@@ -16,7 +16,6 @@ from i2i.exporter.graph import ExportError
 from i2i.exporter.pixels import checkerboard
 from i2i.spec import Spec
 
-BATCHES = (1, 3)
 LEVELS = 1  # of a uint8 graph: two roundings of nearly the same number
 OF_RANGE = 1e-4  # of a float graph
 SEED = 20170330
@@ -27,10 +26,10 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
 
     Returns what was measured: ``largest`` difference and its ``limit`` in ``unit`` ("levels" of 255, or "of the
     range"), ``differing`` (the share of the values that differ by half a level or, for floats, half the limit),
-    ``sizes`` [height, width], ``batches`` and the versions of both. Raises ExportError if they disagree, and if the
+    ``inputs`` [images, height, width] and the versions of both. Raises ExportError if they disagree, and if the
     network itself gives values that are not finite.
     """
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     whole = spec.dtype == "uint8"
     scale, limit = (1.0, LEVELS) if whole else (2.0 if spec.io == "tensor" else float(spec.target.peak), OF_RANGE)
     largest, differing, values = 0.0, 0, 0
@@ -54,39 +53,41 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
         "limit": limit,
         "unit": "levels" if whole else "of the range",
         "differing": float(f"{differing / values:.3g}"),
-        "sizes": _sizes(spec),
-        "batches": list(BATCHES),
+        "inputs": _inputs(spec),
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
     }
 
 
-def _sizes(spec: Spec) -> list[list[int]]:
-    """Heights and widths to try: a usual one, an odd rectangle, and the smallest that is worth an opinion.
+def _inputs(spec: Spec) -> list[list[int]]:
+    """Images, height and width to try: batches of 1 and 3 at three sizes, the costliest once.
 
-    The smallest lies below the network's minimum where the graph pads; a few pixels high, since a flat image has
-    no statistics but rounding errors, in which any two programs differ.
+    They are the smallest size worth an opinion, below the network's minimum where the graph pads but a few pixels
+    high, since a flat image has no statistics but rounding errors, in which any two programs differ; an odd
+    rectangle; and a usual size.
     """
-    sizes = [[max(2, spec.minimum - 1), 37], [119, 203], [256, 256]]
+    small, rectangle, usual = (max(2, spec.minimum - 1), 37), (119, 203), (256, 256)
+    inputs = [(1, *small), (3, *small), (1, *rectangle), (3, *rectangle), (1, *usual)]
     if spec.io == "pixels":
-        return sizes
-    return [[-(-max(side, spec.minimum) // spec.multiple) * spec.multiple for side in size] for size in sizes]
+        return [list(sizes) for sizes in inputs]
+    return [
+        [n, *(-(-max(side, spec.minimum) // spec.multiple) * spec.multiple for side in size)] for n, *size in inputs
+    ]
 
 
 def _probes(spec: Spec) -> Iterator[Tensor]:
-    """Inputs of the graph's type, by size and batch: the odd images are smooth, the even ones noise."""
+    """Inputs of the graph's type: every other image is smooth, and the rest are noise."""
     generator = torch.Generator().manual_seed(SEED)
-    for h, w in _sizes(spec):
-        for n in BATCHES:
-            noise = torch.rand(n, spec.source.channels, h, w, generator=generator)
-            waves = torch.rand(n, spec.source.channels, 4, 4, generator=generator)
-            smooth = interpolate(waves, (h, w), mode="bicubic").clamp(0, 1)
-            image = torch.where((torch.arange(n) % 2 == 0)[:, None, None, None], smooth, noise)
-            if spec.io == "tensor":
-                yield image * 2 - 1
-            else:
-                pixels = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous()
-                yield pixels.to(getattr(torch, spec.dtype))
+    for n, h, w in _inputs(spec):
+        noise = torch.rand(n, spec.source.channels, h, w, generator=generator)
+        waves = torch.rand(n, spec.source.channels, 4, 4, generator=generator)
+        smooth = interpolate(waves, (h, w), mode="bicubic").clamp(0, 1)
+        image = torch.where((torch.arange(n) % 2 == 0)[:, None, None, None], smooth, noise)
+        if spec.io == "tensor":
+            yield image * 2 - 1
+        else:
+            pixels = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous()
+            yield pixels.to(getattr(torch, spec.dtype))
 
 
 def _check_finite(want: Tensor, spec: Spec, image: Tensor) -> None:

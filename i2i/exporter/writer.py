@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import nn
 from i2i.exporter import graph, parity
 from i2i.exporter.graph import ExportError
 from i2i.exporter.pixels import Pixels
+from i2i.files import atomically
 from i2i.networks import per_image
 from i2i.spec import METADATA_KEY, Spec
 
@@ -85,17 +85,14 @@ def export_network(net: nn.Module, spec: Spec, path: str | Path) -> Path:
     _check_weights(net)
     spec = describe(net, spec)
     module = Pixels(net, spec).eval() if spec.io == "pixels" else net
-    model = graph.to_onnx(module, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(_serialise(model))
-        spec = replace(spec, parity=parity.measure(temporary, module, spec))
-        _append_description(temporary, spec)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomically(path, lambda temporary: _write(temporary, module, spec))
     return path
+
+
+def _write(file: Path, module: nn.Module, spec: Spec) -> None:
+    file.write_bytes(_serialise(graph.to_onnx(module, spec)))
+    _append_description(file, replace(spec, parity=parity.measure(file, module, spec)))
 
 
 def describe(net: nn.Module, spec: Spec) -> Spec:
@@ -136,5 +133,3 @@ def _append_description(file: Path, spec: Spec) -> None:
     entry = onnx.StringStringEntryProto(key=METADATA_KEY, value=spec.to_json())
     with file.open("ab") as stream:
         stream.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -52,8 +52,10 @@ def test_the_file_says_what_it_is(exports: Exports, name: str) -> None:
     known = {"minimum": net.minimum, "receptive_field": net.receptive_field, "tiling": tiling}
     assert replace(found, parity={}) == replace(promise, **known)
     assert found.parity["largest"] <= found.parity["limit"] == (1 if found.dtype == "uint8" else 1e-4)
-    assert len(found.parity["sizes"]) == 3
-    assert found.parity["batches"] == [1, 3]
+    assert {n for n, _, _ in found.parity["inputs"]} == {1, 3}
+    assert len({(h, w) for _, h, w in found.parity["inputs"]}) == 3
+    smallest = min(h for _, h, _ in found.parity["inputs"])
+    assert smallest < net.minimum or promise.io == "tensor" or net.minimum == 1
     assert found.parity["torch"] == torch.__version__
 
 
