@@ -17,7 +17,7 @@ COLOURS = {
     "far hill": ((0, 130, 130),  (134, 172, 164), (38, 54, 92)),
     "hill":     ((0, 90, 90),    (112, 156, 104), (28, 54, 66)),
     "grass":    ((0, 200, 0),    (112, 172, 66),  (26, 68, 54)),
-    "path":     ((170, 170, 170), (214, 188, 142), (88, 86, 94)),
+    "path":     ((170, 170, 170), (184, 172, 158), (82, 82, 96)),
     "trunk":    ((120, 60, 0),   (112, 78, 50),   (44, 36, 46)),
     "leaves":   ((0, 255, 120),  (72, 138, 52),   (18, 60, 48)),
     "fir":      ((0, 110, 0),    (38, 98, 70),    (10, 46, 54)),
@@ -67,8 +67,8 @@ def _lit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
     """Daylight: a bright horizon, a glow about the sun, and walls that turn away from it."""
     x, y = _axes(parts)
     sky = _is(parts, "sky")[..., None]
-    picture = picture + sky * (y / scene.grass)[..., None] ** 2 * np.float32((80, 46, 6))
-    picture = picture + sky * _glow(x, y, scene, 0.16) * np.float32((110, 70, -30))
+    picture = picture + sky * (y / scene.grass)[..., None] ** 2 * _rgb(80, 46, 6)
+    picture = picture + sky * _glow(x, y, scene, 0.16) * _rgb(110, 70, -30)
     return picture * _surface(parts, scene, 1.0)[..., None]
 
 
@@ -76,12 +76,16 @@ def _moonlit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray
     """Night: a glow about the moon, and lamplight that falls out of the windows."""
     x, y = _axes(parts)
     sky = _is(parts, "sky", "cloud")[..., None]
-    picture = picture + sky * (y / scene.grass)[..., None] ** 2 * np.float32((30, 24, 36))
-    picture = picture + sky * _glow(x, y, scene, 0.2) * np.float32((70, 74, 84))
+    picture = picture + sky * (y / scene.grass)[..., None] ** 2 * _rgb(30, 24, 36)
+    picture = picture + sky * _glow(x, y, scene, 0.2) * _rgb(70, 74, 84)
     picture = picture * _surface(parts, scene, 0.8)[..., None]
     panes = _is(parts, "window").astype(np.float32)
     spill = cv2.GaussianBlur(panes, (0, 0), 0.035 * parts.shape[0])
-    return picture + (1 - panes)[..., None] * spill[..., None] * np.float32((150, 96, 30))
+    return picture + (1 - panes)[..., None] * spill[..., None] * _rgb(150, 96, 30)
+
+
+def _rgb(*colour: int) -> np.ndarray:
+    return np.array(colour, np.float32)
 
 
 def _axes(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
