@@ -11,6 +11,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 
 import numpy as np
 import PIL.Image
@@ -95,6 +96,7 @@ def png(width: int, height: int, depth: int = 1, data: bytes = b"", *before: byt
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(before) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+@cache
 def bombs() -> dict[str, bytes]:
     side = 20_000
     stream = zlib.compress((b"\0" + bytes(side // 8)) * side, 9)

@@ -1,0 +1,53 @@
+"""``i2i check``: the report alone, and an exit status that tells the truth."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from i2i.cli.check import command
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            pixels = np.random.default_rng(number).integers(0, 255, (32, 32 + (name == "y"), 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), pixels)
+    return tmp_path
+
+
+def check(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_good_data_is_described(folders):
+    result = check("cyclegan", "--a", folders / "x", "--b", folders / "y")
+    assert result.exit_code == 0
+    assert "source x: 2 images (2 PNG), 32 x 32 pixels, read as 8-bit RGB" in result.output
+    assert "good to train: 2 images an epoch" in result.output
+
+
+@pytest.mark.parametrize("how", ["pix2pix", "--paired"])
+def test_what_would_stop_training_is_named(folders, how):
+    result = check(how, "--a", folders / "x", "--b", folders / "y")
+    assert result.exit_code == 1
+    assert "x/0.png is 32 x 32 and its pair" in result.stderr
+
+
+def test_bad_files_are_an_error_unless_tolerated(folders):
+    (folders / "x" / "bad.png").write_bytes(b"")
+    assert check("--a", folders / "x", "--b", folders / "y").exit_code == 1
+    result = check("--a", folders / "x", "--b", folders / "y", "--max-bad", 1)
+    assert result.exit_code == 0
+    assert "left out: " in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--a", "x"], ["--data", ".", "--a", "x"], ["cyclegan", "--paired", "--data", "."]]
+)
+def test_wrong_usage_is_told_apart(arguments):
+    assert check(*arguments).exit_code == 2
