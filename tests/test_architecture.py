@@ -1,0 +1,199 @@
+"""The house: what may import what, checked in the source of every file and, for PyTorch, by taking it away."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import i2i
+
+ROOT = Path(i2i.__file__).parent
+
+# Part of i2i -> level, and what it may import from outside the standard library. Imports point down.
+LEVELS: dict[str, tuple[int, set[str]]] = {
+    "cli": (7, {"click", "rich", "numpy", "onnxruntime", "cv2", "torch"}),
+    "demo": (6, {"numpy", "cv2", "rich"}),
+    "engine": (5, {"torch", "numpy", "safetensors", "tensorboard", "rich"}),
+    "exporter": (5, {"torch", "onnx", "onnxruntime", "numpy"}),
+    "metrics": (4, {"numpy", "cv2"}),
+    "translators": (3, {"torch"}),
+    "data": (3, {"torch", "numpy", "cv2"}),
+    "networks": (2, {"torch"}),
+    "gan": (2, {"torch"}),
+    "runtime": (2, {"numpy", "onnxruntime", "cv2"}),
+    "sheets": (2, {"numpy", "cv2", "PIL"}),
+    "images": (1, {"numpy", "cv2", "PIL"}),
+    "files": (1, set()),
+    "spec": (1, set()),
+}
+# The exporter reads the weights of a run where no generators are given; nothing of the engine knows the exporter.
+SIDEWAYS = {("exporter", "engine")}
+# A run that the user named and that was never exported is exported on the way: the one place where the running half
+# reaches for the training half, within a function, and it does all else without.
+BRIDGES = {("runtime/models.py", "i2i.exporter")}
+# What the package itself imports when it is imported; its public names are found on first use.
+ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
+
+PUBLIC = {"Domain", "Spec", "__version__", "check", "export", "load", "train", "translate"}
+
+
+class Import(NamedTuple):
+    """One import of one file: the module's full name, and whether it happens when the file is imported."""
+
+    file: str
+    line: int
+    module: str
+    at_once: bool
+
+
+def _imports() -> Iterator[Import]:
+    for path in sorted(ROOT.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        yield from _walk(tree, path.relative_to(ROOT).as_posix(), True)
+
+
+def _walk(node: ast.AST, file: str, at_once: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(file, child.lineno, alias.name, at_once) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{file}:{child.lineno}: imports are absolute here"
+            names = [f"i2i.{a.name}" for a in child.names] if child.module == "i2i" else [child.module or ""]
+            yield from (Import(file, child.lineno, name, at_once) for name in names)
+        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            yield from (i for rest in child.orelse for i in _walk(rest, file, at_once))
+        else:
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from _walk(child, file, at_once and not inside)
+
+
+IMPORTS = list(_imports())
+
+
+def _part(file: str) -> str:
+    """The part of the house that a file belongs to: images/decode.py -> images, spec.py -> spec."""
+    return file.split("/")[0].removesuffix(".py")
+
+
+def _own(module: str) -> str | None:
+    """The part of the house that a module belongs to; None for one from outside, "" for the package's own names."""
+    names = module.split(".")
+    return None if names[0] != "i2i" else names[1] if len(names) > 1 and names[1] in LEVELS else ""
+
+
+def test_every_part_of_the_house_has_its_level() -> None:
+    parts = {
+        _part(p.relative_to(ROOT).as_posix())
+        for p in ROOT.rglob("*.py")
+        if p.name not in ROOT_FILES or p.parent != ROOT
+    }
+    assert parts == set(LEVELS)
+    assert len(IMPORTS) > 100  # the walk sees them
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for file, line, module, at_once in IMPORTS:
+        to = _own(module)
+        if file in ROOT_FILES or not to or to == _part(file) or (_part(file), to) in SIDEWAYS:
+            continue
+        if (file, module) in BRIDGES and not at_once:
+            continue
+        if LEVELS[to][0] >= LEVELS[_part(file)][0]:
+            wrong.append(f"{file}:{line}: {_part(file)} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_what_a_part_may_use_from_outside() -> None:
+    """This includes imports within functions: above all, the running half has no torch, not even a late one."""
+    wrong = []
+    for file, line, module, _ in IMPORTS:
+        name = module.split(".")[0]
+        allowed = set() if file in ROOT_FILES else LEVELS[_part(file)][1]
+        if name not in sys.stdlib_module_names | allowed | {"i2i"}:
+            wrong.append(f"{file}:{line}: {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_part_goes_round_the_levels_through_the_package_itself() -> None:
+    """``i2i.train`` and ``from i2i import train`` reach every level: within the house only the version is taken so."""
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        file = path.relative_to(ROOT).as_posix()
+        if _part(file) in ("cli", "demo", "__init__"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "i2i":
+                names = {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "i2i":
+                names = {node.attr}
+            else:
+                continue
+            wrong += [f"{file}:{node.lineno}: i2i.{name}" for name in names & (PUBLIC - {"__version__"})]
+    assert not wrong, "\n".join(wrong)
+
+
+LIGHT = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    heavy = {"torch", "onnxruntime", "onnx", "numpy", "cv2", "PIL", "safetensors"} & set(sys.modules)
+    assert not heavy, f"{name} imports {heavy}"
+"""
+
+
+def test_the_package_and_every_command_are_light_until_they_are_used() -> None:
+    """So ``--help`` is quick everywhere, and a command's usage error does not wait for PyTorch."""
+    _python(LIGHT, "i2i", "i2i.spec", *(f"i2i.cli.{path.stem}" for path in (ROOT / "cli").glob("[a-z]*.py")))
+
+
+def test_the_public_surface() -> None:
+    assert set(i2i.__all__) == PUBLIC
+    assert set(dir(i2i)) >= PUBLIC
+    for name in PUBLIC:
+        assert getattr(i2i, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'translator'"):
+        _ = i2i.translator
+
+
+def test_no_module_bears_the_name_of_a_public_function() -> None:
+    """Importing it would put the module in the function's place."""
+    modules = {path.stem for path in ROOT.iterdir()}
+    assert not modules & PUBLIC
+    for part in ("data", "engine", "exporter", "runtime", "networks", "images", "metrics", "translators"):
+        package = __import__(f"i2i.{part}", fromlist=["__all__"])
+        assert not {path.stem for path in (ROOT / part).iterdir()} & set(package.__all__), part
+
+
+WITHOUT_TORCH = """
+import importlib, sys
+for name in ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "kornia"):
+    sys.modules[name] = None  # importing it fails, as where it is not installed
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+import i2i
+for name in ("load", "translate", "Spec", "Domain"):
+    getattr(i2i, name)
+"""
+
+
+def test_the_running_half_works_where_torch_is_not_installed() -> None:
+    parts = ("runtime", "images", "spec", "files", "metrics", "sheets", "cli", "__init__")
+    names = [
+        ".".join(("i2i", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        for path in ROOT.rglob("*.py")
+        if _part(path.relative_to(ROOT).as_posix()) in parts
+    ]
+    assert len(names) > 20
+    _python(WITHOUT_TORCH, *names)
+
+
+def _python(program: str, *arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
