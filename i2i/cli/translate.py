@@ -44,17 +44,22 @@ def command(src: Path, dst: Path | None, model: str | None, to: str | None, prov
 
     Exit status: 0 all translated, 1 some images failed (each is named on stderr), 2 wrong use, 4 no such provider.
     """
-    from i2i.runtime import Options, load, models, packages
+    from i2i.runtime import packages
+
+    for problem in packages.rivals():
+        click.echo(f"warning: {problem}", err=True)
+    if shells := packages.shells():
+        raise ValueError("; ".join(shells))
+
+    from i2i.runtime import Model, Options, models
     from i2i.runtime.api import beside, translate_file
     from i2i.runtime.folder import translate_folder
 
-    for problem in packages.problems():
-        click.echo(f"warning: {problem}", err=True)
     if not src.exists():
         raise ValueError(f"{_shown(src)}: no such file or folder")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     choice = models.resolve(model, to)
-    loaded = load(choice.path, provider)
+    loaded = Model(choice.path, provider, side_by_side=src.is_dir())
     spec = loaded.spec
     click.echo(
         f"model {_shown(choice.path)} ({choice.why}): {spec.source.name} -> {spec.target.name}, on {loaded.provider}",

@@ -13,7 +13,7 @@ from i2i.runtime import files, models
 from i2i.runtime.files import Options
 from i2i.runtime.folder import Outcome, Summary, translate_folder
 from i2i.runtime.plan import output_name
-from i2i.runtime.session import Model, load
+from i2i.runtime.session import Model
 
 PathLike = str | os.PathLike[str]
 
@@ -54,7 +54,8 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
     """
     settings = Options(**options)
     if not isinstance(model, Model):
-        model = load(models.resolve(model, to).path, provider)
+        folder = not isinstance(src, np.ndarray) and os.path.isdir(src)
+        model = Model(models.resolve(model, to).path, provider, side_by_side=folder)
     if not isinstance(src, str | os.PathLike):
         if dst is not None:
             raise ValueError("an array comes back as an array; only a path has a destination")

@@ -28,6 +28,13 @@ class Options:
     overwrite: bool = False  # translate again what is done, and replace files that no job wrote
     batch: int | None = None  # images at once on a GPU
 
+    def __post_init__(self) -> None:
+        """Takes ``png`` for ``PNG``. Raises ValueError for what cannot be written."""
+        if self.format is not None:
+            object.__setattr__(self, "format", self.format.upper())
+            if self.format not in WRITABLE:
+                raise ValueError(f"cannot write {self.format} files; choose one of {', '.join(WRITABLE)}")
+
 
 class StoppedError(OSError):
     """Nothing more can be written, as on a full disk. A folder job goes on from there when it is run again."""

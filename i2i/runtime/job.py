@@ -43,12 +43,14 @@ class Job:
     """Threads that carry one image each from file to file, as a context that ends them."""
 
     def __init__(self, model: Model, target: Path, options: Options, record: Record) -> None:
+        if model.provider == "cpu" and not model.side_by_side:
+            model = Model(model.path, "cpu", model.threads, side_by_side=True)
         self.model, self.target, self.options, self.record = model, target, options, record
         self._stop = threading.Event()
         self._outcomes: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._taking = threading.Lock()
         self._made: set[Path] = set()  # folders
-        self._workers = cores()
+        self._workers = model.threads if model.provider == "cpu" else cores()
         self._batcher: Batcher | None = None
         free = available_memory()
         self._gate = Gate(max(LARGE, (free // 4 if free is not None else 2**31) // _BYTES_PER_PIXEL))

@@ -35,8 +35,8 @@ def installed(module: str) -> dict[str, str]:
     return found
 
 
-def problems() -> list[str]:
-    """A sentence for each broken or ambiguous installation, with the lines that repair it; empty if all is well."""
+def rivals() -> list[str]:
+    """A sentence for each module that two installed packages write, with the lines that repair it."""
     found = []
     for module in RIVALS:
         present = installed(module)
@@ -47,13 +47,17 @@ def problems() -> list[str]:
                 f"{together} are both installed and overwrite each other. Repair: "
                 f"pip uninstall -y {' '.join(present)} && pip install {keep}=={present[keep]}"
             )
-        elif _is_hollow(module):
-            keep = next(iter(present), RIVALS[module][0])
-            found.append(
-                f"{module} is an empty shell, as uninstalling one of two rival packages leaves it. Repair: "
-                f"pip install --force-reinstall --no-deps {keep}"
-            )
     return found
+
+
+def shells() -> list[str]:
+    """A sentence for each module of which only the folder is left, with the line that repairs it."""
+    return [
+        f"{module} is an empty shell, as uninstalling one of two rival packages leaves it. Repair: "
+        f"pip install --force-reinstall --no-deps {next(iter(installed(module)), RIVALS[module][0])}"
+        for module in RIVALS
+        if _is_hollow(module)
+    ]
 
 
 def _is_hollow(module: str) -> bool:

@@ -29,7 +29,7 @@ def onnxruntime() -> ModuleType:
     import onnxruntime
 
     if not hasattr(onnxruntime, "InferenceSession"):
-        raise ModelError("; ".join(packages.problems()) or "onnxruntime is installed but empty: run `i2i doctor`")
+        raise ModelError("; ".join(packages.shells()) or "onnxruntime is installed but empty: run `i2i doctor`")
     return onnxruntime
 
 

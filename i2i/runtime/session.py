@@ -31,7 +31,7 @@ def load(path: str | Path, provider: str = "auto", threads: int | None = None) -
     Args:
         provider: auto | cpu | cuda. ``cuda`` raises ProviderError if CUDA does not load; ``auto`` takes what there is,
             and ``model.provider`` says what that was.
-        threads: processor threads for one image; by default all cores.
+        threads: processor threads that the model may use; by default all cores.
 
     Raises ModelError for a file that cannot be run, with the reason.
     """
@@ -44,12 +44,18 @@ class Model:
     Attributes:
         spec: what the file promises.
         provider: where it really runs, ``cuda`` or ``cpu``.
+        threads: that it may use on a CPU: together on one image, or ``side_by_side`` on as many images, called from as
+            many threads, which gets more done.
     """
 
-    def __init__(self, path: Path, provider: str = "auto", threads: int | None = None) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, provider: str = "auto", threads: int | None = None, side_by_side: bool = False
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}; expected at least 1")
+        self.path, self.threads, self.side_by_side = path, threads or cores(), side_by_side
         spec = read_spec(path)
-        session = open_session(path, provider, threads or cores())
+        session = open_session(path, provider, 1 if side_by_side else self.threads)
         if spec is None:
             raise ModelError(
                 f"{path}: it holds no i2i description, so what its pixels mean is unknown. The model expects "
@@ -114,7 +120,7 @@ class Model:
     def _session_for_large(self) -> Any:
         with self._lock:
             if self._whole is None:
-                self._whole = open_session(self.path, "cpu", cores(), arena=False)
+                self._whole = open_session(self.path, "cpu", self.threads, arena=False)
             return self._whole
 
     def _check_memory(self, width: int, height: int) -> None:

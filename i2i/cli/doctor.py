@@ -1,0 +1,83 @@
+"""``i2i doctor``: what is installed, what really runs, and how to mend it."""
+
+from __future__ import annotations
+
+import click
+
+PACKAGES = ("numpy", "Pillow", "torch", "onnx", "av")  # beside those that have rivals
+
+
+@click.command
+@click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+def command(provider: str) -> None:
+    """Say what is installed, what really runs, and how to mend it.
+
+    Exit status: 0 all is well, 1 something is wrong (each with the lines that repair it), 4 no such provider.
+    """
+    from i2i.runtime import machine, packages
+
+    for line in versions():
+        click.echo(line)
+    free = machine.available_memory()
+    click.echo(f"processor        {machine.cores()} cores, {_gib(free)} of memory free")
+    cards = machine.cuda_devices()
+    click.echo(f"GPU              {', '.join(cards) or 'none that the NVIDIA driver shows'}")
+    problems = packages.rivals() + packages.shells()
+    status = 1 if problems else 0
+    try:
+        for asked in dict.fromkeys((provider, "cpu")):
+            status = max(status, examine(asked, cards, problems))
+    except (ImportError, AttributeError) as error:  # of a shell, or of a package of another system
+        problems.append(f"the self-test could not begin: {error}")
+        status = 1
+    for problem in problems:
+        click.echo(f"problem          {problem}")
+    raise SystemExit(status)
+
+
+def versions() -> list[str]:
+    """A line for Python and for each package that matters, without importing any."""
+    import platform
+    from importlib import metadata
+
+    from i2i import __version__
+    from i2i.runtime import packages
+
+    found = {"i2i": __version__, "Python": f"{platform.python_version()} on {platform.platform(terse=True)}"}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed" + (" (needed to train and export)" if name in ("torch", "onnx") else "")
+    for module in packages.RIVALS:
+        present = packages.installed(module)
+        found[module] = ", ".join(f"{name} {version}" for name, version in present.items()) or "not installed"
+    return [f"{name:<16} {version}" for name, version in found.items()]
+
+
+def examine(asked: str, cards: list[str], problems: list[str]) -> int:
+    """Runs the self-test on a provider, tells of it, and returns the exit status it calls for."""
+    from i2i.runtime import ModelError, ProviderError, selftest
+    from i2i.runtime.providers import onnxruntime
+
+    try:
+        offered = [name.removesuffix("ExecutionProvider") for name in onnxruntime().get_available_providers()]
+        used, seconds = selftest.run(asked)
+    except ProviderError as error:
+        problems.append(str(error))
+        return error.exit_status
+    except ModelError as error:
+        click.echo(f"self-test        asked for {asked}: FAILED: {error}")
+        return 1
+    click.echo(f"self-test        asked for {asked}, ran on {used}: passed in {seconds:.2f} s")
+    if asked == "auto" and cards and used == "cpu":
+        problems.append(
+            "there is a GPU, and ONNX Runtime runs on the CPU: it offers "
+            f"{', '.join(offered)}, and CUDA did not load. Repair: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        )
+        return 1
+    return 0
+
+
+def _gib(size: int | None) -> str:
+    return "an unknown amount" if size is None else f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,30 @@
+"""``i2i models``: the runs and the models at hand."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command
+@click.option("--runs", "root", default="runs", show_default=True, help="The folder of runs.")
+def command(root: str) -> None:
+    """List the runs under runs/ and the models that come with i2i; `i2i translate -m NAME` takes each.
+
+    The one marked * is what `i2i translate` takes without -m.
+    """
+    from i2i.runtime import models
+
+    newest = models.find(root)
+    for run in models.runs(root):
+        mark = "*" if newest is not None and run.path == newest.path else " "
+        ways = ", ".join(f"{spec.source.name} -> {spec.target.name}" for spec in run.directions.values())
+        exported = ", ".join(sorted(file for file in run.directions if run.exported(file))) or "not exported"
+        click.echo(
+            f"{mark} {run.path}  {run.method}  {ways or 'no weights yet'}  {run.status}, step {run.step}, {exported}"
+        )
+    for number, entry in enumerate(models.weights()):
+        mark = "*" if newest is None and number == 0 else " "
+        about = entry.facts.get("about", "")
+        click.echo(f"{mark} {entry.name}  {entry.facts.get('size', 0) / 1e6:.1f} MB  {about}")
+    if newest is None and not models.weights():
+        click.echo("none: train one with `i2i train`, or give a file with -m")
