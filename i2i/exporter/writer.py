@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +82,7 @@ def export_network(net: nn.Module, spec: Spec, path: str | Path) -> Path:
         raise ValueError(f"io is {spec.io!r}; choose pixels or tensor")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the name of a file in it, such as {path / 'model.onnx'}")
-    net = per_image(net).cpu().float().requires_grad_(False)
+    net = copy.deepcopy(per_image(net)).cpu().float().requires_grad_(False)
     _check_weights(net)
     spec = describe(net, spec)
     module = Pixels(net, spec).eval() if spec.io == "pixels" else net

@@ -13,6 +13,7 @@ from torch import nn
 from i2i.exporter import export_network
 from i2i.networks import ResNet, UNet
 from i2i.spec import Domain, Spec
+from i2i.translators import Translator
 
 
 class Small(nn.Module):
@@ -36,6 +37,17 @@ class Small(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x)
+
+
+class Both(Translator):
+    """A translator of one's own, reached by its dotted path."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, gain: float = 1.0) -> None:
+        super().__init__()
+        self.there, self.back = Small(in_channels, out_channels), Small(out_channels, in_channels)
+
+    def exports(self) -> dict[str, nn.Module]:
+        return {"a2b": self.there, "b2a": self.back}
 
 
 class Undefined(nn.Module):

@@ -1,0 +1,136 @@
+"""From the folder of a run: the command, and weights that do not fit."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+
+from i2i.cli.export import command
+from i2i.engine import load_generators
+from i2i.exporter import export
+from i2i.networks import per_image
+from i2i.runtime import load
+from i2i.runtime.onnxfile import read_spec
+from i2i.spec import METADATA_KEY, Domain, Spec
+from i2i.translators import translator_class
+from tests.exporter.conftest import by_hand, pictures, run, spec
+
+METHOD, HYPERPARAMETERS = "tests.exporter.conftest:Both", {"gain": 1.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two generators between grey horses and zebras in colour, with untrained weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("runs") / "run"
+    horses, zebras = Domain("horses", channels=1), Domain("zebras", channels=3)
+    nets = translator_class(METHOD)(1, 3, **HYPERPARAMETERS).exports()
+    (path / "weights").mkdir(parents=True)
+    for direction, net in nets.items():
+        source, target = (horses, zebras) if direction == "a2b" else (zebras, horses)
+        told = Spec(METHOD, direction, source, target, recipe={"hyperparameters": HYPERPARAMETERS})
+        header = {METADATA_KEY: told.to_json(), "export": direction}
+        save_file(net.state_dict(), path / "weights" / f"{direction}.safetensors", metadata=header)
+    return path
+
+
+def test_the_command_exports_every_direction(folder: Path) -> None:
+    result = CliRunner().invoke(command, [str(folder)])
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert len(lines) == 2
+    for line, direction, names in zip(lines, ("a2b", "b2a"), ("horses -> zebras", "zebras -> horses"), strict=True):
+        path = folder / "onnx" / f"{direction}.onnx"
+        promise = read_spec(path)
+        assert promise is not None
+        assert line.startswith(f"{path}  {names}  {path.stat().st_size / 1e6:.1f} MB  at most ")
+        assert f"at most {promise.parity['largest']:g} of 255 levels from PyTorch" in line
+        net = per_image(load_generators(folder)[direction][0])
+        image = pictures(1, 21, 34, promise)
+        assert np.abs(run(path, image) - by_hand(net, image, promise).round()).max() <= 1
+    grey = load(folder / "onnx" / "b2a.onnx")(pictures(1, 21, 34, spec())[0])
+    assert grey.shape == (21, 34, 1)
+
+
+def test_the_command_exports_one_direction_to_a_file(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "h.onnx"
+    result = CliRunner().invoke(command, [str(folder), "-o", str(file), "--to", "horses", "--io", "tensor"])
+    assert result.exit_code == 0, result.output
+    promise = read_spec(file)
+    assert promise is not None
+    assert (promise.target.name, promise.io, promise.method) == ("horses", "tensor", METHOD)
+    assert promise.recipe["hyperparameters"] == HYPERPARAMETERS
+    assert [path.name for path in file.parent.iterdir()] == ["h.onnx"]
+
+
+def test_a_domain_or_run_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"translates to 'zebras' \(a2b\), 'horses' \(b2a\)"):
+        export(folder, to="dogs")
+    with pytest.raises(ValueError, match="no weights"):
+        export(tmp_path)
+    result = CliRunner().invoke(command, [str(tmp_path / "none")])
+    assert result.exit_code == 2
+    assert "does not exist" in result.output
+
+
+def _damaged(case: str, good: bytes) -> bytes:
+    (size,) = struct.unpack("<Q", good[:8])
+    header = json.loads(good[8 : 8 + size])
+    if case == "empty":
+        return b""
+    if case == "text":
+        return b"<html>not found</html>"
+    if case == "truncated":
+        return good[: len(good) // 2]
+    if case == "huge header":
+        return struct.pack("<Q", 2**62) + good[8:]
+    if case == "bad JSON":
+        return good[:8] + b"{" * size + good[8 + size :]
+    assert case == "offsets"
+    name = next(name for name in header if name != "__metadata__")
+    header[name]["data_offsets"] = [0, 2**40]
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + good[8 + size :]
+
+
+@pytest.mark.parametrize("case", ["empty", "text", "truncated", "huge header", "bad JSON", "offsets"])
+def test_a_damaged_file_of_weights_is_named(folder: Path, tmp_path: Path, case: str) -> None:
+    bad = tmp_path / "weights" / "a2b.safetensors"
+    bad.parent.mkdir()
+    bad.write_bytes(_damaged(case, (folder / "weights" / "a2b.safetensors").read_bytes()))
+    with pytest.raises(ValueError, match=r"weights/a2b\.safetensors is damaged"):
+        export(tmp_path)
+    assert not (tmp_path / "onnx").exists()
+
+
+def test_weights_that_do_not_fit_list_the_first_five_mismatches(folder: Path, tmp_path: Path) -> None:
+    good = folder / "weights" / "a2b.safetensors"
+    told = load_generators(good)["a2b"][1]
+    tensors = load_file(good)
+    names = sorted(tensors)
+    tensors[names[0]] = tensors[names[0]][:1].clone()  # another shape
+    del tensors[names[1]]  # missing
+    tensors |= {f"extra.{number}": torch.zeros(1) for number in range(5)}
+    (tmp_path / "weights").mkdir()
+    header = {METADATA_KEY: told.to_json(), "export": "a2b"}
+    save_file(tensors, tmp_path / "weights" / "a2b.safetensors", metadata=header)
+    with pytest.raises(ValueError, match="7 of its tensors differ") as caught:
+        load_generators(tmp_path)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == 5
+    assert any(names[0] in line and "expected" in line and "got (1," in line for line in lines)
+    assert any(names[1] in line and "got none" in line for line in lines)
+
+
+def test_weights_of_others_say_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    save_file({"w": torch.zeros(1)}, tmp_path / "weights" / "a2b.safetensors")
+    with pytest.raises(ValueError, match=r"a2b\.safetensors does not say what network it is for"):
+        export(tmp_path)
