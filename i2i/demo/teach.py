@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 EVERY = 10.0  # seconds between two lines about how far it is
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -52,20 +55,44 @@ def _processes(commands: Mapping[Path, Sequence[str]]) -> Iterator[dict[Path, su
     """The trainings; whatever happens, none of them outlives the context."""
     environment = os.environ | dict.fromkeys(THREADS, "1")
     running: dict[Path, subprocess.Popen[bytes]] = {}
+    with _stopped_by(signal.SIGTERM):
+        try:
+            for run, arguments in commands.items():
+                run.parent.mkdir(parents=True, exist_ok=True)
+                with open(_log(run), "wb") as log:
+                    # In a session of its own it does not get the terminal's Ctrl-C, but one signal from here: a second
+                    # would end it before it has saved.
+                    running[run] = subprocess.Popen(
+                        [sys.executable, "-m", "i2i", "train", *arguments],
+                        stdout=log,
+                        stderr=log,
+                        env=environment,
+                        start_new_session=True,
+                    )
+            yield running
+        finally:
+            for process in running.values():
+                if process.poll() is None:
+                    process.terminate()
+            for process in running.values():
+                process.wait()
+
+
+@contextmanager
+def _stopped_by(number: int) -> Iterator[None]:
+    """Makes a signal an orderly end of this process, where it is the main thread that is to end."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, stop)
     try:
-        for run, arguments in commands.items():
-            run.parent.mkdir(parents=True, exist_ok=True)
-            with open(_log(run), "wb") as log:
-                running[run] = subprocess.Popen(
-                    [sys.executable, "-m", "i2i", "train", *arguments], stdout=log, stderr=log, env=environment
-                )
-        yield running
+        yield
     finally:
-        for process in running.values():
-            if process.poll() is None:
-                process.terminate()
-        for process in running.values():
-            process.wait()
+        signal.signal(number, before)
 
 
 def _log(run: Path) -> Path:
