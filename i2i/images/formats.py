@@ -36,9 +36,8 @@ def _inflate(data: bytes) -> bytes | None:
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Kind and length of each chunk up to IEND, the file placed at its data.
 
-    Every length is checked: OpenCV asks for the memory that a chunk claims before it looks whether it is there.
+    A length that leads beyond the end is an error: OpenCV asks for that memory before it looks what is there.
     """
-    end = file.seek(0, io.SEEK_END)
     at = 8
     for _ in range(1_000_000):
         file.seek(at)
@@ -47,8 +46,6 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
             break
         length, kind = struct.unpack(">I4s", head)
         at += length + 12
-        if at > end:
-            break
         if kind == b"IEND":
             return
         yield kind, length
@@ -105,7 +102,7 @@ def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
         file.seek(at)
         head = file.read(4)
         if len(head) < 4:
-            raise ValueError("it ends before the image begins")
+            raise ValueError("it is truncated before the image begins")
         if head[0] != 0xFF or head[1] in (0x00, 0xFF, 0x01) or 0xD0 <= head[1] <= 0xD8:  # filling, or junk to pass over
             at += 1
             continue

@@ -53,7 +53,7 @@ def test_what_is_no_image_is_named_with_its_reason(tmp_path, content, reason):
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_truncated_files_are_errors(format, share):
     data = whole(format)
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match="truncated" if format in ("JPEG", "PNG") else "damaged"):
         decode_image(data[: int(len(data) * share)])
 
 
@@ -157,6 +157,27 @@ def test_a_chunk_that_claims_gigabytes_is_refused_before_they_are_asked_for():
     with pytest.raises(ImageError, match="claims more than there is"):
         decode_image(good[:at] + struct.pack(">I", 2_000_000_000) + good[at + 4 :])
     assert peak_memory() - before < 50e6
+
+
+def test_a_damaged_size_is_refused_before_its_memory_is_asked_for():
+    good = bytearray(whole("PNG"))
+    good[17] ^= 16  # the width becomes 64 + 2 ** 20, and the image 50 megapixels
+    before = peak_memory()
+    with pytest.raises(ImageError, match="checksum of the IHDR"):
+        decode_image(bytes(good))
+    assert peak_memory() - before < 50e6
+
+
+@pytest.mark.parametrize("format", ["BMP", "TIFF"])
+def test_a_row_too_wide_for_opencv_is_an_error_of_its_file(format):
+    data = pillow_bytes(np.zeros((1, 1_100_000), np.uint8), format)
+    with pytest.raises(ImageError, match=rf"wide: damaged {format} data: .*IMAGE_WIDTH"):
+        decode_image(data, "wide")
+
+
+def test_a_jpeg_without_its_last_two_bytes_is_truncated():
+    with pytest.raises(ImageError, match="no end-of-image marker"):
+        decode_image(whole("JPEG")[:-2])
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_errors(tmp_path):
