@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,6 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
+
+from i2i.files import atomically
 
 _PAPER, _INK = 255, 32
 _GAP = 8
@@ -130,9 +131,4 @@ def _save(page: np.ndarray, path: Path) -> None:
     if not good:
         raise OSError(f"{path}: OpenCV could not encode a sheet of {page.shape[1]}x{page.shape[0]} pixels")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data.tobytes())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    atomically(path, lambda temporary: temporary.write_bytes(data.tobytes()))
