@@ -42,6 +42,7 @@ class Dataset:
         Each image of the source is seen once per epoch of its own length, in a new order each time. An unpaired target
         is drawn at random. Raises ImageError for a file that has become unreadable.
         """
+        seed %= 2**64  # NumPy takes no negative one
         rng = np.random.default_rng((seed, position))
         count = len(self._x)
         index = int(_permutation(count, seed, position // count)[position % count])

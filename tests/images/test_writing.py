@@ -11,7 +11,7 @@ import pytest
 from PIL import ImageCms
 
 from i2i.images import WRITABLE, Image, ImageError, decode_image, encode_image, flatten, read_image, write_image
-from tests.images.samples import alpha_of, picture
+from tests.images.samples import alpha_of, orientation_exif, picture, pillow_bytes
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -82,6 +82,15 @@ def test_every_format_has_a_suffix_that_writes_it(tmp_path, format):
     write_image(path, Image(picture()))
     assert read_image(path).format == format
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_an_image_that_was_turned_is_not_turned_again(tmp_path, suffix):
+    turned = decode_image(pillow_bytes(picture(40, 64), "JPEG", exif=orientation_exif(6)))
+    write_image(tmp_path / f"x{suffix}", turned)
+    with PIL.Image.open(tmp_path / f"x{suffix}") as found:
+        assert found.size == (40, 64)
+        assert found.getexif().get(274, 1) == 1
 
 
 def test_a_suffix_that_is_not_written_is_an_error(tmp_path):
