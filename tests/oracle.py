@@ -24,8 +24,8 @@ NETWORKS = [
 def adopt(net: nn.Module, theirs: Mapping[str, object]) -> None:
     """Loads a state_dict under the authors' keys: the n-th tensor is the n-th tensor, and has its shape."""
     ours = net.state_dict()
-    if not any(key.endswith("num_batches_tracked") for key in theirs):  # a counter that nothing depends on
-        ours = {key: value for key, value in ours.items() if not key.endswith("num_batches_tracked")}
+    if not any("running" in key for key in theirs):  # statistics that nothing of ours depends on
+        ours = {key: value for key, value in ours.items() if "running" not in key and "num_batches" not in key}
     assert len(ours) == len(theirs), f"{len(ours)} tensors here, {len(theirs)} there"
     tensors = [torch.as_tensor(np.asarray(value)) for value in theirs.values()]
     for key, tensor in zip(ours, tensors, strict=True):

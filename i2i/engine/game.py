@@ -25,7 +25,9 @@ class Game:
         torch.manual_seed(settings.seed)  # the same first weights in every process
         x, y = run.facts["source"]["channels"], run.facts["target"]["channels"]
         translator = translator_class(settings.method)(x, y, **run.hyperparameters)
-        self.translator = translator.to(world.device).train()
+        # Double precision is for comparisons: there the order of a sum does not matter.
+        self.dtype = torch.float64 if settings.precision == "fp64" else torch.float32
+        self.translator = translator.to(world.device, self.dtype).train()
         if world.device.type == "cuda":
             self.translator.to(memory_format=torch.channels_last)
         players = self.translator.players()
@@ -35,6 +37,7 @@ class Game:
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
         """Plays step ``number`` (from 0) at ``rate`` times the learning rates; returns the loss terms."""
+        batch = {name: images.to(self.world.device, self.dtype, non_blocking=True) for name, images in batch.items()}
         terms = play(self.translator, self.moves, batch, number, rate, self.autocast)
         self.ema.update(number)
         return terms

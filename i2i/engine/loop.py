@@ -86,15 +86,14 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
     stack.callback(batches.close)
     samples = None
     if settings.sample_every and leads:
-        samples = {name: view.to(world.device) for name, view in sample_batch(settings, dataset).items()}
+        samples = {name: view.to(world.device, game.dtype) for name, view in sample_batch(settings, dataset).items()}
     statistics, signals = Statistics(world), stack.enter_context(Signals())
 
     for step in range(start, steps):
         # Randomness is a function of seed, process and step: nothing of it need be saved.
         torch.manual_seed(hash((settings.seed, world.rank, step)))
-        batch = {name: view.to(world.device, non_blocking=True) for name, view in next(batches).items()}
         rate = learning_rate(step, settings, images)
-        statistics.add(game.step(batch, step, rate), step)
+        statistics.add(game.step(next(batches), step, rate), step)
 
         # A loss is read, and found to be a number, before any state is written.
         done = step + 1

@@ -32,7 +32,7 @@ class Settings:
     epochs: int = option(200, "Length: times through the data; the second half lowers the learning rate.", free=True)
     steps: int = option(0, "Length in steps instead of epochs.", free=True)
     precision: str = option(
-        "auto", "Arithmetic; auto: bf16 on a GPU that has it.", choices=("auto", "fp32", "bf16", "fp16")
+        "auto", "Arithmetic; auto: bf16 on a GPU that has it.", choices=("auto", "fp32", "bf16", "fp16", "fp64")
     )
     ema: float = option(0.999, "Decay of the averaged weights that are exported; 0: the weights themselves.")
     seed: int = option(0, "Of everything random.")

@@ -49,9 +49,8 @@ class Move:
 
 def autocast_for(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:
     """Makes the context a forward pass or a loss runs in."""
-    if precision == "fp32":
-        return nullcontext
-    return partial(torch.autocast, device.type, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return partial(torch.autocast, device.type, half) if half else nullcontext
 
 
 def play(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -24,8 +25,13 @@ def save_weights(run: Run, networks: dict[str, nn.Module], step: int) -> None:
     for direction, net in networks.items():
         spec = describe(run, direction, net)
         header = {METADATA_KEY: replace(spec, recipe=spec.recipe | {"step": step}).to_json(), EXPORT_KEY: direction}
-        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in net.state_dict().items()}
+        tensors = {key: _portable(tensor) for key, tensor in net.state_dict().items()}
         _write(folder / f"{spec.direction}.safetensors", tensors, header)
+
+
+def _portable(tensor: Tensor) -> Tensor:
+    """On the CPU, in single precision where it is a number with a fraction."""
+    return tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype).contiguous()
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:

@@ -1,0 +1,165 @@
+"""A run that is stopped in any way, and started again, ends as the unbroken one: to the bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from i2i.engine import train
+from i2i.engine.interrupt import Interrupted
+from tests.engine.conftest import TINY
+
+KILLED = Path(__file__).with_name("killed.py")
+ROOT = Path(__file__).parents[2]
+
+
+def same(run, other):
+    """Whether two runs have the same last state (weights, optimisers, EMA, pools) and the same exported weights."""
+    a, b = (max((r / "state").iterdir()) for r in (run, other))
+    assert a.name == b.name
+    a, b = (torch.load(path, weights_only=True) for path in (a, b))
+    leaves = list(differences(a, b))
+    assert not leaves, leaves[:5]
+    for file in (run / "weights").iterdir():
+        mine, theirs = load_file(file), load_file(other / "weights" / file.name)
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine | theirs)
+    return True
+
+
+def differences(a, b, path=""):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), path
+        for key in a:
+            yield from differences(a[key], b[key], f"{path}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), path
+        for i, pair in enumerate(zip(a, b, strict=True)):
+            yield from differences(*pair, f"{path}/{i}")
+    elif isinstance(a, torch.Tensor):
+        if not torch.equal(a, b):
+            yield path
+    elif a != b:
+        yield path
+
+
+def killed(method, folders, tmp_path, kills, steps):
+    options = {"method": method, **TINY[method], **folders[method], "steps": steps, "save_every": 3, "sample_every": 50}
+    unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
+    broken = options | {"out": str(tmp_path / "broken")}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(KILLED), json.dumps(broken), str(kills), "1"],
+        capture_output=True, text=True, env=environment, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert same(unbroken, tmp_path / "broken")
+    assert not list((tmp_path / "broken").rglob("*.part"))
+    return json.loads(done.stdout)["killed"]
+
+
+@pytest.mark.parametrize("method", TINY)
+def test_killed_a_few_times(method, folders, tmp_path, one_thread):
+    assert killed(method, folders, tmp_path, kills=4, steps=60) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", TINY)
+def test_killed_twenty_times(method, folders, tmp_path, one_thread):
+    assert killed(method, folders, tmp_path, kills=20, steps=600) == 20
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.parametrize("method", TINY)
+def test_stopped_by_a_signal(method, workers, folders, tmp_path, one_thread, monkeypatch):
+    """SIGTERM in the middle of an epoch: the state is saved, the exit status says so, the rest is as it would be."""
+    options = {"method": method, **TINY[method], **folders[method], "steps": 11, "save_every": 100, "sample_every": 0}
+    unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
+
+    from i2i.engine.game import Game
+
+    plain = Game.step
+
+    def interrupted(self, batch, number, rate):
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, batch, number, rate)
+
+    monkeypatch.setattr(Game, "step", interrupted)
+    with pytest.raises(Interrupted, match="step 5") as stop:
+        train(**options, workers=workers, out=tmp_path / "stopped", quiet=True)
+    assert stop.value.exit_status == 143
+    assert json.loads((tmp_path / "stopped" / "run.json").read_text())["status"] == "stopped"
+    monkeypatch.setattr(Game, "step", plain)
+    train(out=tmp_path / "stopped", quiet=True)  # the folder alone says all
+    assert same(unbroken, tmp_path / "stopped")
+
+
+def test_a_damaged_state_is_passed_over(folders, tmp_path, one_thread):
+    options = {
+        "method": "pix2pix",
+        **TINY["pix2pix"],
+        **folders["pix2pix"],
+        "steps": 6,
+        "save_every": 2,
+        "sample_every": 0,
+    }
+    run = train(**options, out=tmp_path / "run", quiet=True)
+    unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
+    states = sorted((run / "state").iterdir())
+    assert [state.name for state in states] == ["000000004.pt", "000000006.pt"]  # two are kept
+    states[-1].write_bytes(states[-1].read_bytes()[:1000])
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(facts | {"status": "running"}))
+    with pytest.warns(UserWarning, match="000000006.pt is damaged"):
+        train(out=run, quiet=True)
+    assert same(unbroken, run)
+
+
+def test_longer_than_it_was(folders, tmp_path, one_thread):
+    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
+    run = train(**options, steps=3, out=tmp_path / "run", quiet=True)
+    assert train(out=run, quiet=True) == run  # finished already: nothing to do
+    train(**options, steps=5, out=run, quiet=True)
+    assert json.loads((run / "run.json").read_text())["step"] == 5
+
+
+def test_other_settings_or_other_data_are_another_run(folders, tmp_path, one_thread):
+    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "steps": 2}
+    run = train(**options, out=tmp_path / "run", quiet=True)
+    with pytest.raises(ValueError, match=r"size: \(64, 64\) -> \(32, 32\)(.|\n)*--out"):
+        train(**(options | {"size": 32}), out=run, quiet=True)
+    with pytest.raises(ValueError, match=r"ngf: 2 -> 4(.|\n)*--out"):
+        train(**(options | {"ngf": 4}), out=run, quiet=True)
+    with pytest.raises(ValueError, match=r"method: pix2pix -> cyclegan"):
+        train("cyclegan", **folders["cyclegan"], out=run, quiet=True)
+    elsewhere = tmp_path / "fewer"
+    elsewhere.mkdir()
+    for file in list((Path(folders["pix2pix"]["data"]) / "train").iterdir())[:3]:
+        (elsewhere / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ValueError, match=r"other images(.|\n)*images: 7 -> 3"):
+        train(out=run, data=elsewhere, steps=4, quiet=True)
+    (tmp_path / "no run").mkdir()
+    (tmp_path / "no run" / "holiday.jpg").write_bytes(b"precious")
+    with pytest.raises(ValueError, match="is no run"):
+        train(**options, out=tmp_path / "no run", quiet=True)
+    assert (tmp_path / "no run" / "holiday.jpg").read_bytes() == b"precious"
+
+
+def test_the_log_forgets_what_is_done_again(folders, tmp_path, one_thread):
+    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "log_every": 1}
+    run = train(**options, steps=4, save_every=2, out=tmp_path / "run", quiet=True)
+    max((run / "state").iterdir()).unlink()
+    with open(run / "log.jsonl", "a") as file:
+        file.write('{"step": 5, "G')  # half a line, as a kill leaves it
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(facts | {"status": "running"}))
+    train(out=run, quiet=True)
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert {"D/gan", "G/gan", "G/l1", "rate", "images_per_second", "memory_gb"} <= set(lines[0])

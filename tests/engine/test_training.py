@@ -1,0 +1,249 @@
+"""What a run does when something goes wrong, what it leaves behind, and what it says."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from i2i.cli.train import command
+from i2i.engine import load_generators, train
+from i2i.engine.fit import largest_power
+from i2i.engine.ranks import World
+from i2i.engine.report import NonFinite, Statistics
+from i2i.engine.run import Run
+from i2i.translators.pix2pix import Pix2Pix
+from tests.engine.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def options(folders):
+    return TINY["pix2pix"] | folders["pix2pix"] | {"sample_every": 0}
+
+
+@pytest.mark.parametrize("method", TINY)
+def test_what_a_run_leaves(method, folders, tmp_path, one_thread):
+    options = TINY[method] | folders[method]
+    run = train(method, **options, steps=4, sample_every=2, save_every=2, out=tmp_path / "run", quiet=True)
+    facts = json.loads((run / "run.json").read_text())
+    assert (facts["status"], facts["step"], facts["method"]) == ("finished", 4, method)
+    assert facts["settings"]["batch"] == 2
+    assert facts["hyperparameters"]["ngf"] == 2
+    assert set(facts["versions"]) == {"i2i", "torch", "python"}
+    assert [path.name for path in sorted((run / "samples").iterdir())] == ["000000002.png", "000000004.png"]
+    assert list((run / "tensorboard").iterdir())
+    generators = load_generators(run)
+    assert set(generators) == ({"a2b"} if method == "pix2pix" else {"a2b", "b2a"})
+    for direction, (net, spec) in generators.items():
+        assert spec.method == method
+        assert spec.recipe["step"] == 4
+        assert spec.minimum == net.minimum
+        names = ("a", "b") if direction == "a2b" else ("b", "a")
+        assert (spec.source.name, spec.target.name) == names
+    assert all(
+        value >= 0 for line in (run / "log.jsonl").read_text().splitlines() for value in [json.loads(line)["rate"]]
+    )
+
+
+def test_the_other_direction_is_named_by_the_users_folders(options, tmp_path, one_thread):
+    run = train("pix2pix", **options, direction="b2a", steps=1, out=tmp_path / "run", quiet=True)
+    ((direction, (_, spec)),) = load_generators(run).items()
+    assert (direction, spec.source.name, spec.target.name) == ("b2a", "b", "a")
+    assert [file.name for file in (run / "weights").iterdir()] == ["b2a.safetensors"]
+
+
+def test_ema_zero_ships_the_weights_themselves(options, tmp_path, one_thread):
+    run = train("pix2pix", **options, steps=3, ema=0, out=tmp_path / "run", quiet=True)
+    state = torch.load(max((run / "state").iterdir()), weights_only=True)["game"]
+    assert all(torch.equal(value, state["translator"][f"G.{key}"]) for key, value in state["ema"]["a2b"].items())
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_its_player_and_term(
+    options, tmp_path, monkeypatch, one_thread
+):
+    plain = Pix2Pix.generator_loss
+    calls = iter(range(1000))
+
+    def poisoned(self, v):
+        terms = plain(self, v)
+        return terms | {"l1": terms["l1"] * float("nan")} if next(calls) >= 5 else terms
+
+    monkeypatch.setattr(Pix2Pix, "generator_loss", poisoned)
+    with pytest.raises(NonFinite, match=r"step 6: player G, term l1\.") as stop:
+        train("pix2pix", **options, steps=20, save_every=4, log_every=8, out=tmp_path / "run", quiet=True)
+    assert "run the same command again" in str(stop.value)
+    assert [state.name for state in (tmp_path / "run" / "state").iterdir()] == ["000000004.pt"]
+    weights = torch.load(tmp_path / "run" / "state" / "000000004.pt", weights_only=True)["game"]["translator"]
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    monkeypatch.setattr(Pix2Pix, "generator_loss", plain)
+    assert json.loads((train(out=tmp_path / "run", quiet=True) / "run.json").read_text())["status"] == "finished"
+
+
+def test_weights_that_are_no_numbers_are_never_saved(options, tmp_path, monkeypatch, one_thread):
+    from i2i.engine.game import Game
+
+    plain = Game.step
+
+    def broken(self, batch, number, rate):
+        terms = plain(self, batch, number, rate)
+        if number == 3:  # after the last loss that is looked at before the state is written
+            next(self.translator.parameters()).data.fill_(float("inf"))
+        return terms
+
+    monkeypatch.setattr(Game, "step", broken)
+    with pytest.raises(NonFinite, match="weights became NaN"):
+        train("pix2pix", **options, steps=8, save_every=2, out=tmp_path / "run", quiet=True)
+    assert [state.name for state in (tmp_path / "run" / "state").iterdir()] == ["000000002.pt"]
+
+
+def test_statistics_are_means_since_last_read():
+    statistics = Statistics(World())
+    for step, value in enumerate((1.0, 3.0)):
+        statistics.add({"G/l1": torch.tensor(value), "D/gan": torch.tensor(2 * value)}, step)
+    assert statistics.read() == {"G/l1": 2.0, "D/gan": 4.0}
+    assert statistics.read() == {}
+
+
+def test_a_full_disk_leaves_the_last_good_state(options, tmp_path, monkeypatch, one_thread):
+    plain, calls = torch.save, iter(range(1000))
+
+    def full(state, path):
+        plain(state, path)
+        if next(calls) == 1:
+            with open(path, "r+b") as file:
+                file.truncate(100)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train("pix2pix", **options, steps=9, save_every=3, out=tmp_path / "run", quiet=True)
+    assert [state.name for state in (tmp_path / "run" / "state").iterdir()] == ["000000003.pt"]
+    monkeypatch.setattr(torch, "save", plain)
+    unbroken = train("pix2pix", **options, steps=9, save_every=3, out=tmp_path / "unbroken", quiet=True)
+    run = train(out=tmp_path / "run", quiet=True)
+    a, b = (load_generators(path)["a2b"][0].state_dict() for path in (run, unbroken))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_log_that_cannot_be_written_does_not_end_a_run(options, tmp_path, one_thread, monkeypatch):
+    plain, run = open, tmp_path / "run"
+
+    def full(file, *arguments, **named):
+        if str(file).endswith("log.jsonl") and arguments == ("a",):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+        return plain(file, *arguments, **named)
+
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.warns(UserWarning, match="training goes on"):
+        train("pix2pix", **options, steps=2, out=run, quiet=True)
+    assert json.loads((run / "run.json").read_text())["step"] == 2
+
+
+def test_nothing_is_written_before_data_and_settings_are_right(options, tmp_path):
+    out = tmp_path / "run"
+    for wrong, words in (
+        ({"data": str(tmp_path)}, "no 'train' data here"),
+        ({"generator": "vit_3"}, "unet_N"),
+        ({"batch": 0}, "at least 1"),
+        ({"size": "256x"}, "HEIGHTxWIDTH"),
+        ({"colour": 3}, "pix2pix has no colour"),
+        ({"lambda_l1": "much"}, "expected a number"),
+        ({"objective": "wgan"}, "constraint"),
+        ({"precision": "fp16"}, "needs a GPU"),
+        ({"preset": "slow"}, "paper, fast"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train("pix2pix", **(options | wrong), out=out, quiet=True)
+    with pytest.raises(ValueError, match="pix2pix, cyclegan"):
+        train("pix3pix", **options, out=out, quiet=True)
+    with pytest.raises(ValueError, match="--data DIR"):
+        train("pix2pix", quiet=True)
+    assert not out.exists()
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(options, tmp_path):
+    arguments = ["pix2pix", "--data", options["data"], "--out", str(tmp_path / "run"), "--steps", "5", "--dry-run"]
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    assert "player G: 54.414 M parameters" in done.output
+    assert "7" in done.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_presets_give_way_to_what_is_given(options, tmp_path):
+    run = Run.open("pix2pix", tmp_path / "run", {"data": options["data"], "preset": "fast", "ngf": "8"})
+    assert (run.settings.epochs, run.hyperparameters["ngf"], run.hyperparameters["upsample"]) == (100, 8, "resize")
+    run = Run.open("pix2pix", tmp_path / "run", {"data": options["data"], "preset": "paper"})
+    assert (run.settings.epochs, run.settings.ema, run.hyperparameters) == (200, 0.0, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "steps_epochs"),
+    [
+        ({"steps": "1e3"}, None),
+        ({"seed": "1.5"}, "expected a number"),
+        ({"seed": 1.5}, "whole"),
+        ({"ema": "2"}, "0 <= ema < 1"),
+    ],
+)
+def test_numbers_as_text(given, steps_epochs, options, tmp_path):
+    if steps_epochs is None:
+        assert (
+            Run.open(
+                "pix2pix", tmp_path / "r", {"data": options["data"], "lr": "1e-4"} | {"steps": "1000"}
+            ).settings.steps
+            == 1000
+        )
+        assert Run.open("pix2pix", tmp_path / "r", {"data": options["data"], "lr": "1e-4"}).hyperparameters == {
+            "lr": 1e-4
+        }
+    else:
+        with pytest.raises(ValueError, match=steps_epochs):
+            Run.open("pix2pix", tmp_path / "r", {"data": options["data"]} | given)
+
+
+def test_the_command_exits_with_the_signals_status(options, tmp_path):
+    """Ctrl-C through a real process: saved, 130, and the same command goes on."""
+    arguments = ["pix2pix", "--data", options["data"], "--out", str(tmp_path / "run")]
+    arguments += "--size 64 --steps 100000 --log-every 5".split()
+    for value in ("generator=unet_64", "ngf=2", "ndf=2", "norm=instance"):
+        arguments += ["--set", value]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "i2i", "train", *arguments, "--log-every", "5"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    for line in process.stderr:
+        if line.startswith("step 10"):
+            process.send_signal(2)
+            break
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert "run the same command again" in rest
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["step"] >= 10
+
+
+def test_a_method_of_ones_own(options, tmp_path, one_thread):
+    run = train("tests.engine.own:Own", **options, steps=1, out=tmp_path / "run", quiet=True)
+    assert load_generators(run)["a2b"][1].method == "tests.engine.own:Own"
+
+
+def test_the_largest_batch():
+    def attempt(images):
+        if images > 12:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return True
+
+    assert largest_power(attempt) == 8
+    assert largest_power(lambda images: images <= 3) == 2
+    with pytest.raises(ValueError, match="smaller --size"):
+        largest_power(lambda images: False)
