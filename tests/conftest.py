@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +28,20 @@ def reference() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def i2i_command() -> Command:
+    """Runs ``i2i ARGUMENTS`` as a process of its own, from the sources, without a terminal."""
+
+    def run(*arguments: object, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess:
+        full = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120, "cwd": "/"} | options
+        words = [sys.executable, "-m", "i2i", *map(os.fspath, map(_text, arguments))]
+        return subprocess.run(words, env=full, errors="surrogateescape", check=False, **settings)  # type: ignore[call-overload]
+
+    return run
+
+
+def _text(value: object) -> str | bytes:
+    return value if isinstance(value, bytes) else str(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,14 +63,19 @@ def open_session(path: Path, provider: str = "auto", threads: int = 0, arena: bo
     try:
         session = ort.InferenceSession(str(path), options, providers=wanted)
     except Exception as error:  # ONNX Runtime's errors have no common class but this
-        reason = str(error).strip().splitlines()[0][:300]
-        raise ModelError(f"{path}: ONNX Runtime {ort.__version__} cannot run this model: {reason}") from error
+        raise ModelError(f"{path}: ONNX Runtime {ort.__version__} cannot run this model: {reason(error)}") from error
     if provider == "cuda" and running_on(session) != "cuda":
         raise ProviderError(
             f"provider cuda was asked for, but CUDA did not load and {running_on(session)} would run instead; "
             "onnxruntime-gpu needs CUDA and cuDNN of its own version: `i2i doctor` says more"
         )
     return session
+
+
+def reason(error: Exception) -> str:
+    """What an error of ONNX Runtime says, without its codes and the names of its source files."""
+    text = re.sub(r"/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])", "", str(error).strip().splitlines()[0])
+    return re.sub(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(Load model from .*? failed:)?", "", text)[:300]
 
 
 def quietly() -> Any:

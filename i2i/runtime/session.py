@@ -14,7 +14,7 @@ from i2i.runtime import pixels
 from i2i.runtime.errors import ModelError
 from i2i.runtime.machine import PeakMemory, available_memory, cores
 from i2i.runtime.onnxfile import read_spec
-from i2i.runtime.providers import open_session, quietly, running_on
+from i2i.runtime.providers import open_session, quietly, reason, running_on
 from i2i.spec import Spec
 
 LARGE = 512 * 512
@@ -113,9 +113,7 @@ class Model:
                 raise ModelError(
                     f"{self.provider} memory does not hold this image ({shape}); make it smaller"
                 ) from error
-            raise ModelError(
-                f"{self.path.name} failed on {batch.dtype} [{shape}]: {text.splitlines()[0][:300]}"
-            ) from error
+            raise ModelError(f"{self.path.name} failed on {batch.dtype} [{shape}]: {reason(error)}") from error
 
     def _session_for_large(self) -> Any:
         with self._lock:

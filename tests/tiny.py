@@ -1,0 +1,116 @@
+"""ONNX files of a few hundred bytes, built by ``onnx.helper``, whose results can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from i2i.spec import METADATA_KEY, Domain, Spec
+
+NUMBERS = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
+RGB = Spec("tiny", "a2b", Domain("photo"), Domain("negative"))
+GREY = Spec("tiny", "a2b", Domain("photo", 1), Domain("negative", 1))
+RGBA = Spec("tiny", "a2b", Domain("photo", 4), Domain("negative", 4))
+DEEP = Spec("tiny", "a2b", Domain("photo", 3, 16), Domain("negative", 3, 16))
+DEEP_GREY = Spec("tiny", "a2b", Domain("photo", 1, 16), Domain("negative", 1, 16))
+
+
+def write(
+    path: Path,
+    nodes: Sequence[onnx.NodeProto],
+    spec: Spec | None,
+    constants: dict[str, np.ndarray] | None = None,
+    inputs: Sequence[tuple[str, str, list[object]]] = (("x", "uint8", ["n", "h", "w", 3]),),
+    outputs: Sequence[tuple[str, str, list[object]]] = (("y", "uint8", ["n", "h", "w", 3]),),
+    opset: int = 18,
+) -> Path:
+    """A model of these nodes; inputs and outputs are (name, type, shape)."""
+    graph = helper.make_graph(
+        list(nodes),
+        "tiny",
+        *([helper.make_tensor_value_info(n, NUMBERS[t], s) for n, t, s in ends] for ends in (inputs, outputs)),
+        [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    if spec is not None:
+        helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def inverter(path: Path, spec: Spec = RGB, *, weights: float = -1) -> Path:
+    """peak + weights * x, in the form that the Spec promises."""
+    if spec.io == "tensor":
+        nodes = [helper.make_node("Neg", ["x"], ["y"])]
+        shapes = [["n", end.channels, "h", "w"] for end in (spec.source, spec.target)]
+        return write(path, nodes, spec, {}, [("x", "float32", shapes[0])], [("y", "float32", shapes[1])])
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "weights"], ["m"]),
+        helper.make_node("Add", ["m", "peak"], ["s"]),
+        helper.make_node("Cast", ["s"], ["y"], to=NUMBERS[spec.dtype]),
+    ]
+    constants = {"weights": np.float32(weights), "peak": np.float32(spec.source.peak)}
+    shapes = [["n", "h", "w", end.channels] for end in (spec.source, spec.target)]
+    ends = [[(name, spec.dtype, shape)] for name, shape in zip("xy", shapes, strict=True)]
+    return write(path, nodes, spec, {k: np.asarray(v) for k, v in constants.items()}, *ends)
+
+
+def to_grey(path: Path) -> Path:
+    """RGB in, its mean out as one channel, rounded down."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["f", "axis"], ["m"], keepdims=1),
+        helper.make_node("Cast", ["m"], ["y"], to=TensorProto.UINT8),
+    ]
+    spec = replace(RGB, target=Domain("negative", 1))
+    return write(path, nodes, spec, {"axis": np.array([3])}, outputs=[("y", "uint8", ["n", "h", "w", 1])])
+
+
+def tinted(path: Path) -> Path:
+    """Adds (1, 2, 3) to the channels of an image, so grey does not stay grey."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["f", "tint"], ["s"]),
+        helper.make_node("Cast", ["s"], ["y"], to=TensorProto.UINT8),
+    ]
+    return write(path, nodes, RGB, {"tint": np.array([1, 2, 3], np.float32)})
+
+
+def not_a_number(path: Path, spec: Spec = DEEP) -> Path:
+    """Float images whose every dark pixel comes back as 0 / 0."""
+    nodes = [helper.make_node("Div", ["x", "x"], ["y"])]
+    shape: list[object] = ["n", "h", "w", spec.source.channels]
+    return write(path, nodes, spec, {}, [("x", "float32", shape)], [("y", "float32", shape)])
+
+
+def checkerboard(path: Path) -> Path:
+    """uint8 images: a white one comes back as the sign of a result that is not finite, another as it is."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Shape", ["x"], ["height"], start=1, end=2),
+        helper.make_node("Shape", ["x"], ["width"], start=2, end=3),
+        helper.make_node("Squeeze", ["height"], ["height0"]),
+        helper.make_node("Squeeze", ["width"], ["width0"]),
+        helper.make_node("Range", ["zero", "height0", "one"], ["rows"]),
+        helper.make_node("Range", ["zero", "width0", "one"], ["columns"]),
+        helper.make_node("Unsqueeze", ["rows", "two_axes"], ["rows3"]),
+        helper.make_node("Unsqueeze", ["columns", "one_axis"], ["columns2"]),
+        helper.make_node("Add", ["rows3", "columns2"], ["sums"]),
+        helper.make_node("Mod", ["sums", "two"], ["odd"]),
+        helper.make_node("Cast", ["odd"], ["odd_float"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["odd_float", "peak"], ["board"]),
+        helper.make_node("ReduceMin", ["f"], ["least"], keepdims=0),
+        helper.make_node("Equal", ["least", "peak"], ["white"]),
+        helper.make_node("Where", ["white", "board", "f"], ["s"]),
+        helper.make_node("Cast", ["s"], ["y"], to=TensorProto.UINT8),
+    ]
+    constants = {"zero": np.int64(0), "one": np.int64(1), "two": np.int64(2), "peak": np.float32(255)}
+    arrays = {name: np.asarray(value) for name, value in constants.items()}
+    return write(path, nodes, RGB, arrays | {"two_axes": np.array([1, 2]), "one_axis": np.array([1])})
