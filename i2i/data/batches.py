@@ -52,6 +52,8 @@ class Batches:
             while len(self._waiting) <= self._ahead:
                 self._waiting.append([self._pool.submit(self._sample, position) for position in self._positions()])
             samples = [future.result() for future in self._waiting.popleft()]
+        if len(samples) == 1:
+            return {name: image[None] for name, image in samples[0].items()}  # without a copy
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
     def close(self) -> None:
