@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from i2i.cli import explain
 from i2i.cli.demo import command
 from i2i.demo import run as demo_run
 from i2i.demo.paint import paint
@@ -118,6 +119,17 @@ def test_the_contact_sheet_shows_source_result_and_truth(drawn):
             )
         ]
         assert found, folder
+
+
+def test_without_pytorch_it_says_so_before_it_draws(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo_run, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        demo_run.demo(tmp_path / "d")
+    assert explain(caught.value) == (
+        2,
+        'this needs torch, which is not installed: pip install "i2i[train]"',
+    )
+    assert not (tmp_path / "d").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
