@@ -33,7 +33,11 @@ from i2i.sheets import sheet
 ROOT = Path(__file__).resolve().parent.parent
 NAME, METHOD = "day2night", "cyclegan"
 SIDE, CROP, SCENES = 107, 96, 400
-DAY, NIGHT, HELD_OUT = 500_000, 600_000, 700_000  # numbers of the first scenes; the demo's own are elsewhere
+DAY, NIGHT, HELD_OUT = (
+    500_000,
+    600_000,
+    700_000,
+)  # numbers of the first scenes; the demo's, unless seeded, are below 100,000
 HYPERPARAMETERS = {
     "generator": "unet_16",
     "discriminator": "patch_2",

@@ -115,6 +115,7 @@ def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 
         picture = contact_sheet(out)
     say(f"all of it took {time.monotonic() - started:.0f} s")
     say(f"open {picture} and see: each source, what its translator made of it, and the truth")
+    say(f"translate more of the kind with: i2i translate FOLDER -m {model}")
     return good
 
 
