@@ -40,7 +40,7 @@ class PeakMemory:
 
     def __init__(self) -> None:
         self.start: int | None = None
-        with suppress(AttributeError, OSError):  # not every C library has it
+        with suppress(AttributeError, OSError, TypeError):  # not every C library has it
             ctypes.CDLL(None).malloc_trim(0)  # or memory that was freed and kept would be taken again unnoticed
         with suppress(OSError, ValueError, StopIteration):
             Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
