@@ -12,7 +12,7 @@ import torch
 from i2i.data import Batches, View
 from i2i.engine.game import Game
 from i2i.engine.interrupt import Interrupted, Signals
-from i2i.engine.prepare import describe, describe_data, open_data, provenance, resolve_precision, sample_batch
+from i2i.engine.prepare import caution, describe, describe_data, open_data, provenance, resolve_precision, sample_batch
 from i2i.engine.ranks import World
 from i2i.engine.report import Reporter, Statistics, say
 from i2i.engine.run import Run
@@ -73,6 +73,8 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
         run.write(status="running", step=start, steps=steps, **provenance())
     reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet))
     reporter.say(f"{run.path}: {settings.method} on {world.device}, {images} images an epoch, steps {start} to {steps}")
+    if note := caution(game, settings.batch // world.size):
+        reporter.say(note)
     batches = Batches(
         dataset,
         View(size=settings.size),

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 import i2i
 from i2i.data import Dataset, View, has_split, read_folders
@@ -76,6 +77,17 @@ def sample_batch(settings: Settings, dataset: Dataset) -> Views:
     view = View(size=settings.size, load=1.0, flip=False, crop="center")
     items = [dataset.sample(position, settings.seed, view) for position in range(min(SAMPLES, len(dataset)))]
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+def caution(game: Game, images: int) -> str:
+    """What a run of ``images`` a process and step is warned of before it starts; empty if of nothing."""
+    nets = game.translator.exports().values()
+    if images > 1 and any(isinstance(module, nn.BatchNorm2d) for net in nets for module in net.modules()):
+        return (
+            f"note: batch normalisation learns from {images} images at once here, and is used on one at a time; the "
+            "authors train with --batch 1. For larger batches --set norm=instance is the same in both"
+        )
+    return ""
 
 
 def describe(run: Run, dataset: Dataset, game: Game) -> str:

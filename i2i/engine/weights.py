@@ -23,7 +23,7 @@ def save_weights(run: Run, networks: dict[str, nn.Module], step: int) -> None:
     folder = run.path / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     for direction, net in networks.items():
-        spec = describe(run, direction, net)
+        spec = describe(run, direction)
         header = {METADATA_KEY: replace(spec, recipe=spec.recipe | {"step": step}).to_json(), EXPORT_KEY: direction}
         tensors = {key: _portable(tensor) for key, tensor in net.state_dict().items()}
         _write(folder / f"{spec.direction}.safetensors", tensors, header)
@@ -38,22 +38,18 @@ def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> No
     atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
-def describe(run: Run, direction: str, net: nn.Module) -> Spec:
-    """What can be said of a network before it is exported, in the user's words.
+def describe(run: Run, direction: str) -> Spec:
+    """What a run knows of an export, in the user's words.
 
     Where the user asked for ``direction="b2a"``, the translator's x is the user's B, and its a2b the user's b2a.
     """
     x, y = (Domain(**run.facts[side]) for side in ("source", "target"))
     forward = direction.startswith("a")
-    reach = getattr(net, "receptive_field", None)
     return Spec(
         method=run.settings.method,
         direction="a2b" if forward == (run.settings.direction == "a2b") else "b2a",
         source=x if forward else y,
         target=y if forward else x,
-        minimum=getattr(net, "minimum", 1),
-        receptive_field=reach,
-        tiling="no" if reach is None else "statistics",
         recipe={"hyperparameters": run.hyperparameters, "settings": run.settings.to_dict()},
     )
 

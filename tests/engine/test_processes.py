@@ -1,6 +1,7 @@
 """Two processes under torchrun agree with one at the same global batch."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,10 +30,8 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_two_processes_are_one(method, folders, tmp_path, one_thread):
-    options = METHODS[method] | folders[method]
-    one = train(method, **options, out=tmp_path / "one", quiet=True)
+def torchrun(method, options, out):
+    """Trains in two processes."""
     arguments = [
         item
         for name, value in options.items()
@@ -44,11 +43,19 @@ def test_two_processes_are_one(method, folders, tmp_path, one_thread):
     ]
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "i2i", "train", method, *arguments, "--out", str(tmp_path / "two"), "--quiet",
+        "-m", "i2i", "train", method, *arguments, "--out", str(out), "--quiet",
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_are_one(method, folders, tmp_path, one_thread):
+    options = METHODS[method] | folders[method]
+    one = train(method, **options, out=tmp_path / "one", quiet=True)
+    torchrun(method, options, tmp_path / "two")
     mine, theirs = load_generators(one), load_generators(tmp_path / "two")
     assert mine.keys() == theirs.keys()
     x = torch.rand(2, 3, 40, 48) * 2 - 1
@@ -62,6 +69,25 @@ def test_two_processes_are_one(method, folders, tmp_path, one_thread):
         assert len(compared) > 5
         for key in compared:
             assert (net.state_dict()[key] - other.state_dict()[key]).abs().max() < 1e-5, key
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_they_were(folders, tmp_path):
+    """Each process's image pool included."""
+    options = METHODS["cyclegan"] | folders["cyclegan"] | {"pool": 3, "dropout": True, "save_every": 5}
+    unbroken = torchrun("cyclegan", options, tmp_path / "unbroken")
+    run = tmp_path / "run"
+    shutil.copytree(unbroken, run)
+    (run / "state" / "000000010.pt").unlink()
+    (run / "run.json").write_text((run / "run.json").read_text().replace("finished", "running"))
+    torchrun("cyclegan", options, run)
+    ours, theirs = (torch.load(max((r / "state").iterdir()), weights_only=True)["game"] for r in (run, unbroken))
+    assert len(ours["local"]) == 2
+    pools = [state["past_x._extra_state"]["images"] for state in (ours["local"] + theirs["local"])]
+    assert torch.equal(pools[0], pools[2])
+    assert torch.equal(pools[1], pools[3])
+    assert not torch.equal(pools[0], pools[1])
+    assert all(torch.equal(ours["translator"][key], theirs["translator"][key]) for key in theirs["translator"])
 
 
 def test_a_batch_that_cannot_be_split(folders, tmp_path, monkeypatch):

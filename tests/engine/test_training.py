@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,10 +42,9 @@ def test_what_a_run_leaves(method, folders, tmp_path, one_thread):
     assert list((run / "tensorboard").iterdir())
     generators = load_generators(run)
     assert set(generators) == ({"a2b"} if method == "pix2pix" else {"a2b", "b2a"})
-    for direction, (net, spec) in generators.items():
+    for direction, (_, spec) in generators.items():
         assert spec.method == method
         assert spec.recipe["step"] == 4
-        assert spec.minimum == net.minimum
         names = ("a", "b") if direction == "a2b" else ("b", "a")
         assert (spec.source.name, spec.target.name) == names
     assert all(
@@ -177,6 +177,25 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(options, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
+def test_batch_norm_over_several_images_is_warned_of(options, tmp_path, one_thread, capsys):
+    train("pix2pix", **(options | {"norm": "batch"}), steps=1, out=tmp_path / "two")
+    assert "--set norm=instance" in capsys.readouterr().err
+    train("pix2pix", **(options | {"norm": "batch", "batch": 1}), steps=1, out=tmp_path / "one")
+    assert "--set norm=instance" not in capsys.readouterr().err
+
+
+def test_a_second_signal_ends_the_process_at_once(monkeypatch):
+    from i2i.engine import interrupt
+
+    ended = []
+    monkeypatch.setattr(interrupt.os, "_exit", ended.append)
+    with interrupt.Signals() as signals:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert (signals.received, ended) == (signal.SIGUSR1, [])
+        os.kill(os.getpid(), signal.SIGINT)
+        assert ended == [130]
+
+
 def test_presets_give_way_to_what_is_given(options, tmp_path):
     run = Run.open("pix2pix", tmp_path / "run", {"data": options["data"], "preset": "fast", "ngf": "8"})
     assert (run.settings.epochs, run.hyperparameters["ngf"], run.hyperparameters["upsample"]) == (100, 8, "resize")
@@ -212,7 +231,7 @@ def test_numbers_as_text(given, steps_epochs, options, tmp_path):
 def test_the_command_exits_with_the_signals_status(options, tmp_path):
     """Ctrl-C through a real process: saved, 130, and the same command goes on."""
     arguments = ["pix2pix", "--data", options["data"], "--out", str(tmp_path / "run")]
-    arguments += "--size 64 --steps 100000 --log-every 5".split()
+    arguments += ["--size", "64", "--steps", "100000", "--log-every", "5"]
     for value in ("generator=unet_64", "ngf=2", "ndf=2", "norm=instance"):
         arguments += ["--set", value]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
