@@ -37,7 +37,7 @@ DAY, NIGHT, HELD_OUT = (
     500_000,
     600_000,
     700_000,
-)  # numbers of the first scenes; the demo's, unless seeded, are below 100,000
+)  # first scenes; the demo, unless seeded, stays below 100,000
 HYPERPARAMETERS = {
     "generator": "unet_16",
     "discriminator": "patch_2",
