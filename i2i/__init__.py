@@ -5,6 +5,7 @@ Public names are found on first use, so ``import i2i`` costs nothing, and runnin
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from i2i.spec import Domain, Spec
 
 __version__ = "0.1.0"
+
+# From 1.29 on, ONNX Runtime's packages for Linux and macOS send usage data to their maker unless this is set before it
+# is imported. Pictures and models are the user's own affair; whoever wants it sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Public name -> the module that defines it. No module directly under i2i may bear one of these names:
 # importing it would silently replace the function.

@@ -1,0 +1,93 @@
+"""Installations in which packages overwrote each other."""
+
+from __future__ import annotations
+
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from i2i.cli import doctor
+from i2i.runtime import machine, packages
+from tests.conftest import Command
+
+
+def installed(site: Path, *names: str) -> None:
+    for name in names:
+        folder = site / f"{name.replace('-', '_')}-1.30.0.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.30.0\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder of packages that are seen."""
+    real = packages.metadata.distribution
+    monkeypatch.setattr(packages.metadata, "version", lambda name: next(iter(real_in(tmp_path, name, real))).version)
+    return tmp_path
+
+
+def real_in(site: Path, name: str, _: object) -> list:
+    found = list(packages.metadata.distributions(name=name, path=[str(site)]))
+    if not found:
+        raise packages.metadata.PackageNotFoundError(name)
+    return found
+
+
+def test_one_of_each_is_well(site: Path) -> None:
+    installed(site, "onnxruntime-gpu", "opencv-python-headless")
+    assert packages.rivals() == []
+    assert packages.shells() == []
+
+
+def test_two_of_a_kind_are_told_with_the_lines_that_repair_it(site: Path) -> None:
+    installed(site, "onnxruntime", "onnxruntime-gpu", "opencv-python", "opencv-python-headless")
+    ort, opencv = packages.rivals()
+    assert "pip uninstall -y onnxruntime-gpu onnxruntime && pip install onnxruntime-gpu==1.30.0" in ort
+    assert (
+        "pip uninstall -y opencv-python-headless opencv-python && pip install opencv-python-headless==1.30.0" in opencv
+    )
+    result = CliRunner().invoke(doctor.command, ["--provider", "cpu"])
+    assert result.exit_code == 1
+    assert result.output.count("overwrite each other. Repair: pip") == 2
+
+
+def test_a_hollow_package_is_told(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(site, "onnxruntime-gpu")
+    (tmp_path / "onnxruntime" / "capi").mkdir(parents=True)
+    shell = ModuleSpec("onnxruntime", None, is_package=True)
+    shell.submodule_search_locations = [str(tmp_path / "onnxruntime")]
+    real = packages.util.find_spec
+    monkeypatch.setattr(packages.util, "find_spec", lambda name: shell if name == "onnxruntime" else real(name))
+    assert packages.shells() == [
+        "onnxruntime is an empty shell, as uninstalling one of two rival packages leaves it. Repair: "
+        "pip install --force-reinstall --no-deps onnxruntime-gpu"
+    ]
+
+
+def test_commands_warn_once_of_rivals(tmp_path: Path, i2i_command: Command) -> None:
+    installed(tmp_path / "site", "onnxruntime", "onnxruntime-gpu")
+    from tests.conftest import ROOT
+
+    env = {"PYTHONPATH": f"{ROOT}:{tmp_path / 'site'}"}
+    done = i2i_command("translate", tmp_path / "nowhere", env=env)
+    assert done.returncode == 2
+    assert done.stderr.count("are both installed and overwrite each other") == 1
+
+
+def test_a_card_that_is_not_used_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    from i2i.runtime import selftest
+
+    monkeypatch.setattr(machine, "cuda_devices", lambda: ["NVIDIA Test"])
+    monkeypatch.setattr(selftest, "run", lambda provider: ("cpu", 0.1))
+    result = CliRunner().invoke(doctor.command, [])
+    assert result.exit_code == 1
+    assert "there is a GPU, and ONNX Runtime runs on the CPU" in result.output
+
+
+def test_the_truth_of_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cuda_devices", list)
+    result = CliRunner().invoke(doctor.command, ["--provider", "cpu"])
+    assert "self-test        asked for cpu, ran on cpu: passed in" in result.output
+    assert "GPU              none that the NVIDIA driver shows" in result.output

@@ -1,0 +1,202 @@
+"""The command as a process: what it loads, how it fails, and where it still works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from i2i.images import Image, write_image
+from tests import tiny
+from tests.conftest import ROOT, Command
+
+
+@pytest.fixture(scope="module")
+def negative(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.inverter(tmp_path_factory.mktemp("model") / "negative.onnx")
+
+
+def draw(folder: Path, count: int = 3) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        write_image(folder / f"{number:04}.png", Image(pixels))
+    return folder
+
+
+def python(code: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
+    words = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=60, **options)
+
+
+@pytest.mark.parametrize("code", ["import i2i", "from i2i.cli import main; main(['--help'])"])
+def test_what_is_loaded_before_any_work(code: str) -> None:
+    """Beside the standard library, the package and its help load click and nothing else."""
+    report = "import sys; names = {name.partition('.')[0] for name in sys.modules}; print('#', *names, file=sys.stderr)"
+    done = python(f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stderr.rpartition("#")[2].split())
+    site = {name for name in loaded if name.startswith(("_virtualenv", "distutils", "_distutils", "_editable"))}
+    bare = python(report)
+    extra = loaded - sys.stdlib_module_names - set(bare.stderr.rpartition("#")[2].split()) - site
+    assert extra <= {"i2i", "click"} | ({"colorama"} if sys.platform == "win32" else set())
+
+
+def test_help_is_there_at_once(i2i_command: Command) -> None:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = i2i_command("--help")
+        times.append(time.perf_counter() - start)
+    assert done.returncode == 0
+    for verb in ("train", "export", "translate", "check", "models", "doctor", "demo"):
+        assert f"\n  {verb} " in done.stdout
+    assert min(times) < 0.3
+
+
+WITHOUT_TRAINING = """
+import sys
+GONE = ('torch', 'torchvision', 'kornia', 'onnx', 'onnxscript', 'safetensors', 'tensorboard', 'av')
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in GONE:
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+sys.meta_path.insert(0, Absent())
+from i2i.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_the_base_install_runs_models(tmp_path: Path, negative: Path) -> None:
+    draw(tmp_path / "in")
+    done = python(WITHOUT_TRAINING, "translate", tmp_path / "in", tmp_path / "out", "-m", negative)
+    assert done.returncode == 0, done.stderr
+    assert "3 translated, 0 done before, 0 failed" in done.stdout
+    assert "photo -> negative, on c" in done.stderr
+    done = python(WITHOUT_TRAINING, "doctor", "--provider", "cpu")
+    assert "passed in" in done.stdout
+    assert python(WITHOUT_TRAINING, "models", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["train", "export", "demo"])
+def test_a_missing_extra_is_one_sentence(tmp_path: Path, verb: str) -> None:
+    draw(tmp_path / "a"), draw(tmp_path / "b")
+    arguments = {"train": ["cyclegan", "--a", "a", "--b", "b"], "export": ["a"], "demo": []}[verb]
+    done = python(WITHOUT_TRAINING, verb, *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert 'pip install "i2i[train]"' in done.stderr
+
+
+def test_errors_of_the_user_are_one_line(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
+    (tmp_path / "page.onnx").write_bytes(b"<html>")
+    write_image(tmp_path / "a.png", Image(np.zeros((4, 4, 3), np.uint8)))
+    done = i2i_command("translate", tmp_path / "a.png", "-m", tmp_path / "page.onnx")
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    assert "page.onnx: not an ONNX model: it is a web page" in done.stderr
+    done = i2i_command("translate", tmp_path / "a.png", "-m", negative, "--provider", "cuda")
+    assert (done.returncode, done.stdout) == (4, "") or "on cuda" in done.stderr
+    done = i2i_command("translate", tmp_path / "nowhere", "-m", negative)
+    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'nowhere'}: no such file or folder\n")
+    assert i2i_command("translate").returncode == 2
+
+
+def test_hostile_surroundings(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
+    """No home, no locale, no terminal, warnings as errors, and names that are no text."""
+    source = draw(tmp_path / "in")
+    odd = os.fsencode(source) + b"/caf\xe9 \n.png"
+    os.rename(source / "0000.png", odd)
+    with open(os.fsencode(source) + b"/bad\xff.png", "wb"):
+        pass
+    env = {"HOME": "/nonexistent", "XDG_CACHE_HOME": "/proc/nonexistent", "XDG_CONFIG_HOME": "/proc/nonexistent"}
+    env |= {"LC_ALL": "C", "LANG": "C", "TERM": "dumb", "PYTHONWARNINGS": "error", "HF_HUB_OFFLINE": "1"}
+    env |= {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "PYTHONUTF8": "0"}
+    env |= {"PYTHONCOERCECLOCALE": "0"}
+    done = i2i_command("translate", source, tmp_path / "out", "-m", negative, env=env)
+    assert done.returncode == 1, done.stderr
+    assert "3 translated, 0 done before, 1 failed" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "bad\\xff.png: " in done.stderr
+    assert os.path.exists(os.fsencode(tmp_path) + b"/out/caf\xe9 \n.png")
+    for verb in (["--help"], ["models"], ["doctor", "--provider", "cpu"], ["translate", "--help"]):
+        done = i2i_command(*verb, env=env, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+
+
+def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
+    source = draw(tmp_path / "in", 400)
+    i2i_command("translate", source, tmp_path / "whole", "-m", negative)
+    command = [sys.executable, "-m", "i2i", "translate", str(source), str(tmp_path / "out"), "-m", str(negative)]
+    for least in (1, 150):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(tmp_path.glob("out/*.png"))) < least:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*.png")}
+    assert 0 < len(before) < 400, "the kill came too late to show anything"
+    done = i2i_command("translate", source, tmp_path / "out", "-m", negative)
+    assert done.returncode == 0
+    for folder in ("whole", "out"):
+        names = {path.name for path in (tmp_path / folder).iterdir() if not path.name.endswith(".jsonl")}
+        assert names == {f"{number:04}.png" for number in range(400)}, folder
+    assert all(
+        (tmp_path / "whole" / path.name).read_bytes() == path.read_bytes() for path in (tmp_path / "out").glob("*.png")
+    )
+    again = sum(path.stat().st_mtime_ns != time_before for path, time_before in before.items())
+    assert again <= os.cpu_count()  # those at hand when the kill came, whose lines were not yet written
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
+    import resource
+
+    source = draw(tmp_path / "in")
+    write_image(source / "large.bmp", Image(np.zeros((300, 300, 3), np.uint8)))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
+    done = i2i_command("translate", source, tmp_path / "out", "-m", negative, preexec_fn=limit)
+    assert done.returncode == 1
+    assert "stopped here; run the same command again to go on" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name == "large.bmp" or path.suffix == ".part"]
+    done = i2i_command("translate", source, tmp_path / "out", "-m", negative)
+    assert (
+        done.returncode,
+        len(list((tmp_path / "out").glob("*.??p"))),
+        len(list((tmp_path / "out").glob("*.png"))),
+    ) == (0, 1, 3)
+
+
+def test_onnxruntime_sends_nothing_home(tmp_path: Path, negative: Path) -> None:
+    """Its packages do unless told otherwise before they are imported, and then leave an identifier in the cache."""
+    code = "import os, sys, i2i; i2i.load(sys.argv[1]); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    env = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "CI": ""}
+    done = python(code, negative, env=env)
+    assert done.stdout == "1\n"
+    assert list(tmp_path.iterdir()) == []
+    done = python("import os, i2i; print(os.environ['ORT_DISABLE_TELEMETRY'])", env={"ORT_DISABLE_TELEMETRY": "0"})
+    assert done.stdout == "0\n"  # who wants it has it
+
+
+def test_versions_agree() -> None:
+    import tomllib
+
+    import i2i
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == i2i.__version__
+
+
+def test_formats_of_the_command_are_those_that_are_written() -> None:
+    from i2i.cli.translate import FORMATS
+    from i2i.images import WRITABLE
+
+    assert {name.upper() for name in FORMATS} == set(WRITABLE)
