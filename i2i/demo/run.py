@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,77 +13,22 @@ from typing import Any
 import numpy as np
 
 import i2i
+from i2i.demo.commands import run_all
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
-from i2i.demo.teach import train_all
+from i2i.demo.tasks import TASKS, Task
 from i2i.files import atomically
 from i2i.images import Image, list_images, read_image, write_image
 from i2i.metrics import l1
-from i2i.runtime.models import resolve
+from i2i.runtime.models import read_run, resolve
 from i2i.sheets import sheet
 
-SIDE, CROP = 72, 64  # a crop moves about in the picture, and the picture is not resampled for it
+SIDE = 72  # of a drawing: a crop of 64 pixels moves about in it, and it is not resampled for that
 TRAINING, TEST = 120, 12  # scenes
 APART = 10_000  # the two folders of the unpaired half, and the test, show different scenes
 SHOWN = 5  # rows of the contact sheet
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One translation that the demo teaches: from one style to another."""
-
-    method: str
-    data: str
-    source: str
-    target: str
-    steps: int
-    enough: float
-    """The error of the result as a share of the error of doing nothing, below which the demo calls it right."""
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return f"{self.source}2{self.target}"
-
-
-TASKS = (
-    Task(
-        method="pix2pix",
-        data="pairs",
-        source="labels",
-        target="day",
-        steps=2500,
-        enough=0.28,
-        hyperparameters={
-            "generator": "unet_32",
-            "discriminator": "patch_2",
-            "ngf": 16,
-            "ndf": 16,
-            "norm": "instance",
-            "dropout": False,
-            "upsample": "resize",
-        },
-    ),
-    Task(
-        method="cyclegan",
-        data="unpaired",
-        source="day",
-        target="night",
-        steps=1200,
-        enough=0.125,
-        hyperparameters={
-            "generator": "unet_16",
-            "discriminator": "patch_2",
-            "ngf": 24,
-            "ndf": 16,
-            "norm": "instance",
-            "upsample": "resize",
-            "lr": 4e-4,
-        },
-    ),
-)
 
 
 def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 1.0) -> bool:
@@ -93,8 +37,8 @@ def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 
     What is in ``out`` already is kept and used: run again, it goes on where it stopped. ``scale`` multiplies the
     training's steps. ``say`` is told what happens, and how long each stage took.
 
-    Raises ValueError when ``out`` holds something else, or the demo of another seed or scale, and TrainingError (a
-    ValueError) when a training fails.
+    Raises ValueError when ``out`` holds something else, or the demo of another seed or scale, and CommandError (a
+    ValueError) when a command fails.
     """
     if find_spec("torch") is None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")  # before anything is drawn
@@ -102,12 +46,13 @@ def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 
     _claim(out, {"seed": seed, "scale": scale})
     with _stage("drawing", say):
         say(draw(out, seed))
-    runs = {task.name: out / "runs" / task.name for task in TASKS}
-    with _stage("training " + " and ".join(f"{task.method} ({task.source} to {task.target})" for task in TASKS), say):
-        train_all({runs[task.name]: _arguments(out, task, seed, scale) for task in TASKS}, say)
-    for task in TASKS:
-        with _stage(f"exporting {task.name}", say):
-            model = resolve(runs[task.name], to=task.target).path
+    names = " and ".join(f"{task.method} ({task.source} to {task.target})" for task in TASKS)
+    with _stage(f"training {names}", say):
+        trainings = {task.run(out).with_suffix(".log"): task.arguments(out, seed, scale) for task in TASKS}
+        run_all(trainings, lambda: say("  " + ",  ".join(_progress(task.run(out)) for task in TASKS)))
+    with _stage("exporting", say):
+        models = _export(out)
+    for task, model in zip(TASKS, models, strict=True):
         with _stage(f"translating with {model}", say):
             i2i.translate(out / "test" / task.source, out / "translated" / task.name, model=model)
     with _stage("comparing with the truth", say):
@@ -115,7 +60,7 @@ def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 
         picture = contact_sheet(out)
     say(f"all of it took {time.monotonic() - started:.0f} s")
     say(f"open {picture} and see: each source, what its translator made of it, and the truth")
-    say(f"translate more of the kind with: i2i translate FOLDER -m {model}")
+    say(f"translate more of the kind with: i2i translate FOLDER -m {models[-1]}")
     return good
 
 
@@ -173,23 +118,31 @@ def draw(out: Path, seed: int = 0) -> str:
     return f"{drawn} pictures drawn" + (f", {kept} were there" if kept else "") + f": {out}"
 
 
-def _arguments(out: Path, task: Task, seed: int, scale: float) -> list[str]:
-    """What follows ``i2i train`` for this task."""
-    steps = max(1, round(task.steps * scale))
-    options = {
-        "a": out / task.data / task.source,
-        "b": out / task.data / task.target,
-        "out": out / "runs" / task.name,
-        "size": CROP,
-        "steps": steps,
-        "ema": 0.99,
-        "seed": seed,
-        "log-every": 25,
-        "sample-every": max(1, steps // 4),
-        "save-every": max(1, steps // 4),
-    }
-    named = [f"--{name}={value}" for name, value in options.items()]
-    return [task.method, *named, *(f"--set={name}={value}" for name, value in task.hyperparameters.items())]
+def _progress(run: Path) -> str:
+    """How far a training is, by the last line of its log."""
+    try:
+        steps = json.loads((run / "run.json").read_text())["steps"]
+        line = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    except (OSError, ValueError, KeyError, IndexError):  # it has only begun
+        return f"{run.name} begins"
+    return f"{run.name} {line['step']}/{steps} steps"
+
+
+def _export(out: Path) -> list[Path]:
+    """The exported file of each task, made where its run has none that is up to date."""
+    waiting = [task for task in TASKS if _exported(task.run(out)) is None]
+    run_all(
+        {
+            task.run(out).with_suffix(".export.log"): ["export", str(task.run(out)), f"--to={task.target}"]
+            for task in waiting
+        }
+    )
+    return [resolve(task.run(out), to=task.target).path for task in TASKS]
+
+
+def _exported(run: Path) -> Path | None:
+    found = read_run(run)
+    return found.exported("a2b") if found else None
 
 
 def _triples(out: Path, task: Task) -> list[list[np.ndarray]]:

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from i2i.cli import explain
 from i2i.cli.demo import command
 from i2i.demo import run as demo_run
+from i2i.demo.commands import CommandError, run_all
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
-from i2i.demo.teach import TrainingError, train_all
 from i2i.images import Image, list_images, read_image, write_image
 
 
@@ -156,12 +156,31 @@ def test_the_exit_status_tells_whether_the_results_are_right(monkeypatch, tmp_pa
     assert asked == [(tmp_path / "d", 5)]
 
 
-def test_a_training_that_fails_says_why(tmp_path):
-    run = tmp_path / "runs" / "one"
-    with pytest.raises(TrainingError, match="status 2") as caught:
-        train_all({run: ["pix2pix", "--no-such-option"]}, lambda line: None)
+def test_a_command_that_fails_says_why(tmp_path):
+    log = tmp_path / "runs" / "one.log"
+    with pytest.raises(CommandError, match="i2i train ended with status 2") as caught:
+        run_all({log: ["train", "pix2pix", "--no-such-option"], tmp_path / "other.log": ["--version"]})
     assert "--no-such-option" in str(caught.value)
-    assert "--no-such-option" in (tmp_path / "runs" / "one.log").read_text()
+    assert "--no-such-option" in log.read_text()
+
+
+def test_commands_have_one_thread_each(tmp_path, monkeypatch):
+    """Two small trainings on two cores: with the usual two threads each they take many times as long."""
+    asked = []
+    monkeypatch.setattr("i2i.demo.commands.subprocess.Popen", lambda command, **how: asked.append(how) or _Done())
+    run_all({tmp_path / "one.log": ["--version"]})
+    assert asked[0]["env"]["OMP_NUM_THREADS"] == "1"
+    assert asked[0]["start_new_session"]
+
+
+class _Done:
+    returncode = 0
+
+    def poll(self):
+        return 0
+
+    def wait(self):
+        return 0
 
 
 @pytest.mark.slow
@@ -169,7 +188,7 @@ def test_the_whole_way_in_short_and_again(tmp_path):
     out, lines = tmp_path / "d", []
     demo_run.demo(out, 1, lines.append, scale=0.01)
     said = "\n".join(lines)
-    for stage in ("drawing:", "training pix2pix", "exporting labels2day:", "translating with", "open "):
+    for stage in ("drawing:", "training pix2pix", "exporting:", "translating with", "open "):
         assert stage in said, stage
     assert (out / "contact.png").stat().st_size > 50_000
     weights = {path: path.read_bytes() for path in out.glob("runs/*/weights/*")}

@@ -1,0 +1,92 @@
+"""What the demo teaches, and with what settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CROP = 64  # pixels of a training crop
+
+
+@dataclass(frozen=True)
+class Task:
+    """One translation that the demo teaches: from one style to another."""
+
+    method: str
+    data: str
+    source: str
+    target: str
+    steps: int
+    enough: float
+    """The error of the result as a share of the error of doing nothing, below which the demo calls it right."""
+    hyperparameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}2{self.target}"
+
+    def run(self, out: Path) -> Path:
+        """The folder of its training in the demo's folder."""
+        return out / "runs" / self.name
+
+    def arguments(self, out: Path, seed: int, scale: float) -> list[str]:
+        """The command that trains it, as what follows ``i2i``."""
+        steps = max(1, round(self.steps * scale))
+        options = {
+            "a": out / self.data / self.source,
+            "b": out / self.data / self.target,
+            "out": self.run(out),
+            "size": CROP,
+            "steps": steps,
+            "ema": 0.995,
+            "seed": seed,
+            "log-every": 25,
+            "sample-every": max(1, steps // 4),
+            "save-every": max(1, steps // 4),
+        }
+        named = [f"--{name}={value}" for name, value in options.items()]
+        return [
+            "train",
+            self.method,
+            *named,
+            *(f"--set={name}={value}" for name, value in self.hyperparameters.items()),
+        ]
+
+
+TASKS = (
+    Task(
+        method="pix2pix",
+        data="pairs",
+        source="labels",
+        target="day",
+        steps=3500,
+        enough=0.28,
+        hyperparameters={
+            "generator": "unet_32",
+            "discriminator": "patch_2",
+            "ngf": 24,
+            "ndf": 16,
+            "norm": "instance",
+            "dropout": False,
+            "upsample": "resize",
+        },
+    ),
+    Task(
+        method="cyclegan",
+        data="unpaired",
+        source="day",
+        target="night",
+        steps=1600,
+        enough=0.125,  # the best that any affine map of colours can do is 0.14: the windows must be lit
+        hyperparameters={
+            "generator": "unet_16",
+            "discriminator": "patch_2",
+            "ngf": 24,
+            "ndf": 16,
+            "norm": "instance",
+            "upsample": "resize",
+            "lr": 4e-4,
+        },
+    ),
+)
