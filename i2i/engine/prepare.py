@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -22,8 +23,8 @@ CHANNELS: dict[str, Literal["auto", 1, 3, 4]] = {"auto": "auto", "1": 1, "3": 3,
 SAMPLES = 4  # rows of a sample sheet
 
 
-def open_data(settings: Settings, split: str = "train") -> Dataset:
-    """The images a run is about, checked."""
+def open_data(settings: Settings, split: str = "train", progress: Callable[[int, int], None] | None = None) -> Dataset:
+    """The images a run is about, all of them read once; ``progress`` is told (files read, all files)."""
     return read_folders(
         translator_class(settings.method).data,
         data=settings.data,
@@ -33,6 +34,7 @@ def open_data(settings: Settings, split: str = "train") -> Dataset:
         split=split,
         channels=CHANNELS[settings.channels],
         max_bad=settings.max_bad,
+        progress=progress,
     )
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,19 @@ def _named(terms: list[str]) -> str:
 def say(text: str, quiet: bool = False) -> None:
     """A line for people, beside the results that programs read."""
     Console(stderr=True, quiet=quiet).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def saying_how_far(quiet: bool) -> Callable[[int, int], None]:
+    """Tells, at most every ten seconds, how many of all files have been read."""
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 10:
+            last = time.monotonic()
+            say(f"read {done} of {total} files", quiet)
+
+    return tell
 
 
 class Reporter:
