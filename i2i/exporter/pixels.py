@@ -40,9 +40,10 @@ class Pixels(nn.Module):
         # Reflection needs fewer pixels than the image has, so a small image grows to where that holds.
         self.least = max(spec.minimum, spec.multiple // 2 + 1)
         self.whole_numbers = spec.dtype == "uint8"
+        self.dtype = torch.float32  # that of the network
 
     def forward(self, image: Tensor) -> Tensor:
-        x = image.permute(0, 3, 1, 2).float() / (self.source_peak / 2) - 1  # [n, c, h, w] in [-1, 1]
+        x = image.permute(0, 3, 1, 2).to(self.dtype) / (self.source_peak / 2) - 1  # [n, c, h, w] in [-1, 1]
         h, w = x.shape[-2:]
         y = self.net(self.enlarge(x))
         if self.least > 1:
