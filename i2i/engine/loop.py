@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from i2i.data import Batches, View
+from i2i.engine.fit import fitting_batch
 from i2i.engine.game import Game
 from i2i.engine.interrupt import Interrupted, Signals
 from i2i.engine.prepare import caution, describe, describe_data, open_data, provenance, resolve_precision, sample_batch
 from i2i.engine.ranks import World
-from i2i.engine.report import Reporter, Statistics, say
+from i2i.engine.report import Reporter, Statistics, say, saying_how_far
 from i2i.engine.run import Run
 from i2i.engine.samples import sample_sheet
 from i2i.engine.schedule import learning_rate, length
@@ -47,11 +48,15 @@ def train(
     with ExitStack() as stack:
         world = World.join()
         stack.callback(world.leave)
-        settings = run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
-        if settings.batch % world.size:
-            raise ValueError(f"batch {settings.batch} cannot be split over {world.size} processes; choose a multiple")
-        dataset = open_data(settings)
+        run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
+        dataset = open_data(run.settings, progress=saying_how_far(quiet or world.rank > 0))
         describe_data(run, dataset)
+        if run.auto_batch:
+            run.settings = replace(run.settings, batch=fitting_batch(run, world))
+        if run.settings.batch % world.size:
+            raise ValueError(
+                f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
+            )
         game = Game(run, world)
         if dry_run:
             say(describe(run, dataset, game), quiet or world.rank > 0)
@@ -72,6 +77,7 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
     if leads:
         run.write(status="running", step=start, steps=steps, **provenance())
     reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet))
+    reporter.say(str(dataset.report))
     reporter.say(f"{run.path}: {settings.method} on {world.device}, {images} images an epoch, steps {start} to {steps}")
     if note := caution(game, settings.batch // world.size):
         reporter.say(note)

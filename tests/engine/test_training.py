@@ -256,6 +256,21 @@ def test_a_method_of_ones_own(options, tmp_path, one_thread):
     assert load_generators(run)["a2b"][1].method == "tests.engine.own:Own"
 
 
+def test_batch_auto_is_found_once_and_kept(options, tmp_path, monkeypatch, one_thread):
+    from i2i.engine import loop
+
+    found = iter([4])
+    monkeypatch.setattr(loop, "fitting_batch", lambda run, world: next(found))
+    arguments = options | {"batch": "auto", "steps": 2}
+    run = train("pix2pix", **arguments, save_every=1, out=tmp_path / "run", quiet=True)
+    assert json.loads((run / "run.json").read_text())["settings"]["batch"] == 4
+    train("pix2pix", **(arguments | {"steps": 3}), out=run, quiet=True)  # the same command, longer
+    assert json.loads((run / "run.json").read_text())["settings"]["batch"] == 4
+    monkeypatch.undo()
+    run = train("pix2pix", **arguments, out=tmp_path / "here", quiet=True)
+    assert json.loads((run / "run.json").read_text())["settings"]["batch"] == 1  # on a CPU
+
+
 def test_the_largest_batch():
     def attempt(images):
         if images > 12:
