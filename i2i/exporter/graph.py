@@ -112,10 +112,13 @@ def _form(spec: Spec, domain: Domain) -> str:
 def explain(spec: Spec) -> str:
     """What the file takes and gives, for whoever opens it in a viewer."""
     least = f"h and w from {spec.minimum}" if spec.io == "tensor" and spec.minimum > 1 else "any h and w"
+    mark = {"uint8": "as a checkerboard of 0 and 255, pixel by pixel", "float32": "as NaN"}[spec.dtype]
     return (
         f"{spec.method} translator from {spec.source.name!r} to {spec.target.name!r}. "
         f"image: {_form(spec, spec.source)}; translation: {_form(spec, spec.target)}. "
-        f"Any n, {least}; the same n, h and w come back. All the rest is JSON under the metadata key {METADATA_KEY!r}."
+        f"Any n, {least}; the same n, h and w come back. "
+        f"An image whose result is not finite comes back {mark}. "
+        f"All the rest is JSON under the metadata key {METADATA_KEY!r}."
     )
 
 

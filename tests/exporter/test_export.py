@@ -16,6 +16,7 @@ from i2i.exporter import ExportError, export, export_network, graph, parity, wri
 from i2i.exporter.pixels import Pixels
 from i2i.networks import per_image
 from i2i.networks.blocks import InstanceNorm2d
+from i2i.runtime import NonFiniteError, load
 from i2i.runtime.onnxfile import read_spec
 from i2i.spec import METADATA_KEY, Spec
 from tests.exporter.conftest import Small, Undefined, by_hand, pictures, run, spec
@@ -124,10 +125,16 @@ def test_test_time_semantics_are_fixed_and_the_network_is_left_alone(tmp_path: P
 def test_only_the_image_that_is_not_finite_is_marked_in_the_file(tmp_path: Path) -> None:
     image = pictures(3, 20, 31, spec())
     image[1] = 255
-    got = run(export_network(Undefined(), spec(), tmp_path / "u.onnx"), image)
+    path = export_network(Undefined(), spec(), tmp_path / "u.onnx")
+    got = run(path, image)
     rows, columns = np.indices((20, 31))
     assert np.array_equal(got[1], np.repeat((255 * ((rows + columns) % 2)).astype(np.uint8)[..., None], 3, 2))
     assert np.abs(got[[0, 2]] - (255.0 - image[[0, 2]])).max() <= 1
+
+    model = load(path)
+    assert np.array_equal(model(image[0]), got[0])
+    with pytest.raises(NonFiniteError):
+        model(image[1])
 
 
 class Linear(nn.Module):
