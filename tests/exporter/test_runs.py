@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,14 @@ def test_a_domain_or_run_that_is_not_there(folder: Path, tmp_path: Path) -> None
     result = CliRunner().invoke(command, [str(tmp_path / "none")])
     assert result.exit_code == 2
     assert "does not exist" in result.output
+
+
+def test_without_pytorch_one_sentence_says_what_to_install(folder: Path) -> None:
+    program = "import sys; sys.modules['torch'] = None; from i2i.cli import main; main(['export', sys.argv[1]])"
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == 'error: this needs torch, which is not installed: pip install "i2i[train]"\n'
+    assert done.stdout == ""
 
 
 def _damaged(case: str, good: bytes) -> bytes:
