@@ -1,0 +1,90 @@
+"""The models that come with i2i are what their index says they are, and better than doing nothing."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.demo.paint import paint
+from i2i.demo.scenes import scene
+from i2i.metrics import l1, psnr, ssim
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+INDEX = json.loads((WEIGHTS / "index.json").read_text())
+HELD_OUT = 700_000  # first of the scenes that no training draws: tools/train_default.py
+
+entries = pytest.mark.parametrize("entry", INDEX, ids=[entry["name"] for entry in INDEX])
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {entry["name"]: i2i.load(WEIGHTS / entry["file"], provider="cpu", threads=1) for entry in INDEX}
+
+
+def test_every_file_has_an_entry_and_every_entry_a_file():
+    files = sorted(path.name for path in WEIGHTS.iterdir() if path.name != "index.json")
+    assert files == sorted(entry["file"] for entry in INDEX)
+    assert len({entry["name"] for entry in INDEX}) == len(INDEX)
+
+
+@entries
+def test_the_entry_tells_the_truth_about_its_file(entry):
+    data = (WEIGHTS / entry["file"]).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == entry["sha256"]
+    assert len(data) == entry["size"] <= 2_000_000
+    assert entry["licence"] == "Apache-2.0"
+    assert entry["recipe"]["hyperparameters"]
+    assert entry["metrics"]
+
+
+@entries
+def test_the_entry_and_the_file_hold_the_same_description(entry, models):
+    spec = models[entry["name"]].spec
+    assert json.loads(spec.to_json()) == entry["spec"]
+    assert i2i.Spec.from_json(json.dumps(entry["spec"])) == spec
+    assert spec.parity, "it was not proven at export"
+
+
+@entries
+def test_no_path_of_the_machine_it_was_made_on_is_in_the_file(entry):
+    data = (WEIGHTS / entry["file"]).read_bytes()
+    for word in (os.path.expanduser("~").encode() + b"/", b"/tmp/", b"/home/", b"/runs/"):
+        assert word not in data, word
+
+
+@entries
+def test_an_image_of_any_size_comes_back_in_that_size(entry, models):
+    rng = np.random.default_rng(0)
+    for size in ((57, 91), (1, 1), (200, 3)):
+        image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        result = models[entry["name"]](image)
+        assert result.shape == image.shape, size
+        assert result.dtype == np.uint8, size
+
+
+@pytest.mark.parametrize("size", [64, 96, 128])
+def test_day2night_is_nearer_to_the_night_than_the_day_is(models, size):
+    """Doing nothing is off by 36 % of the range, the best affine map of colours by 5 %: neither would pass."""
+    scores = []
+    for number in range(6):
+        day, night = (paint(scene(HELD_OUT + number), style, size) for style in ("day", "night"))
+        result = models["day2night"](day)
+        scores.append([metric(image, night) for metric in (l1, psnr, ssim) for image in (result, day)])
+    l1_result, l1_day, psnr_result, psnr_day, ssim_result, ssim_day = np.mean(scores, axis=0)
+    assert l1_result < 0.1 * l1_day
+    assert psnr_result > psnr_day + 12
+    assert ssim_result > ssim_day + 0.15
+
+
+def test_day2night_scores_what_its_entry_says(models):
+    """The first scenes of the protocol stand for all of it."""
+    told = next(entry for entry in INDEX if entry["name"] == "day2night")["metrics"]
+    for size in (64, 128):
+        scenes = [scene(HELD_OUT + number) for number in range(6)]
+        pairs = [(paint(place, "day", size), paint(place, "night", size)) for place in scenes]
+        found = float(np.mean([l1(models["day2night"](day), night) for day, night in pairs]))
+        assert found == pytest.approx(told[f"{size}x{size}"]["result"]["l1"], rel=0.15), size
