@@ -46,7 +46,7 @@ def translate(model: Path | None, images: int, size: int, suffix: str, repeats: 
     """
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         path = model or resnet(Path(place) / "resnet6.onnx")
-        loaded = i2i.load(path, provider)
+        loaded = Model(path, provider, side_by_side=True)
         folder = draw(Path(place) / "in", images, size, suffix)
         files = sorted(folder.iterdir())
         decoded = [read_image(file).pixels for file in files]
