@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,11 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
     ``inputs`` [images, height, width] and the versions of both. Raises ExportError if they disagree, and if the
     network itself gives values that are not finite.
     """
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    translate = _opened(path)
     limit = LEVELS if spec.dtype == "uint8" else OF_RANGE
     largest, differing, values = 0.0, 0, 0
     for image in _probes(spec):
-        got = session.run(["translation"], {"image": image.numpy()})[0]
+        got = translate(image.numpy())
         off = _differences(got, _run(module, image, spec), spec)
         if not off.max() <= limit:  # so that NaN is a mismatch as well
             # PyTorch itself may be the one that is off: its normalisation of a map that is nearly flat, as at the
@@ -56,6 +56,22 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
     }
+
+
+def _opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The file as a function, in ONNX Runtime on the CPU."""
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common class but this
+        raise ExportError(f"ONNX Runtime {onnxruntime.__version__} refuses the graph: {error}") from error
+
+    def translate(image: np.ndarray) -> np.ndarray:
+        try:
+            return session.run(["translation"], {"image": image})[0]
+        except Exception as error:
+            raise ExportError(f"ONNX Runtime {onnxruntime.__version__} fails on {image.shape}: {error}") from error
+
+    return translate
 
 
 def _run(module: nn.Module, image: Tensor, spec: Spec) -> np.ndarray:

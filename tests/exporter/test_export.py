@@ -196,6 +196,31 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"), [("op_type", "refuses the graph.*Nonsense"), ("size", r"fails on \(1, 21, 37, 3\)")]
+)
+def test_a_graph_that_onnxruntime_cannot_run_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, said: str
+) -> None:
+    honest = graph.to_onnx
+
+    def break_it(module: nn.Module, promise: Spec) -> onnx.ModelProto:
+        model = honest(module, promise)
+        node = next(node for node in model.graph.node if node.op_type == "Clip")
+        if damage == "op_type":
+            node.op_type = "Nonsense"
+        else:  # a reshape to a size that no image has
+            model.graph.initializer.append(onnx.helper.make_tensor("size", onnx.TensorProto.INT64, [1], [7]))
+            node.op_type, node.input[:] = "Reshape", [node.input[0], "size"]
+            del model.graph.value_info[:]
+        return model
+
+    monkeypatch.setattr(graph, "to_onnx", break_it)
+    with pytest.raises(ExportError, match=said):
+        export_network(Linear(), spec(), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_opset_than_asked_for_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "OPSET", 17)  # PyTorch gives 18, without a word
     with pytest.raises(ExportError, match=r"not in plain opset 17: it imports ai\.onnx 18"):
