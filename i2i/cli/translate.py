@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from i2i.runtime import Model, Options
     from i2i.runtime.folder import Outcome, Summary
 
 Report = Callable[["Outcome", "Summary"], None]
@@ -52,7 +53,7 @@ def command(src: Path, dst: Path | None, model: str | None, to: str | None, prov
         raise ValueError("; ".join(shells))
 
     from i2i.runtime import Model, Options, models
-    from i2i.runtime.api import beside, translate_file
+    from i2i.runtime.api import beside
     from i2i.runtime.folder import translate_folder
 
     if not src.exists():
@@ -65,9 +66,9 @@ def command(src: Path, dst: Path | None, model: str | None, to: str | None, prov
         f"model {_shown(choice.path)} ({choice.why}): {spec.source.name} -> {spec.target.name}, on {loaded.provider}",
         err=True,
     )
-    target = dst if dst is not None else beside(src, choice.path.stem, settings)
+    target = dst if dst is not None else beside(src, loaded.name, settings)
     if not src.is_dir():
-        click.echo(_shown(translate_file(loaded, src, target, settings)))
+        single(loaded, src, target, settings)
         return
     start = time.perf_counter()
     with reporting() as report:
@@ -79,6 +80,23 @@ def command(src: Path, dst: Path | None, model: str | None, to: str | None, prov
     )
     if summary.failed:
         raise SystemExit(1)
+
+
+def single(model: Model, src: Path, target: Path, settings: Options) -> None:
+    """One image, of which a failure is exit status 1, as it would be of one among many."""
+    from i2i.images import ImageError, read_header
+    from i2i.runtime import ModelError
+    from i2i.runtime.api import translate_file
+
+    try:
+        written = translate_file(model, src, target, settings)
+        frames = read_header(src, settings.max_pixels).frames
+    except (ImageError, ModelError) as error:
+        click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(src, str(error))}", err=True)
+        raise SystemExit(1) from error
+    if frames > 1:
+        click.echo(f"note: {_shown(src)}: the first of its {frames} frames or pages", err=True)
+    click.echo(_shown(written))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import overload
 
 import numpy as np
 
-from i2i.images import read_header
 from i2i.runtime import files, models
 from i2i.runtime.files import Options
 from i2i.runtime.folder import Outcome, Summary, translate_folder
@@ -61,7 +60,7 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
             raise ValueError("an array comes back as an array; only a path has a destination")
         return model(src, settings.background)
     source = Path(src)
-    target = Path(dst) if dst is not None else beside(source, model.path.stem, settings)
+    target = Path(dst) if dst is not None else beside(source, model.name, settings)
     if not source.is_dir():
         return translate_file(model, source, target, settings)
     failed: list[Outcome] = []
@@ -97,7 +96,6 @@ def translate_file(model: Model, source: Path, target: Path, options: Options) -
             raise ValueError(f"{target} is the image to translate; originals are never overwritten")
         if not options.overwrite:
             raise ValueError(f"{target} is there already; choose another name, or --overwrite")
-    read_header(source, options.max_pixels)
     result = files.read_and_translate(source, model, options, lambda image: model.run(image[None])[0])
     target.parent.mkdir(parents=True, exist_ok=True)
     files.write(result, source, target, options)

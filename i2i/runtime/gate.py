@@ -80,11 +80,17 @@ class Batcher:
 
     def _work(self) -> None:
         while requests := self._gather():
-            try:
-                results = self._run(np.stack([image for image, _ in requests]))
-            except Exception as error:  # it belongs to those who asked
-                for _, future in requests:
-                    future.set_exception(error)
-                continue
-            for (_, future), result in zip(requests, results, strict=True):
-                future.set_result(result)
+            self._serve(requests)
+
+    def _serve(self, requests: list[tuple[np.ndarray, Future[np.ndarray]]]) -> None:
+        try:
+            results = self._run(np.stack([image for image, _ in requests]))
+        except Exception as error:  # it belongs to those who asked
+            if len(requests) == 1:
+                requests[0][1].set_exception(error)
+            else:  # the memory may hold one where it does not hold all
+                for request in requests:
+                    self._serve([request])
+            return
+        for (_, future), result in zip(requests, results, strict=True):
+            future.set_result(result)

@@ -24,9 +24,8 @@ from i2i.runtime.gate import Batcher, Gate
 from i2i.runtime.machine import available_memory, cores
 from i2i.runtime.plan import Item
 from i2i.runtime.record import Record
-from i2i.runtime.session import LARGE, Model
+from i2i.runtime.session import BATCH, LARGE, Model
 
-BATCH = 8  # images at once on a GPU
 _BYTES_PER_PIXEL = 2048  # that an inference is assumed to take, when deciding how many run side by side
 
 
@@ -47,6 +46,7 @@ class Job:
             model = Model(model.path, "cpu", model.threads, side_by_side=True)
         self.model, self.target, self.options, self.record = model, target, options, record
         self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._outcomes: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._taking = threading.Lock()
         self._made: set[Path] = set()  # folders
@@ -64,34 +64,33 @@ class Job:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Lets each thread finish the image at hand, after an interrupt too, so that no file is left half-written."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
         if self._batcher is not None:
             self._batcher.close()
 
     def outcomes(self, items: Sequence[Item]) -> Iterator[Outcome]:
-        """What became of each item, as it comes to pass. Raises what stopped the job, once the threads have ended."""
+        """What became of each item, as it comes to pass; in the end raises what stopped the job."""
         todo = iter(items)
-        threads = [
+        self._threads = [
             threading.Thread(target=self._work, args=(todo,), name=f"i2i-{number}", daemon=True)
             for number in range(min(self._workers, len(items)))
         ]
-        for thread in threads:
+        for thread in self._threads:
             thread.start()
-        running = len(threads)
+        running = len(self._threads)
         failure: BaseException | None = None
-        try:
-            while running:
-                outcome = self._outcomes.get()
-                if outcome is None:
-                    running -= 1
-                elif isinstance(outcome, BaseException):
-                    failure = failure or outcome
-                    self._stop.set()
-                else:
-                    yield outcome
-        finally:  # an interrupt too waits for the images at hand, so that no file is left half-written
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+        while running:
+            outcome = self._outcomes.get()
+            if outcome is None:
+                running -= 1
+            elif isinstance(outcome, BaseException):
+                failure = failure or outcome
+                self._stop.set()
+            else:
+                yield outcome
         if failure is not None:
             raise failure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from i2i.spec import Spec
 
 LARGE = 512 * 512
 """Pixels above which a CPU runs one image at a time, on all cores and without keeping the memory."""
+
+BATCH = 8
+"""Images at once on a GPU."""
 
 _PLENTY = 4096  # bytes for each pixel, more than any generator here needs: below it, nothing has to be measured
 _TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
@@ -69,6 +73,12 @@ class Model:
         self._bytes_per_pixel: float | None = None
         self._check_form()
 
+    @property
+    def name(self) -> str:
+        """What its results are named after: the file, or the domain it translates to if the file is one of a run."""
+        name = self.spec.target.name if self.path.stem in ("a2b", "b2a") else self.path.stem
+        return re.sub(r"[^\w.-]+", "-", name)
+
     def __repr__(self) -> str:
         return f"<i2i model {self.path.name}: {self.spec.source.name} -> {self.spec.target.name} on {self.provider}>"
 
@@ -84,9 +94,10 @@ class Model:
         return pixels.from_images(self.translate(pixels.to_images(image, self.path.name), background), image)
 
     def translate(self, images: Sequence[Image], background: int = 255) -> list[Image]:
-        """Translates images of one size, together where that is faster."""
+        """Translates images of one size, on a GPU several together."""
         ready = [pixels.prepare(image, self.spec, background) for image in images]
-        batches = [np.stack(ready)] if self.provider != "cpu" else [array[None] for array in ready]
+        size = 1 if self.provider == "cpu" else BATCH
+        batches = [np.stack(ready[at : at + size]) for at in range(0, len(ready), size)]
         results = [result for batch in batches for result in self.run(batch)]
         return [pixels.restore(result, image, self.spec) for result, image in zip(results, images, strict=True)]
 

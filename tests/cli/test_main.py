@@ -104,6 +104,10 @@ def test_errors_of_the_user_are_one_line(tmp_path: Path, i2i_command: Command, n
     assert "page.onnx: not an ONNX model: it is a web page" in done.stderr
     done = i2i_command("translate", tmp_path / "a.png", "-m", negative, "--provider", "cuda")
     assert (done.returncode, done.stdout) == (4, "") or "on cuda" in done.stderr
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    done = i2i_command("translate", tmp_path / "bad.png", "-m", negative)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith(f"failed: {tmp_path / 'bad.png'}: not an image")
     done = i2i_command("translate", tmp_path / "nowhere", "-m", negative)
     assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'nowhere'}: no such file or folder\n")
     assert i2i_command("translate").returncode == 2
@@ -136,12 +140,21 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path, i2i_command: Command
     source = draw(tmp_path / "in", 400)
     i2i_command("translate", source, tmp_path / "whole", "-m", negative)
     command = [sys.executable, "-m", "i2i", "translate", str(source), str(tmp_path / "out"), "-m", str(negative)]
-    for least in (1, 150):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # A shell that starts something in the background has it ignore SIGINT.
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    for least, number in ((1, signal.SIGINT), (20, signal.SIGKILL), (150, signal.SIGKILL)):
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+        )
         while process.poll() is None and len(list(tmp_path.glob("out/*.png"))) < least:
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        if number == signal.SIGINT:
+            assert process.returncode == 130
+            assert errors.splitlines()[-1] == "interrupted"
+            assert "Traceback" not in errors
+            assert not [path for path in (tmp_path / "out").iterdir() if path.suffix == ".part"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*.png")}
     assert 0 < len(before) < 400, "the kill came too late to show anything"
     done = i2i_command("translate", source, tmp_path / "out", "-m", negative)

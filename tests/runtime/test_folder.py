@@ -14,7 +14,7 @@ import pytest
 from PIL import ImageCms
 
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, Options, folder, job, translate_folder
+from i2i.runtime import Model, ModelError, Options, folder, job, translate_folder
 from i2i.runtime.files import StoppedError
 from i2i.runtime.folder import Outcome, Summary
 from i2i.runtime.record import RECORD
@@ -336,6 +336,29 @@ def test_a_device_gets_images_of_one_size_together(
     for number in range(30):
         expected = 255 - picture(8 + number % 2, 8, 3, seed=number)
         np.testing.assert_array_equal(read_image(tmp_path / "out" / f"{number:02}.png").pixels, expected)
+
+
+def test_a_batch_that_fails_is_tried_image_by_image() -> None:
+    """As on a device whose memory holds one and not eight; only what fails alone has failed."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from i2i.runtime.gate import Batcher
+
+    def small_device(images: np.ndarray) -> np.ndarray:
+        if len(images) > 1 or images[0, 0, 0, 0] == 13:
+            raise ModelError("cuda memory does not hold this image")
+        return 255 - images
+
+    batcher = Batcher(small_device, 8)
+    with ThreadPoolExecutor(20) as threads:
+        asked = [threads.submit(batcher, np.full((2, 2, 3), number, np.uint8)) for number in range(20)]
+    batcher.close()
+    for number, future in enumerate(asked):
+        if number == 13:
+            with pytest.raises(ModelError):
+                future.result()
+        else:
+            np.testing.assert_array_equal(future.result(), 255 - number)
 
 
 def test_large_images_run_alone(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,12 @@ def test_path_for_path(negative: Path, tmp_path: Path) -> None:
     assert int(read_image(tmp_path / "a.webp").pixels.min()) > 250
 
 
+def test_the_results_of_a_run_are_named_after_the_domain(tmp_path: Path) -> None:
+    model = tiny.inverter(tmp_path / "a2b.onnx", replace(FORTH, target=Domain("big zebras/2")))
+    write_image(tmp_path / "a.png", Image(np.zeros((4, 4, 3), np.uint8)))
+    assert i2i.translate(tmp_path / "a.png", model=model) == tmp_path / "a-big-zebras-2.png"
+
+
 def test_nothing_is_overwritten_unasked(negative: Path, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         write_image(tmp_path / name, Image(np.zeros((4, 4, 3), np.uint8)))
