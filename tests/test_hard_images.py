@@ -68,6 +68,11 @@ def test_every_file_is_translated_or_named_with_a_reason(job: Job) -> None:
     assert "Traceback" not in job.errors
 
 
+def test_animations_and_pages_are_said_to_give_their_first(job: Job) -> None:
+    for name, frames in (("animated/chi.gif", 31), ("animated/basic_f20.png", 20), ("tiff_other/multipage.tiff", 3)):
+        assert f"note: {job.source / name}: the first of its {frames} frames or pages" in job.errors
+
+
 def test_exit_status_memory_and_time(job: Job) -> None:
     assert job.exit_status == 1
     assert job.peak < 1 << 30

@@ -125,16 +125,16 @@ def reporting() -> Iterator[Report]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.speed:.1f} images/s"), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f} images/s"), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=None, speed=0.0)
+        bar = progress.add_task("", total=None, rate=0.0)
         start = time.monotonic()
 
         def update(outcome: Outcome, summary: Summary) -> None:
             tell(outcome, lambda text: console.print(text, markup=False, highlight=False))
-            speed = summary.done / max(1e-9, time.monotonic() - start)
+            rate = summary.done / max(1e-9, time.monotonic() - start)
             over = summary.done + summary.skipped + summary.failed
-            progress.update(bar, total=summary.total, completed=over, speed=speed)
+            progress.update(bar, total=summary.total, completed=over, rate=rate)
 
         yield update
 

@@ -189,6 +189,34 @@ def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path, i2i_command: Command,
     ) == (0, 1, 3)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_shows_how_far_the_job_is(tmp_path: Path, negative: Path) -> None:
+    import pty
+
+    source = draw(tmp_path / "in")
+    (source / "[bold]bad.png").write_bytes(b"")
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "i2i", "translate", str(source), str(tmp_path / "out"), "-m", str(negative)]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # as Linux says that the other end is closed
+            part = b""
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert process.wait() == 1
+    text = shown.decode().replace("\r\n", "")
+    assert "4/4" in text
+    assert "images/s" in text
+    assert "[bold]bad.png: " in text  # a name is a name, and no markup
+    assert "Traceback" not in text
+
+
 def test_onnxruntime_sends_nothing_home(tmp_path: Path, negative: Path) -> None:
     """Its packages do unless told otherwise before they are imported, and then leave an identifier in the cache."""
     code = "import os, sys, i2i; i2i.load(sys.argv[1]); print(os.environ['ORT_DISABLE_TELEMETRY'])"
