@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+import i2i  # before any test imports ONNX Runtime, so that it is told not to report its usage
+
+ROOT = Path(i2i.__file__).parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -65,8 +65,12 @@ def write(result: Image, source: Path, output: Path, options: Options) -> None:
     try:
         write_image(output, result, form, options.quality)
     except ImageError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno in _FULL:
-            reason = f"{os.strerror(cause.errno)}: stopped here; run the same command again to go on"
-            raise StoppedError(cause.errno, reason, str(output)) from error
+        stop_if_full(error.__cause__, output)
         raise
+
+
+def stop_if_full(error: BaseException | None, output: Path) -> None:
+    """Raises StoppedError if that error means that nothing more can be written here."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        reason = f"{os.strerror(error.errno)}: stopped here; run the same command again to go on"
+        raise StoppedError(error.errno, reason, str(output)) from error

@@ -119,6 +119,7 @@ class Job:
         except ImageError as error:
             return Outcome(item.source, "failed", str(error))
         except (ModelError, OSError) as error:
+            files.stop_if_full(error, self.target)  # the record, a folder
             reason = error.strerror if isinstance(error, OSError) else None
             return Outcome(item.source, "failed", str(ImageError(item.source, reason or str(error))))
         note = f"the first of its {result.frames} frames or pages" if result.frames > 1 else ""

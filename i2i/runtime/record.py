@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Record:
         self.job = job
         self._lock = threading.Lock()
         self._entries: dict[str, dict[str, Any]] = {}
-        self._file: int | None = None
+        self._file: FileIO | None = None
         with suppress(FileNotFoundError):
             for line in (folder / RECORD).read_bytes().splitlines():
                 with suppress(ValueError):  # the end of a process that was killed
@@ -37,19 +38,20 @@ class Record:
     def __enter__(self) -> Record:
         """Opens the record to be written, and clears away what a killed process left half-written."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self.folder / RECORD, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        if _lock(self._file):  # no other process is at work here
+        self._file = open(self.folder / RECORD, "ab+", buffering=0)
+        if _lock(self._file.fileno()):  # no other process is at work here
             for folder in {self.folder, *(self.folder / os.path.dirname(name) for name in self._entries)}:
                 for left in folder.glob(f".i2i-*{TEMPORARY_SUFFIX}"):
                     left.unlink(missing_ok=True)
-        size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")
+        if self._file.seek(0, os.SEEK_END):
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
             self._file = None
 
     def owns(self, name: str) -> bool:
@@ -77,7 +79,7 @@ class Record:
     def _append(self, entry: dict[str, Any]) -> None:
         assert self._file is not None, "the record is not open"
         with self._lock:
-            os.write(self._file, json.dumps(entry).encode() + b"\n")
+            self._file.write(json.dumps(entry).encode() + b"\n")
 
 
 def _lock(file: int) -> bool:

@@ -296,6 +296,19 @@ def test_a_full_disk_stops_the_job_and_leaves_nothing_half_written(
     assert run(model, photos, tmp_path / "out")[0].done == 6
 
 
+def test_a_record_that_cannot_be_written_stops_the_job_too(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(job.Record, "_append", full)
+        with pytest.raises(StoppedError, match="stopped here"):
+            run(model, photos, tmp_path / "out")
+    assert files(tmp_path / "out") == {}
+
+
 def test_an_interrupt_ends_the_threads_and_the_next_run_goes_on(model: Model, photos: Path, tmp_path: Path) -> None:
     def interrupt(outcome: Outcome, summary: Summary) -> None:
         raise KeyboardInterrupt
