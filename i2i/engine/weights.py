@@ -45,12 +45,15 @@ def describe(run: Run, direction: str) -> Spec:
     """
     x, y = (Domain(**run.facts[side]) for side in ("source", "target"))
     forward = direction.startswith("a")
+    settings = run.settings.to_dict()
+    for folder in ("a", "b", "data"):  # where they lie is no stranger's business
+        settings[folder] = settings[folder] and Path(settings[folder]).name
     return Spec(
         method=run.settings.method,
         direction="a2b" if forward == (run.settings.direction == "a2b") else "b2a",
         source=x if forward else y,
         target=y if forward else x,
-        recipe={"hyperparameters": run.hyperparameters, "settings": run.settings.to_dict()},
+        recipe={"hyperparameters": run.hyperparameters, "settings": settings},
     )
 
 

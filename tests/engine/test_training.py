@@ -45,6 +45,8 @@ def test_what_a_run_leaves(method, folders, tmp_path, one_thread):
     for direction, (_, spec) in generators.items():
         assert spec.method == method
         assert spec.recipe["step"] == 4
+        assert str(tmp_path) not in spec.to_json()
+        assert not any("/" in str(spec.recipe["settings"][key]) for key in ("a", "b", "data"))
         names = ("a", "b") if direction == "a2b" else ("b", "a")
         assert (spec.source.name, spec.target.name) == names
     assert all(
