@@ -6,6 +6,7 @@ networks) is no setting but a keyword of its translator's constructor.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class Settings:
     )
     ema: float = option(0.999, "Decay of the averaged weights that are exported; 0: the weights themselves.")
     seed: int = option(0, "Of everything random.")
-    workers: int = option(2, "Threads that read images.", free=True)
+    workers: int = option(min(os.cpu_count() or 1, 8), "Threads that read images.", free=True)
     log_every: int = option(50, "Steps between two lines of the log.", free=True)
     sample_every: int = option(500, "Steps between two sample sheets; 0: none.", free=True)
     save_every: int = option(1000, "Steps between two saved states.", free=True)
