@@ -23,8 +23,8 @@ from i2i.metrics import l1
 from i2i.runtime.models import read_run, resolve
 from i2i.sheets import sheet
 
-SIDE = 72  # of a drawing: a crop of 64 pixels moves about in it, and it is not resampled for that
-TRAINING, TEST = 120, 12  # scenes
+SIDE = 107  # of a drawing: a crop of 96 pixels moves about in it, and it is not resampled for that
+TRAINING, TEST = 100, 12  # scenes
 APART = 10_000  # the two folders of the unpaired half, and the test, show different scenes
 SHOWN = 5  # rows of the contact sheet
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-CROP = 64  # pixels of a training crop
+CROP = 96  # pixels of a training crop
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ TASKS = (
         data="pairs",
         source="labels",
         target="day",
-        steps=3500,
+        steps=2000,
         enough=0.28,
         hyperparameters={
             "generator": "unet_32",
             "discriminator": "patch_2",
-            "ngf": 24,
+            "ngf": 16,
             "ndf": 16,
             "norm": "instance",
             "dropout": False,
@@ -77,13 +77,13 @@ TASKS = (
         data="unpaired",
         source="day",
         target="night",
-        steps=1600,
+        steps=1200,
         enough=0.125,  # the best that any affine map of colours can do is 0.14: the windows must be lit
         hyperparameters={
             "generator": "unet_16",
             "discriminator": "patch_2",
-            "ngf": 24,
-            "ndf": 16,
+            "ngf": 18,
+            "ndf": 24,
             "norm": "instance",
             "upsample": "resize",
             "lr": 4e-4,
