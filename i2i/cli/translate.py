@@ -131,7 +131,7 @@ def reporting() -> Iterator[Report]:
         start = time.monotonic()
 
         def update(outcome: Outcome, summary: Summary) -> None:
-            tell(outcome, lambda text: console.print(text, markup=False, highlight=False))
+            tell(outcome, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
             rate = summary.done / max(1e-9, time.monotonic() - start)
             over = summary.done + summary.skipped + summary.failed
             progress.update(bar, total=summary.total, completed=over, rate=rate)
