@@ -14,7 +14,8 @@ import click
     "--out",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file, for one direction: that of --to, or else the run's first.  [default: RUN/onnx/DIRECTION.onnx]",
+    help="The file, for one direction: that of --to, or else the run's first.  "
+    "[default: RUN/onnx/DIRECTION.onnx; for a tensor, DIRECTION.tensor.onnx]",
 )
 @click.option("--to", metavar="DOMAIN", help="Export only the generator that translates to this domain.")
 @click.option(
@@ -30,10 +31,12 @@ def command(run: Path, path: Path | None, to: str | None, io: str) -> None:
     A file takes images of any size and gives them back translated, in any program that runs ONNX, and describes
     itself. Each is compared with PyTorch before it is there.
     """
-    from i2i.exporter import directions, export
+    from i2i.exporter import choose, default_path, directions, export
 
-    for direction in [to] if to or path else directions(run):
-        click.echo(describe(export(run, path, to=direction, io=io)))
+    generators = directions(run)
+    for direction in [choose(generators, to)] if to or path else generators:
+        file = path or default_path(run, direction, io)
+        click.echo(describe(export(generators, file, to=direction, io=io)))
 
 
 def describe(path: Path) -> str:
@@ -44,7 +47,10 @@ def describe(path: Path) -> str:
     assert spec is not None  # the exporter has just written it
     proof = spec.parity
     largest = f"{proof['largest']:g} {'of 255 levels' if proof['unit'] == 'levels' else proof['unit']}"
+    reference = "PyTorch"
+    if proof["against"] == "float64":
+        reference = f"PyTorch in double precision ({proof['largest_from_float32']:g} from single)"
     return (
         f"{path}  {spec.source.name} -> {spec.target.name}  {path.stat().st_size / 1e6:.1f} MB  "
-        f"at most {largest} from PyTorch, in {proof['differing']:.2g} of the values"
+        f"at most {largest} from {reference}, in {proof['differing']:.2g} of the values"
     )

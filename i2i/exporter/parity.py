@@ -27,15 +27,17 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
 
     Returns what was measured: ``largest`` difference and its ``limit`` in ``unit`` ("levels" of 255, or "of the
     range"), ``differing`` (the share of the values that differ by half a level or, for floats, half the limit),
-    ``inputs`` [images, height, width] and the versions of both. Raises ExportError if they disagree, and if the
-    network itself gives values that are not finite.
+    ``against`` (the precision PyTorch ran in: "float32", or "float64" where that had to decide for some images, and
+    then also ``largest_from_float32``), ``inputs`` [images, height, width] and the versions of both. Raises
+    ExportError if they disagree, and if the network itself gives values that are not finite.
     """
     translate = _opened(path)
     limit = LEVELS if spec.dtype == "uint8" else OF_RANGE
-    largest, differing, values = 0.0, 0, 0
+    largest, from_float32, differing, values = 0.0, 0.0, 0, 0
     for image in _probes(spec):
         got = translate(image.numpy())
         off = _differences(got, _run(module, image, spec), spec)
+        from_float32 = max(from_float32, off.max())
         if not off.max() <= limit:  # so that NaN is a mismatch as well
             # PyTorch itself may be the one that is off: its normalisation of a map that is nearly flat, as at the
             # bottom of a U-Net, cancels most of the digits of float32. Double precision knows which of them is right.
@@ -47,8 +49,11 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
                 f"(PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}). No file was written"
             )
         largest, differing, values = max(largest, off.max()), differing + (off > limit / 2).sum(), values + off.size
+    by_double = from_float32 > limit
     return {
         "largest": float(f"{largest:.3g}"),
+        "against": "float64" if by_double else "float32",
+        **({"largest_from_float32": float(f"{from_float32:.3g}")} if by_double else {}),
         "limit": limit,
         "unit": "levels" if spec.dtype == "uint8" else "of the range",
         "differing": float(f"{differing / values:.3g}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ def export(
 
     Args:
         run: the folder of a run, or generators by direction as ``i2i.engine.load_generators`` gives them.
-        path: of the file; by default ``RUN/onnx/DIRECTION.onnx``.
+        path: of the file; by default that of ``default_path``.
         to: the domain to translate to, by name, or a direction ("b2a"); by default the run's first direction.
         io: "pixels" (takes and returns images) or "tensor" (the bare network on [-1, 1]).
 
@@ -37,17 +38,27 @@ def export(
     ValueError), leaving no file, where the file would not do what the network does.
     """
     generators = directions(run)
-    direction = _choose(generators, to)
+    direction = choose(generators, to)
     if path is None:
         if isinstance(run, Mapping):
             raise ValueError("where should the file go? generators alone have no run folder: give a path")
-        run = Path(run)
-        path = run / "onnx" / f"{direction}.onnx" if run.is_dir() else run.with_suffix(".onnx")
+        path = default_path(Path(run), direction, io)
     net, spec = generators[direction]
     return export_network(net, replace(spec, io=io), path)
 
 
-def _choose(generators: Generators, to: str | None) -> str:
+def default_path(run: Path, direction: str, io: str) -> Path:
+    """``RUN/onnx/DIRECTION.onnx``, or beside ``run`` where that is one file of weights.
+
+    A file that takes no pixels says so in its name (``DIRECTION.tensor.onnx``): the plain name is that of the file
+    which the run translates with.
+    """
+    suffix = ".onnx" if io == "pixels" else f".{io}.onnx"
+    return run / "onnx" / f"{direction}{suffix}" if run.is_dir() else run.with_suffix(suffix)
+
+
+def choose(generators: Generators, to: str | None) -> str:
+    """The direction that ``to``, a domain's name or a direction, means; the first for None. Raises ValueError."""
     if to is None or to in generators:
         return to or next(iter(generators))
     for direction, (_, spec) in generators.items():
@@ -58,16 +69,14 @@ def _choose(generators: Generators, to: str | None) -> str:
 
 
 def directions(run: str | Path | Generators) -> Generators:
-    """The generators of a run, by direction. Raises ValueError if it has none."""
-    if isinstance(run, Mapping):
-        generators = run
-    else:
+    """The generators of a run, by direction: at least one. Raises ValueError."""
+    if not isinstance(run, Mapping):
         from i2i.engine import load_generators  # the loop is not needed to export a network alone
 
-        generators = load_generators(Path(run))
-    if not generators:
-        raise ValueError(f"{run}: no generators to export; has the run saved its weights yet?")
-    return generators
+        return load_generators(run)
+    if not run:
+        raise ValueError("no generators to export; expected at least one, as i2i.engine.load_generators gives them")
+    return run
 
 
 def export_network(net: nn.Module, spec: Spec, path: str | Path) -> Path:
@@ -132,5 +141,6 @@ def _append_description(file: Path, spec: Spec) -> None:
     So the bytes that were proven stay as they are, and only the description, with the proof in it, comes behind.
     """
     entry = onnx.StringStringEntryProto(key=METADATA_KEY, value=spec.to_json())
-    with file.open("ab") as stream:
+    with file.open("r+b") as stream:  # unlike "ab", this makes no file of a description alone where the model is gone
+        stream.seek(0, os.SEEK_END)
         stream.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from i2i.cli.export import describe
 from i2i.exporter import ExportError, export, export_network, graph, parity, writer
 from i2i.exporter.pixels import Pixels
 from i2i.networks import per_image
@@ -60,6 +61,8 @@ def test_the_file_says_what_it_is(exports: Exports, name: str) -> None:
     smallest = min(h for _, h, _ in found.parity["inputs"])
     assert smallest < net.minimum or promise.io == "tensor" or net.minimum == 1
     assert found.parity["torch"] == torch.__version__
+    assert found.parity["against"] == "float32"
+    assert "largest_from_float32" not in found.parity
 
 
 def test_the_file_is_alone_and_holds_no_path(exports: Exports) -> None:
@@ -179,7 +182,10 @@ def test_where_pytorch_itself_is_off_double_precision_decides(tmp_path: Path) ->
     assert (Pixels(Flat(), promise)(image) - image).abs().max() > 1e-3 * 65535
     path = export_network(Flat(), promise, tmp_path / "m.onnx")
     assert np.abs(run(path, image.numpy()) - image.numpy()).max() < 1e-5 * 65535
-    assert read_spec(path).parity["largest"] < 1e-5
+    proof = read_spec(path).parity
+    assert proof["largest"] < 1e-5
+    assert (proof["against"], proof["largest_from_float32"] > proof["limit"]) == ("float64", True)
+    assert f"from PyTorch in double precision ({proof['largest_from_float32']:g} from single)" in describe(path)
 
 
 def test_an_earlier_file_survives_a_failed_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +200,21 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path: Path, monkeypatch: p
         export_network(Linear(), spec(), path)
     assert path.read_bytes() == b"the last good one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_gone_before_it_is_described_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when something else moved the temporary file away; a description alone is no model."""
+
+    def take_away(file: Path, module: nn.Module, promise: Spec) -> dict[str, object]:
+        file.unlink()
+        return {"largest": 0.0}
+
+    monkeypatch.setattr(parity, "measure", take_away)
+    with pytest.raises(FileNotFoundError):
+        export_network(Linear(), spec(), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -283,6 +304,8 @@ def test_which_generator_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         export(generators, tmp_path / "x.onnx", to="zebras")
     with pytest.raises(ValueError, match="give a path"):
         export(generators)
+    with pytest.raises(ValueError, match="no generators to export; expected at least one"):
+        export({}, tmp_path / "x.onnx")
     with pytest.raises(ValueError, match="choose pixels or tensor"):
         export_network(there, spec(io="voxels"), tmp_path / "x.onnx")
     with pytest.raises(ValueError, match="is a folder"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
+import i2i.engine
 from i2i.cli.export import command
 from i2i.engine import load_generators
-from i2i.exporter import export
+from i2i.exporter import default_path, export, writer
 from i2i.networks import per_image
 from i2i.runtime import load
 from i2i.runtime.onnxfile import read_spec
@@ -70,6 +72,52 @@ def test_the_command_exports_one_direction_to_a_file(folder: Path, tmp_path: Pat
     assert (promise.target.name, promise.io, promise.method) == ("horses", "tensor", METHOD)
     assert promise.recipe["hyperparameters"] == HYPERPARAMETERS
     assert [path.name for path in file.parent.iterdir()] == ["h.onnx"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--to", "horses")])
+def test_a_bare_network_does_not_replace_the_file_that_translates(
+    folder: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder / "weights", run / "weights")
+    (run / "onnx").mkdir()
+    for direction in ("a2b", "b2a"):
+        (run / "onnx" / f"{direction}.onnx").write_bytes(b"takes pixels")
+    result = CliRunner().invoke(command, [str(run), "--io", "tensor", *arguments])
+    assert result.exit_code == 0, result.output
+    wanted = ["b2a"] if arguments else ["a2b", "b2a"]
+    for direction in ("a2b", "b2a"):
+        assert (run / "onnx" / f"{direction}.onnx").read_bytes() == b"takes pixels"
+        file = run / "onnx" / f"{direction}.tensor.onnx"
+        assert file.exists() == (direction in wanted)
+        assert not file.exists() or read_spec(file).io == "tensor"
+
+
+def test_the_default_name_beside_one_file_of_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "a2b.safetensors"
+    assert default_path(weights, "a2b", "pixels") == tmp_path / "a2b.onnx"
+    assert default_path(weights, "a2b", "tensor") == tmp_path / "a2b.tensor.onnx"
+
+
+def test_the_command_reads_the_weights_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    written: list[str] = []
+
+    def load_once(run: Path) -> dict[str, tuple[torch.nn.Module, Spec]]:
+        read.append(run)
+        return load_generators(run)
+
+    def note(net: torch.nn.Module, promise: Spec, path: Path) -> Path:
+        written.append(path.name)
+        return path
+
+    monkeypatch.setattr(i2i.engine, "load_generators", load_once)
+    monkeypatch.setattr(writer, "export_network", note)
+    monkeypatch.setattr("i2i.cli.export.describe", str)
+    result = CliRunner().invoke(command, [str(folder)])
+    assert result.exit_code == 0, result.output
+    assert written == ["a2b.onnx", "b2a.onnx"]
+    assert read == [folder]
 
 
 def test_a_domain_or_run_that_is_not_there(folder: Path, tmp_path: Path) -> None:
