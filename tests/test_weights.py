@@ -1,6 +1,7 @@
 """The models that come with i2i are what their index says they are, and better than doing nothing."""
 
 import hashlib
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -41,10 +42,24 @@ def test_the_entry_tells_the_truth_about_its_file(entry):
     assert entry["metrics"]
 
 
+def test_the_program_that_made_it_would_make_it_so_again():
+    """Its defaults are the recipe: a reader who runs it gets the committed model, and the units of its figures."""
+    where = importlib.util.spec_from_file_location("train_default", WEIGHTS.parent / "tools" / "train_default.py")
+    tool = importlib.util.module_from_spec(where)
+    where.loader.exec_module(tool)
+    entry = next(entry for entry in INDEX if entry["name"] == tool.NAME)
+    version = {"i2i": entry["recipe"]["i2i"]}  # of the time
+    assert entry["recipe"] == tool.recipe(tool.SETTINGS) | version
+    assert {"size", "batch", "steps", "precision", "ema", "seed"} <= entry["recipe"].keys()
+    assert entry["protocol"] == tool.PROTOCOL
+    assert "share of the range" in entry["protocol"]
+
+
 @entries
 def test_the_entry_and_the_file_hold_the_same_description(entry, models):
     spec = models[entry["name"]].spec
     assert json.loads(spec.to_json()) == entry["spec"]
+    assert spec.recipe == entry["recipe"]
     assert i2i.Spec.from_json(json.dumps(entry["spec"])) == spec
     assert spec.parity, "it was not proven at export"
 
