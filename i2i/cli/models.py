@@ -14,13 +14,16 @@ def command(root: str) -> None:
     """
     from i2i.runtime import models
 
-    newest = models.find(root)
-    for run in models.runs(root):
+    found = models.runs(root)
+    newest = models.newest(found)
+    for run in found:
         mark = "*" if newest is not None and run.path == newest.path else " "
         ways = ", ".join(f"{spec.source.name} -> {spec.target.name}" for spec in run.directions.values())
         exported = ", ".join(sorted(file for file in run.directions if run.exported(file))) or "not exported"
         click.echo(
             f"{mark} {run.path}  {run.method}  {ways or 'no weights yet'}  {run.status}, step {run.step}, {exported}"
+            if run.error is None
+            else f"{mark} {run.path}  {run.method}  cannot be used  {run.status}, step {run.step}, {run.error}"
         )
     for number, entry in enumerate(models.weights()):
         mark = "*" if newest is None and number == 0 else " "

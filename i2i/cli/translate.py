@@ -20,9 +20,9 @@ FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test ho
 
 @click.command
 @click.argument("src", type=click.Path(path_type=Path))
-@click.argument("dst", type=click.Path(path_type=Path), required=False)
+@click.argument("dst", type=click.Path(), required=False)  # as text, since a Path drops the slash at its end
 @click.option("-m", "--model", metavar="MODEL", help="An .onnx file, the folder of a run, or a name from `i2i models`.")
-@click.option("--to", metavar="DOMAIN", help="The domain to translate to, for a run that learnt several directions.")
+@click.option("--to", metavar="DOMAIN", help="The domain to translate to, or a direction (b2a), for a run of several.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", type=click.IntRange(1), help="Images at once on a GPU.  [default: 8]")
 @click.option("--format", type=click.Choice(FORMATS), help="Of every output.  [default: that of its source]")
@@ -36,12 +36,12 @@ FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test ho
 )
 @click.option("--max-pixels", type=click.IntRange(1), help="Refuse images of more pixels.  [default: 100000000]")
 @click.option("--overwrite", is_flag=True, help="Translate again what is done, and replace what is there.")
-def command(src: Path, dst: Path | None, model: str | None, to: str | None, provider: str, **options: Any) -> None:
+def command(src: Path, dst: str | None, model: str | None, to: str | None, provider: str, **options: Any) -> None:
     """Translate SRC, an image or a folder, into DST.
 
-    Without DST the result goes beside SRC, with the model's name behind its own. A folder keeps its tree and names;
-    run again, it does only what is not done. Without -m the newest finished run under runs/ is taken, else the
-    default model.
+    Without DST the result goes beside SRC, with the model's name behind its own; a DST with a slash at its end is a
+    folder. A folder keeps its tree and names; run again, it does only what is not done. Without -m the newest finished
+    run under runs/ is taken, else the default model.
 
     Exit status: 0 all translated, 1 some images failed (each is named on stderr), 2 wrong use, 4 no such provider.
     """
@@ -53,7 +53,7 @@ def command(src: Path, dst: Path | None, model: str | None, to: str | None, prov
         raise ValueError("; ".join(shells))
 
     from i2i.runtime import Model, Options, models
-    from i2i.runtime.api import beside
+    from i2i.runtime.api import destination
     from i2i.runtime.folder import translate_folder
 
     if not src.exists():
@@ -66,7 +66,7 @@ def command(src: Path, dst: Path | None, model: str | None, to: str | None, prov
         f"model {_shown(choice.path)} ({choice.why}): {spec.source.name} -> {spec.target.name}, on {loaded.provider}",
         err=True,
     )
-    target = dst if dst is not None else beside(src, loaded.name, settings)
+    target = destination(src, dst, loaded.name, settings)
     if not src.is_dir():
         single(loaded, src, target, settings)
         return

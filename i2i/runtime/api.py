@@ -8,6 +8,7 @@ from typing import overload
 
 import numpy as np
 
+from i2i.images import ImageError
 from i2i.runtime import files, models
 from i2i.runtime.files import Options
 from i2i.runtime.folder import Outcome, Summary, translate_folder
@@ -41,10 +42,11 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
 
     Args:
         src: an array as :class:`Model` takes it, or a path.
-        dst: the file or folder to write; by default beside ``src``, with the model's name behind its own.
+        dst: the file or folder to write, a folder if it ends with a slash; by default beside ``src``, with the
+            model's name behind its own.
         model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; by default the newest
             finished run under ``runs/``, else the default model.
-        to: the domain to translate to, where the model of a run could go several ways.
+        to: the domain to translate to, or a direction ("b2a"), where the model of a run could go several ways.
         provider: auto | cpu | cuda, unless ``model`` is loaded already.
         options: format, quality, background, max_pixels, overwrite, batch, as in :class:`Options`.
 
@@ -60,7 +62,7 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
             raise ValueError("an array comes back as an array; only a path has a destination")
         return model(src, settings.background)
     source = Path(src)
-    target = Path(dst) if dst is not None else beside(source, model.name, settings)
+    target = destination(source, dst, model.name, settings)
     if not source.is_dir():
         return translate_file(model, source, target, settings)
     failed: list[Outcome] = []
@@ -76,6 +78,24 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
     return target
 
 
+def destination(source: Path, dst: PathLike | None, name: str, options: Options) -> Path:
+    """The file or folder to write: ``dst``, or beside the source without one.
+
+    For an image, a ``dst`` with a slash at its end is a folder, there already or not, that gets the file. Raises
+    ValueError if it is a file.
+    """
+    if dst is None:
+        return beside(source, name, options)
+    target = Path(dst)
+    if source.is_dir() or not os.fspath(dst).endswith(("/", os.sep)):  # a Path does not keep the slash
+        return target
+    if target.exists() and not target.is_dir():
+        raise ValueError(
+            f"{target} is a file, and the slash behind it asks for a folder; leave it out, or name another"
+        )
+    return target / output_name(source, options.format)
+
+
 def beside(source: Path, name: str, options: Options) -> Path:
     """Where results go if nobody says: next to the source, under its name with the model's behind."""
     if source.is_dir():
@@ -86,7 +106,10 @@ def beside(source: Path, name: str, options: Options) -> Path:
 
 
 def translate_file(model: Model, source: Path, target: Path, options: Options) -> Path:
-    """Translates one file to ``target``, or into it if it is a folder; returns the file that was written."""
+    """Translates one file to ``target``, or into it if it is a folder; returns the file that was written.
+
+    Raises ValueError for wrong use, and ModelError or ImageError for what cannot be translated.
+    """
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder")
     if target.is_dir():
@@ -96,7 +119,10 @@ def translate_file(model: Model, source: Path, target: Path, options: Options) -
             raise ValueError(f"{target} is the image to translate; originals are never overwritten")
         if not options.overwrite:
             raise ValueError(f"{target} is there already; choose another name, or --overwrite")
-    result = files.read_and_translate(source, model, options, lambda image: model.run(image[None])[0])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    files.write(result, source, target, options)
+    try:
+        result = files.read_and_translate(source, model, options, lambda image: model.run(image[None])[0])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.write(result, source, target, options)
+    except MemoryError as error:
+        raise ImageError(source, files.NO_MEMORY) from error
     return target

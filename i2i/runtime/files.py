@@ -14,6 +14,8 @@ from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, read_image, writ
 from i2i.runtime import pixels
 from i2i.runtime.session import Model
 
+NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 

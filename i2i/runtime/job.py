@@ -118,6 +118,8 @@ class Job:
             raise
         except ImageError as error:
             return Outcome(item.source, "failed", str(error))
+        except MemoryError:  # of this image; others may be smaller
+            return Outcome(item.source, "failed", str(ImageError(item.source, files.NO_MEMORY)))
         except (ModelError, OSError) as error:
             files.stop_if_full(error, self.target)  # the record, a folder
             reason = error.strerror if isinstance(error, OSError) else None

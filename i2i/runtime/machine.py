@@ -8,6 +8,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+# Control groups, version 2 and version 1: the folder, the files of its limit and of what is taken, and the name that
+# memory.stat there has for the part of it that is file contents which nobody has used for a while.
+GROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
 
 def cores() -> int:
     """Processors that this process may use."""
@@ -26,13 +33,25 @@ def available_memory() -> int | None:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 found = int(line.split()[1]) * 1024
-    with suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            left = max(0, int(limit) - int((group / "memory.current").read_text()))
+    for group in GROUPS:
+        left = _left_in_group(*group)
+        if left is not None:
             found = left if found is None else min(found, left)
     return found
+
+
+def _left_in_group(folder: Path, limit: str, taken: str, cache: str) -> int | None:
+    """Bytes up to the limit of a control group, or None if it has none."""
+    try:
+        most, now = int((folder / limit).read_text()), int((folder / taken).read_text())
+    except (OSError, ValueError):  # no such group, or a limit of "max"
+        return None
+    # The kernel gives cached files up before anybody is refused; without this, reading many files fills the group.
+    with suppress(OSError, ValueError):
+        for line in (folder / "memory.stat").read_text().splitlines():
+            if line.startswith(cache + " "):
+                now -= int(line.split()[1])
+    return max(0, most - max(0, now))
 
 
 class PeakMemory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Run:
     step: int
     changed: float  # when it was last written, in seconds since 1970
     directions: dict[str, Spec] = field(default_factory=dict)
+    error: str | None = None  # why not all of its weights can be read, with the name of the file
 
     def exported(self, direction: str) -> Path | None:
         """The ONNX file of a direction, unless the run has newer weights than it."""
@@ -53,22 +54,30 @@ class Choice:
 
 
 def find(root: str | Path = RUNS) -> Run | None:
-    """The newest finished run under ``root``, or None."""
-    finished = [run for run in runs(root) if run.status == "finished" and run.directions]
+    """The newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
+    run = newest(runs(root))
+    if run is not None:
+        _check_sound(run)
+    return run
+
+
+def newest(runs: Iterable[Run]) -> Run | None:
+    """The newest finished one of these runs, damaged or not, or None."""
+    finished = [run for run in runs if run.status == "finished" and (run.directions or run.error)]
     return max(finished, key=lambda run: run.changed, default=None)
 
 
 def runs(root: str | Path = RUNS) -> list[Run]:
-    """Every run under ``root``, in order of name. What cannot be read is no run."""
+    """Every run under ``root``, in order of name. A folder without a ``run.json`` that can be read is no run."""
     return [run for file in sorted(Path(root).glob("*/run.json")) if (run := read_run(file.parent)) is not None]
 
 
 def read_run(path: Path) -> Run | None:
-    """The run in that folder, or None if there is none that can be read."""
+    """The run in that folder, or None if it has no ``run.json`` that can be read."""
     try:
         facts = json.loads((path / "run.json").read_text())
         changed = (path / "run.json").stat().st_mtime
-        return Run(path, facts["method"], facts["status"], int(facts.get("step", 0)), changed, dict(_directions(path)))
+        return Run(path, facts["method"], facts["status"], int(facts.get("step", 0)), changed, *_directions(path))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -86,8 +95,8 @@ def weights() -> list[Weights]:
 def resolve(model: str | os.PathLike[str] | None = None, to: str | None = None, root: str | Path = RUNS) -> Choice:
     """The file of a model: an ``.onnx`` file, a run's folder, the name of either, or nothing (the newest finished run).
 
-    A run that has no current export is exported, which needs PyTorch. ``to`` names the domain to translate to.
-    Raises ModelError, with the names that there are.
+    A run that has no current export is exported, which needs PyTorch. ``to`` names the direction ("b2a") or the
+    domain to translate to. Raises ModelError, with the names that there are, or with the file of a run that is damaged.
     """
     if model is None:
         return _default(to, root)
@@ -122,43 +131,74 @@ def _default(to: str | None, root: str | Path) -> Choice:
 
 
 def _of_run(run: Run, to: str | None) -> Choice:
-    names = {spec.target.name: direction for direction, spec in run.directions.items()}
-    if not names:
+    _check_sound(run)
+    if not run.directions:
         raise ModelError(f"{run.path}: this run has no weights yet; train it on, or give another model with -m")
-    if to is not None and to not in names:
-        raise ModelError(f"{run.path} does not translate to {to!r}; it translates to {', '.join(names)}")
-    direction = names[to] if to is not None else next(iter(run.directions))
+    direction = _choose(run, to)
     file = run.exported(direction)
     if file is not None:
         return Choice(file, f"run {run.path}")
     from i2i.exporter import export  # needs PyTorch, unlike all else here
 
-    return Choice(export(run.path, to=run.directions[direction].target.name), f"run {run.path}, exported now")
+    return Choice(export(run.path, to=direction), f"run {run.path}, exported now")
+
+
+def _choose(run: Run, to: str | None) -> str:
+    """The direction that is called ``to``, else the first to a domain of that name: as ``i2i export`` chooses."""
+    if to is None or to in run.directions:
+        return to or next(iter(run.directions))
+    for direction, spec in run.directions.items():
+        if spec.target.name == to:
+            return direction
+    known = ", ".join(f"{spec.target.name} ({direction})" for direction, spec in run.directions.items())
+    raise ModelError(f"{run.path} does not translate to {to!r}; it translates to {known}")
 
 
 def _check_target(path: Path, to: str | None) -> None:
     spec = read_spec(path) if to is not None else None
-    if spec is not None and spec.target.name != to:
-        raise ModelError(f"{path} does not translate to {to!r}; it translates to {spec.target.name}")
+    if spec is not None and to not in (spec.direction, spec.target.name):
+        raise ModelError(f"{path} does not translate to {to!r}; it translates to {spec.target.name} ({spec.direction})")
 
 
-def _directions(run: Path) -> Iterator[tuple[str, Spec]]:
-    """What a run can be exported to, a2b first: from the headers of its weights, or of its exports if it has none."""
-    files = sorted((run / "weights").glob("*.safetensors"))
-    for file in files:
-        spec = read_header(file)
-        yield spec.direction, spec
-    for file in sorted((run / "onnx").glob("*.onnx")) if not files else ():
-        exported = read_spec(file)
-        if exported is not None:
-            yield file.stem, exported
+def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
+    """What a run can be exported to, a2b first, and the first error in reading that.
+
+    From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs.
+    """
+    weights = sorted((run / "weights").glob("*.safetensors"))
+    exports = [file for file in sorted((run / "onnx").glob("*.onnx")) if not file.name.endswith(".tensor.onnx")]
+    found: dict[str, Spec] = {}
+    error = None
+    for file in weights or exports:
+        try:
+            spec = read_header(file) if weights else read_spec(file)
+        except (OSError, ValueError) as problem:
+            reason = f"{file}: {problem.strerror or problem}" if isinstance(problem, OSError) else str(problem)
+            error = error or reason
+            continue
+        if spec is not None:
+            found[spec.direction if weights else file.stem] = spec
+    return found, error
+
+
+def _check_sound(run: Run) -> None:
+    if run.error is not None:
+        raise ModelError(
+            f"{run.error}; so the run {run.path} cannot be used: train it again, or give another model with -m"
+        )
 
 
 def read_header(path: Path) -> Spec:
-    """The Spec in the header of a safetensors file: eight bytes of length, then JSON. Raises ValueError."""
+    """The Spec in the header of a safetensors file: eight bytes of length, then JSON. Raises ValueError, naming it."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        if size > 100_000_000:
-            raise ValueError(f"{path} is damaged or no safetensors file")
-        facts = json.loads(file.read(size))
-    return Spec.from_json(facts.get("__metadata__", {}).get(METADATA_KEY, "null"))
+        text = file.read(size) if size <= 100_000_000 else b""
+    try:
+        metadata = json.loads(text)["__metadata__"]
+        description = metadata[METADATA_KEY]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged, or not the weights of an i2i run (its header cannot be read)") from error
+    try:
+        return Spec.from_json(description)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -76,7 +76,8 @@ class Model:
     @property
     def name(self) -> str:
         """What its results are named after: the file, or the domain it translates to if the file is one of a run."""
-        name = self.spec.target.name if self.path.stem in ("a2b", "b2a") else self.path.stem
+        stem = self.path.stem
+        name = self.spec.target.name if stem.removesuffix(".tensor") in ("a2b", "b2a") else stem
         return re.sub(r"[^\w.-]+", "-", name)
 
     def __repr__(self) -> str:

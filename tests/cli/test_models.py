@@ -1,4 +1,4 @@
-"""Which model the command takes when none is named, and the list of those there are."""
+"""Which model the command takes when none is named, the list of those there are, and where its results go."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ def test_the_newest_finished_run_is_taken_and_named(tmp_path: Path, i2i_command:
     done = i2i_command("translate", "in/a.png", "--to", "horses", "-m", "one", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "in/a-horses.png\n")
     assert int(read_image(tmp_path / "in" / "a-horses.png").pixels.min()) == 255
+    done = i2i_command("translate", "in/a.png", "out/", "--to", "b2a", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "out/a.png\n")
     done = i2i_command("translate", "in", "--to", "cows", cwd=tmp_path)
     assert done.returncode == 2
-    assert "does not translate to 'cows'; it translates to zebras, horses" in done.stderr
+    assert "does not translate to 'cows'; it translates to zebras (a2b), horses (b2a)" in done.stderr
 
     lines = i2i_command("models", cwd=tmp_path).stdout.splitlines()
     assert lines[:3] == [
@@ -44,3 +46,19 @@ def test_without_a_run_the_default_model_is_taken(tmp_path: Path, i2i_command: C
     assert "(the default; no finished run under runs/)" in done.stderr
     assert read_image(tmp_path / done.stdout.strip()).pixels.shape == (40, 50, 3)
     assert "\n* " in "\n" + i2i_command("models", cwd=tmp_path).stdout
+
+
+def test_a_damaged_run_is_listed_with_what_is_wrong(tmp_path: Path, i2i_command: Command) -> None:
+    a_run(tmp_path / "runs" / "one", at=1e9)
+    (a_run(tmp_path / "runs" / "two", at=1e9 + 5) / "weights" / "a2b.safetensors").write_bytes(b"")
+    done = i2i_command("models", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "  runs/one  cyclegan  horses -> zebras, zebras -> horses" in done.stdout
+    assert (
+        "* runs/two  cyclegan  cannot be used  finished, step 7, runs/two/weights/a2b.safetensors: damaged"
+        in done.stdout
+    )
+    write_image(tmp_path / "a.png", Image(np.zeros((4, 4, 3), np.uint8)))
+    done = i2i_command("translate", "a.png", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: runs/two/weights/a2b.safetensors: damaged")

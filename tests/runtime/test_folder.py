@@ -200,6 +200,23 @@ def test_a_file_that_vanishes_or_cannot_be_opened_is_an_error_of_that_file(
     assert [outcome.note for outcome in outcomes if outcome.note] == [f"{photos / 'b.bmp'}: No such file or directory"]
 
 
+def test_an_image_beyond_the_memory_is_named_and_the_others_go_on(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = job.files.read_image
+
+    def full(source: Path, *rest: object) -> Image:
+        if source.name == "b.bmp":
+            raise MemoryError
+        return real(source, *rest)
+
+    monkeypatch.setattr(job.files, "read_image", full)
+    summary, outcomes = run(model, photos, tmp_path / "out")
+    assert (summary.done, summary.failed) == (5, 1)
+    (note,) = [outcome.note for outcome in outcomes if outcome.status == "failed"]
+    assert note.startswith(f"{photos / 'b.bmp'}: it does not fit into the memory")
+
+
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX permissions")
 def test_folders_and_files_without_permission_are_named() -> None:
     import shutil

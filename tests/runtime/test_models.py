@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.images import Image, read_image, write_image
-from i2i.runtime import ModelError, models
+from i2i.images import Image, ImageError, read_image, write_image
+from i2i.runtime import ModelError, files, models
 from i2i.runtime.api import SomeFailedError
 from i2i.spec import METADATA_KEY, Domain, Spec
 from tests import tiny
@@ -95,7 +95,59 @@ def test_a_run_is_exported_when_it_has_no_export_or_an_old_one(root: Path, monke
     assert models.resolve(path, "horses").path == root / "exported.onnx"
     os.utime(path / "weights" / "a2b.safetensors")  # trained on
     assert "exported now" in models.resolve(path).why
-    assert asked == [(path, "horses"), (path, "zebras")]
+    assert asked == [(path, "b2a"), (path, "a2b")]
+
+
+def test_a_direction_is_as_good_as_a_domain(root: Path) -> None:
+    path = a_run(Path("runs/one"))
+    for to, file in (("b2a", "b2a.onnx"), ("horses", "b2a.onnx"), ("a2b", "a2b.onnx")):
+        assert models.resolve(path, to).path == path / "onnx" / file
+        assert models.resolve(to=to).path == path / "onnx" / file
+        assert models.resolve(path / "onnx" / file, to).path == path / "onnx" / file
+    with pytest.raises(ModelError, match=r"does not translate to 'b2a'; it translates to zebras \(a2b\)"):
+        models.resolve(path / "onnx" / "a2b.onnx", "b2a")
+
+
+DAMAGED = {
+    "cut": b"\x40\0\0\0\0\0\0\0{",
+    "empty": b"",
+    "no table": b"\x02\0\0\0\0\0\0\0[]",
+    "not ours": b"\x02\0\0\0\0\0\0\0{}",
+    "endless": b"\xff" * 9,
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_run_is_named_and_no_other_taken_for_it(root: Path, content: bytes) -> None:
+    a_run(Path("runs/old"), at=1e9)
+    new = a_run(Path("runs/new"), at=1e9 + 5)
+    file = new / "weights" / "b2a.safetensors"
+    file.write_bytes(content)
+    os.utime(new / "run.json", (1e9 + 5, 1e9 + 5))
+    for model in (None, "new", "runs/new"):
+        with pytest.raises(ModelError, match=r"^runs/new/weights/b2a\.safetensors: damaged, or not .* with -m$"):
+            models.resolve(model)
+    with pytest.raises(ModelError, match=r"b2a\.safetensors"):
+        models.find()
+    assert [(run.path.name, run.error is None) for run in models.runs()] == [("new", False), ("old", True)]
+    assert models.resolve("old").path == Path("runs/old/onnx/a2b.onnx")
+    a_run(Path("runs/newer"), at=1e9 + 9)
+    assert models.resolve().path == Path("runs/newer/onnx/a2b.onnx")
+
+
+def test_exports_of_the_bare_network_are_for_other_programs(root: Path) -> None:
+    import shutil
+
+    path = a_run(Path("runs/one"), exports=("a2b",))
+    bare = replace(FORTH, io="tensor")
+    tiny.inverter(path / "onnx" / "a2b.tensor.onnx", bare)
+    tiny.inverter(path / "onnx" / "b2a.tensor.onnx", replace(BACK, io="tensor"))
+    shutil.rmtree(path / "weights")
+    run = models.read_run(path)
+    assert run is not None
+    assert list(run.directions) == ["a2b"]
+    assert run.exported("b2a") is None
+    assert i2i.load(path / "onnx" / "a2b.tensor.onnx", "cpu").name == "zebras"
 
 
 def test_exports_alone_are_enough(root: Path) -> None:
@@ -142,6 +194,25 @@ def test_path_for_path(negative: Path, tmp_path: Path) -> None:
     assert read_image(tmp_path / "new" / "c.jpg").format == "JPEG"
     assert i2i.translate(source / "a.png", tmp_path, negative, format="webp") == tmp_path / "a.webp"
     assert int(read_image(tmp_path / "a.webp").pixels.min()) > 250
+
+
+def test_a_slash_at_the_end_means_a_folder(negative: Path, tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    write_image(source, Image(np.zeros((4, 4, 3), np.uint8)))
+    assert i2i.translate(source, f"{tmp_path}/out/deep/", negative) == tmp_path / "out" / "deep" / "a.png"
+    assert i2i.translate(source, f"{tmp_path}/out{os.sep}", negative, format="jpeg") == tmp_path / "out" / "a.jpg"
+    with pytest.raises(ValueError, match=r"a\.png is a file, and the slash behind it asks for a folder"):
+        i2i.translate(source, f"{source}/", negative, overwrite=True)
+
+
+def test_an_image_beyond_the_memory_is_named(negative: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    write_image(tmp_path / "a.png", Image(np.zeros((4, 4, 3), np.uint8)))
+    monkeypatch.setattr(files, "read_image", full)
+    with pytest.raises(ImageError, match=r"a\.png: it does not fit into the memory"):
+        i2i.translate(tmp_path / "a.png", None, negative)
 
 
 def test_the_results_of_a_run_are_named_after_the_domain(tmp_path: Path) -> None:
