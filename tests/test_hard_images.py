@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 import time
@@ -23,6 +22,26 @@ from tests.conftest import ROOT
 NOT_READ = {"bit16/10ct_32bit_128.tiff": "floating-point", "other/hopper.qoi": "QOI"}
 
 
+# A process begins with the peak of the one that it was forked from, up to its exec; so a small one stands in between.
+MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+with open(sys.argv[1], "w") as file:
+    print(process.returncode, usage.ru_maxrss * 1024, file=file)
+"""
+
+
+def measured(command: list[str], report: Path, log: Path) -> tuple[int, int]:
+    """Exit status of a command and the most bytes that it held, whatever this process holds; stderr goes to ``log``."""
+    with open(log, "wb") as errors:
+        words = [sys.executable, "-c", MEASURE, str(report), *command]
+        subprocess.run(words, cwd=ROOT, stderr=errors, check=True)
+    status, peak = map(int, report.read_text().split())
+    return status, peak
+
+
 class Job:
     """One run of the command over all files, and what it left."""
 
@@ -30,14 +49,10 @@ class Job:
         command = [sys.executable, "-m", "i2i", "translate", str(source), str(target), "-m", str(model)]
         self.source, self.target = source, target
         start = time.monotonic()
-        with open(target.with_suffix(".log"), "w+") as log:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            log.seek(0)
-            self.errors = log.read()
+        log = target.with_suffix(".log")
+        self.exit_status, self.peak = measured(command, target.with_suffix(".peak"), log)
         self.seconds = time.monotonic() - start
-        self.exit_status, self.peak = process.returncode, usage.ru_maxrss * 1024
+        self.errors = log.read_text()
         self.files = [
             path.relative_to(source)
             for path in sorted(source.rglob("*"))
@@ -56,6 +71,13 @@ class Job:
 def job(reference: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Job:
     folder = tmp_path_factory.mktemp("hard")
     return Job(reference("data/hard_images"), folder / "out", tiny.inverter(folder / "invert.onnx"))
+
+
+def test_the_memory_of_a_command_is_its_own(tmp_path: Path) -> None:
+    held = np.ones(300 << 20, np.uint8)
+    status, peak = measured([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "peak", tmp_path / "log")
+    assert status == 3
+    assert 1 << 20 < peak < held.nbytes / 2
 
 
 def test_every_file_is_translated_or_named_with_a_reason(job: Job) -> None:
