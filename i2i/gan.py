@@ -187,7 +187,7 @@ class ImagePool(nn.Module):
         """[n, c, h, w] -> [n, c, h, w]; draws from PyTorch's default random numbers on the CPU."""
         if self.size == 0:
             return images
-        return torch.stack([self._exchange(image) for image in images.detach()])
+        return torch.stack([self._exchange(image).to(images) for image in images.detach()])
 
     def _exchange(self, image: Tensor) -> Tensor:
         if len(self.images) < self.size:
@@ -200,7 +200,7 @@ class ImagePool(nn.Module):
         return older
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"images": torch.stack(self.images) if self.images else None}
+        return {"images": torch.stack(self.images).cpu() if self.images else None}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.images = [] if state["images"] is None else list(state["images"].clone())

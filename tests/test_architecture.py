@@ -29,8 +29,8 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "runtime": (2, {"numpy", "onnxruntime", "cv2"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (1, {"numpy", "cv2", "PIL"}),
-    "files": (1, set()),
     "spec": (1, set()),
+    "files": (0, set()),
 }
 # The exporter reads the weights of a run where no generators are given; nothing of the engine knows the exporter.
 SIDEWAYS = {("exporter", "engine")}

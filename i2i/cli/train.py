@@ -27,9 +27,12 @@ def _options(function: Any) -> Any:
 
 def _named_values(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     pairs = [item.partition("=") for item in given]
+    options = {parameter.name for parameter in command.params}
     for name, equals, _ in pairs:
         if not (name and equals):
             raise click.BadParameter(f"{name!r} is no name=value")
+        if name in options:
+            raise click.BadParameter(f"{name} is a setting of the run, not of its method: --{name.replace('_', '-')}")
     return {name: value for name, _, value in pairs}
 
 
@@ -52,12 +55,16 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
     The same command again goes on where it was stopped. Start it with torchrun to use several GPUs.
     """
+    from torch import OutOfMemoryError
+
     from i2i.engine import train
     from i2i.engine.interrupt import Interrupted
     from i2i.engine.report import NonFinite
 
     try:
         run = train(method, **(given | hyperparameters))
+    except OutOfMemoryError as error:
+        raise ValueError(f"the GPU's memory does not hold this: smaller --size or --batch ({error})") from error
     except (Interrupted, NonFinite) as error:
         click.echo(str(error), err=True)
         click.get_current_context().exit(error.exit_status)

@@ -95,7 +95,7 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
             raise DataError(
                 f"{one} lies inside {other}, so the images of one would be in both; give two separate folders"
             )
-    names = (_domain_name(a), _domain_name(b))
+    names = (domain_name(a), domain_name(b))
     if names[0] == names[1]:
         names = ("a", "b")
     inside = _subfolders(a), _subfolders(b)
@@ -108,7 +108,8 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
     return Layout(a, b, names)
 
 
-def _domain_name(folder: Path) -> str:
+def domain_name(folder: Path) -> str:
+    """What the images of a folder are called: its name, or that of the folder whose split it is."""
     folder = folder.resolve()
     return folder.parent.name if folder.name.lower() in ("train", "val", "test") else folder.name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 
@@ -28,7 +27,7 @@ def fitting_batch(run: Run, world: World) -> int:
             for name, side in (("x", "source"), ("y", "target"))
         }
         torch.cuda.reset_peak_memory_stats(world.device)
-        game = Game(replace(run, settings=replace(run.settings, batch=images * world.size)), world)
+        game = Game(run, World(device=world.device))  # by itself: the others may run out of memory at another batch
         for step in range(2):
             game.step(batch, step, 1.0)
         total = torch.cuda.get_device_properties(world.device).total_memory

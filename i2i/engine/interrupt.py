@@ -22,7 +22,7 @@ class Interrupted(Exception):  # noqa: N818 (what happened, not what went wrong)
 
 
 class Signals:
-    """Notes Ctrl-C, SIGTERM and SIGUSR1 (a scheduler's warning) while it is entered; a second one ends the process."""
+    """Notes Ctrl-C, SIGTERM and SIGUSR1 (a scheduler's warning); a Ctrl-C after any of them ends the process."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -47,6 +47,7 @@ class Signals:
         return world.largest(self.received) if step % AGREE_EVERY == 0 else 0
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        # Only the user's own impatience counts: schedulers send one warning by several ways.
+        if self.received and number == signal.SIGINT:
             os._exit(128 + number)
-        self.received = number
+        self.received = self.received or number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def train(
     OSError when a state cannot be written; in every case the last good state remains.
     """
     run = Run.open(method, out, given)
-    if run.finished and length(run.settings, run.facts["images"])[0] <= run.facts["step"]:
+    if run.finished:
+        if run.moved:
+            describe_data(run, open_data(run.settings))  # or it is another run that this folder's name stands for
         say(f"{run.path} is finished already; give another --out for a new run, or more --steps to go on", quiet)
         return run.path
     with ExitStack() as stack:
@@ -70,11 +73,14 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
     images, steps = len(dataset), length(settings, len(dataset))[0]
 
     # Where it stopped, if it ever did.
-    state = run.newest_state(world.device)
-    start = state["step"] if state else 0
+    if leads:
+        stack.enter_context(run.alone())
+    state = run.newest_state()
+    start = world.agree(state["step"] if state else 0, "the step they start from")
     if state:
         game.load_state_dict(state["game"])
     if leads:
+        run.set_aside_after(start)
         run.write(status="running", step=start, steps=steps, **provenance())
     reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet))
     reporter.say(str(dataset.report))
@@ -105,17 +111,20 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
 
         # A loss is read, and found to be a number, before any state is written.
         done = step + 1
+        reporter.advance(done)
         stop = signals.agreed(world, done)
         save = done % settings.save_every == 0 or done == steps or bool(stop)
         if save or done % settings.log_every == 0:
             reporter.figures(done, rate, statistics.read())
-        if samples and (done % settings.sample_every == 0 or done == steps):
-            sheet = sample_sheet(game.translator, game.ema, samples, run.path / "samples" / f"{done:09d}.png")
-            reporter.picture(sheet, done)
         if save:
-            game.keep(run, done, "stopped" if stop else "finished" if done == steps else "running")
-        if stop:
+            game.keep(run, done, "finished" if done == steps else "stopped" if stop else "running")
+        if samples and (done % settings.sample_every == 0 or done == steps):
+            path = run.path / "samples" / f"{done:09d}.png"
+            reporter.picture(partial(sample_sheet, game.translator, game.ema, samples, path), done)
+        if stop and done < steps:
             raise Interrupted(stop, f"stopped after step {done}; run the same command again to go on")
 
+    if start >= steps:  # it was ended between its last state and the weights that go with it
+        game.keep(run, start, "finished")
     reporter.say(f"{run.path}: finished")
     return run.path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 import i2i
-from i2i.data import Dataset, View, has_split, read_folders
+from i2i.data import DataError, Dataset, View, has_split, read_folders
 from i2i.engine.game import Game
 from i2i.engine.ranks import World
 from i2i.engine.run import Run
@@ -70,12 +71,21 @@ def resolve_precision(precision: str, world: World) -> str:
     return "bf16" if world.device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
-def sample_batch(settings: Settings, dataset: Dataset) -> Views:
-    """The fixed images of the sample sheets: the first of a val or test split where there is one, else of these."""
+def held_out(settings: Settings, dataset: Dataset) -> Dataset:
+    """The val or test split of the data, where there is one in order and of the same form; else the data itself."""
     for split in ("val", "test"):
         if has_split(split, data=settings.data, a=settings.a, b=settings.b):
-            dataset = open_data(settings, split)
-            break
+            with suppress(DataError):
+                found = open_data(settings, split)
+                sides = ((found.source, dataset.source), (found.target, dataset.target))
+                if all(theirs.channels == ours.channels for theirs, ours in sides):
+                    return found
+    return dataset
+
+
+def sample_batch(settings: Settings, dataset: Dataset) -> Views:
+    """The fixed images of the sample sheets, held out from training where that can be."""
+    dataset = held_out(settings, dataset)
     view = View(size=settings.size, load=1.0, flip=False, crop="center")
     items = [dataset.sample(position, settings.seed, view) for position in range(min(SAMPLES, len(dataset)))]
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}

@@ -58,6 +58,14 @@ class World:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return int(tensor)
 
+    def agree(self, number: int, what: str) -> int:
+        """``number``, which must be the same in every process; else each of them raises RuntimeError."""
+        if self.largest(number) != number or -self.largest(-number) != number:
+            raise RuntimeError(
+                f"the processes differ in {what} ({number} here): do all see the same folder of the run?"
+            )
+        return number
+
     def gather(self, thing: Any) -> list[Any]:
         """What every process gives, in order of rank."""
         if self.size == 1:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,11 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
         if self.board:
-            self.board.close()
+            with suppress(OSError):
+                self.board.close()
 
     def advance(self, step: int) -> None:
+        """Moves the bar to ``step`` steps done."""
         self.bar.update(self.task, completed=step)
 
     def say(self, text: str) -> None:
@@ -137,15 +140,12 @@ class Reporter:
         self.since, self.last = now, step
         memory = _memory(self.device)
         line = {"step": step, "rate": rate, **means, "images_per_second": speed, "memory_gb": memory}
-        try:  # a full disk must not end a run for the sake of its log
+        with self._not_for_the_sake_of(self.log):
             with open(self.log, "a") as file:
                 file.write(json.dumps(line) + "\n")
             if self.board:
-                for name, mean in means.items():
+                for name, mean in (means | {"images_per_second": speed}).items():
                     self.board.add_scalar(name, mean, step)
-                self.board.add_scalar("images_per_second", speed, step)
-        except OSError as error:
-            warnings.warn(f"{self.log} cannot be written ({error}); training goes on", stacklevel=2)
         losses = "  ".join(f"{name} {mean:.3g}" for name, mean in means.items())
         self.bar.update(self.task, figures=f"{speed:.1f} img/s  {memory:.1f} GB  {losses}")
         if not self.console.is_terminal:
@@ -153,10 +153,20 @@ class Reporter:
             eta = time.strftime("%H:%M:%S", time.gmtime(left))
             self.say(f"step {step}/{self.steps}  {speed:.1f} img/s  ETA {eta}  {memory:.1f} GB  {losses}")
 
-    def picture(self, sheet: np.ndarray, step: int) -> None:
-        """Shows a sample sheet, uint8 [h, w, 3], in TensorBoard."""
-        if self.board:
-            self.board.add_image("samples", sheet, step, dataformats="HWC")
+    def picture(self, draw: Callable[[], np.ndarray], step: int) -> None:
+        """Has a sample sheet drawn, uint8 [h, w, 3], and shows it in TensorBoard."""
+        with self._not_for_the_sake_of("the sample sheet"):
+            sheet = draw()
+            if self.board:
+                self.board.add_image("samples", sheet, step, dataformats="HWC")
+
+    @contextmanager
+    def _not_for_the_sake_of(self, what: object) -> Iterator[None]:
+        """A full disk must not end a run for the sake of what it only tells; a state that cannot be kept does."""
+        try:
+            yield
+        except OSError as error:
+            warnings.warn(f"{what} cannot be written ({error}); training goes on", stacklevel=3)
 
     def _forget_after(self, step: int) -> None:
         """Drops the lines of steps that are to be done again."""
@@ -175,15 +185,22 @@ def _board(run: Path, start: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:  # a logger that is not there must not end a run
         return None
-    return SummaryWriter(str(run / "tensorboard"), purge_step=start)
+    try:
+        return SummaryWriter(str(run / "tensorboard"), purge_step=start)
+    except OSError as error:
+        warnings.warn(f"{run / 'tensorboard'} cannot be written ({error}); training goes on", stacklevel=2)
+        return None
 
 
 def _memory(device: torch.device) -> float:
     """The most memory held so far, in GB: the GPU's, or the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would begin at the peak of the program that started this one
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1e6  # type: ignore[index]
     if sys.platform == "win32":
         return float("nan")
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform != "darwin" else 1e9)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)

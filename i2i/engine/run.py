@@ -7,15 +7,20 @@ the last two complete states, ``weights/`` the averaged generators.
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from i2i.engine.settings import PRESETS, Settings, merge
-from i2i.files import atomically
+from i2i.data.layout import domain_name
+from i2i.engine.schedule import length
+from i2i.engine.settings import PRESETS, Settings, merge, number
+from i2i.files import atomically, clear_temporaries, lock
 from i2i.translators import translator_class
 
 KEPT_STATES = 2
@@ -32,6 +37,8 @@ class Run:
     """What is known once the data has been read: the domains, the data's fingerprint, versions, status, step."""
     auto_batch: bool = False
     """Whether the batch is yet to be found from the GPU's memory."""
+    moved: bool = False
+    """Whether the images are said to lie elsewhere than before: then they must be shown to be the same."""
 
     @classmethod
     def open(cls, method: str | None, out: str | Path | None, given: dict[str, Any]) -> Run:
@@ -55,7 +62,7 @@ class Run:
         path = Path(out) if out else default_folder(settings)
         if (path / "run.json").exists():
             return cls._continued(path, settings, hyper)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(p.name[0] != "." for p in path.iterdir())):
             raise ValueError(f"{path} is there already and is no run; give another folder with --out")
         if not settings.get("method"):
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")
@@ -78,7 +85,8 @@ class Run:
                 f"{path}: this run was started with other hyper-parameters:{''.join(differ + missing)}\n"
                 "run the command it was started with to go on, or give another folder with --out for a new run"
             )
-        return cls(path, merged, old_hyper, facts)
+        moved = any(getattr(merged, side) != getattr(old, side) for side in ("a", "b", "data"))
+        return cls(path, merged, old_hyper, facts, moved=moved)
 
     def write(self, **facts: Any) -> None:
         """Writes ``run.json`` with these facts added."""
@@ -90,7 +98,27 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.facts.get("status") == "finished" and self.facts["step"] >= self.facts.get("steps", 0)
+        """Whether all the steps that are asked for are done."""
+        facts = self.facts
+        return facts.get("status") == "finished" and length(self.settings, facts["images"])[0] <= facts["step"]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other trainings out of the folder, and clears away what a killed one left half-written.
+
+        Raises ValueError when another is at work. The lock ends with the process, however that ends.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as file:
+            try:
+                lock(file)
+            except OSError as error:
+                raise ValueError(
+                    f"another training is at work in {self.path}; wait for it, or give another --out"
+                ) from error
+            for folder in (self.path, *(self.path / name for name in ("state", "weights", "samples"))):
+                clear_temporaries(folder)
+            yield
 
     def save_state(self, step: int, state: dict[str, Any]) -> None:
         """Writes the state after ``step`` steps; keeps the one before it and no older one."""
@@ -100,16 +128,31 @@ class Run:
         for old in self._states()[:-KEPT_STATES]:
             old.unlink(missing_ok=True)
 
-    def newest_state(self, device: torch.device) -> dict[str, Any] | None:
-        """The newest state that can be read, or None; a damaged one is passed over with a warning."""
-        for path in reversed(self._states()):
+    def newest_state(self) -> dict[str, Any] | None:
+        """The newest state that can be read, on the CPU, or None where there is none yet.
+
+        A damaged one is passed over with a warning. Raises ValueError when all are damaged: a run is never begun anew
+        in the place of another.
+        """
+        states = self._states()
+        for path in reversed(states):
             try:
-                return torch.load(path, map_location=device, weights_only=True)
-            except Exception as error:  # a damaged file raises anything, from EOFError to UnpicklingError
-                warnings.warn(
-                    f"{path} is damaged ({error or type(error).__name__}); going back one state", stacklevel=2
-                )
+                return torch.load(path, map_location="cpu", weights_only=True)
+            except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+                reason = str(error) or type(error).__name__
+                warnings.warn(f"{path} is damaged ({reason}); going back one state", stacklevel=2)
+        if states:
+            raise ValueError(
+                f"none of the states in {self.path / 'state'} can be read ({', '.join(p.name for p in states)}); "
+                "restore one from a copy, or begin a new run with another --out"
+            )
         return None
+
+    def set_aside_after(self, step: int) -> None:
+        """Renames the states that lie beyond where the run goes on, which could not be read."""
+        for path in self._states():
+            if int(path.stem) > step:
+                path.rename(path.with_suffix(".damaged"))
 
     def _states(self) -> list[Path]:
         return sorted((self.path / "state").glob("[0-9]*.pt"))
@@ -117,9 +160,7 @@ class Run:
 
 def default_folder(settings: dict[str, Any]) -> Path:
     """``runs/METHOD-A2B`` after the folders' names."""
-    names = [Path(settings[side]).resolve().name for side in ("a", "b") if settings.get(side)]
-    if settings.get("data"):
-        names = [Path(settings["data"]).resolve().name]
+    names = [domain_name(Path(settings[side])) for side in ("a", "b", "data") if settings.get(side)]
     if not names or not settings.get("method"):
         raise ValueError("expected a method and its images: i2i train METHOD --a DIR --b DIR, or --data DIR")
     return Path("runs") / f"{settings['method'].rpartition(':')[2]}-{'2'.join(names)}"
@@ -140,26 +181,11 @@ def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def _like(name: str, default: Any, value: Any) -> Any:
     if isinstance(default, bool):
-        words = {
-            "true": True,
-            "on": True,
-            "yes": True,
-            "1": True,
-            "false": False,
-            "off": False,
-            "no": False,
-            "0": False,
-        }
+        words = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(("false", "off", "no", "0"), False)
         if str(value).lower() not in words:
             raise ValueError(f"{name} is {value!r}; expected true or false")
         return words[str(value).lower()]
-    try:
-        number = type(default)(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is {value!r}; expected a number such as {default}") from None
-    if isinstance(default, int) and number != float(value):
-        raise ValueError(f"{name} is {value!r}; expected a whole number")
-    return number
+    return number(name, default, value) if isinstance(default, int | float) else str(value)
 
 
 def read_json(path: Path) -> dict[str, Any]:

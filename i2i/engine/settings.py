@@ -86,14 +86,22 @@ def _typed(name: str, default: Any, value: Any) -> Any:
     if name in ("a", "b", "data") and value is not None:
         return str(Path(value).expanduser().resolve())
     if isinstance(default, int | float) and not isinstance(value, bool):
-        try:
-            number = type(default)(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{name} is {value!r}; expected a number") from None
-        if number != float(value):
-            raise ValueError(f"{name} is {value!r}; expected a whole number")
-        return number
+        return number(name, default, value)
     return value if value is None else str(value)
+
+
+def number(name: str, default: int | float, value: Any) -> int | float:
+    """``value``, which may be text such as "1e3", as a number of the default's type. Raises ValueError."""
+    try:
+        if isinstance(default, int) and not isinstance(value, float) and str(value).lstrip("+-").isdecimal():
+            return int(value)  # exact however large
+        found = float(value)
+        whole = type(default)(found)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is {value!r}; expected a number such as {default}") from None
+    if whole != found:
+        raise ValueError(f"{name} is {value!r}; expected a whole number")
+    return whole
 
 
 def _size(value: Any) -> tuple[int, int]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from i2i.files import atomically
 from i2i.images import tiff
-from i2i.images.listing import TEMPORARY_SUFFIX
 from i2i.images.pixels import Image, ImageError, convert, flatten
 
 WRITABLE = {
@@ -52,29 +51,11 @@ def write_image(
         if format is None:
             raise ImageError(path, f"cannot write a '{path.suffix}' file; choose one of {' '.join(WRITABLE.values())}")
     data = encode_image(image, format, quality, strict, path)
-    temporary = None
     try:
-        # Not NamedTemporaryFile's own name alone: a long name of the target must not make the temporary one too long.
-        handle, temporary = tempfile.mkstemp(TEMPORARY_SUFFIX, ".i2i-", path.parent)
-        with open(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
+        # Not durable: to wait for the disk at every image would be slow, and a job makes again what is missing.
+        atomically(path, lambda temporary: temporary.write_bytes(data), durable=False)
     except OSError as error:
         raise ImageError(path, f"cannot be written: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            os.unlink(temporary)
-
-
-def _umask() -> int:
-    """Read once, at import: reading it changes it for a moment, which other threads must not see."""
-    return _UMASK
-
-
-_UMASK = os.umask(0)
-os.umask(_UMASK)
 
 
 def encode_image(

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from i2i.images.pixels import ImageError
 
-TEMPORARY_SUFFIX = ".part"  # of a file that is being written, before it is renamed
-
 _READ = "jpg jpeg jpe jfif mpo png apng webp tif tiff bmp dib gif ico ppm pgm pbm pnm jp2 j2k j2c jpx jpf"
 _NAMED = "avif heic heif jxl qoi tga psd exr hdr pcx dds"  # not read, but listed: better an error than silence
 IMAGE_SUFFIXES = frozenset("." + suffix for suffix in f"{_READ} {_NAMED}".split())

@@ -48,7 +48,7 @@ def norm_layer(norm: str, channels: int) -> nn.Module:
 def has_bias(norm: str) -> bool:
     """Whether the authors give a bias to a convolution before this normalisation: only before instance norm.
 
-    The norm cancels it, so it learns nothing; it stays because the authors' weights and their steps have it.
+    There it is cancelled and learns nothing, and without a norm it is missed; the authors' weights have it so.
     """
     return norm == "instance"
 

@@ -32,7 +32,7 @@ class UNet(nn.Module):
         depth: how many times the image is halved, at least 3.
         ngf: filters of the first layer; they double to 8 * ngf.
         norm: instance | batch | none.
-        dropout: 0.5 on the maps of the bottom (at most three), which is pix2pix's only source of randomness.
+        dropout: 0.5 on the inner maps (three in unet_256), pix2pix's only source of randomness.
         upsample: deconv | resize.
     """
 

@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from i2i.images import TEMPORARY_SUFFIX
+from i2i.files import clear_temporaries
 
 RECORD = ".i2i-job.jsonl"
 
@@ -41,8 +41,7 @@ class Record:
         self._file = open(self.folder / RECORD, "ab+", buffering=0)
         if _lock(self._file.fileno()):  # no other process is at work here
             for folder in {self.folder, *(self.folder / os.path.dirname(name) for name in self._entries)}:
-                for left in folder.glob(f".i2i-*{TEMPORARY_SUFFIX}"):
-                    left.unlink(missing_ok=True)
+                clear_temporaries(folder)
         if self._file.seek(0, os.SEEK_END):
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":

@@ -26,6 +26,9 @@ def same(run, other):
     a, b = (torch.load(path, weights_only=True) for path in (a, b))
     leaves = list(differences(a, b))
     assert not leaves, leaves[:5]
+    assert [json.loads((r / "run.json").read_text())["status"] for r in (run, other)] == ["finished", "finished"]
+    names = [sorted(file.name for file in (r / "weights").iterdir()) for r in (run, other)]
+    assert names[0] == names[1]
     for file in (run / "weights").iterdir():
         mine, theirs = load_file(file), load_file(other / "weights" / file.name)
         assert all(torch.equal(mine[key], theirs[key]) for key in mine | theirs)
@@ -120,6 +123,54 @@ def test_a_damaged_state_is_passed_over(folders, tmp_path, one_thread):
         train(out=run, quiet=True)
     assert same(unbroken, run)
 
+    assert sorted(state.name for state in (run / "state").iterdir())[0] == "000000004.pt"
+    for state in (run / "state").glob("*.pt"):
+        state.write_bytes(b"")
+    (run / "run.json").write_text(json.dumps(facts | {"status": "running"}))
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(ValueError, match="none of the states"):
+        train(out=run, quiet=True)  # never from the beginning, over what there is
+
+
+def test_a_kill_after_the_last_state_and_before_its_weights(folders, tmp_path, monkeypatch, one_thread):
+    from i2i.engine import game
+
+    options = {
+        "method": "pix2pix",
+        **TINY["pix2pix"],
+        **folders["pix2pix"],
+        "steps": 4,
+        "save_every": 2,
+        "sample_every": 0,
+    }
+    unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
+    plain, calls = game.save_weights, iter(range(9))
+
+    def killed(*arguments):
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        plain(*arguments)
+
+    monkeypatch.setattr(game, "save_weights", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(**options, out=tmp_path / "run", quiet=True)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "running"
+    train(**options, out=tmp_path / "run", quiet=True)
+    assert same(unbroken, tmp_path / "run")
+
+
+def test_two_trainings_do_not_share_a_folder(folders, tmp_path, one_thread):
+    from i2i.files import lock
+
+    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
+    run = train(**options, steps=1, out=tmp_path / "run", quiet=True)
+    (run / "weights" / ".i2i-left.part").write_bytes(b"half")
+    with open(run / ".lock", "w") as other:
+        lock(other)
+        with pytest.raises(ValueError, match="another training is at work"):
+            train(**options, steps=2, out=run, quiet=True)
+    train(**options, steps=2, out=run, quiet=True)
+    assert not list(run.rglob("*.part"))
+
 
 def test_longer_than_it_was(folders, tmp_path, one_thread):
     options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
@@ -144,6 +195,8 @@ def test_other_settings_or_other_data_are_another_run(folders, tmp_path, one_thr
         (elsewhere / file.name).write_bytes(file.read_bytes())
     with pytest.raises(ValueError, match=r"other images(.|\n)*images: 7 -> 3"):
         train(out=run, data=elsewhere, steps=4, quiet=True)
+    with pytest.raises(ValueError, match=r"other images(.|\n)*images: 7 -> 3"):
+        train(out=run, data=elsewhere, quiet=True)  # finished, yet not with these
     (tmp_path / "no run").mkdir()
     (tmp_path / "no run" / "holiday.jpg").write_bytes(b"precious")
     with pytest.raises(ValueError, match="is no run"):

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from i2i.images import TEMPORARY_SUFFIX, ImageError, list_images
+from i2i.files import TEMPORARY_SUFFIX
+from i2i.images import ImageError, list_images
 
 
 def names(root, **options):
