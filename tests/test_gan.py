@@ -8,6 +8,8 @@ from torch import nn
 
 from i2i.gan import CONSTRAINTS, OBJECTIVES, Adversarial, ImagePool, gp, gp_real, r1
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 R, F = torch.tensor([0.5, -1.0], dtype=torch.float64), torch.tensor([2.0, -0.25], dtype=torch.float64)
 
 

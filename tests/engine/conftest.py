@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-import torch
 
 TINY = {
     "pix2pix": {"generator": "unet_64", "ngf": 2, "ndf": 2, "size": 64, "batch": 2, "norm": "instance"},
@@ -34,12 +33,3 @@ def folders(tmp_path_factory):
         "pix2pix": {"data": str(root / "pairs")},
         "cyclegan": {"a": str(root / "a"), "b": str(root / "b")},
     }
-
-
-@pytest.fixture
-def one_thread():
-    """The same arithmetic in every process: one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

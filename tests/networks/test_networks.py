@@ -7,6 +7,8 @@ from torch import nn
 from i2i import networks
 from i2i.networks.blocks import BatchNorm2d, InstanceNorm2d
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZES = [(256, 256), (300, 300), (57, 91), (5, 5), (6, 7), (1, 300), (3, 3), (1, 1)]
 
 

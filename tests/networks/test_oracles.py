@@ -7,6 +7,8 @@ import torch
 from i2i import networks
 from tests.oracle import HERE, NETWORKS, adopt, group
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def build(name, weights, options):
     first, last = weights[0], weights[-1]

@@ -10,6 +10,8 @@ from i2i.engine.step import Move, play
 from i2i.gan import CONSTRAINTS, OBJECTIVES
 from i2i.translators import TRANSLATORS, Translator, translator_class
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {
     "pix2pix": {"generator": "unet_32", "ngf": 2, "ndf": 2},
     "cyclegan": {"generator": "resnet_1", "ngf": 2, "ndf": 2, "pool": 2},

@@ -17,6 +17,8 @@ from i2i.translators.cyclegan import CycleGAN
 from i2i.translators.pix2pix import Pix2Pix
 from tests.oracle import HERE, adopt, group
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = {
     "step_pix2pix_in": ["D/gan", "G/gan", "G/l1"],
     "step_pix2pix_bn": ["D/gan", "G/gan", "G/l1"],
