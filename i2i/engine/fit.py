@@ -26,6 +26,7 @@ def fitting_batch(run: Run, world: World) -> int:
             name: torch.rand(images, run.facts[side]["channels"], *run.settings.size, device=world.device) * 2 - 1
             for name, side in (("x", "source"), ("y", "target"))
         }
+        torch.cuda.empty_cache()  # of the attempt before
         torch.cuda.reset_peak_memory_stats(world.device)
         game = Game(run, World(device=world.device))  # by itself: the others may run out of memory at another batch
         for step in range(2):
