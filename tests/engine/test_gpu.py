@@ -1,0 +1,47 @@
+"""What only a CUDA device can show; ``python -m pytest -m gpu`` where there is one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from i2i.engine import load_generators, train
+from i2i.exporter import export
+from i2i.runtime import Model
+from tests.engine.conftest import TINY
+
+torch = pytest.importorskip("torch")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("method", TINY)
+def test_trains_stops_and_goes_on(method, precision, folders, tmp_path):
+    options = {**TINY[method], **folders[method], "precision": precision, "save_every": 3, "log_every": 1}
+    run = train(method, **options, steps=3, out=tmp_path / "run", quiet=True)
+    train(method, **options, steps=6, out=run, quiet=True)
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+    for net, _ in load_generators(run).values():
+        assert all(tensor.isfinite().all() for tensor in net.state_dict().values())
+
+
+def test_the_batch_is_found_from_the_memory(folders, tmp_path):
+    options = TINY["pix2pix"] | folders["pix2pix"] | {"batch": "auto", "sample_every": 0}
+    run = train("pix2pix", **options, steps=1, out=tmp_path / "run", quiet=True)
+    assert json.loads((run / "run.json").read_text())["settings"]["batch"] > 1
+
+
+@pytest.mark.parametrize("method", TINY)
+def test_the_exported_file_does_on_cuda_what_it_does_on_a_processor(method, folders, tmp_path):
+    options = {**TINY[method], **folders[method], "sample_every": 0}
+    file = export(train(method, **options, steps=2, out=tmp_path / "run", quiet=True))
+    images = np.random.default_rng(0).integers(0, 256, (3, 57, 91, 3), dtype=np.uint8)
+    on_cuda = Model(file, "cuda")
+    assert on_cuda.provider == "cuda"
+    difference = on_cuda.run(images).astype(int) - Model(file, "cpu").run(images)
+    assert np.abs(difference).max() <= 2  # TF32 convolutions round to ten bits
