@@ -3,6 +3,7 @@
 
 python tools/benchmark.py translate                     # a ResNet-6 generator (ngf 64) at 256 pixels; needs i2i[train]
 python tools/benchmark.py translate --model FILE.onnx
+python tools/benchmark.py train                         # a step of each method, on the GPU where there is one
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import cv2
@@ -68,6 +70,52 @@ def translate(model: Path | None, images: int, size: int, suffix: str, repeats: 
         cv2.setNumThreads(1)
         wall, work = measure(tasks, repeats)
     show(path, loaded, images, size, suffix, wall, work)
+
+
+@main.command
+@click.option("--size", default=256, show_default=True, help="Height and width of the images.")
+@click.option("--batch", default=1, show_default=True, help="Images a step.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), multiple=True, default=["fp32"])
+@click.option("--steps", default=10, show_default=True, help="Steps that are timed, after three that are not.")
+def train(size: int, batch: int, precision: tuple[str, ...], steps: int) -> None:
+    """One step of training of each method, with its authors' networks, on noise: no reading of images."""
+    from i2i.engine.ranks import World
+    from i2i.engine.run import Run
+    from i2i.translators import TRANSLATORS
+
+    world = World.join()
+    click.echo(f"{world.device}, {size} x {size}, batch {batch}, i2i {i2i.__version__}")
+    click.echo(f"{'':24}{'ms a step':>12}{'(least, most)':>20}{'images/s':>10}{'GB':>8}")
+    for method in TRANSLATORS:
+        for arithmetic in precision:
+            run = Run.open(method, "no run", {"a": ".", "b": ".", "batch": batch, "precision": arithmetic})
+            seconds, memory = step_times(run, world, size, steps)
+            middle = statistics.median(seconds)
+            span = f"{1000 * min(seconds):.1f}, {1000 * max(seconds):.1f}"
+            name = f"{method} {arithmetic}"
+            click.echo(f"{name:24}{1000 * middle:>12.1f}{span:>20}{batch / middle:>10.2f}{memory:>8.2f}")
+
+
+def step_times(run: Any, world: Any, size: int, steps: int) -> tuple[list[float], float]:
+    """The wall seconds of each timed step of a run, and the most memory that was held, in GB."""
+    import torch
+
+    from i2i.engine.game import Game
+    from i2i.engine.report import most_memory
+
+    run.facts |= {"source": {"channels": 3}, "target": {"channels": 3}}
+    if world.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    game = Game(run, world)
+    batch = {name: torch.rand(run.settings.batch, 3, size, size, device=world.device) * 2 - 1 for name in ("x", "y")}
+    seconds = []
+    for step in range(3 + steps):
+        start = time.perf_counter()
+        game.step(batch, step, 1.0)
+        if world.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return seconds[3:], most_memory(world.device)
 
 
 def measure(

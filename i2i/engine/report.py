@@ -138,7 +138,7 @@ class Reporter:
         now = time.monotonic()
         speed = (step - self.last) * self.batch / max(now - self.since, 1e-9)
         self.since, self.last = now, step
-        memory = _memory(self.device)
+        memory = most_memory(self.device)
         line = {"step": step, "rate": rate, **means, "images_per_second": speed, "memory_gb": memory}
         with self._not_for_the_sake_of(self.log):
             with open(self.log, "a") as file:
@@ -192,7 +192,7 @@ def _board(run: Path, start: int) -> Any:
         return None
 
 
-def _memory(device: torch.device) -> float:
+def most_memory(device: torch.device) -> float:
     """The most memory held so far, in GB: the GPU's, or the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9

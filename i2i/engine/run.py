@@ -60,9 +60,11 @@ class Run:
         if preset:
             settings, hyper = PRESETS[preset][0] | settings, PRESETS[preset][1] | hyper
         path = Path(out) if out else default_folder(settings)
-        if (path / "run.json").exists():
+        known_run = (path / "run.json").exists()
+        # A run that failed before its first state binds nobody: other settings may begin in its place.
+        if known_run and (not settings.get("method") or any((path / "state").glob("*"))):
             return cls._continued(path, settings, hyper)
-        if path.exists() and (not path.is_dir() or any(p.name[0] != "." for p in path.iterdir())):
+        if not known_run and path.exists() and (not path.is_dir() or any(p.name[0] != "." for p in path.iterdir())):
             raise ValueError(f"{path} is there already and is no run; give another folder with --out")
         if not settings.get("method"):
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")

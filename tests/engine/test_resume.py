@@ -204,6 +204,14 @@ def test_other_settings_or_other_data_are_another_run(folders, tmp_path, one_thr
     assert (tmp_path / "no run" / "holiday.jpg").read_bytes() == b"precious"
 
 
+def test_a_run_that_failed_at_its_first_step_may_begin_with_other_settings(folders, tmp_path, one_thread):
+    options = TINY["pix2pix"] | folders["pix2pix"] | {"batch": 1, "steps": 2, "sample_every": 0, "norm": "batch"}
+    with pytest.raises(ValueError, match="generator=unet_128"):
+        train("pix2pix", **(options | {"size": 32}), out=tmp_path / "run", quiet=True)
+    run = train("pix2pix", **(options | {"size": 128}), out=tmp_path / "run", quiet=True)
+    assert json.loads((run / "run.json").read_text())["settings"]["size"] == [128, 128]
+
+
 def test_the_log_forgets_what_is_done_again(folders, tmp_path, one_thread):
     options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "log_every": 1}
     run = train(**options, steps=4, save_every=2, out=tmp_path / "run", quiet=True)
