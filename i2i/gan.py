@@ -187,7 +187,8 @@ class ImagePool(nn.Module):
         """[n, c, h, w] -> [n, c, h, w]; draws from PyTorch's default random numbers on the CPU."""
         if self.size == 0:
             return images
-        return torch.stack([self._exchange(image).to(images) for image in images.detach()])
+        self.images = [image.to(images) for image in self.images]  # a restored pool lies on the CPU
+        return torch.stack([self._exchange(image) for image in images.detach()])
 
     def _exchange(self, image: Tensor) -> Tensor:
         if len(self.images) < self.size:

@@ -172,5 +172,7 @@ def test_the_pool_is_state_and_size_zero_is_none():
     pool(torch.rand(3, 1, 2, 2))
     other.load_state_dict(pool.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(pool.images, other.images, strict=True))
+    other(torch.rand(1, 1, 2, 2, device="meta"))
+    assert {image.device.type for image in other.images} == {"meta"}  # never of two devices at once
     x = torch.rand(1, 1, 2, 2)
     assert ImagePool(0)(x) is x

@@ -83,7 +83,7 @@ def _claim(out: Path, facts: dict[str, Any]) -> None:
         if there != facts:
             raise ValueError(f"{out} holds a demo with {there}, not {facts}; give another folder with --out")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(path.name[0] != "." for path in out.iterdir())):
         raise ValueError(f"{out} is there already and is no demo; give another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     atomically(note, lambda temporary: temporary.write_text(json.dumps(facts) + "\n"))

@@ -60,7 +60,8 @@ class World:
 
     def agree(self, number: int, what: str) -> int:
         """``number``, which must be the same in every process; else each of them raises RuntimeError."""
-        if self.largest(number) != number or -self.largest(-number) != number:
+        most, least = self.largest(number), -self.largest(-number)
+        if most != least:
             raise RuntimeError(
                 f"the processes differ in {what} ({number} here): do all see the same folder of the run?"
             )

@@ -197,8 +197,9 @@ def most_memory(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would begin at the peak of the program that started this one
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1e6  # type: ignore[index]
+    # ru_maxrss would begin at the peak of the program that started this one
+    if status.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return int(peak[1]) / 1e6
     if sys.platform == "win32":
         return float("nan")
     import resource

@@ -24,6 +24,8 @@ from i2i.files import atomically, clear_temporaries, lock
 from i2i.translators import translator_class
 
 KEPT_STATES = 2
+# What torch.load raises for files that were cut off or overwritten; not what a full memory or a lost disk raises.
+DAMAGE = (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, pickle.UnpicklingError)
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Run:
     hyperparameters: dict[str, Any]
     facts: dict[str, Any]
     """What is known once the data has been read: the domains, the data's fingerprint, versions, status, step."""
+    seen: dict[str, Any] | None = None
+    """What ``run.json`` said when the run was opened; None where there was none."""
     auto_batch: bool = False
     """Whether the batch is yet to be found from the GPU's memory."""
     moved: bool = False
@@ -60,20 +64,20 @@ class Run:
         if preset:
             settings, hyper = PRESETS[preset][0] | settings, PRESETS[preset][1] | hyper
         path = Path(out) if out else default_folder(settings)
-        known_run = (path / "run.json").exists()
-        # A run that failed before its first state binds nobody: other settings may begin in its place.
-        if known_run and (not settings.get("method") or any((path / "state").glob("*"))):
-            return cls._continued(path, settings, hyper)
-        if not known_run and path.exists() and (not path.is_dir() or any(p.name[0] != "." for p in path.iterdir())):
+        seen = read_json(path / "run.json") if (path / "run.json").exists() else None
+        # A run that failed before it kept anything binds nobody: other settings may begin in its place.
+        if seen and (seen.get("step") or kept(path) or not settings.get("method")):
+            return cls._continued(path, settings, hyper, seen)
+        if not seen and path.exists() and (not path.is_dir() or any(p.name[0] != "." for p in path.iterdir())):
             raise ValueError(f"{path} is there already and is no run; give another folder with --out")
         if not settings.get("method"):
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")
         made = Settings.from_dict(settings)
-        return cls(path, made, hyperparameters(made.method, hyper), {"status": "new", "step": 0}, auto_batch)
+        return cls(path, made, hyperparameters(made.method, hyper), {"status": "new", "step": 0}, seen, auto_batch)
 
     @classmethod
-    def _continued(cls, path: Path, settings: dict[str, Any], hyper: dict[str, Any]) -> Run:
-        facts = read_json(path / "run.json")
+    def _continued(cls, path: Path, settings: dict[str, Any], hyper: dict[str, Any], seen: dict[str, Any]) -> Run:
+        facts = dict(seen)
         try:
             old, old_hyper = Settings.from_dict(facts.pop("settings")), facts.pop("hyperparameters")
             merged = merge(old, settings)
@@ -88,7 +92,7 @@ class Run:
                 "run the command it was started with to go on, or give another folder with --out for a new run"
             )
         moved = any(getattr(merged, side) != getattr(old, side) for side in ("a", "b", "data"))
-        return cls(path, merged, old_hyper, facts, moved=moved)
+        return cls(path, merged, old_hyper, facts, seen, moved=moved)
 
     def write(self, **facts: Any) -> None:
         """Writes ``run.json`` with these facts added."""
@@ -108,16 +112,24 @@ class Run:
     def alone(self) -> Iterator[None]:
         """Keeps other trainings out of the folder, and clears away what a killed one left half-written.
 
-        Raises ValueError when another is at work. The lock ends with the process, however that ends.
+        Raises ValueError when another is at work, or was since the run was opened. The lock ends with the process,
+        however that ends.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "w") as file:
             try:
                 lock(file)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise ValueError(
                     f"another training is at work in {self.path}; wait for it, or give another --out"
                 ) from error
+            except OSError as error:
+                warnings.warn(
+                    f"{self.path} cannot be locked ({error}): see that no other training uses it", stacklevel=3
+                )
+            description = self.path / "run.json"
+            if (read_json(description) if description.exists() else None) != self.seen:
+                raise ValueError(f"another training was at work in {self.path} meanwhile; run the command again")
             for folder in (self.path, *(self.path / name for name in ("state", "weights", "samples"))):
                 clear_temporaries(folder)
             yield
@@ -140,13 +152,18 @@ class Run:
         for path in reversed(states):
             try:
                 return torch.load(path, map_location="cpu", weights_only=True)
-            except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            except DAMAGE as error:
                 reason = str(error) or type(error).__name__
                 warnings.warn(f"{path} is damaged ({reason}); going back one state", stacklevel=2)
         if states:
             raise ValueError(
                 f"none of the states in {self.path / 'state'} can be read ({', '.join(p.name for p in states)}); "
                 "restore one from a copy, or begin a new run with another --out"
+            )
+        if self.facts.get("step"):
+            raise ValueError(
+                f"the run in {self.path} was at step {self.facts['step']}, and its states are gone from "
+                f"{self.path / 'state'}; restore them, or begin a new run with another --out"
             )
         return None
 
@@ -158,6 +175,11 @@ class Run:
 
     def _states(self) -> list[Path]:
         return sorted((self.path / "state").glob("[0-9]*.pt"))
+
+
+def kept(path: Path) -> bool:
+    """Whether a run's folder holds anything that training made."""
+    return any((path / "state").glob("[0-9]*")) or any((path / "weights").glob("*.safetensors"))
 
 
 def default_folder(settings: dict[str, Any]) -> Path:

@@ -90,6 +90,28 @@ def test_two_processes_go_on_where_they_were(folders, tmp_path):
     assert all(torch.equal(ours["translator"][key], theirs["translator"][key]) for key in theirs["translator"])
 
 
+AGREE = """
+from i2i.engine.ranks import World
+world = World.join()
+assert world.agree(7, "sevens") == 7
+try:
+    world.agree(1000 * world.rank, "the step they start from")
+except RuntimeError as error:
+    print(world.rank, error, flush=True)
+world.leave()
+"""
+
+
+def test_processes_that_differ_are_all_told_so(tmp_path):
+    program = tmp_path / "agree.py"
+    program.write_text(AGREE)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert sorted(line[:1] for line in done.stdout.splitlines() if "differ in the step" in line) == ["0", "1"]
+
+
 def test_a_batch_that_cannot_be_split(folders, tmp_path, monkeypatch):
     from i2i.engine.ranks import World
 

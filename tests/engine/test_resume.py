@@ -1,7 +1,9 @@
 """A run that is stopped in any way, and started again, ends as the unbroken one: to the bit."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,6 +172,50 @@ def test_two_trainings_do_not_share_a_folder(folders, tmp_path, one_thread):
             train(**options, steps=2, out=run, quiet=True)
     train(**options, steps=2, out=run, quiet=True)
     assert not list(run.rglob("*.part"))
+
+
+def test_states_that_are_gone_are_not_made_anew_over_the_weights(folders, tmp_path, one_thread):
+    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
+    run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
+    weights = (run / "weights" / "a2b.safetensors").read_bytes()
+    shutil.rmtree(run / "state")
+    train(**options, steps=2, out=run, quiet=True)  # finished already
+    with pytest.raises(ValueError, match="its states are gone"):
+        train(**options, steps=4, out=run, quiet=True)
+    with pytest.raises(ValueError, match="lambda_l1"):
+        train(**options, steps=2, lambda_l1=1, out=run, quiet=True)
+    assert (run / "weights" / "a2b.safetensors").read_bytes() == weights
+
+
+def test_a_training_that_ended_meanwhile_is_noticed(folders, tmp_path, monkeypatch, one_thread):
+    from i2i.engine import loop
+
+    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "steps": 2}
+    plain = loop.open_data
+
+    def slow(*arguments, **named):
+        monkeypatch.setattr(loop, "open_data", plain)
+        train(**options, out=tmp_path / "run", quiet=True)
+        return plain(*arguments, **named)
+
+    monkeypatch.setattr(loop, "open_data", slow)
+    with pytest.raises(ValueError, match="another training was at work"):
+        train(**options, lambda_l1=1, out=tmp_path / "run", quiet=True)
+    recipe = json.loads((tmp_path / "run" / "run.json").read_text())["hyperparameters"]
+    assert "lambda_l1" not in recipe
+
+
+def test_where_there_are_no_locks_training_goes_on(folders, tmp_path, monkeypatch, one_thread):
+    from i2i.engine import run as module
+
+    def unsupported(file):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(module, "lock", unsupported)
+    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "steps": 1}
+    with pytest.warns(UserWarning, match="cannot be locked"):
+        train(**options, out=tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "weights" / "a2b.safetensors").exists()
 
 
 def test_longer_than_it_was(folders, tmp_path, one_thread):
