@@ -1,6 +1,7 @@
 """Two processes under torchrun agree with one at the same global batch."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,7 +98,7 @@ assert world.agree(7, "sevens") == 7
 try:
     world.agree(1000 * world.rank, "the step they start from")
 except RuntimeError as error:
-    print(world.rank, error, flush=True)
+    print(f"[rank {world.rank}: {error}]", flush=True)
 world.leave()
 """
 
@@ -109,7 +110,7 @@ def test_processes_that_differ_are_all_told_so(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert sorted(line[:1] for line in done.stdout.splitlines() if "differ in the step" in line) == ["0", "1"]
+    assert sorted(re.findall(r"\[rank (\d): the processes differ in the step", done.stdout)) == ["0", "1"]
 
 
 def test_a_batch_that_cannot_be_split(folders, tmp_path, monkeypatch):
