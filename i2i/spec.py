@@ -38,10 +38,13 @@ class Spec:
 
     method: str
     direction: str
+    """From side to side ("a2b"); "any" for a model of several domains."""
     source: Domain
     target: Domain
     domains: tuple[str, ...] = ()
-    """Names that the second input ``target`` indexes, for a model of several domains; else empty."""
+    """Names that the second input ``target`` (``int64 [N]``) indexes, for a model of several domains; else empty."""
+    attributes: bool = False
+    """Whether ``domains`` may be had together: then ``target`` is ``float32 [N, len(domains)]`` of zeros and ones."""
     io: str = "pixels"
     order: str = "rgb"
     minimum: int = 1

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -31,6 +32,10 @@ class Dataset:
         self.kind, self.source, self.target, self.report = kind, source, target, report
         self.fingerprint = fingerprint
         """A hash of the names and sizes of all files: a run is only continued with the same."""
+        self.domains: tuple[str, ...] = ()
+        """Names of the labels "c" of a sample, where it has any."""
+        self.hyperparameters: dict[str, Any] = {}
+        """What a translator's constructor must know of the data beyond its channels."""
         self._x, self._y = x, y
 
     def __len__(self) -> int:
@@ -92,6 +97,8 @@ def read_folders(
     channels: str | int = "auto",
     max_bad: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    attributes: Folder | None = None,
+    select: str | None = None,
 ) -> Dataset:
     """Finds the images, decodes each once, and raises a DataError that names every file training would stumble on.
 
@@ -105,6 +112,7 @@ def read_folders(
             composited on white, unless 4 asks for it.
         max_bad: unreadable files that are left out, and listed in the report, instead of being an error.
         progress: is told (files done, all files).
+        attributes, select: a table of labels and which of them to take, for "domains".
     """
     if kind not in ("pairs", "unpaired") or direction not in ("a2b", "b2a") or channels not in ("auto", 1, 3, 4):
         raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: not a choice that there is")

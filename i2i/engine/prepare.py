@@ -36,6 +36,8 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         channels=CHANNELS[settings.channels],
         max_bad=settings.max_bad,
         progress=progress,
+        attributes=settings.attributes,
+        select=settings.select,
     )
 
 
@@ -47,6 +49,7 @@ def describe_data(run: Run, dataset: Dataset) -> None:
     found = {
         "source": asdict(dataset.source),
         "target": asdict(dataset.target),
+        "domains": list(dataset.domains),
         "images": len(dataset),
         "fingerprint": dataset.fingerprint,
     }
@@ -56,7 +59,11 @@ def describe_data(run: Run, dataset: Dataset) -> None:
             f"{run.path} was begun with other images:{''.join(differ)}\n"
             "bring those back to go on, or give another folder with --out for a new run"
         )
+    set_otherwise = [k for k, v in dataset.hyperparameters.items() if run.hyperparameters.get(k, v) != v]
+    if set_otherwise:
+        raise ValueError(f"{', '.join(set_otherwise)} cannot be set: the data says {dataset.hyperparameters}")
     run.facts |= found
+    run.hyperparameters |= dataset.hyperparameters
 
 
 def resolve_precision(precision: str, world: World) -> str:

@@ -19,7 +19,7 @@ import torch
 
 from i2i.data.layout import domain_name
 from i2i.engine.schedule import length
-from i2i.engine.settings import PRESETS, Settings, merge, number
+from i2i.engine.settings import PLACES, PRESETS, Settings, merge, number
 from i2i.files import atomically, clear_temporaries, lock
 from i2i.translators import translator_class
 
@@ -56,15 +56,14 @@ class Run:
         # "auto" was resolved when the run began, and stays what it came to
         given = {n: v for n, v in given.items() if not (n in ("batch", "precision") and v == "auto")}
         preset = given.pop("preset", None)
-        if preset is not None and preset not in PRESETS:
-            raise ValueError(f"preset is {preset!r}; choose one of {', '.join(PRESETS)}")
         known = set(Settings.__dataclass_fields__)
         settings = {k: v for k, v in given.items() if k in known} | ({"method": method} if method else {})
         hyper = {k: v for k, v in given.items() if k not in known}
-        if preset:
-            settings, hyper = PRESETS[preset][0] | settings, PRESETS[preset][1] | hyper
         path = Path(out) if out else default_folder(settings)
         seen = read_json(path / "run.json") if (path / "run.json").exists() else None
+        if preset:
+            of_settings, of_method = _preset(preset, settings.get("method") or (seen or {}).get("method"))
+            settings, hyper = of_settings | settings, of_method | hyper
         # A run that failed before it kept anything binds nobody: other settings may begin in its place.
         if seen and (seen.get("step") or kept(path) or not settings.get("method")):
             return cls._continued(path, settings, hyper, seen)
@@ -91,7 +90,7 @@ class Run:
                 f"{path}: this run was started with other hyper-parameters:{''.join(differ + missing)}\n"
                 "run the command it was started with to go on, or give another folder with --out for a new run"
             )
-        moved = any(getattr(merged, side) != getattr(old, side) for side in ("a", "b", "data"))
+        moved = any(getattr(merged, side) != getattr(old, side) for side in PLACES)
         return cls(path, merged, old_hyper, facts, seen, moved=moved)
 
     def write(self, **facts: Any) -> None:
@@ -188,6 +187,15 @@ def default_folder(settings: dict[str, Any]) -> Path:
     if not names or not settings.get("method"):
         raise ValueError("expected a method and its images: i2i train METHOD --a DIR --b DIR, or --data DIR")
     return Path("runs") / f"{settings['method'].rpartition(':')[2]}-{'2'.join(names)}"
+
+
+def _preset(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings and the hyper-parameters that a preset's name stands for. Raises ValueError for another name."""
+    if name not in PRESETS:
+        raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
+    settings, hyper = PRESETS[name]
+    authors = translator_class(method).authors if name == "paper" and method else {}
+    return settings | authors, hyper
 
 
 def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,10 @@ def option(default: Any, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"help": help, **more})
 
 
+PLACES = ("a", "b", "data", "attributes")
+"""The settings that say where the images lie."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything a run needs to be repeated, its method's hyper-parameters apart."""
@@ -24,7 +28,9 @@ class Settings:
     method: str
     a: str | None = option(None, "Folder of the first domain's images.", free=True)
     b: str | None = option(None, "Folder of the second domain's images.", free=True)
-    data: str | None = option(None, "One folder: aligned A|B files, or trainA and trainB.", free=True)
+    data: str | None = option(None, "One folder: aligned A|B files, trainA and trainB, or one a domain.", free=True)
+    attributes: str | None = option(None, "Table of attributes, CelebA's or CSV.", free=True, metavar="FILE")
+    select: str | None = option(None, "Attributes to learn, of those in the table.", metavar="NAME,NAME...")
     direction: str = option("a2b", "Which way pairs are translated.", choices=("a2b", "b2a"))
     channels: str = option("auto", "Grey, colour or colour with alpha.", choices=("auto", "1", "3", "4"))
     max_bad: int = option(0, "Unreadable files that are tolerated and left out.", free=True)
@@ -72,7 +78,7 @@ class Settings:
 
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # exactly the authors' runs: single precision, the weights themselves
+    # exactly the authors' runs: single precision, the weights themselves, and what their translator adds
     "paper": ({"precision": "fp32", "ema": 0.0}, {}),
     # a quarter of the arithmetic and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),
@@ -83,7 +89,7 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def _typed(name: str, default: Any, value: Any) -> Any:
     if name == "size":
         return _size(value)
-    if name in ("a", "b", "data") and value is not None:
+    if name in PLACES and value is not None:
         return str(Path(value).expanduser().resolve())
     if isinstance(default, int | float) and not isinstance(value, bool):
         return number(name, default, value)

@@ -19,7 +19,9 @@ class Move:
     def __init__(self, player: Player, precision: str = "fp32", world: World | None = None) -> None:
         self.player, self.world = player, world or World()
         self.parameters = [p for p in player.net.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=player.lr, betas=player.betas, fused=True)
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=player.lr, betas=player.betas, weight_decay=player.weight_decay, fused=True
+        )
         self.scaler = torch.amp.GradScaler(self.world.device.type, enabled=precision == "fp16")
 
     def __call__(self, views: Views, autocast: Callable[[], AbstractContextManager], rate: float = 1.0) -> Views:

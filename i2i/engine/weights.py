@@ -11,10 +11,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from i2i.engine.run import Run
+from i2i.engine.settings import PLACES
 from i2i.files import atomically
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import translator_class
 
+ANY = "any"  # the direction of a network that translates to each of several domains
 EXPORT_KEY = "export"  # the translator's own name of the direction, beside the user's in the Spec
 
 
@@ -41,20 +43,30 @@ def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> No
 def describe(run: Run, direction: str) -> Spec:
     """What a run knows of an export, in the user's words.
 
-    Where the user asked for ``direction="b2a"``, the translator's x is the user's B, and its a2b the user's b2a.
+    A direction goes from its first letter's side to its last one's. Where the user asked for ``direction="b2a"``, the
+    translator's x is the user's B, and its a2b the user's b2a.
     """
-    x, y = (Domain(**run.facts[side]) for side in ("source", "target"))
-    forward = direction.startswith("a")
+    sides = {"a": Domain(**run.facts["source"]), "b": Domain(**run.facts["target"])}
     settings = run.settings.to_dict()
-    for folder in ("a", "b", "data"):  # where they lie is no stranger's business
-        settings[folder] = settings[folder] and Path(settings[folder]).name
-    return Spec(
+    for place in PLACES:  # where they lie is no stranger's business
+        settings[place] = settings[place] and Path(settings[place]).name
+    spec = Spec(
         method=run.settings.method,
-        direction="a2b" if forward == (run.settings.direction == "a2b") else "b2a",
-        source=x if forward else y,
-        target=y if forward else x,
-        recipe={"hyperparameters": run.hyperparameters, "settings": settings},
+        direction=direction,
+        source=sides["a"],
+        target=sides["a"],
+        recipe={
+            "channels": [domain.channels for domain in sides.values()],
+            "hyperparameters": run.hyperparameters,
+            "settings": settings,
+        },
     )
+    if direction == ANY:
+        return replace(
+            spec, domains=tuple(run.facts["domains"]), attributes=run.hyperparameters.get("attributes", False)
+        )
+    users = direction if run.settings.direction == "a2b" else direction.translate(str.maketrans("ab", "ba"))
+    return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
 
 
 def load_generators(run: str | Path) -> dict[str, tuple[nn.Module, Spec]]:
@@ -75,8 +87,7 @@ def _load(path: Path) -> tuple[nn.Module, Spec]:
     if METADATA_KEY not in header or EXPORT_KEY not in header:
         raise ValueError(f"{path} does not say what network it is for; expected weights that i2i train wrote")
     spec, export = Spec.from_json(header[METADATA_KEY]), header[EXPORT_KEY]
-    x, y = (spec.source, spec.target) if export.startswith("a") else (spec.target, spec.source)
-    made = translator_class(spec.method)(x.channels, y.channels, **spec.recipe["hyperparameters"])
+    made = translator_class(spec.method)(*spec.recipe["channels"], **spec.recipe["hyperparameters"])
     net = made.exports()[export]
     expected = {key: tuple(t.shape) for key, t in net.state_dict().items()}
     found = {key: tuple(t.shape) for key, t in tensors.items()}

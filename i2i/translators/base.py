@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -23,6 +23,8 @@ class Player:
     """Moves once per this many steps (n_critic)."""
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 0.0
+    """Of Adam: the penalty on the weights' squares enters the gradient."""
     after: Callable[[], None] | None = None
     """Called after each move (weight clipping)."""
 
@@ -30,8 +32,12 @@ class Player:
 class Translator(nn.Module):
     """Networks that carry images from one domain to another, and the game that trains them."""
 
-    data: ClassVar[Literal["pairs", "unpaired"]]
-    """What a batch holds: "pairs" (x and y show the same scene) or "unpaired"."""
+    data: ClassVar[Literal["pairs", "unpaired", "domains"]]
+    """What a batch holds: "pairs" (x and y show the same scene), "unpaired", or "domains": x and its labels c,
+    float32 [n, domains], one-hot or of attributes."""
+
+    authors: ClassVar[dict[str, Any]]
+    """The settings of the authors' run, which ``--preset paper`` stands for."""
 
     def forward(self, batch: Views) -> Views:
         """Every image of a step, made once."""
@@ -42,5 +48,5 @@ class Translator(nn.Module):
         raise NotImplementedError
 
     def exports(self) -> dict[str, nn.Module]:
-        """What is worth shipping, by direction ("a2b")."""
+        """What is worth shipping, by direction: from side to side ("a2b"), or "any" for a network of (x, c)."""
         raise NotImplementedError

@@ -3,6 +3,8 @@ ICCV 2017 (arXiv:1703.10593)."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import nn
 from torch.nn.functional import l1_loss
 
@@ -30,6 +32,7 @@ class CycleGAN(Translator):
     """
 
     data = "unpaired"
+    authors: ClassVar = {"epochs": 200}
 
     def __init__(
         self,

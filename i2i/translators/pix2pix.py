@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import cat, nn
 from torch.nn.functional import l1_loss
 
@@ -26,6 +28,7 @@ class Pix2Pix(Translator):
     """
 
     data = "pairs"
+    authors: ClassVar = {"epochs": 200}
 
     def __init__(
         self,

@@ -39,7 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "weights").mkdir(parents=True)
     for direction, net in nets.items():
         source, target = (horses, zebras) if direction == "a2b" else (zebras, horses)
-        told = Spec(METHOD, direction, source, target, recipe={"hyperparameters": HYPERPARAMETERS})
+        recipe = {"channels": [1, 3], "hyperparameters": HYPERPARAMETERS}
+        told = Spec(METHOD, direction, source, target, recipe=recipe)
         header = {METADATA_KEY: told.to_json(), "export": direction}
         save_file(net.state_dict(), path / "weights" / f"{direction}.safetensors", metadata=header)
     return path
