@@ -1,0 +1,77 @@
+"""One row for each translator: what its paper says it does, and how to make it small enough to be done many times.
+
+A new translator is a line in TRANSLATORS and a row here; all tests of translators, runs and exports then hold for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from i2i.translators import Translator, Views, translator_class
+
+DOMAINS = 3
+"""Of a translator between many."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is expected of one translator."""
+
+    small: dict[str, Any]
+    """Its hyper-parameters: tiny networks, every player moving at every step."""
+    terms: set[str]
+    """Of a step, as "G/l1": exactly the paper's, penalties apart."""
+    views: list[str]
+    """Of a step, in order; those that are images are [n, c, h, w] in [-1, 1]."""
+    exports: set[str] = field(default_factory=lambda: {"a2b"})
+    alike: set[str] = field(default_factory=set)
+    """The terms that there are only where both domains have as many channels."""
+    shown: list[str] | None = None
+    """The images in evaluation mode, where they are others than in training."""
+    run: dict[str, Any] = field(default_factory=dict)
+    """Further settings and hyper-parameters of a tiny run: everything random switched on."""
+
+
+CASES = {
+    "pix2pix": Case(
+        small={"generator": "unet_32", "ngf": 2, "ndf": 2},
+        terms={"D/gan", "G/gan", "G/l1"},
+        views=["x", "G(x)", "y"],
+        run={"generator": "unet_64", "size": 64, "norm": "instance"},  # the least depth that has dropout
+    ),
+    "cyclegan": Case(
+        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "pool": 2},
+        terms={
+            "G/gan_G", "G/gan_F", "G/cycle_x", "G/cycle_y", "G/identity_x", "G/identity_y", "D/gan_X", "D/gan_Y",
+        },
+        views=["x", "G(x)", "y", "F(y)", "F(G(x))", "G(F(y))", "G(y)", "F(x)"],
+        exports={"a2b", "b2a"},
+        alike={"G/identity_x", "G/identity_y"},
+        run={"pool": 3, "dropout": True},
+    ),
+}  # fmt: skip
+
+
+def make(method: str, x: int = 3, y: int = 3, **options: Any) -> Translator:
+    """A small translator with the same first weights every time."""
+    torch.manual_seed(0)
+    made = translator_class(method)
+    many = {"domains": DOMAINS, "attributes": False} if made.data == "domains" else {}
+    return made(x, y, **(many | CASES[method].small | options))
+
+
+def batch(method: str, x: int = 3, y: int = 3, n: int = 2, size: int = 32) -> Views:
+    """What the method's data gives for a step; noise, the same every time."""
+    generator = torch.Generator().manual_seed(1)
+    images = {name: torch.rand(n, c, size, size, generator=generator) * 2 - 1 for name, c in (("x", x), ("y", y))}
+    if translator_class(method).data == "domains":
+        return {"x": images["x"], "c": torch.eye(DOMAINS)[torch.arange(n) % DOMAINS]}
+    return images
+
+
+def tiny_run(method: str) -> dict[str, Any]:
+    """The settings and hyper-parameters of a run that is soon done."""
+    return {"size": 32, "batch": 2, **CASES[method].small, **CASES[method].run}
