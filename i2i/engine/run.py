@@ -63,6 +63,8 @@ class Run:
         seen = read_json(path / "run.json") if (path / "run.json").exists() else None
         if preset:
             of_settings, of_method = _preset(preset, settings.get("method") or (seen or {}).get("method"))
+            if "epochs" in settings:  # a length in steps would count more
+                of_settings.pop("steps", None)
             settings, hyper = of_settings | settings, of_method | hyper
         # A run that failed before it kept anything binds nobody: other settings may begin in its place.
         if seen and (seen.get("step") or kept(path) or not settings.get("method")):

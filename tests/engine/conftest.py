@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-TINY = {
-    "pix2pix": {"generator": "unet_64", "ngf": 2, "ndf": 2, "size": 64, "batch": 2, "norm": "instance"},
-    "cyclegan": {"generator": "resnet_1", "ngf": 2, "ndf": 2, "size": 32, "batch": 2, "pool": 3, "dropout": True},
-}
+from i2i.translators import translator_class
+from tests.translators.cases import CASES, DOMAINS, tiny_run
+
+TINY = {method: tiny_run(method) for method in CASES}
 """Settings of a run of each method with everything random switched on: crops, flips, dropout, pool."""
 
 
@@ -20,16 +20,15 @@ def _image(rng, height, width):
 def folders(tmp_path_factory):
     """Method -> the data options of a folder it can learn from."""
     root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for name, (height, width) in {
-        "pairs/train": (70, 140),
-        "pairs/val": (70, 140),
-        "a": (40, 48),
-        "b": (48, 40),
-    }.items():
+    sizes = {"pairs/train": (70, 140), "pairs/val": (70, 140), "a": (40, 48), "b": (48, 40)}
+    sizes |= {f"domains/train/{name}": (40, 44) for name in ("rain", "shine", "snow")[:DOMAINS]}
+    for name, (height, width) in sizes.items():
         (root / name).mkdir(parents=True)
         for i in range(7):
             assert cv2.imwrite(str(root / name / f"{i}.png"), _image(rng, height, width))
-    return {
-        "pix2pix": {"data": str(root / "pairs")},
-        "cyclegan": {"a": str(root / "a"), "b": str(root / "b")},
+    kinds = {
+        "pairs": {"data": str(root / "pairs")},
+        "unpaired": {"a": str(root / "a"), "b": str(root / "b")},
+        "domains": {"data": str(root / "domains")},
     }
+    return {method: kinds[translator_class(method).data] for method in CASES}

@@ -206,6 +206,15 @@ def test_presets_give_way_to_what_is_given(options, tmp_path):
     assert (run.settings.epochs, run.settings.ema, run.hyperparameters) == (200, 0.0, {})
 
 
+def test_the_paper_preset_is_the_authors_run(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(Pix2Pix, "authors", {"size": (128, 128), "batch": 16, "steps": 200000})
+    given = {"data": options["data"], "preset": "paper"}
+    settings = Run.open("pix2pix", tmp_path / "run", given).settings
+    assert (settings.size, settings.batch, settings.steps) == ((128, 128), 16, 200000)
+    settings = Run.open("pix2pix", tmp_path / "run", given | {"epochs": 7, "batch": 2}).settings
+    assert (settings.batch, settings.steps, settings.epochs) == (2, 0, 7)
+
+
 def test_numbers_as_text(options, tmp_path):
     def opened(**given):
         return Run.open("pix2pix", tmp_path / "run", {"data": options["data"]} | given)
