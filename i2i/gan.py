@@ -63,7 +63,11 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def gradient(D: nn.Module, x: Tensor) -> Tensor:
+Judge = Callable[[Tensor], Tensor]
+"""A critic as a function: images [n, c, h, w] to raw outputs of any shape, one or a map for each image."""
+
+
+def gradient(D: Judge, x: Tensor) -> Tensor:
     """The gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
     x = x.detach().requires_grad_()
     (grad,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
@@ -76,17 +80,17 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
     return alpha * real + (1 - alpha) * fake
 
 
-def gp(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def gp(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
     """Gulrajani et al. 2017 (arXiv:1704.00028), eq. 3: the slope is 1 between data and samples."""
     return (gradient(D, between(real, fake)).norm(dim=1) - 1).square().mean()
 
 
-def gp_real(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def gp_real(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
     """The same on the data manifold: the slope is 1 at the data (Kodali et al. 2017, arXiv:1705.07215)."""
     return (gradient(D, real).norm(dim=1) - 1).square().mean()
 
 
-def r1(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def r1(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
     """Mescheder et al. 2018 (arXiv:1801.04406), eq. 9: half the squared slope at the data."""
     return gradient(D, real).square().sum(dim=1).mean() / 2
 
@@ -94,7 +98,7 @@ def r1(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 class Constraint(NamedTuple):
     """One way to keep a critic well-behaved: a penalty with its authors' weight, or a change to the network."""
 
-    penalty: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
+    penalty: Callable[[Judge, Tensor, Tensor], Tensor] | None = None
     weight: float = 0.0
     clip: float = 0.0
     spectral: bool = False
@@ -142,11 +146,15 @@ class Adversarial:
                     spectral_norm(module)
         return D
 
-    def critic(self, D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    def critic(self, D: Judge, real: Tensor, fake: Tensor) -> Tensor:
         """What the critic minimises on real and generated images, without its penalty."""
-        return OBJECTIVES[self.objective].critic(wide(D(real)), wide(D(fake.detach())))
+        return self.critic_of(D(real), D(fake.detach()))
 
-    def penalty(self, D: nn.Module, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
+    def critic_of(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The same of a critic's outputs, for one that says more than this: of detached images, or G is asked too."""
+        return OBJECTIVES[self.objective].critic(wide(real), wide(fake))
+
+    def penalty(self, D: Judge, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """The constraint's weighted term, in float32 even under autocast; no term where the constraint has none."""
         rule = CONSTRAINTS[self.constraint]
         if rule.penalty is None:
@@ -154,9 +162,13 @@ class Adversarial:
         with torch.autocast(real.device.type, enabled=False):
             return {name: rule.weight * rule.penalty(D, wide(real.detach()), wide(fake.detach()))}
 
-    def generator(self, D: nn.Module, fake: Tensor) -> Tensor:
+    def generator(self, D: Judge, fake: Tensor) -> Tensor:
         """What the generator minimises on its images."""
-        return OBJECTIVES[self.objective].generator(wide(D(fake)))
+        return self.generator_of(D(fake))
+
+    def generator_of(self, fake: Tensor) -> Tensor:
+        """The same of the critic's output on them."""
+        return OBJECTIVES[self.objective].generator(wide(fake))
 
     def after(self, *critics: nn.Module) -> Callable[[], None] | None:
         """What to do after each move of the critics, if anything: clip their weights."""

@@ -11,6 +11,8 @@ __all__ = ["TRANSLATORS", "Player", "Translator", "Views", "translator_class"]
 TRANSLATORS = {
     "pix2pix": "i2i.translators.pix2pix:Pix2Pix",
     "cyclegan": "i2i.translators.cyclegan:CycleGAN",
+    "stargan": "i2i.translators.stargan:StarGAN",
+    "unit": "i2i.translators.unit:UNIT",
 }
 
 

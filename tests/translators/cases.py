@@ -52,6 +52,27 @@ CASES = {
         alike={"G/identity_x", "G/identity_y"},
         run={"pool": 3, "dropout": True},
     ),
+    "stargan": Case(
+        small={"generator": "stargan_1", "ngf": 2, "ndf": 2, "layers": 3, "image_size": 32, "n_critic": 1},
+        terms={"D/gan", "D/cls", "G/gan", "G/cls", "G/rec"},
+        views=["x", "c", "c'", "G(x,c')"],
+        exports={"any"},
+        shown=["x", "G(x,0)", "G(x,1)", "G(x,2)", "G(G(x,2),c)"],
+        run={"n_critic": 2},
+    ),
+    "unit": Case(
+        small={"ngf": 2, "ndf": 2, "blocks": 1, "discriminator": "unit_2"},
+        terms={
+            f"{term}_{i}"
+            for term in ("D/gan", "G/gan", "G/kl", "G/reconstruction", "G/kl_cycle", "G/cycle")
+            for i in (1, 2)
+        },
+        views=[
+            "x", "x->y", "y", "y->x", "x->x", "y->y", "x->y->x", "y->x->y", "mu(x)", "mu(y)", "mu(x->y)", "mu(y->x)",
+        ],
+        exports={"a2b", "b2a", "a2a", "b2b"},
+        run={"shared": 2},
+    ),
 }  # fmt: skip
 
 

@@ -1,0 +1,128 @@
+"""StarGAN: Choi, Choi, Kim, Ha, Kim & Choo, StarGAN: Unified Generative Adversarial Networks for Multi-Domain
+Image-to-Image Translation, CVPR 2018 (arXiv:1711.09020)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, l1_loss
+
+from i2i import networks
+from i2i.gan import Adversarial, wide
+from i2i.translators.base import Player, Translator, Views
+
+
+class StarGAN(Translator):
+    """L_D = -L_adv + lambda_cls L_cls^r   (eq. 5), L_G = L_adv + lambda_cls L_cls^f + lambda_rec L_rec   (eq. 6).
+
+    One generator G(x, c) turns an image x into domain c; D says of an image whether it is real (D_src) and which
+    domain it shows (D_cls). L_adv is that of Wasserstein GANs with a gradient penalty (eq. 8).
+
+    Args:
+        in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1]; equal.
+        domains: length of a label c.
+        attributes: whether an image may have several of the domains at once, each yes or no; else it is in one.
+        generator: stargan_N, of N residual blocks.
+        ngf, ndf: filters of the first layers.
+        layers: halvings of the discriminator.
+        image_size: pixels across that the discriminator's classifier takes in at once; of a larger image, a mean.
+        upsample: deconv, as the authors | resize, free of checkerboards.
+        objective, constraint: of the game; see i2i.gan.
+        lambda_cls, lambda_rec: weights of classification and reconstruction.
+        n_critic: steps of the discriminator for each of the generator.
+    """
+
+    data = "domains"
+    authors: ClassVar = {"size": (128, 128), "batch": 16, "steps": 200_000}
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        *,
+        domains: int = 5,
+        attributes: bool = False,
+        generator: str = "stargan_6",
+        ngf: int = 64,
+        ndf: int = 64,
+        layers: int = 6,
+        image_size: int = 128,
+        upsample: str = "deconv",
+        objective: str = "wgan",
+        constraint: str = "gp",
+        lambda_cls: float = 1.0,
+        lambda_rec: float = 10.0,
+        n_critic: int = 5,
+        lr: float = 1e-4,
+    ) -> None:
+        super().__init__()
+        if in_channels != out_channels:
+            raise ValueError(
+                f"StarGAN takes its own images back, so both sides have as many channels, not {in_channels} and "
+                f"{out_channels}"
+            )
+        self.gan, self.lr, self.n_critic = Adversarial(objective, constraint), lr, n_critic
+        self.domains, self.attributes = domains, attributes
+        self.lambda_cls, self.lambda_rec = lambda_cls, lambda_rec
+        self.G = networks.generator(generator, in_channels, out_channels, domains=domains, ngf=ngf, upsample=upsample)
+        self.D = networks.StarGANDiscriminator(in_channels, domains, image_size, layers, ndf)
+        self.gan.constrain(self.D)
+
+    def forward(self, batch: Views) -> Views:
+        """In training G(x, c') alone: the way back, which only G asks for, is made when it moves, once in n_critic.
+
+        In evaluation mode every domain: of exclusive ones G(x, i) shows the i-th, of attributes x with the i-th
+        turned to its opposite; and the way back from the last.
+        """
+        x, c = batch["x"], batch["c"]
+        if self.training:
+            target = permuted(c)
+            return {"x": x, "c": c, "c'": target, "G(x,c')": self.G(x, target)}
+        v = {"x": x} | {f"G(x,{i})": self.G(x, self.towards(i, c)) for i in range(self.domains)}
+        last = f"G(x,{self.domains - 1})"
+        return v | {f"G({last},c)": self.G(v[last], c)}
+
+    def towards(self, i: int, c: Tensor) -> Tensor:
+        """The labels c [n, domains] with the i-th attribute turned to its opposite; or those of domain i."""
+        chosen = torch.zeros_like(c)
+        chosen[:, i] = 1
+        return (c - chosen).abs() if self.attributes else chosen
+
+    def discriminator_loss(self, v: Views) -> Views:
+        real, fake = v["x"], v["G(x,c')"].detach()
+        src, cls = self.D(real)
+        return {
+            "gan": self.gan.critic_of(src, self.D.source(fake)),
+            "cls": self.lambda_cls * self.classification(cls, v["c"]),
+            **self.gan.penalty(self.D.source, real, fake),
+        }
+
+    def generator_loss(self, v: Views) -> Views:
+        src, cls = self.D(v["G(x,c')"])
+        return {
+            "gan": self.gan.generator_of(src),
+            "cls": self.lambda_cls * self.classification(cls, v["c'"]),
+            "rec": self.lambda_rec * l1_loss(self.G(v["G(x,c')"], v["c"]), v["x"]),
+        }
+
+    def classification(self, logits: Tensor, c: Tensor) -> Tensor:
+        """-log D_cls(c | x), a mean over the images (eqs. 2 and 3); of attributes, the sum over all of an image."""
+        if self.attributes:
+            return binary_cross_entropy_with_logits(wide(logits), c, reduction="sum") / len(c)
+        return cross_entropy(wide(logits), c)
+
+    def players(self) -> dict[str, Player]:
+        return {
+            "D": Player(self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D)),
+            "G": Player(self.G, self.generator_loss, lr=self.lr, every=self.n_critic),
+        }
+
+    def exports(self) -> dict[str, nn.Module]:
+        return {"any": self.G}
+
+
+def permuted(c: Tensor) -> Tensor:
+    """Target labels: those of the batch in another order, so that they are as frequent as in the data."""
+    return c[torch.randperm(len(c)).to(c.device)]
