@@ -12,6 +12,7 @@ from i2i.networks.resnet import ResNet
 from i2i.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from i2i.networks.unet import UNet
 from i2i.networks.unit import StridedGAN
+from i2i.networks.unit import StridedGAN
 
 __all__ = [
     "PatchGAN",
