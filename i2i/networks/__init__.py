@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from i2i.networks.blocks import per_image
+from i2i.networks.csc321 import CSC321Discriminator, CSC321Generator
 from i2i.networks.patchgan import PatchGAN, PixelGAN
+from i2i.networks.pix2pixhd import GlobalGenerator
 from i2i.networks.resnet import ResNet
 from i2i.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from i2i.networks.unet import UNet
 from i2i.networks.unit import StridedGAN
-from i2i.networks.unit import StridedGAN
 
 __all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "CSC321Discriminator",
+    "CSC321Generator",
+    "GlobalGenerator",
     "PatchGAN",
     "PixelGAN",
     "ResNet",
@@ -28,38 +35,63 @@ __all__ = [
 ]
 
 
-def generator(name: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
-    """The generator a name stands for: ``unet_256`` (any power of two from 8), ``resnet_9`` (any number of blocks), or
-    ``stargan_6`` (likewise), which is called with labels as well.
+class Family(NamedTuple):
+    """Networks that one name stands for, apart from the number in it."""
 
-    Raises ValueError for a name that stands for none.
+    make: Callable[..., nn.Module]
+    number: str | None
+    """The option that the number in the name gives; None for a name without one."""
+    help: str
+
+
+def _unet(in_channels: int, out_channels: int, *, size: int, **options: Any) -> UNet:
+    if size.bit_count() != 1:
+        raise ValueError(f"generator is 'unet_{size}'; expected unet_N with N a power of two: unet_128, unet_256")
+    return UNet(in_channels, out_channels, depth=size.bit_length() - 1, **options)
+
+
+GENERATORS = {
+    "resnet": Family(ResNet, "blocks", "resnet_N (N blocks: resnet_6, resnet_9)"),
+    "unet": Family(_unet, "size", "unet_N (N a power of two: unet_128, unet_256)"),
+    "global": Family(GlobalGenerator, "blocks", "global_N (N blocks: global_9)"),
+    "stargan": Family(StarGANGenerator, "blocks", "stargan_N (N blocks: stargan_6)"),
+    "csc321": Family(CSC321Generator, None, "csc321"),
+}
+"""``generator(name, in_channels, out_channels, **options)`` by the name's first part."""
+
+DISCRIMINATORS = {
+    "patch": Family(PatchGAN, "layers", "patch_N (N layers: patch_3)"),
+    "pixel": Family(PixelGAN, None, "pixel"),
+    "unit": Family(StridedGAN, "layers", "unit_N (N halvings: unit_6)"),
+    "stargan": Family(StarGANDiscriminator, "layers", "stargan_N (N layers: stargan_6)"),
+    "csc321": Family(CSC321Discriminator, None, "csc321"),
+}
+"""``discriminator(name, in_channels, **options)`` by the name's first part."""
+
+
+def generator(name: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
+    """The generator a name stands for: ``unet_256`` (any power of two from 8) or ``resnet_9`` (any number of blocks).
+
+    Raises ValueError for a name that stands for none, with those that do.
     """
-    family, _, number = name.partition("_")
-    if family == "resnet" and number.isdecimal():
-        return ResNet(in_channels, out_channels, blocks=int(number), **options)
-    if family == "unet" and number.isdecimal() and int(number).bit_count() == 1:
-        return UNet(in_channels, out_channels, depth=int(number).bit_length() - 1, **options)
-    if family == "stargan" and number.isdecimal():
-        return StarGANGenerator(in_channels, out_channels, blocks=int(number), **options)
-    raise ValueError(
-        f"generator is {name!r}; expected resnet_N (N blocks: resnet_6, resnet_9), "
-        "unet_N (N a power of two: unet_128, unet_256), or stargan_N (N blocks, many domains)"
-    )
+    make, number = _found(GENERATORS, "generator", name)
+    return make(in_channels, out_channels, **number, **options)
 
 
 def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
-    """The discriminator a name stands for: ``patch_3`` (any number of layers; 3 sees 70x70 pixels), ``pixel``, or
-    ``unit_6`` (any number of halvings).
+    """The discriminator a name stands for: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
 
-    Raises ValueError for a name that stands for none.
+    Raises ValueError for a name that stands for none, with those that do.
     """
+    make, number = _found(DISCRIMINATORS, "discriminator", name)
+    return make(in_channels, **number, **options)
+
+
+def _found(table: dict[str, Family], kind: str, name: str) -> tuple[Callable[..., nn.Module], dict[str, int]]:
     family, _, number = name.partition("_")
-    if name == "pixel":
-        return PixelGAN(in_channels, **options)
-    if family == "patch" and number.isdecimal() and int(number) > 0:
-        return PatchGAN(in_channels, layers=int(number), **options)
-    if family == "unit" and number.isdecimal() and int(number) > 0:
-        return StridedGAN(in_channels, layers=int(number), **options)
-    raise ValueError(
-        f"discriminator is {name!r}; expected patch_N (N layers: patch_3), pixel, or unit_N (N halvings: unit_6)"
-    )
+    row = table.get(family)
+    if row is not None and row.number is None and name == family:
+        return row.make, {}
+    if row is not None and row.number is not None and number.isdecimal() and int(number) > 0:
+        return row.make, {row.number: int(number)}
+    raise ValueError(f"{kind} is {name!r}; expected {', '.join(row.help for row in table.values())}")
