@@ -73,19 +73,6 @@ CASES = {
         exports={"a2b", "b2a", "a2a", "b2b"},
         run={"shared": 2},
     ),
-    "unit": Case(
-        small={"ngf": 2, "ndf": 2, "blocks": 1, "discriminator": "unit_2"},
-        terms={
-            f"{term}_{i}"
-            for term in ("D/gan", "G/gan", "G/kl", "G/reconstruction", "G/kl_cycle", "G/cycle")
-            for i in (1, 2)
-        },
-        views=[
-            "x", "x->y", "y", "y->x", "x->x", "y->y", "x->y->x", "y->x->y", "mu(x)", "mu(y)", "mu(x->y)", "mu(y->x)",
-        ],
-        exports={"a2b", "b2a", "a2a", "b2b"},
-        run={"shared": 2},
-    ),
 }  # fmt: skip
 
 
