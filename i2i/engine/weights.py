@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from i2i.engine.run import Run
 from i2i.engine.settings import PLACES
 from i2i.files import atomically
+from i2i.networks import generator
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import translator_class
 
@@ -22,22 +23,26 @@ EXPORT_KEY = "export"  # the translator's own name of the direction, beside the 
 
 def save_weights(run: Run, networks: dict[str, nn.Module], step: int) -> None:
     """Writes each exported network to ``weights/DIRECTION.safetensors`` with its recipe in the header."""
-    folder = run.path / "weights"
-    folder.mkdir(parents=True, exist_ok=True)
     for direction, net in networks.items():
         spec = describe(run, direction)
-        header = {METADATA_KEY: replace(spec, recipe=spec.recipe | {"step": step}).to_json(), EXPORT_KEY: direction}
-        tensors = {key: _portable(tensor) for key, tensor in net.state_dict().items()}
-        _write(folder / f"{spec.direction}.safetensors", tensors, header)
+        save_network(run.path, net, replace(spec, recipe=spec.recipe | {"step": step}), direction)
+
+
+def save_network(run: Path, net: nn.Module, spec: Spec, export: str) -> None:
+    """Writes the weights of one network of the run in folder ``run``, with ``spec``, whose recipe rebuilds it.
+
+    ``export`` is the translator's own name of the direction.
+    """
+    path = run / "weights" / f"{spec.direction}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {key: _portable(tensor) for key, tensor in net.state_dict().items()}
+    header = {METADATA_KEY: spec.to_json(), EXPORT_KEY: export}
+    atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
 def _portable(tensor: Tensor) -> Tensor:
     """On the CPU, in single precision where it is a number with a fraction."""
     return tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype).contiguous()
-
-
-def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
 def describe(run: Run, direction: str) -> Spec:
@@ -87,8 +92,7 @@ def _load(path: Path) -> tuple[nn.Module, Spec]:
     if METADATA_KEY not in header or EXPORT_KEY not in header:
         raise ValueError(f"{path} does not say what network it is for; expected weights that i2i train wrote")
     spec, export = Spec.from_json(header[METADATA_KEY]), header[EXPORT_KEY]
-    made = translator_class(spec.method)(*spec.recipe["channels"], **spec.recipe["hyperparameters"])
-    net = made.exports()[export]
+    net = _made(spec, export)
     expected = {key: tuple(t.shape) for key, t in net.state_dict().items()}
     found = {key: tuple(t.shape) for key, t in tensors.items()}
     wrong = [key for key in expected | found if expected.get(key) != found.get(key)]
@@ -97,6 +101,14 @@ def _load(path: Path) -> tuple[nn.Module, Spec]:
         raise ValueError(f"{path} does not fit its network: {len(wrong)} of its tensors differ{lines}")
     net.load_state_dict(tensors)
     return net.eval(), spec
+
+
+def _made(spec: Spec, export: str) -> nn.Module:
+    """The network of a recipe: one by its name (an imported one), or the export of a translator."""
+    recipe = spec.recipe
+    if "network" in recipe:
+        return generator(recipe["network"], *recipe["channels"], **recipe["options"])
+    return translator_class(spec.method)(*recipe["channels"], **recipe["hyperparameters"]).exports()[export]
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
