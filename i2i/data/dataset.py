@@ -2,88 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
-import numpy as np
 from torch import Tensor
 
-from i2i.data.inspection import SHOWN, DataError, Facts, Report, describe_domain, inspect_files, named
-from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
-from i2i.data.transforms import View, look, place, to_tensor
-from i2i.images import Image, convert, flatten, read_image
+from i2i.data.domains import has_domains, read_domains
+from i2i.data.inspection import DataError, Report
+from i2i.data.layout import Folder, find_layout
+from i2i.data.sides import read_sides
+from i2i.data.transforms import View
 from i2i.spec import Domain
 
 
-class Dataset:
-    """Images of a source domain (x) and of a target domain (y), all of which could be read.
+class Dataset(Protocol):
+    """Images that could all be read, of a source and a target domain, or of many domains; ``len`` is an epoch."""
 
-    Of pairs, equal positions belong together. ``len`` is an epoch: the pairs, or the images of the larger domain.
-    """
+    kind: str
+    source: Domain
+    target: Domain
+    report: Report
+    fingerprint: str
+    """A hash of the names and sizes of all files, and of their labels: a run is only continued with the same."""
+    domains: tuple[str, ...]
+    """Names of the labels "c" of a sample, where it has any."""
+    hyperparameters: dict[str, Any]
+    """What a translator's constructor must know of the data beyond its channels."""
 
-    def __init__(
-        self, kind: str, source: Domain, target: Domain, x: Sequence[Source], y: Sequence[Source], report: Report,
-        fingerprint: str,
-    ) -> None:  # fmt: skip
-        self.kind, self.source, self.target, self.report = kind, source, target, report
-        self.fingerprint = fingerprint
-        """A hash of the names and sizes of all files: a run is only continued with the same."""
-        self.domains: tuple[str, ...] = ()
-        """Names of the labels "c" of a sample, where it has any."""
-        self.hyperparameters: dict[str, Any] = {}
-        """What a translator's constructor must know of the data beyond its channels."""
-        self._x, self._y = x, y
-
-    def __len__(self) -> int:
-        return max(len(self._x), len(self._y))
+    def __len__(self) -> int: ...
 
     def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
-        """What position 0, 1, 2 ... of the endless sequence shows: "x" and "y", float32 [c, h, w] in [-1, 1].
+        """What position 0, 1, 2 ... of the endless sequence shows: images float32 [c, h, w] in [-1, 1], "x" and "y";
+        or "x" and its labels "c", float32 [domains].
 
-        Each image of the source is seen once per epoch of its own length, in a new order each time. An unpaired target
-        is drawn at random. Raises ImageError for a file that has become unreadable.
+        Raises ImageError for a file that has become unreadable.
         """
-        seed %= 2**64  # NumPy takes no negative one
-        rng = np.random.default_rng((seed, position))
-        count = len(self._x)
-        index = int(_permutation(count, seed, position // count)[position % count])
-        placement = place(view, rng)
-        if self.kind == "pairs":
-            left, right = self._x[index], self._y[index]
-            image = read_image(left.path)
-            other = image if right.path == left.path else read_image(right.path)
-            x, y = _pixels(image, left, self.source), _pixels(other, right, self.target)
-            return {"x": to_tensor(look(x, view, placement)), "y": to_tensor(look(y, view, placement))}
-        partner = self._y[int(rng.integers(len(self._y)))]
-        x = _pixels(read_image(self._x[index].path), self._x[index], self.source)
-        y = _pixels(read_image(partner.path), partner, self.target)
-        return {"x": to_tensor(look(x, view, placement)), "y": to_tensor(look(y, view, place(view, rng)))}
-
-
-@lru_cache(maxsize=8)
-def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch, count)).permutation(count)
-
-
-def _pixels(image: Image, source: Source, domain: Domain) -> np.ndarray:
-    """The image, or its half, in the form of its domain: [h, w, channels], alpha on white or as a fourth channel."""
-    if source.half is not None:
-        middle = image.width // 2
-        columns = slice(source.half * middle, (source.half + 1) * middle)
-        alpha = None if image.alpha is None else image.alpha[:, columns]
-        image = Image(image.pixels[:, columns], alpha)
-    if domain.channels != 4:
-        return convert(flatten(image), domain.channels, domain.bits)
-    colour = convert(image.pixels, 3, domain.bits)
-    if image.alpha is None:
-        alpha = np.full(colour.shape[:2], domain.peak, colour.dtype)
-    else:
-        alpha = convert(image.alpha[..., None], 1, domain.bits)[..., 0]
-    return np.dstack([colour, alpha])
+        ...
 
 
 def read_folders(
@@ -103,119 +57,54 @@ def read_folders(
     """Finds the images, decodes each once, and raises a DataError that names every file training would stumble on.
 
     Args:
-        kind: "pairs" matches A and B by name, or splits files that hold both; "unpaired" takes two sets as they are.
-        data: one folder that holds both domains, in any of the usual ways; or else
-        a, b: a folder of each domain.
-        direction: "a2b" or "b2a".
+        kind: "pairs" matches A and B by name, or splits files that hold both; "unpaired" takes two sets as they are;
+            "domains" takes any number of sets, or one and a table of what each of its images shows.
+        data: one folder that holds all domains, in any of the usual ways; or else
+        a, b: a folder of each of two domains.
+        direction: "a2b" or "b2a", of two domains.
         split: "train", "val" or "test".
-        channels: of both domains; "auto" is grey for a domain whose images are all grey, else colour. Alpha is
+        channels: of all domains; "auto" is grey for a domain whose images are all grey, else colour. Alpha is
             composited on white, unless 4 asks for it.
-        max_bad: unreadable files that are left out, and listed in the report, instead of being an error.
+        max_bad: unreadable files that are left out, and listed in the report, instead of being an error; and images
+            without a row in the table, and rows without an image.
         progress: is told (files done, all files).
-        attributes, select: a table of labels and which of them to take, for "domains".
+        attributes: the table, as CelebA's or CSV.
+        select: which of the domains, or of the table's attributes, and in which order: names parted by commas.
     """
-    if kind not in ("pairs", "unpaired") or direction not in ("a2b", "b2a") or channels not in ("auto", 1, 3, 4):
+    if (
+        kind not in ("pairs", "unpaired", "domains")
+        or direction not in ("a2b", "b2a")
+        or channels not in ("auto", 1, 3, 4)
+    ):
         raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: not a choice that there is")
-    layout = find_layout(split, data, a, b)
-    sides = list_sources(layout, kind)
-    if sides[2]:
-        raise DataError(f"{len(sides[2])} problems with the data:\n{named(sides[2])}")
-    paths = list(dict.fromkeys(source.path for side in sides[:2] for source in side))
-    facts, failed = inspect_files(paths, progress)
-    if len(failed) > max_bad:
-        raise DataError(
-            f"{len(failed)} of {len(paths)} files cannot be read (at most {max_bad} may be, with --max-bad):\n"
-            + named(list(failed.values()))
-        )
-    one, two = _keep(kind, sides[0], sides[1], facts)
-    _refuse(kind, layout, one, two, facts)
-    if direction == "b2a":
-        one, two = two, one
-    names = layout.names if direction == "a2b" else layout.names[::-1]
-    source = _domain(names[0], one, facts, channels)
-    target = _domain(names[1], two, facts, channels)
-    report = _report(kind, layout, (source, target), (one, two), facts)
-    report.warnings += [f"left out: {error}" for error in list(failed.values())[:SHOWN]]
-    if len(failed) > SHOWN:
-        report.warnings.append(f"left out: {len(failed) - SHOWN} more")
-    return Dataset(kind, source, target, one, two, report, _fingerprint(kind, one, two, facts))
+    if kind == "domains":
+        if a is not None or b is not None or direction != "a2b":
+            raise DataError("many domains have no A, B and direction; give --data DIR with one folder a domain in it")
+        return read_domains(data, split, channels, max_bad, progress, attributes, select)
+    if attributes is not None or select is not None:
+        raise DataError(f"--attributes and --select are about many domains, and this method trains on {kind} data")
+    return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress)
+
+
+def has_split(
+    split: str,
+    data: Folder | None = None,
+    a: Folder | None = None,
+    b: Folder | None = None,
+    *,
+    kind: str = "unpaired",
+    attributes: Folder | None = None,
+) -> bool:
+    """Whether that split is there, and is not merely all there is."""
+    try:
+        if kind == "domains":
+            return data is not None and has_domains(split, data, attributes is not None)
+        find_layout(split, data, a, b)
+    except DataError:
+        return False
+    return True
 
 
 def check(kind: str, **folders: object) -> Report:
     """What ``read_folders`` finds with the same arguments; raises its DataError."""
     return read_folders(kind, **folders).report  # type: ignore[arg-type]
-
-
-def _keep(kind: str, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> tuple[list[Source], list[Source]]:
-    """What can be read: of a pair, both or neither."""
-    if kind == "unpaired":
-        return [s for s in a if s.path in facts], [s for s in b if s.path in facts]
-    kept = [(s, t) for s, t in zip(a, b, strict=True) if s.path in facts and t.path in facts]
-    return [s for s, _ in kept], [t for _, t in kept]
-
-
-def _refuse(kind: str, layout: Layout, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> None:
-    """Raises DataError for images that can each be read and do not make a dataset."""
-    problems = []
-    if layout.aligned:
-        for source in a:
-            height, width = facts[source.path].size
-            if width % 2:
-                problems.append(f"{source.path}: {width} x {height} has no two halves; A | B side by side is even")
-    elif kind == "pairs":
-        for s, t in zip(a, b, strict=True):
-            (h, w), (high, wide) = facts[s.path].size, facts[t.path].size
-            if (h, w) != (high, wide):
-                problems.append(f"{s.path} is {w} x {h} and its pair {t.path} is {wide} x {high}")
-    if not a or not b:
-        problems.append(f"{layout.a if not a else layout.b}: no image in it can be read")
-    if problems:
-        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
-
-
-def _domain(name: str, sources: list[Source], facts: dict[Path, Facts], channels: str | int) -> Domain:
-    found = [facts[source.path] for source in sources]
-    if channels == "auto":
-        channels = 1 if all(fact.channels == 1 for fact in found) else 3
-    return Domain(name, int(channels), 16 if all(fact.bits == 16 for fact in found) else 8)
-
-
-def _report(
-    kind: str,
-    layout: Layout,
-    domains: tuple[Domain, Domain],
-    sides: tuple[list[Source], list[Source]],
-    facts: dict[Path, Facts],
-) -> Report:
-    where = f"{layout.a}, A | B side by side" if layout.aligned else f"{layout.a} and {layout.b}"
-    report = Report([f"{kind}: {where}"])
-    found: list[dict[str, Facts]] = [{s.name: _half(facts[s.path], s) for s in side} for side in sides]
-    for role, domain, images in zip(("source", "target"), domains, found, strict=True):
-        colour = {1: "grey", 3: "RGB", 4: "RGBA"}[domain.channels]
-        form = f"{domain.bits}-bit {colour}"
-        if domain.channels != 4 and (clear := sum(fact.transparent for fact in images.values())):
-            form += f" ({clear} with transparency, on white)"
-        part = describe_domain(domain.name, role, images, form)
-        report.lines += part.lines
-        report.warnings += part.warnings
-    if not layout.aligned:
-        of_target = {fact.digest: name for name, fact in found[1].items()}
-        both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]
-        if both:
-            report.warnings.append(f"{len(both)} files are in both domains: " + ", ".join(both[:5]))
-    return report
-
-
-def _half(facts: Facts, source: Source) -> Facts:
-    height, width = facts.size
-    return facts if source.half is None else replace(facts, size=(height, width // 2))
-
-
-def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:
-    known = hashlib.sha256(kind.encode())
-    for side in (x, y):
-        known.update(b"\0side\0")
-        for source in side:
-            line = f"{source.name}\0{source.half}\0{facts[source.path].size}\0{facts[source.path].bytes}\n"
-            known.update(line.encode("utf-8", "surrogateescape"))
-    return known.hexdigest()

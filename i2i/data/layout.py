@@ -37,27 +37,19 @@ class Source:
     half: int | None = None  # 0 left, 1 right
 
 
-def has_split(split: str, data: Folder | None = None, a: Folder | None = None, b: Folder | None = None) -> bool:
-    """Whether that split is there, and is not merely all there is."""
-    try:
-        find_layout(split, data, a, b)
-    except DataError:
-        return False
-    return True
-
-
 def find_layout(split: str, data: Folder | None = None, a: Folder | None = None, b: Folder | None = None) -> Layout:
     """Raises DataError where the folders are not there or mean nothing."""
     if data is not None and (a is not None or b is not None):
         raise DataError("give either --data DIR, or --a DIR and --b DIR")
     if data is not None:
-        return _one_folder(_folder(data), split)
+        return _one_folder(existing(data), split)
     if a is None or b is None:
         raise DataError("no data: give --data DIR, or both --a DIR and --b DIR")
-    return _two_folders(_folder(a), _folder(b), split)
+    return _two_folders(existing(a), existing(b), split)
 
 
-def _folder(path: Folder) -> Path:
+def existing(path: Folder) -> Path:
+    """Raises DataError where there is no such folder."""
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(
@@ -67,12 +59,12 @@ def _folder(path: Folder) -> Path:
 
 
 def _one_folder(root: Path, split: str) -> Layout:
-    folders = _subfolders(root)
+    folders = subfolders(root)
     two = _sides(folders, f"{split}a", f"{split}b")
     if two is None and split in folders:
-        two = _sides(_subfolders(folders[split]), "a", "b")
+        two = _sides(subfolders(folders[split]), "a", "b")
     if two is None and (sides := _sides(folders, "a", "b")) is not None:
-        inner = [_subfolders(side) for side in sides]
+        inner = [subfolders(side) for side in sides]
         if all(split in names for names in inner):
             two = (inner[0][split], inner[1][split])
         elif split == "train" and not any("train" in names for names in inner):
@@ -98,7 +90,7 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
     names = (domain_name(a), domain_name(b))
     if names[0] == names[1]:
         names = ("a", "b")
-    inside = _subfolders(a), _subfolders(b)
+    inside = subfolders(a), subfolders(b)
     if all("train" in folders for folders in inside):
         if not all(split in folders for folders in inside):
             raise DataError(f"{a} and {b} have no '{split}' folder each")
@@ -114,8 +106,8 @@ def domain_name(folder: Path) -> str:
     return folder.parent.name if folder.name.lower() in ("train", "val", "test") else folder.name
 
 
-def _subfolders(root: Path) -> dict[str, Path]:
-    """By lower-case name."""
+def subfolders(root: Path) -> dict[str, Path]:
+    """The folders in a folder, by lower-case name."""
     return {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."}
 
 
@@ -130,12 +122,12 @@ def _any_image(root: Path) -> bool:
 
 def _refuse_classes(folder: Path) -> None:
     """A folder of folders with nothing beside them: domains, of which two must be chosen."""
-    classes = _subfolders(folder)
+    classes = subfolders(folder)
     if len(classes) >= 2 and not any(path.is_file() for path in folder.iterdir()):
         first, second = list(classes.values())[:2]
         raise DataError(
             f"{folder} holds the folders {', '.join(path.name for path in classes.values())}; "
-            f"choose two, such as --a '{first}' --b '{second}'"
+            f"choose two, such as --a '{first}' --b '{second}', or a method for many domains, such as stargan"
         )
 
 

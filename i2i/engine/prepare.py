@@ -81,11 +81,12 @@ def resolve_precision(precision: str, world: World) -> str:
 def held_out(settings: Settings, dataset: Dataset) -> Dataset:
     """The val or test split of the data, where there is one in order and of the same form; else the data itself."""
     for split in ("val", "test"):
-        if has_split(split, data=settings.data, a=settings.a, b=settings.b):
+        if has_split(split, settings.data, settings.a, settings.b, kind=dataset.kind, attributes=settings.attributes):
             with suppress(DataError):
                 found = open_data(settings, split)
                 sides = ((found.source, dataset.source), (found.target, dataset.target))
-                if all(theirs.channels == ours.channels for theirs, ours in sides):
+                alike = found.domains == dataset.domains
+                if alike and all(theirs.channels == ours.channels for theirs, ours in sides):
                     return found
     return dataset
 

@@ -1,0 +1,219 @@
+"""Many domains: a folder each, or one folder and a table of attributes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from i2i.data.attributes import Table, chosen, read_table
+from i2i.data.inspection import DataError, Facts, Report, describe_domain, named
+from i2i.data.layout import Folder, domain_name, existing, subfolders
+from i2i.data.reading import domain_of, form_of, in_form, index_at, read_all, warn_of
+from i2i.data.transforms import View, look, place, to_tensor
+from i2i.images import list_images, read_image
+from i2i.spec import Domain
+
+_SPLITS = ("train", "val", "test")
+_EXPECTED = """one of
+  DIR/train/DOMAIN/*.jpg   or DIR/DOMAIN/*.jpg: a folder for each of two domains or more
+  DIR/*.jpg                with --attributes FILE: a table of what each image shows"""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image, and of each domain whether it is in it: 1 or 0."""
+
+    path: Path
+    name: str  # relative to the folder of the data, for messages and for the fingerprint
+    label: tuple[int, ...]
+
+
+class Labels:
+    """Images with their labels, all of which could be read. ``len`` is an epoch: every image once."""
+
+    kind = "domains"
+
+    def __init__(
+        self, domain: Domain, domains: tuple[str, ...], attributes: bool, images: list[Labelled], report: Report,
+        fingerprint: str,
+    ) -> None:  # fmt: skip
+        self.source = self.target = domain
+        self.domains, self.report, self.fingerprint = domains, report, fingerprint
+        self.hyperparameters: dict[str, Any] = {"domains": len(domains), "attributes": attributes}
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
+        """What position 0, 1, 2 ... of the endless sequence shows: "x", float32 [c, h, w] in [-1, 1], and "c", float32
+        [domains]: one-hot, or 1 for every attribute that the image has.
+
+        Each image is seen once per epoch, in a new order each time, so a domain as often as it has images. Raises
+        ImageError for a file that has become unreadable.
+        """
+        seed %= 2**64  # NumPy takes no negative one
+        placement = place(view, np.random.default_rng((seed, position)))
+        image = self._images[index_at(position, len(self._images), seed)]
+        pixels = in_form(read_image(image.path), self.source)
+        return {
+            "x": to_tensor(look(pixels, view, placement)),
+            "c": torch.tensor(image.label, dtype=torch.float32),
+        }
+
+
+def read_domains(
+    data: Folder | None, split: str, channels: str | int, max_bad: int,
+    progress: Callable[[int, int], None] | None, attributes: Folder | None, select: str | None,
+) -> Labels:  # fmt: skip
+    """``read_folders`` for "domains"."""
+    if data is None:
+        raise DataError("no data: give --data DIR with one folder a domain in it, or with --attributes FILE")
+    root, table = existing(data), read_table(attributes) if attributes is not None else None
+    if table is None:
+        domains, images = _in_folders(root, split, select)
+        left_out: list[str] = []
+    else:
+        domains, images, left_out = _in_table(root, split, table, select)
+        if len(left_out) > max_bad:
+            raise DataError(
+                f"{len(left_out)} images or rows of {table.path} have no counterpart (at most {max_bad} may be left "
+                f"out, with --max-bad):\n{named(left_out)}"
+            )
+    facts, unreadable = read_all([image.path for image in images], max_bad - len(left_out), progress)
+    images = [image for image in images if image.path in facts]
+    if empty := [name for i, name in enumerate(domains) if table is None and not any(m.label[i] for m in images)]:
+        raise DataError(f"{root}: no image of the domain {empty[0]!r} can be read")
+    if not images:
+        raise DataError(f"{root}: no image in it can be read")
+    domain = domain_of(domain_name(root), [facts[image.path] for image in images], channels)
+    report = Report([f"domains: {root}, {len(domains)} " + ("domains" if table is None else f"of {table.path.name}")])
+    if table is None:
+        _describe_folders(report, domain, domains, images, facts)
+    else:
+        _describe_table(report, domain, domains, images, facts)
+    warn_of(report, left_out + unreadable)
+    return Labels(domain, domains, table is not None, images, report, _fingerprint(domains, images, facts))
+
+
+def has_domains(split: str, data: Folder, attributes: bool) -> bool:
+    """Whether that split is there, and is not merely all there is."""
+    root = existing(data)
+    return split in subfolders(root) if attributes else bool(_folders(root, split)[0])
+
+
+def _folders(root: Path, split: str) -> tuple[dict[str, Path], Path]:
+    """The domains' folders by name, and the folder they lie in."""
+    folders = subfolders(root)
+    if "traina" in folders and "trainb" in folders:
+        return {side: folders[split + side] for side in "ab" if split + side in folders}, root
+    if any(name in folders for name in _SPLITS):
+        root = folders.get(split, root / split)
+    elif split != "train":
+        return {}, root
+    inside = sorted(root.iterdir()) if root.is_dir() else []
+    return {path.name: path for path in inside if path.is_dir() and path.name[0] != "."}, root
+
+
+def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, ...], list[Labelled]]:
+    found, inside = _folders(root, split)
+    there = tuple(found)
+    domains = tuple(there[i] for i in chosen(there, select, inside)) if there else ()
+    if len(domains) < 2:
+        what = f"the one domain {domains[0]!r}" if domains else "no folder of a domain"
+        raise DataError(f"{inside}: {what} is no choice between domains. Expected {_EXPECTED}")
+    problems: list[str] = []
+    images = []
+    for i, name in enumerate(domains):
+        label = tuple(int(i == other) for other in range(len(domains)))
+        paths = list_images(found[name], lambda error: problems.append(str(error)))
+        if not paths and not problems:
+            problems.append(f"{found[name]}: no images in this folder")
+        images += [Labelled(path, f"{name}/{path.relative_to(found[name]).as_posix()}", label) for path in paths]
+    if problems:
+        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
+    return domains, images
+
+
+def _in_table(
+    root: Path, split: str, table: Table, select: str | None
+) -> tuple[tuple[str, ...], list[Labelled], list[str]]:
+    """The images of the split that have a row, and what has no counterpart.
+
+    A row names its image by its path below the folder of the data, or by the file's name alone. Where there are splits,
+    the table is about all of them.
+    """
+    columns = chosen(table.names, select, table.path)
+    folders = subfolders(root)
+    inside = folders.get(split, root / split) if any(name in folders for name in _SPLITS) else root
+    if not inside.is_dir() or (inside == root and split != "train"):
+        raise DataError(f"{root}: no '{split}' data here")
+    problems: list[str] = []
+    everything = list_images(root, lambda error: problems.append(str(error)))
+    by_path = {path.relative_to(root).as_posix(): path for path in everything}
+    by_name: dict[str, list[Path]] = {}
+    for path in everything:
+        by_name.setdefault(path.name, []).append(path)
+    images, left_out, used = [], [], set()
+    for name, values in table.rows.items():
+        paths = [by_path[name]] if name in by_path else by_name.get(name, [])
+        if len(paths) > 1:
+            problems.append(f"{name}: there are {len(paths)} images of this name, {paths[0]} and {paths[1]}")
+        elif not paths:
+            left_out.append(f"{name}: a row, and no such image in {root}")
+        elif paths[0] in used:
+            problems.append(f"{name}: {paths[0]} has a row already")
+        else:
+            used.add(paths[0])
+            if paths[0].is_relative_to(inside):
+                images.append(Labelled(paths[0], name, tuple(values[column] for column in columns)))
+    if problems:
+        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
+    left_out += [f"{path}: no row in {table.path.name}" for path in everything if path not in used]
+    return tuple(table.names[column] for column in columns), images, left_out
+
+
+def _describe_folders(
+    report: Report, domain: Domain, domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts]
+) -> None:
+    seen: dict[bytes, str] = {}
+    both = []
+    for i, name in enumerate(domains):
+        mine = {image.name: facts[image.path] for image in images if image.label[i]}
+        part = describe_domain(name, "domain", mine, form_of(domain, mine.values()))
+        report.lines += part.lines
+        report.warnings += part.warnings
+        both += [f"{image} = {seen[fact.digest]}" for image, fact in mine.items() if fact.digest in seen]
+        seen |= {fact.digest: image for image, fact in mine.items()}
+    if both:
+        report.warnings.append(f"{len(both)} files are in two domains: " + ", ".join(both[:5]))
+
+
+def _describe_table(
+    report: Report, domain: Domain, domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts]
+) -> None:
+    mine = {image.name: facts[image.path] for image in images}
+    part = describe_domain(domain.name, "images", mine, form_of(domain, mine.values()))
+    report.lines += part.lines
+    report.warnings += part.warnings
+    counts = np.sum([image.label for image in images], axis=0)
+    report.lines.append("attributes: " + ", ".join(f"{n} {k}" for n, k in zip(domains, counts, strict=True)))
+    for name, count in zip(domains, counts, strict=True):
+        if count in (0, len(images)):
+            what = "no image has it" if count == 0 else "every image has it"
+            report.warnings.append(f"attribute {name}: {what}, so nothing can be learnt of it")
+
+
+def _fingerprint(domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts]) -> str:
+    known = hashlib.sha256("\n".join(("domains", *domains)).encode("utf-8", "surrogateescape"))
+    for image in images:
+        line = f"\0{image.name}\0{image.label}\0{facts[image.path].size}\0{facts[image.path].bytes}"
+        known.update(line.encode("utf-8", "surrogateescape"))
+    return known.hexdigest()

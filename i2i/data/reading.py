@@ -1,0 +1,74 @@
+"""What every kind of data has in common: files read once, one form for a domain, one order for an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from i2i.data.inspection import SHOWN, DataError, Facts, Report, inspect_files, named
+from i2i.images import Image, convert, flatten
+from i2i.spec import Domain
+
+
+def read_all(
+    paths: Sequence[Path], max_bad: int, progress: Callable[[int, int], None] | None
+) -> tuple[dict[Path, Facts], list[str]]:
+    """The facts of all files that can be read, and the errors of the others; DataError if these are over ``max_bad``.
+
+    ``progress`` is told (files done, all files).
+    """
+    facts, failed = inspect_files(paths, progress)
+    if len(failed) > max_bad:
+        raise DataError(
+            f"{len(failed)} of {len(paths)} files cannot be read (at most {max_bad} may be, with --max-bad):\n"
+            + named(list(failed.values()))
+        )
+    return facts, [str(error) for error in failed.values()]
+
+
+def warn_of(report: Report, left_out: Sequence[str]) -> None:
+    """Adds what was left out to the report's warnings: the first by name, of the others the number."""
+    report.warnings += [f"left out: {error}" for error in left_out[:SHOWN]]
+    if len(left_out) > SHOWN:
+        report.warnings.append(f"left out: {len(left_out) - SHOWN} more")
+
+
+def domain_of(name: str, found: Sequence[Facts], channels: str | int) -> Domain:
+    """The one form in which the images of a domain are read; channels "auto" is grey where all of them are."""
+    if channels == "auto":
+        channels = 1 if all(fact.channels == 1 for fact in found) else 3
+    return Domain(name, int(channels), 16 if all(fact.bits == 16 for fact in found) else 8)
+
+
+def form_of(domain: Domain, found: Iterable[Facts]) -> str:
+    """The same in words."""
+    colour = {1: "grey", 3: "RGB", 4: "RGBA"}[domain.channels]
+    form = f"{domain.bits}-bit {colour}"
+    if domain.channels != 4 and (clear := sum(fact.transparent for fact in found)):
+        form += f" ({clear} with transparency, on white)"
+    return form
+
+
+def in_form(image: Image, domain: Domain) -> np.ndarray:
+    """The image's pixels in the form of its domain: [h, w, channels], alpha on white or as a fourth channel."""
+    if domain.channels != 4:
+        return convert(flatten(image), domain.channels, domain.bits)
+    colour = convert(image.pixels, 3, domain.bits)
+    if image.alpha is None:
+        alpha = np.full(colour.shape[:2], domain.peak, colour.dtype)
+    else:
+        alpha = convert(image.alpha[..., None], 1, domain.bits)[..., 0]
+    return np.dstack([colour, alpha])
+
+
+def index_at(position: int, count: int, seed: int) -> int:
+    """Which of ``count`` images stands at a position of the endless sequence: each once an epoch, in a new order."""
+    return int(_permutation(count, seed, position // count)[position % count])
+
+
+@lru_cache(maxsize=8)
+def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch, count)).permutation(count)

@@ -1,0 +1,161 @@
+"""Two domains, paired or not: what training sees at each position, as a pure function of (position, seed, view)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from i2i.data.inspection import DataError, Facts, Report, describe_domain, named
+from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
+from i2i.data.reading import domain_of, form_of, in_form, index_at, read_all, warn_of
+from i2i.data.transforms import View, look, place, to_tensor
+from i2i.images import Image, read_image
+from i2i.spec import Domain
+
+
+class Sides:
+    """Images of a source domain (x) and of a target domain (y), all of which could be read.
+
+    Of pairs, equal positions belong together. ``len`` is an epoch: the pairs, or the images of the larger domain.
+    """
+
+    def __init__(
+        self, kind: str, source: Domain, target: Domain, x: Sequence[Source], y: Sequence[Source], report: Report,
+        fingerprint: str,
+    ) -> None:  # fmt: skip
+        self.kind, self.source, self.target, self.report = kind, source, target, report
+        self.fingerprint = fingerprint
+        """A hash of the names and sizes of all files: a run is only continued with the same."""
+        self.domains: tuple[str, ...] = ()
+        """Names of the labels "c" of a sample, where it has any."""
+        self.hyperparameters: dict[str, Any] = {}
+        """What a translator's constructor must know of the data beyond its channels."""
+        self._x, self._y = x, y
+
+    def __len__(self) -> int:
+        return max(len(self._x), len(self._y))
+
+    def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
+        """What position 0, 1, 2 ... of the endless sequence shows: "x" and "y", float32 [c, h, w] in [-1, 1].
+
+        Each image of the source is seen once per epoch of its own length, in a new order each time. An unpaired target
+        is drawn at random. Raises ImageError for a file that has become unreadable.
+        """
+        seed %= 2**64  # NumPy takes no negative one
+        rng = np.random.default_rng((seed, position))
+        index = index_at(position, len(self._x), seed)
+        placement = place(view, rng)
+        if self.kind == "pairs":
+            left, right = self._x[index], self._y[index]
+            image = read_image(left.path)
+            other = image if right.path == left.path else read_image(right.path)
+            x, y = _pixels(image, left, self.source), _pixels(other, right, self.target)
+            return {"x": to_tensor(look(x, view, placement)), "y": to_tensor(look(y, view, placement))}
+        partner = self._y[int(rng.integers(len(self._y)))]
+        x = _pixels(read_image(self._x[index].path), self._x[index], self.source)
+        y = _pixels(read_image(partner.path), partner, self.target)
+        return {"x": to_tensor(look(x, view, placement)), "y": to_tensor(look(y, view, place(view, rng)))}
+
+
+def _pixels(image: Image, source: Source, domain: Domain) -> np.ndarray:
+    """The image, or its half, in the form of its domain: [h, w, channels]."""
+    if source.half is not None:
+        middle = image.width // 2
+        columns = slice(source.half * middle, (source.half + 1) * middle)
+        alpha = None if image.alpha is None else image.alpha[:, columns]
+        image = Image(image.pixels[:, columns], alpha)
+    return in_form(image, domain)
+
+
+def read_sides(
+    kind: str, data: Folder | None, a: Folder | None, b: Folder | None, direction: str, split: str,
+    channels: str | int, max_bad: int, progress: Callable[[int, int], None] | None,
+) -> Sides:  # fmt: skip
+    """``read_folders`` for "pairs" and "unpaired"."""
+    layout = find_layout(split, data, a, b)
+    sides = list_sources(layout, kind)
+    if sides[2]:
+        raise DataError(f"{len(sides[2])} problems with the data:\n{named(sides[2])}")
+    paths = list(dict.fromkeys(source.path for side in sides[:2] for source in side))
+    facts, left_out = read_all(paths, max_bad, progress)
+    one, two = _keep(kind, sides[0], sides[1], facts)
+    _refuse(kind, layout, one, two, facts)
+    if direction == "b2a":
+        one, two = two, one
+    names = layout.names if direction == "a2b" else layout.names[::-1]
+    source, target = (
+        domain_of(name, [facts[s.path] for s in side], channels) for name, side in zip(names, (one, two), strict=True)
+    )
+    report = _report(kind, layout, (source, target), (one, two), facts)
+    warn_of(report, left_out)
+    return Sides(kind, source, target, one, two, report, _fingerprint(kind, one, two, facts))
+
+
+def _keep(kind: str, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> tuple[list[Source], list[Source]]:
+    """What can be read: of a pair, both or neither."""
+    if kind == "unpaired":
+        return [s for s in a if s.path in facts], [s for s in b if s.path in facts]
+    kept = [(s, t) for s, t in zip(a, b, strict=True) if s.path in facts and t.path in facts]
+    return [s for s, _ in kept], [t for _, t in kept]
+
+
+def _refuse(kind: str, layout: Layout, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> None:
+    """Raises DataError for images that can each be read and do not make a dataset."""
+    problems = []
+    if layout.aligned:
+        for source in a:
+            height, width = facts[source.path].size
+            if width % 2:
+                problems.append(f"{source.path}: {width} x {height} has no two halves; A | B side by side is even")
+    elif kind == "pairs":
+        for s, t in zip(a, b, strict=True):
+            (h, w), (high, wide) = facts[s.path].size, facts[t.path].size
+            if (h, w) != (high, wide):
+                problems.append(f"{s.path} is {w} x {h} and its pair {t.path} is {wide} x {high}")
+    if not a or not b:
+        problems.append(f"{layout.a if not a else layout.b}: no image in it can be read")
+    if problems:
+        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
+
+
+def _report(
+    kind: str,
+    layout: Layout,
+    domains: tuple[Domain, Domain],
+    sides: tuple[list[Source], list[Source]],
+    facts: dict[Path, Facts],
+) -> Report:
+    where = f"{layout.a}, A | B side by side" if layout.aligned else f"{layout.a} and {layout.b}"
+    report = Report([f"{kind}: {where}"])
+    found: list[dict[str, Facts]] = [{s.name: _half(facts[s.path], s) for s in side} for side in sides]
+    for role, domain, images in zip(("source", "target"), domains, found, strict=True):
+        part = describe_domain(domain.name, role, images, form_of(domain, images.values()))
+        report.lines += part.lines
+        report.warnings += part.warnings
+    if not layout.aligned:
+        of_target = {fact.digest: name for name, fact in found[1].items()}
+        both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]
+        if both:
+            report.warnings.append(f"{len(both)} files are in both domains: " + ", ".join(both[:5]))
+    return report
+
+
+def _half(facts: Facts, source: Source) -> Facts:
+    height, width = facts.size
+    return facts if source.half is None else replace(facts, size=(height, width // 2))
+
+
+def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:
+    known = hashlib.sha256(kind.encode())
+    for side in (x, y):
+        known.update(b"\0side\0")
+        for source in side:
+            line = f"{source.name}\0{source.half}\0{facts[source.path].size}\0{facts[source.path].bytes}\n"
+            known.update(line.encode("utf-8", "surrogateescape"))
+    return known.hexdigest()
