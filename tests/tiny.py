@@ -12,11 +12,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from i2i.spec import METADATA_KEY, Domain, Spec
 
-NUMBERS = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
+NUMBERS = {
+    "uint8": TensorProto.UINT8,
+    "int64": TensorProto.INT64,
+    "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+}
 RGB = Spec("tiny", "a2b", Domain("photo"), Domain("negative"))
 GREY = Spec("tiny", "a2b", Domain("photo", 1), Domain("negative", 1))
 RGBA = Spec("tiny", "a2b", Domain("photo", 4), Domain("negative", 4))
 DEEP = Spec("tiny", "a2b", Domain("photo", 3, 16), Domain("negative", 3, 16))
+WEATHER = Spec("tiny", "any", Domain("weather"), Domain("weather"), domains=("cloudy", "rain", "shine"))
+FACES = Spec("tiny", "any", Domain("faces"), Domain("faces"), domains=("male", "young", "smiling"), attributes=True)
 DEEP_GREY = Spec("tiny", "a2b", Domain("photo", 1, 16), Domain("negative", 1, 16))
 
 
@@ -60,6 +67,32 @@ def inverter(path: Path, spec: Spec = RGB, *, weights: float = -1) -> Path:
     shapes = [["n", "h", "w", end.channels] for end in (spec.source, spec.target)]
     ends = [[(name, spec.dtype, shape)] for name, shape in zip("xy", shapes, strict=True)]
     return write(path, nodes, spec, {k: np.asarray(v) for k, v in constants.items()}, *ends)
+
+
+def brighter(path: Path, spec: Spec = WEATHER) -> Path:
+    """x + 10 for the domain of index 0, x + 20 for index 1 and so on; x + 1, 2, 4 ... together for attributes.
+
+    As a bare network those are 255ths of the range.
+    """
+    image = ["n", 3, "h", "w"] if spec.io == "tensor" else ["n", "h", "w", 3]
+    numbers = "float32" if spec.io == "tensor" else spec.dtype
+    steps = 2 ** np.arange(len(spec.domains)) if spec.attributes else 10 * (1 + np.arange(len(spec.domains)))
+    choice = (
+        helper.make_node("MatMul", ["target", "steps"], ["each"])
+        if spec.attributes
+        else helper.make_node("Gather", ["steps", "target"], ["each"])
+    )
+    nodes = [
+        choice,
+        helper.make_node("Unsqueeze", ["each", "axes"], ["step"]),
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["f", "step"], ["s"]),
+        helper.make_node("Cast", ["s"], ["y"], to=NUMBERS[numbers]),
+    ]
+    target = ("target", "float32", ["n", len(spec.domains)]) if spec.attributes else ("target", "int64", ["n"])
+    scale = 127.5 if spec.io == "tensor" else 1
+    constants = {"steps": (steps / scale).astype(np.float32), "axes": np.array([1, 2, 3])}
+    return write(path, nodes, spec, constants, [("x", numbers, image), target], [("y", numbers, image)])
 
 
 def to_grey(path: Path) -> Path:

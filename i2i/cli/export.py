@@ -29,7 +29,7 @@ def command(run: Path, path: Path | None, to: str | None, io: str) -> None:
     """Write the generators of RUN, the folder of a training run, as ONNX files.
 
     A file takes images of any size and gives them back translated, in any program that runs ONNX, and describes
-    itself. Each is compared with PyTorch before it is there.
+    itself. Each is compared with PyTorch before it is there. A generator of several domains is one file.
     """
     from i2i.exporter import choose, default_path, directions, export
 
@@ -42,6 +42,7 @@ def command(run: Path, path: Path | None, to: str | None, io: str) -> None:
 def describe(path: Path) -> str:
     """The line on an exported file: where it is, what it does, its size, and how close to PyTorch it is."""
     from i2i.runtime.onnxfile import read_spec
+    from i2i.runtime.targets import way
 
     spec = read_spec(path)
     assert spec is not None  # the exporter has just written it
@@ -51,6 +52,6 @@ def describe(path: Path) -> str:
     if proof["against"] == "float64":
         reference = f"PyTorch in double precision ({proof['largest_from_float32']:g} from single)"
     return (
-        f"{path}  {spec.source.name} -> {spec.target.name}  {path.stat().st_size / 1e6:.1f} MB  "
+        f"{path}  {way(spec)}  {path.stat().st_size / 1e6:.1f} MB  "
         f"at most {largest} from {reference}, in {proof['differing']:.2g} of the values"
     )

@@ -12,13 +12,13 @@ def command(root: str) -> None:
 
     The one marked * is what `i2i translate` takes without -m.
     """
-    from i2i.runtime import models
+    from i2i.runtime import models, targets
 
     found = models.runs(root)
     newest = models.newest(found)
     for run in found:
         mark = "*" if newest is not None and run.path == newest.path else " "
-        ways = ", ".join(f"{spec.source.name} -> {spec.target.name}" for spec in run.directions.values())
+        ways = ", ".join(targets.way(spec) for spec in run.directions.values())
         exported = ", ".join(sorted(file for file in run.directions if run.exported(file))) or "not exported"
         click.echo(
             f"{mark} {run.path}  {run.method}  {ways or 'no weights yet'}  {run.status}, step {run.step}, {exported}"

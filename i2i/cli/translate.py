@@ -22,7 +22,11 @@ FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test ho
 @click.argument("src", type=click.Path(path_type=Path))
 @click.argument("dst", type=click.Path(), required=False)  # as text, since a Path drops the slash at its end
 @click.option("-m", "--model", metavar="MODEL", help="An .onnx file, the folder of a run, or a name from `i2i models`.")
-@click.option("--to", metavar="DOMAIN", help="The domain to translate to, or a direction (b2a), for a run of several.")
+@click.option(
+    "--to",
+    metavar="DOMAIN",
+    help="The domain to translate to, of several; attributes, with commas between; or a direction (b2a).",
+)
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", type=click.IntRange(1), help="Images at once on a GPU.  [default: 8]")
 @click.option("--format", type=click.Choice(FORMATS), help="Of every output.  [default: that of its source]")
@@ -52,7 +56,7 @@ def command(src: Path, dst: str | None, model: str | None, to: str | None, provi
     if shells := packages.shells():
         raise ValueError("; ".join(shells))
 
-    from i2i.runtime import Model, Options, models
+    from i2i.runtime import Model, Options, models, targets
     from i2i.runtime.api import destination
     from i2i.runtime.folder import translate_folder
 
@@ -60,12 +64,9 @@ def command(src: Path, dst: str | None, model: str | None, to: str | None, provi
         raise ValueError(f"{_shown(src)}: no such file or folder")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     choice = models.resolve(model, to)
-    loaded = Model(choice.path, provider, side_by_side=src.is_dir())
-    spec = loaded.spec
-    click.echo(
-        f"model {_shown(choice.path)} ({choice.why}): {spec.source.name} -> {spec.target.name}, on {loaded.provider}",
-        err=True,
-    )
+    loaded = Model(choice.path, provider, side_by_side=src.is_dir()).toward(choice.to)
+    way = targets.way(loaded.spec, loaded.to)
+    click.echo(f"model {_shown(choice.path)} ({choice.why}): {way}, on {loaded.provider}", err=True)
     target = destination(src, dst, loaded.name, settings)
     if not src.is_dir():
         single(loaded, src, target, settings)

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from i2i import __version__
-from i2i.spec import METADATA_KEY, Domain, Spec
+from i2i.exporter import ends
+from i2i.spec import Spec
 
 # The floor for reflection padding and the ceiling of what every released CUDA provider has kernels for.
 OPSET = 18
@@ -27,20 +28,20 @@ class ExportError(ValueError):
 
 
 def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:
-    """The graph of ``module``, whose input and output are as ``spec`` promises. Raises ExportError."""
-    example = _example(spec)
-    axes = (1, 2) if spec.io == "pixels" else (2, 3)
+    """The graph of ``module``, whose inputs and output are as ``spec`` promises. Raises ExportError."""
+    inputs = ends.inputs(spec)
+    free = tuple({axis: size for axis, size in enumerate(end.sizes) if isinstance(size, str)} for end in inputs)
     with _quiet() as chatter:
         try:
             program = torch.onnx.export(
                 module,
-                (example,),
+                ends.examples(spec),
                 dynamo=True,
                 opset_version=OPSET,
                 external_data=False,
-                input_names=["image"],
-                output_names=["translation"],
-                dynamic_shapes=({0: "n", axes[0]: "h", axes[1]: "w"},),
+                input_names=[end.name for end in inputs],
+                output_names=[ends.output(spec).name],
+                dynamic_shapes=free,
             )
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             raise ExportError(
@@ -53,32 +54,24 @@ def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:
     return model
 
 
-def _example(spec: Spec) -> torch.Tensor:
-    """A small input, its three free sizes all different, so that the exporter takes none of them for another."""
-    h, w = (-(-max(spec.minimum, side) // spec.multiple) * spec.multiple for side in (24, 40))
-    w += spec.multiple * (h == w)
-    if spec.io == "tensor":
-        return torch.rand(2, spec.source.channels, h, w) * 2 - 1
-    pixels = torch.rand(2, h, w, spec.source.channels) * spec.source.peak
-    return pixels.to(torch.uint8) if spec.dtype == "uint8" else pixels
-
-
 def _check_form(model: onnx.ModelProto, spec: Spec) -> None:
     """Raises ExportError unless the graph has the opset, the free sizes and the types that were asked for."""
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if opsets != {"ai.onnx": OPSET} or model.functions:
         got = ", ".join(f"{domain} {version}" for domain, version in opsets.items())
         raise ExportError(f"the graph is not in plain opset {OPSET}: it imports {got}. No file was written")
-    want_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
-    for value in (*model.graph.input, *model.graph.output):
+    values, promised = (*model.graph.input, *model.graph.output), (*ends.inputs(spec), ends.output(spec))
+    if [value.name for value in values] != [end.name for end in promised]:
+        got, want = (", ".join(one.name for one in several) for several in (values, promised))
+        raise ExportError(f"the graph has {got} for its inputs and output; expected {want}. No file was written")
+    for value, end in zip(values, promised, strict=True):
         tensor = value.type.tensor_type
         sizes = [d.dim_param or d.dim_value for d in tensor.shape.dim]
-        fixed = [size for size in sizes if isinstance(size, int)]
-        domain = spec.source if value.name == "image" else spec.target
-        if tensor.elem_type != want_type or len(sizes) != 4 or fixed != [domain.channels]:
+        fixed = tuple(size if isinstance(size, int) else None for size in sizes)
+        want_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(end.dtype))
+        if tensor.elem_type != want_type or fixed != tuple(s if isinstance(s, int) else None for s in end.sizes):
             raise ExportError(
-                f"{value.name!r} came out as type {tensor.elem_type} {sizes}; expected type {want_type} ({spec.dtype}) "
-                f"with {domain.channels} channels ({domain.name!r}) and a free batch, height and width: "
+                f"{end.name!r} came out as type {tensor.elem_type} {sizes}; expected type {want_type}, {end.words}: "
                 "does the network fix a size, or are the domains another network's? No file was written"
             )
 
@@ -86,40 +79,18 @@ def _check_form(model: onnx.ModelProto, spec: Spec) -> None:
 def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
     """Names the sizes, says what the file is, and takes out the exporter's notes, which hold paths of this machine."""
     graph = model.graph
-    for value in (*graph.input, *graph.output):
-        free = iter("nhw")
-        for size in value.type.tensor_type.shape.dim:
-            if not size.dim_value:
-                size.dim_param = next(free)  # the output repeats the input's names: the same sizes come back
     for entry in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
         del entry.metadata_props[:]
     for node in graph.node:
         node.doc_string = ""
+    for value, end in zip((*graph.input, *graph.output), (*ends.inputs(spec), ends.output(spec)), strict=True):
+        value.doc_string = end.words
+        for dim, size in zip(value.type.tensor_type.shape.dim, end.sizes, strict=True):
+            if isinstance(size, str):
+                dim.dim_param = size
     graph.name = "i2i"
     model.producer_name, model.producer_version = "i2i", __version__
-    model.doc_string = explain(spec)
-    graph.input[0].doc_string = _form(spec, spec.source)
-    graph.output[0].doc_string = _form(spec, spec.target)
-
-
-def _form(spec: Spec, domain: Domain) -> str:
-    order = {1: "grey", 3: "RGB"}.get(domain.channels, f"{domain.channels} channels")
-    if spec.io == "tensor":
-        return f"float32 [n, {domain.channels}, h, w], {order}, -1..1"
-    return f"{spec.dtype} [n, h, w, {domain.channels}], {order}, 0..{domain.peak}"
-
-
-def explain(spec: Spec) -> str:
-    """What the file takes and gives, for whoever opens it in a viewer."""
-    least = f"h and w from {spec.minimum}" if spec.io == "tensor" and spec.minimum > 1 else "any h and w"
-    mark = {"uint8": "as a checkerboard of 0 and 255, pixel by pixel", "float32": "as NaN"}[spec.dtype]
-    return (
-        f"{spec.method} translator from {spec.source.name!r} to {spec.target.name!r}. "
-        f"image: {_form(spec, spec.source)}; translation: {_form(spec, spec.target)}. "
-        f"Any n, {least}; the same n, h and w come back. "
-        f"An image whose result is not finite comes back {mark}. "
-        f"All the rest is JSON under the metadata key {METADATA_KEY!r}."
-    )
+    model.doc_string = ends.explain(spec)
 
 
 @contextlib.contextmanager

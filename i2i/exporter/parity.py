@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from i2i.exporter import ends
 from i2i.exporter.graph import ExportError
 from i2i.exporter.pixels import Pixels, checkerboard
 from i2i.spec import Spec
@@ -25,26 +26,28 @@ SEED = 20170330
 def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
     """Runs the file in ONNX Runtime and ``module`` in PyTorch (both on the CPU) on noise and on smooth images.
 
+    A model of several domains is asked for each of them; one of attributes for each, for none and for all.
+
     Returns what was measured: ``largest`` difference and its ``limit`` in ``unit`` ("levels" of 255, or "of the
     range"), ``differing`` (the share of the values that differ by half a level or, for floats, half the limit),
     ``against`` (the precision PyTorch ran in: "float32", or "float64" where that had to decide for some images, and
     then also ``largest_from_float32``), ``inputs`` [images, height, width] and the versions of both. Raises
     ExportError if they disagree, and if the network itself gives values that are not finite.
     """
-    translate = _opened(path)
+    translate = _opened(path, spec)
     limit = LEVELS if spec.dtype == "uint8" else OF_RANGE
     largest, from_float32, differing, values = 0.0, 0.0, 0, 0
-    for image in _probes(spec):
-        got = translate(image.numpy())
-        off = _differences(got, _run(module, image, spec), spec)
+    for probe in _probes(spec):
+        got = translate([tensor.numpy() for tensor in probe])
+        off = _differences(got, _run(module, probe, spec), spec)
         from_float32 = max(from_float32, off.max())
         if not off.max() <= limit:  # so that NaN is a mismatch as well
             # PyTorch itself may be the one that is off: its normalisation of a map that is nearly flat, as at the
             # bottom of a U-Net, cancels most of the digits of float32. Double precision knows which of them is right.
-            off = _differences(got, _run(_double(module), image, spec), spec)
+            off = _differences(got, _run(_double(module), probe, spec), spec)
         if not off.max() <= limit:
             raise ExportError(
-                f"the exported graph is not the network: {_size(spec, image)} differ by {off.max():.3g} "
+                f"the exported graph is not the network: {_size(spec, probe[0])} differ by {off.max():.3g} "
                 f"{'levels of 255' if spec.dtype == 'uint8' else 'of the range'}, and {limit:g} is allowed "
                 f"(PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}). No file was written"
             )
@@ -63,27 +66,29 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
     }
 
 
-def _opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The file as a function, in ONNX Runtime on the CPU."""
+def _opened(path: Path, spec: Spec) -> Callable[[list[np.ndarray]], np.ndarray]:
+    """The file as a function of its inputs, in ONNX Runtime on the CPU."""
+    names = [end.name for end in ends.inputs(spec)]
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class but this
         raise ExportError(f"ONNX Runtime {onnxruntime.__version__} refuses the graph: {error}") from error
 
-    def translate(image: np.ndarray) -> np.ndarray:
+    def translate(probe: list[np.ndarray]) -> np.ndarray:
         try:
-            return session.run(["translation"], {"image": image})[0]
+            return session.run(["translation"], dict(zip(names, probe, strict=True)))[0]
         except Exception as error:
-            raise ExportError(f"ONNX Runtime {onnxruntime.__version__} fails on {image.shape}: {error}") from error
+            raise ExportError(f"ONNX Runtime {onnxruntime.__version__} fails on {probe[0].shape}: {error}") from error
 
     return translate
 
 
-def _run(module: nn.Module, image: Tensor, spec: Spec) -> np.ndarray:
+def _run(module: nn.Module, probe: tuple[Tensor, ...], spec: Spec) -> np.ndarray:
+    image, *target = probe
     if spec.io == "tensor":
         image = image.to(next((p.dtype for p in module.parameters()), image.dtype))
     with torch.inference_mode():
-        result = module(image)
+        result = module(image, *target)
     _check_finite(result, spec, image)
     return result.numpy()
 
@@ -107,10 +112,12 @@ def _inputs(spec: Spec) -> list[list[int]]:
     """Images, height and width to try: batches of 1 and 3 at three sizes, the costliest once.
 
     They are a small odd size, below the network's minimum if it has one; an odd rectangle; and a usual size. None is
-    flat, since a flat image has no statistics but rounding errors, in which any two programs differ.
+    flat, since a flat image has no statistics but rounding errors, in which any two programs differ. Where there are
+    several domains, the larger batch of the smallest size has room for all that may be asked for.
     """
     small, rectangle, usual = (spec.minimum - 1 if spec.minimum > 2 else 21, 37), (119, 203), (256, 256)
-    inputs = [(1, *small), (3, *small), (1, *rectangle), (3, *rectangle), (1, *usual)]
+    many = max(3, len(spec.domains) + 2 * spec.attributes)
+    inputs = [(1, *small), (many, *small), (1, *rectangle), (3, *rectangle), (1, *usual)]
     if spec.io == "pixels":
         return [list(sizes) for sizes in inputs]
     return [
@@ -118,19 +125,19 @@ def _inputs(spec: Spec) -> list[list[int]]:
     ]
 
 
-def _probes(spec: Spec) -> Iterator[Tensor]:
-    """Inputs of the graph's type: every other image is smooth, and the rest are noise."""
+def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
+    """Inputs of the graph's types: every other image is smooth, and the rest are noise."""
     generator = torch.Generator().manual_seed(SEED)
-    for n, h, w in _inputs(spec):
+    for start, (n, h, w) in enumerate(_inputs(spec)):
         noise = torch.rand(n, spec.source.channels, h, w, generator=generator)
         waves = torch.rand(n, spec.source.channels, 4, 4, generator=generator)
         smooth = interpolate(waves, (h, w), mode="bicubic").clamp(0, 1)
         image = torch.where((torch.arange(n) % 2 == 0)[:, None, None, None], smooth, noise)
         if spec.io == "tensor":
-            yield image * 2 - 1
+            image = image * 2 - 1
         else:
-            pixels = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous()
-            yield pixels.to(getattr(torch, spec.dtype))
+            image = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
+        yield (image, ends.targets(spec, n, start)) if spec.domains else (image,)
 
 
 def _check_finite(want: Tensor, spec: Spec, image: Tensor) -> None:

@@ -28,6 +28,8 @@ class Pixels(nn.Module):
     An image smaller than the network takes is enlarged by its border pixels, one that is no multiple of what the
     network divides by is reflected, and the result is cropped back: any size from 1x1 returns as that size.
 
+    A network of several domains (``Toward``) takes ``target`` as well.
+
     An image whose result is not finite comes back as a checkerboard (uint8) or as NaN (float32), the whole of it,
     and the others of its batch as they are.
     """
@@ -42,10 +44,10 @@ class Pixels(nn.Module):
         self.whole_numbers = spec.dtype == "uint8"
         self.dtype = torch.float32  # that of the network
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, target: Tensor | None = None) -> Tensor:
         x = image.permute(0, 3, 1, 2).to(self.dtype) / (self.source_peak / 2) - 1  # [n, c, h, w] in [-1, 1]
         h, w = x.shape[-2:]
-        y = self.net(self.enlarge(x))
+        y = self.net(self.enlarge(x)) if target is None else self.net(self.enlarge(x), target)
         if self.least > 1:
             y = y[..., :h, :w]
         finite = y.sum((1, 2, 3), keepdim=True).abs() <= LARGEST  # [n, 1, 1, 1]; a comparison with NaN is false
@@ -65,3 +67,24 @@ class Pixels(nn.Module):
             h, w = x.shape[-2:]
             x = pad(x, (0, -w % self.multiple, 0, -h % self.multiple), mode="reflect")
         return x
+
+
+class Toward(nn.Module):
+    """A network of (x, c) that is told its domain as the file's users say it: [n, c, h, w] and ``target`` to the same.
+
+    ``target`` is an index into ``spec.domains``, int64 [n], of which c is the one-hot vector; or, where the domains are
+    ``spec.attributes``, float32 [n, domains] from 0 to 1, which is c. An image whose target is nothing of the kind (an
+    index that no domain has, attributes of -1) comes back as NaN: a network makes some picture of any vector.
+    """
+
+    def __init__(self, net: nn.Module, spec: Spec) -> None:
+        super().__init__()
+        self.net, self.domains, self.attributes = net, len(spec.domains), spec.attributes
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        if self.attributes:
+            c, known = target, ((target >= 0) & (target <= 1)).all(1)
+        else:
+            c = target[:, None] == torch.arange(self.domains)  # [n, domains]
+            known = c.any(1)
+        return torch.where(known[:, None, None, None], self.net(x, c.to(x.dtype)), torch.nan)

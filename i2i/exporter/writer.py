@@ -14,9 +14,11 @@ from torch import nn
 
 from i2i.exporter import graph, parity
 from i2i.exporter.graph import ExportError
-from i2i.exporter.pixels import Pixels
+from i2i.exporter.pixels import Pixels, Toward
 from i2i.files import atomically
 from i2i.networks import per_image
+from i2i.runtime import targets
+from i2i.runtime.targets import To
 from i2i.spec import METADATA_KEY, Spec
 
 Generators = Mapping[str, tuple[nn.Module, Spec]]
@@ -24,14 +26,15 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def export(
-    run: str | Path | Generators, path: str | Path | None = None, *, to: str | None = None, io: str = "pixels"
+    run: str | Path | Generators, path: str | Path | None = None, *, to: To | None = None, io: str = "pixels"
 ) -> Path:
     """Exports one generator of a run as an ONNX file, which is proven against PyTorch before it appears.
 
     Args:
         run: the folder of a run, or generators by direction as ``i2i.engine.load_generators`` gives them.
         path: of the file; by default that of ``default_path``.
-        to: the domain to translate to, by name, or a direction ("b2a"); by default the run's first direction.
+        to: the domain to translate to, by name, or a direction ("b2a"); by default the run's first direction. What
+            translates to several domains is exported with all of them.
         io: "pixels" (takes and returns images) or "tensor" (the bare network on [-1, 1]).
 
     Returns the path of the file. Raises ValueError for a run without such a generator, and ExportError (a
@@ -57,15 +60,9 @@ def default_path(run: Path, direction: str, io: str) -> Path:
     return run / "onnx" / f"{direction}{suffix}" if run.is_dir() else run.with_suffix(suffix)
 
 
-def choose(generators: Generators, to: str | None) -> str:
+def choose(generators: Generators, to: To | None) -> str:
     """The direction that ``to``, a domain's name or a direction, means; the first for None. Raises ValueError."""
-    if to is None or to in generators:
-        return to or next(iter(generators))
-    for direction, (_, spec) in generators.items():
-        if spec.target.name == to:
-            return direction
-    known = ", ".join(f"{spec.target.name!r} ({direction})" for direction, (_, spec) in generators.items())
-    raise ValueError(f"this run does not translate to {to!r}; it translates to {known}")
+    return targets.choose({direction: spec for direction, (_, spec) in generators.items()}, to, "this run")
 
 
 def directions(run: str | Path | Generators) -> Generators:
@@ -82,6 +79,8 @@ def directions(run: str | Path | Generators) -> Generators:
 def export_network(net: nn.Module, spec: Spec, path: str | Path) -> Path:
     """Writes ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file under ``path``; ``net`` is left as it is.
 
+    Where ``spec`` has domains, ``net`` takes c as well, float32 [n, domains], and the file has a second input.
+
     What ``spec`` says of the network's size rule, receptive field and tiling is taken from the network where it has
     such attributes; its parity is what is measured here. Raises ExportError, and leaves no file, if the graph does
     not have the promised form or its results are not the network's.
@@ -94,9 +93,11 @@ def export_network(net: nn.Module, spec: Spec, path: str | Path) -> Path:
     net = copy.deepcopy(per_image(net)).cpu().float().requires_grad_(False)
     _check_weights(net)
     spec = describe(net, spec)
-    module = Pixels(net, spec).eval() if spec.io == "pixels" else net
+    module = Toward(net, spec) if spec.domains else net
+    if spec.io == "pixels":
+        module = Pixels(module, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomically(path, lambda temporary: _write(temporary, module, spec))
+    atomically(path, lambda temporary: _write(temporary, module.eval(), spec))
     return path
 
 

@@ -46,7 +46,8 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
             model's name behind its own.
         model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; by default the newest
             finished run under ``runs/``, else the default model.
-        to: the domain to translate to, or a direction ("b2a"), where the model of a run could go several ways.
+        to: the domain to translate to, attributes that the images shall have (a list of names, or one with commas), or
+            a direction ("b2a"), where the model could go several ways.
         provider: auto | cpu | cuda, unless ``model`` is loaded already.
         options: format, quality, background, max_pixels, overwrite, batch, as in :class:`Options`.
 
@@ -56,7 +57,9 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
     settings = Options(**options)
     if not isinstance(model, Model):
         folder = not isinstance(src, np.ndarray) and os.path.isdir(src)
-        model = Model(models.resolve(model, to).path, provider, side_by_side=folder)
+        choice = models.resolve(model, to)
+        model, to = Model(choice.path, provider, side_by_side=folder), choice.to
+    model = model.toward(to)
     if not isinstance(src, str | os.PathLike):
         if dst is not None:
             raise ValueError("an array comes back as an array; only a path has a destination")

@@ -39,10 +39,10 @@ def translate_folder(
     A file that fails is reported and counted, and the others go on. What an earlier job did with the same model and
     settings, from a source that is as it was, is skipped. ``report`` is called after each file, in this thread.
 
-    Raises ValueError before any work if names clash or originals would be replaced, and StoppedError if nothing more
-    can be written.
+    Raises ValueError before any work if names clash, originals would be replaced or the model is not told which of its
+    domains to translate to, and StoppedError if nothing more can be written.
     """
-    options = options or Options()
+    model, options = model.toward(None), options or Options()
     summary = Summary()
 
     def tell(outcome: Outcome) -> None:
@@ -69,4 +69,6 @@ def job_key(model: Model, options: Options) -> str:
     """Names all that decides the pixels and bytes of an output, apart from its source."""
     digest = hashlib.sha256(model.path.read_bytes())
     digest.update(repr((options.format, options.quality, options.background)).encode())
+    if model.to is not None:
+        digest.update(repr(sorted(model.to)).encode())
     return digest.hexdigest()[:16]

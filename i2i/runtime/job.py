@@ -21,10 +21,11 @@ from i2i.runtime import files
 from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options, StoppedError
 from i2i.runtime.gate import Batcher, Gate
+from i2i.runtime.graph import LARGE
 from i2i.runtime.machine import available_memory, cores
 from i2i.runtime.plan import Item
 from i2i.runtime.record import Record
-from i2i.runtime.session import BATCH, LARGE, Model
+from i2i.runtime.session import BATCH, Model
 
 _BYTES_PER_PIXEL = 2048  # that an inference is assumed to take, when deciding how many run side by side
 
@@ -43,7 +44,7 @@ class Job:
 
     def __init__(self, model: Model, target: Path, options: Options, record: Record) -> None:
         if model.provider == "cpu" and not model.side_by_side:
-            model = Model(model.path, "cpu", model.threads, side_by_side=True)
+            model = Model(model.path, "cpu", model.threads, side_by_side=True).toward(model.to)
         self.model, self.target, self.options, self.record = model, target, options, record
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []

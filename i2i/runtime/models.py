@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from i2i.runtime import targets
 from i2i.runtime.errors import ModelError
 from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.targets import To
 from i2i.spec import METADATA_KEY, Spec
 
 RUNS = Path("runs")
@@ -51,6 +53,8 @@ class Choice:
 
     path: Path
     why: str
+    to: To | None = None
+    """What is left to be said to the model, ``Model(path).toward(to)``: the domain, where the file knows several."""
 
 
 def find(root: str | Path = RUNS) -> Run | None:
@@ -92,25 +96,24 @@ def weights() -> list[Weights]:
     return []
 
 
-def resolve(model: str | os.PathLike[str] | None = None, to: str | None = None, root: str | Path = RUNS) -> Choice:
+def resolve(model: str | os.PathLike[str] | None = None, to: To | None = None, root: str | Path = RUNS) -> Choice:
     """The file of a model: an ``.onnx`` file, a run's folder, the name of either, or nothing (the newest finished run).
 
-    A run that has no current export is exported, which needs PyTorch. ``to`` names the direction ("b2a") or the
-    domain to translate to. Raises ModelError, with the names that there are, or with the file of a run that is damaged.
+    A run that has no current export is exported, which needs PyTorch. ``to`` names the direction ("b2a"), the domain
+    to translate to, or attributes; a model of several domains has to be told. Raises ModelError, with the names that
+    there are, or with the file of a run that is damaged.
     """
     if model is None:
         return _default(to, root)
     path = Path(model)
     if path.is_file():
-        _check_target(path, to)
-        return Choice(path, "as asked")
+        return _of_file(path, to, "as asked")
     run = read_run(path) or read_run(Path(root) / path)
     if run is not None:
         return _of_run(run, to)
     for entry in weights():
         if entry.name == str(model):
-            _check_target(entry.path, to)
-            return Choice(entry.path, "it comes with i2i")
+            return _of_file(entry.path, to, "it comes with i2i")
     if path.suffix == ".onnx":
         raise ModelError(f"{path}: no such model file")
     known = [run.path.name for run in runs(root)] + [entry.name for entry in weights()]
@@ -119,49 +122,41 @@ def resolve(model: str | os.PathLike[str] | None = None, to: str | None = None, 
     )
 
 
-def _default(to: str | None, root: str | Path) -> Choice:
+def _default(to: To | None, root: str | Path) -> Choice:
     run = find(root)
     if run is not None:
-        choice = _of_run(run, to)
-        return Choice(choice.path, f"the newest finished run, {run.path}")
+        return replace(_of_run(run, to), why=f"the newest finished run, {run.path}")
     for entry in weights():
-        _check_target(entry.path, to)
-        return Choice(entry.path, f"the default; no finished run under {root}/")
+        return _of_file(entry.path, to, f"the default; no finished run under {root}/")
     raise ModelError(f"no model: no finished run under {root}/ and none comes with this install; give one with -m")
 
 
-def _of_run(run: Run, to: str | None) -> Choice:
+def _of_run(run: Run, to: To | None) -> Choice:
     _check_sound(run)
     if not run.directions:
         raise ModelError(f"{run.path}: this run has no weights yet; train it on, or give another model with -m")
-    direction = _choose(run, to)
+    direction = targets.choose(run.directions, to, str(run.path))
+    spec = run.directions[direction]
+    if spec.domains:
+        targets.aim(spec, to, str(run.path))  # before an export, which takes its time
+    rest = to if spec.domains else None
     file = run.exported(direction)
     if file is not None:
-        return Choice(file, f"run {run.path}")
+        return Choice(file, f"run {run.path}", rest)
     from i2i.exporter import export  # needs PyTorch, unlike all else here
 
-    return Choice(export(run.path, to=direction), f"run {run.path}, exported now")
+    return Choice(export(run.path, to=direction), f"run {run.path}, exported now", rest)
 
 
-def _choose(run: Run, to: str | None) -> str:
-    """The direction that is called ``to``, else the first to a domain of that name: as ``i2i export`` chooses."""
-    if to is None or to in run.directions:
-        return to or next(iter(run.directions))
-    for direction, spec in run.directions.items():
-        if spec.target.name == to:
-            return direction
-    known = ", ".join(f"{spec.target.name} ({direction})" for direction, spec in run.directions.items())
-    raise ModelError(f"{run.path} does not translate to {to!r}; it translates to {known}")
-
-
-def _check_target(path: Path, to: str | None) -> None:
-    spec = read_spec(path) if to is not None else None
-    if spec is not None and to not in (spec.direction, spec.target.name):
-        raise ModelError(f"{path} does not translate to {to!r}; it translates to {spec.target.name} ({spec.direction})")
+def _of_file(path: Path, to: To | None, why: str) -> Choice:
+    spec = read_spec(path)
+    if spec is not None:
+        targets.aim(spec, to, str(path))
+    return Choice(path, why, to)
 
 
 def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
-    """What a run can be exported to, a2b first, and the first error in reading that.
+    """What a run can be exported to, translations first, and the first error in reading that.
 
     From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs.
     """
@@ -178,7 +173,7 @@ def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
             continue
         if spec is not None:
             found[spec.direction if weights else file.stem] = spec
-    return found, error
+    return targets.ordered(found), error
 
 
 def _check_sound(run: Run) -> None:

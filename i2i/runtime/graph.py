@@ -1,0 +1,171 @@
+"""An opened ``.onnx`` file: its sessions, that it is what its description promises, and the memory it takes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i.runtime import pixels
+from i2i.runtime.errors import ModelError
+from i2i.runtime.machine import PeakMemory, available_memory
+from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.providers import open_session, quietly, reason, running_on
+from i2i.spec import Spec
+
+LARGE = 512 * 512
+"""Pixels above which a CPU runs one image at a time, on all cores and without keeping the memory."""
+
+_PLENTY = 4096  # bytes for each pixel, more than any generator here needs: below it, nothing has to be measured
+_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "int64": "tensor(int64)"}
+_OUT_OF_MEMORY = ("bfc_arena", "bad_alloc", "out of memory", "Failed to allocate memory", "CUDA_ERROR_OUT_OF_MEMORY")
+
+
+class Graph:
+    """A file in ONNX Runtime, for any number of threads.
+
+    Attributes:
+        spec: what the file promises.
+        provider: where it really runs, ``cuda`` or ``cpu``.
+    """
+
+    def __init__(self, path: Path, provider: str, threads: int, side_by_side: bool) -> None:
+        """Raises ModelError for a file that cannot be run, and ProviderError for a provider that does not load."""
+        self.path, self.threads = path, threads
+        spec = read_spec(path)
+        session = open_session(path, provider, 1 if side_by_side else threads)
+        if spec is None:
+            raise ModelError(
+                f"{path}: it holds no i2i description, so what its pixels mean is unknown. The model expects "
+                f"{_form(session)}; only files that `i2i export` wrote can be run"
+            )
+        self.spec: Spec = spec
+        self.provider = running_on(session)
+        self._session = session
+        self._whole: Any = None  # the session for large images on the CPU
+        self._lock = threading.Lock()
+        self._bytes_per_pixel: float | None = None
+        self._check_form()
+
+    def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
+        """[n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's; ``target`` [1] or [1, D] is
+        the second input of a model of several domains, the same for all images."""
+        height, width = batch.shape[1:3]
+        session = self._session
+        if self.provider == "cpu" and height * width > LARGE:
+            session = self._session_for_large()
+            self._check_memory(width, height, target)
+        if self.spec.io == "tensor":
+            self._check_size(width, height)
+            batch = pixels.to_tensor(batch, self.spec)
+        result = self._run(session, batch, target)
+        return pixels.from_tensor(result, self.spec) if self.spec.io == "tensor" else result
+
+    def _run(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+        given = [batch] if target is None else [batch, np.repeat(target, len(batch), axis=0)]
+        feeds = {node.name: value for node, value in zip(session.get_inputs(), given, strict=True)}
+        try:
+            return session.run(None, feeds, quietly())[0]
+        except Exception as error:  # ONNX Runtime's errors have no common class but this
+            text = str(error)
+            shape = " x ".join(map(str, batch.shape))
+            if any(sign in text for sign in _OUT_OF_MEMORY):
+                raise ModelError(
+                    f"{self.provider} memory does not hold this image ({shape}); make it smaller"
+                ) from error
+            raise ModelError(f"{self.path.name} failed on {batch.dtype} [{shape}]: {reason(error)}") from error
+
+    def _session_for_large(self) -> Any:
+        with self._lock:
+            if self._whole is None:
+                self._whole = open_session(self.path, "cpu", self.threads, arena=False)
+            return self._whole
+
+    def _check_memory(self, width: int, height: int, target: np.ndarray | None) -> None:
+        """A ModelError instead of the kernel's killer, for an image that would take more memory than there is."""
+        free = available_memory()
+        if free is None or width * height * _PLENTY <= free:
+            return
+        with self._lock:
+            if self._bytes_per_pixel is None:
+                self._bytes_per_pixel = min(self._measure(target) for _ in range(2))  # other threads can only add to it
+        need = width * height * self._bytes_per_pixel
+        if need > 0.9 * free:
+            raise ModelError(
+                f"translating {width} x {height} pixels would take about {need / 2**30:.1f} GiB of memory and "
+                f"{free / 2**30:.1f} GiB are free; make the image smaller"
+            )
+
+    def _measure(self, target: np.ndarray | None) -> float:
+        blank = np.zeros((1, 512, 512, self.spec.source.channels), self.spec.dtype)
+        peak = PeakMemory()
+        self._run(self._whole, blank if self.spec.io == "pixels" else pixels.to_tensor(blank, self.spec), target)
+        return (peak.grown() or 0) / (512 * 512)
+
+    def _check_size(self, width: int, height: int) -> None:
+        """A bare network does not pad; a pixel graph does."""
+        least, multiple = self.spec.minimum, self.spec.multiple
+        if min(width, height) < least or width % multiple or height % multiple:
+            raise ModelError(
+                f"{self.path.name} is a bare network that takes at least {least} pixels in multiples of {multiple}, "
+                f"got {width} x {height}; `i2i export --io pixels` writes one that takes any size"
+            )
+
+    def _check_form(self) -> None:
+        """Whether the graph is what its description promises."""
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        source, target = _promises(self.spec)
+        sound = len(inputs) == len(source) and len(outputs) == len(target)
+        for node, (dtype, sizes) in zip((*inputs, *outputs), source + target, strict=False):
+            fits = len(node.shape) == len(sizes) and node.type == _TYPES[dtype]
+            sound = sound and fits and all(map(_fits, node.shape, sizes))
+        if not sound:
+            promised = " to ".join(
+                ", ".join(f"{dtype} [{', '.join(map(str, sizes))}]" for dtype, sizes in ends)
+                for ends in (source, target)
+            )
+            raise ModelError(
+                f"{self.path}: its description promises {promised} (any N, H, W), but the model expects "
+                f"{_form(self._session)}; export it again"
+            )
+
+
+def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list[tuple[str, tuple[str | int, ...]]]]:
+    """Type and sizes of the inputs and of the outputs, as the Spec has them; a name is a free size."""
+
+    def image(channels: int) -> tuple[str, tuple[str | int, ...]]:
+        return spec.dtype, ("N", "H", "W", channels) if spec.io == "pixels" else ("N", channels, "H", "W")
+
+    inputs = [image(spec.source.channels)]
+    if spec.domains:
+        inputs.append(("float32", ("N", len(spec.domains))) if spec.attributes else ("int64", ("N",)))
+    return inputs, [image(spec.target.channels)]
+
+
+def _fits(size: int | str | None, promised: int | str) -> bool:
+    """Whether a size of the graph is free where that is promised, and the number or free where one is."""
+    return not isinstance(size, int) or size == promised
+
+
+def _form(session: Any) -> str:
+    """The inputs and outputs of a graph, in words."""
+    return " and returns ".join(
+        ", ".join(f"{node.name!r}: {_type(node.type)} {_shape(node.shape)}" for node in nodes)
+        for nodes in (session.get_inputs(), session.get_outputs())
+    )
+
+
+def _type(text: str) -> str:
+    name = text.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _shape(shape: Sequence[int | str | None]) -> str:
+    layout = ""
+    if len(shape) == 4:
+        layout = {True: " (channels first)", False: " (channels last)"}.get(shape[1] in (1, 3, 4), "")
+        layout = layout if shape[1] in (1, 3, 4) or shape[3] in (1, 3, 4) else ""
+    return f"[{', '.join(str(size) if size is not None else '?' for size in shape)}]{layout}"

@@ -1,0 +1,88 @@
+"""What ``to`` means: a direction or a domain of a run, a domain of a model that knows several, or attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from i2i.runtime.errors import ModelError
+from i2i.spec import Spec
+
+To = str | Sequence[str]
+"""As users say it: a name, or for attributes several of them, as a list or with commas between."""
+
+
+def ordered(ways: Mapping[str, Spec]) -> dict[str, Spec]:
+    """Translations first: what goes from a side to the same one shows how well a model reconstructs."""
+    return dict(sorted(ways.items(), key=lambda way: way[1].direction[:1] == way[1].direction[-1:]))
+
+
+def choose(ways: Mapping[str, Spec], to: To | None, who: str) -> str:
+    """The direction that is called ``to``, else the first that leads to a domain of that name; the first for None.
+
+    Raises ModelError, with what there is.
+    """
+    ways = ordered(ways)
+    if to is None:
+        return next(iter(ways))
+    if isinstance(to, str) and to in ways:
+        return to
+    for direction, spec in ways.items():
+        if _leads(spec, to):
+            return direction
+    raise ModelError(f"{who} does not translate to {to!r}; it translates to {_known(ways.values())}")
+
+
+def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
+    """The names among ``spec.domains`` that ``to`` asks for: one, or any number of attributes; None for ``spec`` of a
+    single direction, which ``to`` may only confirm.
+
+    Raises ModelError, with what there is, for anything else, and where ``to`` is needed and not given.
+    """
+    if to is None:
+        if not spec.domains:
+            return None
+        rest = (
+            f"which attributes shall its images have? Choose from {', '.join(spec.domains)}: --to "
+            f"{','.join(spec.domains[:2])} gives them these and no other"
+            if spec.attributes
+            else f"to which domain shall it translate? Choose one of {', '.join(spec.domains)}: --to {spec.domains[0]}"
+        )
+        raise ModelError(f"{who}: {rest} (in Python, to=)")
+    if not (_leads(spec, to) or (not spec.domains and to == spec.direction)):
+        raise ModelError(f"{who} does not translate to {to!r}; it translates to {_known([spec])}")
+    return _names(spec, to) if spec.domains else None
+
+
+def vector(spec: Spec, names: Sequence[str]) -> np.ndarray:
+    """The graph's second input for one image: the index of its domain, int64 [1], or attributes, float32 [1, D]."""
+    if spec.attributes:
+        return np.array([[name in names for name in spec.domains]], np.float32)
+    return np.array([spec.domains.index(names[0])], np.int64)
+
+
+def way(spec: Spec, names: Sequence[str] | None = None) -> str:
+    """From where to where, for people to read; ``names`` as ``aim`` gives them."""
+    if names is None:
+        goal = ("any of " if spec.attributes else "") + ", ".join(spec.domains or (spec.target.name,))
+    else:
+        goal = ", ".join(names) or f"none of {', '.join(spec.domains)}"
+    return f"{spec.source.name} -> {goal}"
+
+
+def _leads(spec: Spec, to: To) -> bool:
+    if not spec.domains:
+        return to == spec.target.name
+    names = _names(spec, to)
+    return set(names) <= set(spec.domains) and (spec.attributes or len(names) == 1)
+
+
+def _names(spec: Spec, to: To) -> tuple[str, ...]:
+    if not isinstance(to, str):
+        return tuple(to) if isinstance(to, Iterable) else (to,)
+    return tuple(name for part in to.split(",") if (name := part.strip())) if spec.attributes else (to,)
+
+
+def _known(specs: Iterable[Spec]) -> str:
+    return ", ".join(", ".join(spec.domains) or f"{spec.target.name} ({spec.direction})" for spec in specs)
