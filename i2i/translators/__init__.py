@@ -13,6 +13,8 @@ TRANSLATORS = {
     "cyclegan": "i2i.translators.cyclegan:CycleGAN",
     "stargan": "i2i.translators.stargan:StarGAN",
     "unit": "i2i.translators.unit:UNIT",
+    "direct": "i2i.translators.direct:Direct",
+    "constancy": "i2i.translators.constancy:Constancy",
 }
 
 

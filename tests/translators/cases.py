@@ -73,6 +73,18 @@ CASES = {
         exports={"a2b", "b2a", "a2a", "b2b"},
         run={"shared": 2},
     ),
+    "direct": Case(
+        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "pool": 2},
+        terms={"G/gan", "D/gan"},
+        views=["x", "G(x)", "y"],
+        run={"pool": 3, "dropout": True},
+    ),
+    "constancy": Case(
+        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
+        terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},
+        views=["x", "G(x)", "y", "G(y)"],
+        alike={"G/tid"},
+    ),
 }  # fmt: skip
 
 

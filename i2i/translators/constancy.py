@@ -1,0 +1,139 @@
+"""Feature constancy: Taigman, Polyak & Wolf, Unsupervised Cross-Domain Image Generation, ICLR 2017
+(arXiv:1611.02200)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss, mse_loss
+
+from i2i import networks
+from i2i.gan import Adversarial, wide
+from i2i.networks.autoencoder import Autoencoder
+from i2i.translators.base import Player, Translator, Views
+
+TRAINED = "trained"
+
+
+class Constancy(Translator):
+    """L = L_GAN(G, D) + alpha L_CONST(G), L_CONST = E_x d(f(x), f(G(x))) (eqs. 1 and 2), and beta L_TID (eq. 6).
+
+    G: X -> Y is to keep what f sees of an image. L_TID = E_y d(y, G(y)) keeps what is in Y already. d is the mean
+    squared error, as in the paper's experiments. This is the paper's first formulation, any generator with any
+    discriminator. Its second builds G on top of f and lets D tell G(x), G(y) and y apart, which needs an f that was
+    trained on labels; there is none here unless it is given.
+
+    Args:
+        in_channels, out_channels: of X and Y, whose images are [n, c, h, w] in [-1, 1].
+        encoder: ``trained``: f is the first half of an autoencoder, a player of its own that learns to reconstruct
+            both domains and nothing else, so that no feature is lost to make L_CONST easy. It sees grey where X and Y
+            differ in channels. Or ``package.module:function``, which is called without arguments and returns f, a
+            module of images [n, c, h, w] in [-1, 1] of both domains. It is frozen, and no part of the run: it must
+            return the same f each time.
+        features: of each of the places, 16 pixels apart, that the trained f looks at.
+        generator: resnet_9 at 256 pixels, resnet_6 at 128; or unet_N.
+        discriminator: patch_3 sees 70x70 pixels; patch_N or pixel.
+        ngf, ndf, nef: filters of the first layers of G, D and the autoencoder.
+        norm: instance | batch | none.
+        upsample: deconv | resize, free of checkerboards.
+        objective, constraint: of the game; see i2i.gan.
+        lambda_const: alpha; the paper has 15 for digits, 100 for faces.
+        lambda_tid: beta; the paper has 15 and 1. Off by itself where X and Y differ in channels.
+    """
+
+    data = "unpaired"
+    authors: ClassVar = {}
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        *,
+        encoder: str = TRAINED,
+        features: int = 64,
+        generator: str = "resnet_9",
+        discriminator: str = "patch_3",
+        ngf: int = 64,
+        ndf: int = 64,
+        nef: int = 64,
+        norm: str = "instance",
+        upsample: str = "deconv",
+        objective: str = "vanilla",
+        constraint: str = "none",
+        lambda_const: float = 15.0,
+        lambda_tid: float = 15.0,
+        lr: float = 2e-4,
+    ) -> None:
+        super().__init__()
+        self.gan, self.lr = Adversarial(objective, constraint), lr
+        self.alike, self.lambda_const = in_channels == out_channels, lambda_const
+        self.lambda_tid = lambda_tid if self.alike else 0.0
+        options = {"ngf": ngf, "norm": norm, "upsample": upsample}
+        self.G = networks.generator(generator, in_channels, out_channels, **options)
+        self.D = self.gan.constrain(networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm))
+        self.encoder = encoder
+        if encoder == TRAINED:
+            self.A = Autoencoder(in_channels if self.alike else 1, features=features, nf=nef, norm=norm)
+
+    def forward(self, batch: Views) -> Views:
+        x, y = batch["x"], batch["y"]
+        v = {"x": x, "G(x)": self.G(x), "y": y}
+        return v | ({"G(y)": self.G(y)} if self.lambda_tid else {})
+
+    def f(self, image: Tensor) -> Tensor:
+        """The features of images of either domain."""
+        return wide(self.A.encode(self.seen(image)) if self.encoder == TRAINED else self.given[0](image))
+
+    def seen(self, image: Tensor) -> Tensor:
+        """What the autoencoder sees of an image: all of it, or grey [n, 1, h, w]."""
+        return image if self.alike else image[:, :3].mean(1, keepdim=True)
+
+    def generator_loss(self, v: Views) -> Views:
+        terms = {
+            "gan": self.gan.generator(self.D, v["G(x)"]),
+            "const": self.lambda_const * mse_loss(self.f(v["G(x)"]), self.f(v["x"])),
+        }
+        if self.lambda_tid:
+            terms["tid"] = self.lambda_tid * mse_loss(wide(v["G(y)"]), v["y"])
+        return terms
+
+    def discriminator_loss(self, v: Views) -> Views:
+        return {
+            "gan": self.gan.critic(self.D, v["y"], v["G(x)"]),
+            **self.gan.penalty(self.D, v["y"], v["G(x)"]),
+        }
+
+    def encoder_loss(self, v: Views) -> Views:
+        x, y = self.seen(v["x"]), self.seen(v["y"])
+        return {"rec_x": l1_loss(self.A(x), x), "rec_y": l1_loss(self.A(y), y)}
+
+    def players(self) -> dict[str, Player]:
+        players = {
+            "D": Player(self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D)),
+            "G": Player(self.G, self.generator_loss, lr=self.lr),
+        }
+        if self.encoder == TRAINED:
+            return players | {"f": Player(self.A, self.encoder_loss, lr=self.lr)}
+        # Only for play, and held where the translator's state and its train() do not reach: what it shipped can be
+        # loaded where f is not installed.
+        self.given = (given_encoder(self.encoder).to(next(self.G.parameters())),)
+        return players
+
+    def exports(self) -> dict[str, nn.Module]:
+        return {"a2b": self.G}
+
+
+def given_encoder(path: str) -> nn.Module:
+    """The module that the function of a dotted path returns, frozen. Raises ValueError where there is none."""
+    module, _, name = path.partition(":")
+    if not name:
+        raise ValueError(f"encoder is {path!r}; expected {TRAINED}, or package.module:function that returns a module")
+    try:
+        found = getattr(import_module(module), name)()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"encoder {path!r} cannot be imported: {error}") from error
+    if not isinstance(found, nn.Module):
+        raise ValueError(f"encoder {path!r} returned {type(found).__name__}; expected an nn.Module of images")
+    return found.requires_grad_(False).eval()

@@ -1,0 +1,101 @@
+"""Feature constancy by its formulas: an encoder given from outside, one that is trained, and neither that collapses."""
+
+import copy
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import nn
+
+from i2i.engine.step import Move, play
+from i2i.networks.autoencoder import Autoencoder
+from i2i.translators.constancy import Constancy
+from tests.translators.cases import batch, make
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def mean_colours():
+    """An encoder that knows only how bright each channel is on the whole."""
+    return nn.Sequential(nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 3, 1, bias=False))
+
+
+def no_module():
+    return len
+
+
+GIVEN = f"{__name__}:mean_colours"
+
+
+def test_the_terms_of_a_given_encoder_by_hand():
+    translator = make("constancy", encoder=GIVEN, lambda_const=7.0, lambda_tid=3.0)
+    players = translator.players()
+    assert set(players) == {"D", "G"}
+    assert not any("given" in name for name in translator.state_dict())
+    views = translator(batch("constancy"))
+    terms = players["G"].loss(views)
+    (f,) = translator.given
+    assert not any(p.requires_grad for p in f.parameters())
+    assert not f.training
+    weight = f[2].weight[:, :, 0, 0]
+    x, y = (views[name].mean((2, 3)) @ weight.T for name in ("x", "G(x)"))
+    assert terms["const"].item() == pytest.approx(7 * (x - y).square().mean().item(), rel=1e-5)
+    assert terms["tid"].item() == pytest.approx(3 * (views["G(y)"] - views["y"]).square().mean().item(), rel=1e-5)
+
+
+def test_a_given_encoder_is_not_moved_and_is_not_needed_to_load_the_generator():
+    translator = make("constancy", encoder=GIVEN)
+    moves = {name: Move(player) for name, player in translator.players().items()}
+    before = copy.deepcopy(translator.given[0].state_dict())
+    for step in range(2):
+        play(translator.train(), moves, batch("constancy"), step)
+    assert not translator.given[0].training
+    assert all(torch.equal(before[key], value) for key, value in translator.given[0].state_dict().items())
+    elsewhere = make("constancy", encoder="not.installed:here")
+    elsewhere.load_state_dict(translator.state_dict())
+    with pytest.raises(ValueError, match=r"not\.installed:here"):
+        elsewhere.players()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [
+        ("vgg", "package.module:function"),
+        (f"{__name__}:gone", "cannot be imported"),
+        (f"{__name__}:no_module", "nn.Module"),
+    ],
+)
+def test_what_is_no_encoder_is_refused_before_the_first_step(encoder, words):
+    with pytest.raises(ValueError, match=words):
+        make("constancy", encoder=encoder).players()
+
+
+def test_the_trained_encoder_learns_to_reconstruct_and_keeps_its_features_apart():
+    """Whatever L_CONST would like: f's own loss knows nothing of it, and G's move does not touch f."""
+    torch.manual_seed(0)
+    translator = Constancy(3, 3, generator="resnet_1", ngf=2, ndf=2, nef=8, features=8, lambda_const=1e4, lr=5e-3)
+    player = translator.players()["f"]
+    assert {id(p) for p in player.net.parameters()} == {id(p) for p in translator.A.parameters()}
+    move, grid = Move(player), torch.linspace(-1, 1, 32)
+    x = torch.stack([(grid[:, None] * a + grid * b).expand(3, -1, -1) for a, b in ((1, 0), (0, 1), (-1, 0), (0, -1))])
+    losses = [move({"x": x, "y": -x}, nullcontext) for _ in range(80)]
+    assert losses[-1]["rec_x"] < 0.3 * losses[0]["rec_x"]
+    with torch.no_grad():
+        assert translator.f(x).std(0).mean() > 0.05
+
+
+@pytest.mark.parametrize(("h", "w"), [(1, 1), (16, 16), (17, 45), (32, 31)])
+def test_the_autoencoder_takes_any_size(h, w):
+    net = Autoencoder(3, nf=2, features=5)
+    x = torch.rand(2, 3, h, w)
+    assert net(x).shape == x.shape
+    features = net.encode(x)
+    assert features.shape == (2, 5, -(-h // 16), -(-w // 16))
+    assert features.abs().max() <= 1
+
+
+def test_where_the_channels_differ_f_sees_grey():
+    translator = make("constancy", 1, 4)
+    assert translator.A.down[0].in_channels == 1
+    rgba = torch.rand(2, 4, 32, 32)
+    assert torch.equal(translator.seen(rgba), rgba[:, :3].mean(1, keepdim=True))
