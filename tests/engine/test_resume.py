@@ -5,82 +5,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from i2i.engine import train
 from i2i.engine.interrupt import Interrupted
+from tests.engine.comparison import same
 from tests.engine.conftest import TINY
 
-KILLED = Path(__file__).with_name("killed.py")
-ROOT = Path(__file__).parents[2]
 
-
-def same(run, other):
-    """Whether two runs have the same last state (weights, optimisers, EMA, pools) and the same exported weights."""
-    a, b = (max((r / "state").iterdir()) for r in (run, other))
-    assert a.name == b.name
-    a, b = (torch.load(path, weights_only=True) for path in (a, b))
-    leaves = list(differences(a, b))
-    assert not leaves, leaves[:5]
-    assert [json.loads((r / "run.json").read_text())["status"] for r in (run, other)] == ["finished", "finished"]
-    names = [sorted(file.name for file in (r / "weights").iterdir()) for r in (run, other)]
-    assert names[0] == names[1]
-    for file in (run / "weights").iterdir():
-        mine, theirs = load_file(file), load_file(other / "weights" / file.name)
-        assert all(torch.equal(mine[key], theirs[key]) for key in mine | theirs)
-    return True
-
-
-def differences(a, b, path=""):
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), path
-        for key in a:
-            yield from differences(a[key], b[key], f"{path}/{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), path
-        for i, pair in enumerate(zip(a, b, strict=True)):
-            yield from differences(*pair, f"{path}/{i}")
-    elif isinstance(a, torch.Tensor):
-        if not torch.equal(a, b):
-            yield path
-    elif a != b:
-        yield path
-
-
-def killed(method, folders, tmp_path, kills, steps):
-    options = {"method": method, **TINY[method], **folders[method], "steps": steps, "save_every": 3, "sample_every": 50}
-    unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
-    broken = options | {"out": str(tmp_path / "broken")}
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(KILLED), json.dumps(broken), str(kills), "1"],
-        capture_output=True, text=True, env=environment, timeout=280,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert same(unbroken, tmp_path / "broken")
-    assert not list((tmp_path / "broken").rglob("*.part"))
-    return json.loads(done.stdout)["killed"]
-
-
-@pytest.mark.parametrize("method", TINY)
-def test_killed_a_few_times(method, folders, tmp_path, one_thread):
-    assert killed(method, folders, tmp_path, kills=4, steps=60) >= 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", TINY)
-def test_killed_twenty_times(method, folders, tmp_path, one_thread):
-    assert killed(method, folders, tmp_path, kills=20, steps=600) == 20
-
-
-@pytest.mark.parametrize("workers", [0, 3])
-@pytest.mark.parametrize("method", TINY)
+@pytest.mark.parametrize(("method", "workers"), [*((method, 0) for method in TINY), ("cyclegan", 3), ("stargan", 3)])
 def test_stopped_by_a_signal(method, workers, folders, tmp_path, one_thread, monkeypatch):
     """SIGTERM in the middle of an epoch: the state is saved, the exit status says so, the rest is as it would be."""
     options = {"method": method, **TINY[method], **folders[method], "steps": 11, "save_every": 100, "sample_every": 0}

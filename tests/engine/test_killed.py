@@ -1,0 +1,70 @@
+"""A training that is killed at any moment, and started again, ends as the unbroken one: to the bit."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from i2i.engine import train
+from tests.engine.comparison import same
+from tests.engine.conftest import TINY
+
+KILLED = Path(__file__).with_name("killed.py")
+ROOT = Path(__file__).parents[2]
+
+
+def options_of(method, folders, steps):
+    return {"method": method, **TINY[method], **folders[method], "steps": steps, "save_every": 3, "sample_every": 50}
+
+
+def kill(runs, kills):
+    """Trains each of the runs, killed up to ``kills`` times; returns how often each was."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(KILLED), json.dumps(runs), str(kills), "1"],
+        capture_output=True, text=True, env=environment, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["killed"]
+
+
+def end_alike(options, path, kills):
+    unbroken = train(**options, out=path / "unbroken", quiet=True)
+    (killed,) = kill([options | {"out": str(path / "broken")}], kills)
+    assert same(unbroken, path / "broken")
+    assert not list((path / "broken").rglob("*.part"))
+    return killed
+
+
+@pytest.fixture(scope="module")
+def broken(folders, tmp_path_factory):
+    """Method -> its run, killed once or twice, and how often; all in one program, which takes seconds to start."""
+    root = tmp_path_factory.mktemp("killed")
+    killed = kill([options_of(method, folders, 24) | {"out": str(root / method)} for method in TINY], kills=2)
+    return {method: (root / method, times) for method, times in zip(TINY, killed, strict=True)}
+
+
+@pytest.mark.parametrize("method", TINY)
+def test_killed_once_or_twice(method, broken, folders, tmp_path, one_thread):
+    run, killed = broken[method]
+    assert killed >= 1
+    assert same(train(**options_of(method, folders, 24), out=tmp_path / "unbroken", quiet=True), run)
+    assert not list(run.rglob("*.part"))
+
+
+def test_killed_a_few_times(folders, tmp_path, one_thread):
+    assert end_alike(options_of("cyclegan", folders, 60), tmp_path, kills=4) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", TINY)
+def test_killed_many_times(method, folders, tmp_path, one_thread):
+    assert end_alike(options_of(method, folders, 300), tmp_path, kills=10) == 10
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(folders, tmp_path, one_thread):
+    assert end_alike(options_of("cyclegan", folders, 600), tmp_path, kills=20) == 20
