@@ -298,9 +298,7 @@ def test_which_generator_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (back, "tensor", tmp_path / "y.onnx"),
         (back, "pixels", tmp_path / "z.onnx"),
     ]
-    with pytest.raises(
-        ValueError, match=r"not translate to 'zebras'; it translates to photo \(a2b\), labels \(b2a\)"
-    ):
+    with pytest.raises(ValueError, match=r"not translate to 'zebras'; it translates to photo \(a2b\), labels \(b2a\)"):
         export(generators, tmp_path / "x.onnx", to="zebras")
     with pytest.raises(ValueError, match="give a path"):
         export(generators)
