@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
@@ -69,11 +69,29 @@ class HalvingConv2d(nn.Conv2d):
         return super().forward(pad(x, (0, 1, 0, 1)))
 
 
+class BlurDown(nn.Module):
+    """Halves a map, n pixels to ceil(n / 2), as [1, 2, 1] / 4 sees it both ways: what a stride would alias is gone.
+
+    Zhang 2019 (arXiv:1904.11486). At the border the map is reflected, so it has at least two rows and columns.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        blur = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("kernel", blur.outer(blur).repeat(channels, 1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(pad(x, (1, 1, 1, 1), "reflect"), self.kernel, stride=2, groups=len(self.kernel))
+
+
 class Upsample2x(nn.Module):
     """Doubles a map and crops it to the size it had on the way down, at most one row and one column.
 
     ``deconv`` is the authors' transposed convolution; ``resize`` repeats pixels and convolves, which has no
-    checkerboards (Odena et al., https://doi.org/10.23915/distill.00003).
+    checkerboards (Odena et al., https://doi.org/10.23915/distill.00003); ``blur`` spreads them with [1, 3, 3, 1] / 4,
+    which is bilinear interpolation, and convolves: what ``BlurDown`` is on the way down.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, upsample: str, bias: bool) -> None:
@@ -82,23 +100,32 @@ class Upsample2x(nn.Module):
             self.conv: nn.Module = nn.ConvTranspose2d(
                 in_channels, out_channels, kernel, stride=2, padding=1, output_padding=kernel % 2, bias=bias
             )
-        elif upsample == "resize":
+        elif upsample in ("resize", "blur"):
             self.conv = nn.Sequential(
-                nn.Upsample(scale_factor=2, mode="nearest"),
+                nn.Upsample(scale_factor=2, mode="nearest" if upsample == "resize" else "bilinear"),
                 nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias),
             )
         else:
-            raise ValueError(f"upsample is {upsample!r}; choose deconv or resize")
+            raise ValueError(f"upsample is {upsample!r}; choose deconv, resize or blur")
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         return self.conv(x)[..., : size[0], : size[1]]
 
 
-def initialise(net: nn.Module, gain: float = 0.02) -> nn.Module:
-    """The authors' initialisation: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0."""
+WEIGHTS = {
+    "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
+    "xavier": lambda weight, gain: nn.init.xavier_normal_(weight, gain),
+}
+
+
+def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> nn.Module:
+    """The authors' initialisation: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0.
+
+    With ``xavier`` the deviation of a layer's weights is gain * sqrt(2 / (its inputs + its outputs)), as in CUT.
+    """
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(module.weight, 0.0, gain)
+            WEIGHTS[weights](module.weight, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):

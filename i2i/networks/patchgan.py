@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from i2i.networks.blocks import has_bias, initialise, leaky_relu, norm_layer
+from i2i.networks.blocks import BlurDown, has_bias, initialise, leaky_relu, norm_layer
 
 
 class PatchGAN(nn.Module):
@@ -15,22 +15,31 @@ class PatchGAN(nn.Module):
         layers: convolutions of stride 2, at least 1.
         ndf: filters of the first layer; they double to 8 * ndf.
         norm: instance | batch | none.
+        antialias: blurs before it halves, in the place of strides, as CUT's does; patches are a few pixels larger.
 
     Returns logits [n, 1, h', w'], no sigmoid; 30x30 for 256x256 at three layers.
     """
 
-    def __init__(self, in_channels: int = 3, layers: int = 3, ndf: int = 64, norm: str = "batch") -> None:
+    def __init__(
+        self, in_channels: int = 3, layers: int = 3, ndf: int = 64, norm: str = "batch", antialias: bool = False
+    ) -> None:
         super().__init__()
-        modules: list[nn.Module] = [nn.Conv2d(in_channels, ndf, 4, stride=2, padding=1), leaky_relu()]
+
+        def halving(channels: int) -> list[nn.Module]:
+            return [BlurDown(channels)] if antialias else []
+
+        stride = 1 if antialias else 2
+        modules = [nn.Conv2d(in_channels, ndf, 4, stride=stride, padding=1), leaky_relu(), *halving(ndf)]
         width = ndf
         for layer in range(1, layers + 1):
             last, width = width, ndf * min(2**layer, 8)
-            stride = 1 if layer == layers else 2
             modules += [
-                nn.Conv2d(last, width, 4, stride=stride, padding=1, bias=has_bias(norm)),
+                nn.Conv2d(last, width, 4, stride=1 if layer == layers else stride, padding=1, bias=has_bias(norm)),
                 norm_layer(norm, width),
                 leaky_relu(),
             ]
+            if layer < layers:
+                modules += halving(width)
         modules.append(nn.Conv2d(width, 1, 4, padding=1))
         self.model = nn.Sequential(*modules)
         initialise(self)
@@ -40,9 +49,12 @@ class PatchGAN(nn.Module):
 
 
 class PixelGAN(nn.Module):
-    """Judges each pixel by itself: the 1x1 discriminator. Returns logits [n, 1, h, w]."""
+    """Judges each pixel by itself: the 1x1 discriminator. Returns logits [n, 1, h, w].
 
-    def __init__(self, in_channels: int = 3, ndf: int = 64, norm: str = "batch") -> None:
+    It halves nothing, so ``antialias`` changes nothing.
+    """
+
+    def __init__(self, in_channels: int = 3, ndf: int = 64, norm: str = "batch", antialias: bool = False) -> None:
         super().__init__()
         bias = has_bias(norm)
         self.model = nn.Sequential(

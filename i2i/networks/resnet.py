@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+import torch
 from torch import Tensor, nn
 
-from i2i.networks.blocks import Upsample2x, has_bias, initialise, norm_layer, relu
+from i2i.networks.blocks import BlurDown, Upsample2x, has_bias, initialise, norm_layer, relu
 
 
 class ResidualBlock(nn.Module):
@@ -53,7 +56,8 @@ class ResNet(nn.Module):
         ngf: filters of the first layer; the blocks have 4 * ngf.
         norm: instance | batch | none.
         dropout: 0.5 within each block.
-        upsample: deconv | resize.
+        upsample: deconv | resize | blur.
+        antialias: blurs before it halves, in the place of strides; with ``blur`` on the way up this is CUT's.
     """
 
     minimum = 5  # the reflection within a block needs two pixels at a quarter of the size
@@ -67,15 +71,22 @@ class ResNet(nn.Module):
         norm: str = "instance",
         dropout: bool = False,
         upsample: str = "deconv",
+        antialias: bool = False,
     ) -> None:
         super().__init__()
         bias = has_bias(norm)
+        self.upsample, self.antialias = upsample, antialias
+        self.last_tapped = min(4, blocks - 1)
+        self.tapped = [in_channels, 2 * ngf, 4 * ngf] + [4 * ngf] * len({0, self.last_tapped})
         self.first = nn.Sequential(
             nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7, bias=bias), norm_layer(norm, ngf), relu()
         )
         self.down = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), norm_layer(norm, 2 * width), relu()
+                nn.Conv2d(width, 2 * width, 3, stride=1 if antialias else 2, padding=1, bias=bias),
+                norm_layer(norm, 2 * width),
+                relu(),
+                *([BlurDown(2 * width)] if antialias else []),
             )
             for width in (ngf, 2 * ngf)
         )
@@ -87,13 +98,49 @@ class ResNet(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Pixels across that one output pixel sees, the statistics of the normalisation apart."""
-        return 7 + (2 + 4) + 16 * len(self.blocks) + (4 + 2) + 6
+        down, up = (12 if blurred else 6 for blurred in (self.antialias, self.upsample == "blur"))
+        return 7 + down + 16 * len(self.blocks) + up + 6
 
-    def forward(self, x: Tensor) -> Tensor:
-        maps = [self.first(x)]
-        for down in self.down:
-            maps.append(down(maps[-1]))
-        x = self.blocks(maps.pop())
+    def forward(self, x: Tensor, taps: list[Tensor] | None = None) -> Tensor:
+        """Images [n, c, h, w] in [-1, 1] to images of that size; ``taps`` collects what ``encode`` would return."""
+        x, sizes = self._encode(x, _ignore if taps is None else taps.append)
+        for block in list(self.blocks)[self.last_tapped + 1 :]:
+            x = block(x)
         for up in self.up:
-            x = up(x, maps.pop().shape[-2:])
+            x = up(x, sizes.pop())
         return self.last(x)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The maps that CUT compares, [n, c, h, w] with the channels of ``tapped``; goes no further than the last.
+
+        The padded image, the two convolutions of the way down, the first block and the fifth (or the last before it).
+        """
+        taps: list[Tensor] = []
+        self._encode(x, taps.append)
+        return taps
+
+    def _encode(self, x: Tensor, tap: Callable[[Tensor], None]) -> tuple[Tensor, list[torch.Size]]:
+        """The last map that is tapped, and the sizes of the maps on the way down, those of the way up."""
+        x = _through(self.first.children(), x, tap)
+        sizes = []
+        for down in self.down.children():
+            sizes.append(x.shape[-2:])
+            x = _through(down.children(), x, tap)
+        for number, block in enumerate(list(self.blocks)[: self.last_tapped + 1]):
+            x = block(x)
+            if number in (0, self.last_tapped):
+                tap(x)
+        return x, sizes
+
+
+def _through(layers: Iterable[nn.Module], x: Tensor, tap: Callable[[Tensor], None]) -> Tensor:
+    """The layers' map; that of the first is tapped."""
+    for number, layer in enumerate(layers):
+        x = layer(x)
+        if number == 0:
+            tap(x)
+    return x
+
+
+def _ignore(x: Tensor) -> None:
+    """Taps nothing."""

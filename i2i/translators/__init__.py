@@ -12,6 +12,8 @@ TRANSLATORS = {
     "pix2pix": "i2i.translators.pix2pix:Pix2Pix",
     "cyclegan": "i2i.translators.cyclegan:CycleGAN",
     "stargan": "i2i.translators.stargan:StarGAN",
+    "cut": "i2i.translators.cut:CUT",
+    "fastcut": "i2i.translators.cut:FastCUT",
     "unit": "i2i.translators.unit:UNIT",
     "direct": "i2i.translators.direct:Direct",
     "constancy": "i2i.translators.constancy:Constancy",

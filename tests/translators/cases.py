@@ -60,6 +60,18 @@ CASES = {
         shown=["x", "G(x,0)", "G(x,1)", "G(x,2)", "G(G(x,2),c)"],
         run={"n_critic": 2},
     ),
+    "cut": Case(
+        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "patches": 50},
+        terms={"D/gan", "G/gan", "G/nce", "G/nce_y"},
+        views=["x", "G(x)", "y", "G(y)", "z", "s"],
+        alike={"G/nce_y"},
+        run={"dropout": True, "flip_equivariance": True},
+    ),
+    "fastcut": Case(
+        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "patches": 50},
+        terms={"D/gan", "G/gan", "G/nce"},
+        views=["x", "G(x)", "y", "z", "s"],
+    ),
     "unit": Case(
         small={"ngf": 2, "ndf": 2, "blocks": 1, "discriminator": "unit_2"},
         terms={

@@ -88,7 +88,8 @@ def test_every_game_moves_every_parameter_by_exactly_one_player(method, objectiv
         silent = [p.shape for p in move.parameters if p.ndim > 1 and not states[p]["exp_avg_sq"].any()]
         assert not silent, (name, silent)
     bound = max(p.abs().max() for D in critics(translator) for p in D.parameters())
-    assert (bound <= 0.01) == (constraint == "clip")
+    assert bound <= 0.01 or constraint != "clip"  # CUT's first weights are smaller than that by themselves
+    assert any(player.after for player in players.values()) == (constraint == "clip")
 
 
 def critics(translator):
