@@ -142,10 +142,10 @@ class StarGANDiscriminator(nn.Module):
         pixels = min(x.shape[-2:])
         if pixels < self.smallest:
             depth = pixels.bit_length() - 1
-            layers = f" --set layers={depth}" if depth < self.layers else ""
+            shallower = f" --set discriminator=stargan_{depth}" if depth < self.layers else ""
             raise ValueError(
                 f"the discriminator's classifier takes in {self.smallest} x {self.smallest} pixels at once, and the "
                 f"images are {x.shape[-1]} x {x.shape[-2]}; train on larger ones (--size), or set what it takes in "
-                f"(--set image_size={pixels}{layers})"
+                f"(--set image_size={pixels}{shallower})"
             )
         return self.trunk(x)

@@ -25,8 +25,8 @@ class StarGAN(Translator):
         domains: length of a label c.
         attributes: whether an image may have several of the domains at once, each yes or no; else it is in one.
         generator: stargan_N, of N residual blocks.
+        discriminator: stargan_N, of N halvings.
         ngf, ndf: filters of the first layers.
-        layers: halvings of the discriminator.
         image_size: pixels across that the discriminator's classifier takes in at once; of a larger image, a mean.
         upsample: deconv, as the authors | resize, free of checkerboards.
         objective, constraint: of the game; see i2i.gan.
@@ -45,9 +45,9 @@ class StarGAN(Translator):
         domains: int = 5,
         attributes: bool = False,
         generator: str = "stargan_6",
+        discriminator: str = "stargan_6",
         ngf: int = 64,
         ndf: int = 64,
-        layers: int = 6,
         image_size: int = 128,
         upsample: str = "deconv",
         objective: str = "wgan",
@@ -67,8 +67,9 @@ class StarGAN(Translator):
         self.domains, self.attributes = domains, attributes
         self.lambda_cls, self.lambda_rec = lambda_cls, lambda_rec
         self.G = networks.generator(generator, in_channels, out_channels, domains=domains, ngf=ngf, upsample=upsample)
-        self.D = networks.StarGANDiscriminator(in_channels, domains, image_size, layers, ndf)
-        self.gan.constrain(self.D)
+        self.D = self.gan.constrain(
+            networks.discriminator(discriminator, in_channels, domains=domains, image_size=image_size, ndf=ndf)
+        )
 
     def forward(self, batch: Views) -> Views:
         """In training G(x, c') alone: the way back, which only G asks for, is made when it moves, once in n_critic.

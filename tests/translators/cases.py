@@ -53,7 +53,9 @@ CASES = {
         run={"pool": 3, "dropout": True},
     ),
     "stargan": Case(
-        small={"generator": "stargan_1", "ngf": 2, "ndf": 2, "layers": 3, "image_size": 32, "n_critic": 1},
+        small={
+            "generator": "stargan_1", "discriminator": "stargan_3", "ngf": 2, "ndf": 2, "image_size": 32, "n_critic": 1,
+        },
         terms={"D/gan", "D/cls", "G/gan", "G/cls", "G/rec"},
         views=["x", "c", "c'", "G(x,c')"],
         exports={"any"},
