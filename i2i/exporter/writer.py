@@ -62,18 +62,22 @@ def default_path(run: Path, direction: str, io: str) -> Path:
 
 def choose(generators: Generators, to: To | None) -> str:
     """The direction that ``to``, a domain's name or a direction, means; the first for None. Raises ValueError."""
-    return targets.choose({direction: spec for direction, (_, spec) in generators.items()}, to, "this run")
+    return targets.choose(_specs(generators), to, "this run")
 
 
 def directions(run: str | Path | Generators) -> Generators:
-    """The generators of a run, by direction: at least one. Raises ValueError."""
+    """The generators of a run, by direction, translations first: at least one. Raises ValueError."""
     if not isinstance(run, Mapping):
         from i2i.engine import load_generators  # the loop is not needed to export a network alone
 
-        return load_generators(run)
+        run = load_generators(run)
     if not run:
         raise ValueError("no generators to export; expected at least one, as i2i.engine.load_generators gives them")
-    return run
+    return {direction: run[direction] for direction in targets.ordered(_specs(run))}
+
+
+def _specs(generators: Generators) -> dict[str, Spec]:
+    return {direction: spec for direction, (_, spec) in generators.items()}
 
 
 def export_network(net: nn.Module, spec: Spec, path: str | Path) -> Path:
