@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from i2i.data import check
     from i2i.engine import train
     from i2i.exporter import export
+    from i2i.importer import import_checkpoint
     from i2i.runtime import load, translate
     from i2i.spec import Domain, Spec
 
@@ -28,13 +29,14 @@ _HOMES = {
     "check": "i2i.data",
     "train": "i2i.engine",
     "export": "i2i.exporter",
+    "import_checkpoint": "i2i.importer",
     "load": "i2i.runtime",
     "translate": "i2i.runtime",
     "Domain": "i2i.spec",
     "Spec": "i2i.spec",
 }
 
-__all__ = ["Domain", "Spec", "__version__", "check", "export", "load", "train", "translate"]
+__all__ = ["Domain", "Spec", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,26 +21,29 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "demo": (6, {"numpy", "cv2", "rich"}),
     "engine": (5, {"torch", "numpy", "safetensors", "tensorboard", "rich"}),
     "exporter": (5, {"torch", "onnx", "onnxruntime", "numpy"}),
+    "importer": (5, {"torch", "safetensors"}),
     "metrics": (4, {"numpy", "cv2"}),
     "translators": (3, {"torch"}),
     "data": (3, {"torch", "numpy", "cv2"}),
     "networks": (2, {"torch"}),
     "gan": (2, {"torch"}),
+    "losses": (2, {"torch"}),
     "runtime": (2, {"numpy", "onnxruntime", "cv2"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (1, {"numpy", "cv2", "PIL"}),
     "spec": (1, set()),
     "files": (0, set()),
 }
-# The exporter reads the weights of a run where no generators are given; nothing of the engine knows the exporter.
-SIDEWAYS = {("exporter", "engine")}
+# The exporter reads the weights of a run where no generators are given, and the importer writes them; nothing of the
+# engine knows either.
+SIDEWAYS = {("exporter", "engine"), ("importer", "engine")}
 # A run that the user named and that was never exported is exported on the way: the one place where the running half
 # reaches for the training half, within a function, and it does all else without.
 BRIDGES = {("runtime/models.py", "i2i.exporter")}
 # What the package itself imports when it is imported; its public names are found on first use.
 ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 
-PUBLIC = {"Domain", "Spec", "__version__", "check", "export", "load", "train", "translate"}
+PUBLIC = {"Domain", "Spec", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate"}
 
 
 class Import(NamedTuple):
@@ -166,7 +169,7 @@ def test_no_module_bears_the_name_of_a_public_function() -> None:
     """Importing it would put the module in the function's place."""
     modules = {path.stem for path in ROOT.iterdir()}
     assert not modules & PUBLIC
-    for part in ("data", "engine", "exporter", "runtime", "networks", "images", "metrics", "translators"):
+    for part in ("data", "engine", "exporter", "importer", "runtime", "networks", "images", "metrics", "translators"):
         package = __import__(f"i2i.{part}", fromlist=["__all__"])
         assert not {path.stem for path in (ROOT / part).iterdir()} & set(package.__all__), part
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from typing import NoReturn
 
 import click
 
-# Verb -> what it does. ``i2i/cli/VERB.py`` defines ``command``; the words stand here so that ``--help`` imports none.
+# Verb -> what it does. ``i2i/cli/VERB.py`` defines ``command`` (``VERB_.py`` where Python has the word for itself); the
+# words stand here so that ``--help`` imports none.
 VERBS = {
     "train": "Train a translator on two folders of images.",
+    "import": "Make a run of a generator that others trained.",
     "export": "Write the generators of a run as ONNX files.",
     "translate": "Translate an image or a folder of images.",
     "check": "Report what training would find in a folder of data.",
@@ -34,7 +37,8 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return import_module(f"i2i.cli.{cmd_name}").command if cmd_name in VERBS else None
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        return import_module(f"i2i.cli.{module}").command if cmd_name in VERBS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

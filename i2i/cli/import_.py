@@ -1,0 +1,48 @@
+"""``i2i import``: a generator that others trained becomes a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("import")
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--out", "run", type=click.Path(file_okay=False, path_type=Path), metavar="RUN",
+              help="Folder of the run.  [default: runs/import-NAME]")  # fmt: skip
+@click.option("--a", default="a", metavar="NAME", help="Name of the domain that it translates from.")
+@click.option("--b", default="b", metavar="NAME", help="Name of the domain that it translates to.")
+@click.option("--domains", metavar="NAME,NAME...", help="Names of a StarGAN's domains, in the order of its labels.")
+@click.option("--attributes", is_flag=True, help="A StarGAN's domains may be had together, as CelebA's attributes.")
+@click.option("--part", metavar="NAME", help="Which network, where the file holds several generators.")
+def command(checkpoint: Path, run: Path | None, domains: str | None, **options: str | bool | None) -> None:
+    """Make a run of CHECKPOINT, a .pth, .pt, .pkl or .safetensors file of a generator that others trained.
+
+    \b
+    i2i import latest_net_G.pth -o runs/horse2zebra --a horse --b zebra
+    i2i translate pictures/ -m horse2zebra
+
+    What it is follows from its tensors' names and shapes alone, and nothing in the file is run: CycleGAN's and
+    pix2pix's ResNets and U-Nets, CUT's ResNet, StarGAN, pix2pixHD's global generator, CSC321's CycleGAN. Batch
+    norm takes the statistics of each image, as the authors' test scripts do.
+    """
+    from i2i.importer import import_checkpoint
+
+    names = [name.strip() for name in domains.split(",")] if domains else None
+    made = import_checkpoint(checkpoint, run, domains=names, **options)  # type: ignore[arg-type]
+    click.echo(describe(made))
+
+
+def describe(run: Path) -> str:
+    """The line on an imported run: where it is, what it does and what it was recognised as."""
+    from i2i.runtime.models import read_run
+
+    found = read_run(run)
+    assert found is not None  # the importer has just written it
+    (spec,) = found.directions.values()
+    target = ", ".join(spec.domains) or spec.target.name
+    return (
+        f"{run}  {spec.source.name} ({spec.source.channels} channels) -> {target}  "
+        f"{spec.recipe['imported']['family']}, {spec.method}"
+    )

@@ -1,0 +1,133 @@
+"""A checkpoint becomes a run, which the rest of i2i takes as one of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from i2i.engine.run import read_json
+from i2i.engine.weights import ANY, save_network
+from i2i.files import atomically
+from i2i.importer.checkpoints import StateDict, read
+from i2i.importer.recognition import Found, listed, recognise
+from i2i.spec import Domain, Spec
+
+
+def import_checkpoint(
+    checkpoint: str | Path,
+    run: str | Path | None = None,
+    *,
+    part: str | None = None,
+    a: str = "a",
+    b: str = "b",
+    domains: Sequence[str] | None = None,
+    attributes: bool = False,
+) -> Path:
+    """Makes a run of a generator that others trained, recognised by the names and shapes of its tensors.
+
+    Args:
+        checkpoint: a ``.pth``, ``.pt``, ``.pkl`` or ``.safetensors`` file. Nothing in it is run.
+        run: the folder to make, by default ``runs/import-`` and the file's name.
+        part: the name of the network to take, where the file holds several generators.
+        a, b: names of the domains that it translates from and to.
+        domains: names of the domains of a StarGAN, in the order of its labels; by default c0, c1, ...
+        attributes: whether those domains may be had together, as CelebA's can.
+
+    Returns the folder, which is whole or not finished. Raises ValueError for a file that holds no such network, with
+    what came closest, and where the folder holds anything else.
+    """
+    checkpoint = Path(checkpoint)
+    found, tensors = choose(checkpoint, part)
+    spec = describe(found, a, b, domains, attributes)
+    origin = {
+        "file": checkpoint.name,
+        "sha256": _digest(checkpoint),
+        "network": found.part,
+        "family": found.family.title,
+    }
+    spec.recipe["imported"] = origin
+    facts = {
+        "method": spec.method,
+        "source": asdict(spec.source),
+        "target": asdict(spec.target),
+        "domains": list(spec.domains),
+        "attributes": spec.attributes,
+        "imported": origin,
+        "step": 0,
+    }
+    folder = Path(run) if run is not None else Path("runs") / f"import-{checkpoint.stem}"
+    _check_free(folder, facts)
+    try:
+        net = found.build(tensors)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, facts | {"status": "importing"})
+    save_network(folder, net, spec, spec.direction)
+    _write(folder, facts | {"status": "finished"})
+    return folder
+
+
+def choose(checkpoint: Path, part: str | None = None) -> tuple[Found, StateDict]:
+    """The one generator in a file, or the one that is called ``part`` there, with its tensors. Raises ValueError."""
+    parts = read(checkpoint)
+    try:
+        networks = recognise(parts)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
+    generators = [one for one in networks if not one[0].family.judge and part in (None, one[0].part)]
+    if len(generators) == 1:
+        return generators[0]
+    if part is not None:
+        raise ValueError(f"{checkpoint} holds no generator called {part!r}; it holds{listed(networks)}")
+    if generators:
+        raise ValueError(f"{checkpoint} holds several generators; say which with --part:{listed(generators)}")
+    raise ValueError(
+        f"{checkpoint} holds {networks[0][0].family.title}: the judge that a generator is trained against, "
+        "which makes no images. Import the file of the generator"
+    )
+
+
+def describe(found: Found, a: str, b: str, domains: Sequence[str] | None = None, attributes: bool = False) -> Spec:
+    """What is promised of a network that was recognised. Raises ValueError for names that do not fit it."""
+    guess = found.guess
+    source, target = Domain(a, guess.in_channels), Domain(b, guess.out_channels)
+    recipe: dict[str, Any] = {
+        "network": guess.network,
+        "channels": [guess.in_channels, guess.out_channels],
+        "options": guess.options,
+    }
+    count = guess.options.get("domains", 0)
+    if not count:
+        if domains or attributes:
+            raise ValueError(f"{found} translates to one domain; --domains and --attributes are for StarGAN")
+        return Spec(guess.network, "a2b", source, target, recipe=recipe)
+    names = tuple(domains or (f"c{number}" for number in range(count)))
+    if len(names) != count or len(set(names)) != count or not all(names):
+        raise ValueError(f"{found} has {count} domains; expected {count} different names, got {', '.join(names)}")
+    return Spec(guess.network, ANY, source, source, domains=names, attributes=attributes, recipe=recipe)
+
+
+def _check_free(folder: Path, facts: dict[str, Any]) -> None:
+    """Raises ValueError unless the folder is new, or holds what is to be written there."""
+    if not folder.exists() or (folder.is_dir() and all(path.name[0] == "." for path in folder.iterdir())):
+        return
+    seen = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    if "imported" not in seen:
+        raise ValueError(f"{folder} is there already and holds something else; give another folder with -o")
+    differ = [f"\n  {k}: {seen.get(k)} -> {v}" for k, v in facts.items() if seen.get(k) != v]
+    if differ:
+        raise ValueError(f"{folder} holds another import:{''.join(differ)}\ngive another folder with -o")
+
+
+def _write(folder: Path, facts: dict[str, Any]) -> None:
+    atomically(folder / "run.json", lambda temporary: temporary.write_text(json.dumps(facts, indent=1)))
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
