@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("method", required=False)
 @click.option(
-    "--data", type=click.Path(), help="A folder of both domains: train/ of pairs side by side, trainA trainB."
-)
+    "--data", type=click.Path(),
+    help="A folder of all domains: train/ of pairs side by side, trainA trainB, or train/DOMAIN.",
+)  # fmt: skip
 @click.option("--a", type=click.Path(), help="The folder of domain A.")
 @click.option("--b", type=click.Path(), help="The folder of domain B.")
+@click.option("--attributes", type=click.Path(), help="A table of what each image shows, CelebA's or CSV.")
+@click.option("--select", metavar="NAME,NAME...", help="Which of many domains, or of the table's attributes.")
 @click.option("--paired/--unpaired", default=None, help="Which kind of data, where no METHOD says it.")
 @click.option("--direction", type=click.Choice(["a2b", "b2a"]), default="a2b", show_default=True)
 @click.option("--channels", type=click.Choice(["auto", "1", "3", "4"]), default="auto", show_default=True)
@@ -26,12 +29,13 @@ if TYPE_CHECKING:
 @click.option("--max-bad", type=click.IntRange(0), default=0, show_default=True, help="Unreadable files to leave out.")
 def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None, direction: str,
-    channels: str, split: str, max_bad: int,
+    channels: str, split: str, max_bad: int, attributes: str | None, select: str | None,
 ) -> None:  # fmt: skip
     """Report what training METHOD would find in the data, and name every file that would stop it.
 
     Each file is decoded once. Exits with 1 where training would refuse the data. Without METHOD or --paired or
-    --unpaired, files side by side are taken as pairs and two folders as unpaired.
+    --unpaired, files side by side are taken as pairs and two folders as unpaired; what --attributes or --select is
+    about has many domains.
     """
     if data is None and (a is None or b is None):
         raise click.UsageError("give --data DIR, or both --a DIR and --b DIR")
@@ -45,12 +49,15 @@ def command(
             kind = _kind(method, paired)
         elif paired is not None:
             kind = "pairs" if paired else "unpaired"
+        elif attributes is not None or select is not None:
+            kind = "domains"
         else:
             kind = "pairs" if find_layout(split, data, a, b).aligned else "unpaired"
         with _progress() as progress:
             dataset = read_folders(
                 kind, data=data, a=a, b=b, direction=direction, split=split,
                 channels="auto" if channels == "auto" else int(channels), max_bad=max_bad, progress=progress,
+                attributes=attributes, select=select,
             )  # fmt: skip
     except DataError as error:
         click.echo(f"error: {error}", err=True)
@@ -63,7 +70,7 @@ def _kind(method: str, paired: bool | None) -> str:
     from i2i.translators import translator_class
 
     kind: str = translator_class(method).data
-    if paired is not None and paired != (kind == "pairs"):
+    if paired is not None and kind != ("pairs" if paired else "unpaired"):
         raise click.UsageError(f"{method} trains on {kind}; leave out --{'' if paired else 'un'}paired")
     return kind
 

@@ -67,8 +67,8 @@ def _table(path: Path, names: tuple[str, ...], words: Iterator[tuple[int, list[s
             rows[image] = tuple(_VALUES[value] for value in values)
     if count is not None and not problems and len(rows) != count:
         problems.append(f"the first line promises {count} images, and {len(rows)} follow")
-    if not names or not rows:
-        problems.append("there is no attribute in it" if not names else "there is no image in it")
+    if not problems and not (names and rows):
+        problems.append("there is no image in it" if names else "there is no attribute in it")
     if problems:
         raise DataError(f"{path}: {len(problems)} problems with the table:\n{named(problems)}")
     return Table(path, names, rows)

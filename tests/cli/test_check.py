@@ -46,8 +46,26 @@ def test_bad_files_are_an_error_unless_tolerated(folders):
     assert "left out: " in result.output
 
 
+def test_many_domains_are_described(folders):
+    result = check("stargan", "--data", folders)
+    assert result.exit_code == 0
+    assert "domain x: 2 images" in result.output
+    assert "good to train: 4 images an epoch" in result.output
+    (folders / "table.csv").write_text("file,old\n0.png,1\n1.png,0\n")
+    result = check("--data", folders / "x", "--attributes", folders / "table.csv", "--select", "old")
+    assert result.exit_code == 0
+    assert "attributes: old 1" in result.output
+    result = check("--data", folders / "x", "--attributes", folders / "table.csv", "--select", "young")
+    assert result.exit_code == 1
+    assert "has no 'young'; it has old" in result.stderr
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["--a", "x"], ["--data", ".", "--a", "x"], ["cyclegan", "--paired", "--data", "."]]
-)
+    "arguments",
+    [
+        [], ["--a", "x"], ["--data", ".", "--a", "x"], ["cyclegan", "--paired", "--data", "."],
+        ["stargan", "--unpaired", "--data", "."],
+    ],
+)  # fmt: skip
 def test_wrong_usage_is_told_apart(arguments):
     assert check(*arguments).exit_code == 2
