@@ -1,0 +1,94 @@
+"""The worked example of docs/extending.md is the translator that it is said to be, and its commands run."""
+
+import inspect
+import json
+import re
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from i2i.cli import group
+from i2i.images import Image, read_image, write_image
+from i2i.translators import Player, Translator
+
+torch = pytest.importorskip("torch")
+
+TEXT = (Path(__file__).parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
+(CODE,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+(SHELL,) = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+SMALL = ["--size", "32", "--batch", "2", "--steps", "3", "--log-every", "1", "--set", "ngf=2", "--set", "ndf=2"]
+TERMS = {"G/gan", "G/geo", "D/gan_Y", "D/gan_fY"}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A folder that holds ``mypackage/gcgan.py``, can be imported from and is the current one."""
+    (tmp_path / "mypackage").mkdir()
+    (tmp_path / "mypackage" / "__init__.py").touch()
+    (tmp_path / "mypackage" / "gcgan.py").write_text(CODE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.split(".")[0] == "mypackage"]:
+        del sys.modules[name]
+
+
+def test_it_is_short():
+    assert len(CODE.splitlines()) < 60
+
+
+def test_the_commands_train_export_and_translate(package, one_thread):
+    rng = np.random.default_rng(0)
+    for folder in ("horses", "zebras", "photos"):
+        (package / folder).mkdir()
+        for i in range(3):
+            pixels = rng.integers(0, 256, (40, 36 + i, 3), dtype=np.uint8)
+            write_image(package / folder / f"{i}.png", Image(pixels))
+    commands = [shlex.split(line)[1:] for line in SHELL.splitlines()]
+    assert [words[0] for words in commands] == ["train", "export", "translate"]
+    for words in commands:
+        done = CliRunner().invoke(group, words + (SMALL if words[0] == "train" else []))
+        assert done.exit_code == 0, done.output
+    run = package / "runs" / "GcGAN-horses2zebras"
+    facts = json.loads((run / "run.json").read_text())
+    assert (facts["status"], facts["step"], facts["method"]) == ("finished", 3, "mypackage.gcgan:GcGAN")
+    assert facts["hyperparameters"] == {"ngf": 2, "ndf": 2, "lambda_geo": 10.0}
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [{name for name in line if "/" in name} for line in lines] == [TERMS] * 3
+    for i in range(3):
+        before, after = (read_image(package / folder / f"{i}.png").pixels for folder in ("photos", "translated"))
+        assert after.shape == before.shape
+        assert not np.array_equal(after, before)
+
+
+def test_it_is_the_papers_game(package, one_thread):
+    from i2i.engine.step import Move, play
+
+    module = import_module("mypackage.gcgan")
+    torch.manual_seed(0)
+    translator = module.GcGAN(3, 3, ngf=2, ndf=2, constraint="gp")
+    batch = {name: torch.rand(2, 3, 24, 32) * 2 - 1 for name in ("x", "y")}
+    views = translator(batch)
+    f, there = module.f, translator.G(module.f(views["x"]))
+    halves = (views["G(x)"] - f(there, -1)).abs().mean() + (there - f(views["G(x)"])).abs().mean()
+    assert translator.generator_loss(views)["geo"].item() == pytest.approx(20 * halves.item(), rel=1e-5)
+    players = translator.players()
+    owned = [id(p) for player in players.values() for p in player.net.parameters()]
+    assert len(owned) == len(set(owned)) == len(list(translator.parameters()))
+    terms = play(translator, {name: Move(player) for name, player in players.items()}, batch)
+    assert set(terms) == TERMS | {"D/penalty_Y", "D/penalty_fY"}
+    assert all(torch.isfinite(term) for term in terms.values())
+
+
+def test_what_the_page_says_of_players_and_data_is_so():
+    for name in ("lr", "betas", "weight_decay", "every", "after"):
+        assert f"`{name}" in TEXT
+        assert name in inspect.signature(Player).parameters
+    (kinds,) = get_args(get_type_hints(Translator)["data"])
+    assert re.findall(r'^\| `"(\w+)"` \|', TEXT, re.M) == list(get_args(kinds))
