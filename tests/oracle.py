@@ -19,10 +19,18 @@ NETWORKS = [
     ("patchgan70_bn_paired", "patch_3", {"norm": "batch"}),
     ("patchgan_pixel", "pixel", {"norm": "batch"}),
 ]
+CUT = [
+    ("cut_resnet9_antialiased", "resnet_9", {"norm": "instance", "antialias": True, "upsample": "blur"}),
+    ("cut_patchgan_antialiased", "patch_3", {"norm": "instance", "antialias": True}),
+]
 
 
 def adopt(net: nn.Module, theirs: Mapping[str, object]) -> None:
-    """Loads a state_dict under the authors' keys: the n-th tensor is the n-th tensor, and has its shape."""
+    """Loads a state_dict under the authors' keys: the n-th tensor is the n-th tensor, and has its shape.
+
+    Blur filters are left out: they are not learnt, and ours are none of the state.
+    """
+    theirs = {key: value for key, value in theirs.items() if not key.endswith(".filt")}
     ours = net.state_dict()
     if not any("running" in key for key in theirs):  # statistics that nothing of ours depends on
         ours = {key: value for key, value in ours.items() if "running" not in key and "num_batches" not in key}

@@ -1,11 +1,12 @@
 """The generators and discriminators by themselves: sizes, counts, choices, errors."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from i2i import networks
-from i2i.networks.blocks import BatchNorm2d, InstanceNorm2d
+from i2i.networks.blocks import BatchNorm2d, BlurDown, InstanceNorm2d, Upsample2x, initialise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -22,6 +23,8 @@ SIZES = [(256, 256), (300, 300), (57, 91), (5, 5), (6, 7), (1, 300), (3, 3), (1,
         (lambda: networks.ResNet(norm="batch"), 140, 11.383),
         (lambda: networks.PatchGAN(6), 22, 2.769),
         (lambda: networks.PatchGAN(3, norm="instance"), 10, 2.765),
+        (lambda: networks.ResNet(antialias=True, upsample="blur"), 48, 11.378),  # CUT's 52 less four filters
+        (lambda: networks.PatchGAN(3, norm="instance", antialias=True), 10, 2.765),
     ],
 )
 def test_the_authors_counts(net, tensors, millions):
@@ -31,10 +34,12 @@ def test_the_authors_counts(net, tensors, millions):
     assert sum(p.numel() for p in made.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
 
 
-@pytest.mark.parametrize("upsample", ["deconv", "resize"])
-@pytest.mark.parametrize("name", ["unet_256", "unet_32", "resnet_1"])
-def test_any_size_comes_back(name, upsample):
-    net = networks.per_image(networks.generator(name, 3, 2, ngf=2, norm="instance", upsample=upsample))
+@pytest.mark.parametrize("upsample", ["deconv", "resize", "blur"])
+@pytest.mark.parametrize(
+    ("name", "options"), [("unet_256", {}), ("unet_32", {}), ("resnet_1", {}), ("resnet_1", {"antialias": True})]
+)
+def test_any_size_comes_back(name, options, upsample):
+    net = networks.per_image(networks.generator(name, 3, 2, ngf=2, norm="instance", upsample=upsample, **options))
     for size in SIZES:
         if min(size) >= net.minimum:
             with torch.no_grad():
@@ -65,8 +70,9 @@ def test_padding_changes_nothing_where_sizes_divide():
     assert torch.allclose(padded, plain, atol=1e-6)  # what an exported graph computes
 
 
-def test_the_receptive_field_of_a_resnet_is_no_more_than_it_says():
-    net = networks.ResNet(ngf=2, blocks=1, norm="none").double()
+@pytest.mark.parametrize("options", [{}, {"antialias": True}, {"upsample": "blur"}])
+def test_the_receptive_field_of_a_resnet_is_no_more_than_it_says(options):
+    net = networks.ResNet(ngf=2, blocks=1, norm="none", **options).double()
     x = torch.randn(1, 3, 96, 96, dtype=torch.float64, requires_grad=True)
     net(x)[0, :, 45, 47].sum().backward()
     rows = x.grad.abs().sum(dim=(0, 1, 3)).nonzero()
@@ -79,6 +85,54 @@ def test_patches():
         assert networks.PatchGAN(3, ndf=2)(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)
         assert networks.discriminator("pixel", 3, ndf=2)(torch.zeros(1, 3, 32, 48)).shape == (1, 1, 32, 48)
         assert networks.discriminator("patch_1", 3, ndf=2)(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 30, 30)
+        assert networks.PatchGAN(3, ndf=2, antialias=True)(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)
+        assert networks.PixelGAN(3, ndf=2, antialias=True)(torch.zeros(1, 3, 32, 48)).shape == (1, 1, 32, 48)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 12), (2, 3)])
+def test_blur_on_the_way_down_is_a_filter_of_the_reflected_map(size):
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    y = BlurDown(3).double()(x)
+    mirrored = np.pad(x.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect")
+    weights = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    for i, j in np.ndindex(y.shape[-2:]):
+        seen = mirrored[..., 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+        assert np.allclose(y[..., i, j].numpy(), (seen * weights).sum((-2, -1)))
+    assert y.shape[-2:] == tuple(-(-n // 2) for n in size)
+
+
+def test_blur_on_the_way_up_is_a_filter_of_the_spread_map():
+    x = torch.randn(1, 3, 5, 6)
+    up = Upsample2x(3, 3, 3, "blur", bias=False)
+    torch.nn.init.dirac_(up.conv[1].weight)
+    weights = torch.tensor([1.0, 3.0, 3.0, 1.0]).outer(torch.tensor([1.0, 3.0, 3.0, 1.0])) / 16
+    padded = nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    spread = nn.functional.conv_transpose2d(padded, weights.repeat(3, 1, 1, 1), stride=2, padding=1, groups=3)
+    assert torch.allclose(up(x, (10, 12)), spread[..., 2:-2, 2:-2], atol=1e-6)
+    assert up(x, (9, 11)).shape == (1, 3, 9, 11)
+
+
+def test_the_maps_that_cut_compares():
+    net = networks.ResNet(ngf=2, antialias=True, upsample="blur")
+    x = torch.randn(1, 3, 64, 48)
+    taps = []
+    y = net(x, taps)
+    assert torch.equal(y, net(x))
+    assert [tuple(map.shape[1:]) for map in taps] == [
+        (3, 70, 54), (4, 64, 48), (8, 32, 24), (8, 16, 12), (8, 16, 12),
+    ]  # fmt: skip
+    assert [map.shape[1] for map in taps] == net.tapped
+    assert torch.equal(taps[0], nn.functional.pad(x, (3, 3, 3, 3), mode="reflect"))
+    alone = net.encode(x)
+    assert all(torch.equal(a, b) for a, b in zip(alone, taps, strict=True))
+    seen = []
+    net.blocks[5].register_forward_hook(lambda *_: seen.append("more than half"))
+    for number in (0, 4):
+        net.blocks[number].register_forward_hook(lambda m, i, o: seen.append(o))
+    alone = net.encode(x)
+    assert [id(map) for map in seen] == [id(map) for map in alone[3:]]
+    shallow = networks.ResNet(ngf=2, blocks=1)
+    assert shallow.tapped == [3, 4, 8, 8] == [map.shape[1] for map in shallow.encode(x)]
 
 
 def test_initialisation_is_the_authors():
@@ -92,6 +146,14 @@ def test_initialisation_is_the_authors():
     assert weights.mean() == pytest.approx(0, abs=1e-4)
     assert norms.mean() == pytest.approx(1, abs=5e-3)
     assert norms.std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_initialisation_of_cut():
+    torch.manual_seed(0)
+    net = initialise(networks.ResNet(ngf=32, blocks=1), weights="xavier")
+    weight = net.blocks[0].block[1].weight
+    assert weight.detach().std() == pytest.approx(0.02 * (2 / (2 * 128 * 9)) ** 0.5, rel=0.01)
+    assert not net.blocks[0].block[1].bias.any()
 
 
 def test_batch_norm_of_one_image_is_affine_instance_norm_to_the_bit():
@@ -130,5 +192,5 @@ def test_other_wrong_names():
         networks.discriminator("patch_0", 3)
     with pytest.raises(ValueError, match="instance, batch, none"):
         networks.generator("resnet_1", 3, 3, norm="layer")
-    with pytest.raises(ValueError, match="deconv or resize"):
+    with pytest.raises(ValueError, match="deconv, resize or blur"):
         networks.generator("resnet_1", 3, 3, upsample="shuffle")

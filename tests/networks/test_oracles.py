@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from i2i import networks
-from tests.oracle import HERE, NETWORKS, adopt, group
+from tests.oracle import CUT, HERE, NETWORKS, adopt, group
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,7 +34,7 @@ def test_carried_numbers(file, name, options):
     assert oracle["y"].std() > 0.4  # a net of zeros would not pass
 
 
-@pytest.mark.parametrize(("file", "name", "options"), NETWORKS)
+@pytest.mark.parametrize(("file", "name", "options"), NETWORKS + CUT)
 def test_every_number(reference, file, name, options):
     weights = torch.load(reference(f"oracles/{file}.pth"), weights_only=True, map_location="cpu")
     oracle = np.load(reference(f"oracles/{file}.npz"))

@@ -1,0 +1,60 @@
+"""Losses against formulas worked by hand, and by gradcheck."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from i2i.losses import patch_nce
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def vectors(*shape):
+    return normalize(torch.randn(*shape, dtype=torch.float64), dim=-1)
+
+
+def test_patches_at_right_angles_by_hand():
+    """q equal to k, all others at a cosine of 0: the probability of the right one is e^(1/T) / (e^(1/T) + others)."""
+    k = torch.eye(4, dtype=torch.float64)[None].repeat(2, 1, 1)
+    for T in (0.07, 0.5, 2.0):
+        right = -math.log(math.exp(1 / T) / (math.exp(1 / T) + 3))
+        assert patch_nce(k, k, T).item() == pytest.approx(right, rel=1e-9)
+    wrong = k.roll(1, dims=1)  # each q equals the k of the place before
+    assert patch_nce(wrong, k, 0.5).item() == pytest.approx(-math.log(1 / (math.exp(2) + 3)), rel=1e-9)
+
+
+def test_patches_that_are_all_alike_are_a_guess():
+    same = torch.ones(3, 256, 1, dtype=torch.float64)
+    assert patch_nce(same, same).item() == pytest.approx(math.log(256), rel=1e-9)
+
+
+def test_the_authors_form():
+    """They set the own patch among the others to -10 before the division and put the pair in front, as class 0."""
+    q, k, T = vectors(2, 6, 5), vectors(2, 6, 5), 0.07
+    own = (q * k).sum(2, keepdim=True)
+    others = (q @ k.transpose(1, 2)).masked_fill(torch.eye(6, dtype=torch.bool), -10.0)
+    logits = (torch.cat([own, others], 2) / T).flatten(0, 1)
+    theirs = torch.nn.functional.cross_entropy(logits, torch.zeros(12, dtype=torch.long))
+    assert patch_nce(q, k, T).item() == pytest.approx(theirs.item(), rel=1e-12)
+
+
+def test_images_do_not_mix():
+    q, k = vectors(3, 5, 4), vectors(3, 5, 4)
+    alone = [patch_nce(q[i : i + 1], k[i : i + 1]).item() for i in range(3)]
+    assert patch_nce(q, k).item() == pytest.approx(sum(alone) / 3, rel=1e-12)
+    assert max(alone) - min(alone) > 0.1
+
+
+def test_gradients():
+    q, k = vectors(2, 4, 3).requires_grad_(), vectors(2, 4, 3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda q, k: patch_nce(q, k, 0.5), (q, k))
+
+
+def test_half_precision_does_not_reach_the_comparison():
+    q, k = vectors(1, 8, 4).float(), vectors(1, 8, 4).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        within = patch_nce(q, k)
+        assert patch_nce(q.bfloat16(), k.bfloat16()).dtype == torch.float32
+    assert torch.equal(within, patch_nce(q, k))
