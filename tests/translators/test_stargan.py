@@ -1,0 +1,134 @@
+"""StarGAN's steps in float64: against the authors' procedure, and against the losses that their code printed."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from i2i.engine.step import Move, play
+from i2i.translators import stargan
+from i2i.translators.stargan import StarGAN
+from tests.oracle import adopt, group
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def authors_step(t, optimizers, x, c, loss_cls, moves_G):
+    """One step with their own means: every image made where it is used, both gradients cleared before each move."""
+    optimizer_D, optimizer_G = optimizers
+    target = c[torch.randperm(len(c))]
+    src, cls = t.D(x)
+    d_real, d_cls = -src.mean(), loss_cls(cls, c)
+    x_fake = t.G(x, target)
+    src, _ = t.D(x_fake.detach())
+    d_fake = src.mean()
+    alpha = torch.rand(len(x), 1, 1, 1, dtype=x.dtype)
+    x_hat = (alpha * x.data + (1 - alpha) * x_fake.data).requires_grad_(True)
+    src, _ = t.D(x_hat)
+    (slope,) = torch.autograd.grad(src, x_hat, grad_outputs=torch.ones_like(src), create_graph=True, retain_graph=True)
+    d_gp = ((slope.reshape(len(x), -1).square().sum(1).sqrt() - 1) ** 2).mean()
+    optimizer_D.zero_grad(), optimizer_G.zero_grad()
+    (d_real + d_fake + 1 * d_cls + 10 * d_gp).backward()
+    optimizer_D.step()
+    losses = {"D/gan": d_real + d_fake, "D/cls": d_cls, "D/penalty": 10 * d_gp}
+    if moves_G:
+        x_fake = t.G(x, target)
+        src, cls = t.D(x_fake)
+        g_fake, g_cls = -src.mean(), loss_cls(cls, target)
+        g_rec = (x - t.G(x_fake, c)).abs().mean()
+        optimizer_D.zero_grad(), optimizer_G.zero_grad()
+        (g_fake + 10 * g_rec + 1 * g_cls).backward()
+        optimizer_G.step()
+        losses |= {"G/gan": g_fake, "G/cls": g_cls, "G/rec": 10 * g_rec}
+    return losses
+
+
+@pytest.mark.parametrize("attributes", [False, True])
+def test_losses_and_every_weight_of_six_steps_equal_the_authors_procedure(attributes):
+    def make():
+        torch.manual_seed(0)
+        options = {"generator": "stargan_1", "discriminator": "stargan_3", "image_size": 32, "ngf": 3, "ndf": 3}
+        return StarGAN(domains=4, attributes=attributes, n_critic=3, **options).double()
+
+    def loss_cls(logits, c):
+        if attributes:
+            return binary_cross_entropy_with_logits(logits, c, reduction="sum") / logits.shape[0]
+        return cross_entropy(logits, c.argmax(1))
+
+    ours, theirs, before = make(), make(), make()
+    x = torch.rand(4, 3, 32, 32, dtype=torch.float64) * 2 - 1
+    c = (torch.rand(4, 4) < 0.5).double() if attributes else torch.eye(4, dtype=torch.float64)
+    moves = {player: Move(p) for player, p in ours.players().items()}
+    optimizers = [torch.optim.Adam(net.parameters(), lr=1e-4, betas=(0.5, 0.999)) for net in (theirs.D, theirs.G)]
+    for step in range(6):
+        torch.manual_seed(step)
+        terms = play(ours, moves, {"x": x, "c": c}, step)
+        torch.manual_seed(step)
+        losses = authors_step(theirs, optimizers, x, c, loss_cls, (step + 1) % 3 == 0)
+        assert terms.keys() == losses.keys()
+        for name, loss in losses.items():
+            assert terms[name].item() == pytest.approx(loss.item(), rel=1e-6)
+    for (key, one), other, start in zip(ours.named_parameters(), theirs.parameters(), before.parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-6, atol=1e-9), key
+        assert not torch.equal(one, start), key
+
+
+def test_undoing_a_step_leads_back_to_the_losses_that_the_authors_code_printed(reference, monkeypatch):
+    """The weights in this file are those after one step of D and one of G; the losses beside them those before.
+
+    Adam's first step moves every weight by its learning rate against the sign of its gradient, whatever its size. So a
+    step back, by the gradients at the end, undoes it, but where the sign of a gradient changed on the way (of a few in
+    a hundred; which ones cannot be known from the end). It leads every loss from what it is at the end to what was
+    printed by at least nine tenths of the way: a term of another size or sign would lead elsewhere.
+    """
+    oracle = np.load(reference("oracles/step_stargan_attributes.npz"))
+    x, c, target, alpha = (torch.from_numpy(oracle[name]) for name in ("x", "c", "c_target", "alpha"))
+    monkeypatch.setattr(stargan, "permuted", lambda c: target)
+    monkeypatch.setattr("i2i.gan.between", lambda real, fake: alpha * real + (1 - alpha) * fake)
+    made = StarGAN(domains=5, attributes=True, image_size=64, ngf=4, ndf=4, n_critic=1).double()
+    for name in ("G", "D"):
+        adopt(getattr(made, name), group(oracle, f"after/{name}"))
+
+    def step():
+        moves = {player: Move(p) for player, p in made.players().items()}
+        terms = play(made, moves, {"x": x, "c": c})
+        return np.array([terms[name].item() for name in ("D/gan", "D/cls", "D/penalty", "G/gan", "G/cls", "G/rec")])
+
+    end = [p.detach().clone() for p in made.parameters()]
+    losses_at_end = step()
+    with torch.no_grad():
+        for p, there in zip(made.parameters(), end, strict=True):
+            p.copy_(2 * there - p)
+    losses = step()
+    real, fake, cls, gp, *of_G = oracle["losses"]  # unweighted
+    printed = np.array([real + fake, cls, 10 * gp, of_G[0], of_G[1], 10 * of_G[2]])
+    print("printed", printed, "here", losses, "at the end", losses_at_end)
+    assert np.all(np.abs(losses - printed) < 0.1 * np.abs(losses_at_end - printed))
+    assert losses[[1, 2, 4, 5]] == pytest.approx(printed[[1, 2, 4, 5]], rel=5e-4)
+
+
+def test_the_sheet_shows_every_domain_or_every_attribute_turned():
+    torch.manual_seed(0)
+    options = {"generator": "stargan_1", "discriminator": "stargan_3", "image_size": 32, "ngf": 2, "ndf": 2}
+    x, c = torch.rand(2, 3, 32, 32), torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    for attributes, towards in ((False, [[0, 1, 0], [0, 1, 0]]), (True, [[1, 1, 1], [0, 1, 1]])):
+        made = StarGAN(domains=3, attributes=attributes, **options).eval()
+        with torch.no_grad():
+            views = made({"x": x, "c": c})
+            assert torch.equal(views["G(x,1)"], made.G(x, torch.tensor(towards, dtype=torch.float32)))
+            assert torch.equal(views["G(G(x,2),c)"], made.G(views["G(x,2)"], c))
+        assert made.train()({"x": x, "c": c})["c'"].shape == c.shape
+    assert torch.equal(c, torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]]))  # untouched
+
+
+def test_targets_are_the_labels_of_the_batch_in_another_order():
+    c = torch.eye(8)
+    torch.manual_seed(0)
+    orders = [stargan.permuted(c) for _ in range(20)]
+    assert all(torch.equal(order.sum(0), torch.ones(8)) for order in orders)
+    assert len({tuple(order.argmax(1).tolist()) for order in orders}) == 20
+
+
+def test_both_sides_have_as_many_channels():
+    with pytest.raises(ValueError, match="as many channels, not 1 and 3"):
+        StarGAN(1, 3)
