@@ -85,6 +85,5 @@ class Toward(nn.Module):
         if self.attributes:
             c, known = target, ((target >= 0) & (target <= 1)).all(1)
         else:
-            c = target[:, None] == torch.arange(self.domains)  # [n, domains]
-            known = c.any(1)
+            c, known = target[:, None] == torch.arange(self.domains), (target >= 0) & (target < self.domains)
         return torch.where(known[:, None, None, None], self.net(x, c.to(x.dtype)), torch.nan)
