@@ -15,6 +15,13 @@ import click
 @click.option("--b", default="b", metavar="NAME", help="Name of the domain that it translates to.")
 @click.option("--domains", metavar="NAME,NAME...", help="Names of a StarGAN's domains, in the order of its labels.")
 @click.option("--attributes", is_flag=True, help="A StarGAN's domains may be had together, as CelebA's attributes.")
+@click.option(
+    "--statistics",
+    type=click.Choice(["image", "averaged"]),
+    default="image",
+    show_default=True,
+    help="Of batch norm: each image's own, or the file's averages, if it was trained in large batches.",
+)
 @click.option("--part", metavar="NAME", help="Which network, where the file holds several generators.")
 def command(checkpoint: Path, run: Path | None, domains: str | None, **options: str | bool | None) -> None:
     """Make a run of CHECKPOINT, a .pth, .pt, .pkl or .safetensors file of a generator that others trained.
@@ -24,8 +31,10 @@ def command(checkpoint: Path, run: Path | None, domains: str | None, **options: 
     i2i translate pictures/ -m horse2zebra
 
     What it is follows from its tensors' names and shapes alone, and nothing in the file is run: CycleGAN's and
-    pix2pix's ResNets and U-Nets, CUT's ResNet, StarGAN, pix2pixHD's global generator, CSC321's CycleGAN. Batch
-    norm takes the statistics of each image, as the authors' test scripts do.
+    pix2pix's ResNets and U-Nets, CUT's ResNet, StarGAN, pix2pixHD's global generator, CSC321's CycleGAN.
+
+    Batch norm takes the statistics of each image, as the authors do when they test what they trained at batch 1. If
+    colours come out faded, it was trained in larger batches: import it with --statistics averaged.
     """
     from i2i.importer import import_checkpoint
 

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from i2i.engine.run import Run
 from i2i.engine.settings import PLACES
 from i2i.files import atomically
-from i2i.networks import generator
+from i2i.networks import averaged, generator
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import translator_class
 
 ANY = "any"  # the direction of a network that translates to each of several domains
+AVERAGED = "averaged"  # the statistics of an imported network that keeps to those of its training; others: "image"
 EXPORT_KEY = "export"  # the translator's own name of the direction, beside the user's in the Spec
 
 
@@ -107,7 +108,8 @@ def _made(spec: Spec, export: str) -> nn.Module:
     """The network of a recipe: one by its name (an imported one), or the export of a translator."""
     recipe = spec.recipe
     if "network" in recipe:
-        return generator(recipe["network"], *recipe["channels"], **recipe["options"])
+        net = generator(recipe["network"], *recipe["channels"], **recipe["options"])
+        return averaged(net) if recipe["statistics"] == AVERAGED else net
     return translator_class(spec.method)(*recipe["channels"], **recipe["hyperparameters"]).exports()[export]
 
 

@@ -69,10 +69,11 @@ class Found:
         wanted |= {key: (channels, 1, len(taps), len(taps)) for key, (channels, taps) in self.guess.filters.items()}
         return wanted, {key: shape for key, shape in shapes.items() if not key.endswith(STATISTICS)}
 
-    def build(self, tensors: Mapping[str, Tensor]) -> nn.Module:
+    def build(self, tensors: Mapping[str, Tensor], averages: bool = False) -> nn.Module:
         """The network with these weights, which must be its own.
 
-        Raises ValueError for values that are not finite, and for a filter with other values than the authors'.
+        Raises ValueError for values that are not finite, for a filter with other values than the authors', and, where
+        running ``averages`` are needed, for a network without.
         """
         broken = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
         if broken:
@@ -82,6 +83,9 @@ class Found:
             if not torch.allclose(tensors[key].float(), line.outer(line), atol=1e-3):
                 raise ValueError(f"its filter {key} is another than the authors', {taps} both ways")
         net = self.make()
+        wanted = [key for key in self.keys if key.endswith(STATISTICS[:2])]
+        if averages and not (wanted and all(key in tensors for key in wanted)):
+            raise ValueError("it has no batch norm with running averages that its use could keep to")
         theirs = {ours: tensors[key] for key, (ours, _) in self.keys.items() if key in tensors}
         net.load_state_dict(net.state_dict() | theirs)
         return net.eval()

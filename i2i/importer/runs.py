@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from i2i.engine.run import read_json
-from i2i.engine.weights import ANY, save_network
+from i2i.engine.weights import ANY, AVERAGED, save_network
 from i2i.files import atomically
 from i2i.importer.checkpoints import StateDict, read
 from i2i.importer.recognition import Found, listed, recognise
+from i2i.networks import averaged
 from i2i.spec import Domain, Spec
+
+STATISTICS = ("image", AVERAGED)
 
 
 def import_checkpoint(
@@ -26,6 +29,7 @@ def import_checkpoint(
     b: str = "b",
     domains: Sequence[str] | None = None,
     attributes: bool = False,
+    statistics: str = "image",
 ) -> Path:
     """Makes a run of a generator that others trained, recognised by the names and shapes of its tensors.
 
@@ -36,13 +40,18 @@ def import_checkpoint(
         a, b: names of the domains that it translates from and to.
         domains: names of the domains of a StarGAN, in the order of its labels; by default c0, c1, ...
         attributes: whether those domains may be had together, as CelebA's can.
+        statistics: of batch norm: "image", each image's own, as the authors test what they trained at batch 1; or
+            "averaged", the file's running averages, for a network that learnt in larger batches.
 
     Returns the folder, which is whole or not finished. Raises ValueError for a file that holds no such network, with
     what came closest, and where the folder holds anything else.
     """
+    if statistics not in STATISTICS:
+        raise ValueError(f"statistics are {statistics!r}; choose one of {', '.join(STATISTICS)}")
     checkpoint = Path(checkpoint)
     found, tensors = choose(checkpoint, part)
     spec = describe(found, a, b, domains, attributes)
+    spec.recipe["statistics"] = statistics
     origin = {
         "file": checkpoint.name,
         "sha256": _digest(checkpoint),
@@ -56,13 +65,15 @@ def import_checkpoint(
         "target": asdict(spec.target),
         "domains": list(spec.domains),
         "attributes": spec.attributes,
+        "statistics": statistics,
         "imported": origin,
         "step": 0,
     }
     folder = Path(run) if run is not None else Path("runs") / f"import-{checkpoint.stem}"
-    _check_free(folder, facts)
+    if _done(folder, facts):
+        return folder
     try:
-        net = found.build(tensors)
+        net = found.build(tensors) if statistics == "image" else averaged(found.build(tensors, averages=True))
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,16 +123,17 @@ def describe(found: Found, a: str, b: str, domains: Sequence[str] | None = None,
     return Spec(guess.network, ANY, source, source, domains=names, attributes=attributes, recipe=recipe)
 
 
-def _check_free(folder: Path, facts: dict[str, Any]) -> None:
-    """Raises ValueError unless the folder is new, or holds what is to be written there."""
+def _done(folder: Path, facts: dict[str, Any]) -> bool:
+    """Whether this very import is there. Raises ValueError where the folder holds anything else."""
     if not folder.exists() or (folder.is_dir() and all(path.name[0] == "." for path in folder.iterdir())):
-        return
+        return False
     seen = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
     if "imported" not in seen:
         raise ValueError(f"{folder} is there already and holds something else; give another folder with -o")
     differ = [f"\n  {k}: {seen.get(k)} -> {v}" for k, v in facts.items() if seen.get(k) != v]
     if differ:
         raise ValueError(f"{folder} holds another import:{''.join(differ)}\ngive another folder with -o")
+    return seen["status"] == "finished" and any((folder / "weights").glob("*.safetensors"))
 
 
 def _write(folder: Path, facts: dict[str, Any]) -> None:

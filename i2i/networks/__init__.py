@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from i2i.networks.blocks import per_image
+from i2i.networks.blocks import averaged, per_image
 from i2i.networks.csc321 import CSC321Discriminator, CSC321Generator
 from i2i.networks.patchgan import PatchGAN, PixelGAN
 from i2i.networks.pix2pixhd import GlobalGenerator
@@ -29,6 +29,7 @@ __all__ = [
     "StarGANGenerator",
     "StridedGAN",
     "UNet",
+    "averaged",
     "discriminator",
     "generator",
     "per_image",

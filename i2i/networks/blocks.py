@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import batch_norm, conv2d, pad
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
@@ -134,19 +135,58 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
     return net
 
 
+class AveragedNorm2d(nn.Module):
+    """Batch norm with the running averages that training left, always: the same for every image, alone or in a batch.
+
+    No ``nn.BatchNorm2d``, so that ``per_image`` leaves it as it is; its tensors have the same names.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, trained: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.eps = trained.eps
+        for name in ("weight", "bias"):
+            self.register_parameter(name, nn.Parameter(getattr(trained, name).detach().clone()))
+        for name in ("running_mean", "running_var"):
+            self.register_buffer(name, getattr(trained, name).detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
+
+
+def _own_statistics(trained: nn.BatchNorm2d) -> nn.Module:
+    norm = InstanceNorm2d(trained.num_features, eps=trained.eps, affine=True).to(trained.weight)
+    norm.load_state_dict({"weight": trained.weight, "bias": trained.bias})
+    return norm
+
+
+def _without_batch_norm(net: nn.Module, norm: Callable[[nn.BatchNorm2d], nn.Module]) -> nn.Module:
+    net = copy.deepcopy(net)
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, norm(child))
+    return net.eval()
+
+
 def per_image(net: nn.Module) -> nn.Module:
     """A copy of ``net`` as it is to be used: dropout off, and batch norm with the statistics of each single image.
 
     The authors test pix2pix in training mode at batch 1, where batch norm *is* affine instance norm, to the bit.
     """
-    net = copy.deepcopy(net)
-    for module in list(net.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                norm = InstanceNorm2d(child.num_features, eps=child.eps, affine=True).to(child.weight)
-                norm.load_state_dict({"weight": child.weight, "bias": child.bias})
-                setattr(module, name, norm)
-    return net.eval()
+    return _without_batch_norm(net, _own_statistics)
+
+
+def averaged(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` whose batch norm keeps to the averages of its training, for one that learnt in large batches.
+
+    There the statistics of a batch are near those of the data, and those of a single image are not.
+    """
+    return _without_batch_norm(net, AveragedNorm2d)
 
 
 relu = partial(nn.ReLU, inplace=True)
