@@ -109,7 +109,7 @@ def _made(spec: Spec, export: str) -> nn.Module:
     recipe = spec.recipe
     if "network" in recipe:
         net = generator(recipe["network"], *recipe["channels"], **recipe["options"])
-        return averaged(net) if recipe["statistics"] == AVERAGED else net
+        return averaged(net) if recipe.get("statistics") == AVERAGED else net
     return translator_class(spec.method)(*recipe["channels"], **recipe["hyperparameters"]).exports()[export]
 
 
