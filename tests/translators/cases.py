@@ -37,13 +37,13 @@ class Case:
 
 CASES = {
     "pix2pix": Case(
-        small={"generator": "unet_32", "ngf": 2, "ndf": 2},
+        small={"generator": "unet_32", "discriminator": "patch_1", "ngf": 2, "ndf": 2},
         terms={"D/gan", "G/gan", "G/l1"},
         views=["x", "G(x)", "y"],
         run={"generator": "unet_64", "size": 64, "norm": "instance"},  # the least depth that has dropout
     ),
     "cyclegan": Case(
-        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "pool": 2},
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "pool": 2},
         terms={
             "G/gan_G", "G/gan_F", "G/cycle_x", "G/cycle_y", "G/identity_x", "G/identity_y", "D/gan_X", "D/gan_Y",
         },
@@ -63,14 +63,14 @@ CASES = {
         run={"n_critic": 2},
     ),
     "cut": Case(
-        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "patches": 50},
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
         terms={"D/gan", "G/gan", "G/nce", "G/nce_y"},
         views=["x", "G(x)", "y", "G(y)", "z", "s"],
         alike={"G/nce_y"},
         run={"dropout": True, "flip_equivariance": True},
     ),
     "fastcut": Case(
-        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "patches": 50},
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
         terms={"D/gan", "G/gan", "G/nce"},
         views=["x", "G(x)", "y", "z", "s"],
     ),
@@ -88,13 +88,13 @@ CASES = {
         run={"shared": 2},
     ),
     "direct": Case(
-        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "pool": 2},
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "pool": 2},
         terms={"G/gan", "D/gan"},
         views=["x", "G(x)", "y"],
         run={"pool": 3, "dropout": True},
     ),
     "constancy": Case(
-        small={"generator": "resnet_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},
         views=["x", "G(x)", "y", "G(y)"],
         alike={"G/tid"},
