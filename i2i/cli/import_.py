@@ -18,9 +18,7 @@ import click
 @click.option(
     "--statistics",
     type=click.Choice(["image", "averaged"]),
-    default="image",
-    show_default=True,
-    help="Of batch norm: each image's own, or the file's averages, if it was trained in large batches.",
+    help="Of batch norm: each image's own, or the file's averages.  [default: as its authors use it]",
 )
 @click.option("--part", metavar="NAME", help="Which network, where the file holds several generators.")
 def command(checkpoint: Path, run: Path | None, domains: str | None, **options: str | bool | None) -> None:
@@ -33,8 +31,9 @@ def command(checkpoint: Path, run: Path | None, domains: str | None, **options: 
     What it is follows from its tensors' names and shapes alone, and nothing in the file is run: CycleGAN's and
     pix2pix's ResNets and U-Nets, CUT's ResNet, StarGAN, pix2pixHD's global generator, CSC321's CycleGAN.
 
-    Batch norm takes the statistics of each image, as the authors do when they test what they trained at batch 1. If
-    colours come out faded, it was trained in larger batches: import it with --statistics averaged.
+    Batch norm takes the statistics of each image, as the authors do when they test what they trained at batch 1, and in
+    CSC321's, trained in batches of 16, the averages of the training. If large areas lose their colour, a network was
+    trained in larger batches: --statistics averaged.
     """
     from i2i.importer import import_checkpoint
 
@@ -53,5 +52,5 @@ def describe(run: Path) -> str:
     target = ", ".join(spec.domains) or spec.target.name
     return (
         f"{run}  {spec.source.name} ({spec.source.channels} channels) -> {target}  "
-        f"{spec.recipe['imported']['family']}, {spec.method}"
+        f"{spec.recipe['imported']['family']}, {spec.method}, statistics: {spec.recipe['statistics']}"
     )

@@ -78,6 +78,8 @@ class Run:
 
     @classmethod
     def _continued(cls, path: Path, settings: dict[str, Any], hyper: dict[str, Any], seen: dict[str, Any]) -> Run:
+        if "imported" in seen:
+            raise ValueError(f"{path} holds a network that was trained elsewhere; train in another folder with --out")
         facts = dict(seen)
         try:
             old, old_hyper = Settings.from_dict(facts.pop("settings")), facts.pop("hyperparameters")

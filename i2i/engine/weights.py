@@ -18,7 +18,7 @@ from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import translator_class
 
 ANY = "any"  # the direction of a network that translates to each of several domains
-AVERAGED = "averaged"  # the statistics of an imported network that keeps to those of its training; others: "image"
+IMAGE, AVERAGED = "image", "averaged"  # statistics of an imported network's batch norm: each image's, its training's
 EXPORT_KEY = "export"  # the translator's own name of the direction, beside the user's in the Spec
 
 

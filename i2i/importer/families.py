@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from i2i.engine.weights import AVERAGED, IMAGE
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 HALVING, DOUBLING = (0.25, 0.5, 0.25), (0.25, 0.75, 0.75, 0.25)  # CUT's filters, in one of the two directions
@@ -32,6 +34,8 @@ class Family(NamedTuple):
     guess: Callable[[Shapes], Guess]
     judge: bool = False
     """Whether it is a discriminator, which makes no images."""
+    statistics: str = IMAGE
+    """Of its batch norm in use: each image's own, where the authors train and test it one by one, or the averages."""
 
 
 def _size(shapes: Shapes, key: str, axis: int, default: int) -> int:
@@ -225,12 +229,12 @@ FAMILIES = (
     Family("CUT's antialiased ResNet generator", antialiased_resnet),
     Family("StarGAN's generator", stargan),
     Family("pix2pixHD's global generator", global_generator),
-    Family("CSC321's CycleGAN generator", csc321),
+    Family("CSC321's CycleGAN generator", csc321, statistics=AVERAGED),  # trained and shown in batches of 16
     Family("CycleGAN's and pix2pix's patch discriminator", patchgan, judge=True),
     Family("CUT's antialiased patch discriminator", antialiased_patchgan, judge=True),
     Family("pix2pix's pixel discriminator", pixelgan, judge=True),
     Family("StarGAN's discriminator", stargan_judge, judge=True),
-    Family("CSC321's discriminator", csc321_judge, judge=True),
+    Family("CSC321's discriminator", csc321_judge, judge=True, statistics=AVERAGED),
 )
 
 STRANGERS = {

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from i2i.engine.weights import AVERAGED, IMAGE
 from i2i.importer.checkpoints import StateDict
 from i2i.importer.families import FAMILIES, STRANGERS, Family, Guess, Shapes
-from i2i.networks import discriminator, generator, per_image
+from i2i.networks import averaged, discriminator, generator, per_image
 
 WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every key
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -69,11 +70,11 @@ class Found:
         wanted |= {key: (channels, 1, len(taps), len(taps)) for key, (channels, taps) in self.guess.filters.items()}
         return wanted, {key: shape for key, shape in shapes.items() if not key.endswith(STATISTICS)}
 
-    def build(self, tensors: Mapping[str, Tensor], averages: bool = False) -> nn.Module:
-        """The network with these weights, which must be its own.
+    def build(self, tensors: Mapping[str, Tensor], statistics: str = IMAGE) -> nn.Module:
+        """The network with these weights, which must be its own; with AVERAGED ``statistics``, it keeps to those.
 
-        Raises ValueError for values that are not finite, for a filter with other values than the authors', and, where
-        running ``averages`` are needed, for a network without.
+        Raises ValueError for values that are not finite, for a filter with other values than the authors', and for a
+        network that has no averages to keep to.
         """
         broken = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
         if broken:
@@ -84,25 +85,26 @@ class Found:
                 raise ValueError(f"its filter {key} is another than the authors', {taps} both ways")
         net = self.make()
         wanted = [key for key in self.keys if key.endswith(STATISTICS[:2])]
-        if averages and not (wanted and all(key in tensors for key in wanted)):
+        if statistics == AVERAGED and not (wanted and all(key in tensors for key in wanted)):
             raise ValueError("it has no batch norm with running averages that its use could keep to")
         theirs = {ours: tensors[key] for key, (ours, _) in self.keys.items() if key in tensors}
         net.load_state_dict(net.state_dict() | theirs)
-        return net.eval()
+        return averaged(net) if statistics == AVERAGED else net.eval()
 
 
 def network(state_dict: Mapping[str, Any]) -> tuple[nn.Module, Found]:
     """The network whose weights these are, generator or discriminator, ready for use, and which it is.
 
-    ``state_dict`` holds tensors under the authors' keys. Batch norm has the statistics of each image, dropout is off.
-    Raises ValueError, with what is recognised and what came closest, for any other.
+    ``state_dict`` holds tensors under the authors' keys. Dropout is off, and batch norm has the statistics of each
+    image, or those of its training where its authors use it in batches. Raises ValueError, with what is recognised and
+    what came closest, for any other.
     """
     tensors = {key: value for key, value in state_dict.items() if isinstance(value, Tensor)}
     candidates = recognise({"": tensors})
     if len(candidates) != 1:
         raise ValueError("expected the weights of one network" + listed(candidates))
     found, tensors = candidates[0]
-    return per_image(found.build(tensors)), found
+    return per_image(found.build(tensors, found.family.statistics)), found
 
 
 def recognise(parts: Mapping[str, StateDict]) -> list[tuple[Found, StateDict]]:

@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from i2i.engine.run import read_json
-from i2i.engine.weights import ANY, AVERAGED, save_network
+from i2i.engine.weights import ANY, AVERAGED, IMAGE, save_network
 from i2i.files import atomically
 from i2i.importer.checkpoints import StateDict, read
 from i2i.importer.recognition import Found, listed, recognise
-from i2i.networks import averaged
 from i2i.spec import Domain, Spec
-
-STATISTICS = ("image", AVERAGED)
 
 
 def import_checkpoint(
@@ -29,7 +26,7 @@ def import_checkpoint(
     b: str = "b",
     domains: Sequence[str] | None = None,
     attributes: bool = False,
-    statistics: str = "image",
+    statistics: str | None = None,
 ) -> Path:
     """Makes a run of a generator that others trained, recognised by the names and shapes of its tensors.
 
@@ -40,16 +37,17 @@ def import_checkpoint(
         a, b: names of the domains that it translates from and to.
         domains: names of the domains of a StarGAN, in the order of its labels; by default c0, c1, ...
         attributes: whether those domains may be had together, as CelebA's can.
-        statistics: of batch norm: "image", each image's own, as the authors test what they trained at batch 1; or
-            "averaged", the file's running averages, for a network that learnt in larger batches.
+        statistics: of batch norm: "image", each image's own, as for what was trained at batch 1; or "averaged", the
+            file's running averages, for what was trained in larger batches; by default as its authors use it.
 
     Returns the folder, which is whole or not finished. Raises ValueError for a file that holds no such network, with
     what came closest, and where the folder holds anything else.
     """
-    if statistics not in STATISTICS:
-        raise ValueError(f"statistics are {statistics!r}; choose one of {', '.join(STATISTICS)}")
+    if statistics not in (None, IMAGE, AVERAGED):
+        raise ValueError(f"statistics are {statistics!r}; choose {IMAGE} or {AVERAGED}")
     checkpoint = Path(checkpoint)
     found, tensors = choose(checkpoint, part)
+    statistics = statistics or found.family.statistics
     spec = describe(found, a, b, domains, attributes)
     spec.recipe["statistics"] = statistics
     origin = {
@@ -73,7 +71,7 @@ def import_checkpoint(
     if _done(folder, facts):
         return folder
     try:
-        net = found.build(tensors) if statistics == "image" else averaged(found.build(tensors, averages=True))
+        net = found.build(tensors, statistics)
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
