@@ -46,11 +46,19 @@ def _named_values(_context: click.Context, _parameter: click.Parameter, given: t
 @click.option("--dry-run", is_flag=True, help="Check data and settings, say what would be done, and stop.")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -> None:
-    """Train METHOD (pix2pix, cyclegan) on folders of images.
+    """Train METHOD on folders of images.
+
+    \b
+    pix2pix                       pairs
+    cyclegan unit                 two folders without pairs, both ways
+    cut fastcut direct constancy  two folders without pairs, from A to B
+    stargan                       a folder a domain, or a table of attributes
+    package.module:Class          a translator of your own
 
     \b
     i2i train pix2pix  --data facades              aligned A|B files
     i2i train cyclegan --a horses --b zebras       any two folders
+    i2i train stargan  --data weather              a folder a domain
     i2i train --out runs/cyclegan-horses2zebras    goes on where that run was
 
     The same command again goes on where it was stopped. Start it with torchrun to use several GPUs.

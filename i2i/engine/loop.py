@@ -120,7 +120,7 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
             game.keep(run, done, "finished" if done == steps else "stopped" if stop else "running")
         if samples and (done % settings.sample_every == 0 or done == steps):
             path = run.path / "samples" / f"{done:09d}.png"
-            reporter.picture(partial(sample_sheet, game.translator, game.ema, samples, path), done)
+            reporter.picture(partial(sample_sheet, game.translator, game.ema, samples, path, dataset.domains), done)
         if stop and done < steps:
             raise Interrupted(stop, f"stopped after step {done}; run the same command again to go on")
 

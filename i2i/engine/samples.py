@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +18,23 @@ from i2i.translators import Translator, Views
 
 
 @torch.no_grad()
-def sample_sheet(translator: Translator, ema: EMA, batch: Views, path: Path) -> np.ndarray:
-    """Writes the views of ``batch`` (a row an image, a captioned column a view); returns the sheet, uint8 [h, w, 3]."""
+def sample_sheet(translator: Translator, ema: EMA, batch: Views, path: Path, domains: Sequence[str] = ()) -> np.ndarray:
+    """Writes the views of ``batch`` (a row an image, a captioned column a view); returns the sheet, uint8 [h, w, 3].
+
+    ``domains``: names of those that views count, so that "G(x,2)" is captioned "G(x,rain)".
+    """
     copied = copy.deepcopy(translator)
     for name, net in copied.exports().items():
         net.load_state_dict(ema.networks[name].state_dict())
     views = shown(copied, batch)
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [[to_pixels(view[i]) for view in views.values()] for i in range(len(batch["x"]))]
-    return sheet(rows, list(views), path)
+    return sheet(rows, [named(view, domains) for view in views], path)
+
+
+def named(view: str, domains: Sequence[str]) -> str:
+    """A view's caption, domains by name."""
+    return re.sub(r"(?<=,)\d+(?=\))", lambda number: domains[int(number[0])], view) if domains else view
 
 
 def shown(translator: nn.Module, batch: Views) -> Views:

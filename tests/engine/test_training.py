@@ -22,6 +22,8 @@ from i2i.engine.fit import largest_power
 from i2i.engine.ranks import World
 from i2i.engine.report import NonFinite, Statistics
 from i2i.engine.run import Run
+from i2i.engine.samples import named
+from i2i.translators import TRANSLATORS
 from i2i.translators.pix2pix import Pix2Pix
 from tests.engine.conftest import TINY
 
@@ -213,6 +215,18 @@ def test_the_paper_preset_is_the_authors_run(options, tmp_path, monkeypatch):
     assert (settings.size, settings.batch, settings.steps) == ((128, 128), 16, 200000)
     settings = Run.open("pix2pix", tmp_path / "run", given | {"epochs": 7, "batch": 2}).settings
     assert (settings.batch, settings.steps, settings.epochs) == (2, 0, 7)
+
+
+def test_the_help_says_what_every_method_takes():
+    words = CliRunner().invoke(command, ["--help"]).output.split()
+    assert set(TRANSLATORS) <= set(words)
+
+
+def test_domains_are_captioned_by_name():
+    assert [named(view, ("rain", "shine")) for view in ("x", "G(x,1)", "G(G(x,1),c)", "F(G(x))")] == [
+        "x", "G(x,shine)", "G(G(x,shine),c)", "F(G(x))"
+    ]  # fmt: skip
+    assert named("G(x,1)", ()) == "G(x,1)"
 
 
 def test_numbers_as_text(options, tmp_path):
