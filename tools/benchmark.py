@@ -4,15 +4,19 @@
 python tools/benchmark.py translate                     # a ResNet-6 generator (ngf 64) at 256 pixels; needs i2i[train]
 python tools/benchmark.py translate --model FILE.onnx
 python tools/benchmark.py train                         # a step of each method, on the GPU where there is one
+python tools/benchmark.py train --method cyclegan --method cut --method fastcut
 """
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,9 @@ from i2i.images import Image, encode_image, read_image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.machine import cores
 from i2i.spec import Domain, Spec
+
+DOMAINS = 5
+"""Of a method between many: as many as in its authors' experiments on faces."""
 
 
 @click.group
@@ -73,61 +80,100 @@ def translate(model: Path | None, images: int, size: int, suffix: str, repeats: 
 
 
 @main.command
+@click.option("--method", "methods", multiple=True, help="Which to compare with the first of them.  [default: all]")
 @click.option("--size", default=256, show_default=True, help="Height and width of the images.")
 @click.option("--batch", default=1, show_default=True, help="Images a step.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), multiple=True, default=["fp32"])
-@click.option("--steps", default=10, show_default=True, help="Steps that are timed, after three that are not.")
-def train(size: int, batch: int, precision: tuple[str, ...], steps: int) -> None:
-    """One step of training of each method, with its authors' networks, on noise: no reading of images."""
+@click.option("--steps", default=10, show_default=True, help="Steps of each that are timed, after two that are not.")
+@click.option("--set", "hyper", multiple=True, metavar="NAME=VALUE", help="A hyper-parameter of all of them.")
+def train(
+    methods: tuple[str, ...], size: int, batch: int, precision: tuple[str, ...], steps: int, hyper: tuple[str, ...]
+) -> None:
+    """One step of training of each method, with its authors' networks, on noise: no reading of images.
+
+    The methods take their steps in turn, so that a busy machine slows all alike. The most memory that each needs is
+    measured in a process of its own: of a GPU what PyTorch allocates, of a CPU what the process holds beyond PyTorch.
+    """
     from i2i.engine.ranks import World
-    from i2i.engine.run import Run
     from i2i.translators import TRANSLATORS
 
+    given = {"batch": batch, "size": size, **dict(pair.split("=", 1) for pair in hyper)}
+    rows = [(method, given | {"precision": each}) for method in methods or TRANSLATORS for each in precision]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as own:
+        memory = list(own.map(most_memory_of, rows))
     world = World.join()
-    click.echo(f"{world.device}, {size} x {size}, batch {batch}, i2i {i2i.__version__}")
-    click.echo(f"{'':24}{'ms a step':>12}{'(least, most)':>20}{'images/s':>10}{'GB':>8}")
-    for method in TRANSLATORS:
-        for arithmetic in precision:
-            run = Run.open(method, "no run", {"a": ".", "b": ".", "batch": batch, "precision": arithmetic})
-            seconds, memory = step_times(run, world, size, steps)
-            middle = statistics.median(seconds)
-            span = f"{1000 * min(seconds):.1f}, {1000 * max(seconds):.1f}"
-            name = f"{method} {arithmetic}"
-            click.echo(f"{name:24}{1000 * middle:>12.1f}{span:>20}{batch / middle:>10.2f}{memory:>8.2f}")
+    games = [game_on_noise(row, world) for row in rows]
+    names = [f"{method} {row['precision']}" for method, row in rows]
+    wall, work = measure(dict(zip(names, games, strict=True)), 2 + steps, unmeasured=2)
+    click.echo(f"{world.device}, {size} x {size}, batch {batch}, {' '.join(hyper)} i2i {i2i.__version__}")
+    click.echo(
+        f"{'':20}{'ms a step':>12}{'(least, most)':>20}{'ratio':>7}{'core-ms':>10}{'ratio':>7}{'GB':>7}{'ratio':>7}"
+    )
+    for name, most in zip(names, memory, strict=True):
+        middle, cores = statistics.median(wall[name]), statistics.median(work[name])
+        ratios = [a / b for a, b in zip(wall[name], wall[names[0]], strict=True)]
+        span = f"{1000 * min(wall[name]):.1f}, {1000 * max(wall[name]):.1f}"
+        click.echo(
+            f"{name:20}{1000 * middle:>12.1f}{span:>20}{statistics.median(ratios):>7.2f}{1000 * cores:>10.1f}"
+            f"{cores / statistics.median(work[names[0]]):>7.2f}{most:>7.2f}{most / memory[0]:>7.2f}"
+        )
 
 
-def step_times(run: Any, world: Any, size: int, steps: int) -> tuple[list[float], float]:
-    """The wall seconds of each timed step of a run, and the most memory that was held, in GB."""
+Row = tuple[str, dict[str, Any]]
+"""A method, and the settings and hyper-parameters it is measured with."""
+
+
+def game_on_noise(row: Row, world: Any) -> Callable[[], None]:
+    """A step of the game of a method, on the same noise at each call."""
     import torch
 
     from i2i.engine.game import Game
-    from i2i.engine.report import most_memory
+    from i2i.engine.run import Run
+    from i2i.translators import translator_class
 
+    method, given = row
+    many = translator_class(method).data == "domains"
+    run = Run.open(method, "no run", {"a": ".", "b": ".", **given, **({"domains": DOMAINS} if many else {})})
     run.facts |= {"source": {"channels": 3}, "target": {"channels": 3}}
-    if world.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    game = Game(run, world)
-    batch = {name: torch.rand(run.settings.batch, 3, size, size, device=world.device) * 2 - 1 for name in ("x", "y")}
-    seconds = []
-    for step in range(3 + steps):
-        start = time.perf_counter()
-        game.step(batch, step, 1.0)
+    game, n = Game(run, world), run.settings.batch
+    batch = {name: torch.rand(n, 3, *run.settings.size, device=world.device) * 2 - 1 for name in ("x", "y")}
+    if many:
+        batch = {"x": batch["x"], "c": torch.eye(DOMAINS, device=world.device)[torch.arange(n) % DOMAINS]}
+    steps = itertools.count()
+
+    def step() -> None:
+        game.step(batch, next(steps), 1.0)
         if world.device.type == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return seconds[3:], most_memory(world.device)
+
+    return step
+
+
+def most_memory_of(row: Row) -> float:
+    """The most memory in GB that three steps of a method need; for a process that has done nothing else."""
+    from i2i.engine.ranks import World
+    from i2i.engine.report import most_memory
+
+    world = World.join()
+    before = 0.0 if world.device.type == "cuda" else most_memory(world.device)
+    step = game_on_noise(row, world)
+    for _ in range(3):
+        step()
+    return most_memory(world.device) - before
 
 
 def measure(
-    tasks: dict[str, Callable[[], object]], repeats: int
+    tasks: dict[str, Callable[[], object]], repeats: int, unmeasured: int = 0
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Wall seconds and core-seconds of each task, taken in turn so that a busy machine slows all alike."""
     wall: dict[str, list[float]] = {name: [] for name in tasks}
     work: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(repeats):
+    for turn in range(repeats):
         for name, task in tasks.items():
             start, used = time.perf_counter(), _core_seconds()
             task()
+            if turn < unmeasured:
+                continue
             wall[name].append(time.perf_counter() - start)
             work[name].append(_core_seconds() - used)
     return wall, work

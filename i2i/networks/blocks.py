@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, conv2d, pad
+from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, pad
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
@@ -84,7 +85,28 @@ class BlurDown(nn.Module):
         self.register_buffer("kernel", blur.outer(blur).repeat(channels, 1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv2d(pad(x, (1, 1, 1, 1), "reflect"), self.kernel, stride=2, groups=len(self.kernel))
+        return _Blur.apply(x, self.kernel)
+
+
+class _Blur(torch.autograd.Function):
+    """A map [n, c, h, w] under fixed kernels [c, 1, 3, 3], of which nothing need be kept for the way back.
+
+    PyTorch would keep the padded map, a copy of what is kept already: a tenth of the memory of a step of CUT.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.of = x.shape, x.dtype
+        return conv2d(pad(x, (1, 1, 1, 1), "reflect"), kernel, stride=2, groups=len(kernel))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (kernel,), (shape, dtype) = ctx.saved_tensors, ctx.of
+        unseen = [1 - n % 2 for n in shape[2:]]  # the last row of the padded map, where n is even
+        spread = conv_transpose2d(grad, kernel.to(grad), stride=2, output_padding=unseen, groups=len(kernel))
+        x = torch.empty(shape, dtype=grad.dtype, device=grad.device)  # only its shape is read
+        return torch.ops.aten.reflection_pad2d_backward(spread, x, [1, 1, 1, 1]).to(dtype), None
 
 
 class Upsample2x(nn.Module):

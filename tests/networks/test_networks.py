@@ -99,6 +99,16 @@ def test_blur_on_the_way_down_is_a_filter_of_the_reflected_map(size):
         seen = mirrored[..., 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
         assert np.allclose(y[..., i, j].numpy(), (seen * weights).sum((-2, -1)))
     assert y.shape[-2:] == tuple(-(-n // 2) for n in size)
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(BlurDown(3).double(), x)
+    assert torch.autograd.gradgradcheck(BlurDown(3).double(), x)  # for penalties on a critic's slope
+
+
+def test_blur_keeps_nothing_for_the_way_back():
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape), lambda t: t):
+        BlurDown(3)(torch.randn(1, 3, 8, 8, requires_grad=True))
+    assert kept == [(3, 1, 3, 3)]
 
 
 def test_blur_on_the_way_up_is_a_filter_of_the_spread_map():
