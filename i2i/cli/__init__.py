@@ -16,18 +16,16 @@ VERBS = {
     "train": "Train a translator on two folders of images.",
     "import": "Make a run of a generator that others trained.",
     "export": "Write the generators of a run as ONNX files.",
-    "translate": "Translate an image or a folder of images.",
+    "translate": "Translate an image, a folder of images or a video.",
     "check": "Report what training would find in a folder of data.",
     "models": "List the finished runs and the models at hand.",
     "doctor": "Say what is installed, what really runs, and how to mend it.",
     "demo": "Draw data, train, export and translate, in five minutes.",
 }
 
-# Module that may be missing -> the extra that brings it.
-EXTRAS = {
-    **dict.fromkeys(("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard"), "train"),
-    "av": "video",
-}
+# Module that may be missing -> what brings it.
+_TRAIN = ("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard")
+EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "av": "av"}
 
 
 class Verbs(click.Group):
@@ -97,8 +95,7 @@ def explain(error: Exception) -> tuple[int, str] | None:
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRAS:
             return None
-        extra = EXTRAS[missing]
-        return 2, f'this needs {missing}, which is not installed: pip install "i2i[{extra}]"'
+        return 2, f"this needs {missing}, which is not installed: pip install {EXTRAS[missing]}"
     if isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (so that nothing more is written to it at exit)
         return 1, "the output was closed"

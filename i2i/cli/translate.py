@@ -1,4 +1,4 @@
-"""``i2i translate``: an image or a folder through a model."""
+"""``i2i translate``: an image, a folder or a video through a model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from i2i.cli import video
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
@@ -40,14 +42,19 @@ FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test ho
 )
 @click.option("--max-pixels", type=click.IntRange(1), help="Refuse images of more pixels.  [default: 100000000]")
 @click.option("--overwrite", is_flag=True, help="Translate again what is done, and replace what is there.")
+@video.options
 def command(src: Path, dst: str | None, model: str | None, to: str | None, provider: str, **options: Any) -> None:
-    """Translate SRC, an image or a folder, into DST.
+    """Translate SRC, an image, a folder of images or a video, into DST.
 
     Without DST the result goes beside SRC, with the model's name behind its own; a DST with a slash at its end is a
     folder. A folder keeps its tree and names; run again, it does only what is not done. Without -m the newest finished
     run under runs/ is taken, else the default model.
 
-    Exit status: 0 all translated, 1 some images failed (each is named on stderr), 2 wrong use, 4 no such provider.
+    A video keeps its sound, subtitles and times; with --format it becomes a folder of frames. SRC may be camera:0, or -
+    for a video on standard input; a DST of - gets raw frames as YUV4MPEG2. Videos within a folder are left alone.
+
+    Exit status: 0 all translated, 1 some images failed (each is named on stderr) or a video was damaged, 2 wrong use,
+    4 no such provider, 130 interrupted.
     """
     from i2i.runtime import packages
 
@@ -60,13 +67,17 @@ def command(src: Path, dst: str | None, model: str | None, to: str | None, provi
     from i2i.runtime.api import destination
     from i2i.runtime.folder import translate_folder
 
-    if not src.exists():
+    film = video.taken_from(src, options)
+    if not film and not src.exists():
         raise ValueError(f"{_shown(src)}: no such file or folder")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     choice = models.resolve(model, to)
-    loaded = Model(choice.path, provider, side_by_side=src.is_dir()).toward(choice.to)
+    loaded = Model(choice.path, provider, side_by_side=film is not None or src.is_dir()).toward(choice.to)
     way = targets.way(loaded.spec, loaded.to)
     click.echo(f"model {_shown(choice.path)} ({choice.why}): {way}, on {loaded.provider}", err=True)
+    if film is not None:
+        video.translate(loaded, src, dst, settings, film)
+        return
     target = destination(src, dst, loaded.name, settings)
     if not src.is_dir():
         single(loaded, src, target, settings)
@@ -79,6 +90,8 @@ def command(src: Path, dst: str | None, model: str | None, to: str | None, provi
         f"{_shown(target)}: {summary.done} translated, {summary.skipped} done before, {summary.failed} failed "
         f"({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
     )
+    if videos := video.videos_in(src):
+        click.echo(f"note: {videos} videos in {_shown(src)} were left alone; each is a job of its own", err=True)
     if summary.failed:
         raise SystemExit(1)
 

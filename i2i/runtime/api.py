@@ -14,6 +14,9 @@ from i2i.runtime.files import Options
 from i2i.runtime.folder import Outcome, Summary, translate_folder
 from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
+from i2i.runtime.video.errors import DamagedError
+from i2i.runtime.video.kinds import is_video, video_target
+from i2i.runtime.video.options import NAMES, VideoOptions
 
 PathLike = str | os.PathLike[str]
 
@@ -38,7 +41,7 @@ def translate(
     src: PathLike, dst: PathLike | None = None, model: Model | PathLike | None = None, **options: object
 ) -> Path: ...
 def translate(src, dst=None, model=None, *, to=None, provider="auto", **options):
-    """Translates an array, an image file or a folder of images, and returns the same kind: array, path, path.
+    """Translates an array, an image file, a folder of images or a video, and returns the same kind: array, or path.
 
     Args:
         src: an array as :class:`Model` takes it, or a path.
@@ -49,17 +52,26 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
         to: the domain to translate to, attributes that the images shall have (a list of names, or one with commas), or
             a direction ("b2a"), where the model could go several ways.
         provider: auto | cpu | cuda, unless ``model`` is loaded already.
-        options: format, quality, background, max_pixels, overwrite, batch, as in :class:`Options`.
+        options: format, quality, background, max_pixels, overwrite, batch, as in :class:`Options`; of a video start,
+            end, fps, codec, crf, preset, rotation, as in :class:`VideoOptions`. With a format, a video becomes a folder
+            of frames.
 
-    Raises ValueError for wrong use, ModelError and ImageError (both ValueErrors) for what cannot be translated, and
-    SomeFailedError (a ValueError) after a folder in which some files could not be.
+    Raises ValueError for wrong use, and ModelError, ImageError and VideoError (all ValueErrors) for what cannot be
+    translated; after a folder in which some files could not be, SomeFailedError, and after a video of which only a part
+    could be read, DamagedError (both ValueErrors).
     """
-    settings = Options(**options)
+    of_video = {name: options.pop(name) for name in NAMES & options.keys()}
+    settings, video = Options(**options), VideoOptions(**of_video)
+    film = isinstance(src, str | os.PathLike) and is_video(src)
+    if of_video and not film:
+        raise ValueError(f"{', '.join(sorted(of_video))}: for videos, and this is none")
     if not isinstance(model, Model):
-        folder = not isinstance(src, np.ndarray) and os.path.isdir(src)
+        several = film or (not isinstance(src, np.ndarray) and os.path.isdir(src))
         choice = models.resolve(model, to)
-        model, to = Model(choice.path, provider, side_by_side=folder), choice.to
+        model, to = Model(choice.path, provider, side_by_side=several), choice.to
     model = model.toward(to)
+    if film:
+        return _translate_video(model, src, video_target(src, dst, model.name, settings.format), settings, video)
     if not isinstance(src, str | os.PathLike):
         if dst is not None:
             raise ValueError("an array comes back as an array; only a path has a destination")
@@ -78,6 +90,15 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
     )
     if failed:
         raise SomeFailedError(failed, summary)
+    return target
+
+
+def _translate_video(model: Model, source: PathLike, target: Path, options: Options, video: VideoOptions) -> Path:
+    from i2i.runtime.video import translate_video
+
+    done = translate_video(model, Path(source), target, options, video)
+    if done.damage is not None:
+        raise DamagedError(source, f"{done.damage}; what there was is in {target}", target)
     return target
 
 

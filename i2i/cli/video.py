@@ -1,0 +1,145 @@
+"""What ``i2i translate`` does with a video: its options, its progress, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from i2i.runtime.video.options import NAMES, VideoOptions
+
+if TYPE_CHECKING:
+    from i2i.runtime import Model, Options
+    from i2i.runtime.video import VideoSummary
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was said of a video on the command line."""
+
+    options: VideoOptions
+    preview: bool
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds an option for each field of :class:`VideoOptions`, and ``--preview``."""
+    preview = "Of a video: show the results in a window while it runs."
+    command = click.option("--preview", is_flag=True, help=preview)(command)
+    for field in reversed(fields(VideoOptions)):
+        facts = field.metadata
+        kind: Any = click.Choice(facts["choices"]) if "choices" in facts else str
+        if "least" in facts:
+            kind = click.IntRange(facts["least"], facts["most"])
+        command = click.option(
+            f"--{field.name}",
+            type=kind,
+            default=None,
+            metavar=facts.get("metavar"),
+            help=f"Of a video: {facts['help'][0].lower()}{facts['help'][1:]}",
+        )(command)
+    return command
+
+
+def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
+    """What ``options`` say of a video, taken out of them; None if ``src`` is none.
+
+    Raises ValueError for what has no meaning, and where a video's options are given and there is no video.
+    """
+    from i2i.runtime.video.kinds import begins_like_video, is_video
+
+    given = {name: options.pop(name) for name in NAMES}
+    given = {name: value for name, value in given.items() if value is not None}
+    preview = options.pop("preview")
+    entrance: Any = sys.stdin.buffer
+    piped = str(src) == "-" and begins_like_video(entrance.peek(64))
+    if piped or is_video(str(src)):
+        return Film(VideoOptions(**given), preview)
+    if given or preview:
+        names = ", ".join(f"--{name}" for name in [*sorted(given), *(["preview"] if preview else [])])
+        raise ValueError(f"{names}: for videos, and {src} is none")
+    return None
+
+
+def videos_in(folder: Path) -> int:
+    """How many videos there are below a folder."""
+    from i2i.runtime.video import kinds
+
+    return kinds.videos_in(folder)
+
+
+def translate(model: Model, src: Path, dst: str | None, settings: Options, film: Film) -> None:
+    """One video, with what there is to say of it. A damaged one ends in exit status 1, Ctrl-C in 130."""
+    from i2i.runtime.video import InterruptedVideo, VideoError, translate_video
+    from i2i.runtime.video.kinds import camera, video_target
+    from i2i.runtime.video.window import Window
+
+    target: Any = None
+    if dst == "-":
+        target = sys.stdout.buffer
+    elif dst is not None or not (film.preview and camera(src) is not None):
+        target = video_target(str(src), dst, model.name, settings.format)
+    window = Window(f"i2i: {src}") if film.preview else None
+    try:
+        with progress() as report:
+            done = translate_video(
+                model, str(src), target, settings, film.options, report, [window] if window is not None else []
+            )
+    except VideoError as error:
+        click.echo(f"failed: {error}", err=True)
+        raise SystemExit(1) from error
+    except InterruptedVideo as error:
+        if error.partial is not None:
+            kept = f"the first {error.frames} frames are in {error.partial}"
+            click.echo(f"{kept}; the same command begins from the start again", err=True)
+        raise
+    finally:
+        if window is not None:
+            window.close()
+    tell(done, src)
+
+
+def tell(done: VideoSummary, src: Path) -> None:
+    """The last words: notes and damage on stderr, and what was written."""
+    for note in done.notes:
+        click.echo(f"note: {src}: {note}", err=True)
+    rate = done.frames / max(1e-9, done.seconds)
+    written = f"{done.path or 'done'}: {done.frames} frames ({done.seconds:.1f} s, {rate:.1f} frames/s)"
+    click.echo(written, err=done.path is None)
+    if done.damage is not None:
+        click.echo(f"{src}: {done.damage}", err=True)
+        raise SystemExit(1)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[VideoSummary], None]]:
+    """Says on stderr how far the job is: by a bar on a terminal, else a line a minute."""
+    begin = last = time.monotonic()
+    if not sys.stderr.isatty():
+
+        def line(summary: VideoSummary) -> None:
+            nonlocal last
+            if time.monotonic() - last > 60:
+                last = time.monotonic()
+                click.echo(f"{summary.frames} of {summary.expected or '?'} frames", err=True)
+
+        yield line
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f} frames/s"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, rate=0.0)
+
+        def update(summary: VideoSummary) -> None:
+            rate = summary.frames / max(1e-9, time.monotonic() - begin)
+            bar.update(task, total=summary.expected, completed=summary.frames, rate=rate)
+
+        yield update

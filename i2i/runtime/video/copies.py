@@ -1,0 +1,94 @@
+"""What of a video is copied as it is: sound, subtitles, cover, attachments, chapters, titles; and what cannot be."""
+
+from __future__ import annotations
+
+import errno
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+# What the container or the encoder says of itself, which is another one now.
+_OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
+_OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags", "_statistics_writing_app"}
+_OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
+
+
+class Copies:
+    """The streams of one output that are copied from its source, and the notes of what was left out."""
+
+    def __init__(self, reader: Any, output: OutputContainer) -> None:
+        self.reader, self.output = reader, output
+        self.notes: list[str] = []
+        self.titles: dict[str, str] = {}
+        self.chapters: list[Any] = []
+        self._streams: dict[int, Stream] = {}  # index in the source -> in the output
+        self._refused: dict[int, int] = {}  # packets that the container did not take
+        self._shift = Fraction(0)  # seconds that all moves, where the first frame would be before zero
+
+    def add_streams(self) -> None:
+        """Before the header is written: a stream for each that the container takes."""
+        for stream in self.reader.others:
+            try:
+                if stream.type == "data":
+                    raise ValueError("data")
+                self._streams[stream.index] = self._add(stream)
+            except (ValueError, av.FFmpegError):
+                name = getattr(stream, "name", None) or "unknown"
+                self.notes.append(
+                    f"stream {stream.index} ({stream.type}, {name}) was dropped: {self.output.format.name} does not "
+                    "hold it"
+                )
+
+    def _add(self, stream: Any) -> Stream:
+        if stream.type == "attachment":
+            tags = stream.metadata
+            name = tags.get("filename", f"attachment-{stream.index}")
+            return self.output.add_attachment(name, tags.get("mimetype", "application/octet-stream"), stream.data)
+        copy = self.output.add_stream_from_template(stream, opaque=True)
+        copy.metadata.update(tags_of(stream.metadata))
+        copy.disposition = stream.disposition
+        return copy
+
+    def add_tags(self, shift: Fraction, first: Fraction) -> None:
+        """Titles and chapters, moved by ``first`` seconds where the beginning was cut off."""
+        self._shift = shift - first
+        self.titles = tags_of(self.reader.container.metadata)
+        self.output.metadata.update(self.titles)
+        for chapter in self.reader.container.chapters():
+            base = chapter["time_base"] or Fraction(1, 1000)
+            move = round(self._shift / base)
+            if chapter["end"] + move > 0:
+                moved: Any = {**chapter, "start": max(0, chapter["start"] + move), "end": chapter["end"] + move}
+                self.chapters.append(moved)
+        if self.chapters:
+            self.output.set_chapters(self.chapters)
+
+    def write(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            source = packet.stream.index
+            if source not in self._streams:
+                continue
+            packet.stream = self._streams[source]
+            move = round(self._shift / packet.time_base)
+            for name in ("pts", "dts"):
+                if (value := getattr(packet, name)) is not None:
+                    setattr(packet, name, value + move)
+            try:
+                self.output.mux(packet)
+            except av.FFmpegError as error:
+                if not isinstance(error, av.InvalidDataError) and error.errno != errno.EINVAL:
+                    raise
+                self._refused[source] = self._refused.get(source, 0) + 1  # times that go back, in a damaged source
+
+    def finish(self) -> None:
+        for index, count in self._refused.items():
+            self.notes.append(f"{count} packets of stream {index} were dropped: their times make no sense")
+
+
+def tags_of(metadata: dict[str, str]) -> dict[str, str]:
+    """The metadata that is about the content."""
+    return {key: value for key, value in metadata.items() if key.lower().partition("-")[0] not in _OF_THE_FILE}

@@ -1,0 +1,154 @@
+"""Writing a video file: the pictures encoded, all else copied."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from i2i.runtime.video import colour as colours
+from i2i.runtime.video import encoders
+from i2i.runtime.video.copies import Copies, tags_of
+from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.reader import Item, Reader
+
+if TYPE_CHECKING:
+    from i2i.runtime.video.camera import Camera
+
+Source = Union[Reader, "Camera"]
+
+
+class Film:
+    """A video that is being written; its size is that of the first result.
+
+    ``render`` may be called from any thread, the others from one.
+    """
+
+    def __init__(self, path: Path, target: Path, reader: Source, deep: bool) -> None:
+        """``path`` is what is written, ``target`` what it will be called: its suffix names the container.
+
+        Raises ValueError where codec, container and options do not go together.
+        """
+        self.path, self.target, self.reader, self.deep = path, target, reader, deep
+        self.frames = 0
+        self.notes: list[str] = []
+        clip, options = reader.clip, reader.options
+        keep = options.rotation == "keep" or clip.turn is None
+        self._matrix = clip.matrix if keep else None
+        self.sar = reader.sar
+        self._size: tuple[int, int] | None = None  # height and width of the results
+        self._shift = 0  # in units of the time base
+        self._durations: dict[int, int] = {}  # time -> how long it is shown: not every encoder hands that on
+        self.plan = encoders.plan(target, options, clip, deep, odd=bool(clip.width % 2 or clip.height % 2))
+        self._output: Any = None
+
+    def render(self, picture: np.ndarray) -> VideoFrame:
+        """RGB [h, w, 3] as a frame of the encoder's format."""
+        return colours.from_rgb(picture, self._form(*picture.shape[:2]), self.reader.clip.used)
+
+    def write(self, frame: VideoFrame, item: Item) -> None:
+        if self._output is None:
+            self._open(frame, item)
+        if self._size != (frame.height, frame.width):
+            raise VideoError(self.reader.name, "the model's results are not all of one size, as a video needs them")
+        self.copies.write(item.packets)
+        used = self.tags
+        for number, time in enumerate(item.times):
+            last = number == len(item.times) - 1
+            frame.pts, frame.time_base = time + self._shift, self.reader.time_base
+            frame.duration = item.duration if last else item.times[number + 1] - time
+            frame.color_primaries, frame.color_trc = used.primaries, used.transfer
+            self._durations[frame.pts] = frame.duration
+            self._mux(frame)
+            self.frames += 1
+
+    def others(self, item: Item) -> None:
+        """Copies the packets of an item that has no frame."""
+        if self._output is not None:
+            self.copies.write(item.packets)
+
+    def close(self) -> None:
+        """Ends the file so that it plays, whatever is in it."""
+        if self._output is None:
+            return
+        output, self._output = self._output, None
+        try:
+            self._output_flush(output)
+        finally:
+            output.close()
+        self.copies.finish()
+        self.notes += self.copies.notes
+
+    def _output_flush(self, output: Any) -> None:
+        for packet in self._stream.encode(None):
+            self._put(output, packet)
+
+    def _mux(self, frame: VideoFrame) -> None:
+        for packet in self._stream.encode(frame):
+            self._put(self._output, packet)
+
+    def _put(self, output: Any, packet: Any) -> None:
+        duration = self._durations.pop(packet.pts, None)
+        if duration is not None:
+            packet.duration = duration
+        output.mux(packet)
+
+    def _form(self, height: int, width: int) -> str:
+        return self.plan.pixel_format
+
+    def _open(self, frame: VideoFrame, item: Item) -> None:
+        reader, plan = self.reader, self.plan
+        base = reader.time_base
+        options = {}
+        if plan.container in ("mp4", "mov"):
+            options = {"movflags": "+faststart", "movie_timescale": str(_timescale(base))}
+        self._output = av.open(str(self.path), "w", format=plan.container, container_options=options)
+        self._size = (frame.height, frame.width)
+        self.copies = Copies(reader, self._output)
+        self._shift = max(0, -item.times[0])
+        rate = reader.options.fps or reader.clip.rate
+        self._stream: VideoStream = self._output.add_stream(plan.encoder.name, rate=rate, options=dict(plan.options))
+        self._describe(frame)
+        self.copies.add_streams()
+        self.copies.add_tags(self._shift * base, Fraction(reader.options.start).limit_denominator(10**6))
+        try:
+            self._output.start_encoding()
+        except (av.FFmpegError, OSError) as error:
+            raise encoders.unopenable(plan.encoder, plan.options, error, self.target) from error
+
+    def _describe(self, frame: VideoFrame) -> None:
+        """All that the stream of pictures says of itself."""
+        plan, reader = self.plan, self.reader
+        context = self._stream.codec_context
+        context.width, context.height, context.pix_fmt = frame.width, frame.height, plan.pixel_format
+        context.time_base = reader.time_base
+        self._stream.time_base = reader.time_base
+        context.sample_aspect_ratio = self.sar
+        context.flags |= Flags.frame_duration
+        if plan.encoder.tag and plan.container in ("mp4", "mov"):
+            context.codec_tag = plan.encoder.tag
+        used = reader.clip.used
+        self.tags = tags = reader.clip.colour.tags(frame.width, frame.height, used)
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        if av.VideoFormat(plan.pixel_format).is_rgb:
+            context.colorspace, context.color_range = colours.RGB, colours.FULL
+        else:
+            context.colorspace, context.color_range = tags.matrix, tags.range
+        if self._matrix is not None:
+            self._stream.set_display_matrix(self._matrix)
+        self._stream.metadata.update(tags_of(reader.stream.metadata))
+        self._stream.disposition = reader.stream.disposition
+
+
+def _timescale(base: Fraction) -> int:
+    """Units a second in which the edit lists of MP4 are exact: else they round to milliseconds."""
+    scale = base.denominator
+    while scale < 1000:
+        scale *= 2
+    return scale

@@ -1,0 +1,265 @@
+"""A video through a model, from file to file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import av
+import numpy as np
+
+from i2i.images import Image, convert
+from i2i.runtime import pixels
+from i2i.runtime.files import Options
+from i2i.runtime.session import Model
+from i2i.runtime.video import colour as colours
+from i2i.runtime.video.camera import Camera
+from i2i.runtime.video.errors import InterruptedVideo, VideoError
+from i2i.runtime.video.film import Film, Source
+from i2i.runtime.video.frames import Frames
+from i2i.runtime.video.kept import lost
+from i2i.runtime.video.kinds import camera
+from i2i.runtime.video.options import VideoOptions
+from i2i.runtime.video.pipe import Pipe
+from i2i.runtime.video.pipeline import Done, Pipeline
+from i2i.runtime.video.place import give_name, partial_name, workplace
+from i2i.runtime.video.reader import Item, Reader, turn_applied
+from i2i.spec import Spec
+
+Observer = Callable[[np.ndarray, np.ndarray, float], object]
+"""Sees every frame in its order: source and result, RGB [h, w, 3], upright, and the second at which it is shown."""
+
+
+class Sink(Protocol):
+    """What takes the results: a file, a folder of images, a pipe."""
+
+    frames: int
+    notes: list[str]
+
+    def render(self, picture: np.ndarray) -> Any: ...
+    def write(self, rendered: Any, item: Item) -> None: ...
+    def others(self, item: Item) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass
+class VideoSummary:
+    """What became of a video; ``damage`` says what of the source could not be read, None if it was whole."""
+
+    path: Path | None
+    frames: int = 0
+    expected: int | None = None
+    seconds: float = 0.0
+    damage: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def translate_video(
+    model: Model,
+    source: str | Path,
+    target: Path | IO[bytes] | None,
+    options: Options | None = None,
+    video: VideoOptions | None = None,
+    report: Callable[[VideoSummary], None] | None = None,
+    observers: Sequence[Observer] = (),
+) -> VideoSummary:
+    """Translates every frame of ``source`` into the video ``target``, with all else that the source holds.
+
+    Args:
+        source: a file, "-" for a video on standard input, or "camera:0", which goes on until Ctrl-C.
+        target: the file to write; the folder, where ``options.format`` names a format of images for the frames; an
+            open file that gets raw frames as YUV4MPEG2; or None, where only the observers look.
+        report: is called after each frame, in this thread.
+        observers: see each source and result.
+
+    A file has its name once it is whole; after Ctrl-C (InterruptedVideo) what there is plays as NAME.partial.SUFFIX.
+    Of a damaged source the frames that it has are translated, and the summary's ``damage`` says so. Raises VideoError
+    for what cannot be read or written, ModelError for what the model cannot take, and ValueError for wrong use.
+    """
+    options, video = options or Options(), video or VideoOptions()
+    start = time.perf_counter()
+    if isinstance(target, Path):
+        _check_target(source, target, options)
+    with open_source(source, video) as reader:
+        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec))
+        run = _Run(model, reader, options, summary, report, observers)
+        if isinstance(target, Path):
+            _into_file(run, target)
+        else:
+            run.carry(Nowhere() if target is None else Pipe(target, reader, run.deep))
+    summary.seconds = time.perf_counter() - start
+    return summary
+
+
+def open_source(source: str | Path, video: VideoOptions) -> Source:
+    """The frames of a file, of standard input or of a camera. Raises VideoError."""
+    number = camera(source)
+    if number is not None:
+        return Camera(number, video)
+    if str(source) == "-":
+        return Reader(sys.stdin.buffer, video, "standard input")
+    return Reader(str(source), video)
+
+
+def _into_file(run: _Run, target: Path) -> None:
+    """A video or a folder of frames, under its name once it is whole."""
+    format = run.options.format
+    with workplace(target) as place:
+        result = place / ("frames" if format else f"film{target.suffix}")
+        sink: Sink
+        if format:
+            sink = Frames(result, run.reader, format, run.options.quality)
+        else:
+            sink = Film(result, target, run.reader, run.deep)
+        try:
+            run.carry(sink)
+        except KeyboardInterrupt as error:
+            sink.close()
+            raise InterruptedVideo(sink.frames, _keep(result, target, sink.frames)) from error
+        except OSError as error:
+            raise _explained(error, target) from error
+        if isinstance(sink, Film):
+            run.summary.notes += lost(result, sink)
+        give_name(result, target)
+
+
+class Nowhere:
+    """Takes results that only observers look at."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.notes: list[str] = []
+
+    def render(self, picture: np.ndarray) -> None:
+        """Nothing."""
+
+    def write(self, rendered: None, item: Item) -> None:
+        self.frames += len(item.times)
+
+    def others(self, item: Item) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@dataclass
+class _Run:
+    """One job's model, frames and settings."""
+
+    model: Model
+    reader: Source
+    options: Options
+    summary: VideoSummary
+    report: Callable[[VideoSummary], None] | None
+    observers: Sequence[Observer]
+
+    def __post_init__(self) -> None:
+        spec, clip = self.model.spec, self.reader.clip
+        self.deep = is_deep(self.reader, spec)
+        self.turn, self.colour = turn_applied(clip, self.reader.options), clip.used
+        colours.check(self.colour, self.reader.name)
+
+    def carry(self, sink: Sink) -> None:
+        """All frames through the model into the sink, which is closed at the end."""
+        clip, summary, reader = self.reader.clip, self.summary, self.reader
+        summary.expected = reader.expected
+        with Pipeline(self.model, clip.width * clip.height, self.options.batch) as pipeline:
+            try:
+                for done in pipeline.run(reader.items(), lambda item, infer: self._work(item, infer, sink)):
+                    if isinstance(done, Item):
+                        sink.others(done)
+                        continue
+                    sink.write(done.rendered, done.item)
+                    summary.frames = sink.frames
+                    self._tell(done)
+            except KeyboardInterrupt:
+                if not reader.live:  # whereas a camera is ended so
+                    raise
+        sink.close()
+        summary.notes += sink.notes + reader.damage.notes
+        summary.damage = reader.damage.text() if reader.damage.found else None
+
+    def _work(self, item: Item, infer: Callable[[np.ndarray], np.ndarray], sink: Sink) -> Done:
+        """One frame, in a thread of its own."""
+        assert item.frame is not None
+        picture = self.turn.apply(colours.to_rgb(item.frame, self.colour, self.deep))
+        item.frame = None  # its memory is wanted for the next ones
+        ready = pixels.prepare(Image(picture), self.model.spec, self.options.background)
+        result = finished(infer(ready), self.model.spec, self.deep)
+        rendered = sink.render(result)
+        return Done(item, rendered, picture, result) if self.observers else Done(item, rendered, None, None)
+
+    def _tell(self, done: Done) -> None:
+        if done.source is not None and done.result is not None:
+            for observe in self.observers:
+                observe(done.source, done.result, float(done.item.times[0] * self.reader.time_base))
+        if self.report is not None:
+            self.report(self.summary)
+
+
+def finished(result: np.ndarray, spec: Spec, deep: bool) -> np.ndarray:
+    """What the graph returned, [h, w, c], as RGB [h, w, 3] of uint16 if ``deep``, else of uint8.
+
+    Raises NonFiniteError for what is no picture. Its size need not be that of the frame that went in.
+    """
+    pixels.check_finite(result)
+    if result.dtype != np.uint8:
+        kind = np.uint8 if spec.target.bits == 8 else np.uint16
+        result = np.clip(np.rint(result), 0, spec.target.peak).astype(kind)
+    return convert(np.ascontiguousarray(result[..., :3]) if result.shape[2] == 4 else result, 3, 16 if deep else 8)
+
+
+def is_deep(reader: Source, spec: Spec) -> bool:
+    """Whether the frames keep more than 8 bits from end to end."""
+    return reader.clip.bits > 8 and min(spec.source.bits, spec.target.bits) > 8
+
+
+def remarks(reader: Source, spec: Spec) -> list[str]:
+    """What a user should know of the result before it is there."""
+    clip, notes = reader.clip, []
+    if clip.bits > 8 and not is_deep(reader, spec):
+        hdr = " (HDR)" if clip.colour.transfer in colours.HDR else ""
+        notes.append(f"its {clip.bits} bits{hdr} become 8, which is what the model takes and returns")
+    if clip.turn is None:
+        notes.append("its frames are turned by no right angle; they are translated as stored, and the tag is kept")
+    if clip.interlaced:
+        notes.append("it is interlaced; each frame is translated whole, with both of its fields")
+    if any(part.is_alpha for part in av.VideoFormat(clip.pixel_format).components):
+        notes.append("its transparency is left out")
+    return notes
+
+
+def _check_target(source: str | Path, target: Path, options: Options) -> None:
+    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
+        raise ValueError(f"{target} is the video to translate; originals are never overwritten")
+    if options.format:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ValueError(f"{target}: a folder of frames is made anew, and this is there already; name another")
+    elif target.is_dir():
+        raise ValueError(f"{target} is a folder")
+    elif target.exists() and not options.overwrite:
+        raise ValueError(f"{target} is there already; choose another name, or --overwrite")
+
+
+def _keep(result: Path, target: Path, frames: int) -> Path | None:
+    """The beginning of an interrupted job under a name that says so; None if there is nothing."""
+    if not frames or not result.exists():
+        return None
+    partial = partial_name(target)
+    if partial.is_dir():
+        return None  # an earlier one; a folder is not replaced
+    os.replace(result, partial)
+    return partial
+
+
+def _explained(error: OSError, target: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+        return VideoError(target, f"{os.strerror(error.errno)}: stopped here, and nothing was kept")
+    return error if not isinstance(error, av.FFmpegError) else VideoError(target, error.strerror or str(error))

@@ -1,0 +1,87 @@
+"""Which sources are videos, and what their results are called."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from i2i.images import IMAGE_SUFFIXES
+
+PathLike = str | os.PathLike[str]
+
+# Suffix -> FFmpeg's name of the containers that are written. Others (AVI, MPEG-TS ...) lose times or tags.
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+_SUFFIXES = "mp4 m4v mov mkv webm avi mpg mpeg m2v vob ts m2ts mts flv wmv asf ogv 3gp 3g2 mxf y4m h264 hevc ivf nut"
+VIDEO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
+
+# What stands where in a file: EBML (Matroska, WebM), AVI, YUV4MPEG2, FLV, ASF, Ogg, MPEG programme stream.
+_SIGNS = {
+    b"\x1a\x45\xdf\xa3": 0,
+    b"AVI ": 8,
+    b"YUV4MPEG2 ": 0,
+    b"FLV\x01": 0,
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": 0,
+    b"OggS": 0,
+    b"\x00\x00\x01\xba": 0,
+}
+_STILL = re.compile(rb"avif|avis|heic|heix|mif1|msf1|crx ")  # brands of images in the container of MP4
+
+
+def is_video(source: PathLike) -> bool:
+    """Whether a source is a video: a camera, or a file that its suffix or else its first bytes say is one."""
+    if camera(source) is not None:
+        return True
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
+        return suffix in VIDEO_SUFFIXES and not path.is_dir()
+    try:
+        with open(path, "rb") as file:
+            return begins_like_video(file.read(64))
+    except OSError:
+        return False
+
+
+def begins_like_video(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a video."""
+    if head[4:8] == b"ftyp":
+        return not _STILL.search(head[8:64])
+    return any(head[at : at + len(sign)] == sign for sign, at in _SIGNS.items())
+
+
+def camera(source: PathLike) -> int | None:
+    """The number of "camera:0", or None for another source."""
+    found = re.fullmatch(r"camera:(\d{1,3})", os.fspath(source))
+    return int(found.group(1)) if found else None
+
+
+def videos_in(folder: Path) -> int:
+    """How many files below a folder have the suffix of a video."""
+    return sum(
+        Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
+        for _, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def video_target(source: PathLike, dst: PathLike | None, name: str, format: str | None) -> Path:
+    """The file to write, or the folder where ``format`` asks for frames: ``dst``, or beside the source.
+
+    A ``dst`` with a slash at its end is a folder that gets the file; a suffix that cannot be written becomes .mkv.
+    Raises ValueError for a source that has no place of its own.
+    """
+    path = Path(source)
+    suffix = path.suffix if path.suffix.lower() in CONTAINERS else ".mkv"
+    if dst is None:
+        if camera(source) is not None or str(source) == "-":
+            raise ValueError(f"{source} is no file, so the result has no name: say where it shall go")
+        return path.with_name(f"{path.stem}-{name}{'' if format else suffix}")
+    target = Path(dst)
+    into = os.fspath(dst).endswith(("/", os.sep)) or (target.is_dir() and not format)
+    if not into or format:
+        return target
+    if camera(source) is not None or str(source) == "-":
+        raise ValueError(f"{dst} is a folder, and {source} has no name: give the result one")
+    return target / f"{path.stem}{suffix}"

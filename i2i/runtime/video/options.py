@@ -1,0 +1,84 @@
+"""What a user may say of a video job, stated once: the command line makes its options from these fields.
+
+Standard library only, so that ``--help`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from typing import Any
+
+CODECS = ("auto", "h264", "hevc", "av1", "prores", "ffv1", "h264_nvenc", "hevc_nvenc", "av1_nvenc")
+ROTATIONS = ("apply", "keep")
+
+
+def _about(help: str, **facts: Any) -> dict[str, Any]:
+    return {"help": help, **facts}
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a video is to be translated; times are in seconds or as "h:mm:ss.s", from the beginning of the file."""
+
+    start: float = field(default=0.0, metadata=_about("Leave out what is before: seconds, or h:mm:ss.", metavar="TIME"))
+    end: float | None = field(default=None, metadata=_about("Leave out what is after.", metavar="TIME"))
+    fps: Fraction | None = field(
+        default=None,
+        metadata=_about("Frames a second, all alike: 25, 30000/1001.  [default: the source's times]", metavar="RATE"),
+    )
+    codec: str = field(
+        default="auto", metadata=_about("auto: AV1 in .webm, HEVC for more than 8 bits, else H.264.", choices=CODECS)
+    )
+    crf: int | None = field(
+        default=None,
+        metadata=_about("Quality, the lower the better.  [default: 18 H.264, 20 HEVC, 24 AV1]", least=0, most=63),
+    )
+    preset: str | None = field(
+        default=None, metadata=_about("The encoder's own name for its speed.  [default: veryfast; 10 for AV1]")
+    )
+    rotation: str = field(
+        default="apply",
+        metadata=_about("Turn frames upright, or keep the tag that says to.", choices=ROTATIONS),
+    )
+
+    def __post_init__(self) -> None:
+        """Turns text into numbers. Raises ValueError, naming the field, for what has no meaning."""
+        set_ = object.__setattr__
+        set_(self, "start", seconds(self.start, "start"))
+        set_(self, "end", None if self.end is None else seconds(self.end, "end"))
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end ({self.end} s) is not after start ({self.start} s)")
+        if self.fps is not None:
+            set_(self, "fps", _rate(self.fps))
+        for name, known in (("codec", CODECS), ("rotation", ROTATIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        if self.crf is not None and not 0 <= self.crf <= 63:
+            raise ValueError(f"crf is {self.crf}; it is from 0 to 63 (51 for H.264 and HEVC)")
+
+
+NAMES = frozenset(each.name for each in fields(VideoOptions))
+
+
+def seconds(value: float | str, name: str = "time") -> float:
+    """12.5, "12.5", "1:02.5" or "1:00:02.5" in seconds. Raises ValueError for anything else, and for less than 0."""
+    try:
+        total = 0.0
+        for part in str(value).split(":"):
+            total = 60 * total + float(part)
+    except ValueError:
+        total = -1
+    if not 0 <= total < float("inf") or str(value).count(":") > 2:
+        raise ValueError(f"{name} is {value!r}; expected seconds, m:ss or h:mm:ss, from 0 on")
+    return total
+
+
+def _rate(value: Fraction | float | str) -> Fraction:
+    try:
+        rate = Fraction(value).limit_denominator(1_000_000)
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise ValueError(f"fps is {value!r}; expected a number, or a fraction such as 30000/1001") from error
+    if not 0 < rate <= 1000:
+        raise ValueError(f"fps is {value!r}; expected more than 0 and at most 1000")
+    return rate

@@ -1,0 +1,96 @@
+"""Decoding, translation and encoding side by side, in the order of the frames and with few of them in memory.
+
+One thread decodes, which has FFmpeg's own threads below it. Workers convert to RGB, run the model and convert back:
+on a CPU one a core, each with a whole frame (large frames are inferred one at a time on all cores); on a GPU so many
+that a batch gathers while one runs. The calling thread encodes, which again has threads of its own.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from i2i.runtime.gate import Batcher
+from i2i.runtime.graph import LARGE
+from i2i.runtime.machine import cores
+from i2i.runtime.session import BATCH, Model
+from i2i.runtime.video.reader import Item
+
+
+class Done(NamedTuple):
+    """A frame that is ready to be written; source and result are RGB [h, w, 3], upright, or None if nobody looks."""
+
+    item: Item
+    rendered: Any
+    source: np.ndarray | None
+    result: np.ndarray | None
+
+
+Work = Callable[[Item, Callable[[np.ndarray], np.ndarray]], Done]  # the second runs the graph on [h, w, c]
+
+
+class Pipeline:
+    """The threads of one job, as a context that ends them."""
+
+    def __init__(self, model: Model, pixels: int, batch: int | None = None) -> None:
+        """``pixels`` of a frame decide whether a CPU takes several frames side by side."""
+        self.model = model
+        self._batcher: Batcher | None = None
+        self._turn = threading.Lock()
+        if model.provider == "cpu":
+            workers = model.threads if pixels <= LARGE else 2  # of large frames one is inferred, another converted
+            self._infer = self._beside if pixels <= LARGE else self._alone
+        else:
+            workers = cores() + 2 * (batch or BATCH)
+            self._infer = self._batcher = Batcher(model.run, batch or BATCH)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="i2i-frame")
+        # The queue holds what is decoded or translated and not yet written: as many as work, and some to wait.
+        self._queue: queue.Queue[Future[Done] | Item | BaseException | None] = queue.Queue(workers + 2)
+        self._stop = threading.Event()
+        self._reader: threading.Thread | None = None
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        while self._reader is not None and self._reader.is_alive():
+            try:
+                self._queue.get(timeout=0.1)
+            except queue.Empty:
+                continue
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._batcher is not None:
+            self._batcher.close()
+
+    def run(self, items: Iterable[Item], work: Work) -> Iterator[Done | Item]:
+        """Each item in its order: a frame when ``work`` has done it, another as it is. Raises what reading or work
+        raised."""
+        self._reader = threading.Thread(target=self._read, args=(items, work), name="i2i-decode", daemon=True)
+        self._reader.start()
+        while (entry := self._queue.get()) is not None:
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry.result() if isinstance(entry, Future) else entry
+
+    def _read(self, items: Iterable[Item], work: Work) -> None:
+        try:
+            for item in items:
+                if self._stop.is_set():
+                    return
+                self._queue.put(item if item.frame is None else self._pool.submit(work, item, self._infer))
+            self._queue.put(None)
+        except BaseException as error:  # raised again in the thread that waits
+            self._queue.put(error)
+
+    def _beside(self, image: np.ndarray) -> np.ndarray:
+        return self.model.run(image[None])[0]
+
+    def _alone(self, image: np.ndarray) -> np.ndarray:
+        with self._turn:
+            return self.model.run(image[None])[0]

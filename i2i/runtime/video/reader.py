@@ -1,0 +1,245 @@
+"""A video file as a sequence of frames with their times, and of the packets of its other streams as they lie."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import IO, Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from i2i.runtime.video.clip import Clip, describe
+from i2i.runtime.video.damage import Damage
+from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.options import VideoOptions
+from i2i.runtime.video.times import Times
+from i2i.runtime.video.turn import Turn
+
+_PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
+
+
+@dataclass
+class Item:
+    """A frame that is to be shown at ``times``, and what lay before it in the file; without a frame, only that."""
+
+    frame: VideoFrame | None = None
+    times: list[int] = field(default_factory=list)  # in units of the reader's time_base
+    duration: int = 0  # of the last of them
+    packets: list[Packet] = field(default_factory=list)
+
+
+class Reader:
+    """An open video, as a context that closes it.
+
+    Attributes:
+        clip: what its first frame and its header say.
+        stream: its pictures; cover art is none.
+        others: the streams that can be copied.
+        time_base: the unit of the items' times, 1 / fps where that was asked for.
+        damage: what could not be read, complete once the items are at their end.
+    live: whether it goes on until somebody ends it.
+    """
+
+    live = False
+
+    def __init__(self, source: str | IO[bytes], options: VideoOptions, name: str | None = None) -> None:
+        """Raises VideoError for what cannot be opened, or has no pictures."""
+        self.name, self.options = name or str(source), options
+        self.container = _open(source, self.name)
+        try:
+            self.stream = self._pictures()
+            self.stream.thread_type = "AUTO"
+            self.stream.codec_context.thread_count = 0
+            self.others = [s for s in self.container.streams if s is not self.stream and s.type != "unknown"]
+            begin = (self.container.start_time or 0) / av.time_base
+            self.damage = Damage(begin, float(self.stream.average_rate or 0) or None)
+            self._start = options.start + begin if options.start else None
+            self._end = options.end + begin if options.end is not None else None
+            if self._start is not None and isinstance(source, str):
+                self.container.seek(int(self._start * av.time_base))
+            self._frames = self._decode()
+            early: list[Packet] = []
+            for first in self._frames:
+                early += first.packets
+                if first.frame is not None:
+                    break
+            else:
+                raise VideoError(self.name, self.damage.nothing(self._cut))
+            length = self.container.duration / av.time_base if self.container.duration else None
+            self.clip: Clip = describe(self.stream, first.frame, length)
+            self.time_base: Fraction = 1 / options.fps if options.fps else self.clip.time_base
+            self._first = replace(first, packets=early)
+        except BaseException:
+            self.container.close()
+            raise
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    @property
+    def expected(self) -> int | None:
+        """About how many frames there will be; None where the file does not say."""
+        clip, options = self.clip, self.options
+        seconds = clip.length if clip.length is not None else float((clip.declared or 0) / clip.rate)
+        if not seconds:
+            return None
+        if clip.declared and not self._cut and not options.fps:
+            return clip.declared - self.damage.skipped
+        shown = min(seconds, options.end if options.end is not None else seconds) - options.start
+        return max(0, round(shown * (options.fps or clip.rate)))
+
+    @property
+    def sar(self) -> Fraction:
+        """Width over height of a result's pixels."""
+        return shape_of(self.clip, self.options)
+
+    @property
+    def _cut(self) -> bool:
+        return self._start is not None or self._end is not None
+
+    def items(self) -> Iterator[Item]:
+        """Every frame in order of time, with the packets before it."""
+        times = Times(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self._start)
+        waiting: Item | None = None
+        for item in itertools.chain([self._first], self._frames):
+            if item.frame is None:
+                yield item
+                continue
+            if waiting is not None:
+                yield from self._timed(times, waiting, item.frame)
+            waiting = item
+        if waiting is not None:
+            yield from self._timed(times, waiting, None)
+        self.damage.finish(self.clip, self._cut)
+        if times.mended:
+            self.damage.notes.append(f"{times.mended} frames had no time of their own, or one before the last frame's")
+
+    def _timed(self, times: Times, item: Item, following: VideoFrame | None) -> Iterator[Item]:
+        assert item.frame is not None
+        shown, duration = times.of(item.frame, following)
+        if not shown:  # dropped by a lower rate; what lay before it is not
+            item = replace(item, frame=None)
+        yield replace(item, times=shown, duration=duration)
+
+    def _decode(self) -> Iterator[Item]:
+        """Frames within start and end, in order, each with the packets of the other streams that came before it."""
+        packets: list[Packet] = []
+        over = False
+        sounding = {stream.index for stream in self.others if stream.type == "audio"}
+        for packet in self._demux():
+            if packet.stream is not self.stream:
+                if self._within(packet, sounding):
+                    packets.append(packet)
+                if over and not sounding:
+                    break
+                if len(packets) >= _PACKETS:
+                    yield Item(packets=packets)
+                    packets = []
+                continue
+            if over:
+                continue
+            for frame in self._decoded(packet):
+                when = frame.time if frame.pts is not None else None
+                if self._start is not None and when is not None and when < self._start - 1e-6:
+                    continue
+                if self._end is not None and when is not None and when >= self._end - 1e-6:
+                    over = True
+                    break
+                yield Item(frame, packets=packets)
+                packets = []
+            if over and not sounding:
+                break
+        if packets:
+            yield Item(packets=packets)
+
+    def _demux(self) -> Iterator[Packet]:
+        packets = self.container.demux([self.stream, *(s for s in self.others if s.type != "attachment")])
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError as error:
+                self.damage.unreadable(error)
+                yield from self._flush()
+                return
+            self.damage.saw(packet, packet.stream is self.stream)
+            yield packet
+
+    def _flush(self) -> Iterator[Packet]:
+        """An empty packet, on which a decoder gives what it still holds."""
+        packet = Packet()
+        packet.stream = self.stream
+        yield packet
+
+    def _decoded(self, packet: Packet) -> list[VideoFrame]:
+        try:
+            frames: list[Any] = packet.decode()
+        except av.FFmpegError as error:
+            self.damage.undecodable(error)
+            return []
+        for frame in frames:
+            self.damage.decoded(frame)
+        return frames
+
+    def _within(self, packet: Packet, sounding: set[int]) -> bool:
+        """Whether a packet of another stream is to be copied; ``sounding`` loses the streams that are at the end."""
+        if packet.dts is None or packet.size == 0:
+            if packet.size == 0:
+                sounding.discard(packet.stream.index)
+            return False
+        when = float((packet.pts if packet.pts is not None else packet.dts) * packet.time_base)
+        if self._end is not None and when >= self._end:
+            sounding.discard(packet.stream.index)
+            return False
+        return self._start is None or when >= self._start or bool(_is_cover(packet.stream))
+
+    def _pictures(self) -> VideoStream:
+        videos = [stream for stream in self.container.streams.video if not _is_cover(stream)]
+        if not videos:
+            kinds = ", ".join(sorted({stream.type for stream in self.container.streams})) or "nothing"
+            raise VideoError(self.name, f"it holds no video stream (only {kinds})")
+        best = self.container.streams.best("video")
+        chosen = best if isinstance(best, VideoStream) and best in videos else videos[0]
+        if chosen.codec_context is None:
+            raise VideoError(self.name, "its video codec is not among those that this FFmpeg decodes")
+        return chosen
+
+
+def turn_applied(clip: Clip, options: VideoOptions) -> Turn:
+    """How the frames are turned before they are translated."""
+    return clip.turn if options.rotation == "apply" and clip.turn is not None else Turn()
+
+
+def shape_of(clip: Clip, options: VideoOptions) -> Fraction:
+    """Width over height of a result's pixels, which changes when a frame is turned."""
+    return 1 / clip.sar if turn_applied(clip, options).swaps else clip.sar
+
+
+def _is_cover(stream: Stream) -> bool:
+    """Whether a stream is a picture on the cover and no video."""
+    from av.stream import Disposition
+
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def _open(source: str | IO[bytes], name: str) -> InputContainer:
+    try:
+        # As a file and nothing else: a name may hold a colon, and a playlist must lead to no other file or address.
+        where: Any = f"file:{source}" if isinstance(source, str) else source
+        return av.open(where, "r", metadata_errors="replace", container_options={"protocol_whitelist": "file"})
+    except av.FFmpegError as error:
+        reason = error.strerror or str(error)
+        if isinstance(error, av.InvalidDataError):
+            reason = "it is no video that FFmpeg can open: damaged, cut off before its index, or something else"
+        raise VideoError(name, reason) from error

@@ -1,0 +1,47 @@
+"""When frames are shown: as the source has it, or at a constant rate."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from av.video.frame import VideoFrame
+
+
+class Times:
+    """Gives each frame its times, as whole numbers of the output's time base that only grow.
+
+    Without ``fps`` those are the source's own, from ``start`` on. With it, frame k of the output is shown at k / fps
+    and is the one that the source shows then: frames of the source are repeated or left out.
+    """
+
+    def __init__(self, time_base: Fraction, rate: Fraction, fps: Fraction | None, start: float | None) -> None:
+        self.time_base, self.fps = time_base, fps
+        self.mended = 0  # frames without a time that can be used
+        self._usual = max(1, round(1 / (rate * time_base)))
+        self._shift = round(start / time_base) if start is not None else 0
+        self._last: int | None = None
+        self._next: int | None = None  # the number of the next frame at a constant rate
+
+    def of(self, frame: VideoFrame, following: VideoFrame | None) -> tuple[list[int], int]:
+        """Its times, and how long it is shown at the last of them."""
+        time = self._growing(frame)
+        duration = frame.duration or self._usual
+        if following is not None and following.pts is not None and following.pts - self._shift > time:
+            duration = following.pts - self._shift - time
+        if self.fps is None:
+            return [time], duration
+        begin, end = time * self.time_base * self.fps, (time + duration) * self.time_base * self.fps
+        if self._next is None:
+            self._next = round(begin)
+        shown = list(range(self._next, max(self._next, math.floor(end + Fraction(1, 2)))))
+        self._next += len(shown)
+        return shown, 1
+
+    def _growing(self, frame: VideoFrame) -> int:
+        time = frame.pts - self._shift if frame.pts is not None else None
+        if time is None or (self._last is not None and time <= self._last):
+            self.mended += 1
+            time = 0 if self._last is None else self._last + (self._usual if frame.pts is None else 1)
+        self._last = time
+        return time
