@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import lcm
 
 import torch
 
@@ -22,21 +23,30 @@ def fitting_batch(run: Run, world: World) -> int:
         return world.size
 
     def attempt(images: int) -> bool:
-        batch = {
-            name: torch.rand(images, run.facts[side]["channels"], *run.settings.size, device=world.device) * 2 - 1
-            for name, side in (("x", "source"), ("y", "target"))
-        }
         torch.cuda.empty_cache()  # of the attempt before
         torch.cuda.reset_peak_memory_stats(world.device)
         game = Game(run, World(device=world.device))  # by itself: the others may run out of memory at another batch
-        for step in range(2):
-            game.step(batch, step, 1.0)
+        play_on_noise(run, game, images)
         total = torch.cuda.get_device_properties(world.device).total_memory
         return torch.cuda.max_memory_reserved(world.device) < 0.9 * total
 
     found = -world.largest(-largest_power(attempt))  # what the smallest GPU of all holds
     torch.cuda.empty_cache()
     return found * world.size
+
+
+def play_on_noise(run: Run, game: Game, images: int) -> None:
+    """Two steps of ``images`` random images in which every player moves, also one that waits for others to move."""
+    batch = {
+        name: torch.rand(images, run.facts[side]["channels"], *run.settings.size, device=game.world.device) * 2 - 1
+        for name, side in (("x", "source"), ("y", "target"))
+    }
+    domains = len(run.facts.get("domains", ()))
+    if domains:
+        batch["c"] = torch.eye(domains)[torch.arange(images) % domains]
+    together = lcm(*(move.player.every for move in game.moves.values()))
+    for turn in (1, 2):
+        game.step(batch, turn * together - 1, 1.0)
 
 
 def largest_power(attempt: Callable[[int], bool]) -> int:

@@ -18,7 +18,9 @@ from click.testing import CliRunner
 
 from i2i.cli.train import command
 from i2i.engine import load_generators, train
-from i2i.engine.fit import largest_power
+from i2i.engine.fit import largest_power, play_on_noise
+from i2i.engine.game import Game
+from i2i.engine.prepare import describe_data, open_data
 from i2i.engine.ranks import World
 from i2i.engine.report import NonFinite, Statistics
 from i2i.engine.run import Run
@@ -349,3 +351,13 @@ def test_the_largest_batch():
     assert largest_power(lambda images: images <= 3) == 2
     with pytest.raises(ValueError, match="smaller --size"):
         largest_power(lambda images: False)
+
+
+@pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {})])
+def test_a_trial_of_a_batch_moves_every_player(method, more, folders, tmp_path, one_thread):
+    """Memory is measured at its most: one that moves every third time has to be among those that move."""
+    run = Run.open(method, tmp_path / "run", TINY[method] | folders[method] | more)
+    describe_data(run, open_data(run.settings))
+    game = Game(run, World())
+    play_on_noise(run, game, 2)
+    assert all(len(move.optimizer.state) == len(move.parameters) for move in game.moves.values())
