@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 import torch
-import torch.utils.tensorboard  # before the children, who would each take a second for it
+import torch.utils.tensorboard
 
 from i2i.engine import train
 
@@ -62,6 +62,9 @@ def train_under_fire(options, kills, rng):
 def main():
     runs, kills, rng = json.loads(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
     torch.set_num_threads(1)
+    # What the first optimiser and TensorBoard import is there before the children, who would each take seconds for it
+    # and be killed in the midst of that.
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     print(json.dumps({"killed": [train_under_fire(options, kills, rng) for options in runs]}))
 
 
