@@ -28,6 +28,7 @@ from i2i.engine.samples import named
 from i2i.translators import TRANSLATORS
 from i2i.translators.pix2pix import Pix2Pix
 from tests.engine.conftest import TINY
+from tests.translators.cases import CASES
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,14 +50,15 @@ def test_what_a_run_leaves(method, folders, tmp_path, one_thread):
     assert [path.name for path in sorted((run / "samples").iterdir())] == ["000000002.png", "000000004.png"]
     assert list((run / "tensorboard").iterdir())
     generators = load_generators(run)
-    assert set(generators) == ({"a2b"} if method == "pix2pix" else {"a2b", "b2a"})
+    assert set(generators) == CASES[method].exports
     for direction, (_, spec) in generators.items():
         assert spec.method == method
         assert spec.recipe["step"] == 4
         assert str(tmp_path) not in spec.to_json()
         assert not any("/" in str(spec.recipe["settings"][key]) for key in ("a", "b", "data"))
-        names = ("a", "b") if direction == "a2b" else ("b", "a")
-        assert (spec.source.name, spec.target.name) == names
+        sides = ("domains", "domains") if direction == "any" else (direction[0], direction[-1])
+        assert (spec.source.name, spec.target.name) == sides
+        assert spec.domains == (("rain", "shine", "snow") if direction == "any" else ())
 
 
 def test_the_other_direction_is_named_by_the_users_folders(options, tmp_path, one_thread):
