@@ -150,14 +150,14 @@ def game_on_noise(row: Row, world: Any) -> Callable[[], None]:
 
 
 def most_memory_of(row: Row) -> float:
-    """The most memory in GB that three steps of a method need; for a process that has done nothing else."""
+    """The most memory in GB that two steps of a method need; for a process that has done nothing else."""
     from i2i.engine.ranks import World
     from i2i.engine.report import most_memory
 
     world = World.join()
     before = 0.0 if world.device.type == "cuda" else most_memory(world.device)
     step = game_on_noise(row, world)
-    for _ in range(3):
+    for _ in range(2):  # the optimisers' moments come with the first
         step()
     return most_memory(world.device) - before
 
