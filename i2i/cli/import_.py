@@ -45,12 +45,11 @@ def command(checkpoint: Path, run: Path | None, domains: str | None, **options: 
 def describe(run: Path) -> str:
     """The line on an imported run: where it is, what it does and what it was recognised as."""
     from i2i.runtime.models import read_run
+    from i2i.runtime.targets import way
 
     found = read_run(run)
     assert found is not None  # the importer has just written it
     (spec,) = found.directions.values()
-    target = ", ".join(spec.domains) or spec.target.name
-    return (
-        f"{run}  {spec.source.name} ({spec.source.channels} channels) -> {target}  "
-        f"{spec.recipe['imported']['family']}, {spec.method}, statistics: {spec.recipe['statistics']}"
-    )
+    channels = f"{spec.source.channels} to {spec.target.channels} channels"
+    recipe = spec.recipe
+    return f"{run}  {way(spec)}  {recipe['imported']['family']}, {channels}, statistics: {recipe['statistics']}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,10 @@ from i2i.translators import translator_class
 
 KEPT_STATES = 2
 # What torch.load raises for files that were cut off or overwritten; not what a full memory or a lost disk raises.
-DAMAGE = (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, pickle.UnpicklingError)
+DAMAGE = (
+    RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, OverflowError, AssertionError,
+    struct.error, pickle.UnpicklingError,
+)  # fmt: skip
 
 
 @dataclass

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from i2i.engine.run import DAMAGE
-from i2i.importer.pickles import scan
+from i2i.importer.pickles import UNREADABLE, scan
 from i2i.spec import METADATA_KEY
 
 StateDict = dict[str, Tensor]
@@ -66,7 +66,7 @@ def _safetensors(path: Path) -> StateDict:
 
 
 def _load(path: Path) -> Any:
-    if zipfile.is_zipfile(path) and (program := _program(path)):
+    if program := _program(path):
         raise ValueError(f"{path} is {program}, which is code; expected a network's state_dict")
     try:
         with warnings.catch_warnings():
@@ -98,11 +98,13 @@ def _plain(tensor: Tensor) -> bool:
 
 
 def _program(path: Path) -> str | None:
-    """What kind of program a zip archive is; None for weights and for what is no readable archive."""
+    """What kind of program a file is; None for weights and for what is no readable archive."""
     try:
+        if not zipfile.is_zipfile(path):
+            return None
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except UNREADABLE:
         return None
     if any(name.endswith("/constants.pkl") for name in names):
         return "a TorchScript program"

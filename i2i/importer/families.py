@@ -60,7 +60,8 @@ def _numbers(shapes: Shapes, before: str, after: str) -> list[int]:
 def _resnet(shapes: Shapes, downs: int, norm: str, antialias: bool) -> tuple[int, bool, list[str]]:
     """Blocks, whether they have dropout, and the layers of a ResNet; they are numbered with all that lies between."""
     blocks = max(len(_numbers(shapes, "model.", ".conv_block.1.weight")), 1)
-    second = 6 if any(".conv_block.6." in key for key in shapes) else 5  # dropout moves the second convolution
+    dropout = any(key.endswith(".conv_block.6.weight") and len(shape) == 4 for key, shape in shapes.items())
+    second = 6 if dropout else 5  # dropout moves the second convolution
 
     def normed(prefix: str, at: int) -> Iterator[str]:
         yield f"{prefix}.{at}"
@@ -82,7 +83,7 @@ def _resnet(shapes: Shapes, downs: int, norm: str, antialias: bool) -> tuple[int
             at += 3 + antialias
         yield f"model.{at + 1}"
 
-    return blocks, second == 6, list(layers())
+    return blocks, dropout, list(layers())
 
 
 def _ends(shapes: Shapes, last: str) -> tuple[int, int, int]:

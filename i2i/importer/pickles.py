@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from i2i.engine.run import DAMAGE
+
+UNREADABLE = (*DAMAGE, zipfile.BadZipFile, zlib.error, OSError)
+"""What reading a damaged archive or pickle raises."""
 
 # What a pickle of tensors names, and PyTorch allows: all else in it is code that loading would call.
 OF_TENSORS = (
@@ -34,7 +40,7 @@ def scan(path: Path) -> tuple[list[str], int]:
         else:
             with open(path, "rb") as file:
                 found += _operations(file)
-    except (zipfile.BadZipFile, OSError):
+    except UNREADABLE:
         pass  # a damaged archive is reported as such
     names = dict.fromkeys(name for name, _ in found if name)
     return [name for name in names if not _of_tensors(name)], max((protocol for _, protocol in found), default=-1)
@@ -69,5 +75,5 @@ def _operations(file: IO[bytes]) -> Iterator[tuple[str, int]]:
                     said.append(memo[argument])
                 last = argument if isinstance(argument, str) else ""
                 said += [last] if last else []
-        except (ValueError, LookupError, OSError, EOFError):  # the end of the pickles, or of what can be read of them
+        except UNREADABLE:  # the end of the pickles, or of what can be read of them
             return
