@@ -41,7 +41,8 @@ def test_the_exported_file_does_on_cuda_what_it_does_on_a_processor(method, fold
     options = {**TINY[method], **folders[method], "sample_every": 0}
     file = export(train(method, **options, steps=2, out=tmp_path / "run", quiet=True))
     images = np.random.default_rng(0).integers(0, 256, (3, 57, 91, 3), dtype=np.uint8)
-    on_cuda = Model(file, "cuda")
+    on_cuda, on_cpu = Model(file, "cuda"), Model(file, "cpu")
     assert on_cuda.provider == "cuda"
-    difference = on_cuda.run(images).astype(int) - Model(file, "cpu").run(images)
+    to = on_cuda.spec.domains[0] if on_cuda.spec.domains else None
+    difference = on_cuda.toward(to).run(images).astype(int) - on_cpu.toward(to).run(images)
     assert np.abs(difference).max() <= 2  # TF32 convolutions round to ten bits

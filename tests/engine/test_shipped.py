@@ -1,6 +1,7 @@
 """What a training of each method leaves can be exported, and the file gives the pixels that PyTorch gives."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,3 +51,32 @@ def test_same_pixels_as_torch(method, direction, folders, tmp_path, one_thread):
             assert np.abs(got - want).max() <= 1
             seen.append(want)
         assert all(np.abs(one - other).max() > 0.01 for one, other in pairwise(seen))
+
+
+@pytest.fixture
+def of_attributes(folders, tmp_path, one_thread):
+    """A run of StarGAN on two of the three attributes of a table."""
+    images = sorted(Path(folders["stargan"]["data"], "train").rglob("*.png"))
+    lines = [
+        "file,male,hat,young",
+        *(f"{image.parent.name}/{image.name},{i % 2},1,{i % 3 > 0:d}" for i, image in enumerate(images)),
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    data = {"data": str(images[0].parents[1]), "attributes": str(tmp_path / "table.csv"), "select": "male,young"}
+    return train("stargan", **TINY["stargan"], **data, steps=2, sample_every=2, out=tmp_path / "run", quiet=True)
+
+
+def test_attributes_of_a_table_are_learnt_and_shipped(of_attributes):
+    ((net, told),) = load_generators(of_attributes).values()
+    assert (told.direction, told.domains, told.attributes) == ("any", ("male", "young"), True)
+    assert net(torch.zeros(1, 3, 32, 32), torch.ones(1, 2)).shape == (1, 3, 32, 32)
+    assert len(list((of_attributes / "samples").iterdir())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("to", "labels"), [("male", (1, 0)), (["young", "male"], (1, 1)), ("", (0, 0))])
+def test_attributes_same_pixels_as_torch(of_attributes, to, labels):
+    ((net, _),) = load_generators(of_attributes).values()
+    model, image = load(export(of_attributes), "cpu"), np.random.default_rng(0).integers(0, 256, (33, 47, 3), np.uint8)
+    want = levels(per_image(net), image, (torch.tensor([labels], dtype=torch.float32),))
+    assert np.abs(model(image, to=to) - want).max() <= 1
