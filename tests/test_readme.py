@@ -2,13 +2,13 @@
 
 import re
 import shlex
-from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 import i2i
-from i2i.cli import VERBS
+from i2i.cli import VERBS, group
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,7 +37,8 @@ def test_links_lead_somewhere(target):
 def test_every_command_and_option_exists(line):
     words = shlex.split(line, comments=True)
     assert words[1] in VERBS
-    command = import_module(f"i2i.cli.{words[1]}").command
+    command = group.get_command(click.Context(group), words[1])
+    assert command is not None
     known = {name for parameter in command.params for name in parameter.opts + parameter.secondary_opts}
     assert {word for word in words if word.startswith("-")} <= known
 
