@@ -72,6 +72,8 @@ def _load(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is read; all that matters about it is an error
             return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError as error:
+        raise ValueError(f"{path} is damaged, or takes more memory than there is") from error
     except DAMAGE as error:
         raise ValueError(f"{path} {_reason(path, error)}") from error
 

@@ -48,8 +48,13 @@ class GlobalGenerator(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Pixels across that one output pixel sees, the statistics of the normalisation apart."""
-        scale = 2 ** len(self.down)
-        return 7 + 2 * (2 * scale - 2) + 4 * scale * len(self.blocks) + 6
+        pixels = 7
+        for _ in self.up:
+            pixels = (pixels + 1) // 2 + 1  # of the smaller map, where the step up meets them worst
+        pixels += 4 * len(self.blocks)
+        for _ in self.down:
+            pixels = 2 * pixels + 1
+        return pixels + 6
 
     def forward(self, x: Tensor) -> Tensor:
         maps = [self.first(x)]
