@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="an .onnx file that i2i export wrote")
     parser.add_argument("data", type=Path, help="a folder with train/DOMAIN and test/DOMAIN")
-    parser.add_argument("--steps", type=int, default=1500, help="of the classifier's training [1500]")
+    parser.add_argument("--steps", type=int, default=600, help="of the classifier's training [600]")
     parser.add_argument("--seed", type=int, default=0, help="of the classifier's training [0]")
     parser.add_argument("--json", type=Path, help="also write all numbers to this file")
     arguments = parser.parse_args()
