@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import import_module
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor, nn, uint8
 from torch.nn.functional import l1_loss, mse_loss
 
 from i2i import networks
@@ -30,8 +31,8 @@ class Constancy(Translator):
         encoder: ``trained``: f is the first half of an autoencoder, a player of its own that learns to reconstruct
             both domains and nothing else, so that no feature is lost to make L_CONST easy. It sees grey where X and Y
             differ in channels. Or ``package.module:function``, which is called without arguments and returns f, a
-            module of images [n, c, h, w] in [-1, 1] of both domains. It is frozen, and no part of the run: it must
-            return the same f each time.
+            module of images [n, c, h, w] in [-1, 1] of both domains. It is frozen, and no part of the run: the
+            function must return the same f each time, and a run that goes on with another one is refused.
         features: of each of the places, 16 pixels apart, that the trained f looks at.
         generator: resnet_9 at 256 pixels, resnet_6 at 128; or unet_N.
         discriminator: patch_3 sees 70x70 pixels; patch_N or pixel.
@@ -73,7 +74,7 @@ class Constancy(Translator):
         options = {"ngf": ngf, "norm": norm, "upsample": upsample}
         self.G = networks.generator(generator, in_channels, out_channels, **options)
         self.D = self.gan.constrain(networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm))
-        self.encoder = encoder
+        self.encoder, self.fingerprint = encoder, ""
         if encoder == TRAINED:
             self.A = Autoencoder(in_channels if self.alike else 1, features=features, nf=nef, norm=norm)
 
@@ -118,8 +119,17 @@ class Constancy(Translator):
             return players | {"f": Player(self.A, self.encoder_loss, lr=self.lr)}
         # Only for play, and held where the translator's state and its train() do not reach: what it shipped can be
         # loaded where f is not installed.
-        self.given = (given_encoder(self.encoder).to(next(self.G.parameters())),)
+        found = given_encoder(self.encoder)
+        self.fingerprint, self.given = fingerprint(found), (found.to(next(self.G.parameters())),)
         return players
+
+    def get_extra_state(self) -> dict[str, str]:
+        return {"encoder": self.fingerprint}
+
+    def set_extra_state(self, state: dict[str, str]) -> None:
+        """Raises ValueError where the encoder that is given is not the one of the state."""
+        if self.fingerprint and state["encoder"] not in ("", self.fingerprint):
+            raise ValueError(f"encoder {self.encoder!r} returned other weights than those that this run began with")
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}
@@ -137,3 +147,11 @@ def given_encoder(path: str) -> nn.Module:
     if not isinstance(found, nn.Module):
         raise ValueError(f"encoder {path!r} returned {type(found).__name__}; expected an nn.Module of images")
     return found.requires_grad_(False).eval()
+
+
+def fingerprint(net: nn.Module) -> str:
+    """A hash of the weights of a network on the CPU."""
+    known = hashlib.sha256()
+    for name, tensor in net.state_dict().items():
+        known.update(name.encode() + tensor.detach().reshape(-1).contiguous().view(uint8).numpy().tobytes())
+    return known.hexdigest()

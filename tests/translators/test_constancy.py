@@ -31,7 +31,7 @@ def test_the_terms_of_a_given_encoder_by_hand():
     translator = make("constancy", encoder=GIVEN, lambda_const=7.0, lambda_tid=3.0)
     players = translator.players()
     assert set(players) == {"D", "G"}
-    assert not any("given" in name for name in translator.state_dict())
+    assert {name.split(".")[0] for name in translator.state_dict()} == {"G", "D", "_extra_state"}
     views = translator(batch("constancy"))
     terms = players["G"].loss(views)
     (f,) = translator.given
@@ -55,6 +55,16 @@ def test_a_given_encoder_is_not_moved_and_is_not_needed_to_load_the_generator():
     elsewhere.load_state_dict(translator.state_dict())
     with pytest.raises(ValueError, match=r"not\.installed:here"):
         elsewhere.players()
+
+
+def test_a_run_does_not_go_on_with_another_encoder():
+    first, again, other = (make("constancy", encoder=GIVEN) for _ in range(3))
+    for translator, seed in ((first, 0), (again, 0), (other, 1)):
+        torch.manual_seed(seed)
+        translator.players()
+    again.load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match="other weights"):
+        other.load_state_dict(first.state_dict())
 
 
 @pytest.mark.parametrize(
