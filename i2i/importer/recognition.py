@@ -146,17 +146,18 @@ def split(tensors: StateDict) -> list[tuple[str, StateDict]]:
 
 def unknown(parts: Mapping[str, StateDict]) -> str:
     """Why none of these is recognised: what is, and what came closest."""
+    names = [f"{part}.{key}".lstrip(".") for part, tensors in parts.items() for key in tensors]
     for start, what in STRANGERS.items():
-        if any(key.startswith(start) for tensors in parts.values() for key in tensors):
+        if any(name.startswith(start) or f".{start}" in name for name in names):
             return f"this looks like {what}, which is not built here. {RECOGNISED}"
-    tries = [(Found(family, family.guess(shapes), part), shapes) for part, shapes in
-             ((part, _shapes(tensors)) for part, tensors in parts.items()) for family in FAMILIES]  # fmt: skip
-    closest, shapes = max(tries, key=lambda attempt: attempt[0].likeness(attempt[1]))
-    share = closest.likeness(shapes)
+    shapes = {part: _shapes(tensors) for part, tensors in parts.items()}
+    tries = [Found(family, family.guess(shapes[part]), part) for part in parts for family in FAMILIES]
+    closest = max(tries, key=lambda found: found.likeness(shapes[found.part]))
+    share = closest.likeness(shapes[closest.part])
     if share == 0:
-        some = ", ".join(f"{key} {shape}" for key, shape in list(next(iter(map(_shapes, parts.values()))).items())[:3])
+        some = ", ".join(f"{key} {shape}" for key, shape in [*next(iter(shapes.values())).items()][:3])
         return f"not recognised: no tensor is as any of these has it (the first are {some}). {RECOGNISED}"
-    lines = closest.differences(shapes)
+    lines = closest.differences(shapes[closest.part])
     more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return (
         f"not recognised. {RECOGNISED}\nClosest is {closest}, with {share:.0%} of the tensors; what differs:"

@@ -8,6 +8,7 @@ import torch
 
 from i2i.importer import network
 from i2i.importer.checkpoints import read
+from i2i.importer.recognition import recognise
 from tests.importer import authors
 from tests.oracle import HERE, NETWORKS, group
 
@@ -160,6 +161,10 @@ def test_what_resembles_nothing():
 def test_relations_are_called_by_name(key, name):
     with pytest.raises(ValueError, match=f"looks like .*{name}"):
         network({key: torch.zeros(3)})
+    with pytest.raises(ValueError, match=r"looks like StarGAN v2"):
+        recognise(
+            {"generator": {"from_rgb.bias": torch.zeros(3)}, "mapping_network": {"shared.0.bias": torch.zeros(3)}}
+        )
 
 
 def test_a_filter_with_other_values_is_no_filter_of_cut():
