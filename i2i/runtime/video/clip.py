@@ -85,7 +85,8 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Cl
         matrix if matrix is None or turn_of(matrix) != Turn() else None,
         rate,
         stream.time_base or 1 / rate,
-        stream.frames or None,
+        # Of MP4 the index is whole when the file is opened, and holds what an edit list lets through.
+        (len(stream.index_entries) or stream.frames) if stream.frames else None,
         length,
         frame.interlaced_frame,
     )

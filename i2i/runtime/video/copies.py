@@ -31,13 +31,16 @@ class Copies:
 
     def add_streams(self) -> None:
         """Before the header is written: a stream for each that the container takes."""
+        told = self.reader.container.chapters()
         for stream in self.reader.others:
+            name = getattr(stream, "name", None) or "unknown"
+            if name == "bin_data" and told:  # the chapters of an MP4, as a stream: they are written anew
+                continue
             try:
-                if stream.type == "data":
-                    raise ValueError("data")
+                if stream.type == "data" or (stream.type == "attachment" and self.output.format.name != "matroska"):
+                    raise ValueError("it is not held")
                 self._streams[stream.index] = self._add(stream)
             except (ValueError, av.FFmpegError):
-                name = getattr(stream, "name", None) or "unknown"
                 self.notes.append(
                     f"stream {stream.index} ({stream.type}, {name}) was dropped: {self.output.format.name} does not "
                     "hold it"
@@ -71,6 +74,8 @@ class Copies:
         for packet in packets:
             source = packet.stream.index
             if source not in self._streams:
+                continue
+            if packet.size == 2 and packet.stream.name == "mov_text":  # a pause, as the muxer writes it by itself
                 continue
             packet.stream = self._streams[source]
             move = round(self._shift / packet.time_base)

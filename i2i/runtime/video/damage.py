@@ -21,6 +21,7 @@ class Damage:
         self.frames = 0
         self.skipped = 0  # that an edit list leaves out
         self.notes: list[str] = []
+        self.tail: float | None = None  # seconds that the file lasts, where it says so and not FFmpeg
         self._packets = 0
         self._bad = 0
         self._errors: list[str] = []
@@ -93,19 +94,18 @@ class Damage:
             self._say(f"{holes:.1f} seconds are missing in the middle")
         if cut:
             return
-        length = clip.length
         self._expected = clip.declared - self.skipped if clip.declared else None
-        if self._expected is None and length is not None:
-            self._expected = round(length * clip.rate)
-        if (clip.declared and self._packets < clip.declared) or (
-            not clip.declared
-            and length is not None
-            and self._reached is not None
-            and self._reached - self._begin < length - _TAIL
-        ):
+        if self._expected is None and clip.length is not None:
+            self._expected = round(clip.length * clip.rate)
+        if clip.declared:
+            missing = clip.declared > self._packets
+        else:
+            missing = self.tail is not None and (self._reached or 0.0) - self._begin < self.tail - _TAIL
+        lost = self._packets - self.skipped - self.frames if clip.declared else 0
+        if missing:
             self._say("it ends too early")
-        elif clip.declared and self.frames < self._packets - self.skipped and not self._errors:
-            self._say(f"{self._packets - self.skipped - self.frames} frames are missing")
+        elif lost > 0 and not self._errors:
+            self._say(f"{lost} frames are missing")
 
     def _say(self, reason: str) -> None:
         self._errors.append(reason)

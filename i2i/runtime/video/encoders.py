@@ -25,6 +25,7 @@ class Encoder:
     formats: dict[tuple[int, str], str]  # (8 or 10 bits, chroma of the source) -> pixel format
     containers: tuple[str, ...] = ("mp4", "mov", "matroska")
     crf: tuple[str, int] | None = None  # the option that sets the quality, and its default
+    worst: int = 51  # the largest value of that option; some encoders take more and use this
     preset: str | None = None  # the default speed
     options: dict[str, str] = field(default_factory=dict)
     tag: str | None = None  # four letters that Apple's players ask for
@@ -53,7 +54,7 @@ _ALL = ("mp4", "matroska", "webm")
 ENCODERS = {
     "h264": Encoder("libx264", _YUV, crf=("crf", 18), preset="veryfast"),
     "hevc": Encoder("libx265", _YUV, crf=("crf", 20), preset="veryfast", options=_QUIET, tag="hvc1"),
-    "av1": Encoder("libsvtav1", _420, _ALL, crf=("crf", 24), preset="10"),
+    "av1": Encoder("libsvtav1", _420, _ALL, crf=("crf", 24), worst=63, preset="10"),
     "prores": Encoder("prores_ks", _PRORES, ("mov", "matroska"), options={"vendor": "apl0"}),
     "ffv1": Encoder("ffv1", _GBR, ("matroska",), options={"level": "3", "slices": "4", "slicecrc": "1"}),
     "h264_nvenc": Encoder("h264_nvenc", _NV8, crf=("cq", 20), preset="p5", options=_VBR),
@@ -103,6 +104,8 @@ def plan(target: Path, options: VideoOptions, clip: Clip, deep: bool, odd: bool)
         if value is not None and getattr(encoder, name) is None:
             raise ValueError(f"{codec} has no --{name}; leave it out")
     if encoder.crf is not None:
+        if (options.crf or 0) > encoder.worst:
+            raise ValueError(f"{codec} takes a --crf from 0 to {encoder.worst}, and {options.crf} was given")
         settings[encoder.crf[0]] = str(encoder.crf[1] if options.crf is None else options.crf)
     if encoder.preset is not None:
         settings["preset"] = options.preset or encoder.preset

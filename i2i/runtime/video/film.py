@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -107,7 +108,7 @@ class Film:
         base = reader.time_base
         options = {}
         if plan.container in ("mp4", "mov"):
-            options = {"movflags": "+faststart", "movie_timescale": str(_timescale(base))}
+            options = {"movflags": "+faststart", "movie_timescale": str(_timescale(base, reader.others))}
         self._output = av.open(str(self.path), "w", format=plan.container, container_options=options)
         self._size = (frame.height, frame.width)
         self.copies = Copies(reader, self._output)
@@ -118,9 +119,10 @@ class Film:
         self.copies.add_streams()
         self.copies.add_tags(self._shift * base, Fraction(reader.options.start).limit_denominator(10**6))
         try:
-            self._output.start_encoding()
+            self._stream.codec_context.open()
         except (av.FFmpegError, OSError) as error:
             raise encoders.unopenable(plan.encoder, plan.options, error, self.target) from error
+        self._output.start_encoding()
 
     def _describe(self, frame: VideoFrame) -> None:
         """All that the stream of pictures says of itself."""
@@ -146,9 +148,12 @@ class Film:
         self._stream.disposition = reader.stream.disposition
 
 
-def _timescale(base: Fraction) -> int:
-    """Units a second in which the edit lists of MP4 are exact: else they round to milliseconds."""
+def _timescale(base: Fraction, others: list[Any]) -> int:
+    """Units a second in which the edit lists of MP4, by which streams begin, are exact: else they round to 1 ms."""
     scale = base.denominator
+    for stream in others:
+        both = math.lcm(scale, stream.time_base.denominator if stream.time_base else 1)
+        scale = both if both < 1 << 24 else scale
     while scale < 1000:
         scale *= 2
     return scale

@@ -23,6 +23,7 @@ from i2i.runtime.video.camera import Camera
 from i2i.runtime.video.errors import InterruptedVideo, VideoError
 from i2i.runtime.video.film import Film, Source
 from i2i.runtime.video.frames import Frames
+from i2i.runtime.video.interrupt import Interrupt
 from i2i.runtime.video.kept import lost
 from i2i.runtime.video.kinds import camera
 from i2i.runtime.video.options import VideoOptions
@@ -104,6 +105,8 @@ def open_source(source: str | Path, video: VideoOptions) -> Source:
         return Camera(number, video)
     if str(source) == "-":
         return Reader(sys.stdin.buffer, video, "standard input")
+    if not os.path.exists(source):
+        raise ValueError(f"{source}: no such file or folder")
     return Reader(str(source), video)
 
 
@@ -170,14 +173,15 @@ class _Run:
         """All frames through the model into the sink, which is closed at the end."""
         clip, summary, reader = self.reader.clip, self.summary, self.reader
         summary.expected = reader.expected
-        with Pipeline(self.model, clip.width * clip.height, self.options.batch) as pipeline:
+        with Interrupt() as interrupt, Pipeline(self.model, clip.width * clip.height, self.options.batch) as pipeline:
             try:
                 for done in pipeline.run(reader.items(), lambda item, infer: self._work(item, infer, sink)):
-                    if isinstance(done, Item):
-                        sink.others(done)
-                        continue
-                    sink.write(done.rendered, done.item)
-                    summary.frames = sink.frames
+                    with interrupt.hold():
+                        if isinstance(done, Item):
+                            sink.others(done)
+                            continue
+                        sink.write(done.rendered, done.item)
+                        summary.frames = sink.frames
                     self._tell(done)
             except KeyboardInterrupt:
                 if not reader.live:  # whereas a camera is ended so

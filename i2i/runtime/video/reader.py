@@ -73,7 +73,9 @@ class Reader:
             else:
                 raise VideoError(self.name, self.damage.nothing(self._cut))
             length = self.container.duration / av.time_base if self.container.duration else None
+            said = length is not None and "matroska" in self.container.format.name  # others estimate
             self.clip: Clip = describe(self.stream, first.frame, length)
+            self.damage.tail = length if said else None
             self.time_base: Fraction = 1 / options.fps if options.fps else self.clip.time_base
             self._first = replace(first, packets=early)
         except BaseException:
@@ -194,15 +196,19 @@ class Reader:
 
     def _within(self, packet: Packet, sounding: set[int]) -> bool:
         """Whether a packet of another stream is to be copied; ``sounding`` loses the streams that are at the end."""
-        if packet.dts is None or packet.size == 0:
-            if packet.size == 0:
-                sounding.discard(packet.stream.index)
+        if packet.size == 0:
+            sounding.discard(packet.stream.index)
+            return False
+        if _is_cover(packet.stream):
+            packet.pts = packet.dts = 0  # it has none
+            return True
+        if packet.dts is None:
             return False
         when = float((packet.pts if packet.pts is not None else packet.dts) * packet.time_base)
         if self._end is not None and when >= self._end:
             sounding.discard(packet.stream.index)
             return False
-        return self._start is None or when >= self._start or bool(_is_cover(packet.stream))
+        return self._start is None or when >= self._start
 
     def _pictures(self) -> VideoStream:
         videos = [stream for stream in self.container.streams.video if not _is_cover(stream)]
@@ -239,7 +245,7 @@ def _open(source: str | IO[bytes], name: str) -> InputContainer:
         where: Any = f"file:{source}" if isinstance(source, str) else source
         return av.open(where, "r", metadata_errors="replace", container_options={"protocol_whitelist": "file"})
     except av.FFmpegError as error:
-        reason = error.strerror or str(error)
+        reason = "it ends before its first frame" if isinstance(error, EOFError) else error.strerror or str(error)
         if isinstance(error, av.InvalidDataError):
             reason = "it is no video that FFmpeg can open: damaged, cut off before its index, or something else"
         raise VideoError(name, reason) from error

@@ -1,0 +1,156 @@
+"""Colours through an identity model, against the formulas of ITU-T H.273 and not against FFmpeg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from i2i.runtime import Model
+from i2i.runtime.video import VideoOptions, translate_video
+from i2i.runtime.video import colour as colours
+from tests.runtime.video.clips import make, to_rgb, to_yuv
+from tests.runtime.video.facts import facts
+
+_FIRST = [(255, 255, 255), (0, 0, 0), (200, 30, 60), (30, 200, 60)]
+_SECOND = [(30, 60, 200), (250, 220, 20), (128, 128, 128), (12, 240, 230)]
+PATCHES = np.array(_FIRST + _SECOND)
+SIDE = 16
+PICTURE = np.repeat(np.repeat(PATCHES.reshape(2, 4, 3), SIDE, axis=0), SIDE, axis=1)  # [32, 64, 3]
+SD, HD, PQ = (6, 1, 6, 6), (1, 1, 1, 1), (9, 1, 9, 16)
+
+
+def planes(matrix: int, full: bool, bits: int = 8, chroma: int = 2) -> list[np.ndarray]:
+    yuv = np.rint(to_yuv(PICTURE, matrix, full, bits)).clip(0, 2**bits - 1).astype(np.uint16 if bits > 8 else np.uint8)
+    return [yuv[0], yuv[1, ::chroma, ::chroma], yuv[2, ::chroma, ::chroma]]
+
+
+def patches(frame: list[np.ndarray], matrix: int, full: bool, bits: int = 8) -> np.ndarray:
+    """The middle of each patch in RGB, of a frame's planes."""
+    grid = []
+    for plane in frame:
+        side = plane.shape[0] // 2
+        cut = plane.reshape(2, side, 4, side)[:, side // 4 : -side // 4, :, side // 4 : -side // 4]
+        grid.append(cut.astype(float).mean((1, 3)))
+    return to_rgb(np.stack(grid, axis=-1), matrix, full, bits).reshape(-1, 3)
+
+
+@pytest.mark.parametrize(
+    ("tags", "size", "used"),
+    [
+        (SD, None, 6),
+        (HD, None, 1),
+        ((1, 2, 1, 13), None, 1),  # full range
+        ((6, 2, 2, 2), None, 6),
+        ((9, 1, 9, 14), None, 9),
+        ((5, 1, 5, 6), None, 5),
+        ((7, 1, 7, 7), None, 7),
+        ((2, 0, 2, 2), None, 6),  # small and untagged: BT.601
+        ((2, 0, 2, 2), (1280, 32), 1),  # wide and untagged: BT.709
+    ],
+)
+def test_patches_come_back_with_their_tags(
+    tags: tuple[int, ...], size: tuple[int, int] | None, used: int, identity: Model, tmp_path: Path
+) -> None:
+    full = tags[1] == 2
+    source = planes(used, full)
+    if size is not None:
+        source = [np.repeat(plane, size[0] // 64, axis=1) for plane in source]
+    make(tmp_path / "in.mp4", times=(0, 512), size=size or (64, 32), colour=tags, planes=lambda _: source)
+    seen: list[np.ndarray] = []
+    observer = lambda before, after, second: seen.append(before)  # noqa: E731
+    translate_video(
+        identity, tmp_path / "in.mp4", tmp_path / "out.mp4", video=VideoOptions(crf=1), observers=[observer]
+    )
+    result = facts(tmp_path / "out.mp4", planes=True)
+    assert result.colour == tags
+    wider = seen[0].shape[1] // 64
+    width = 16 * wider
+    model = seen[0][SIDE // 2 :: SIDE, width // 2 :: width].reshape(-1, 3)  # what the model saw
+    assert np.abs(model.astype(int) - PATCHES).max() <= 2
+    assert (
+        np.abs(
+            patches([plane[:, :: (size or (64,))[0] // 64] for plane in result.planes[0]], used, full) - PATCHES
+        ).max()
+        <= 3
+    )
+
+
+def test_ten_bits_stay_ten_bits(deep_identity: Model, tmp_path: Path) -> None:
+    """HDR: a ramp of all 877 levels of luma between black and white, through a model of 16 bits."""
+    ramp = np.tile(np.repeat(np.arange(64, 941, dtype=np.uint16), 1)[:876], (32, 1))
+    grey = np.full((16, 438), 512, np.uint16)
+    made = {"size": (876, 32), "pixel_format": "yuv420p10le", "colour": PQ}
+    make(tmp_path / "in.mp4", times=(0, 512), planes=lambda _: [ramp, grey, grey], **made)
+    before = facts(tmp_path / "in.mp4", planes=True)
+    summary = translate_video(deep_identity, tmp_path / "in.mp4", tmp_path / "out.mp4", video=VideoOptions(crf=0))
+    assert summary.notes == []
+    result = facts(tmp_path / "out.mp4", planes=True)
+    assert (result.codec, result.pixel_format, result.colour) == ("hevc", "yuv420p10le", PQ)
+    assert np.array_equal(before.planes[0][0], ramp)
+    assert len(np.unique(result.planes[0][0])) > 800
+    assert np.abs(result.planes[0][0].astype(int) - ramp).max() <= 4
+
+
+def test_patches_of_ten_bits(deep_identity: Model, tmp_path: Path) -> None:
+    made = {"size": (64, 32), "pixel_format": "yuv420p10le", "colour": PQ}
+    source = planes(9, False, 10)
+    make(tmp_path / "in.mkv", times=(0, 512), planes=lambda _: source, **made)
+    translate_video(deep_identity, tmp_path / "in.mkv", tmp_path / "out.mkv", video=VideoOptions(crf=1))
+    result = facts(tmp_path / "out.mkv", planes=True)
+    assert result.colour == PQ
+    assert np.abs(patches(result.planes[0], 9, False, 10) - PATCHES).max() <= 1.5
+
+
+def test_ten_bits_that_become_eight_are_said_to(identity: Model, tmp_path: Path) -> None:
+    made = {"size": (64, 32), "pixel_format": "yuv420p10le", "colour": PQ}
+    source = planes(9, False, 10)
+    make(tmp_path / "in.mp4", times=(0, 512), planes=lambda _: source, **made)
+    summary = translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4", video=VideoOptions(crf=1))
+    assert summary.notes == ["its 10 bits (HDR) become 8, which is what the model takes and returns"]
+    result = facts(tmp_path / "out.mp4", planes=True)
+    assert (result.codec, result.pixel_format, result.colour) == ("h264", "yuv420p", PQ)
+    assert np.abs(patches(result.planes[0], 9, False) - PATCHES).max() <= 3
+
+
+@pytest.mark.parametrize("form", ["yuv422p", "yuv444p"])
+def test_the_chroma_of_the_source_is_kept(form: str, identity: Model, tmp_path: Path) -> None:
+    make(tmp_path / "in.mp4", times=(0, 512), pixel_format=form, colour=HD)
+    translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4", video=VideoOptions(crf=1))
+    assert facts(tmp_path / "out.mp4").pixel_format == form
+
+
+def test_ffv1_holds_the_models_pixels_as_they_are(identity: Model, tmp_path: Path) -> None:
+    make(tmp_path / "in.mp4", times=(0, 512), colour=HD)
+    seen: list[np.ndarray] = []
+    translate_video(
+        identity,
+        tmp_path / "in.mp4",
+        tmp_path / "out.mkv",
+        video=VideoOptions(codec="ffv1"),
+        observers=[lambda before, after, second: seen.append(after)],
+    )
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert all(np.array_equal(frame, result) for frame, result in zip(frames, seen, strict=True))
+    assert len(frames) == 2
+
+
+@pytest.mark.parametrize(("full", "values"), [(False, [16, 126, 235, 0, 255]), (True, [0, 128, 255, 1, 254])])
+def test_grey_is_of_the_range_that_it_says(full: bool, values: list[int]) -> None:
+    """libswscale takes any grey for full range."""
+    frame = av.VideoFrame(len(values), 1, "gray")
+    row = np.frombuffer(memoryview(frame.planes[0]), np.uint8).copy()
+    row[: len(values)] = values
+    frame.planes[0].update(row.tobytes())
+    result = colours.to_rgb(frame, colours.Colour(6, 2 if full else 1), False)
+    expected = values if full else [0, 128, 255, 0, 255]
+    assert result.tolist() == [[[level] * 3 for level in expected]]
+
+
+def test_what_players_guess() -> None:
+    """mpv: wider than 1279 or higher than 576 is HD."""
+    sizes = {(720, 576): 6, (1024, 576): 6, (1280, 544): 1, (640, 640): 1}
+    assert {size: colours.guess(*size) for size in sizes} == sizes

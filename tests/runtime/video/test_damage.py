@@ -1,0 +1,135 @@
+"""Files that are cut off, damaged, empty, or no videos: what can be had is had, and the exit status says the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.runtime import Model
+from i2i.runtime.video import DamagedError, VideoError, translate_video
+from tests.runtime.video.clips import make
+from tests.runtime.video.facts import facts
+
+LONG = {"times": range(0, 100 * 512, 512), "options": {"g": "10", "crf": "20", "preset": "ultrafast"}}
+Spoil = Callable[[bytes], bytes]
+
+
+def cut(share: float) -> Spoil:
+    return lambda data: data[: int(len(data) * share)]
+
+
+def hole(share: float, size: int) -> Spoil:
+    noise = np.random.default_rng(0).bytes(size)
+    return lambda data: data[: int(len(data) * share)] + noise + data[int(len(data) * share) + size :]
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "spoil", "least", "most"),
+    [
+        ("cut.mp4", {"muxer": {"movflags": "faststart"}}, cut(0.6), 40, 75, ),
+        ("cut.mkv", {}, cut(0.6), 40, 75),
+        ("cut.mkv", {"sound": 4.0}, cut(0.6), 40, 75),
+        ("hole.mkv", {}, hole(0.3, 20_000), 20, 98),
+        ("hole.mkv", {"sound": 4.0}, hole(0.3, 20_000), 40, 98),
+        ("hole.mp4", {"muxer": {"movflags": "faststart"}}, hole(0.5, 4_000), 60, 100),
+        ("hole.ts", {"container": "mpegts"}, hole(0.4, 15_000), 40, 100),
+    ],
+)  # fmt: skip
+def test_the_frames_that_are_there(
+    name: str, made: dict[str, object], spoil: Spoil, least: int, most: int, identity: Model, tmp_path: Path
+) -> None:
+    whole = make(tmp_path / f"whole{Path(name).suffix}", **LONG, **made)
+    assert translate_video(identity, whole, tmp_path / "whole-out.mkv").damage is None
+    source = tmp_path / name
+    source.write_bytes(spoil(whole.read_bytes()))
+    summary = translate_video(identity, source, tmp_path / "out.mkv")
+    assert summary.damage is not None
+    assert summary.damage.startswith("damaged: ")
+    assert least <= summary.frames <= most
+    assert len(facts(tmp_path / "out.mkv").times) == summary.frames
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi", ".mov", ".webm"])
+def test_a_whole_file_is_not_called_damaged(suffix: str, identity: Model, tmp_path: Path) -> None:
+    """Times as they come: with pauses in pictures and no sound at all, the commonest false alarm."""
+    made: dict[str, object] = {"container": "mpegts"} if suffix == ".ts" else {}
+    if suffix == ".webm":
+        made |= {"codec": "libvpx", "options": {"deadline": "realtime"}}
+    times = range(0, 30 * 512, 512) if suffix == ".avi" else [0, 422, 1062, 30_000, 30_512, 60_000]
+    summary = translate_video(identity, make(tmp_path / f"in{suffix}", times=times, **made), tmp_path / "out.mkv")
+    assert (summary.damage, summary.frames) == (None, len(times))
+
+
+def test_the_api_says_so_after_it_has_written(identity: Model, tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole.mkv", **LONG)
+    (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[:-6000])
+    with pytest.raises(DamagedError, match=r"cut\.mkv: damaged: \d\d of 100 frames \(it ends too early\)") as caught:
+        i2i.translate(tmp_path / "cut.mkv", tmp_path / "out.mp4", identity)
+    assert caught.value.exit_status == 1
+    assert caught.value.written == tmp_path / "out.mp4"
+    assert len(facts(tmp_path / "out.mp4").times) > 80
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "it is no video that FFmpeg can open"),
+        (b"<html>" * 100, "it is no video that FFmpeg can open"),
+        (b"\x00\x00\x00\x20ftypisom" + b"\x00" * 500, "it is no video that FFmpeg can open"),
+    ],
+)
+def test_no_video_at_all(data: bytes, message: str, identity: Model, tmp_path: Path) -> None:
+    (tmp_path / "in.mp4").write_bytes(data)
+    with pytest.raises(VideoError, match=message):
+        translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_cut_before_its_index(identity: Model, tmp_path: Path) -> None:
+    whole = make(tmp_path / "in.mp4", **LONG).read_bytes()
+    (tmp_path / "in.mp4").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(VideoError, match="damaged, cut off before its index, or something else"):
+        translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4")
+
+
+def test_sound_alone(identity: Model, tmp_path: Path) -> None:
+    import av
+
+    with av.open(str(make(tmp_path / "in.mp4", sound=0.3))) as source, av.open(str(tmp_path / "s.mp4"), "w") as output:
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    with pytest.raises(VideoError, match=r"s\.mp4: it holds no video stream \(only audio\)"):
+        translate_video(identity, tmp_path / "s.mp4", tmp_path / "out.mp4")
+
+
+def test_a_file_of_no_frames(identity: Model, tmp_path: Path) -> None:
+    header = make(tmp_path / "whole.mkv", **LONG).read_bytes()
+    (tmp_path / "in.mkv").write_bytes(header[: header.index(b"\x1f\x43\xb6\x75")])  # up to the first cluster
+    with pytest.raises(VideoError, match="it ends before its first frame"):
+        translate_video(identity, tmp_path / "in.mkv", tmp_path / "out.mp4")
+
+
+def test_one_frame(identity: Model, tmp_path: Path) -> None:
+    summary = translate_video(identity, make(tmp_path / "in.mp4", times=(0,)), tmp_path / "out.mp4")
+    assert (summary.frames, summary.damage) == (1, None)
+    assert facts(tmp_path / "out.mp4").length == facts(tmp_path / "in.mp4").length
+
+
+def test_a_playlist_in_a_videos_clothes_leads_nowhere(identity: Model, tmp_path: Path) -> None:
+    make(tmp_path / "secret.ts", container="mpegts")
+    (tmp_path / "in.mp4").write_text(f"#EXTM3U\n#EXTINF:1,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(VideoError):
+        translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4")
+
+
+def test_a_name_with_a_colon_is_a_file(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512)).rename(tmp_path / "http:in%03d.mp4")
+    assert translate_video(identity, source, tmp_path / "out:%03d.mp4").frames == 2
+    assert len(facts(tmp_path / "out:%03d.mp4").times) == 2

@@ -1,0 +1,99 @@
+"""Rotation, mirrored frames, pixels that are no squares, odd sides, and models that change the size."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from i2i.runtime import Model
+from i2i.runtime.video import VideoOptions, translate_video
+from i2i.runtime.video.turn import ONE, Turn, turn_of
+from tests.runtime.video.clips import make, pattern
+from tests.runtime.video.facts import facts
+
+EIGHT = [
+    Turn(1, 0, 0, 1), Turn(-1, 0, 0, 1), Turn(1, 0, 0, -1), Turn(-1, 0, 0, -1),
+    Turn(0, 1, 1, 0), Turn(0, 1, -1, 0), Turn(0, -1, 1, 0), Turn(0, -1, -1, 0),
+]  # fmt: skip
+
+
+def matrix(turn: Turn) -> list[int]:
+    return [turn.a * ONE, turn.b * ONE, 0, turn.c * ONE, turn.d * ONE, 0, 0, 0, 1 << 30]
+
+
+def shown(picture: np.ndarray, turn: Turn) -> np.ndarray:
+    """By the definition, pixel by pixel: (x', y') = (a x + c y, b x + d y), moved to begin at 0."""
+    height, width = picture.shape[:2]
+    places = {}
+    for y in range(height):
+        for x in range(width):
+            places[turn.a * x + turn.c * y, turn.b * x + turn.d * y] = picture[y, x]
+    left, top = min(x for x, _ in places), min(y for _, y in places)
+    result = np.zeros((height, width) if turn.a else (width, height), picture.dtype)
+    for (x, y), value in places.items():
+        result[y - top, x - left] = value
+    return result
+
+
+@pytest.mark.parametrize("turn", EIGHT)
+def test_each_of_the_eight_orientations(turn: Turn) -> None:
+    picture = np.arange(6).reshape(2, 3, 1)
+    assert turn_of(tuple(matrix(turn))) == turn
+    assert np.array_equal(turn.apply(picture)[..., 0], shown(picture[..., 0], turn))
+
+
+@pytest.mark.parametrize("turn", EIGHT[1:])
+def test_a_film_is_turned_upright(turn: Turn, identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512), matrix=matrix(turn), sar=Fraction(4, 3))
+    translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(crf=1))
+    before, result = facts(source, planes=True), facts(tmp_path / "out.mp4", planes=True)
+    assert result.rotation == 0
+    assert result.size == ((48, 64) if turn.swaps else (64, 48))
+    assert result.sar == (Fraction(3, 4) if turn.swaps else Fraction(4, 3))
+    luma = result.planes[0][0].astype(int)
+    assert np.abs(luma - shown(before.planes[0][0], turn)).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_the_tag_is_kept_if_asked(suffix: str, identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512), matrix=matrix(Turn(0, 1, -1, 0)), sar=Fraction(4, 3))
+    translate_video(identity, source, tmp_path / f"out{suffix}", video=VideoOptions(rotation="keep", crf=1))
+    before, result = facts(source, planes=True), facts(tmp_path / f"out{suffix}", planes=True)
+    assert before.rotation == result.rotation == -90
+    assert (result.size, result.sar) == ((64, 48), Fraction(4, 3))
+    assert np.abs(result.planes[0][0].astype(int) - before.planes[0][0]).mean() < 2
+
+
+def test_a_turn_by_no_right_angle_is_kept_and_said(identity: Model, tmp_path: Path) -> None:
+    half = round(ONE * 0.7071)
+    source = make(tmp_path / "in.mp4", times=(0, 512), matrix=[half, half, 0, -half, half, 0, 0, 0, 1 << 30])
+    summary = translate_video(identity, source, tmp_path / "out.mp4")
+    assert "turned by no right angle" in summary.notes[0]
+    assert facts(tmp_path / "out.mp4").rotation == facts(source).rotation == -45
+
+
+@pytest.mark.parametrize(("codec", "suffix", "form"), [("h264", ".mp4", "yuv444p"), ("ffv1", ".mkv", "bgr0")])
+def test_odd_sides_are_kept_to_the_pixel(codec: str, suffix: str, form: str, identity: Model, tmp_path: Path) -> None:
+    """4:2:0 of H.264 cannot hold them."""
+    source = make(tmp_path / "in.mkv", times=(0, 512), size=(63, 47), codec="ffv1")
+    translate_video(identity, source, tmp_path / f"out{suffix}", video=VideoOptions(codec=codec))
+    result = facts(tmp_path / f"out{suffix}")
+    assert (result.size, result.pixel_format) == ((63, 47), form)
+
+
+def test_a_model_that_enlarges_makes_a_larger_film(twice: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512))
+    translate_video(twice, source, tmp_path / "out.mp4", video=VideoOptions(crf=1))
+    result = facts(tmp_path / "out.mp4", planes=True)
+    assert result.size == (128, 96)
+    luma = pattern(1, 64, 48).astype(float) @ (0.299, 0.587, 0.114) * 219 / 255 + 16
+    assert np.abs(result.planes[1][0] - luma.repeat(2, 0).repeat(2, 1)).mean() < 3
+
+
+def test_a_pixel_shape_that_the_container_does_not_hold_is_said(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512), sar=Fraction(4, 3))
+    summary = translate_video(identity, source, tmp_path / "out.mkv", video=VideoOptions(codec="ffv1"))
+    assert summary.notes == ["ffv1 in .mkv does not hold pixels 4/3 as wide as high"]

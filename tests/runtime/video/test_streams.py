@@ -1,0 +1,120 @@
+"""Sound, subtitles, chapters, titles, covers and attachments: copied packet by packet, or a note that names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from i2i.runtime import Model, Options
+from i2i.runtime.video import VideoOptions, translate_video
+from tests.runtime.video.clips import make
+from tests.runtime.video.facts import facts
+
+CHAPTERS = [(0, 0.2, "one"), (0.2, 0.5, "two")]
+TAGS = {"title": "A film", "artist": "Nobody", "comment": "äöü"}
+COVER = cv2.imencode(".jpg", np.full((16, 16, 3), 99, np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize(("suffix", "subtitle"), [(".mp4", "mov_text"), (".mkv", "subrip"), (".mov", "mov_text")])
+def test_all_of_it_is_kept(suffix: str, subtitle: str, identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / f"in{suffix}", sound=0.4, subtitle=subtitle, chapters=CHAPTERS, tags=TAGS)
+    summary = translate_video(identity, source, tmp_path / f"out{suffix}")
+    assert summary.notes == []
+    before, result = facts(source), facts(tmp_path / f"out{suffix}")
+    assert len(before.sound) >= 2
+    assert result.sound == before.sound  # md5 and time of every packet, of sound and subtitles
+    assert result.streams == before.streams
+    assert result.chapters == before.chapters
+    assert {key.lower(): value for key, value in result.tags.items()}.items() >= TAGS.items()
+
+
+def test_a_cover_stays_one(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", cover=COVER, sound=0.2)
+    translate_video(identity, source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        covers = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        assert len(covers) == 1
+        (packet, *_) = container.demux(covers[0])
+        assert bytes(packet) == COVER
+    assert len(facts(tmp_path / "out.mp4").times) == 12
+
+
+def test_attachments_go_where_they_can(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mkv", attachment=b"letters")
+    assert translate_video(identity, source, tmp_path / "out.mkv").notes == []
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        (attachment,) = container.streams.attachments
+        assert (attachment.data, attachment.metadata["filename"]) == (b"letters", "font.ttf")
+    notes = translate_video(identity, source, tmp_path / "out.mp4").notes
+    assert len(notes) == 1
+    assert "(attachment, " in notes[0]
+    assert "was dropped: mp4 does not hold it" in notes[0]
+
+
+def test_what_a_container_does_not_hold_is_named(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", sound=0.2, subtitle="mov_text", chapters=CHAPTERS)
+    notes = translate_video(identity, source, tmp_path / "out.webm").notes
+    assert notes == [
+        "stream 1 (audio, aac) was dropped: webm does not hold it",
+        "stream 2 (subtitle, mov_text) was dropped: webm does not hold it",
+    ]
+    assert facts(tmp_path / "out.webm").codec in ("libdav1d", "av1")
+
+
+def test_metadata_that_is_lost_is_named(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mkv", tags={"title": "A film", "lens": "50 mm"})
+    notes = translate_video(identity, source, tmp_path / "out.mp4").notes
+    assert notes == ["libx264 in .mp4 does not hold the metadata LENS"]
+
+
+def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512, 2048), sound=0.2)
+    summary = translate_video(identity, source, tmp_path / "frames", Options(format="png"))
+    assert summary.notes == ["a folder of frames holds no audio"]
+    names = sorted(path.name for path in (tmp_path / "frames").iterdir())
+    assert names == ["000001.png", "000002.png", "000003.png", "timestamps.txt"]
+    times = (tmp_path / "frames" / "timestamps.txt").read_text().splitlines()
+    assert times == ["# timestamp format v2", "0.000000", "40.000000", "160.000000"]
+    with av.open(str(source)) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    assert np.abs(cv2.imread(str(tmp_path / "frames" / "000001.png"))[..., ::-1] - first).mean() < 3
+    with pytest.raises(ValueError, match="a folder of frames is made anew"):
+        translate_video(identity, source, tmp_path / "frames", Options(format="png"))
+
+
+def test_a_pipe_of_frames_describes_itself(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", colour=(1, 1, 1, 1), size=(62, 46))
+    with open(tmp_path / "out.y4m", "wb") as pipe:
+        translate_video(identity, source, pipe)
+    result = facts(tmp_path / "out.y4m", planes=True)
+    assert (result.size, len(result.times), result.pixel_format) == ((62, 46), 12, "yuv420p")
+    assert result.times == facts(source).times
+    assert (tmp_path / "out.y4m").read_bytes().startswith(b"YUV4MPEG2 W62 H46 F25:1 Ip A1:1 C420mpeg2 XCOLORRANGE=LIM")
+    again = translate_video(identity, tmp_path / "out.y4m", tmp_path / "back.mp4", video=VideoOptions(crf=1))
+    assert (again.frames, again.damage) == (12, None)
+    shown = [colour_of(path) for path in (source, tmp_path / "back.mp4")]
+    assert np.abs(np.subtract(*shown)).max() <= 3  # BT.709 in, BT.601 on the way, as is guessed of this size
+
+
+def colour_of(path: Path) -> np.ndarray:
+    """The mean colours of the quarters of the first frame, by the matrix that its tags or its size say."""
+    from tests.runtime.video.clips import to_rgb
+
+    found = facts(path, planes=True)
+    matrix = found.colour[0] if found.colour[0] != 2 else 6
+    luma, cb, cr = (plane.astype(float) for plane in found.planes[0])
+    cut = slice(2, 10)
+    grid = [plane[cut, cut].mean() if plane is not luma else plane[4:20, 4:20].mean() for plane in (luma, cb, cr)]
+    return to_rgb(np.array(grid), matrix, False)
+
+
+def test_a_pipe_has_one_rate(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 422, 3000))
+    with open(tmp_path / "out.y4m", "wb") as pipe:
+        with pytest.raises(ValueError, match="a pipe has one: give --fps"):
+            translate_video(identity, source, pipe)
+        translate_video(identity, source, pipe, video=VideoOptions(fps=25))
