@@ -19,12 +19,11 @@ TRAINED = "trained"
 
 
 class Constancy(Translator):
-    """L = L_GAN(G, D) + alpha L_CONST(G), L_CONST = E_x d(f(x), f(G(x))) (eqs. 1 and 2), and beta L_TID (eq. 6).
+    """L = L_GAN(G, D) + alpha L_CONST(G) + beta L_TID(G), L_CONST = E_x d(f(x), f(G(x))), L_TID = E_y d(y, G(y)).
 
-    G: X -> Y is to keep what f sees of an image. L_TID = E_y d(y, G(y)) keeps what is in Y already. d is the mean
-    squared error, as in the paper's experiments. This is the paper's first formulation, any generator with any
-    discriminator. Its second builds G on top of f and lets D tell G(x), G(y) and y apart, which needs an f that was
-    trained on labels; there is none here unless it is given.
+    G: X -> Y is to keep what f sees of an image, and to leave alone what is in Y already; d is the mean squared error.
+    This is the paper's first formulation, any generator with any discriminator, and the L_TID of its second. The rest
+    of that, G built on top of f and a D that tells G(x), G(y) and y apart, needs an f that was trained on labels.
 
     Args:
         in_channels, out_channels: of X and Y, whose images are [n, c, h, w] in [-1, 1].
