@@ -194,16 +194,8 @@ def show(
     work: dict[str, list[float]],
 ) -> None:
     """Prints the figures, per image."""
-    click.echo(
-        f"{path.name} on {model.provider}, {images} {suffix} images of {size} x {size}, {cores()} cores, "
-        f"onnxruntime {onnxruntime.__version__}, i2i {i2i.__version__}"
-    )
-    click.echo(f"{'':16}{'images/s':>10}{'(rounds)':>26}{'core-ms per image':>20}")
-    for name in wall:
-        rates = [images / seconds for seconds in wall[name]]
-        rounds = " ".join(f"{rate:.4g}" for rate in rates)
-        spent = 1000 * statistics.median(work[name]) / images
-        click.echo(f"{name:16}{statistics.median(rates):>10.2f}{rounds:>26}{spent:>20.2f}")
+    head(path, model, f"{images} {suffix} images of {size} x {size}")
+    table(images, "image", wall, work)
     ratios = [bare / whole for bare, whole in zip(wall["bare session"], wall["i2i translate"], strict=True)]
     inference = statistics.median(work["bare session"])
     files = statistics.median(work["decoding"]) + statistics.median(work["encoding"])
@@ -212,6 +204,21 @@ def show(
     click.echo(f"ratio to the bare session    {ratio:.3f}   (rounds: {' '.join(f'{each:.3f}' for each in ratios)})")
     click.echo(f"limit                        {limit:.3f}   inference / (inference + decode + encode), core-seconds")
     click.echo(f"ratio / limit                {ratio / limit:.3f}")
+
+
+def head(path: Path, model: Model, what: str) -> None:
+    versions = f"onnxruntime {onnxruntime.__version__}, i2i {i2i.__version__}"
+    click.echo(f"{path.name} on {model.provider}, {what}, {cores()} cores, {versions}")
+
+
+def table(count: int, unit: str, wall: dict[str, list[float]], work: dict[str, list[float]]) -> None:
+    """A line for each task: its rate, in the middle and of each round, and the work of one unit."""
+    click.echo(f"{'':16}{f'{unit}s/s':>10}{'(rounds)':>26}{f'core-ms per {unit}':>20}")
+    for name in wall:
+        rates = [count / seconds for seconds in wall[name]]
+        rounds = " ".join(f"{rate:.4g}" for rate in rates)
+        spent = 1000 * statistics.median(work[name]) / count
+        click.echo(f"{name:16}{statistics.median(rates):>10.2f}{rounds:>26}{spent:>20.2f}")
 
 
 def bare_session(path: Path, model: Model) -> Callable[[np.ndarray], np.ndarray]:
