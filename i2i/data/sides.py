@@ -29,13 +29,10 @@ class Sides:
         self, kind: str, source: Domain, target: Domain, x: Sequence[Source], y: Sequence[Source], report: Report,
         fingerprint: str,
     ) -> None:  # fmt: skip
-        self.kind, self.source, self.target, self.report = kind, source, target, report
-        self.fingerprint = fingerprint
-        """A hash of the names and sizes of all files: a run is only continued with the same."""
+        self.kind, self.source, self.target = kind, source, target
+        self.report, self.fingerprint = report, fingerprint
         self.domains: tuple[str, ...] = ()
-        """Names of the labels "c" of a sample, where it has any."""
         self.hyperparameters: dict[str, Any] = {}
-        """What a translator's constructor must know of the data beyond its channels."""
         self._x, self._y = x, y
 
     def __len__(self) -> int:
