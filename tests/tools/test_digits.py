@@ -1,0 +1,166 @@
+"""The digits program on a few drawn digits: what is held out, what is measured, and that it takes up where it was."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools" / "reproduce"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program as a module, with settings that are soon done."""
+    monkeypatch.syspath_prepend(TOOLS)
+    spec = importlib.util.spec_from_file_location("digits", TOOLS / "digits.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    small = {"batch": 2, "labelled": 4, "w": 2, "ndf": 2}
+    monkeypatch.setattr(module, "SETTINGS", module.SETTINGS | small)
+    monkeypatch.setattr(module, "OPTIONS", module.OPTIONS | {"cut": module.OPTIONS["cut"] | {"generator": "resnet_1"}})
+    monkeypatch.setattr(module, "HELD_OUT", 12)
+    return module
+
+
+def drawn(n: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """n digits in a common typeface, uint8 [n, side, side]."""
+    labels = np.random.default_rng(seed).integers(0, 10, n).astype(np.int64)
+    images = np.zeros((n, side, side), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        cv2.putText(image, str(label), (side // 5, side - 3), cv2.FONT_HERSHEY_SIMPLEX, side / 30, 255, 1)
+    return images, labels
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as of the real digits: 40 and 10 of MNIST, 30 of USPS."""
+    for split, n in (("train", 40), ("t10k", 10)):
+        images, labels = drawn(n, 28, n)
+        for what, values, header in (
+            ("images-idx3", images, b"\0\0\x08\x03" + np.array([n, 28, 28], ">u4").tobytes()),
+            ("labels-idx1", labels.astype(np.uint8), b"\0\0\x08\x01" + np.array([n], ">u4").tobytes()),
+        ):
+            path = tmp_path / "data" / "mnist" / f"{split}-{what}-ubyte.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(gzip.compress(header + values.tobytes()))
+    images, labels = drawn(30, 16, 0)
+    (tmp_path / "data" / "usps").mkdir()
+    np.savez(tmp_path / "data" / "usps" / "usps_train.npz", images=(images / 255).astype(np.float32), labels=labels)
+    return tmp_path / "data"
+
+
+def run(program: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["digits.py", *map(str, arguments)])
+    return program.main()
+
+
+def test_every_method_is_trained_once_and_the_table_says_what_was_measured(
+    program: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    out, sheets = tmp_path / "results.jsonl", tmp_path / "sheets"
+    given = ("--data", folder, "--out", out, "--device", "cpu", "--steps", 2)
+    assert run(program, monkeypatch, *given, "--seeds", 0, "--directions", "mnist2usps", "--sheets", sheets) == 0
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [result["method"] for result in results] == list(program.METHODS)
+    assert all(0 <= result["accuracy"] <= 1 and result["images"] == 12 for result in results)
+    assert {path.name for path in sheets.iterdir()} == {
+        f"{method}-mnist2usps-0.png" for method in program.METHODS if method != "source"
+    }
+    given = (*given, "--methods", "unit", "--seeds", 0, 1)
+    assert run(program, monkeypatch, *given) == 0
+    again = [json.loads(line) for line in out.read_text().splitlines()]
+    assert again[: len(results)] == results
+    assert [(r["direction"], r["seed"], r["images"]) for r in again[len(results) :]] == [
+        ("usps2mnist", 0, 10), ("mnist2usps", 1, 12), ("usps2mnist", 1, 10),
+    ]  # fmt: skip
+    before = out.read_text()
+    assert run(program, monkeypatch, *given) == 0
+    assert out.read_text() == before
+    capsys.readouterr()
+    assert run(program, monkeypatch, "--out", out, "--table") == 0
+    lines = capsys.readouterr().out.splitlines()
+    there = [r["accuracy"] for r in again if r["method"] == "unit" and r["direction"] == "mnist2usps"]
+    row = next(line for line in lines if line.startswith("| unit |"))
+    assert f"| {np.mean(there):.4f} ± {np.std(there, ddof=1):.4f} |" in row
+    assert row.split(" | ")[3] == "2"
+    assert len(lines) == 2 + len(program.METHODS) + 2
+
+
+def test_the_test_images_are_no_training_images_and_labels_of_the_target_are_not_read(
+    program: ModuleType, folder: Path
+) -> None:
+    domains = program.read_domains(folder)
+    training, test = domains["usps"]
+    assert (len(training.images), len(test.images)) == (18, 12)
+    everything = torch.cat([training.images, test.images]).flatten(1)
+    with np.load(folder / "usps" / "usps_train.npz") as archive:
+        expected = program.digits(archive["images"], archive["labels"]).images.flatten(1)
+    assert sorted(map(tuple, everything.tolist())) == sorted(map(tuple, expected.tolist()))
+    source, target = domains["mnist"][0], training
+    settings = program.SETTINGS | {"steps": 2, "options": program.OPTIONS["unit"]}
+    _, judge = program.train("unit", source, target, 0, settings)
+    unlabelled = target._replace(labels=torch.full_like(target.labels, -1))
+    _, same = program.train("unit", source, unlabelled, 0, settings)
+    _, other = program.train("unit", source, target, 1, settings)
+    weights, again, others = (dict(net.named_parameters()) for net in (judge, same, other))
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
+    assert not torch.equal(weights["digit.weight"], others["digit.weight"])
+    assert not judge.training
+
+
+def test_every_parameter_is_moved_by_exactly_one_player(program: ModuleType) -> None:
+    for method, make in program.METHODS.items():
+        settings = {name: program.SETTINGS[name] for name in ("w", "ndf", "weights", "lr")}
+        game = make(**settings, **program.OPTIONS[method])
+        owned = [id(p) for player in game.players().values() for p in player.net.parameters()]
+        assert len(set(owned)) == len(owned) == len(list(game.parameters())), method
+
+
+def test_other_test_sets_and_their_errors(
+    program: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    images, labels = drawn(7, 20, 3)
+    np.savez(tmp_path / "mine.npz", images=images, labels=labels)
+    out = tmp_path / "results.jsonl"
+    given = ("--data", folder, "--out", out, "--methods", "source", "--seeds", 0, "--steps", 1, "--device", "cpu")
+    given = (*given, "--test", tmp_path / "mine.npz")
+    with pytest.raises(SystemExit):
+        run(program, monkeypatch, *given)
+    assert "one of --directions" in capsys.readouterr().err
+    assert run(program, monkeypatch, *given, "--directions", "usps2mnist") == 0
+    result = json.loads(out.read_text())
+    assert (result["images"], result["measured_on"]) == (7, "mine.npz")
+    for wrong in ((images[0], labels), (images, labels[:3]), (images.astype(np.float32), labels), (images, labels + 5)):
+        with pytest.raises(ValueError, match="expected"):
+            program.digits(*wrong)
+    (folder / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"nonsense"))
+    with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte\.gz is no idx file"):
+        program.read_domains(folder)
+
+
+def test_accuracy_and_augmentation(program: ModuleType) -> None:
+    class Says(torch.nn.Module):
+        def forward(self, images: torch.Tensor, domain: int) -> torch.Tensor:
+            return torch.eye(10)[(images.amax((1, 2, 3)) * 10 + domain).long()]
+
+    images = torch.arange(4.0)[:, None, None, None].expand(4, 1, 2, 2) / 10 + 0.05
+    assert program.accuracy(Says(), program.Digits(images, torch.tensor([1, 2, 3, 9])), 1) == 0.75
+    x = torch.rand(3, 1, 28, 28) * 2 - 1
+    still = program.augmented(x, **dict.fromkeys(program.SETTINGS["augment"], 0.0))
+    assert torch.allclose(still, x, atol=1e-5)
+    moved = program.augmented(torch.ones(64, 1, 28, 28), **program.SETTINGS["augment"])
+    assert moved.min() == -1  # black comes in
+    assert moved.max() <= 1 + 1e-6

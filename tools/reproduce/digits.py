@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""Unsupervised domain adaptation between MNIST and USPS: the digits of UNIT's table 3 (arXiv:1703.00848, section 4).
+
+    python tools/reproduce/digits.py --data DIGITS --out results.jsonl      trains what is not in the file yet
+    python tools/reproduce/digits.py --out results.jsonl --table            prints the table
+
+A classifier learns the source's labelled images, and is measured on the target's test images after the last step; the
+target's labels are used for nothing else. For ``unit`` the classifier is the discriminators' shared high layers, as in
+the paper. The other methods have the same classifier beside their game, which learns source images and their
+translations; ``source`` learns the source's images alone. Every method has the same steps, batches and augmentation.
+
+DIGITS holds ``mnist/*-ubyte.gz`` and ``usps/usps_train.npz``. MNIST is tested on its own 10,000 test images. The file
+of USPS has none, so 1,800 of its 7,291 are held out: they are not those of the published figures. Another test set is
+measured with ``--test FILE.npz`` (images [n, h, w], 0..255 or 0..1, and labels). USPS's 16 x 16 pixels are resized to
+28 x 28, without the border that MNIST has. ``--development`` measures on 3,000 training images of the target in place
+of the test set: the settings below were chosen so, and the test images looked at once, for the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from games import METHODS, SIDE, SOURCE, TARGET, Judge
+from torch import Tensor, cat
+from torch.nn.functional import affine_grid, grid_sample, interpolate
+
+from i2i.engine.ema import EMA
+from i2i.engine.step import Move, play
+from i2i.sheets import sheet
+from i2i.translators import Translator, Views
+
+HELD_OUT, DEVELOPMENT = 1800, 3000
+DIRECTIONS = {"mnist2usps": ("mnist", "usps"), "usps2mnist": ("usps", "mnist")}
+# What the result depends on, the method's own options apart.
+SETTINGS: dict[str, Any] = {
+    "steps": 1000,
+    "batch": 16,  # images of each domain in the game
+    "labelled": 112,  # further images of the source for the classifier
+    "ema": 0.995,  # of the classifier that is measured
+    "augment": {"rotation": 15.0, "stretch": 0.2, "zoom": 0.35, "shear": 0.25, "shift": 0.12},
+    "lr": 1e-3,
+    "w": 12,
+    "ndf": 20,
+    "weights": {"label": 10.0, "label_translated": 5.0, "feature": 1.0},
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "source": {},
+    "direct": {"discriminator": "patch_2"},
+    "cut": {"generator": "resnet_2", "discriminator": "patch_2", "upsample": "resize", "antialias": False},
+    "cyclegan": {"discriminator": "patch_2", "lambda_identity": 0.0},
+    # the paper's weights, all a tenth, so that they stand to the labels' as in the authors' run
+    "unit": {"lambda_0": 1.0, "lambda_1": 0.01, "lambda_2": 10.0, "lambda_3": 0.01, "lambda_4": 10.0},
+}
+PUBLISHED = {  # test accuracy as published, of the step that was best on the test set
+    "CoGAN, published": (0.9565, 0.9315),
+    "UNIT, published": (0.9597, 0.9358),
+}
+
+
+class Digits(NamedTuple):
+    """Images [n, 1, 28, 28] in [-1, 1] and the digits they show."""
+
+    images: Tensor
+    labels: Tensor
+
+    def part(self, index: Any) -> Digits:
+        return Digits(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Digits:
+        return Digits(self.images.to(device), self.labels.to(device))
+
+
+def digits(images: np.ndarray, labels: np.ndarray) -> Digits:
+    """From images [n, h, w], 0..255 if integers and else 0..1, resized bilinearly. Raises ValueError."""
+    if images.ndim != 3 or labels.shape != images.shape[:1] or not len(images):
+        raise ValueError(f"images are {images.shape} and labels {labels.shape}; expected [n, h, w] and [n]")
+    scale = 255.0 if np.issubdtype(images.dtype, np.integer) else 1.0
+    x = torch.from_numpy(images.astype(np.float32) / scale * 2 - 1)[:, None]
+    if x.abs().max() > 1 or labels.min() < 0 or labels.max() > 9:
+        raise ValueError("expected images of 0..255 as integers or 0..1, and labels of 0..9")
+    if x.shape[-2:] != (SIDE, SIDE):
+        x = interpolate(x, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=max(x.shape) > SIDE)
+    return Digits(x, torch.from_numpy(labels.astype(np.int64)))
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """A file of MNIST's form. Raises ValueError when it is of another."""
+    content = gzip.decompress(path.read_bytes())
+    dimensions = content[3] if content[:3] == b"\0\0\x08" else 0
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4) if dimensions else np.zeros(0)
+    if not dimensions or len(content) != 4 + 4 * dimensions + int(shape.prod()):
+        raise ValueError(f"{path} is no idx file of bytes")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def read_npz(path: Path) -> Digits:
+    with np.load(path) as archive:
+        return digits(archive["images"], archive["labels"])
+
+
+def read_domains(folder: Path) -> dict[str, tuple[Digits, Digits]]:
+    """Both domains, each with what may be trained on and what is tested on."""
+    mnist = [
+        digits(*(read_idx(folder / "mnist" / f"{split}-{what}-ubyte.gz") for what in ("images-idx3", "labels-idx1")))
+        for split in ("train", "t10k")
+    ]
+    usps = read_npz(folder / "usps" / "usps_train.npz")
+    order = np.random.default_rng(0).permutation(len(usps.images))
+    return {"mnist": (mnist[0], mnist[1]), "usps": (usps.part(order[HELD_OUT:]), usps.part(order[:HELD_OUT]))}
+
+
+def augmented(images: Tensor, rotation: float, stretch: float, zoom: float, shear: float, shift: float) -> Tensor:
+    """Each image under an affine map of its own; angles in degrees, the rest in logarithms and half widths."""
+
+    def within(bound: float) -> Tensor:
+        return (torch.rand(len(images), device=images.device) * 2 - 1) * bound
+
+    angle, wide, large, slant = within(rotation * np.pi / 180), within(stretch).exp(), within(zoom).exp(), within(shear)
+    c, s = angle.cos(), angle.sin()
+    rows = [
+        torch.stack([c * wide * large, (slant * c - s) / wide * large, within(shift)], 1),
+        torch.stack([s * wide * large, (slant * s + c) / wide * large, within(shift)], 1),
+    ]
+    grid = affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return grid_sample(images + 1, grid, align_corners=False) - 1  # what comes in from outside is black
+
+
+@torch.no_grad()
+def batch(source: Digits, target: Digits, settings: dict[str, Any]) -> Views:
+    """The images of a step, drawn with PyTorch's default random numbers."""
+    n = settings["batch"]
+    labelled = source.part(torch.randint(len(source.images), (n + settings["labelled"],)))
+    y = target.images[torch.randint(len(target.images), (n,))]
+    x = augmented(labelled.images, **settings["augment"])
+    return {
+        "x": x[:n],
+        "c": labelled.labels[:n],
+        "y": augmented(y, **settings["augment"]),
+        "labelled": x[n:],
+        "labels": labelled.labels[n:],
+    }
+
+
+def train(method: str, source: Digits, target: Digits, seed: int, settings: dict[str, Any]) -> tuple[Translator, Judge]:
+    """Plays ``method`` for all its steps; returns it and its averaged classifier. The target's labels are not read."""
+    torch.manual_seed(seed)
+    game = METHODS[method](**{name: settings[name] for name in ("w", "ndf", "weights", "lr")}, **settings["options"])
+    game = game.to(source.images.device, memory_format=torch.channels_last).train()
+    moves = {name: Move(player) for name, player in game.players().items()}
+    ema = EMA({"judge": game.judge}, settings["ema"])
+    steps = settings["steps"]
+    for step in range(steps):
+        rate = min(1.0, 2 * (1 - step / steps))
+        terms = play(game, moves, batch(source, target, settings), step, rate)
+        ema.update(step)
+        if (step + 1) % 100 == 0:
+            found = {name: round(float(term), 3) for name, term in terms.items()}
+            if not all(np.isfinite(value) for value in found.values()):
+                raise FloatingPointError(f"{method} diverged before step {step + 1}: {found}")
+            print(method, seed, step + 1, found, file=sys.stderr, flush=True)
+    return game, ema.networks["judge"].eval()
+
+
+@torch.no_grad()
+def accuracy(judge: Judge, test: Digits, domain: int) -> float:
+    """The share of the images whose digit is told."""
+    said = cat([judge(images, domain).argmax(1) for images in test.images.split(1000)])
+    return float((said == test.labels).double().mean())
+
+
+def picture(game: Translator, source: Digits, target: Digits, path: Path) -> None:
+    """A sheet of the game's views of ten images of each domain, as they are, without augmentation."""
+    game.eval()
+    with torch.no_grad():
+        n = 10
+        given = {"x": source.images[:n], "y": target.images[:n], "c": source.labels[:n]}
+        views = game(given | {"labelled": given["x"], "labels": given["c"]})
+    shown = {
+        k: ((v.clamp(-1, 1) + 1) * 127.5).byte().cpu() for k, v in views.items() if v.ndim == 4 and k != "labelled"
+    }
+    rows = [[view[i].permute(1, 2, 0).numpy() for view in shown.values()] for i in range(n)]
+    sheet(rows, list(shown), path, cell=56)
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: a row a method, mean ± standard deviation over the seeds, and the time of one training."""
+    lines = ["| method | MNIST -> USPS | USPS -> MNIST | seeds | minutes a training |", "|---|---|---|---|---|"]
+    for method in dict.fromkeys(result["method"] for result in results):
+        of_method = [result for result in results if result["method"] == method]
+        cells = []
+        for direction in DIRECTIONS:
+            found = [result["accuracy"] for result in of_method if result["direction"] == direction]
+            spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
+            cells.append(f"{statistics.mean(found):.4f}{spread}" if found else "–")
+        seeds = len({result["seed"] for result in of_method})
+        minutes = statistics.mean(result["processor_seconds"] for result in of_method) / 60
+        lines.append(f"| {method} | {' | '.join(cells)} | {seeds} | {minutes:.1f} |")
+    lines += [f"| {name} | {there:.4f} | {back:.4f} | | |" for name, (there, back) in PUBLISHED.items()]
+    return "\n".join(lines)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    root = os.environ.get("I2I_TEST_DATA")
+    parser.add_argument("--data", type=Path, default=root and Path(root) / "data" / "digits", help="folder of digits")
+    parser.add_argument("--out", type=Path, default=Path("digits.jsonl"), help="results, a line each")
+    parser.add_argument("--table", action="store_true", help="print the table of --out and do nothing else")
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--directions", nargs="+", choices=list(DIRECTIONS), default=list(DIRECTIONS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=SETTINGS["steps"])
+    parser.add_argument("--no-augmentation", action="store_true", help="images as they are")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+    parser.add_argument("--test", type=Path, metavar="FILE.npz", help="test set of the target, in place of its own")
+    parser.add_argument("--development", action="store_true", help="measure on training images of the target instead")
+    parser.add_argument("--sheets", type=Path, metavar="DIR", help="also draw what the translators made")
+    options = parser.parse_args()
+    if options.test and (options.development or len(options.directions) > 1):
+        parser.error("--test is one target's: give one of --directions with it, and no --development")
+    if not options.table and not options.data:
+        parser.error("expected --data, the folder of digits")
+    return options
+
+
+def main() -> int:
+    options = parse()
+    if options.table:
+        print(table(read_results(options.out)))
+        return 0
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
+    device = torch.device(name)
+    domains = read_domains(options.data)
+    measured = options.test.name if options.test else "development" if options.development else "test"
+    shared = SETTINGS | {"steps": options.steps}
+    if options.no_augmentation:
+        shared |= {"augment": dict.fromkeys(SETTINGS["augment"], 0.0)}
+    for seed in options.seeds:
+        for method in options.methods:
+            for direction in options.directions:
+                settings = shared | {"options": OPTIONS[method]}
+                told = method if not options.no_augmentation else f"{method}, not augmented"
+                key = {"method": told, "direction": direction, "seed": seed, "measured_on": measured}
+                key |= {"settings": settings}
+                if any(key.items() <= result.items() for result in read_results(options.out)):
+                    continue
+                source, target = (domains[domain] for domain in DIRECTIONS[direction])
+                test = read_npz(options.test) if options.test else target[1]
+                if options.development:
+                    test = target[0].part(slice(DEVELOPMENT))
+                began, computed = time.time(), time.process_time()
+                game, judge = train(method, source[0].to(device), target[0].to(device), seed, settings)
+                found = accuracy(judge, test.to(device), SOURCE if method == "source" else TARGET)
+                times = {"seconds": time.time() - began, "processor_seconds": time.process_time() - computed}
+                result = key | {"accuracy": found, "images": len(test.labels)}
+                result |= {k: round(v, 1) for k, v in times.items()} | {"device": name, "torch": torch.__version__}
+                with options.out.open("a") as file:
+                    file.write(json.dumps(result) + "\n")
+                print(told, direction, seed, measured, found, flush=True)
+                if options.sheets and method != "source":
+                    options.sheets.mkdir(parents=True, exist_ok=True)
+                    path = options.sheets / f"{method}-{direction}-{seed}.png"
+                    picture(game, source[0].to(device), target[0].to(device), path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
