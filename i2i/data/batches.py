@@ -14,7 +14,7 @@ from i2i.data.transforms import View
 
 
 class Batches:
-    """Iterates over {"x", "y"}, or {"x", "c"}, the samples of a dataset [n, ...], where n is this process's share of the global batch.
+    """Iterates over a dataset's samples, [n, ...], where n is this process's share of the global batch.
 
     Step s takes the positions s * batch to (s + 1) * batch of the dataset's sequence, split over the processes in order
     of rank; so what a step sees depends on neither the number of workers nor of processes, nor on where it began.
