@@ -84,7 +84,7 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
         target = sys.stdout.buffer
     elif dst is not None or not (film.preview and camera(src) is not None):
         target = video_target(str(src), dst, model.name, settings.format)
-    window = Window(f"i2i: {src}") if film.preview else None
+    window = Window(f"i2i: {src}", ends=target is None) if film.preview else None
     try:
         with progress() as report:
             done = translate_video(

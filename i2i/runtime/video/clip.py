@@ -14,6 +14,17 @@ from i2i.runtime.video import colour as colours
 from i2i.runtime.video.colour import Colour
 from i2i.runtime.video.turn import Turn, read_matrix, turn_of
 
+# FFmpeg's names of side data, in words.
+_EXTRAS = {
+    "MASTERING_DISPLAY_METADATA": "HDR10's mastering display",
+    "CONTENT_LIGHT_LEVEL": "HDR10's light levels",
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DOVI_METADATA": "Dolby Vision",
+    "A53_CC": "closed captions",
+    "STEREO3D": "stereo layout",
+    "SPHERICAL": "spherical layout",
+}
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -42,6 +53,8 @@ class Clip:
     declared: int | None = None
     length: float | None = None
     interlaced: bool = False
+    extras: tuple[str, ...] = ()
+    """What is in the pictures' side data and is not written again."""
 
     @property
     def bits(self) -> int:
@@ -72,6 +85,7 @@ class Clip:
 def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Clip:
     """The clip of a stream whose first frame is this."""
     matrix = None
+    found: Any = list(frame.side_data)
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is not None:
         matrix = read_matrix(bytes(data))
@@ -89,4 +103,5 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Cl
         (len(stream.index_entries) or stream.frames) if stream.frames else None,
         length,
         frame.interlaced_frame,
+        tuple(sorted({words for data in found if (words := _EXTRAS.get(data.type.name))})),
     )

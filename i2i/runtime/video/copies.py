@@ -11,6 +11,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from i2i.runtime.video.reader import is_cover
+
 # What the container or the encoder says of itself, which is another one now.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
 _OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags", "_statistics_writing_app"}
@@ -52,6 +54,8 @@ class Copies:
             name = tags.get("filename", f"attachment-{stream.index}")
             return self.output.add_attachment(name, tags.get("mimetype", "application/octet-stream"), stream.data)
         copy = self.output.add_stream_from_template(stream, opaque=True)
+        if stream.type == "video" and not is_cover(stream):
+            self.notes.append(f"stream {stream.index}, another video, was copied as it is")
         copy.metadata.update(tags_of(stream.metadata))
         copy.disposition = stream.disposition
         return copy

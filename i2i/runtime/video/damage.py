@@ -47,6 +47,10 @@ class Damage:
             return f"no frame of it can be decoded ({self._errors[0]})"
         return "it holds no frame between start and end" if cut else "it holds no frame"
 
+    def restart(self) -> None:
+        """Forgets what was wrong so far."""
+        self._errors, self._bad, self._holes, self._jumps = [], 0, 0.0, 0.0
+
     def saw(self, packet: Packet, picture: bool) -> None:
         if packet.size == 0:
             return

@@ -231,6 +231,8 @@ def remarks(reader: Source, spec: Spec) -> list[str]:
     if clip.bits > 8 and not is_deep(reader, spec):
         hdr = " (HDR)" if clip.colour.transfer in colours.HDR else ""
         notes.append(f"its {clip.bits} bits{hdr} become 8, which is what the model takes and returns")
+    if clip.extras:
+        notes.append(f"not carried over: {', '.join(clip.extras)}")
     if clip.turn is None:
         notes.append("its frames are turned by no right angle; they are translated as stored, and the tag is kept")
     if clip.interlaced:

@@ -58,26 +58,20 @@ class Reader:
             self.stream.thread_type = "AUTO"
             self.stream.codec_context.thread_count = 0
             self.others = [s for s in self.container.streams if s is not self.stream and s.type != "unknown"]
-            begin = (self.container.start_time or 0) / av.time_base
+            self._begin = begin = (self.container.start_time or 0) / av.time_base
+            self._step = float(1 / (self.stream.average_rate or 25))
             self.damage = Damage(begin, float(self.stream.average_rate or 0) or None)
             self._start = options.start + begin if options.start else None
             self._end = options.end + begin if options.end is not None else None
-            if self._start is not None and isinstance(source, str):
-                self.container.seek(int(self._start * av.time_base))
-            self._frames = self._decode()
-            early: list[Packet] = []
-            for first in self._frames:
-                early += first.packets
-                if first.frame is not None:
-                    break
-            else:
-                raise VideoError(self.name, self.damage.nothing(self._cut))
+            self._frames: Iterator[Item] = iter(())
+            first = self._find_first(seekable=isinstance(source, str))
+            assert first.frame is not None
             length = self.container.duration / av.time_base if self.container.duration else None
             said = length is not None and "matroska" in self.container.format.name  # others estimate
             self.clip: Clip = describe(self.stream, first.frame, length)
             self.damage.tail = length if said else None
             self.time_base: Fraction = 1 / options.fps if options.fps else self.clip.time_base
-            self._first = replace(first, packets=early)
+            self._first = first
         except BaseException:
             self.container.close()
             raise
@@ -108,6 +102,32 @@ class Reader:
     @property
     def _cut(self) -> bool:
         return self._start is not None or self._end is not None
+
+    def _find_first(self, seekable: bool) -> Item:
+        """The first frame to translate, with the packets before it; ``_frames`` goes on from there.
+
+        Where a file has no index, as MPEG-TS, a seek may end behind the key frame that it needs: then from further
+        back, and at last from the beginning. Raises VideoError if there is none.
+        """
+        places: list[float | None] = [None]
+        if self._start is not None and seekable:
+            places = [self._start, max(self._begin, self._start - 10), None]
+        for place in places:
+            if self._start is not None and seekable:
+                self.container.seek(round((self._begin if place is None else place) * av.time_base))
+            self._frames = self._decode()
+            early: list[Packet] = []
+            for item in self._frames:
+                early += item.packets
+                if item.frame is None:
+                    continue
+                late = self._start is not None and (item.frame.time or 0.0) - self._start > 2 * self._step
+                if late and place is not None:
+                    break
+                if self._start is not None:
+                    self.damage.restart()  # what lies before was not asked for
+                return replace(item, packets=early)
+        raise VideoError(self.name, self.damage.nothing(self._cut))
 
     def items(self) -> Iterator[Item]:
         """Every frame in order of time, with the packets before it."""
@@ -199,7 +219,7 @@ class Reader:
         if packet.size == 0:
             sounding.discard(packet.stream.index)
             return False
-        if _is_cover(packet.stream):
+        if is_cover(packet.stream):
             packet.pts = packet.dts = 0  # it has none
             return True
         if packet.dts is None:
@@ -211,7 +231,7 @@ class Reader:
         return self._start is None or when >= self._start
 
     def _pictures(self) -> VideoStream:
-        videos = [stream for stream in self.container.streams.video if not _is_cover(stream)]
+        videos = [stream for stream in self.container.streams.video if not is_cover(stream)]
         if not videos:
             kinds = ", ".join(sorted({stream.type for stream in self.container.streams})) or "nothing"
             raise VideoError(self.name, f"it holds no video stream (only {kinds})")
@@ -232,7 +252,7 @@ def shape_of(clip: Clip, options: VideoOptions) -> Fraction:
     return 1 / clip.sar if turn_applied(clip, options).swaps else clip.sar
 
 
-def _is_cover(stream: Stream) -> bool:
+def is_cover(stream: Stream) -> bool:
     """Whether a stream is a picture on the cover and no video."""
     from av.stream import Disposition
 

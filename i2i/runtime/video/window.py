@@ -21,18 +21,23 @@ _HEAD = struct.Struct("<II")
 class Window:
     """Shows what it is called with, the newest first; frames that come too fast are not shown."""
 
-    def __init__(self, title: str) -> None:
-        """Raises ValueError, with what is missing, where no window can be opened."""
+    def __init__(self, title: str, ends: bool = False) -> None:
+        """``ends``: whether closing it ends the job, as Ctrl-C would.
+
+        Raises ValueError, with what is missing, where no window can be opened.
+        """
         if problem := missing():
             raise ValueError(problem)
         self._process = subprocess.Popen([sys.executable, "-m", __name__, title], stdin=subprocess.PIPE)
         self._newest: Any = None
         self._changed = threading.Condition()
-        self.closed = False
+        self.closed, self.ends = False, ends
         self._thread = threading.Thread(target=self._send, name="i2i-preview", daemon=True)
         self._thread.start()
 
     def __call__(self, source: Any, result: Any, second: float) -> None:
+        if self.closed and self.ends:
+            raise KeyboardInterrupt
         with self._changed:
             self._newest = result
             self._changed.notify()

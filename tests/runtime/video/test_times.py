@@ -121,6 +121,18 @@ def test_start_and_end_cut_pictures_and_sound_alike(identity: Model, tmp_path: P
     assert np.abs(result.planes[0][0] - luma).mean() < 3  # the frame at 0.52 s is the 13th
 
 
+def test_a_start_in_a_file_without_an_index(identity: Model, tmp_path: Path) -> None:
+    """A seek in MPEG-TS ends behind the key frame that it needs."""
+    options = {"g": "25", "preset": "ultrafast", "bf": "2", "b-adapt": "0"}
+    source = make(tmp_path / "in.ts", times=range(0, 100 * 512, 512), container="mpegts", options=options, sound=4)
+    summary = translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(start=1.5, end=2.5))
+    assert (summary.frames, summary.damage) == (25, None)
+    before = [time - Fraction(3, 2) for time in facts(source).times]
+    begin = min(facts(source).times[0], *(time for _, time in next(iter(facts(source).sound.values()))))
+    expected = [time - begin for time in before if 0 <= time - begin < 1]
+    assert max(abs(a - b) for a, b in zip(facts(tmp_path / "out.mp4").times, expected, strict=True)) < Fraction(1, 1000)
+
+
 def test_nothing_between_start_and_end_is_an_error(run: Run) -> None:
     with pytest.raises(VideoError, match=r"in\.mp4: it holds no frame between start and end"):
         run(video={"start": 60})
