@@ -28,7 +28,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    small = {"batch": 2, "labelled": 4, "w": 2, "ndf": 2}
+    small = {"batch": 2, "labelled": 4, "classifier": 2, "networks": {"ngf": 2, "ndf": 2, "lr": 1e-3}}
     monkeypatch.setattr(module, "SETTINGS", module.SETTINGS | small)
     monkeypatch.setattr(module, "OPTIONS", module.OPTIONS | {"cut": module.OPTIONS["cut"] | {"generator": "resnet_1"}})
     monkeypatch.setattr(module, "HELD_OUT", 12)
@@ -111,22 +111,49 @@ def test_the_test_images_are_no_training_images_and_labels_of_the_target_are_not
     assert sorted(map(tuple, everything.tolist())) == sorted(map(tuple, expected.tolist()))
     source, target = domains["mnist"][0], training
     settings = program.SETTINGS | {"steps": 2, "options": program.OPTIONS["unit"]}
-    _, judge = program.train("unit", source, target, 0, settings)
+    _, classifier = program.train("unit", source, target, 0, settings)
     unlabelled = target._replace(labels=torch.full_like(target.labels, -1))
     _, same = program.train("unit", source, unlabelled, 0, settings)
     _, other = program.train("unit", source, target, 1, settings)
-    weights, again, others = (dict(net.named_parameters()) for net in (judge, same, other))
+    weights, again, others = (dict(net.named_parameters()) for net in (classifier, same, other))
     assert all(torch.equal(weights[key], again[key]) for key in weights)
-    assert not torch.equal(weights["digit.weight"], others["digit.weight"])
-    assert not judge.training
+    assert not torch.equal(weights["0.weight"], others["0.weight"])
+    assert not classifier.training
+
+
+def game_of(program: ModuleType, method: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    settings = program.SETTINGS
+    return program.Classified(program.METHODS[method](**settings["networks"], **program.OPTIONS[method]), 2, 1e-3)
 
 
 def test_every_parameter_is_moved_by_exactly_one_player(program: ModuleType) -> None:
-    for method, make in program.METHODS.items():
-        settings = {name: program.SETTINGS[name] for name in ("w", "ndf", "weights", "lr")}
-        game = make(**settings, **program.OPTIONS[method])
+    for method in program.METHODS:
+        game = game_of(program, method)
         owned = [id(p) for player in game.players().values() for p in player.net.parameters()]
         assert len(set(owned)) == len(owned) == len(list(game.parameters())), method
+
+
+def test_half_of_what_the_classifier_learns_is_translated_and_teaches_the_translator_nothing(
+    program: ModuleType,
+) -> None:
+    given = {name: torch.rand(4, 1, 28, 28) * 2 - 1 for name in ("x", "y", "labelled")} | {"labels": torch.arange(4)}
+    for method in program.METHODS:
+        game = game_of(program, method).eval()
+        v = game(given)
+        assert torch.equal(v["labelled"][2:], given["labelled"][2:])
+        assert torch.equal(v["labels"], given["labels"])
+        assert not v["labelled"].requires_grad
+        if method == "source":
+            assert torch.equal(v["labelled"], given["labelled"])
+        else:
+            with torch.no_grad():
+                expected = game.translator.exports()["a2b"](given["labelled"][:2])
+            assert torch.allclose(v["labelled"][:2], expected, atol=1e-6)
+            assert not torch.allclose(expected, given["labelled"][:2], atol=1e-2)
+        loss = game.classifier_loss(v)["label"]
+        probabilities = game.C(v["labelled"]).softmax(1)[torch.arange(4), v["labels"]]
+        assert loss.item() == pytest.approx(-probabilities.log().mean().item(), rel=1e-5)
 
 
 def test_other_test_sets_and_their_errors(
@@ -153,11 +180,11 @@ def test_other_test_sets_and_their_errors(
 
 def test_accuracy_and_augmentation(program: ModuleType) -> None:
     class Says(torch.nn.Module):
-        def forward(self, images: torch.Tensor, domain: int) -> torch.Tensor:
-            return torch.eye(10)[(images.amax((1, 2, 3)) * 10 + domain).long()]
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.eye(10)[(images.amax((1, 2, 3)) * 10 + 1).long()]
 
     images = torch.arange(4.0)[:, None, None, None].expand(4, 1, 2, 2) / 10 + 0.05
-    assert program.accuracy(Says(), program.Digits(images, torch.tensor([1, 2, 3, 9])), 1) == 0.75
+    assert program.accuracy(Says(), program.Digits(images, torch.tensor([1, 2, 3, 9]))) == 0.75
     x = torch.rand(3, 1, 28, 28) * 2 - 1
     still = program.augmented(x, **dict.fromkeys(program.SETTINGS["augment"], 0.0))
     assert torch.allclose(still, x, atol=1e-5)

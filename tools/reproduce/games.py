@@ -1,25 +1,18 @@
-"""The networks and the games of digits.py: translators one of whose players also learns what the source's labels say.
-
-All networks are small and take grey images of 28 x 28 pixels, [n, 1, 28, 28] in [-1, 1].
-
-A batch holds "x", images of the source with their digits "c"; "y", images of the target without; and "labelled",
-further images of the source, with their digits "labels": telling digits apart costs little beside translating them.
-"""
+"""The networks and the games of digits.py: all small, for grey images of 28 x 28 pixels, [n, 1, 28, 28] in [-1, 1]."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, cat, nn
-from torch.nn.functional import cross_entropy, l1_loss
+from torch.nn.functional import cross_entropy
 
 from i2i.translators import Player, Translator, Views, translator_class
 from i2i.translators.unit import UNIT
 
 SIDE = 28
-SOURCE, TARGET = 0, 1
-LABELS = ("c", "labelled", "labels")
 
 
 def block(i: int, o: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -67,148 +60,76 @@ def generator(w: int) -> nn.Sequential:
     return nn.Sequential(low_encoder(w), high_encoder(w), high_decoder(w), LowDecoder(w))
 
 
-class Judge(nn.Module):
-    """A classifier of digits and the discriminators of both domains in one: only their low layers are apart.
+class Classifier(nn.Sequential):
+    """Tells the ten digits: [n, 1, 28, 28] to logits [n, 10].
 
     Args:
         w: filters of the first layer.
     """
 
     def __init__(self, w: int) -> None:
-        super().__init__()
-        self.low = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(1, w, 5, 2, 2), nn.InstanceNorm2d(w, affine=True), nn.ReLU())
-            for _ in (SOURCE, TARGET)
-        )
-        self.low[TARGET].load_state_dict(self.low[SOURCE].state_dict())
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.Conv2d(1, w, 5, 2, 2), nn.BatchNorm2d(w), nn.ReLU()]
         for i in (w, 2 * w):
-            norm = nn.InstanceNorm2d(2 * i, affine=True)
-            layers += [nn.Conv2d(i, 2 * i, 3, padding=1), norm, nn.ReLU(), nn.MaxPool2d(2)]
-        self.high = nn.Sequential(*layers, nn.Flatten())
-        self.dropout = nn.Dropout(0.3)  # on the way to the verdicts, not between features, as the authors
-        self.real, self.digit = nn.Linear(36 * w, 1), nn.Linear(36 * w, 10)
-
-    def features(self, x: Tensor, y: Tensor) -> Tensor:
-        """What the highest layers make of images of the source and then of the target: [n + m, d]."""
-        return self.high(cat([self.low[SOURCE](x), self.low[TARGET](y)]))
-
-    def forward(self, images: Tensor, domain: int) -> Tensor:
-        """[n, 1, 28, 28] to the logits of the ten digits."""
-        return self.digit(self.dropout(self.high(self.low[domain](images))))
-
-
-class Side(nn.Module):
-    """The discriminator of one domain: images [n, 1, 28, 28] to logits [n, 1]."""
-
-    def __init__(self, judge: Judge, domain: int) -> None:
-        super().__init__()
-        self.judge, self.domain = judge, domain
-
-    def forward(self, images: Tensor) -> Tensor:
-        judge = self.judge
-        return judge.real(judge.dropout(judge.high(judge.low[self.domain](images))))
-
-
-def label_terms(judge: Judge, f: Views, v: Views, weights: dict[str, float]) -> Views:
-    """What the source's labels say of the features of its images, and of their translations'."""
-    logits = judge.digit(judge.dropout(cat([f["labelled"], f["x"], f["x->y"]])))
-    n = len(v["c"])
-    return {
-        "label": weights["label"] * cross_entropy(logits[:-n], cat([v["labels"], v["c"]])),
-        "label_translated": weights["label_translated"] * cross_entropy(logits[-n:], v["c"]),
-    }
-
-
-class DigitsUNIT(UNIT):
-    """UNIT's game with its "domain adaptation" (section 4): the discriminators share high layers, which classify too.
-
-    They keep the features of an image and of its translation close, and, beyond the paper, learn the labels of
-    translated images of the source as well.
-    """
-
-    def __init__(self, *, w: int, ndf: int, weights: dict[str, float], **options: Any) -> None:
-        super().__init__(1, 1, ngf=1, ndf=1, blocks=0, shared=0, discriminator="pixel", **options)
-        self.E_1, self.E_2, self.E_H = low_encoder(w), low_encoder(w), high_encoder(w)  # type: ignore[assignment]
-        self.G_1, self.G_2, self.G_H = LowDecoder(w), LowDecoder(w), high_decoder(w)  # type: ignore[assignment]
-        self.judge, self.weights = Judge(ndf), weights
-        self.D_1, self.D_2 = Side(self.judge, SOURCE), Side(self.judge, TARGET)
-
-    def forward(self, batch: Views) -> Views:
-        return super().forward(batch) | {name: batch[name] for name in LABELS}
-
-    def discriminator_loss(self, v: Views) -> Views:
-        """UNIT's terms and the labels', from one look at each image."""
-        judge, n = self.judge, len(v["x"])
-        of_source = cat([v["labelled"], v["x"], v["y->x"].detach()])
-        found = judge.features(of_source, cat([v["y"], v["x->y"].detach()]))
-        parts = found.split([len(v["labelled"]), n, n, n, n])
-        f = dict(zip(("labelled", "x", "y->x", "y", "x->y"), parts, strict=True))
-        x, y_, y, x_ = judge.real(judge.dropout(found[-4 * n :])).split(n)
-        return {
-            "gan_1": self.lambda_0 * self.gan.critic_of(x, y_),
-            "gan_2": self.lambda_0 * self.gan.critic_of(y, x_),
-            "feature": self.weights["feature"] * (l1_loss(f["x"], f["x->y"]) + l1_loss(f["y"], f["y->x"])),
-            **label_terms(judge, f, v, self.weights),
-        }
+            layers += [nn.Conv2d(i, 2 * i, 3, padding=1), nn.BatchNorm2d(2 * i), nn.ReLU(), nn.MaxPool2d(2)]
+        super().__init__(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(36 * w, 10))
 
 
 class Classified(Translator):
-    """A classifier beside a translator's game: it learns the source's images, and their translations "G(x)".
+    """A translator's game, and beside it a classifier of the source's images, half of them translated to the target.
 
-    Without a translator it learns the source's images alone.
+    A batch holds the game's "x" and "y", and "labelled", images of the source, with their digits "labels". Without a
+    translator the classifier learns the source's images as they are.
     """
 
     data = "unpaired"
 
-    def __init__(self, translator: Translator | None, *, ndf: int, weights: dict[str, float], lr: float) -> None:
+    def __init__(self, translator: Translator | None, w: int, lr: float) -> None:
         super().__init__()
-        self.translator, self.judge, self.weights, self.lr = translator, Judge(ndf), weights, lr
+        self.translator, self.C, self.lr = translator, Classifier(w), lr
 
     def forward(self, batch: Views) -> Views:
-        v = self.translator(batch) if self.translator else {"x": batch["x"]}
-        return v | {name: batch[name] for name in LABELS}
+        images, labels = batch["labelled"], batch["labels"]
+        if self.translator is None:
+            return {"labelled": images, "labels": labels}
+        half = len(images) // 2
+        with torch.no_grad():  # the labels teach the classifier alone
+            translated = self.translator.exports()["a2b"](images[:half])
+        return self.translator(batch) | {"labelled": cat([translated, images[half:]]), "labels": labels}
 
     def classifier_loss(self, v: Views) -> Views:
-        judge, n = self.judge, len(v["x"])
-        of_source = cat([v["labelled"], v["x"]])
-        if self.translator is None:
-            return {
-                "label": self.weights["label"] * cross_entropy(judge(of_source, SOURCE), cat([v["labels"], v["c"]]))
-            }
-        labelled, x, x_ = judge.features(of_source, v["G(x)"].detach()).split([len(v["labelled"]), n, n])
-        return label_terms(judge, {"labelled": labelled, "x": x, "x->y": x_}, v, self.weights)
+        return {"label": cross_entropy(self.C(v["labelled"]), v["labels"])}
 
     def players(self) -> dict[str, Player]:
         players = self.translator.players() if self.translator else {}
-        return players | {"C": Player(self.judge, self.classifier_loss, lr=self.lr)}
+        return players | {"C": Player(self.C, self.classifier_loss, lr=self.lr)}
 
 
-def unit(*, w: int, ndf: int, weights: dict[str, float], lr: float, **options: Any) -> Translator:
-    return DigitsUNIT(w=w, ndf=ndf, weights=weights, lr=lr, **options)
+def unit(**options: Any) -> Translator:
+    """UNIT whose encoders and generators are the layers above."""
+    w = options["ngf"]
+    made = UNIT(1, 1, blocks=0, shared=0, **options)
+    made.E_1, made.E_2, made.E_H = low_encoder(w), low_encoder(w), high_encoder(w)  # type: ignore[assignment]
+    made.G_1, made.G_2, made.G_H = LowDecoder(w), LowDecoder(w), high_decoder(w)  # type: ignore[assignment]
+    return made
 
 
-def with_small_generators(method: str, *generators: str) -> Callable[..., Translator]:
-    """Makes a translator of the package whose ``generators`` are UNIT's layers, with a classifier beside it."""
+def with_generators(method: str, *names: str) -> Callable[..., Translator]:
+    """Makes a translator of the package, whose generators ``names`` are UNIT's layers."""
 
-    def make(*, w: int, ndf: int, weights: dict[str, float], lr: float, **options: Any) -> Translator:
-        translator = translator_class(method)(1, 1, ngf=w, ndf=ndf, lr=lr, **options)
-        for name in generators:
-            setattr(translator, name, generator(w))
-        return Classified(translator, ndf=ndf, weights=weights, lr=lr)
+    def make(**options: Any) -> Translator:
+        made = translator_class(method)(1, 1, **options)
+        for name in names:
+            setattr(made, name, generator(options["ngf"]))
+        return made
 
     return make
 
 
-def source_alone(*, w: int, ndf: int, weights: dict[str, float], lr: float) -> Translator:
-    return Classified(None, ndf=ndf, weights=weights, lr=lr)
-
-
-METHODS: dict[str, Callable[..., Translator]] = {
-    "source": source_alone,
-    "direct": with_small_generators("direct", "G"),
-    "cut": with_small_generators("cut"),  # it looks into its generator, and so keeps its own
-    "cyclegan": with_small_generators("cyclegan", "G", "F"),
+METHODS: dict[str, Callable[..., Translator | None]] = {
+    "source": lambda **options: None,
+    "direct": with_generators("direct", "G"),
+    "cut": with_generators("cut"),  # it looks into its generator, and so keeps its own
+    "cyclegan": with_generators("cyclegan", "G", "F"),
     "unit": unit,
 }
-"""Makes the game of a method from the networks' widths ``w`` and ``ndf``, weights, a learning rate and options."""
+"""Makes the translator of a method from its hyper-parameters: ngf, ndf, lr and its own."""
