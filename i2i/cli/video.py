@@ -84,7 +84,7 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
         target = sys.stdout.buffer
     elif dst is not None or not (film.preview and camera(src) is not None):
         target = video_target(str(src), dst, model.name, settings.format)
-    window = Window(f"i2i: {src}", ends=target is None) if film.preview else None
+    window = Window(f"i2i: {click.format_filename(src)}", ends=target is None) if film.preview else None
     try:
         with progress() as report:
             done = translate_video(
@@ -95,7 +95,7 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
         raise SystemExit(1) from error
     except InterruptedVideo as error:
         if error.partial is not None:
-            kept = f"the first {error.frames} frames are in {error.partial}"
+            kept = f"the first {error.frames} frames are in {click.format_filename(error.partial)}"
             click.echo(f"{kept}; the same command begins from the start again", err=True)
         raise
     finally:
@@ -106,13 +106,15 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
 
 def tell(done: VideoSummary, src: Path) -> None:
     """The last words: notes and damage on stderr, and what was written."""
+    shown = click.format_filename(src)
     for note in done.notes:
-        click.echo(f"note: {src}: {note}", err=True)
+        click.echo(f"note: {shown}: {note}", err=True)
     rate = done.frames / max(1e-9, done.seconds)
-    written = f"{done.path or 'done'}: {done.frames} frames ({done.seconds:.1f} s, {rate:.1f} frames/s)"
+    where = "done" if done.path is None else click.format_filename(done.path)
+    written = f"{where}: {done.frames} frames ({done.seconds:.1f} s, {rate:.1f} frames/s)"
     click.echo(written, err=done.path is None)
     if done.damage is not None:
-        click.echo(f"{src}: {done.damage}", err=True)
+        click.echo(f"{shown}: {done.damage}", err=True)
         raise SystemExit(1)
 
 

@@ -24,7 +24,7 @@ class Damage:
         self.tail: float | None = None  # seconds that the file lasts, where it says so and not FFmpeg
         self._packets = 0
         self._bad = 0
-        self._errors: list[str] = []
+        self._errors: dict[str, None] = {}  # reasons, in the order in which they came
         self._reached: float | None = None  # the end of what was read, of any stream
         self._sound: float | None = None  # the time of the last packet of sound
         self._holes = 0.0
@@ -39,17 +39,17 @@ class Damage:
     def text(self) -> str:
         """Of a damaged video: how much of it there was."""
         of = f" of {self._expected}" if self._expected and self._expected >= self.frames else ""
-        return f"damaged: {self.frames}{of} frames ({'; '.join(dict.fromkeys(self._errors))})"
+        return f"damaged: {self.frames}{of} frames ({'; '.join(self._errors)})"
 
     def nothing(self, cut: bool) -> str:
         """Why there is no frame at all."""
         if self._errors:
-            return f"no frame of it can be decoded ({self._errors[0]})"
+            return f"no frame of it can be decoded ({next(iter(self._errors))})"
         return "it holds no frame between start and end" if cut else "it holds no frame"
 
     def restart(self) -> None:
         """Forgets what was wrong so far."""
-        self._errors, self._bad, self._holes, self._jumps = [], 0, 0.0, 0.0
+        self._errors, self._bad, self._holes, self._jumps = {}, 0, 0.0, 0.0
 
     def saw(self, packet: Packet, picture: bool) -> None:
         if packet.size == 0:
@@ -112,4 +112,4 @@ class Damage:
             self._say(f"{lost} frames are missing")
 
     def _say(self, reason: str) -> None:
-        self._errors.append(reason)
+        self._errors[reason] = None

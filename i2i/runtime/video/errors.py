@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -11,7 +12,7 @@ class VideoError(ValueError):
     exit_status = 1
 
     def __init__(self, source: object, reason: str) -> None:
-        self.source, self.reason = str(source), reason
+        self.source, self.reason = os.fsencode(str(source)).decode("utf-8", "backslashreplace"), reason
         super().__init__(self.source, reason)  # both, so that the error survives pickling
 
     def __str__(self) -> str:

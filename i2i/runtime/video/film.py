@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Union
 import av
 import numpy as np
 from av.codec.context import Flags
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -36,7 +37,7 @@ class Film:
 
         Raises ValueError where codec, container and options do not go together.
         """
-        self.path, self.target, self.reader, self.deep = path, target, reader, deep
+        self.path, self.target, self.reader = path, target, reader
         self.frames = 0
         self.notes: list[str] = []
         clip, options = reader.clip, reader.options
@@ -48,17 +49,19 @@ class Film:
         self._durations: dict[int, int] = {}  # time -> how long it is shown: not every encoder hands that on
         self.plan = encoders.plan(target, options, clip, deep, odd=bool(clip.width % 2 or clip.height % 2))
         self._output: Any = None
+        self._early: list[Packet] = []  # what comes before the first frame
 
     def render(self, picture: np.ndarray) -> VideoFrame:
         """RGB [h, w, 3] as a frame of the encoder's format."""
-        return colours.from_rgb(picture, self._form(*picture.shape[:2]), self.reader.clip.used)
+        return colours.from_rgb(picture, self.plan.pixel_format, self.reader.clip.used)
 
     def write(self, frame: VideoFrame, item: Item) -> None:
         if self._output is None:
             self._open(frame, item)
         if self._size != (frame.height, frame.width):
             raise VideoError(self.reader.name, "the model's results are not all of one size, as a video needs them")
-        self.copies.write(item.packets)
+        self.copies.write(self._early + item.packets)
+        self._early = []
         used = self.tags
         for number, time in enumerate(item.times):
             last = number == len(item.times) - 1
@@ -66,12 +69,15 @@ class Film:
             frame.duration = item.duration if last else item.times[number + 1] - time
             frame.color_primaries, frame.color_trc = used.primaries, used.transfer
             self._durations[frame.pts] = frame.duration
-            self._mux(frame)
+            for packet in self._stream.encode(frame):
+                self._put(self._output, packet)
             self.frames += 1
 
     def others(self, item: Item) -> None:
         """Copies the packets of an item that has no frame."""
-        if self._output is not None:
+        if self._output is None:
+            self._early += item.packets
+        else:
             self.copies.write(item.packets)
 
     def close(self) -> None:
@@ -80,30 +86,20 @@ class Film:
             return
         output, self._output = self._output, None
         try:
-            self._output_flush(output)
+            for packet in self._stream.encode(None):
+                if self.frames <= 2:  # of so few x265 leaves the decoding times unset; they need no other order
+                    packet.dts = packet.pts
+                self._put(output, packet)
         finally:
             output.close()
         self.copies.finish()
         self.notes += self.copies.notes
-
-    def _output_flush(self, output: Any) -> None:
-        for packet in self._stream.encode(None):
-            if self.frames <= 2:  # of so few x265 leaves the decoding times unset; they need no other order
-                packet.dts = packet.pts
-            self._put(output, packet)
-
-    def _mux(self, frame: VideoFrame) -> None:
-        for packet in self._stream.encode(frame):
-            self._put(self._output, packet)
 
     def _put(self, output: Any, packet: Any) -> None:
         duration = self._durations.pop(packet.pts, None)
         if duration is not None:
             packet.duration = duration
         output.mux(packet)
-
-    def _form(self, height: int, width: int) -> str:
-        return self.plan.pixel_format
 
     def _open(self, frame: VideoFrame, item: Item) -> None:
         reader, plan = self.reader, self.plan

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -125,8 +126,12 @@ def _into_file(run: _Run, target: Path) -> None:
         except KeyboardInterrupt as error:
             sink.close()
             raise InterruptedVideo(sink.frames, _keep(result, target, sink.frames)) from error
-        except OSError as error:
-            raise _explained(error, target) from error
+        except BaseException as error:
+            with suppress(Exception):
+                sink.close()
+            if isinstance(error, OSError | av.FFmpegError):
+                raise _explained(error, target) from error
+            raise
         if isinstance(sink, Film):
             run.summary.notes += lost(result, sink)
         give_name(result, target)
@@ -265,7 +270,7 @@ def _keep(result: Path, target: Path, frames: int) -> Path | None:
     return partial
 
 
-def _explained(error: OSError, target: Path) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
-        return VideoError(target, f"{os.strerror(error.errno)}: stopped here, and nothing was kept")
+def _explained(error: Exception, target: Path) -> Exception:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+        return VideoError(target, f"{os.strerror(error.errno or 0)}: stopped here, and nothing was kept")
     return error if not isinstance(error, av.FFmpegError) else VideoError(target, error.strerror or str(error))

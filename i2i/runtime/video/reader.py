@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import IO, Any
@@ -11,7 +12,7 @@ from typing import IO, Any
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -44,7 +45,7 @@ class Reader:
         others: the streams that can be copied.
         time_base: the unit of the items' times, 1 / fps where that was asked for.
         damage: what could not be read, complete once the items are at their end.
-    live: whether it goes on until somebody ends it.
+        live: whether it goes on until somebody ends it.
     """
 
     live = False
@@ -113,8 +114,9 @@ class Reader:
         if self._start is not None and seekable:
             places = [self._start, max(self._begin, self._start - 10), None]
         for place in places:
-            if self._start is not None and seekable:
-                self.container.seek(round((self._begin if place is None else place) * av.time_base))
+            if seekable and self._start is not None:
+                with suppress(av.FFmpegError):  # what cannot be sought in is read from its beginning
+                    self.container.seek(round((self._begin if place is None else place) * av.time_base))
             self._frames = self._decode()
             early: list[Packet] = []
             for item in self._frames:
@@ -254,8 +256,6 @@ def shape_of(clip: Clip, options: VideoOptions) -> Fraction:
 
 def is_cover(stream: Stream) -> bool:
     """Whether a stream is a picture on the cover and no video."""
-    from av.stream import Disposition
-
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 

@@ -7,6 +7,8 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
+_SLACK = Fraction(1, 10)  # of a frame: times that a container has rounded to milliseconds
+
 
 class Times:
     """Gives each frame its times, as whole numbers of the output's time base that only grow.
@@ -33,8 +35,8 @@ class Times:
             return [time], duration
         begin, end = time * self.time_base * self.fps, (time + duration) * self.time_base * self.fps
         if self._next is None:
-            self._next = round(begin)
-        shown = list(range(self._next, max(self._next, math.floor(end + Fraction(1, 2)))))
+            self._next = math.floor(begin + _SLACK)
+        shown = list(range(self._next, max(self._next, math.ceil(end - _SLACK))))
         self._next += len(shown)
         return shown, 1
 

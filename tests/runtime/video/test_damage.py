@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import i2i
 from i2i.runtime import Model
 from i2i.runtime.video import DamagedError, VideoError, translate_video
+from tests.conftest import Command
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts
 
@@ -127,6 +129,14 @@ def test_a_playlist_in_a_videos_clothes_leads_nowhere(identity: Model, tmp_path:
     (tmp_path / "in.mp4").write_text(f"#EXTM3U\n#EXTINF:1,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n")
     with pytest.raises(VideoError):
         translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4")
+
+
+def test_a_name_that_is_no_text(identity_file: Path, i2i_command: Command, tmp_path: Path) -> None:
+    source = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    os.rename(make(tmp_path / "in.mp4", times=(0, 512)), source)
+    done = i2i_command("translate", source, "-m", identity_file)
+    assert done.returncode == 0, done.stderr
+    assert os.path.exists(os.fsencode(tmp_path) + b"/caf\xe9-identity.mp4")
 
 
 def test_a_name_with_a_colon_is_a_file(identity: Model, tmp_path: Path) -> None:

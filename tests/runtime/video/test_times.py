@@ -105,6 +105,26 @@ def test_a_constant_rate_shows_what_the_source_shows_then(identity: Model, tmp_p
     assert np.abs(np.array(shown) - expected).max() < 2
 
 
+def test_a_lower_rate_keeps_the_sound(run: Run) -> None:
+    sound = run(times=range(0, 24 * 512, 512), sound=0.9).sound
+    assert run(video={"fps": 5}, out="slow.mp4", times=range(0, 24 * 512, 512), sound=0.9).sound == sound
+
+
+def test_a_rate_of_milliseconds_is_told_from_jitter(identity: Model, tmp_path: Path) -> None:
+    """30 frames a second in Matroska are 33, 34, 33 ms apart: at 30 each is shown once."""
+    times = [round(1000 * number / 30) for number in range(60)]
+    source = make(
+        tmp_path / "in.mkv",
+        times=times,
+        base=Fraction(1, 1000),
+        picture=lambda n: np.full((48, 64, 3), 4 * n, np.uint8),
+    )
+    translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(fps=30, crf=1))
+    shown = [frame[0].mean() for frame in facts(tmp_path / "out.mp4", planes=True).planes]
+    assert len(shown) == 60
+    assert min(np.diff(shown)) > 2
+
+
 def test_start_and_end_cut_pictures_and_sound_alike(identity: Model, tmp_path: Path) -> None:
     chapters = [(0, 0.8, "one"), (0.8, 2, "two")]
     source = make(tmp_path / "in.mp4", times=range(0, 50 * 512, 512), sound=2, chapters=chapters, options={"g": "10"})
