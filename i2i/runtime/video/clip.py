@@ -99,8 +99,8 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Cl
         matrix if matrix is None or turn_of(matrix) != Turn() else None,
         rate,
         stream.time_base or 1 / rate,
-        # Of MP4 the index is whole when the file is opened, and holds what an edit list lets through.
-        (len(stream.index_entries) or stream.frames) if stream.frames else None,
+        # The index of MP4 is whole when the file is opened, and holds what an edit list lets through.
+        len(stream.index_entries) or None if stream.frames and "mp4" in stream.container.format.name else None,
         length,
         frame.interlaced_frame,
         tuple(sorted({words for data in found if (words := _EXTRAS.get(data.type.name))})),

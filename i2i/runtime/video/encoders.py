@@ -69,8 +69,12 @@ class Plan:
 
     encoder: Encoder
     container: str
-    pixel_format: str
+    even: str  # the pixel format
+    odd: str  # and that of a result with a side of odd length, which 4:2:0 and 4:2:2 of H.264 and HEVC cannot have
     options: dict[str, str]
+
+    def pixel_format(self, height: int, width: int) -> str:
+        return self.odd if height % 2 or width % 2 else self.even
 
 
 def container_of(target: Path) -> str:
@@ -84,8 +88,8 @@ def container_of(target: Path) -> str:
     return name
 
 
-def plan(target: Path, options: VideoOptions, clip: Clip, deep: bool, odd: bool) -> Plan:
-    """The encoder for a result of more than 8 bits if ``deep``, with a side of ``odd`` length.
+def plan(target: Path, options: VideoOptions, clip: Clip, deep: bool) -> Plan:
+    """The encoder for a result of more than 8 bits if ``deep``.
 
     Raises ValueError for a codec that does not go into the container, or that has no such option.
     """
@@ -111,10 +115,8 @@ def plan(target: Path, options: VideoOptions, clip: Clip, deep: bool, odd: bool)
         settings["preset"] = options.preset or encoder.preset
     if codec == "prores":
         settings["profile"] = "4444" if clip.chroma in ("444", "rgb") else "hq"
-    form = encoder.formats.get((10 if deep else 8, clip.chroma)) or encoder.formats[8, clip.chroma]
-    if odd and codec in ("h264", "hevc", "h264_nvenc", "hevc_nvenc"):  # whose 4:2:0 and 4:2:2 need even sides
-        form = encoder.formats.get((10 if deep else 8, "444"), "yuv444p")
-    return Plan(encoder, container, form, settings)
+    bits = 10 if (deep and (10, "420") in encoder.formats) else 8
+    return Plan(encoder, container, encoder.formats[bits, clip.chroma], encoder.formats[bits, "444"], settings)
 
 
 def _check_nvenc(codec: str) -> None:

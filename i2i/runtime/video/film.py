@@ -47,13 +47,13 @@ class Film:
         self._size: tuple[int, int] | None = None  # height and width of the results
         self._shift = 0  # in units of the time base
         self._durations: dict[int, int] = {}  # time -> how long it is shown: not every encoder hands that on
-        self.plan = encoders.plan(target, options, clip, deep, odd=bool(clip.width % 2 or clip.height % 2))
+        self.plan = encoders.plan(target, options, clip, deep)
         self._output: Any = None
         self._early: list[Packet] = []  # what comes before the first frame
 
     def render(self, picture: np.ndarray) -> VideoFrame:
         """RGB [h, w, 3] as a frame of the encoder's format."""
-        return colours.from_rgb(picture, self.plan.pixel_format, self.reader.clip.used)
+        return colours.from_rgb(picture, self.plan.pixel_format(*picture.shape[:2]), self.reader.clip.used)
 
     def write(self, frame: VideoFrame, item: Item) -> None:
         if self._output is None:
@@ -126,7 +126,7 @@ class Film:
         """All that the stream of pictures says of itself."""
         plan, reader = self.plan, self.reader
         context = self._stream.codec_context
-        context.width, context.height, context.pix_fmt = frame.width, frame.height, plan.pixel_format
+        context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
         context.time_base = reader.time_base
         self._stream.time_base = reader.time_base
         context.sample_aspect_ratio = self.sar
@@ -136,7 +136,7 @@ class Film:
         used = reader.clip.used
         self.tags = tags = reader.clip.colour.tags(frame.width, frame.height, used)
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
-        if av.VideoFormat(plan.pixel_format).is_rgb:
+        if frame.format.is_rgb:
             context.colorspace, context.color_range = colours.RGB, colours.FULL
         else:
             context.colorspace, context.color_range = tags.matrix, tags.range

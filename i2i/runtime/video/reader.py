@@ -68,7 +68,7 @@ class Reader:
             first = self._find_first(seekable=isinstance(source, str))
             assert first.frame is not None
             length = self.container.duration / av.time_base if self.container.duration else None
-            said = length is not None and "matroska" in self.container.format.name  # others estimate
+            said = self.container.format.name in ("avi", "matroska,webm")  # of others FFmpeg estimates it
             self.clip: Clip = describe(self.stream, first.frame, length)
             self.damage.tail = length if said else None
             self.time_base: Fraction = 1 / options.fps if options.fps else self.clip.time_base

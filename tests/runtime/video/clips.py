@@ -42,6 +42,7 @@ class Made:
     subtitle: str | None = None
     cover: bytes | None = None
     attachment: bytes | None = None
+    last: int = 512  # how long the last frame is shown
     container: str | None = None
     muxer: dict[str, str] = field(default_factory=dict)
 
@@ -81,7 +82,7 @@ def make(path: Path, made: Made | None = None, **changes: object) -> Path:
     for number, time in enumerate(made.times):
         frame = _frame(made, number)
         frame.pts, frame.time_base = int(time), made.base
-        following = made.times[number + 1] if number + 1 < len(made.times) else time + 512
+        following = made.times[number + 1] if number + 1 < len(made.times) else time + made.last
         frame.duration = int(following - time)
         while extras and extras[0][0] <= time * made.base:
             extras.pop(0)[1]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +39,14 @@ def hole(share: float, size: int) -> Spoil:
         ("hole.mkv", {}, hole(0.3, 20_000), 20, 98),
         ("hole.mkv", {"sound": 4.0}, hole(0.3, 20_000), 40, 98),
         ("hole.mp4", {"muxer": {"movflags": "faststart"}}, hole(0.5, 4_000), 60, 100),
+        ("cut.avi", {"times": range(100), "base": Fraction(1, 25), "last": 1}, cut(0.6), 40, 75),
         ("hole.ts", {"container": "mpegts"}, hole(0.4, 15_000), 40, 100),
     ],
 )  # fmt: skip
 def test_the_frames_that_are_there(
     name: str, made: dict[str, object], spoil: Spoil, least: int, most: int, identity: Model, tmp_path: Path
 ) -> None:
-    whole = make(tmp_path / f"whole{Path(name).suffix}", **LONG, **made)
+    whole = make(tmp_path / f"whole{Path(name).suffix}", **(LONG | made))
     assert translate_video(identity, whole, tmp_path / "whole-out.mkv").damage is None
     source = tmp_path / name
     source.write_bytes(spoil(whole.read_bytes()))

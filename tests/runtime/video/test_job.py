@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import signal
@@ -132,6 +133,25 @@ def test_observers_see_each_frame_in_its_order(identity: Model, tmp_path: Path) 
     )
     assert seen == [(number / 25, True) for number in range(40)]
     assert reports == list(range(1, 41))
+
+
+def test_on_a_gpu_frames_go_in_batches_and_come_in_order(identity: Model, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        sizes.append(len(batch))
+        time.sleep(0.02)
+        return batch
+
+    model = copy.copy(identity)
+    model.provider, model.run = "cuda", run  # type: ignore[method-assign]
+    level = lambda number: np.full((48, 64, 3), 6 * number, np.uint8)  # noqa: E731
+    source = make(tmp_path / "in.mp4", times=range(0, 40 * 512, 512), picture=level)
+    translate_video(model, source, tmp_path / "out.mp4", Options(batch=4), VideoOptions(crf=1))
+    assert sum(sizes) == 40
+    assert 1 < max(sizes) <= 4
+    shown = [frame[0].mean() for frame in facts(tmp_path / "out.mp4", planes=True).planes]
+    assert np.abs(np.array(shown) - [16 + 6 * number * 219 / 255 for number in range(40)]).max() < 2
 
 
 def test_a_result_that_is_no_picture_ends_the_job(deep_identity: Model, tmp_path: Path) -> None:

@@ -75,13 +75,28 @@ def test_a_turn_by_no_right_angle_is_kept_and_said(identity: Model, tmp_path: Pa
     assert facts(tmp_path / "out.mp4").rotation == facts(source).rotation == -45
 
 
-@pytest.mark.parametrize(("codec", "suffix", "form"), [("h264", ".mp4", "yuv444p"), ("ffv1", ".mkv", "bgr0")])
+@pytest.mark.parametrize(
+    ("codec", "suffix", "form"),
+    [
+        ("h264", ".mp4", "yuv444p"),
+        ("hevc", ".mp4", "yuv444p"),
+        ("av1", ".mp4", "yuv420p"),
+        ("prores", ".mov", "yuv444p10le"),
+        ("ffv1", ".mkv", "bgr0"),
+    ],
+)
 def test_odd_sides_are_kept_to_the_pixel(codec: str, suffix: str, form: str, identity: Model, tmp_path: Path) -> None:
-    """4:2:0 of H.264 cannot hold them."""
-    source = make(tmp_path / "in.mkv", times=(0, 512), size=(63, 47), codec="ffv1")
+    """4:2:0 of H.264 and HEVC cannot hold them."""
+    source = make(tmp_path / "in.mkv", times=(0, 512, 1024), size=(71, 67), codec="ffv1")
     translate_video(identity, source, tmp_path / f"out{suffix}", video=VideoOptions(codec=codec))
     result = facts(tmp_path / f"out{suffix}")
-    assert (result.size, result.pixel_format) == ((63, 47), form)
+    assert (result.size, result.pixel_format) == ((71, 67), form)
+
+
+def test_a_result_with_odd_sides_of_a_source_with_even_ones(quarter: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512), size=(76, 68))
+    translate_video(quarter, source, tmp_path / "out.mp4")
+    assert facts(tmp_path / "out.mp4").size == (19, 17)
 
 
 def test_a_model_that_enlarges_makes_a_larger_film(twice: Model, tmp_path: Path) -> None:
