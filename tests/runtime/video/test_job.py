@@ -17,7 +17,7 @@ import pytest
 
 import i2i
 from i2i.cli import video as verb
-from i2i.runtime import Model, NonFiniteError
+from i2i.runtime import Model, NonFiniteError, Options
 from i2i.runtime.machine import PeakMemory
 from i2i.runtime.video import VideoError, VideoOptions, camera, kinds, place, translate_video, window
 from i2i.runtime.video.encoders import ENCODERS
