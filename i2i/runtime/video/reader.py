@@ -24,6 +24,7 @@ from i2i.runtime.video.times import Times
 from i2i.runtime.video.turn import Turn
 
 _PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
+_LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
 
 
 @dataclass
@@ -261,11 +262,14 @@ def is_cover(stream: Stream) -> bool:
 
 def _open(source: str | IO[bytes], name: str) -> InputContainer:
     try:
-        # As a file and nothing else: a name may hold a colon, and a playlist must lead to no other file or address.
-        where: Any = f"file:{source}" if isinstance(source, str) else source
-        return av.open(where, "r", metadata_errors="replace", container_options={"protocol_whitelist": "file"})
+        # With "file:" a colon in its name makes no address of it.
+        container = av.open(f"file:{source}" if isinstance(source, str) else source, "r", metadata_errors="replace")
     except av.FFmpegError as error:
         reason = "it ends before its first frame" if isinstance(error, EOFError) else error.strerror or str(error)
         if isinstance(error, av.InvalidDataError):
             reason = "it is no video that FFmpeg can open: damaged, cut off before its index, or something else"
         raise VideoError(name, reason) from error
+    if container.format.name in _LISTS:
+        container.close()
+        raise VideoError(name, f"it is a list of videos ({container.format.name}) and none itself; name them instead")
+    return container
