@@ -1,0 +1,138 @@
+"""How a job ends before its end: Ctrl-C, kills, a full disk, a second job; and that its memory is flat."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from i2i.runtime import Model, NonFiniteError
+from i2i.runtime.machine import PeakMemory
+from i2i.runtime.video import VideoError, place, translate_video
+from tests import tiny
+from tests.conftest import ROOT, Command
+from tests.runtime.video.clips import make
+from tests.runtime.video.facts import facts
+
+
+def test_a_result_that_is_no_picture_ends_the_job(deep_identity: Model, tmp_path: Path) -> None:
+    model = Model(tiny.not_a_number(tmp_path / "nan.onnx", replace(tiny.DEEP)), "cpu", 2)
+    source = make(tmp_path / "in.mp4", times=(0, 512), picture=lambda _: np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(NonFiniteError):
+        translate_video(model, source, tmp_path / "out.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "nan.onnx"]
+
+
+def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512))
+    with place.workplace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
+        translate_video(identity, source, tmp_path / "out.mp4")
+    translate_video(identity, source, tmp_path / "out.mp4")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, identity_file: Path, i2i_command: Command) -> None:
+    import resource
+
+    noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
+    source = make(tmp_path / "in.mp4", times=range(0, 20 * 512, 512), picture=lambda number: noise[number])
+    signal_off = lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # noqa: E731
+
+    def limit() -> None:
+        signal_off()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = i2i_command("translate", source, tmp_path / "out.mkv", "-m", identity_file, "--crf", "1", preexec_fn=limit)
+    assert done.returncode == 1, done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("long") / "in.mp4", times=range(0, 400 * 512, 512), size=(128, 96), sound=16.0)
+
+
+def started(source: Path, target: Path, model: Path) -> subprocess.Popen[str]:
+    """A job that takes a while, at the point where it writes."""
+    command = [sys.executable, "-m", "i2i", "translate", source, target, "-m", model, "--preset", "veryslow"]
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    )
+    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/film*")):
+        time.sleep(0.005)
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identity_file: Path) -> None:
+    process = started(long, tmp_path / "out.mp4", identity_file)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "interrupted"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.partial.mp4"]
+    before, result = facts(long), facts(tmp_path / "out.partial.mp4")
+    assert 0 < len(result.times) < 400
+    assert result.times == before.times[: len(result.times)]
+    assert f"the first {len(result.times)} frames are in {tmp_path}/out.partial.mp4" in errors
+
+
+def kill(source: Path, target: Path, model: Path, wait: float) -> bool:
+    """Kills a job some time after it began to write; whether that was before its end."""
+    process = started(source, target, model)
+    time.sleep(wait)
+    process.kill()
+    process.communicate(timeout=60)
+    if process.returncode == 0:
+        assert len(facts(target).times) == 400
+        target.unlink()
+        return False
+    assert not target.exists(), "a killed job left something under the final name"
+    return True
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_killed_job_leaves_nothing_under_the_final_name(
+    long: Path, tmp_path: Path, identity_file: Path, i2i_command: Command
+) -> None:
+    assert kill(long, tmp_path / "out.mp4", identity_file, 0.1)
+    assert list(tmp_path.glob(".i2i-*.video/film*"))
+    done = i2i_command("translate", long, tmp_path / "out.mp4", "-m", identity_file, "--preset", "ultrafast")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert facts(tmp_path / "out.mp4").times == facts(long).times
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_many_kills(long: Path, tmp_path: Path, identity_file: Path) -> None:
+    waits = np.random.default_rng(0).uniform(0, 3, 40)
+    killed = sum(kill(long, tmp_path / "out.mp4", identity_file, float(wait)) for wait in waits)
+    assert killed >= 20, "the kills came too late to show anything"
+
+
+@pytest.mark.slow
+def test_memory_is_flat(identity: Model, tmp_path: Path) -> None:
+    """Of 400 frames more, each of 0.7 MB in RGB, nothing is held."""
+    grown = []
+    for count in (60, 460):
+        source = make(
+            tmp_path / f"{count}.mp4",
+            times=range(0, count * 512, 512),
+            size=(640, 360),
+            options={"preset": "ultrafast"},
+        )
+        peak = PeakMemory()
+        translate_video(identity, source, tmp_path / f"out-{count}.mp4")
+        grown.append(peak.grown())
+    assert None not in grown
+    assert grown[1] - grown[0] < 30 << 20  # type: ignore[operator]
