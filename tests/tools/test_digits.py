@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from i2i.translators import Translator
+
 TOOLS = Path(__file__).resolve().parents[2] / "tools" / "reproduce"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,7 +30,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    small = {"batch": 2, "labelled": 4, "classifier": 2, "networks": {"ngf": 2, "ndf": 2, "lr": 1e-3}}
+    small = {"game_every": 1, "batch": 2, "labelled": 4, "classifier": 2, "networks": {"ngf": 2, "ndf": 2, "lr": 1e-3}}
     monkeypatch.setattr(module, "SETTINGS", module.SETTINGS | small)
     monkeypatch.setattr(module, "OPTIONS", module.OPTIONS | {"cut": module.OPTIONS["cut"] | {"generator": "resnet_1"}})
     monkeypatch.setattr(module, "HELD_OUT", 12)
@@ -121,39 +123,61 @@ def test_the_test_images_are_no_training_images_and_labels_of_the_target_are_not
     assert not classifier.training
 
 
-def game_of(program: ModuleType, method: str) -> torch.nn.Module:
+def made(program: ModuleType, method: str) -> tuple[Translator | None, torch.nn.Module]:
     torch.manual_seed(0)
-    settings = program.SETTINGS
-    return program.Classified(program.METHODS[method](**settings["networks"], **program.OPTIONS[method]), 2, 1e-3)
+    translator = program.METHODS[method](**program.SETTINGS["networks"], **program.OPTIONS[method])
+    return translator, program.Learner(translator, 2, 1e-3)
 
 
 def test_every_parameter_is_moved_by_exactly_one_player(program: ModuleType) -> None:
     for method in program.METHODS:
-        game = game_of(program, method)
-        owned = [id(p) for player in game.players().values() for p in player.net.parameters()]
-        assert len(set(owned)) == len(owned) == len(list(game.parameters())), method
+        translator, learner = made(program, method)
+        players = (translator.players() if translator else {}) | learner.players()
+        owned = [id(p) for player in players.values() for p in player.net.parameters()]
+        there = {id(p) for one in (translator, learner) if one for p in one.parameters()}
+        assert len(set(owned)) == len(owned) == len(there), method
 
 
 def test_half_of_what_the_classifier_learns_is_translated_and_teaches_the_translator_nothing(
     program: ModuleType,
 ) -> None:
-    given = {name: torch.rand(4, 1, 28, 28) * 2 - 1 for name in ("x", "y", "labelled")} | {"labels": torch.arange(4)}
+    images, labels = torch.rand(4, 1, 28, 28) * 2 - 1, torch.arange(4)
     for method in program.METHODS:
-        game = game_of(program, method).eval()
-        v = game(given)
-        assert torch.equal(v["labelled"][2:], given["labelled"][2:])
-        assert torch.equal(v["labels"], given["labels"])
+        translator, learner = made(program, method)
+        learner.eval()
+        v = learner({"labelled": images, "labels": labels})
+        assert torch.equal(v["labelled"][2:], images[2:])
+        assert torch.equal(v["labels"], labels)
         assert not v["labelled"].requires_grad
-        if method == "source":
-            assert torch.equal(v["labelled"], given["labelled"])
+        if translator is None:
+            assert torch.equal(v["labelled"], images)
         else:
             with torch.no_grad():
-                expected = game.translator.exports()["a2b"](given["labelled"][:2])
+                expected = translator.eval().exports()["a2b"](images[:2])
             assert torch.allclose(v["labelled"][:2], expected, atol=1e-6)
-            assert not torch.allclose(expected, given["labelled"][:2], atol=1e-2)
-        loss = game.classifier_loss(v)["label"]
-        probabilities = game.C(v["labelled"]).softmax(1)[torch.arange(4), v["labels"]]
+            assert not torch.allclose(expected, images[:2], atol=1e-2)
+        loss = learner.classifier_loss(v)["label"]
+        probabilities = learner.C(v["labelled"]).softmax(1)[torch.arange(4), labels]
         assert loss.item() == pytest.approx(-probabilities.log().mean().item(), rel=1e-5)
+
+
+def test_the_game_is_played_at_every_nth_step_of_the_classifier(
+    program: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains, played = program.read_domains(folder), []
+    real = program.play
+
+    def play(one: Translator, moves: dict, given: dict, step: int, rate: float) -> dict:
+        played.append((type(one).__name__, step, rate, len(given.get("x", given.get("labelled")))))
+        return real(one, moves, given, step, rate)
+
+    monkeypatch.setattr(program, "play", play)
+    settings = program.SETTINGS | {"steps": 4, "game_every": 3, "options": program.OPTIONS["direct"]}
+    program.train("direct", domains["mnist"][0], domains["usps"][0], 0, settings)
+    assert [name for name, *_ in played] == ["Direct", "Learner", "Learner", "Learner", "Direct", "Learner"]
+    assert [step for name, step, *_ in played if name == "Direct"] == [0, 1]
+    assert [rate for name, _, rate, _ in played if name == "Learner"] == [1, 1, 1, 0.5]
+    assert {(name, n) for name, *_, n in played} == {("Direct", 2), ("Learner", 4)}
 
 
 def test_other_test_sets_and_their_errors(

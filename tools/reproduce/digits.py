@@ -30,25 +30,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from games import METHODS, SIDE, Classified
+from games import METHODS, SIDE, Learner
 from torch import Tensor, cat, nn
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from i2i.engine.ema import EMA
 from i2i.engine.step import Move, play
 from i2i.sheets import sheet
-from i2i.translators import Translator, Views
+from i2i.translators import Translator
 
 HELD_OUT, DEVELOPMENT = 1800, 3000
 DIRECTIONS = {"mnist2usps": ("mnist", "usps"), "usps2mnist": ("usps", "mnist")}
 # What the result depends on, the method's own options apart.
 SETTINGS: dict[str, Any] = {
-    "steps": 1000,
+    "steps": 2000,  # of the classifier, which costs little
+    "game_every": 4,  # of those steps is one of the translator's game
     "batch": 16,  # images of each domain in the game
-    "labelled": 128,  # images of the source for the classifier
+    "labelled": 96,  # images of the source for the classifier
     "ema": 0.995,  # of the classifier that is measured
     "augment": {"rotation": 15.0, "stretch": 0.2, "zoom": 0.35, "shear": 0.25, "shift": 0.12},
-    "classifier": 20,  # its first layer's filters
+    "classifier": 16,  # its first layer's filters
     "networks": {"ngf": 12, "ndf": 16, "lr": 1e-3},
 }
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -133,37 +134,45 @@ def augmented(images: Tensor, rotation: float, stretch: float, zoom: float, shea
 
 
 @torch.no_grad()
-def batch(source: Digits, target: Digits, settings: dict[str, Any]) -> Views:
-    """The images of a step, drawn with PyTorch's default random numbers."""
-    n = settings["batch"]
-    drawn = source.part(torch.randint(len(source.images), (n + settings["labelled"],)))
-    y = target.images[torch.randint(len(target.images), (n,))]
-    x = augmented(drawn.images, **settings["augment"])
-    y = augmented(y, **settings["augment"])
-    return {"x": x[:n], "y": y, "labelled": x[n:], "labels": drawn.labels[n:]}
+def drawn(domain: Digits, n: int, augment: dict[str, float]) -> Digits:
+    """n images at random, each augmented in its way."""
+    found = domain.part(torch.randint(len(domain.images), (n,)))
+    return found._replace(images=augmented(found.images, **augment))
 
 
 def train(
     method: str, source: Digits, target: Digits, seed: int, settings: dict[str, Any]
-) -> tuple[Classified, nn.Module]:
-    """Plays ``method`` for all its steps; returns it and its averaged classifier. The target's labels are not read."""
+) -> tuple[Translator | None, nn.Module]:
+    """Plays ``method`` for all its steps; returns the translator and the averaged classifier.
+
+    The target's labels are not read. Raises FloatingPointError when a loss is no number.
+    """
     torch.manual_seed(seed)
+    device = source.images.device
     translator = METHODS[method](**settings["networks"], **settings["options"])
-    game = Classified(translator, settings["classifier"], settings["networks"]["lr"])
-    game = game.to(source.images.device, memory_format=torch.channels_last).train()
-    moves = {name: Move(player) for name, player in game.players().items()}
-    ema = EMA({"C": game.C}, settings["ema"])
-    steps = settings["steps"]
+    if translator:
+        translator.to(device, memory_format=torch.channels_last)
+    learner = Learner(translator, settings["classifier"], settings["networks"]["lr"])
+    learner.to(device, memory_format=torch.channels_last)
+    game, lesson = (
+        {name: Move(player) for name, player in one.players().items()} if one else {} for one in (translator, learner)
+    )
+    ema = EMA({"C": learner.C}, settings["ema"])
+    steps, augment, terms = settings["steps"], settings["augment"], {}
     for step in range(steps):
         rate = min(1.0, 2 * (1 - step / steps))
-        terms = play(game, moves, batch(source, target, settings), step, rate)
+        if translator and step % settings["game_every"] == 0:
+            x, y = (drawn(domain, settings["batch"], augment).images for domain in (source, target))
+            terms = play(translator, game, {"x": x, "y": y}, step // settings["game_every"], rate)
+        images, labels = drawn(source, settings["labelled"], augment)
+        terms |= play(learner, lesson, {"labelled": images, "labels": labels}, step, rate)
         ema.update(step)
         if (step + 1) % 100 == 0:
             found = {name: round(float(term), 3) for name, term in terms.items()}
             if not all(np.isfinite(value) for value in found.values()):
                 raise FloatingPointError(f"{method} diverged before step {step + 1}: {found}")
             print(method, seed, step + 1, found, file=sys.stderr, flush=True)
-    return game, ema.networks["C"].eval()
+    return translator, ema.networks["C"].eval()
 
 
 @torch.no_grad()
@@ -173,16 +182,13 @@ def accuracy(classifier: nn.Module, test: Digits) -> float:
     return float((said == test.labels).double().mean())
 
 
-def picture(game: Translator, source: Digits, target: Digits, path: Path) -> None:
+def picture(translator: Translator, source: Digits, target: Digits, path: Path) -> None:
     """A sheet of the game's views of ten images of each domain, as they are, without augmentation."""
-    game.eval()
+    translator.eval()
     with torch.no_grad():
         n = 10
-        given = {"x": source.images[:n], "y": target.images[:n], "c": source.labels[:n]}
-        views = game(given | {"labelled": given["x"], "labels": given["c"]})
-    shown = {
-        k: ((v.clamp(-1, 1) + 1) * 127.5).byte().cpu() for k, v in views.items() if v.ndim == 4 and k != "labelled"
-    }
+        views = translator({"x": source.images[:n], "y": target.images[:n]})
+    shown = {k: ((v.clamp(-1, 1) + 1) * 127.5).byte().cpu() for k, v in views.items() if v.ndim == 4}
     rows = [[view[i].permute(1, 2, 0).numpy() for view in shown.values()] for i in range(n)]
     sheet(rows, list(shown), path, cell=56)
 
@@ -257,7 +263,7 @@ def main() -> int:
                 if options.development:
                     test = target[0].part(slice(DEVELOPMENT))
                 began, computed = time.time(), time.process_time()
-                game, classifier = train(method, source[0].to(device), target[0].to(device), seed, settings)
+                translator, classifier = train(method, source[0].to(device), target[0].to(device), seed, settings)
                 found = accuracy(classifier, test.to(device))
                 times = {"seconds": time.time() - began, "processor_seconds": time.process_time() - computed}
                 result = key | {"accuracy": found, "images": len(test.labels)}
@@ -265,10 +271,10 @@ def main() -> int:
                 with options.out.open("a") as file:
                     file.write(json.dumps(result) + "\n")
                 print(told, direction, seed, measured, found, flush=True)
-                if options.sheets and method != "source":
+                if options.sheets and translator:
                     options.sheets.mkdir(parents=True, exist_ok=True)
                     path = options.sheets / f"{method}-{direction}-{seed}.png"
-                    picture(game.translator, source[0].to(device), target[0].to(device), path)
+                    picture(translator, source[0].to(device), target[0].to(device), path)
     return 0
 
 

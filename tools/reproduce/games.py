@@ -74,34 +74,30 @@ class Classifier(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(36 * w, 10))
 
 
-class Classified(Translator):
-    """A translator's game, and beside it a classifier of the source's images, half of them translated to the target.
+class Learner(Translator):
+    """The game of one player: a classifier of the source's images, half of them as a translator turns them to now.
 
-    A batch holds the game's "x" and "y", and "labelled", images of the source, with their digits "labels". Without a
-    translator the classifier learns the source's images as they are.
+    A batch holds "labelled", images of the source, and "labels", their digits. Without a translator the classifier
+    learns the images as they are.
     """
-
-    data = "unpaired"
 
     def __init__(self, translator: Translator | None, w: int, lr: float) -> None:
         super().__init__()
-        self.translator, self.C, self.lr = translator, Classifier(w), lr
+        self.translate = translator and translator.exports()["a2b"]
+        self.C, self.lr = Classifier(w), lr
 
+    @torch.no_grad()  # the labels teach the classifier alone
     def forward(self, batch: Views) -> Views:
-        images, labels = batch["labelled"], batch["labels"]
-        if self.translator is None:
-            return {"labelled": images, "labels": labels}
-        half = len(images) // 2
-        with torch.no_grad():  # the labels teach the classifier alone
-            translated = self.translator.exports()["a2b"](images[:half])
-        return self.translator(batch) | {"labelled": cat([translated, images[half:]]), "labels": labels}
+        if self.translate is None:
+            return batch
+        translated, as_they_are = batch["labelled"].chunk(2)
+        return batch | {"labelled": cat([self.translate(translated), as_they_are])}
 
     def classifier_loss(self, v: Views) -> Views:
         return {"label": cross_entropy(self.C(v["labelled"]), v["labels"])}
 
     def players(self) -> dict[str, Player]:
-        players = self.translator.players() if self.translator else {}
-        return players | {"C": Player(self.C, self.classifier_loss, lr=self.lr)}
+        return {"C": Player(self.C, self.classifier_loss, lr=self.lr)}
 
 
 def unit(**options: Any) -> Translator:
