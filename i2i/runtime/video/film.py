@@ -49,6 +49,8 @@ class Film:
         self._durations: dict[int, int] = {}  # time -> how long it is shown: not every encoder hands that on
         self.plan = encoders.plan(target, options, clip, deep)
         self._output: Any = None
+        self._end = 0  # of what is encoded
+        self._lead: int | None = None  # from the first packet's decoding to its showing
         self._early: list[Packet] = []  # what comes before the first frame
 
     def render(self, picture: np.ndarray) -> VideoFrame:
@@ -86,19 +88,24 @@ class Film:
             return
         output, self._output = self._output, None
         try:
-            for packet in self._stream.encode(None):
+            packets = self._stream.encode(None)
+            for packet in packets:
                 if self.frames <= 2:  # of so few x265 leaves the decoding times unset; they need no other order
                     packet.dts = packet.pts
-                self._put(output, packet)
+                self._put(output, packet, packet is packets[-1])
         finally:
             output.close()
         self.copies.finish()
         self.notes += self.copies.notes
 
-    def _put(self, output: Any, packet: Any) -> None:
-        duration = self._durations.pop(packet.pts, None)
-        if duration is not None:
-            packet.duration = duration
+    def _put(self, output: Any, packet: Any, last: bool = False) -> None:
+        packet.duration = self._durations.pop(packet.pts, packet.duration)
+        self._end = max(self._end, packet.pts + packet.duration)
+        self._lead = packet.pts - packet.dts if self._lead is None else self._lead
+        if last and self.plan.container in ("mp4", "mov"):
+            # These end with the packet that is decoded last, which need not be the one shown last.
+            until = min(self._end - self._lead - packet.dts, self._end - packet.pts)
+            packet.duration = max(packet.duration, until)
         output.mux(packet)
 
     def _open(self, frame: VideoFrame, item: Item) -> None:
