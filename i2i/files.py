@@ -7,7 +7,14 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import IO
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # not every system has such locks
+    fcntl = None
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".i2i-", ".part"  # of a file that is being written, before it is renamed
 
@@ -18,9 +25,7 @@ def atomically(path: Path, write: Callable[[Path], object], durable: bool = True
     When anything fails, ``path`` is as it was and the temporary file is gone. What is ``durable`` is on the disk before
     it has its name, so that a power failure too leaves the old file or the new one.
     """
-    # Not with the target's name in it: a long one must not make the temporary one too long.
-    handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, TEMPORARY_PREFIX, path.parent)
-    os.close(handle)
+    handle, name = _claimed(path.parent)
     temporary = Path(name)
     try:
         write(temporary)
@@ -33,6 +38,9 @@ def atomically(path: Path, write: Callable[[Path], object], durable: bool = True
         with suppress(OSError):
             temporary.unlink()
         raise
+    finally:
+        if handle is not None:
+            os.close(handle)
     if durable:
         with suppress(OSError):  # not every system can open a folder
             folder = os.open(path.parent, os.O_RDONLY)
@@ -42,19 +50,34 @@ def atomically(path: Path, write: Callable[[Path], object], durable: bool = True
                 os.close(folder)
 
 
+def _claimed(folder: Path) -> tuple[int | None, str]:
+    """A new temporary file, with the handle whose lock says that somebody is at work on it, where there are locks."""
+    while True:
+        # Not with the target's name in it: a long one must not make the temporary one too long.
+        handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, TEMPORARY_PREFIX, folder)
+        if fcntl is None:
+            os.close(handle)
+            return None, name
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # cleared away by another process before it was locked
+
+
 def clear_temporaries(folder: Path) -> None:
-    """Removes what a killed process left half-written; for whoever is alone at work in the folder."""
+    """Removes what killed processes left half-written; what others are at work on stays, as they hold its lock."""
     for left in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
-        left.unlink(missing_ok=True)
+        with suppress(OSError), open(left, "rb") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def lock(file: IO[str]) -> None:
     """Takes an open file for this process alone, until it is closed. Raises OSError when another process has it."""
-    try:
-        import fcntl
-    except ImportError:  # not every system has such locks
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 # Read once, at import: reading it changes it for a moment, which other threads must not see.

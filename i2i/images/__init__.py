@@ -10,7 +10,7 @@ their first frame, and ``frames`` says how many there are. Written: all of those
 from i2i.images.decode import decode_image, read_image
 from i2i.images.encode import WRITABLE, encode_image, write_image
 from i2i.images.header import MAX_PIXELS, read_header
-from i2i.images.listing import IMAGE_SUFFIXES, list_images
+from i2i.images.listing import IMAGE_SUFFIXES, list_images, name_images
 from i2i.images.pixels import Header, Image, ImageError, convert, flatten
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "encode_image",
     "flatten",
     "list_images",
+    "name_images",
     "read_header",
     "read_image",
     "write_image",

@@ -14,26 +14,33 @@ IMAGE_SUFFIXES = frozenset("." + suffix for suffix in f"{_READ} {_NAMED}".split(
 
 
 def list_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], None] | None = None) -> list[Path]:
-    """Every image under the folder, by suffix, in the order of the relative paths.
+    """Every image under the folder, by suffix, in the order of the relative paths; see :func:`name_images`."""
+    root = Path(root)
+    return [root / name for name in name_images(root, on_error)]
+
+
+def name_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], None] | None = None) -> list[str]:
+    """The relative name, with "/", of every image under the folder, by suffix, in order: of many, names are small.
 
     Names that begin with a dot are skipped. Links to folders are followed, each real folder once, so a loop of links
     ends. A folder that cannot be opened is given to ``on_error``; without it, its ImageError is raised.
     """
     root = Path(root)
-    found: list[Path] = []
+    found: list[str] = []
     seen: set[tuple[int, int]] = set()
-    links: list[Path] = []  # visited last: a folder is listed under its own name, if that is below root too
-    folders = [root]
+    links: list[str] = []  # visited last: a folder is listed under its own name, if that is below root too
+    folders = [""]
     while folders or links:
         folder = folders.pop() if folders else links.pop(0)
         try:
-            status = folder.stat()
+            status = os.stat(root / folder)
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            with os.scandir(root / folder) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
-            problem = ImageError(folder, f"the folder cannot be read: {error.strerror}")
+            problem = ImageError(root / folder, f"the folder cannot be read: {error.strerror}")
             if on_error is None:
                 raise problem from error
             on_error(problem)
@@ -41,13 +48,21 @@ def list_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], N
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if os.path.isdir(entry.path):  # entry.is_dir() raises for a link to itself
-                (links if entry.is_symlink() else folders).append(folder / entry.name)
+            if _leads_to_folder(entry):
+                (links if entry.is_symlink() else folders).append(f"{folder}{entry.name}/")
             elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not _is_special(entry):
-                found.append(folder / entry.name)
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+                found.append(folder + entry.name)
+    return sorted(found)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """A folder or a link to one. What is neither is known without asking the disk, which for many files takes long."""
+    # entry.is_dir() raises for a link to itself
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
     """A pipe, socket or device, which reading would hang on; a dangling link is none and is an error when read."""
+    if entry.is_file(follow_symlinks=False):
+        return False
     return os.path.exists(entry.path) and not os.path.isfile(entry.path)

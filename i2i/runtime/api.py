@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-from i2i.images import ImageError
+from i2i.images import Image, ImageError, decode_image, read_image
 from i2i.runtime import files, models
 from i2i.runtime.files import Options
 from i2i.runtime.folder import Outcome, Summary, translate_folder
-from i2i.runtime.plan import output_name
+from i2i.runtime.plan import KEPT
 from i2i.runtime.session import Model
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.kinds import is_video, video_target
@@ -52,9 +54,9 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
         to: the domain to translate to, attributes that the images shall have (a list of names, or one with commas), or
             a direction ("b2a"), where the model could go several ways.
         provider: auto | cpu | cuda, unless ``model`` is loaded already.
-        options: format, quality, background, max_pixels, overwrite, batch, as in :class:`Options`; of a video start,
-            end, fps, codec, crf, preset, rotation, as in :class:`VideoOptions`. With a format, a video becomes a folder
-            of frames.
+        options: format, quality, background, max_pixels, overwrite, batch, workers, suffix, shard, as in
+            :class:`Options`; of a video start, end, fps, codec, crf, preset, rotation, as in :class:`VideoOptions`.
+            With a format, a video becomes a folder of frames.
 
     Raises ValueError for wrong use, and ModelError, ImageError and VideoError (all ValueErrors) for what cannot be
     translated; after a folder in which some files could not be, SomeFailedError, and after a video of which only a part
@@ -117,16 +119,39 @@ def destination(source: Path, dst: PathLike | None, name: str, options: Options)
         raise ValueError(
             f"{target} is a file, and the slash behind it asks for a folder; leave it out, or name another"
         )
-    return target / output_name(source, options.format)
+    return target / options.output_name(source)
 
 
-def beside(source: Path, name: str, options: Options) -> Path:
-    """Where results go if nobody says: next to the source, under its name with the model's behind."""
+def destinations(source: Path, dst: PathLike | None, names: Sequence[str], options: Options) -> list[Path]:
+    """:func:`destination` for each of several models that are called ``names``.
+
+    A folder's results go to DST/MODEL/, an image's to DST/IMAGE-MODEL.png; without DST all go beside the source.
+    """
+    if len(names) == 1:
+        return [destination(source, dst, names[0], options)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two models are called {twice[0]}, and so would be their results: run them apart")
+    if dst is None or not source.is_dir():
+        results = [beside(source, name, options, always=True) for name in names]
+        if dst is None:
+            return results
+        if Path(dst).is_file() or Path(dst).suffix.lower() in KEPT:
+            raise ValueError(f"{dst} is one image, and {len(names)} models make as many: name a folder")
+        return [Path(dst) / result.name for result in results]
+    return [Path(dst) / name for name in names]
+
+
+def beside(source: Path, name: str, options: Options, always: bool = False) -> Path:
+    """Where results go if nobody says: next to the source, under its name with the model's behind.
+
+    A suffix that was asked for stands in place of the model's in the name of a file, or with ``always`` behind it.
+    """
     if source.is_dir():
         folder = source.resolve()
         return folder.with_name(f"{folder.name}-{name}")
-    result = source.with_name(output_name(source, options.format))
-    return result.with_name(f"{result.stem}-{name}{result.suffix}")
+    suffix = f"-{name}{options.suffix}" if always or not options.suffix else options.suffix
+    return source.with_name(replace(options, suffix=suffix).output_name(source))
 
 
 def translate_file(model: Model, source: Path, target: Path, options: Options) -> Path:
@@ -134,19 +159,40 @@ def translate_file(model: Model, source: Path, target: Path, options: Options) -
 
     Raises ValueError for wrong use, and ModelError or ImageError for what cannot be translated.
     """
+    return translate_files([(model, target)], source, options)[0]
+
+
+def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: Options) -> list[Path]:
+    """:func:`translate_file` with several models, each with its target; the image is decoded once."""
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder")
-    if target.is_dir():
-        target = target / output_name(source, options.format)
-    if target.exists():
+    targets = [target / options.output_name(source) if target.is_dir() else target for _, target in pairs]
+    for target in targets:
+        if not target.exists():
+            continue
         if os.path.samefile(source, target):
             raise ValueError(f"{target} is the image to translate; originals are never overwritten")
         if not options.overwrite:
             raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     try:
-        result = files.read_and_translate(source, model, options, lambda image: model.run(image[None])[0])
-        target.parent.mkdir(parents=True, exist_ok=True)
-        files.write(result, source, target, options)
+        image = read_image(source, options.max_pixels)
+        for (model, _), target in zip(pairs, targets, strict=True):
+            result = files.translate(image, model, options, _infer(model))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files.write(result, source, target, options)
     except MemoryError as error:
         raise ImageError(source, files.NO_MEMORY) from error
-    return target
+    return targets
+
+
+def translate_bytes(model: Model, data: bytes, options: Options, name: str = "<bytes>") -> Image:
+    """Translates the bytes of a file; ``name`` is for the error. Raises ModelError or ImageError."""
+    try:
+        image = decode_image(data, name, options.max_pixels)
+        return files.translate(image, model, options, _infer(model))
+    except MemoryError as error:
+        raise ImageError(name, files.NO_MEMORY) from error
+
+
+def _infer(model: Model) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda image: model.run(image[None])[0]

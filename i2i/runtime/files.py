@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, read_image, write_image
-from i2i.runtime import pixels
+from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, write_image
+from i2i.runtime import pixels, shards
+from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
 
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
@@ -29,6 +30,9 @@ class Options:
     max_pixels: int = MAX_PIXELS  # an image of more is refused
     overwrite: bool = False  # translate again what is done, and replace files that no job wrote
     batch: int | None = None  # images at once on a GPU
+    workers: int | None = None  # images in work side by side; None: as many as cores, and more on a GPU
+    suffix: str = ""  # put behind the name of every output, before its extension
+    shard: str | None = None  # "2/7": of a folder, the second of seven parts
 
     def __post_init__(self) -> None:
         """Takes ``png`` for ``PNG``. Raises ValueError for what cannot be written."""
@@ -36,17 +40,24 @@ class Options:
             object.__setattr__(self, "format", self.format.upper())
             if self.format not in WRITABLE:
                 raise ValueError(f"cannot write {self.format} files; choose one of {', '.join(WRITABLE)}")
+        if "/" in self.suffix or os.sep in self.suffix or "\0" in self.suffix:
+            raise ValueError(f"a suffix is put behind a file's name and cannot hold a path: {self.suffix!r}")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers is {self.workers}; expected at least 1")
+        if self.shard is not None:
+            shards.parse(self.shard)
+
+    def output_name(self, source: str | Path) -> str:
+        """The name of the translated file, of a source by its Path or its relative name."""
+        return output_name(source, self.format, self.suffix)
 
 
 class StoppedError(OSError):
     """Nothing more can be written, as on a full disk. A folder job goes on from there when it is run again."""
 
 
-def read_and_translate(
-    source: Path, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]
-) -> Image:
-    """The translated image of a file; ``infer`` runs the graph on [h, w, c]. Raises ImageError or ModelError."""
-    image = read_image(source, options.max_pixels)
+def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
+    """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     result = infer(pixels.prepare(image, model.spec, options.background))
     return keep_grey(pixels.restore(result, image, model.spec), image)
 

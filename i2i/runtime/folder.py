@@ -1,25 +1,32 @@
-"""A folder of images through a model: what is to be done, what was done, and every file accounted for."""
+"""A folder of images through models: what is to be done, what was done, and every file accounted for."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from i2i.images import ImageError
-from i2i.runtime.files import Options, StoppedError
-from i2i.runtime.job import Job, Outcome
-from i2i.runtime.plan import plan, refuse_strangers
+from i2i.runtime import shards
+from i2i.runtime.files import Options, StoppedError, stop_if_full
+from i2i.runtime.job import Job, Outcome, Way
+from i2i.runtime.plan import Item, plan, refuse_strangers
 from i2i.runtime.record import Record
 from i2i.runtime.session import Model
 
-__all__ = ["Options", "Outcome", "StoppedError", "Summary", "translate_folder"]
+__all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "translate_folder", "translate_folders"]
+
+
+class MixedError(ValueError):
+    """The output folder holds results of another model or of other settings."""
 
 
 @dataclass
 class Summary:
-    """Counts of a folder job."""
+    """Counts of a folder job: of results, so each image counts once for every model."""
 
     total: int = 0
     done: int = 0
@@ -27,12 +34,11 @@ class Summary:
     failed: int = 0
 
 
+Report = Callable[[Outcome, Summary], None]
+
+
 def translate_folder(
-    model: Model,
-    source: Path,
-    target: Path,
-    options: Options | None = None,
-    report: Callable[[Outcome, Summary], None] | None = None,
+    model: Model, source: Path, target: Path, options: Options | None = None, report: Report | None = None
 ) -> Summary:
     """Translates every image under ``source`` into the same tree under ``target``.
 
@@ -40,29 +46,65 @@ def translate_folder(
     settings, from a source that is as it was, is skipped. ``report`` is called after each file, in this thread.
 
     Raises ValueError before any work if names clash, originals would be replaced or the model is not told which of its
-    domains to translate to, and StoppedError if nothing more can be written.
+    domains to translate to, MixedError if the folder holds results of another model or other settings, and StoppedError
+    if nothing more can be written.
     """
-    model, options = model.toward(None), options or Options()
-    summary = Summary()
+    return translate_folders([(model, target)], source, options, report)
+
+
+def translate_folders(
+    pairs: Sequence[tuple[Model, Path]], source: Path, options: Options | None = None, report: Report | None = None
+) -> Summary:
+    """:func:`translate_folder` with several models, each with a folder of its own; an image is decoded once for all."""
+    options, summary = options or Options(), Summary()
+    shard = None if options.shard is None else shards.parse(options.shard)
+    shard = None if shard is not None and shard.count == 1 else shard
 
     def tell(outcome: Outcome) -> None:
         setattr(summary, outcome.status, getattr(summary, outcome.status) + 1)
         if report is not None:
             report(outcome, summary)
 
+    bound = [(model.toward(None), target) for model, target in pairs]
     unreadable: list[ImageError] = []
-    items = plan(source, target, options.format, unreadable.append)
-    summary.total = len(items) + len(unreadable)
-    record = Record(target, job_key(model, options))
+    names = plan(source, [target for _, target in bound], options.output_name, unreadable.append)
+    if shard is not None:
+        names = [name for name in names if shard.holds(name)]
+    ways = [
+        Way(model, target, Record(target, job_key(model, options), facts(model, options), shard))
+        for model, target in bound
+    ]
+    summary.total = (len(names) + len(unreadable)) * len(ways)
     if not options.overwrite:
-        refuse_strangers(items, target, record)
+        for way in ways:
+            refuse_mixture(way.target, way.record)
+            refuse_strangers(map(options.output_name, names), way.target, way.record)
     for error in unreadable:
-        tell(Outcome(error.path, "failed", str(error)))
-    if items:
-        with record, Job(model, target, options, record) as job:
-            for outcome in job.outcomes(items):
-                tell(outcome)
+        for _ in ways:
+            tell(Outcome(error.path, "failed", str(error)))
+    if names:
+        items = (Item(source / name, options.output_name(name)) for name in names)
+        with ExitStack() as records:
+            for way in ways:
+                try:
+                    records.enter_context(way.record)
+                except OSError as error:
+                    stop_if_full(error, way.target)
+                    raise
+            with Job(ways, options) as job:
+                for outcome in job.outcomes(items, len(names)):
+                    tell(outcome)
     return summary
+
+
+def refuse_mixture(target: Path, record: Record) -> None:
+    """MixedError if what an earlier job left in the folder was made otherwise."""
+    difference = record.difference()
+    if difference is not None:
+        raise MixedError(
+            f"{target} holds results of a job that differs from this one: {difference}. Choose another folder, or "
+            "--overwrite to replace them"
+        )
 
 
 def job_key(model: Model, options: Options) -> str:
@@ -72,3 +114,14 @@ def job_key(model: Model, options: Options) -> str:
     if model.to is not None:
         digest.update(repr(sorted(model.to)).encode())
     return digest.hexdigest()[:16]
+
+
+def facts(model: Model, options: Options) -> dict[str, Any]:
+    """The same in words, for whoever reads the record."""
+    return {
+        "model": model.path.name,
+        "to": None if model.to is None else sorted(model.to),
+        "format": options.format,
+        "quality": options.quality,
+        "background": options.background,
+    }

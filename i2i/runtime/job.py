@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from i2i.images import Image, ImageError
+from i2i.images import Image, ImageError, read_image
 from i2i.runtime import files
 from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options, StoppedError
@@ -26,6 +26,8 @@ from i2i.runtime.machine import available_memory, cores
 from i2i.runtime.plan import Item
 from i2i.runtime.record import Record
 from i2i.runtime.session import BATCH, Model
+
+Infer = Callable[[np.ndarray], np.ndarray]
 
 _BYTES_PER_PIXEL = 2048  # that an inference is assumed to take, when deciding how many run side by side
 
@@ -39,27 +41,54 @@ class Outcome:
     note: str = ""  # why it failed, or what one should know of the result; it names the file
 
 
-class Job:
-    """Threads that carry one image each from file to file, as a context that ends them."""
+@dataclass
+class Way:
+    """One model, the folder of its results, and the record of that."""
 
-    def __init__(self, model: Model, target: Path, options: Options, record: Record) -> None:
-        if model.provider == "cpu" and not model.side_by_side:
-            model = Model(model.path, "cpu", model.threads, side_by_side=True).toward(model.to)
-        self.model, self.target, self.options, self.record = model, target, options, record
+    model: Model
+    target: Path
+    record: Record
+
+
+class Job:
+    """Threads that carry one image each from file to files, as a context that ends them."""
+
+    def __init__(self, ways: Sequence[Way], options: Options) -> None:
+        self.options = options
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._outcomes: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._taking = threading.Lock()
         self._made: set[Path] = set()  # folders
-        self._workers = model.threads if model.provider == "cpu" else cores()
-        self._batcher: Batcher | None = None
+        self._batchers: list[Batcher] = []
         free = available_memory()
         self._gate = Gate(max(LARGE, (free // 4 if free is not None else 2**31) // _BYTES_PER_PIXEL))
-        self._infer: Callable[[np.ndarray], np.ndarray] = self._infer_here
+        self.ways = [self._opened(way) for way in ways]
+        self._infers = [self._infer_with(way.model) for way in self.ways]
+        workers = max(way.model.threads if way.model.provider == "cpu" else cores() for way in self.ways)
+        if self._batchers:
+            workers += 2 * (options.batch or BATCH)  # enough that a batch gathers while one runs
+        self._workers = options.workers or workers
+
+    def _opened(self, way: Way) -> Way:
+        """The same with a model of which several inferences run side by side."""
+        model = way.model
+        if model.provider == "cpu" and not model.side_by_side:
+            model = Model(model.path, "cpu", model.threads, side_by_side=True).toward(model.to)
+        return replace(way, model=model)
+
+    def _infer_with(self, model: Model) -> Infer:
+        """[h, w, c] to the same through the graph: here if it runs on a CPU, else in batches with what others have."""
         if model.provider != "cpu":
-            batch = options.batch or BATCH
-            self._workers += 2 * batch  # enough that a batch gathers while one runs
-            self._infer = self._batcher = Batcher(model.run, batch)
+            self._batchers.append(Batcher(model.run, self.options.batch or BATCH))
+            return self._batchers[-1]
+
+        def here(image: np.ndarray) -> np.ndarray:
+            size = image.shape[0] * image.shape[1]
+            with self._gate.hold(size if size <= LARGE else self._gate.capacity):
+                return model.run(image[None])[0]
+
+        return here
 
     def __enter__(self) -> Job:
         return self
@@ -69,15 +98,18 @@ class Job:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        if self._batcher is not None:
-            self._batcher.close()
+        for batcher in self._batchers:
+            batcher.close()
 
-    def outcomes(self, items: Sequence[Item]) -> Iterator[Outcome]:
-        """What became of each item, as it comes to pass; in the end raises what stopped the job."""
+    def outcomes(self, items: Iterable[Item], count: int) -> Iterator[Outcome]:
+        """What became of each item with each model, as it comes to pass; in the end raises what stopped the job.
+
+        ``count`` is of the items that may be in work at once.
+        """
         todo = iter(items)
         self._threads = [
             threading.Thread(target=self._work, args=(todo,), name=f"i2i-{number}", daemon=True)
-            for number in range(min(self._workers, len(items)))
+            for number in range(min(self._workers, count))
         ]
         for thread in self._threads:
             thread.start()
@@ -102,42 +134,55 @@ class Job:
                     item = next(todo, None)
                 if item is None:
                     break
-                self._outcomes.put(self._translate(item))
+                for outcome in self._translate(item):
+                    self._outcomes.put(outcome)
         except BaseException as error:  # raised again in the thread that waits for outcomes
             self._outcomes.put(error)
         finally:
             self._outcomes.put(None)
 
-    def _translate(self, item: Item) -> Outcome:
+    def _translate(self, item: Item) -> Iterator[Outcome]:
+        """One outcome for each model; what there is to say of the file itself is said once."""
         try:
             status = item.source.stat()
-            if not self.options.overwrite and self.record.is_done(item.name, status):
-                return Outcome(item.source, "skipped")
-            result = files.read_and_translate(item.source, self.model, self.options, self._infer)
-            self._write(item, result, status)
-        except StoppedError:
-            raise
-        except ImageError as error:
-            return Outcome(item.source, "failed", str(error))
-        except MemoryError:  # of this image; others may be smaller
-            return Outcome(item.source, "failed", str(ImageError(item.source, files.NO_MEMORY)))
-        except (ModelError, OSError) as error:
-            files.stop_if_full(error, self.target)  # the record, a folder
-            reason = error.strerror if isinstance(error, OSError) else None
-            return Outcome(item.source, "failed", str(ImageError(item.source, reason or str(error))))
-        note = f"the first of its {result.frames} frames or pages" if result.frames > 1 else ""
-        return Outcome(item.source, "done", note and str(ImageError(item.source, note)))
+            done = [not self.options.overwrite and way.record.is_done(item.name, status) for way in self.ways]
+            image = None if all(done) else read_image(item.source, self.options.max_pixels)
+        except (ImageError, OSError, MemoryError) as error:
+            yield Outcome(item.source, "failed", _reason(item.source, error))
+            yield from (Outcome(item.source, "failed") for _ in self.ways[1:])
+            return
+        note = f"the first of its {image.frames} frames or pages" if image is not None and image.frames > 1 else ""
+        for way, infer, skip in zip(self.ways, self._infers, done, strict=True):
+            if image is None or skip:
+                yield Outcome(item.source, "skipped")
+                continue
+            try:
+                result = files.translate(image, way.model, self.options, infer)
+                self._write(way, item, result, status)
+            except StoppedError:
+                raise
+            except (ImageError, ModelError, OSError, MemoryError) as error:
+                files.stop_if_full(error, way.target)  # the record, a folder
+                yield Outcome(item.source, "failed", _reason(item.source, error))
+                continue
+            yield Outcome(item.source, "done", note and str(ImageError(item.source, note)))
+            note = ""
 
-    def _write(self, item: Item, result: Image, status: os.stat_result) -> None:
-        output = self.target / item.name
+    def _write(self, way: Way, item: Item, result: Image, status: os.stat_result) -> None:
+        output = way.target / item.name
         if output.parent not in self._made:
             output.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(output.parent)
-        self.record.begin(item.name)
+        way.record.begin(item.name)
         files.write(result, item.source, output, self.options)
-        self.record.done(item.name, status)
+        way.record.done(item.name, status)
 
-    def _infer_here(self, image: np.ndarray) -> np.ndarray:
-        size = image.shape[0] * image.shape[1]
-        with self._gate.hold(size if size <= LARGE else self._gate.capacity):
-            return self.model.run(image[None])[0]
+
+def _reason(source: Path, error: BaseException) -> str:
+    """Why a file failed, in a line that names it."""
+    if isinstance(error, ImageError):
+        return str(error)
+    if isinstance(error, MemoryError):  # of this image; others may be smaller
+        return str(ImageError(source, files.NO_MEMORY))
+    reason = error.strerror if isinstance(error, OSError) else None
+    return str(ImageError(source, reason or str(error)))

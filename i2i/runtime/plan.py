@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i.images import WRITABLE, ImageError, list_images
+from i2i.images import WRITABLE, ImageError, name_images
 from i2i.runtime.record import Record
 
 # Suffixes that may be kept, since their formats are written; a file of another format gets ".png" behind its name.
@@ -23,42 +24,64 @@ class Item(NamedTuple):
     name: str  # of the output, relative to the output folder, with "/"
 
 
-def output_name(source: Path, format: str | None = None) -> str:
-    """The name of the translated file: that of its source, with the suffix of another format where it has one."""
+def output_name(source: str | Path, format: str | None = None, suffix: str = "") -> str:
+    """The name of the translated file: that of its source, a relative path with "/" or a Path of which only the last
+    part counts, with ``suffix`` before the extension and the extension of another format where it has one."""
+    name = source.name if isinstance(source, Path) else source
+    stem, extension = os.path.splitext(name)
     if format is not None:
-        return source.with_suffix(WRITABLE[format]).name
-    return source.name if source.suffix.lower() in KEPT else source.name + WRITABLE["PNG"]
+        return stem + suffix + WRITABLE[format]
+    return stem + suffix + extension if extension.lower() in KEPT else name + suffix + WRITABLE["PNG"]
 
 
 def plan(
-    source: Path, target: Path, format: str | None, on_error: Callable[[ImageError], None] | None = None
-) -> list[Item]:
-    """Every image under ``source`` with the name of its output under ``target``, which may lie within ``source``.
+    source: Path,
+    targets: Sequence[Path],
+    name: Callable[[str], str] = output_name,
+    on_error: Callable[[ImageError], None] | None = None,
+) -> list[str]:
+    """The relative name of every image under ``source``, whose output under each target has the ``name`` of that.
 
-    Raises ValueError where two outputs would have one name, or an output would replace a source.
+    A target may lie within ``source``. Raises ValueError where two outputs would have one name, or an output would
+    replace a source. Names and not paths: of 100,000 images these take a quarter of the memory.
     """
     if not source.is_dir():
         raise ValueError(f"{source}: no such folder")
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"{target}: the results of a folder need a folder, and this is a file")
-    inner, outer = target.resolve(), source.resolve()
-    if inner == outer:
-        raise ValueError(f"{target}: the output folder is the input folder; originals are never overwritten")
-    images = list_images(source, on_error)
-    if inner.is_relative_to(outer):
-        images = [image for image in images if not image.resolve().is_relative_to(inner)]
-    items = []
-    for image in images:
-        folder = image.relative_to(source).parent
-        items.append(Item(image, (folder / output_name(image, format)).as_posix()))
-    _refuse_clashes(items, ignore_case=_ignores_case(target))
-    _refuse_sources(items, target)
-    return items
+    for target in targets:
+        if target.exists() and not target.is_dir():
+            raise ValueError(f"{target}: the results of a folder need a folder, and this is a file")
+        if target.resolve() == source.resolve():
+            raise ValueError(f"{target}: the output folder is the input folder; originals are never overwritten")
+    names = name_images(source, on_error)
+    for target in targets:
+        names = outside(names, source, target)
+    for target in targets:
+        refuse_clashes(names, name, ignore_case=_ignores_case(target))
+        refuse_sources(names, source, target, name)
+    return names
 
 
-def refuse_strangers(items: Sequence[Item], target: Path, record: Record) -> None:
+def outside(names: list[str], source: Path, target: Path) -> list[str]:
+    """Those that do not lie within the target, which may lie within the source."""
+    inner = target.resolve()
+    if not inner.is_relative_to(source.resolve()):
+        return names
+    within = lru_cache(64)(lambda folder: (source / folder).resolve().is_relative_to(inner))
+
+    def is_result(name: str) -> bool:
+        if os.path.islink(source / name):
+            return (source / name).resolve().is_relative_to(inner)
+        return within(os.path.dirname(name))
+
+    return [name for name in names if not is_result(name)]
+
+
+def refuse_strangers(outputs: Iterable[str], target: Path, record: Record) -> None:
     """ValueError if outputs exist that no job of this program wrote: they may be somebody's originals."""
-    strangers = [item.name for item in items if not record.owns(item.name) and os.path.lexists(target / item.name)]
+    strangers = [name for name in outputs if not record.owns(name) and os.path.lexists(target / name)]
+    if strangers:  # or another process has written them since: each is noted before it is there
+        record.refresh()
+        strangers = [name for name in strangers if not record.owns(name)]
     if strangers:
         raise ValueError(
             f"{target} already holds {len(strangers)} files that would be replaced and that no earlier job wrote "
@@ -66,29 +89,30 @@ def refuse_strangers(items: Sequence[Item], target: Path, record: Record) -> Non
         )
 
 
-def _refuse_clashes(items: Sequence[Item], ignore_case: bool) -> None:
-    taken: dict[str, Item] = {}
+def refuse_clashes(names: Sequence[str], name: Callable[[str], str], ignore_case: bool) -> None:
+    """ValueError where two sources would have one output."""
+    taken: dict[str, str] = {}
     clashes = []
-    for item in items:
-        other = taken.setdefault(item.name.casefold() if ignore_case else item.name, item)
-        if other is not item:
-            clashes.append(f"{other.source} and {item.source} would both be written as {item.name}")
+    for source in names:
+        output = name(source)
+        other = taken.setdefault(output.casefold() if ignore_case else output, source)
+        if other is not source:
+            clashes.append(f"{other} and {source} would both be written as {output}")
     if clashes:
         raise ValueError(f"{_few(clashes, 5, '; ')}. Rename one of each pair, or keep their formats (no --format)")
 
 
-def _refuse_sources(items: Sequence[Item], target: Path) -> None:
-    """An output folder may lead back to the sources through links."""
-    real: dict[Path, Path] = {}
-
-    def resolve(folder: Path) -> Path:
-        if folder not in real:
-            real[folder] = folder.resolve()
-        return real[folder]
-
-    sources = {resolve(item.source.parent) / item.source.name for item in items}
-    for item in items:
-        output = target / item.name
+def refuse_sources(names: Sequence[str], source: Path, target: Path, name: Callable[[str], str]) -> None:
+    """ValueError if an output is a source: an output folder may lead back to the sources through links."""
+    resolve = cache(Path.resolve)
+    folders = {resolve(source / folder) for folder in set(map(os.path.dirname, names))}
+    sources: set[Path] | None = None
+    for each in names:
+        output = target / name(each)
+        if resolve(output.parent) not in folders:
+            continue
+        if sources is None:  # seldom: only here do the paths of all of them have to be held
+            sources = {resolve((source / one).parent) / os.path.basename(one) for one in names}
         if resolve(output.parent) / output.name in sources:
             raise ValueError(f"{output} is one of the images to translate; originals are never overwritten")
 

@@ -1,7 +1,8 @@
 """What a folder job has done, so that the same command run again does only the rest.
 
-One file in the output folder, one JSON object on a line, only ever appended to: a process that is killed leaves at most
-half a line, which is passed over.
+Files in the output folder, one for a whole job and one for each of its shards, that are read as one. One JSON object on
+a line, only ever appended to: a process that is killed leaves at most half a line, which is passed over. A job begins
+with a line of its model and settings; each output has a line before it is written and one when it is there.
 """
 
 from __future__ import annotations
@@ -9,43 +10,90 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from i2i.files import clear_temporaries
+from i2i.runtime.shards import Shard
 
 RECORD = ".i2i-job.jsonl"
 
 
-class Record:
-    """The record in ``folder`` as seen by one job; ``job`` names the model and the settings that make the pixels."""
+class _Entry(NamedTuple):
+    """The last word on one output; small, since a folder may hold many."""
 
-    def __init__(self, folder: Path, job: str) -> None:
-        self.folder = folder
-        self.job = job
+    at: float  # when its job began
+    job: str | None  # None: it was about to be written
+    source_size: int
+    source_time: int
+    size: int
+
+
+def record_name(shard: Shard | None) -> str:
+    """The name of the file: each shard writes one of its own."""
+    return RECORD if shard is None else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
+
+
+class Record:
+    """The record in ``folder`` as seen by one job.
+
+    ``job`` names all that makes the bytes of its outputs; ``facts`` say in words what that is.
+    """
+
+    def __init__(
+        self, folder: Path, job: str, facts: Mapping[str, Any] | None = None, shard: Shard | None = None
+    ) -> None:
+        self.folder, self.job, self.facts = folder, job, dict(facts or {})
+        self._name = record_name(shard)
         self._lock = threading.Lock()
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._last: dict[str, Any] = {}  # the beginning of the job that began last
         self._file: FileIO | None = None
-        with suppress(FileNotFoundError):
-            for line in (folder / RECORD).read_bytes().splitlines():
-                with suppress(ValueError):  # the end of a process that was killed
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Reads what other processes have noted since, too."""
+        for path in sorted(self.folder.glob(".i2i-job*.jsonl")):
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        at, jobs = 0.0, {self.job: self.job}
+        with suppress(FileNotFoundError), open(path, "rb") as file:
+            for line in file:
+                try:
                     entry = json.loads(line)
-                    if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-                        self._entries[entry["name"]] = entry
+                except ValueError:  # the end of a process that was killed
+                    continue
+                if not isinstance(entry, dict):
+                    continue
+                name, job = entry.get("name"), entry.get("job")
+                if job is not None:
+                    job = jobs.setdefault(job, job)  # one text, not one for each line
+                if not isinstance(name, str):
+                    at = float(entry.get("at", at))
+                    if job is not None and at >= self._last.get("at", 0.0):
+                        self._last = entry
+                    continue
+                if at < self._entries.get(name, _NEVER).at:
+                    continue  # a later job, in the file of another shard, has had it since
+                size, when = entry.get("source", (0, 0))
+                self._entries[name] = _Entry(at, job, size, when, entry.get("size", 0))
 
     def __enter__(self) -> Record:
         """Opens the record to be written, and clears away what a killed process left half-written."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.folder / RECORD, "ab+", buffering=0)
-        if _lock(self._file.fileno()):  # no other process is at work here
-            for folder in {self.folder, *(self.folder / os.path.dirname(name) for name in self._entries)}:
-                clear_temporaries(folder)
+        for folder in {self.folder, *(self.folder / parent for parent in set(map(os.path.dirname, self._entries)))}:
+            clear_temporaries(folder)
+        self._file = open(self.folder / self._name, "ab+", buffering=0)
         if self._file.seek(0, os.SEEK_END):
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":
                 self._file.write(b"\n")
+        self._append({"job": self.job, "at": round(time.time(), 3), **self.facts})
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,20 +107,38 @@ class Record:
 
     def is_done(self, name: str, source: os.stat_result) -> bool:
         """Whether the output is there as this job would write it: same source, same model, same settings."""
-        entry = self._entries.get(name, {})
-        if entry.get("job") != self.job or entry.get("source") != [source.st_size, source.st_mtime_ns]:
+        entry = self._entries.get(name, _NEVER)
+        if (entry.job, entry.source_size, entry.source_time) != (self.job, source.st_size, source.st_mtime_ns):
             return False
         try:
-            return (self.folder / name).stat().st_size == entry.get("size")
+            return os.stat(self.folder / name).st_size == entry.size
         except OSError:
             return False
+
+    def difference(self) -> str | None:
+        """In what this job is another than the last one here, of which there are results; None if it is the same.
+
+        Once a job was told to replace them it is the last one, and goes on without being told again.
+        """
+        if self._last.get("job") == self.job:
+            return None
+        others = (name for name, entry in self._entries.items() if entry.job not in (None, self.job))
+        if not any((self.folder / name).exists() for name in others):
+            return None
+        changes = [
+            f"{key} was {self._last[key]} and is {now}"
+            for key, now in self.facts.items()
+            if key in self._last and self._last[key] != now
+        ]
+        known = self._last.keys() >= self.facts.keys()
+        return "; ".join(changes) or ("the model's file has changed" if known else "another model or other settings")
 
     def begin(self, name: str) -> None:
         self._append({"name": name})
 
     def done(self, name: str, source: os.stat_result) -> None:
         """Notes that ``name`` is in place, made of a source that was as ``source`` says when it was opened."""
-        size = (self.folder / name).stat().st_size
+        size = os.stat(self.folder / name).st_size
         self._append({"name": name, "job": self.job, "source": [source.st_size, source.st_mtime_ns], "size": size})
 
     def _append(self, entry: dict[str, Any]) -> None:
@@ -81,14 +147,4 @@ class Record:
             self._file.write(json.dumps(entry).encode() + b"\n")
 
 
-def _lock(file: int) -> bool:
-    """Whether this process alone holds the file; held until it is closed. True where there are no such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+_NEVER = _Entry(-1.0, None, -1, -1, -1)

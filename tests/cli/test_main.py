@@ -237,7 +237,7 @@ def test_versions_agree() -> None:
 
 
 def test_formats_of_the_command_are_those_that_are_written() -> None:
-    from i2i.cli.translate import FORMATS
+    from i2i.cli.pictures import FORMATS
     from i2i.images import WRITABLE
 
     assert {name.upper() for name in FORMATS} == set(WRITABLE)

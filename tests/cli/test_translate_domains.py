@@ -36,9 +36,14 @@ def test_a_folder_toward_each_domain(place: Path, i2i_command: Command) -> None:
         assert (read_image(place / f"photos-{name}" / "2.png").pixels == 12 + 10 * index).all()
 
 
-def test_one_output_folder_is_done_again_for_another_domain(place: Path, i2i_command: Command) -> None:
+def test_one_output_folder_is_done_again_for_another_domain_if_told_so(place: Path, i2i_command: Command) -> None:
     for to, counts in (("rain", "3 translated, 0"), ("rain", "0 translated, 3"), ("shine", "3 translated, 0")):
-        done = i2i_command("translate", "photos", "out", "--to", to, cwd=place)
+        again = ["--overwrite"] if to == "shine" else []
+        if again:
+            done = i2i_command("translate", "photos", "out", "--to", to, cwd=place)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "error: out holds results of a job that differs from this one: to was ['rain'] and is" in done.stderr
+        done = i2i_command("translate", "photos", "out", "--to", to, *again, cwd=place)
         assert f"{counts} done before" in done.stdout
     assert (read_image(place / "out" / "0.png").pixels == 30).all()
 

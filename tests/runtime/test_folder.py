@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +19,7 @@ from PIL import ImageCms
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import Model, ModelError, Options, folder, job, translate_folder
 from i2i.runtime.files import StoppedError
-from i2i.runtime.folder import Outcome, Summary
+from i2i.runtime.folder import MixedError, Outcome, Summary
 from i2i.runtime.record import RECORD
 from tests import tiny
 
@@ -187,14 +190,14 @@ def test_a_result_that_is_not_finite_leaves_no_picture(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_or_cannot_be_opened_is_an_error_of_that_file(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = job.files.read_and_translate
+    real = job.read_image
 
     def vanishing(source: Path, *rest: object) -> Image:
         if source.name == "b.bmp":
             source.unlink()
         return real(source, *rest)
 
-    monkeypatch.setattr(job.files, "read_and_translate", vanishing)
+    monkeypatch.setattr(job, "read_image", vanishing)
     summary, outcomes = run(model, photos, tmp_path / "out")
     assert (summary.done, summary.failed) == (5, 1)
     assert [outcome.note for outcome in outcomes if outcome.note] == [f"{photos / 'b.bmp'}: No such file or directory"]
@@ -203,14 +206,14 @@ def test_a_file_that_vanishes_or_cannot_be_opened_is_an_error_of_that_file(
 def test_an_image_beyond_the_memory_is_named_and_the_others_go_on(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = job.files.read_image
+    real = job.read_image
 
     def full(source: Path, *rest: object) -> Image:
         if source.name == "b.bmp":
             raise MemoryError
         return real(source, *rest)
 
-    monkeypatch.setattr(job.files, "read_image", full)
+    monkeypatch.setattr(job, "read_image", full)
     summary, outcomes = run(model, photos, tmp_path / "out")
     assert (summary.done, summary.failed) == (5, 1)
     (note,) = [outcome.note for outcome in outcomes if outcome.status == "failed"]
@@ -219,7 +222,6 @@ def test_an_image_beyond_the_memory_is_named_and_the_others_go_on(
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX permissions")
 def test_folders_and_files_without_permission_are_named() -> None:
-    import shutil
     import tempfile
 
     place = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
@@ -275,15 +277,63 @@ def test_run_again_it_does_only_what_is_not_done(model: Model, photos: Path, tmp
     np.testing.assert_array_equal(read_image(out / "b.bmp").pixels, 255 - picture(30, 30, 3))
 
 
-def test_another_model_or_setting_redoes_all(model: Model, photos: Path, tmp_path: Path) -> None:
+def test_another_model_or_setting_is_not_mixed_in_unasked(model: Model, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(model, photos, out)
-    other = Model(tiny.inverter(tmp_path / "invert.onnx", weights=-0.5), "cpu", 1, side_by_side=True)
-    assert run(other, photos, out)[0].done == 6
+    other = Model(tiny.inverter(tmp_path / "other.onnx", weights=-0.5), "cpu", 1, side_by_side=True)
+    before = files(out)
+    with pytest.raises(
+        MixedError, match=r"out holds .*: model was invert\.onnx and is other\.onnx\. .* --overwrite to"
+    ):
+        run(other, photos, out)
+    with pytest.raises(MixedError, match="format was None and is PNG; quality was 95 and is 80"):
+        run(model, photos, out, quality=80, format="png")
+    assert files(out) == before
+    assert run(other, photos, out, overwrite=True)[0].done == 6
     assert int(read_image(out / "a.png").pixels.min()) >= 127
-    assert run(other, photos, out, quality=80)[0].done == 6
-    assert run(other, photos, out, quality=80)[0].skipped == 6
+    assert run(other, photos, out)[0].skipped == 6  # it is now the job of this folder
     assert run(other, photos, out, quality=80, overwrite=True)[0].done == 6
+    assert run(other, photos, out, quality=80)[0].skipped == 6
+    with pytest.raises(MixedError, match="quality was 80 and is 95"):
+        run(other, photos, out)
+
+
+def test_a_job_that_was_told_to_replace_goes_on_without_being_told_again(
+    model: Model, photos: Path, tmp_path: Path
+) -> None:
+    def interrupt(outcome: Outcome, summary: Summary) -> None:
+        raise KeyboardInterrupt
+
+    run(model, photos, tmp_path / "out")
+    options = Options(quality=80, overwrite=True, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        translate_folder(model, photos, tmp_path / "out", options, interrupt)
+    summary, _ = run(model, photos, tmp_path / "out", quality=80)
+    assert summary.done >= 1
+    assert summary.skipped >= 1
+    assert run(model, photos, tmp_path / "out", quality=80)[0].skipped == 6
+    shutil.rmtree(tmp_path / "out" / "sub")
+    for name in "a.png", "b.bmp", "f.ppm":
+        (tmp_path / "out" / name).unlink()
+    assert run(model, photos, tmp_path / "out")[0].done == 6  # nothing is there to be mixed with
+
+
+def test_the_record_says_what_was_done_with_which_model_and_settings(
+    model: Model, photos: Path, tmp_path: Path
+) -> None:
+    run(model, photos, tmp_path / "out", quality=90)
+    lines = [json.loads(line) for line in (tmp_path / "out" / RECORD).read_text().splitlines()]
+    head = lines[0]
+    assert abs(head.pop("at") - time.time()) < 60
+    assert head == {
+        "job": folder.job_key(model, Options(quality=90)),
+        "model": "invert.onnx",
+        "to": None,
+        "format": None,
+        "quality": 90,
+        "background": 255,
+    }
+    assert {line["name"] for line in lines[1:] if "size" in line} == set(files(photos))
 
 
 def test_half_a_line_at_the_end_of_the_record_and_half_a_file_are_cleared(
@@ -313,17 +363,19 @@ def test_a_full_disk_stops_the_job_and_leaves_nothing_half_written(
     assert run(model, photos, tmp_path / "out")[0].done == 6
 
 
+@pytest.mark.parametrize("step", ["__enter__", "begin", "done"])
 def test_a_record_that_cannot_be_written_stops_the_job_too(
-    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(job.Record, "_append", full)
+        patched.setattr(job.Record, step, full)
         with pytest.raises(StoppedError, match="stopped here"):
             run(model, photos, tmp_path / "out")
-    assert files(tmp_path / "out") == {}
+    assert bool(files(tmp_path / "out")) == (step == "done")
+    assert run(model, photos, tmp_path / "out")[0].done == 6
 
 
 def test_an_interrupt_ends_the_threads_and_the_next_run_goes_on(model: Model, photos: Path, tmp_path: Path) -> None:
@@ -393,7 +445,6 @@ def test_a_batch_that_fails_is_tried_image_by_image() -> None:
 
 def test_large_images_run_alone(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
-    import time
 
     now, most, lock = [0], {False: 0, True: 0}, threading.Lock()
     real: Callable = Model.run

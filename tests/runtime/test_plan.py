@@ -9,6 +9,8 @@ import pytest
 
 from i2i.images import Image, write_image
 from i2i.runtime import Model, Options, plan, translate_folder
+from i2i.runtime.plan import output_name
+from i2i.runtime.record import Record
 from tests import tiny
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
@@ -27,7 +29,7 @@ def put(root: Path, *names: str) -> Path:
 
 
 def names(source: Path, target: Path, format: str | None = None) -> list[str]:
-    return [item.name for item in plan.plan(source, target, format)]
+    return [output_name(name, format) for name in plan.plan(source, [target], lambda name: output_name(name, format))]
 
 
 def test_two_sources_of_one_output_are_refused_before_any_work(model: Model, tmp_path: Path) -> None:
@@ -135,3 +137,15 @@ def test_what_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
         names(tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(ValueError, match="the results of a folder need a folder"):
         names(tmp_path, tmp_path / "a.png")
+
+
+def test_what_another_process_writes_meanwhile_is_no_stranger(tmp_path: Path) -> None:
+    """Two jobs on one folder: its file is there after this one has read the record, and noted before."""
+    ours, theirs = Record(tmp_path, "key"), Record(tmp_path, "key")
+    with theirs:
+        theirs.begin("a.png")
+        put(tmp_path, "a.png")
+    plan.refuse_strangers(["a.png"], tmp_path, ours)
+    put(tmp_path, "b.png")
+    with pytest.raises(ValueError, match=r"no earlier job wrote \(b\.png\)"):
+        plan.refuse_strangers(["a.png", "b.png"], tmp_path, ours)

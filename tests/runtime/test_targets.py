@@ -186,8 +186,10 @@ def photos(tmp_path: Path) -> Path:
 
 def test_a_folder_toward_a_domain_and_then_another(weather: Model, photos: Path, tmp_path: Path) -> None:
     for model, to, done in ((weather, "rain", 3), (weather.toward("rain"), None, 0), (weather, "shine", 3)):
-        summary = translate_folder(model.toward(to), photos, tmp_path / "out")
+        summary = translate_folder(model.toward(to), photos, tmp_path / "out", Options(overwrite=to == "shine"))
         assert (summary.done, summary.skipped) == (done, 3 - done)
+    with pytest.raises(ValueError, match=r"to was \['shine'\] and is \['rain'\]"):
+        translate_folder(weather.toward("rain"), photos, tmp_path / "out")
     for number in range(3):
         assert (read_image(tmp_path / "out" / f"{number}.png").pixels == number + 30).all()
     with pytest.raises(ModelError, match="to which domain"):

@@ -1,0 +1,151 @@
+"""What ``i2i translate`` does with images: one, a folder of them, or one that comes through a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from i2i.cli import video
+from i2i.cli.progress import reporting, shown
+
+if TYPE_CHECKING:
+    from i2i.runtime import Model, Options
+    from i2i.runtime.folder import Summary
+
+FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test holds them equal to images.WRITABLE
+_OPTIONS = (
+    click.option("--batch", type=click.IntRange(1), help="Images at once on a GPU.  [default: 8]"),
+    click.option("--workers", type=click.IntRange(1, 1024), help="Images in work side by side.  [default: one a core]"),
+    click.option("--format", type=click.Choice(FORMATS), help="Of every output.  [default: that of its source]"),
+    click.option("--quality", type=click.IntRange(0, 100), default=95, show_default=True, help="Of JPEG and WebP."),
+    click.option("--suffix", metavar="TEXT", help="Put behind the name of every output: photo.png, photoTEXT.png."),
+    click.option(
+        "--background",
+        type=click.IntRange(0, 255),
+        default=255,
+        show_default=True,
+        help="Grey level under transparent pixels, as the model sees them.",
+    ),
+    click.option("--max-pixels", type=click.IntRange(1), help="Refuse images of more pixels.  [default: 100000000]"),
+    click.option("--overwrite", is_flag=True, help="Translate again what is done, and replace what is there."),
+    click.option(
+        "--shard",
+        metavar="I/N",
+        help="Of a folder, only part I of N; 1/1 is all of it.  [default: as a SLURM array, an indexed Kubernetes job "
+        "or torchrun says]",
+    ),
+)
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of images."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def single(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
+    """One image, of which a failure is exit status 1, as it would be of one among many."""
+    from i2i.images import ImageError, read_header
+    from i2i.runtime import ModelError
+    from i2i.runtime.api import destinations, translate_files
+
+    if settings.shard is not None:
+        raise ValueError(f"--shard: for folders, and {shown(src)} is none")
+    targets = destinations(src, dst, [model.name for model in models], settings)
+    try:
+        written = translate_files(list(zip(models, targets, strict=True)), src, settings)
+        frames = read_header(src, settings.max_pixels).frames
+    except (ImageError, ModelError) as error:
+        click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(src, str(error))}", err=True)
+        raise SystemExit(1) from error
+    if frames > 1:
+        click.echo(f"note: {shown(src)}: the first of its {frames} frames or pages", err=True)
+    for path in written:
+        click.echo(shown(path))
+
+
+def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
+    """One image from standard input, or to standard output, or both; ``-`` and no DST mean them."""
+    from i2i.images import WRITABLE, ImageError, encode_image
+    from i2i.runtime import ModelError, files
+    from i2i.runtime.api import translate_bytes
+
+    if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
+        raise ValueError("- is one image through one model: no folder, no --shard and one -m")
+    target = None if dst in (None, "-") else Path(str(dst))
+    if target is None and sys.stdout.isatty():
+        raise ValueError("a terminal cannot show the result: send it on with > or |, or name a DST")
+    if target is not None and (target.is_dir() or str(dst).endswith(("/", os.sep))):
+        raise ValueError(f"{dst} is a folder, and what comes through a pipe has no name: give the result one")
+    if target is not None and target.exists() and not settings.overwrite:
+        raise ValueError(f"{target} is there already; choose another name, or --overwrite")
+    name = "<stdin>" if src == Path("-") else str(src)
+    try:
+        data = sys.stdin.buffer.read() if src == Path("-") else src.read_bytes()
+        result = translate_bytes(models[0], data, settings, name)
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files.write(result, src, target, settings)
+            click.echo(shown(target))
+            return
+        kept = result.format if result.format in WRITABLE else "PNG"
+        sys.stdout.buffer.write(encode_image(result, settings.format or kept, settings.quality, name=name))
+    except (ImageError, ModelError) as error:
+        click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)
+        raise SystemExit(1) from error
+
+
+def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
+    """A folder of images; 1 is the exit status if some of them failed."""
+    from i2i.runtime.api import destinations
+
+    settings = replace(settings, shard=_shard(settings.shard))
+    targets = destinations(src, dst, [model.name for model in models], settings)
+    start = time.perf_counter()
+    summary = _translated(list(zip(models, targets, strict=True)), src, settings)
+    seconds = time.perf_counter() - start
+    click.echo(
+        f"{', '.join(map(shown, targets))}: {summary.done} translated, {summary.skipped} done before, {summary.failed} "
+        f"failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
+    )
+    if videos := video.videos_in(src):
+        click.echo(f"note: {videos} videos in {shown(src)} were left alone; each is a job of its own", err=True)
+    if summary.failed:
+        raise SystemExit(1)
+
+
+def _translated(pairs: list[tuple[Model, Path]], src: Path, settings: Options) -> Summary:
+    """Where results of another model or settings would be mixed with these, whoever sits at a terminal is asked."""
+    from i2i.runtime.folder import MixedError, translate_folders
+
+    try:
+        with reporting() as report:
+            return translate_folders(pairs, src, settings, report)
+    except MixedError as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        if not click.confirm(f"{error}. Replace them now?", err=True):
+            raise
+    with reporting() as report:
+        return translate_folders(pairs, src, replace(settings, overwrite=True), report)
+
+
+def _shard(said: str | None) -> str | None:
+    """The part of the folder that is meant, said on stderr if a scheduler and nobody else named it."""
+    from i2i.runtime import shards
+
+    if said is not None:
+        return said
+    shard = shards.from_environment(os.environ)
+    if shard is None:
+        return None
+    click.echo(f"shard {shard}, as {shard.source} says (--shard 1/1 would be the whole folder)", err=True)
+    return str(shard)

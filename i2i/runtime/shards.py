@@ -1,0 +1,113 @@
+"""One folder over many machines: which of its files are whose, without anybody asking anybody.
+
+A file belongs to the shard that a hash of its relative name says, whatever else is in the folder and in which order it
+is listed: all shards together hold every file, and no two the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Shard ``index`` of ``count``, from 1 on, as "2/7" is meant."""
+
+    index: int
+    count: int
+    source: str = ""  # the variables that it was taken from
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise ValueError(f"shard {self.index}/{self.count}: the first of {self.count} is 1, the last {self.count}")
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def holds(self, name: str) -> bool:
+        """Whether the file of that relative name, with "/", is one of this shard."""
+        digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % self.count == self.index - 1
+
+
+def parse(text: str) -> Shard:
+    """ "2/7" as a Shard; a ValueError that says how it is written for anything else."""
+    found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text)
+    if found is None:
+        raise ValueError(f"a shard is written i/n, 1/4 to 4/4 for four of them, not {text!r}")
+    return Shard(int(found[1]), int(found[2]))
+
+
+def from_environment(variables: Mapping[str, str]) -> Shard | None:
+    """The part of a job that a scheduler has given to this process; None where there is none, or only one part.
+
+    Known are a SLURM array, an indexed job of Kubernetes (which does not tell how many parts it has: its manifest has
+    to set JOB_COMPLETIONS to what it says under ``completions``) and torchrun; where one starts another, each part of
+    the outer one is divided by the inner. Raises ValueError for what leaves open which part this is.
+    """
+    index, count, sources = 0, 1, []
+    for read in (_slurm, _kubernetes, _torchrun):
+        part = read(variables)
+        if part is not None and part[1] > 1:
+            index, count = index * part[1] + part[0], count * part[1]
+            sources.append(part[2])
+    return Shard(index + 1, count, " and ".join(sources)) if sources else None
+
+
+Part = tuple[int, int, str]  # index from 0, count, the name of the variable
+
+
+def _slurm(variables: Mapping[str, str]) -> Part | None:
+    name = "SLURM_ARRAY_TASK_ID"
+    if name not in variables:
+        return None
+    task, count = _number(variables, name), _number(variables, "SLURM_ARRAY_TASK_COUNT", name)
+    least, step = _number(variables, "SLURM_ARRAY_TASK_MIN", name), 1
+    if "SLURM_ARRAY_TASK_STEP" in variables:
+        step = _number(variables, "SLURM_ARRAY_TASK_STEP") or 1
+    most = least + step * (count - 1)
+    if "SLURM_ARRAY_TASK_MAX" in variables:
+        most = _number(variables, "SLURM_ARRAY_TASK_MAX")
+    if most != least + step * (count - 1) or (task - least) % step:
+        raise ValueError(
+            f"the SLURM array has gaps ({count} tasks from {least} to {most}), so it is open which shard task {task} "
+            "is: say it with --shard i/n, or give the array consecutive numbers"
+        )
+    return _part((task - least) // step, count, name)
+
+
+def _kubernetes(variables: Mapping[str, str]) -> Part | None:
+    name = "JOB_COMPLETION_INDEX"
+    if name not in variables:
+        return None
+    if "JOB_COMPLETIONS" not in variables:
+        raise ValueError(
+            "JOB_COMPLETION_INDEX is set, and Kubernetes does not say of how many: set JOB_COMPLETIONS to the job's "
+            "completions in its manifest, or give --shard i/n (1/1 for the whole folder)"
+        )
+    return _part(_number(variables, name), _number(variables, "JOB_COMPLETIONS"), name)
+
+
+def _torchrun(variables: Mapping[str, str]) -> Part | None:
+    if "RANK" not in variables or "WORLD_SIZE" not in variables:
+        return None
+    return _part(_number(variables, "RANK"), _number(variables, "WORLD_SIZE"), "RANK")
+
+
+def _part(index: int, count: int, name: str) -> Part:
+    if not 0 <= index < count:
+        raise ValueError(f"{name} says part {index} of {count}, counted from 0; say which with --shard i/n")
+    return index, count, name
+
+
+def _number(variables: Mapping[str, str], name: str, of: str = "") -> int:
+    if name not in variables:
+        raise ValueError(f"{of} is set and {name} is not; say which part this is with --shard i/n")
+    try:
+        return int(variables[name])
+    except ValueError:
+        raise ValueError(f"{name} is {variables[name]!r}, which is no number; give --shard i/n") from None

@@ -1,0 +1,224 @@
+"""``i2i translate`` of images: several models, pipes, parts of a folder, and who is asked before results are mixed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.images import Image, decode_image, encode_image, read_image, write_image
+from i2i.runtime import Model, Options, job, translate_folder
+from i2i.runtime.folder import Summary, translate_folders
+from tests import tiny
+from tests.conftest import ROOT, Command
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Two models, an inverter and one that gives 255 - x / 2, and photos of level 100."""
+    tiny.inverter(tmp_path / "a.onnx")
+    tiny.inverter(tmp_path / "b.onnx", weights=-0.5)
+    for name in ("x.png", "sub/y.jpg", "z.bmp"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / "photos" / name, Image(np.full((6, 5, 3), 100, np.uint8)))
+    return tmp_path
+
+
+def tree(folder: Path) -> list[str]:
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def level(path: Path) -> int:
+    return int(read_image(path).pixels.mean())
+
+
+MODELS = ("-m", "a.onnx", "-m", "b.onnx")
+
+
+def test_several_models_each_have_a_folder(place: Path, i2i_command: Command) -> None:
+    done = i2i_command("translate", "photos", "out", *MODELS, cwd=place)
+    assert (done.returncode, done.stderr.count("model ")) == (0, 2), done.stderr
+    assert done.stdout.startswith("out/a, out/b: 6 translated, 0 done before, 0 failed")
+    names = ["sub/y.jpg", "x.png", "z.bmp"]
+    assert tree(place / "out") == [f"{model}/{name}" for model in "ab" for name in names]
+    assert (level(place / "out/a/x.png"), level(place / "out/b/x.png")) == (155, 205)
+    (place / "out/b/x.png").unlink()
+    done = i2i_command("translate", "photos", "out", *MODELS, cwd=place)
+    assert "1 translated, 5 done before" in done.stdout
+    done = i2i_command("translate", "photos", *MODELS, cwd=place)
+    assert tree(place / "photos-b") == names
+    done = i2i_command("translate", "photos", "photos/out", *MODELS, cwd=place)
+    assert "6 translated" in done.stdout
+    assert tree(place / "photos/out") == tree(place / "out")
+
+
+def test_several_models_on_one_image(place: Path, i2i_command: Command) -> None:
+    done = i2i_command("translate", "photos/x.png", *MODELS, cwd=place)
+    assert done.stdout == "photos/x-a.png\nphotos/x-b.png\n"
+    done = i2i_command("translate", "photos/x.png", "new", *MODELS, "--suffix", "_t", "--format", "webp", cwd=place)
+    assert done.stdout == "new/x-a_t.webp\nnew/x-b_t.webp\n"
+    assert (level(place / "photos/x-a.png"), level(place / "photos/x-b.png")) == (155, 205)
+    done = i2i_command("translate", "photos/x.png", "one.png", *MODELS, cwd=place)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "one.png is one image, and 2 models make as many: name a folder" in done.stderr
+
+
+def test_models_of_one_name_are_refused(place: Path, i2i_command: Command) -> None:
+    tiny.inverter(place / "other" / "a.onnx")
+    done = i2i_command("translate", "photos", "out", "-m", "a.onnx", "-m", "other/a.onnx", cwd=place)
+    assert done.returncode == 2
+    assert "two models are called a" in done.stderr
+    assert not (place / "out").exists()
+
+
+def test_an_image_is_decoded_once_for_all_models(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    real = job.read_image
+
+    def counting(path: Path, *rest: int) -> Image:
+        read.append(path.name)
+        return real(path, *rest)
+
+    monkeypatch.setattr(job, "read_image", counting)
+    (place / "photos" / "bad.png").write_bytes(b"")
+    notes = []
+    pairs = [(Model(place / f"{name}.onnx", "cpu", 1), place / "out" / name) for name in "ab"]
+    summary = translate_folders(pairs, place / "photos", report=lambda outcome, _: notes.append(outcome.note))
+    assert summary == Summary(total=8, done=6, failed=2)
+    assert sorted(read) == ["bad.png", "x.png", "y.jpg", "z.bmp"]
+    assert len([note for note in notes if note]) == 1  # and what is wrong with it is said once
+
+
+def test_a_suffix(place: Path, i2i_command: Command) -> None:
+    done = i2i_command("translate", "photos", "out", "-m", "a.onnx", "--suffix", "_neg", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert tree(place / "out") == ["sub/y_neg.jpg", "x_neg.png", "z_neg.bmp"]
+    done = i2i_command("translate", "photos/x.png", "-m", "a.onnx", "--suffix", "_neg", cwd=place)
+    assert done.stdout == "photos/x_neg.png\n"
+    done = i2i_command("translate", "photos", "new", "-m", "a.onnx", "--suffix", "/../x", cwd=place)
+    assert (done.returncode, (place / "new").exists()) == (2, False)
+    assert "cannot hold a path" in done.stderr
+
+
+def test_workers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(place / "a.onnx", "cpu", 1)
+    for asked in (1, 3):
+        jobs: list[job.Job] = []
+        real = job.Job.__init__
+
+        def watched(self: job.Job, *rest: object, jobs: list[job.Job] = jobs, real: object = real) -> None:
+            jobs.append(self)
+            real(self, *rest)  # type: ignore[operator]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(job.Job, "__init__", watched)
+            translate_folder(model, place / "photos", place / f"out{asked}", Options(workers=asked))
+        assert len(jobs[0]._threads) == asked
+    with pytest.raises(ValueError, match="workers is 0"):
+        Options(workers=0)
+
+
+def piped(place: Path, data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "i2i", "translate", *arguments, "-m", "a.onnx"]
+    return subprocess.run(words, input=data, capture_output=True, cwd=place, env=env, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_an_image_through_a_pipe_keeps_its_format(place: Path, form: str) -> None:
+    data = encode_image(Image(np.full((6, 5, 3), 100, np.uint8)), form)
+    for arguments in (("-",), ("-", "-")):
+        done = piped(place, data, *arguments)
+        assert done.returncode == 0, done.stderr
+        result = decode_image(done.stdout)
+        assert result.format == form
+        assert abs(int(result.pixels.mean()) - 155) <= 1
+        assert b"photo -> negative, on c" in done.stderr  # and nothing but the image on stdout
+
+
+def test_pipes_at_one_end(place: Path) -> None:
+    data = encode_image(Image(np.full((6, 5, 3), 100, np.uint8)), "BMP")
+    assert decode_image(piped(place, data, "-", "--format", "png").stdout).format == "PNG"
+    assert decode_image(piped(place, b"", "photos/sub/y.jpg", "-").stdout).format == "JPEG"
+    done = piped(place, data, "-", "new/x.webp")
+    assert done.stdout == b"new/x.webp\n"
+    assert read_image(place / "new" / "x.webp").format == "WEBP"
+    done = piped(place, data, "-", "new/x.webp")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"is there already" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "status", "said"),
+    [
+        (b"", ("-",), 1, b"failed: <stdin>: the file is empty"),
+        (b"<html>", ("-",), 1, b"failed: <stdin>: this is HTML"),
+        (b"", ("-", "photos"), 2, b"what comes through a pipe has no name"),
+        (b"", ("photos", "-"), 2, b"one image through one model"),
+        (b"", ("-", "-m", "b.onnx"), 2, b"one image through one model"),
+        (b"", ("photos/x.png", "y.png", "--shard", "1/2"), 2, b"--shard: for folders"),
+    ],
+)
+def test_pipes_that_bring_nothing(
+    place: Path, data: bytes, arguments: tuple[str, ...], status: int, said: bytes
+) -> None:
+    done = piped(place, data, *arguments)
+    assert (done.returncode, done.stdout) == (status, b""), done.stderr
+    assert said in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_scheduler_is_obeyed_and_said(place: Path, i2i_command: Command) -> None:
+    counts = []
+    for task in range(3):
+        env = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "3"}
+        done = i2i_command("translate", "photos", "out", "-m", "a.onnx", cwd=place, env=env)
+        assert f"shard {task + 1}/3, as SLURM_ARRAY_TASK_ID says (--shard 1/1 would be the whole folder)" in done.stderr
+        counts.append(int(done.stdout.split(": ")[1].split()[0]))
+    assert sum(counts) == 3
+    assert tree(place / "out") == tree(place / "photos")
+    done = i2i_command("translate", "photos", "all", "-m", "a.onnx", "--shard", "1/1", cwd=place, env=env)
+    assert "3 translated" in done.stdout
+    assert "shard" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_whoever_sits_at_a_terminal_is_asked(place: Path, answer: str) -> None:
+    import pty
+
+    i2i.translate(place / "photos", place / "out", model=place / "a.onnx")
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "i2i", "translate", "photos", "out", "-m", "b.onnx"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(words, cwd=place, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=env)
+    os.close(theirs)
+    shown = b""
+    while b"[y/N]" not in shown:
+        shown += os.read(ours, 4096)
+    os.write(ours, answer.encode() + b"\n")
+    while True:  # a terminal that nobody reads from holds its writers up
+        try:
+            part = os.read(ours, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    text = " ".join(shown.decode().split())
+    assert "model was a.onnx and is b.onnx" in text
+    assert (process.returncode, b"3 translated" in out) == ((0, True) if answer == "y" else (2, False))
+    assert level(place / "out" / "x.png") == (205 if answer == "y" else 155)
+    lines = (place / "out" / ".i2i-job.jsonl").read_text().splitlines()
+    assert [json.loads(line)["model"] for line in lines if "model" in line] == (
+        ["a.onnx", "b.onnx"] if answer == "y" else ["a.onnx"]
+    )
