@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -39,21 +40,24 @@ __all__ = [
 class Family(NamedTuple):
     """Networks that one name stands for, apart from the number in it."""
 
-    make: Callable[..., nn.Module]
+    make: type[nn.Module]
     number: str | None
     """The option that the number in the name gives; None for a name without one."""
     help: str
+    meaning: Callable[[int], int] = int
+    """From the number to the option's value."""
 
 
-def _unet(in_channels: int, out_channels: int, *, size: int, **options: Any) -> UNet:
+def exponent(size: int) -> int:
+    """How often ``size`` pixels can be halved. Raises ValueError unless that leaves one pixel."""
     if size.bit_count() != 1:
         raise ValueError(f"generator is 'unet_{size}'; expected unet_N with N a power of two: unet_128, unet_256")
-    return UNet(in_channels, out_channels, depth=size.bit_length() - 1, **options)
+    return size.bit_length() - 1
 
 
 GENERATORS = {
     "resnet": Family(ResNet, "blocks", "resnet_N (N blocks: resnet_6, resnet_9)"),
-    "unet": Family(_unet, "size", "unet_N (N a power of two: unet_128, unet_256)"),
+    "unet": Family(UNet, "depth", "unet_N (N a power of two: unet_128, unet_256)", exponent),
     "global": Family(GlobalGenerator, "blocks", "global_N (N blocks: global_9)"),
     "stargan": Family(StarGANGenerator, "blocks", "stargan_N (N blocks: stargan_6)"),
     "csc321": Family(CSC321Generator, None, "csc321"),
@@ -73,26 +77,27 @@ DISCRIMINATORS = {
 def generator(name: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
     """The generator a name stands for: ``unet_256`` (any power of two from 8) or ``resnet_9`` (any number of blocks).
 
-    Raises ValueError for a name that stands for none, with those that do.
+    Raises ValueError for a name that stands for none, or for a network without these options, with those that would do.
     """
-    make, number = _found(GENERATORS, "generator", name)
-    return make(in_channels, out_channels, **number, **options)
+    return _made(GENERATORS, "generator", name, in_channels, out_channels, **options)
 
 
 def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
     """The discriminator a name stands for: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
 
-    Raises ValueError for a name that stands for none, with those that do.
+    Raises ValueError for a name that stands for none, or for a network without these options, with those that would do.
     """
-    make, number = _found(DISCRIMINATORS, "discriminator", name)
-    return make(in_channels, **number, **options)
+    return _made(DISCRIMINATORS, "discriminator", name, in_channels, **options)
 
 
-def _found(table: dict[str, Family], kind: str, name: str) -> tuple[Callable[..., nn.Module], dict[str, int]]:
+def _made(table: dict[str, Family], kind: str, name: str, *channels: int, **options: Any) -> nn.Module:
     family, _, number = name.partition("_")
     row = table.get(family)
-    if row is not None and row.number is None and name == family:
-        return row.make, {}
-    if row is not None and row.number is not None and number.isdecimal() and int(number) > 0:
-        return row.make, {row.number: int(number)}
-    raise ValueError(f"{kind} is {name!r}; expected {', '.join(row.help for row in table.values())}")
+    fit = ", ".join(row.help for row in table.values() if options.keys() <= signature(row.make).parameters.keys())
+    if row is None or (name != family if row.number is None else not number.isdecimal() or int(number) < 1):
+        raise ValueError(f"{kind} is {name!r}; expected {fit}")
+    if strange := options.keys() - signature(row.make).parameters.keys():
+        raise ValueError(f"{kind} is {name!r}, which knows no {', '.join(sorted(strange))}; expected {fit}")
+    if row.number is not None:
+        options[row.number] = row.meaning(int(number))
+    return row.make(*channels, **options)

@@ -67,9 +67,10 @@ class StarGAN(Translator):
         self.domains, self.attributes = domains, attributes
         self.lambda_cls, self.lambda_rec = lambda_cls, lambda_rec
         self.G = networks.generator(generator, in_channels, out_channels, domains=domains, ngf=ngf, upsample=upsample)
-        self.D = self.gan.constrain(
-            networks.discriminator(discriminator, in_channels, domains=domains, image_size=image_size, ndf=ndf)
-        )
+        D = networks.discriminator(discriminator, in_channels, domains=domains, image_size=image_size, ndf=ndf)
+        assert isinstance(D, networks.StarGANDiscriminator)  # no other has domains
+        self.gan.constrain(D)
+        self.D = D
 
     def forward(self, batch: Views) -> Views:
         """In training G(x, c') alone: the way back, which only G asks for, is made when it moves, once in n_critic.

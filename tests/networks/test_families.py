@@ -104,3 +104,15 @@ def test_averages_are_those_of_the_training_for_every_image_alone():
     assert any(isinstance(module, AveragedNorm2d) for module in used.modules())
     kept = {key for key in net.state_dict() if "num_batches" not in key}
     assert used.state_dict().keys() == kept
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        (networks.generator, ("resnet_2", 3, 3), "knows no domains; expected stargan_N"),
+        (networks.discriminator, ("patch_3", 3), "knows no domains; expected stargan_N"),
+    ],
+)
+def test_a_network_without_the_options_is_named_with_those_that_have_them(make, options, words):
+    with pytest.raises(ValueError, match=words):
+        make(*options, domains=3)
