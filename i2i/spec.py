@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
 from typing import Any
 
 METADATA_KEY = "i2i"
-SCHEMA = 1
+SCHEMA = 2
+"""The newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would not see."""
+
+LAYOUTS = ("nchw", "nhwc")
+ORDERS = ("rgb", "bgr", "grey", "y")
+RESULTS = ("image", "curves")
+FITS = ("resize",)
+DTYPES = ("float32", "float16", "uint8")
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,62 @@ class Domain:
 
 
 @dataclass(frozen=True)
+class Form:
+    """What the tensors of a graph mean that others made (``io="described"``): one image in, one image out.
+
+    Raises ValueError for values that have no meaning.
+    """
+
+    layout: str
+    """``nchw`` or ``nhwc``."""
+    order: str
+    """Of the channels: ``rgb`` or ``bgr``, alpha behind; ``grey``; or ``y``, the luma of Rec. 601 in its full range (as
+    in JPEG), where the colour is carried past the model."""
+    range: tuple[float, float]
+    """The values of black and white that the graph takes."""
+    output_range: tuple[float, float]
+    """The values of black and white that it returns."""
+    dtype: str = "float32"
+    """Of the input: ``float32``, ``float16`` or ``uint8``."""
+    scale: int = 1
+    """How many times as high and wide as the input the output is."""
+    size: tuple[int, int] | None = None
+    """The only height and width that the graph takes; None: any, by the Spec's ``minimum`` and ``multiple``."""
+    fit: str = "resize"
+    """How another image comes to that size."""
+    result: str = "image"
+    """``image``, or ``curves``: maps r of Zero-DCE, by which the image is brightened, x + r (x^2 - x), 8 times over."""
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("layout", LAYOUTS),
+            ("order", ORDERS),
+            ("result", RESULTS),
+            ("fit", FITS),
+            ("dtype", DTYPES),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        for name in ("range", "output_range"):
+            low, high = map(float, getattr(self, name))
+            if not (isfinite(low) and isfinite(high) and low != high):
+                raise ValueError(f"{name} is {low:g}..{high:g}; expected two numbers that differ")
+            object.__setattr__(self, name, (low, high))
+        height, width = map(int, self.size or (1, 1))
+        if self.size is not None:
+            object.__setattr__(self, "size", (height, width))
+        if min(self.scale, height, width) < 1:
+            raise ValueError(f"size {self.size} and scale {self.scale} are not all from 1 on")
+
+
+@dataclass(frozen=True)
 class Spec:
     """The promise of one exported translator; JSON under the key ``i2i`` of the ONNX file's metadata.
 
     With ``io="pixels"`` the graph takes ``uint8 [N, H, W, C]`` when both domains have 8 bits, and otherwise
     ``float32 [N, H, W, C]`` in each domain's own range (0..255 or 0..65535), and returns the same. With
-    ``io="tensor"`` it is the bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order.
+    ``io="tensor"`` it is the bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order. With
+    ``io="described"`` it is a graph that others made, and ``form`` says what it takes and returns.
     """
 
     method: str
@@ -58,7 +116,14 @@ class Spec:
     recipe: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     """The largest difference between the file in ONNX Runtime and the network in PyTorch, as measured at export."""
-    schema: int = SCHEMA
+    form: Form | None = None
+    """Of a graph that others made."""
+    schema: int = 1
+
+    @property
+    def scale(self) -> int:
+        """How many times as high and wide as the image the result is."""
+        return 1 if self.form is None else self.form.scale
 
     @property
     def dtype(self) -> str:
@@ -81,6 +146,10 @@ class Spec:
             facts = {key: value for key, value in facts.items() if key in known}
             facts["source"], facts["target"] = Domain(**facts["source"]), Domain(**facts["target"])
             facts["domains"] = tuple(facts.get("domains", ()))
+            if facts.get("form") is not None:
+                facts["form"] = Form(**facts["form"])
+            if (facts.get("io") == "described") != (facts.get("form") is not None):
+                raise ValueError("it is described by its form, and has none, or has one and is not")
             return cls(**facts)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"not an i2i description: {error!r}") from error

@@ -17,6 +17,7 @@ VERBS = {
     "import": "Make a run of a generator that others trained.",
     "export": "Write the generators of a run as ONNX files.",
     "translate": "Translate an image, a folder of images or a video.",
+    "describe": "Say what a model that others made takes and returns.",
     "check": "Report what training would find in a folder of data.",
     "models": "List the finished runs and the models at hand.",
     "doctor": "Say what is installed, what really runs, and how to mend it.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,9 @@ import numpy as np
 
 from i2i.runtime import pixels
 from i2i.runtime.errors import ModelError
+from i2i.runtime.foreign import ends, find, shapes
+from i2i.runtime.foreign.shapes import in_words
+from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.machine import PeakMemory, available_memory
 from i2i.runtime.onnxfile import read_spec
 from i2i.runtime.providers import open_session, quietly, reason, running_on
@@ -32,16 +34,16 @@ class Graph:
         provider: where it really runs, ``cuda`` or ``cpu``.
     """
 
-    def __init__(self, path: Path, provider: str, threads: int, side_by_side: bool) -> None:
-        """Raises ModelError for a file that cannot be run, and ProviderError for a provider that does not load."""
+    def __init__(self, path: Path, provider: str, threads: int, side_by_side: bool, told: Told = NOTHING) -> None:
+        """``told`` is what is known of a model that others made.
+
+        Raises ModelError for a file that cannot be run, and ProviderError for a provider that does not load.
+        """
         self.path, self.threads = path, threads
         spec = read_spec(path)
         session = open_session(path, provider, 1 if side_by_side else threads)
-        if spec is None:
-            raise ModelError(
-                f"{path}: it holds no i2i description, so what its pixels mean is unknown. The model expects "
-                f"{_form(session)}; only files that `i2i export` wrote can be run"
-            )
+        if spec is None or told:
+            spec = find.describe(session, path, told if spec is None else find.told_anew(spec, told, path))
         self.spec: Spec = spec
         self.provider = running_on(session)
         self._session = session
@@ -54,15 +56,21 @@ class Graph:
         """[n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's; ``target`` [1] or [1, D] is
         the second input of a model of several domains, the same for all images."""
         height, width = batch.shape[1:3]
-        session = self._session
-        if self.provider == "cpu" and height * width > LARGE:
+        session, fixed = self._session, self.spec.form is not None and self.spec.form.size is not None
+        if self.provider == "cpu" and height * width > LARGE and not fixed:
             session = self._session_for_large()
             self._check_memory(width, height, target)
+        return self._through(session, batch, target)
+
+    def _through(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+        """``run`` in that session: pixels as they are, or made what the graph takes, and back."""
+        if self.spec.form is not None:
+            return ends.translate(lambda tensor: self._run(session, tensor, None), batch, self.spec)
         if self.spec.io == "tensor":
-            self._check_size(width, height)
-            batch = pixels.to_tensor(batch, self.spec)
-        result = self._run(session, batch, target)
-        return pixels.from_tensor(result, self.spec) if self.spec.io == "tensor" else result
+            self._check_size(*batch.shape[2:0:-1])
+            result = self._run(session, pixels.to_tensor(batch, self.spec), target)
+            return pixels.from_tensor(result, self.spec)
+        return self._run(session, batch, target)
 
     def _run(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         given = [batch] if target is None else [batch, np.repeat(target, len(batch), axis=0)]
@@ -102,7 +110,7 @@ class Graph:
     def _measure(self, target: np.ndarray | None) -> float:
         blank = np.zeros((1, 512, 512, self.spec.source.channels), self.spec.dtype)
         peak = PeakMemory()
-        self._run(self._whole, blank if self.spec.io == "pixels" else pixels.to_tensor(blank, self.spec), target)
+        self._through(self._whole, blank, target)
         return (peak.grown() or 0) / (512 * 512)
 
     def _check_size(self, width: int, height: int) -> None:
@@ -116,6 +124,9 @@ class Graph:
 
     def _check_form(self) -> None:
         """Whether the graph is what its description promises."""
+        if self.spec.form is not None:
+            shapes.check(self.spec, self._session, self.path)
+            return
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         source, target = _promises(self.spec)
         sound = len(inputs) == len(source) and len(outputs) == len(target)
@@ -129,7 +140,7 @@ class Graph:
             )
             raise ModelError(
                 f"{self.path}: its description promises {promised} (any N, H, W), but the model expects "
-                f"{_form(self._session)}; export it again"
+                f"{in_words(self._session)}; export it again"
             )
 
 
@@ -148,24 +159,3 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
 def _fits(size: int | str | None, promised: int | str) -> bool:
     """Whether a size of the graph is free where that is promised, and the number or free where one is."""
     return not isinstance(size, int) or size == promised
-
-
-def _form(session: Any) -> str:
-    """The inputs and outputs of a graph, in words."""
-    return " and returns ".join(
-        ", ".join(f"{node.name!r}: {_type(node.type)} {_shape(node.shape)}" for node in nodes)
-        for nodes in (session.get_inputs(), session.get_outputs())
-    )
-
-
-def _type(text: str) -> str:
-    name = text.removeprefix("tensor(").removesuffix(")")
-    return {"float": "float32", "double": "float64"}.get(name, name)
-
-
-def _shape(shape: Sequence[int | str | None]) -> str:
-    layout = ""
-    if len(shape) == 4:
-        layout = {True: " (channels first)", False: " (channels last)"}.get(shape[1] in (1, 3, 4), "")
-        layout = layout if shape[1] in (1, 3, 4) or shape[3] in (1, 3, 4) else ""
-    return f"[{', '.join(str(size) if size is not None else '?' for size in shape)}]{layout}"

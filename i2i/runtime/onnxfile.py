@@ -1,13 +1,15 @@
 """What an ONNX file says of itself, read from its bytes: no session, no weights, no ``onnx`` package.
 
 A file from elsewhere is looked over here before ONNX Runtime sees it: its description, and whether it would make the
-runtime open other files. Only the wire format of protobuf is needed, which is tags, lengths and bytes.
+runtime open other files or need program code. Only the wire format of protobuf is needed, which is tags, lengths and
+bytes.
 """
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from i2i.runtime.errors import ModelError
@@ -24,6 +26,10 @@ _FIELDS = {
     "tensor": {},
 }
 _METADATA, _EXTERNAL_DATA, _DATA_LOCATION = 14, 13, 14
+_DOMAIN = {"node": 7, "function": 10}  # the field that names the domain of an operator
+# Those whose operators are within ONNX Runtime itself.
+_DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"))
+Field = tuple[int, int | str | bytes]  # of a message that is written: its number, and its value
 _DEPTH = 64  # of graphs within graphs; protobuf itself stops at 100
 
 # The first bytes of what people mistake for an ONNX file.
@@ -39,8 +45,9 @@ _STRANGERS = (
 def read_spec(path: str | Path) -> Spec | None:
     """The description of an i2i export; None for a sound ONNX file without one.
 
-    Raises ModelError for what is no ONNX file, for a description that cannot be read, and for a model that keeps
-    weights in other files: an export is one file, and a path within a model could name any file of this machine.
+    Raises ModelError for what is no ONNX file, for a description that cannot be read, for a model that keeps weights
+    in other files, since a path within a model could name any file of this machine, and for one whose operators would
+    have to be loaded as a library.
     """
     path = Path(path)
     try:
@@ -58,49 +65,62 @@ def read_spec(path: str | Path) -> Spec | None:
         if start.startswith(magic):
             raise ModelError(f"{path}: not an ONNX model: {what}")
     try:
-        text, graphs, external = _look_over(memoryview(data))
-        if not graphs:
+        facts = _look_over(memoryview(data))
+        if not facts.graphs:
             raise ValueError("it holds no graph")
     except ValueError as error:
         raise ModelError(f"{path}: not an ONNX model, or a truncated one: {error}") from error
-    if external is not None:
+    if facts.external is not None:
         raise ModelError(
-            f"{path}: it keeps weights in another file ({external!r}), which is refused; a model must be one file "
-            "(onnx.save writes one unless save_as_external_data is set)"
+            f"{path}: it keeps weights in another file ({facts.external!r}), which is refused; a model must be one "
+            "file (onnx.save writes one unless save_as_external_data is set)"
+        )
+    if strange := facts.domains - facts.own - _DOMAINS:
+        raise ModelError(
+            f"{path}: cannot run this model: it uses operators of {', '.join(map(repr, sorted(strange)))}, which come "
+            "in a library of program code, and none is loaded; export it with the operators of ONNX alone"
         )
     try:
-        return None if text is None else Spec.from_json(text)
+        return None if facts.text is None else Spec.from_json(facts.text)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _look_over(model: memoryview) -> tuple[str | None, int, str | None]:
-    """The description, the number of graphs, and where external data would be read from."""
-    text, graphs, external = None, 0, None
-    for field, value in _walk(model):
-        graphs += field == 7
-        if field == _METADATA and _pair(value).get(1) == METADATA_KEY.encode():
-            text = _pair(value).get(2, b"").decode()
-        if external is None:
-            external = _external(value, _FIELDS["model"].get(field), 0)
-    return text, graphs, external
+@dataclass
+class _Facts:
+    """What was seen in a model's file."""
+
+    text: str | None = None  # the description
+    graphs: int = 0
+    external: str | None = None  # where the first data outside of the file would be read from
+    domains: set[str] = field(default_factory=set)  # of the operators that are used
+    own: set[str] = field(default_factory=set)  # of those that the file itself defines
 
 
-def _external(value: memoryview | int | None, message: str | None, depth: int) -> str | None:
-    """The location of the first tensor within this message whose data is in another file."""
+def _look_over(model: memoryview) -> _Facts:
+    facts = _Facts()
+    for number, value in _walk(model):
+        facts.graphs += number == 7
+        if number == _METADATA and _pair(value).get(1) == METADATA_KEY.encode():
+            facts.text = _pair(value).get(2, b"").decode()
+        _look_into(value, _FIELDS["model"].get(number), facts, 0)
+    return facts
+
+
+def _look_into(value: memoryview | int | None, message: str | None, facts: _Facts, depth: int) -> None:
+    """Takes down the operators' domains within this message, and the location of data that is in another file."""
     if message is None or value is None or isinstance(value, int):
-        return None
+        return
     if depth > _DEPTH:
         raise ValueError("its graphs are nested too deeply")
-    for field, part in _walk(value):
+    for number, part in _walk(value):
         if message == "tensor":
-            if field == _EXTERNAL_DATA or (field == _DATA_LOCATION and part == 1):
-                return _pair(part).get(2, b"?").decode(errors="backslashreplace")
+            if facts.external is None and (number == _EXTERNAL_DATA or (number == _DATA_LOCATION and part == 1)):
+                facts.external = _pair(part).get(2, b"?").decode(errors="backslashreplace")
             continue
-        found = _external(part, _FIELDS[message].get(field), depth + 1)
-        if found is not None:
-            return found
-    return None
+        if number == _DOMAIN.get(message) and not isinstance(part, int):
+            (facts.domains if message == "node" else facts.own).add(bytes(part).decode(errors="backslashreplace"))
+        _look_into(part, _FIELDS[message].get(number), facts, depth + 1)
 
 
 def _pair(entry: memoryview | int) -> dict[int, bytes]:
@@ -143,3 +163,29 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise ValueError("a number does not end")
+
+
+def described(spec: Spec) -> bytes:
+    """The description as it is put behind a model's bytes."""
+    return message((_METADATA, message((1, METADATA_KEY), (2, spec.to_json()))))
+
+
+def message(*fields: Field) -> bytes:
+    """A message of protobuf."""
+    parts = []
+    for number, value in fields:
+        if isinstance(value, int):
+            parts.append(_number(number << 3) + _number(value))
+        else:
+            data = value.encode() if isinstance(value, str) else value
+            parts.append(_number(number << 3 | 2) + _number(len(data)) + data)
+    return b"".join(parts)
+
+
+def _number(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from i2i.images import Image, convert, flatten
@@ -64,18 +65,22 @@ def prepare(image: Image, spec: Spec, background: int = 255) -> np.ndarray:
 
 
 def restore(result: np.ndarray, image: Image, spec: Spec) -> Image:
-    """What the graph returned, [h, w, c], as an image of the depth of the one that went in, with its alpha.
+    """What the graph returned, [h, w, c], as an image of the depth of the one that went in, with its alpha,
+    which is upscaled where the model does that.
 
     Raises NonFiniteError rather than return what a cast makes of NaN, which is black.
     """
     check_finite(result)
-    if result.shape[:2] != image.pixels.shape[:2]:
+    height, width = (side * spec.scale for side in image.pixels.shape[:2])
+    if result.shape[:2] != (height, width):
         raise ModelError(f"the model returned {result.shape[:2]} for an image of {image.pixels.shape[:2]}")
     target = spec.target
     if result.dtype != np.uint8:
         kind = np.uint8 if target.bits == 8 else np.uint16
         result = np.clip(np.rint(result), 0, target.peak).astype(kind)
     alpha = image.alpha
+    if alpha is not None and spec.scale > 1:
+        alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC)
     if target.channels == 4:
         alpha = convert(np.ascontiguousarray(result[..., 3:]), 1, image.bits)[..., 0]
         result = result[..., :3]

@@ -15,12 +15,12 @@ import numpy as np
 
 from i2i.images import Image, read_image, write_image
 from i2i.runtime.errors import ModelError
+from i2i.runtime.onnxfile import Field, described, message
 from i2i.runtime.session import load
-from i2i.spec import METADATA_KEY, Domain, Spec
+from i2i.spec import Domain, Spec
 
 _FLOAT, _UINT8 = 1, 2  # TensorProto.DataType
 _INT, _INTS = 2, 7  # AttributeProto.AttributeType
-Field = tuple[int, int | str | bytes]  # its number in the message, and its value
 
 
 def run(provider: str = "auto") -> tuple[str, float]:
@@ -54,46 +54,25 @@ def inverter() -> bytes:
         (11, _image("image")),
         (12, _image("negative")),
     ]
-    opset = _message((1, ""), (2, 18))
-    description = _message((1, METADATA_KEY), (2, spec.to_json()))
-    return _message((1, 8), (2, "i2i"), (7, _message(*graph)), (8, opset), (14, description))
-
-
-def _message(*fields: Field) -> bytes:
-    parts = []
-    for number, value in fields:
-        if isinstance(value, int):
-            parts.append(_varint(number << 3) + _varint(value))
-        else:
-            data = value.encode() if isinstance(value, str) else value
-            parts.append(_varint(number << 3 | 2) + _varint(len(data)) + data)
-    return b"".join(parts)
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
+    opset = message((1, ""), (2, 18))
+    return message((1, 8), (2, "i2i"), (7, message(*graph)), (8, opset)) + described(spec)
 
 
 def _node(kind: str, inputs: str, output: str, *attributes: bytes) -> bytes:
     names = [(1, name) for name in inputs.split()]
-    return _message(*names, (2, output), (4, kind), *((5, attribute) for attribute in attributes))
+    return message(*names, (2, output), (4, kind), *((5, attribute) for attribute in attributes))
 
 
 def _attribute(name: str, value: int | tuple[int, ...]) -> bytes:
     if isinstance(value, int):
-        return _message((1, name), (3, value), (20, _INT))
-    return _message((1, name), *((8, number) for number in value), (20, _INTS))
+        return message((1, name), (3, value), (20, _INT))
+    return message((1, name), *((8, number) for number in value), (20, _INTS))
 
 
 def _tensor(name: str, shape: tuple[int, ...], data: bytes) -> bytes:
-    return _message(*((1, size) for size in shape), (2, _FLOAT), (8, name), (9, data))
+    return message(*((1, size) for size in shape), (2, _FLOAT), (8, name), (9, data))
 
 
 def _image(name: str) -> bytes:
-    sizes = [(1, _message((2, axis))) for axis in "NHW"] + [(1, _message((1, 3)))]
-    return _message((1, name), (2, _message((1, _message((1, _UINT8), (2, _message(*sizes)))))))
+    sizes = [(1, message((2, axis))) for axis in "NHW"] + [(1, message((1, 3)))]
+    return message((1, name), (2, message((1, message((1, _UINT8), (2, message(*sizes)))))))

@@ -6,11 +6,13 @@ import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from i2i.images import Image
 from i2i.runtime import pixels, targets
+from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.graph import Graph
 from i2i.runtime.machine import cores
 from i2i.runtime.targets import To
@@ -22,28 +24,34 @@ BATCH = 8
 DIRECTIONS = ("a2b", "b2a", "any")  # names of files that say nothing to whoever finds the results
 
 
-def load(path: str | Path, provider: str = "auto", threads: int | None = None) -> Model:
-    """Opens an exported ``.onnx`` file as a function of images.
+def load(path: str | Path, provider: str = "auto", threads: int | None = None, **told: Any) -> Model:
+    """Opens an ``.onnx`` file as a function of images: an export, or one that others made.
 
     Args:
         provider: auto | cpu | cuda. ``cuda`` raises ProviderError if CUDA does not load; ``auto`` takes what there is,
             and ``model.provider`` says what that was.
         threads: processor threads that the model may use; by default all cores.
+        told: of a model that others made, what cannot be found with certainty: layout="nchw" or "nhwc", range="0..255"
+            or (0, 255), output_range, order="rgb", "bgr", "grey" or "y", multiple, fit="resize", result="image" or
+            "curves". ``i2i describe`` writes them into a copy of the file, which then needs none.
 
-    Raises ModelError for a file that cannot be run, with the reason.
+    Raises ModelError for a file that cannot be run, with the reason, and with the names of what has to be told.
     """
-    return Model(Path(path), provider, threads)
+    return Model(Path(path), provider, threads, told=Told.of(told))
 
 
 class Model:
     """A translator: ``model(image)`` returns the translated image, of the same height, width and type.
+
+    A model that others made may return ``spec.scale`` times the height and width.
 
     One of several domains is asked for one of them, ``model(image, to="rain")``, or bound to it once and for all:
     ``rain = model.toward("rain")``. For attributes ``to`` names those that the image shall have, and it gets no other:
     ``to=["Male", "Young"]``, ``to="Male,Young"``, ``to=[]``.
 
     Attributes:
-        spec: what the file promises.
+        spec: what the file promises, or what was found and told of a model that others made.
+        told: what was told of it.
         to: the domain or the attributes that it is bound to; None if it is not, or has one direction.
         provider: where it really runs, ``cuda`` or ``cpu``.
         threads: that it may use on a CPU: together on one image, or ``side_by_side`` on as many images, called from as
@@ -51,12 +59,18 @@ class Model:
     """
 
     def __init__(
-        self, path: Path, provider: str = "auto", threads: int | None = None, side_by_side: bool = False
+        self,
+        path: Path,
+        provider: str = "auto",
+        threads: int | None = None,
+        side_by_side: bool = False,
+        told: Told = NOTHING,
     ) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; expected at least 1")
         self.path, self.threads, self.side_by_side = path, threads or cores(), side_by_side
-        self.graph = Graph(path, provider, self.threads, side_by_side)
+        self.told = told
+        self.graph = Graph(path, provider, self.threads, side_by_side, told)
         self.spec: Spec = self.graph.spec
         self.provider = self.graph.provider
         self.to: tuple[str, ...] | None = None
@@ -94,7 +108,8 @@ class Model:
         return f"<i2i model {self.path.name}: {targets.way(self.spec, self.to)} on {self.provider}>"
 
     def __call__(self, image: np.ndarray, background: int = 255, *, to: To | None = None) -> np.ndarray:
-        """Translates [h, w], [h, w, c] or [n, h, w, c] of uint8 or uint16; h, w and the type come back as they were.
+        """Translates [h, w], [h, w, c] or [n, h, w, c] of uint8 or uint16; h, w and the type come back as they were,
+        h and w times ``spec.scale``.
 
         Channels are grey, RGB, or either with alpha behind, which is carried over: the model sees the colours on a
         grey of level ``background``. Grey and colour, 8 and 16 bits are converted to what the model takes. The result

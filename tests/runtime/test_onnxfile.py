@@ -118,6 +118,39 @@ def test_a_model_opens_no_other_file(tmp_path: Path, how: str, nested: bool) -> 
         i2i.load(path)
 
 
+def using(path: Path, domain: str, *, nested: bool = False, own: bool = False) -> Path:
+    """A model with an operator of another domain; nested: in a branch; own: defined in the file itself."""
+    tiny.inverter(path)
+    model = onnx.load(path)
+    strange = helper.make_node("Mine", ["peak"], ["p"], domain=domain)
+    if nested:
+        branch = helper.make_graph(
+            [strange], "branch", [], [helper.make_tensor_value_info("p", onnx.TensorProto.FLOAT, [])]
+        )
+        strange = helper.make_node("If", ["c"], ["p"], then_branch=branch, else_branch=branch)
+    model.graph.node.append(strange)
+    model.opset_import.append(helper.make_opsetid(domain, 1))
+    if own:
+        body, opsets = helper.make_node("Neg", ["a"], ["b"]), [helper.make_opsetid("", 18)]
+        model.functions.append(helper.make_function(domain, "Mine", ["a"], ["b"], [body], opsets))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("domain", ["my.ops", "ai.onnx.contrib", "com.microsoft.extensions"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_operators_that_come_in_a_library_are_refused(tmp_path: Path, domain: str, nested: bool) -> None:
+    path = using(tmp_path / "m.onnx", domain, nested=nested)
+    for read in (read_spec, i2i.load):
+        with pytest.raises(ModelError, match=rf"uses operators of '{domain}', which come in a library of program code"):
+            read(path)
+
+
+def test_operators_that_the_file_defines_are_its_own(tmp_path: Path) -> None:
+    path = using(tmp_path / "m.onnx", "my.ops", own=True)
+    assert (i2i.load(path, "cpu")(np.zeros((4, 4, 3), np.uint8)) == 255).all()
+
+
 def test_a_description_of_a_later_schema_says_what_to_do(tmp_path: Path) -> None:
     path = tiny.inverter(tmp_path / "model.onnx")
     path.write_bytes(path.read_bytes().replace(b'"schema": 1', b'"schema": 9'))

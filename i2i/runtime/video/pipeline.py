@@ -40,7 +40,7 @@ class Pipeline:
     def __init__(self, model: Model, pixels: int, batch: int | None = None) -> None:
         """``pixels`` of a frame decide whether a CPU takes several frames side by side."""
         if model.provider == "cpu" and not model.side_by_side:
-            model = Model(model.path, "cpu", model.threads, side_by_side=True).toward(model.to)
+            model = Model(model.path, "cpu", model.threads, side_by_side=True, told=model.told).toward(model.to)
         self.model = model
         self._batcher: Batcher | None = None
         self._turn = threading.Lock()

@@ -1,0 +1,118 @@
+"""What a user may say of a model that others made, stated once: the command line makes its options from these fields.
+
+Standard library only, so that ``--help`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from i2i.spec import FITS, LAYOUTS, ORDERS, RESULTS, Form
+
+Range = tuple[float, float]
+
+
+def _about(help: str, **facts: Any) -> dict[str, Any]:
+    return {"help": help, **facts}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the tensors of a model mean, as far as somebody said so; None where nobody did."""
+
+    layout: str | None = field(
+        default=None, metadata=_about("Whether the channels come first or last.", choices=LAYOUTS)
+    )
+    range: Range | None = field(
+        default=None, metadata=_about("The values of black and white: 0..1, -1..1, 0..255.", metavar="LOW..HIGH")
+    )
+    output_range: Range | None = field(
+        default=None, metadata=_about("Those of the output.  [default: as --range]", metavar="LOW..HIGH")
+    )
+    order: str | None = field(
+        default=None,
+        metadata=_about(
+            "Of the channels. Of a single one: grey, or y, the luma, whose result gets the image's own colour.",
+            choices=ORDERS,
+        ),
+    )
+    multiple: int | None = field(
+        default=None, metadata=_about("Height and width must be multiples of this.  [default: found]", least=1)
+    )
+    fit: str | None = field(
+        default=None,
+        metadata=_about(
+            "Where the model takes one size alone: resize images to it, and their results back.", choices=FITS
+        ),
+    )
+    result: str | None = field(
+        default=None,
+        metadata=_about("curves: not an image, but how to brighten it (Zero-DCE).  [default: image]", choices=RESULTS),
+    )
+
+    def __post_init__(self) -> None:
+        """Turns text into numbers. Raises ValueError, naming the field, for what has no meaning."""
+        for each in fields(self):
+            value, known = getattr(self, each.name), each.metadata.get("choices")
+            if value is not None and known is not None and value not in known:
+                raise ValueError(f"{each.name} is {value!r}; choose one of {', '.join(known)}")
+        for name in ("range", "output_range"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_range(getattr(self, name), name))
+        if self.multiple is not None and self.multiple < 1:
+            raise ValueError(f"multiple is {self.multiple}; expected at least 1")
+
+    def __bool__(self) -> bool:
+        return bool(self.said())
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Told:
+        """By names. Raises ValueError, with the names there are, for another."""
+        if unknown := set(said) - NAMES:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; what can be told is {', '.join(sorted(NAMES))}")
+        return cls(**said)
+
+    def said(self) -> dict[str, Any]:
+        """What somebody said, by its name."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
+
+    def over(self, form: Form) -> Told:
+        """What is said here, and for the rest what a description says."""
+        said = self.said()
+        if self.range is not None and form.output_range == form.range:
+            said.setdefault("output_range", self.range)
+        known = {name: getattr(form, name) for name in ("layout", "range", "output_range", "order", "fit", "result")}
+        return replace(Told(**known), **said)
+
+
+NOTHING = Told()
+NAMES = frozenset(each.name for each in fields(Told))
+
+
+def taken_from(options: dict[str, Any]) -> Told:
+    """What ``options`` say of the model, taken out of them."""
+    return Told(**{name: options.pop(name) for name in NAMES & options.keys()})
+
+
+def as_options(said: Mapping[str, object]) -> str:
+    """As one would say it on the command line."""
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in said.items())
+
+
+def as_range(value: object, name: str = "range") -> Range:
+    """ "0..255", "-1..1" or two numbers. Raises ValueError for anything else."""
+    parts: Any = value.split("..") if isinstance(value, str) else value
+    try:
+        low, high = map(float, parts)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {value!r}; expected LOW..HIGH, such as 0..255 or -1..1") from error
+    if not (abs(low) < 1e9 and abs(high) < 1e9 and low != high):  # nor a NaN
+        raise ValueError(f"{name} is {value!r}; expected two numbers that differ")
+    return low, high
+
+
+def shown(range: Range) -> str:
+    """A range as it is said."""
+    return f"{range[0]:g}..{range[1]:g}"
