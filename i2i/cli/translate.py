@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import pictures, video
+from i2i.cli import foreign, pictures, video
 from i2i.cli.progress import shown
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
+    from i2i.runtime.foreign.told import Told
 
 
 @click.command
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @pictures.options
+@foreign.options
 @video.options
 def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, provider: str, **options: Any) -> None:
     """Translate SRC, an image, a folder of images or a video, into DST.
@@ -42,6 +44,8 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     folder. A folder keeps its tree and names; run again, it does only what is not done. Without -m the newest finished
     run under runs/ is taken, else the default model. With several models a folder's results go to DST/MODEL/, an
     image's to DST/IMAGE-MODEL.png.
+
+    A model that others made is told what it takes, --range 0..255 --order bgr, or once and for all by `i2i describe`.
 
     A SRC of - is an image on standard input, a DST of - (and none, if SRC is -) the result on standard output.
 
@@ -60,12 +64,13 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
 
     from i2i.runtime import Options
 
+    told = foreign.taken_from(options)
     film = video.taken_from(src, options)
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
         raise ValueError(f"{shown(src)}: no such file or folder")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
-    loaded = opened(names or (None,), to, provider, side_by_side=film is not None or src.is_dir())
+    loaded = opened(names or (None,), to, provider, film is not None or src.is_dir(), told)
     if film is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video is one job with one model: one -m, and no --shard")
@@ -78,14 +83,14 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
         pictures.single(loaded, src, dst, settings)
 
 
-def opened(names: Sequence[str | None], to: str | None, provider: str, side_by_side: bool) -> list[Model]:
-    """The models that are meant, each said on stderr with the way it goes and the provider it really runs on."""
+def opened(names: Sequence[str | None], to: str | None, provider: str, side_by_side: bool, told: Told) -> list[Model]:
+    """The models that are meant, told what they take; each is said on stderr, with its way and its provider."""
     from i2i.runtime import Model, models, targets
 
     loaded = []
     for name in names:
         choice = models.resolve(name, to)
-        model = Model(choice.path, provider, side_by_side=side_by_side).toward(choice.to)
+        model = Model(choice.path, provider, side_by_side=side_by_side, told=told).toward(choice.to)
         way = targets.way(model.spec, model.to)
         click.echo(f"model {shown(choice.path)} ({choice.why}): {way}, on {model.provider}", err=True)
         loaded.append(model)

@@ -14,6 +14,7 @@ from i2i.images import Image, ImageError, decode_image, read_image
 from i2i.runtime import files, models
 from i2i.runtime.files import Options
 from i2i.runtime.folder import Outcome, Summary, translate_folder
+from i2i.runtime.foreign.told import taken_from
 from i2i.runtime.plan import KEPT
 from i2i.runtime.session import Model
 from i2i.runtime.video.errors import DamagedError
@@ -56,13 +57,14 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
         provider: auto | cpu | cuda, unless ``model`` is loaded already.
         options: format, quality, background, max_pixels, overwrite, batch, workers, suffix, shard, as in
             :class:`Options`; of a video start, end, fps, codec, crf, preset, rotation, as in :class:`VideoOptions`.
-            With a format, a video becomes a folder of frames.
+            With a format, a video becomes a folder of frames. Of a model that
+            others made: layout, range, order and more, as :func:`i2i.load` takes them.
 
     Raises ValueError for wrong use, and ModelError, ImageError and VideoError (all ValueErrors) for what cannot be
     translated; after a folder in which some files could not be, SomeFailedError, and after a video of which only a part
     could be read, DamagedError (both ValueErrors).
     """
-    of_video = {name: options.pop(name) for name in NAMES & options.keys()}
+    of_video, told = {name: options.pop(name) for name in NAMES & options.keys()}, taken_from(options)
     settings, video = Options(**options), VideoOptions(**of_video)
     film = isinstance(src, str | os.PathLike) and is_video(src)
     if of_video and not film:
@@ -70,7 +72,9 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
     if not isinstance(model, Model):
         several = film or (not isinstance(src, np.ndarray) and os.path.isdir(src))
         choice = models.resolve(model, to)
-        model, to = Model(choice.path, provider, side_by_side=several), choice.to
+        model, to = Model(choice.path, provider, side_by_side=several, told=told), choice.to
+    elif told:
+        raise ValueError(f"{', '.join(told.said())}: the model is loaded already; i2i.load takes them")
     model = model.toward(to)
     if film:
         return _translate_video(model, src, video_target(src, dst, model.name, settings.format), settings, video)

@@ -113,6 +113,8 @@ def job_key(model: Model, options: Options) -> str:
     digest.update(repr((options.format, options.quality, options.background)).encode())
     if model.to is not None:
         digest.update(repr(sorted(model.to)).encode())
+    if model.spec.form is not None:  # what was told of a model that others made
+        digest.update(model.spec.to_json().encode())
     return digest.hexdigest()[:16]
 
 
@@ -121,6 +123,7 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
     return {
         "model": model.path.name,
         "to": None if model.to is None else sorted(model.to),
+        **model.told.said(),
         "format": options.format,
         "quality": options.quality,
         "background": options.background,

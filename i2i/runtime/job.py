@@ -74,7 +74,7 @@ class Job:
         """The same with a model of which several inferences run side by side."""
         model = way.model
         if model.provider == "cpu" and not model.side_by_side:
-            model = Model(model.path, "cpu", model.threads, side_by_side=True).toward(model.to)
+            model = Model(model.path, "cpu", model.threads, side_by_side=True, told=model.told).toward(model.to)
         return replace(way, model=model)
 
     def _infer_with(self, model: Model) -> Infer:

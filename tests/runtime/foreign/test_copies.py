@@ -13,6 +13,7 @@ import pytest
 import i2i
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import ModelError, Options, translate_folder
+from i2i.runtime.folder import job_key
 from i2i.runtime.foreign import copies
 from i2i.runtime.foreign.told import Told
 from i2i.runtime.onnxfile import described, read_spec
@@ -162,3 +163,26 @@ def test_what_is_told_is_taken_out_of_other_options() -> None:
     assert taken_from(options) == Told(range=(0, 255), order="bgr")
     assert options == {"quality": 5}
     assert not taken_from(options)
+
+
+def test_the_key_of_a_job_holds_what_was_told(copy: Path) -> None:
+    original = copy.with_name("negative.onnx")
+    keys = {
+        job_key(i2i.load(original, "cpu", range="0..255", order=order, multiple=multiple), Options())
+        for order, multiple in (("rgb", 1), ("bgr", 1), ("bgr", 4))
+    }
+    assert len(keys) == 3
+
+
+def test_the_public_function_takes_what_is_told(copy: Path, tmp_path: Path) -> None:
+    image, told = picture(6, 5, 3), {"range": (0, 255), "order": "rgb"}
+    original = copy.with_name("negative.onnx")
+    np.testing.assert_array_equal(i2i.translate(image, model=original, provider="cpu", **told), 255 - image)
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / "a.png", Image(image))
+    out = i2i.translate(tmp_path / "photos", tmp_path / "out", original, provider="cpu", **told)
+    np.testing.assert_array_equal(read_image(out / "a.png").pixels, 255 - image)
+    model = i2i.load(original, "cpu", **told)  # on all cores, and a folder opens it once more, side by side
+    assert i2i.translate(tmp_path / "photos", tmp_path / "out2", model) == tmp_path / "out2"
+    with pytest.raises(ValueError, match=r"order: the model is loaded already; i2i\.load takes them"):
+        i2i.translate(image, model=model, order="bgr")
