@@ -28,7 +28,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "networks": (2, {"torch"}),
     "gan": (2, {"torch"}),
     "losses": (2, {"torch"}),
-    "runtime": (2, {"numpy", "onnxruntime", "cv2", "av"}),
+    "runtime": (2, {"numpy", "onnxruntime", "onnx", "cv2", "av"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (1, {"numpy", "cv2", "PIL"}),
     "spec": (1, set()),
@@ -176,7 +176,7 @@ def test_no_module_bears_the_name_of_a_public_function() -> None:
 
 WITHOUT_TORCH = """
 import importlib, sys
-for name in ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "kornia"):
+for name in ("torch", "torchvision", "onnxscript", "safetensors", "kornia"):
     sys.modules[name] = None  # importing it fails, as where it is not installed
 for name in sys.argv[1:]:
     importlib.import_module(name)

@@ -7,6 +7,10 @@ class ModelError(ValueError):
     """A model file that cannot be used, or an image that the model cannot take."""
 
 
+class TooLargeError(ModelError):
+    """An image, or several at once, that the memory does not hold."""
+
+
 class NonFiniteError(ModelError):
     """The model returned NaN or infinity: its weights are damaged, or its precision is too low for this image."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from i2i.runtime import pixels
-from i2i.runtime.errors import ModelError
+from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.foreign import ends, find, shapes
 from i2i.runtime.foreign.shapes import in_words
 from i2i.runtime.foreign.told import NOTHING, Told
@@ -81,7 +81,7 @@ class Graph:
             text = str(error)
             shape = " x ".join(map(str, batch.shape))
             if any(sign in text for sign in _OUT_OF_MEMORY):
-                raise ModelError(
+                raise TooLargeError(
                     f"{self.provider} memory does not hold this image ({shape}); make it smaller"
                 ) from error
             raise ModelError(f"{self.path.name} failed on {batch.dtype} [{shape}]: {reason(error)}") from error
@@ -102,7 +102,7 @@ class Graph:
                 self._bytes_per_pixel = min(self._measure(target) for _ in range(2))  # other threads can only add to it
         need = width * height * self._bytes_per_pixel
         if need > 0.9 * free:
-            raise ModelError(
+            raise TooLargeError(
                 f"translating {width} x {height} pixels would take about {need / 2**30:.1f} GiB of memory and "
                 f"{free / 2**30:.1f} GiB are free; make the image smaller"
             )

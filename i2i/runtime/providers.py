@@ -34,8 +34,8 @@ def onnxruntime() -> ModuleType:
     return onnxruntime
 
 
-def open_session(path: Path, provider: str = "auto", threads: int = 0, arena: bool = True) -> Any:
-    """An ``onnxruntime.InferenceSession`` of the file.
+def open_session(path: Path | bytes, provider: str = "auto", threads: int = 0, arena: bool = True) -> Any:
+    """An ``onnxruntime.InferenceSession`` of the file, or of the bytes of one.
 
     Args:
         provider: ``cuda`` fails without CUDA; ``auto`` takes it if a card is there and it loads; ``cpu``.
@@ -61,9 +61,10 @@ def open_session(path: Path, provider: str = "auto", threads: int = 0, arena: bo
     options.enable_cpu_mem_arena = arena
     options.log_severity_level = 3  # errors
     try:
-        session = ort.InferenceSession(str(path), options, providers=wanted)
+        session = ort.InferenceSession(path if isinstance(path, bytes) else str(path), options, providers=wanted)
     except Exception as error:  # ONNX Runtime's errors have no common class but this
-        raise ModelError(f"{path}: ONNX Runtime {ort.__version__} cannot run this model: {reason(error)}") from error
+        name = "its rewritten graph" if isinstance(path, bytes) else path
+        raise ModelError(f"{name}: ONNX Runtime {ort.__version__} cannot run this model: {reason(error)}") from error
     if provider == "cuda" and running_on(session) != "cuda":
         raise ProviderError(
             f"provider cuda was asked for, but CUDA did not load and {running_on(session)} would run instead; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.graph import Graph
 from i2i.runtime.machine import cores
 from i2i.runtime.targets import To
+from i2i.runtime.tiles.ladder import Tile, run
 from i2i.spec import Spec
 
 BATCH = 8
@@ -32,7 +33,7 @@ def load(path: str | Path, provider: str = "auto", threads: int | None = None, *
             and ``model.provider`` says what that was.
         threads: processor threads that the model may use; by default all cores.
         told: of a model that others made, what cannot be found with certainty: layout="nchw" or "nhwc", range="0..255"
-            or (0, 255), output_range, order="rgb", "bgr", "grey" or "y", multiple, fit="resize", result="image" or
+            or (0, 255), output_range, order="rgb", "bgr", "grey" or "y", multiple, fit="resize" or "tile", result="image" or
             "curves". ``i2i describe`` writes them into a copy of the file, which then needs none.
 
     Raises ModelError for a file that cannot be run, with the reason, and with the names of what has to be told.
@@ -54,6 +55,7 @@ class Model:
         told: what was told of it.
         to: the domain or the attributes that it is bound to; None if it is not, or has one direction.
         provider: where it really runs, ``cuda`` or ``cpu``.
+        tile: when it takes images in tiles, and how; ``tiled`` makes a model that does otherwise.
         threads: that it may use on a CPU: together on one image, or ``side_by_side`` on as many images, called from as
             many threads, which gets more done.
     """
@@ -74,6 +76,7 @@ class Model:
         self.spec: Spec = self.graph.spec
         self.provider = self.graph.provider
         self.to: tuple[str, ...] | None = None
+        self.tile = Tile()
 
     def toward(self, to: To | None) -> Model:
         """This model bound to a domain or to attributes, with the same sessions; None leaves it as it is bound.
@@ -88,6 +91,16 @@ class Model:
         bound = copy.copy(self)
         bound.to = names
         return bound
+
+    def tiled(self, how: str | int, **callbacks: Callable) -> Model:
+        """This model with the same sessions, taking images in tiles as ``how`` says, with the callbacks of ``Tile``:
+        ``auto`` (where the memory does not hold them whole), ``exact``, the side of a tile in pixels, or ``off``.
+
+        Raises ValueError for anything else.
+        """
+        other = copy.copy(self)
+        other.tile = Tile.of(how, **callbacks)
+        return other
 
     @property
     def name(self) -> str:
@@ -132,4 +145,4 @@ class Model:
     def run(self, batch: np.ndarray) -> np.ndarray:
         """The bare graph: [n, h, w, c] in the source's channels, range and ``spec.dtype``, to the target's."""
         names = self.toward(None).to
-        return self.graph.run(batch, None if names is None else targets.vector(self.spec, names))
+        return run(self.graph, batch, None if names is None else targets.vector(self.spec, names), self.tile)

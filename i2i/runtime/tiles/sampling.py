@@ -1,0 +1,56 @@
+"""Small patches that together stand for an image, so that statistics over them are nearly those of the whole.
+
+Many small patches say more than few large ones. Each gets a weight, so that the patches' weighted colours, contrasts
+and brightnesses are those of the whole image, of which these cheap features are known: the calibration estimator of
+sampling theory (Deville and Saerndal 1992, https://doi.org/10.1080/01621459.1992.10475217), with a ridge.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+PATCH = 64
+SHARE = 0.3
+"""Of the image's pixels that are seen in patches."""
+MOST = 512
+"""Patches; they go through the network together."""
+_RIDGE = 0.1
+_LEAST = 0.1  # of an even weight: no patch counts for nothing or less
+
+
+def places(height: int, width: int) -> list[tuple[int, int]]:
+    """Top and left of each patch, on an even grid over the image, at multiples of 32 where that leaves room."""
+    count = min(MOST, max(1.0, SHARE * height * width / PATCH**2))
+    down = max(1, round((count * height / width) ** 0.5))
+    across = max(1, round(count / down))
+
+    def along(length: int, number: int) -> list[int]:
+        room = max(0, length - PATCH)
+        return sorted(
+            {min(room, max(0, round((i + 0.5) * length / number - PATCH / 2)) // 4 * 4) for i in range(number)}
+        )
+
+    return [(top, left) for top in along(height, down) for left in along(width, across)]
+
+
+def features(pixels: np.ndarray, peak: int) -> np.ndarray:
+    """What is cheap to know of every pixel, float32 [h, w, features] of [h, w, c] in 0..peak."""
+    x = pixels.astype(np.float32) / (peak / 2) - 1
+    grey = x.mean(2)
+    maps = [x[..., i] for i in range(x.shape[2])] + [x[..., i] ** 2 for i in range(x.shape[2])]
+    for scale in (1, 2, 4, 8):
+        smooth = cv2.blur(grey, (scale, scale)) if scale > 1 else grey
+        across, down = (np.abs(np.diff(smooth, axis=axis, append=smooth.take([-1], axis))) for axis in (1, 0))
+        maps += [across, down, across**2 + down**2]
+    maps += [np.maximum(0, 1 - 3 * np.abs(grey - level)) for level in np.linspace(-1, 1, 7)]
+    return np.stack(maps, -1)
+
+
+def weights(patches: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Weights, float32 [n] with sum 1, under which the patches' features [n, f] are about those of the whole [f]."""
+    n = len(patches)
+    off = (patches - whole) / (patches.std(0) + 1e-6)
+    found = np.linalg.solve(off @ off.T / n + _RIDGE * np.eye(n), np.ones(n))
+    found = np.maximum(found / found.sum(), _LEAST / n)
+    return (found / found.sum()).astype(np.float32)

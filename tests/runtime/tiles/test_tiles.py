@@ -1,0 +1,142 @@
+"""Images in tiles, against the same images at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from i2i.runtime import ModelError, NonFiniteError
+from i2i.runtime.graph import Graph
+from i2i.runtime.tiles import gathering, job, sampling
+from i2i.runtime.tiles.grid import BLEND, cut
+from i2i.runtime.tiles.job import Tiling, strips, translate_tiled
+from tests.runtime.tiles.networks import SPEC, network, photo, psnr
+
+IMAGE = photo(403, 517)
+SMALL = 192
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    return opened(network(tmp_path_factory.mktemp("net") / "net.onnx"))
+
+
+def opened(path: Path) -> Graph:
+    return Graph(path, "cpu", 1, False)
+
+
+def test_exact_tiles_are_the_whole_image(graph: Graph) -> None:
+    whole = graph.run(IMAGE[None])[0]
+    tiled = translate_tiled(graph, IMAGE, tiling=Tiling(exact=True, side=SMALL))
+    assert tiled.shape == whole.shape
+    assert np.abs(tiled.astype(int) - whole).max() <= 1
+    assert psnr(tiled, whole) > 60
+    tile = graph.run(IMAGE[None, :SMALL, :SMALL])[0]  # with statistics of its own
+    assert np.abs(tile[:100, :100].astype(int) - whole[:100, :100]).max() > 10
+
+
+def test_sampled_statistics_are_near_and_leave_no_seam(graph: Graph) -> None:
+    """Near for weights that are random, in so few patches as there is room for: with its own, a tile is at 12 dB."""
+    whole = graph.run(IMAGE[None])[0].astype(int)
+    tiled = translate_tiled(graph, IMAGE, tiling=Tiling(side=SMALL)).astype(int)
+    assert psnr(tiled, whole) > 28
+    off = tiled - whole
+    steps = np.abs(np.diff(off, axis=1)).mean((0, 2))  # between one column and the next
+    edges = [span.core.start - 1 for span in cut(IMAGE.shape[1], SMALL, 32)[1:]]
+    assert steps[edges].max() < np.percentile(steps, 99) + 0.5
+
+
+def test_neighbours_agree_where_they_overlap(graph: Graph) -> None:
+    """To one level, under either kind of statistics."""
+    runner = gathering.Runner(graph, None)
+    picture = job.Array(IMAGE)
+    run = runner.open(runner.forms.fixed(gathering.sampled(runner, picture, 255)))
+    spans = cut(IMAGE.shape[1], SMALL, 32)
+    for left, right in pairwise(spans):
+        both = slice(right.kept.start, left.kept.stop)
+        parts = []
+        for span in (left, right):
+            (result,) = run(IMAGE[None, :SMALL, span.seen])
+            parts.append(result[0, :, both.start - span.seen.start : both.stop - span.seen.start].astype(int))
+        assert parts[0].shape[1] == 2 * BLEND
+        assert np.abs(parts[0] - parts[1]).max() <= 1
+
+
+def test_strips_come_in_order_and_tell_how_far_they_are(graph: Graph) -> None:
+    told: list[tuple[int, int]] = []
+    parts = strips(graph, job.Array(IMAGE), None, Tiling(exact=True, side=SMALL), lambda *now: told.append(now))
+    heights = [part.shape[0] for part in parts]
+    assert sum(heights) == 403
+    assert len(heights) == len(cut(403, SMALL, 32)) > 1
+    tiles = len(cut(403, SMALL, 32)) * len(cut(517, SMALL, 32))
+    assert told == [(done + 1, 4 * tiles) for done in range(4 * tiles)]  # three levels of norms, and the tiles
+
+
+def test_a_network_without_norms_needs_no_statistics(tmp_path: Path) -> None:
+    plain = opened(network(tmp_path / "net.onnx", replace(SPEC, tiling="exact"), norms=False))
+    whole = plain.run(IMAGE[None])[0]
+    assert np.abs(translate_tiled(plain, IMAGE, tiling=Tiling(side=SMALL)).astype(int) - whole).max() <= 1
+
+
+def test_what_sees_the_whole_image_says_so(tmp_path: Path) -> None:
+    for changes in ({"tiling": "no"}, {"receptive_field": None}):
+        unet = opened(network(tmp_path / "net.onnx", replace(SPEC, **changes)))
+        with pytest.raises(ModelError, match="depends on the whole image"):
+            translate_tiled(unet, IMAGE)
+
+
+def test_norms_that_are_not_known_are_not_passed_over(tmp_path: Path) -> None:
+    """Else each tile would have statistics of its own."""
+    other = opened(network(tmp_path / "net.onnx", norms=False))
+    with pytest.raises(ModelError, match="normalises by the whole image in a way that is not known"):
+        translate_tiled(other, IMAGE)
+
+
+def test_tiles_too_small_for_the_network_are_refused(graph: Graph, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="take at least 128"):
+        translate_tiled(graph, IMAGE, tiling=Tiling(side=96))
+    wide = opened(network(tmp_path / "net.onnx", replace(SPEC, receptive_field=169)))
+    with pytest.raises(ModelError, match="sees 96 pixels beyond each; take at least 256"):
+        translate_tiled(wide, IMAGE, tiling=Tiling(exact=True, side=224))
+
+
+def test_a_tile_that_is_not_finite_fails_the_image(tmp_path: Path) -> None:
+    path = network(tmp_path / "net.onnx", replace(SPEC, tiling="exact"), norms=False)
+    graph = opened(path)
+
+    def checkerboard(batch: np.ndarray) -> list[np.ndarray]:
+        odd = (np.arange(batch.shape[1])[:, None] + np.arange(batch.shape[2])) % 2
+        return [np.repeat(255 * odd[None, :, :, None], 3, axis=3).astype(np.uint8)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gathering.Runner, "open", lambda *_: checkerboard)
+        with pytest.raises(NonFiniteError):
+            translate_tiled(graph, IMAGE, tiling=Tiling(side=SMALL))
+
+
+def test_patches_stand_for_the_image() -> None:
+    places = sampling.places(1000, 1500)
+    share = len(places) * sampling.PATCH**2 / (1000 * 1500)
+    assert sampling.SHARE * 0.8 < share < sampling.SHARE * 1.25
+    assert max(top for top, _ in places) <= 1000 - sampling.PATCH
+    assert 0.9 * sampling.MOST < len(sampling.places(16384, 16384)) < 1.1 * sampling.MOST
+    assert sampling.places(40, 50) == [(0, 0)]
+
+
+def test_weights_bring_the_patches_to_the_whole() -> None:
+    image = photo(512, 768)
+    known = sampling.features(image, 255)
+    patches = np.stack([known[y : y + 64, x : x + 64].mean((0, 1)) for y, x in sampling.places(512, 768)])
+    whole = known.mean((0, 1))
+    weights = sampling.weights(patches, whole)
+    assert weights.sum() == pytest.approx(1, abs=1e-5)
+    assert weights.min() > 0
+    spread = patches.std(0) + 1e-6
+    before, after = (
+        np.abs((w @ patches - whole) / spread).mean() for w in (np.full(len(patches), 1 / len(patches)), weights)
+    )
+    assert after < before / 2
