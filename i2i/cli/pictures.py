@@ -33,7 +33,13 @@ _OPTIONS = (
         show_default=True,
         help="Grey level under transparent pixels, as the model sees them.",
     ),
+    click.option(
+        "--keep-metadata",
+        is_flag=True,
+        help="Keep EXIF, of where and when too, and XMP: made upright, thumbnails dropped.",
+    ),
     click.option("--max-pixels", type=click.IntRange(1), help="Refuse images of more pixels.  [default: 100000000]"),
+    click.option("--watch", is_flag=True, help="Of a folder: go on with images as they come, until Ctrl-C."),
     click.option("--overwrite", is_flag=True, help="Translate again what is done, and replace what is there."),
     click.option(
         "--shard",
@@ -61,7 +67,7 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
         raise ValueError(f"--shard: for folders, and {shown(src)} is none")
     targets = destinations(src, dst, [model.name for model in models], settings)
     try:
-        written = translate_files(list(zip(models, targets, strict=True)), src, settings)
+        written = translate_files(list(zip(models, targets, strict=True)), src, settings, _note)
         frames = read_header(src, settings.max_pixels).frames
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(src, str(error))}", err=True)
@@ -93,24 +99,37 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
         result = translate_bytes(models[0], data, settings, name)
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
-            files.write(result, src, target, settings)
+            if lost := files.write(result, src, target, settings):
+                _note(f"{target}: {lost}")
             click.echo(shown(target))
             return
-        kept = result.format if result.format in WRITABLE else "PNG"
-        sys.stdout.buffer.write(encode_image(result, settings.format or kept, settings.quality, name=name))
+        form = settings.format or (result.format if result.format in WRITABLE else "PNG")
+        sys.stdout.buffer.write(encode_image(result, form, settings.quality, name=name))
+        if lost := files.lacking(result, form):
+            _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)
         raise SystemExit(1) from error
 
 
-def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
-    """A folder of images; 1 is the exit status if some of them failed."""
+def _note(text: str) -> None:
+    click.echo(f"note: {shown(Path(text))}", err=True)
+
+
+def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, watch: bool) -> None:
+    """A folder of images; 1 is the exit status if some of them failed. To ``watch`` it is ended by Ctrl-C."""
     from i2i.runtime.api import destinations
+    from i2i.runtime.folder import Summary
 
     settings = replace(settings, shard=_shard(settings.shard))
     targets = destinations(src, dst, [model.name for model in models], settings)
     start = time.perf_counter()
-    summary = _translated(list(zip(models, targets, strict=True)), src, settings)
+    summary = Summary()
+    try:
+        _translate(list(zip(models, targets, strict=True)), src, settings, watch, summary)
+    except KeyboardInterrupt:
+        if not watch:
+            raise
     seconds = time.perf_counter() - start
     click.echo(
         f"{', '.join(map(shown, targets))}: {summary.done} translated, {summary.skipped} done before, {summary.failed} "
@@ -122,20 +141,23 @@ def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Option
         raise SystemExit(1)
 
 
-def _translated(pairs: list[tuple[Model, Path]], src: Path, settings: Options) -> Summary:
+def _translate(pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary) -> None:
     """Where results of another model or settings would be mixed with these, whoever sits at a terminal is asked."""
     from i2i.runtime.folder import MixedError, translate_folders
 
+    if watch:
+        click.echo(f"watching {shown(src)}, until Ctrl-C", err=True)
     try:
         with reporting() as report:
-            return translate_folders(pairs, src, settings, report)
+            translate_folders(pairs, src, settings, report, watch, summary)
+            return
     except MixedError as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         if not click.confirm(f"{error}. Replace them now?", err=True):
             raise
     with reporting() as report:
-        return translate_folders(pairs, src, replace(settings, overwrite=True), report)
+        translate_folders(pairs, src, replace(settings, overwrite=True), report, watch, summary)
 
 
 def _shard(said: str | None) -> str | None:

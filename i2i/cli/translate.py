@@ -69,7 +69,10 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
         raise ValueError(f"{shown(src)}: no such file or folder")
+    watch = options.pop("watch")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
+    if watch and (film is not None or not src.is_dir()):
+        raise ValueError(f"--watch: for folders, and {shown(src)} is none")
     loaded = opened(names or (None,), to, provider, film is not None or src.is_dir(), told)
     if film is not None:
         if len(loaded) > 1 or settings.shard is not None:
@@ -78,7 +81,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     elif piped:
         pictures.pipe(loaded, src, dst, settings)
     elif src.is_dir():
-        pictures.folder(loaded, src, dst, settings)
+        pictures.folder(loaded, src, dst, settings, watch)
     else:
         pictures.single(loaded, src, dst, settings)
 

@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 
 from i2i.images.header import MAX_PIXELS, open_regular, parse_header
+from i2i.images.metadata import read_metadata
 from i2i.images.pixels import Header, Image, ImageError
 
 # OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
@@ -21,18 +22,23 @@ _PILLOW_FORMATS = ("GIF", "ICO", "PNG", "BMP", "DIB", "TIFF", "JPEG2000", "PPM")
 _pillow_lock = threading.Lock()  # warnings.catch_warnings changes state of the whole process
 
 
-def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS, metadata: bool = False) -> Image:
     """Raises ImageError where the file cannot be opened, is no image of a known format, is too large or damaged."""
     try:
         with open_regular(path) as file:
             data = file.read()
     except OSError as error:
         raise ImageError(path, error.strerror or str(error)) from error
-    return decode_image(data, path, max_pixels)
+    return decode_image(data, path, max_pixels, metadata)
 
 
-def decode_image(data: bytes, name: str | os.PathLike[str] = "<bytes>", max_pixels: int = MAX_PIXELS) -> Image:
-    """The image in the bytes of a file; ``name`` is for the error. Truncated and damaged data raise ImageError."""
+def decode_image(
+    data: bytes, name: str | os.PathLike[str] = "<bytes>", max_pixels: int = MAX_PIXELS, metadata: bool = False
+) -> Image:
+    """The image in the bytes of a file; ``name`` is for the error. Truncated and damaged data raise ImageError.
+
+    With ``metadata`` EXIF and XMP come too, and are written with the image.
+    """
     header = parse_header(io.BytesIO(data), name, max_pixels)
     try:
         if header.format == "JPEG" and data.rfind(b"\xff\xd9", data.find(b"\xff\xda")) < 0:
@@ -54,7 +60,8 @@ def decode_image(data: bytes, name: str | os.PathLike[str] = "<bytes>", max_pixe
             f"damaged {header.format} data: the header says {header.width} x {header.height}, "
             f"the data {pixels.shape[1]} x {pixels.shape[0]}",
         )
-    return Image(pixels, alpha, header.icc, header.format, header.frames)
+    found = read_metadata(data, header.format) if metadata else None
+    return Image(pixels, alpha, header.icc, header.format, header.frames, found)
 
 
 def _cv2(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:

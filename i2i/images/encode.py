@@ -12,6 +12,7 @@ import numpy as np
 
 from i2i.files import atomically
 from i2i.images import tiff
+from i2i.images.metadata import embed, png_chunk, webp_file, webp_parts
 from i2i.images.pixels import Image, ImageError, convert, flatten
 
 WRITABLE = {
@@ -43,19 +44,25 @@ def write_image(
 
     ``format`` is that of the suffix unless given. What the format cannot hold is converted (alpha composited on white,
     16 bits rounded to 8, the profile left out), or with ``strict`` is an ImageError. ``quality`` (0 to 100) is of JPEG
-    and WebP; a WebP of quality 100 is lossless.
+    and WebP; a WebP of quality 100 is lossless. EXIF and XMP are written where the image has them and the format can
+    hold them, as ``metadata.left_out`` says.
     """
     path = Path(path)
-    if format is None:
-        format = _SUFFIXES.get(path.suffix.lower())
-        if format is None:
-            raise ImageError(path, f"cannot write a '{path.suffix}' file; choose one of {' '.join(WRITABLE.values())}")
+    format = format or format_of(path)
     data = encode_image(image, format, quality, strict, path)
     try:
         # Not durable: to wait for the disk at every image would be slow, and a job makes again what is missing.
         atomically(path, lambda temporary: temporary.write_bytes(data), durable=False)
     except OSError as error:
         raise ImageError(path, f"cannot be written: {error.strerror}") from error
+
+
+def format_of(path: Path) -> str:
+    """The format that the suffix of a file to be written means; ImageError for one that is not written."""
+    format = _SUFFIXES.get(path.suffix.lower())
+    if format is None:
+        raise ImageError(path, f"cannot write a '{path.suffix}' file; choose one of {' '.join(WRITABLE.values())}")
+    return format
 
 
 def encode_image(
@@ -84,7 +91,10 @@ def encode_image(
     except cv2.error as error:
         raise ImageError(name, f"cannot be written as {format}: {str(error).strip()}") from error
     extras = {"PNG": _png_profile, "JPEG": _jpeg_profile, "WEBP": _webp_profile, "TIFF": _tiff_tags}
-    return extras[format](data, image, alpha) if format in extras else data
+    data = extras[format](data, image, alpha) if format in extras else data
+    if image.metadata is None:
+        return data
+    return embed(data, format, image.metadata, image.width, image.height, alpha is not None)
 
 
 def _cv2(pixels: np.ndarray, alpha: np.ndarray | None, format: str, quality: int) -> bytes:
@@ -106,10 +116,6 @@ def _cv2(pixels: np.ndarray, alpha: np.ndarray | None, format: str, quality: int
     return data.tobytes()
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def _png_grey_alpha(pixels: np.ndarray, alpha: np.ndarray) -> bytes:
     """OpenCV writes no grey with alpha; rows are stored as differences from the row above."""
     height, width = alpha.shape
@@ -119,7 +125,7 @@ def _png_grey_alpha(pixels: np.ndarray, alpha: np.ndarray) -> bytes:
     filtered[:, 1:] = rows
     filtered[1:, 1:] -= rows[:-1]
     head = struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, 4, 0, 0, 0)
-    body = _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(filtered.tobytes(), 4)) + _chunk(b"IEND", b"")
+    body = png_chunk(b"IHDR", head) + png_chunk(b"IDAT", zlib.compress(filtered.tobytes(), 4)) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
 
@@ -127,7 +133,7 @@ def _png_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
     if not image.icc:
         return data
     at = 8 + 25  # behind the signature and IHDR
-    return data[:at] + _chunk(b"iCCP", b"icc\0\0" + zlib.compress(image.icc)) + data[at:]
+    return data[:at] + png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(image.icc)) + data[at:]
 
 
 def _jpeg_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
@@ -149,18 +155,10 @@ def _jpeg_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
 def _webp_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
     if not image.icc:
         return data
-    body = data[12:]
-    if body[:4] == b"VP8X":
-        head, body = bytearray(body[8:18]), body[18:]
-    else:
-        head = bytearray(10)
-        head[0] = 0x10 if alpha is not None else 0
-        head[4:7] = (image.width - 1).to_bytes(3, "little")
-        head[7:10] = (image.height - 1).to_bytes(3, "little")
+    head, body = webp_parts(data, image.width, image.height, alpha is not None)
     head[0] |= 0x20
     profile = b"ICCP" + struct.pack("<I", len(image.icc)) + image.icc + b"\0" * (len(image.icc) % 2)
-    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(head) + profile + body
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+    return webp_file(head, profile + body)
 
 
 def _tiff_tags(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:

@@ -23,7 +23,7 @@ def _xmp_orientation(xmp: bytes) -> int:
     return int(found.group(1)) if found else 1
 
 
-def _inflate(data: bytes) -> bytes | None:
+def inflate(data: bytes) -> bytes | None:
     """At most 16 MB of a zlib stream; None where it is damaged or longer."""
     stream = zlib.decompressobj()
     try:
@@ -33,7 +33,7 @@ def _inflate(data: bytes) -> bytes | None:
     return None if stream.unconsumed_tail else text
 
 
-def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Kind and length of each chunk up to IEND, the file placed at its data.
 
     A length that leads beyond the end is an error: OpenCV asks for that memory before it looks what is there.
@@ -63,14 +63,14 @@ def png_header(file: BinaryIO) -> Header:
     if depth not in {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}.get(colour, ()):
         raise ValueError(f"PNG of colour type {colour} with {depth} bits")
     alpha, key, icc, frames, orientation = colour in (4, 6), None, None, 1, 1
-    for kind, length in _png_chunks(file):
+    for kind, length in png_chunks(file):
         if kind == b"tRNS":
             alpha = True
             if colour == 0:
                 level = struct.unpack(">H", file.read(2))[0] & (2**depth - 1)
                 key = level * 255 // (2**depth - 1) if depth < 8 else level
         elif kind == b"iCCP" and length <= _ICC_LIMIT:
-            icc = _inflate(file.read(length).partition(b"\0")[2][1:])
+            icc = inflate(file.read(length).partition(b"\0")[2][1:])
         elif kind == b"acTL":
             frames = max(1, struct.unpack(">I", file.read(4))[0])
         elif kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= _ICC_LIMIT and orientation == 1:
@@ -89,13 +89,13 @@ def _png_orientation(kind: bytes, data: bytes) -> int:
     if word == b"XML:com.adobe.xmp":
         return _xmp_orientation(text)
     if word == b"Raw profile type exif":
-        profile = text if kind == b"tEXt" else _inflate(text[1:]) or b""
+        profile = text if kind == b"tEXt" else inflate(text[1:]) or b""
         digits = b"".join(profile.split()[2:])
         return tiff.exif_orientation(bytes.fromhex(digits.decode("ascii"))) if digits.isalnum() else 1
     return 1
 
 
-def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
+def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
     """Marker and length of each segment up to the first scan, the file placed at its data."""
     at = 2
     for _ in range(100_000):
@@ -115,7 +115,7 @@ def jpeg_header(file: BinaryIO) -> Header:
     width = height = components = frames = 0
     exif_orientation, xmp_orientation = 1, 1
     profile: dict[int, bytes] = {}
-    for marker, length in _jpeg_segments(file):
+    for marker, length in jpeg_segments(file):
         if marker in (0xDA, 0xD9):
             break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from i2i.images.metadata import Metadata
 
 
 class ImageError(ValueError):
@@ -59,6 +63,7 @@ class Image:
     icc: bytes | None = None  # the colour profile, if it is of this image's colour space
     format: str = "PNG"  # what it was read from
     frames: int = 1  # how many frames or pages the file holds; the first is here
+    metadata: Metadata | None = None  # EXIF and XMP, if they were asked for
 
     @property
     def height(self) -> int:

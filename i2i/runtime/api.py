@@ -55,9 +55,9 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
         to: the domain to translate to, attributes that the images shall have (a list of names, or one with commas), or
             a direction ("b2a"), where the model could go several ways.
         provider: auto | cpu | cuda, unless ``model`` is loaded already.
-        options: format, quality, background, max_pixels, overwrite, batch, workers, suffix, shard, as in
-            :class:`Options`; of a video start, end, fps, codec, crf, preset, rotation, as in :class:`VideoOptions`.
-            With a format, a video becomes a folder of frames. Of a model that
+        options: format, quality, background, max_pixels, overwrite, batch, workers, suffix, keep_metadata, shard,
+            as in :class:`Options`; of a video start, end, fps, codec, crf, preset, rotation, as in
+            :class:`VideoOptions`. With a format, a video becomes a folder of frames. Of a model that
             others made: layout, range, order and more, as :func:`i2i.load` takes them.
 
     Raises ValueError for wrong use, and ModelError, ImageError and VideoError (all ValueErrors) for what cannot be
@@ -166,8 +166,16 @@ def translate_file(model: Model, source: Path, target: Path, options: Options) -
     return translate_files([(model, target)], source, options)[0]
 
 
-def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: Options) -> list[Path]:
-    """:func:`translate_file` with several models, each with its target; the image is decoded once."""
+def translate_files(
+    pairs: Sequence[tuple[Model, Path]],
+    source: Path,
+    options: Options,
+    note: Callable[[str], object] = lambda text: None,
+) -> list[Path]:
+    """:func:`translate_file` with several models, each with its target; the image is decoded once.
+
+    ``note`` is told what else there is to say of the results.
+    """
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder")
     targets = [target / options.output_name(source) if target.is_dir() else target for _, target in pairs]
@@ -179,11 +187,12 @@ def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: 
         if not options.overwrite:
             raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     try:
-        image = read_image(source, options.max_pixels)
+        image = read_image(source, options.max_pixels, options.keep_metadata)
         for (model, _), target in zip(pairs, targets, strict=True):
             result = files.translate(image, model, options, _infer(model))
             target.parent.mkdir(parents=True, exist_ok=True)
-            files.write(result, source, target, options)
+            if lost := files.write(result, source, target, options):
+                note(f"{target}: {lost}")
     except MemoryError as error:
         raise ImageError(source, files.NO_MEMORY) from error
     return targets
@@ -192,7 +201,7 @@ def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: 
 def translate_bytes(model: Model, data: bytes, options: Options, name: str = "<bytes>") -> Image:
     """Translates the bytes of a file; ``name`` is for the error. Raises ModelError or ImageError."""
     try:
-        image = decode_image(data, name, options.max_pixels)
+        image = decode_image(data, name, options.max_pixels, options.keep_metadata)
         return files.translate(image, model, options, _infer(model))
     except MemoryError as error:
         raise ImageError(name, files.NO_MEMORY) from error

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, write_image
+from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, format_of, left_out, write_image
 from i2i.runtime import pixels, shards
 from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
@@ -32,6 +32,7 @@ class Options:
     batch: int | None = None  # images at once on a GPU
     workers: int | None = None  # images in work side by side; None: as many as cores, and more on a GPU
     suffix: str = ""  # put behind the name of every output, before its extension
+    keep_metadata: bool = False  # EXIF and XMP, made upright and without thumbnails; where a camera was stays in it too
     shard: str | None = None  # "2/7": of a folder, the second of seven parts
 
     def __post_init__(self) -> None:
@@ -58,8 +59,8 @@ class StoppedError(OSError):
 
 def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
     """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
-    result = infer(pixels.prepare(image, model.spec, options.background))
-    return keep_grey(pixels.restore(result, image, model.spec), image)
+    array = infer(pixels.prepare(image, model.spec, options.background))
+    return replace(keep_grey(pixels.restore(array, image, model.spec), image), metadata=image.metadata)
 
 
 def keep_grey(result: Image, image: Image) -> Image:
@@ -70,16 +71,27 @@ def keep_grey(result: Image, image: Image) -> Image:
     return result
 
 
-def write(result: Image, source: Path, output: Path, options: Options) -> None:
-    """Writes the output whole or not at all. Raises ImageError, or StoppedError where no file can be written."""
+def write(result: Image, source: Path, output: Path, options: Options) -> str:
+    """Writes the output whole or not at all; returns what of the metadata it lacks, in words, or "".
+
+    Raises ImageError, or StoppedError where no file can be written.
+    """
     form = options.format
     if form is None and output.suffix == source.suffix and result.format in WRITABLE:
         form = result.format  # that of the source, even where the source's suffix says otherwise
+    form = form or format_of(output)
     try:
         write_image(output, result, form, options.quality)
     except ImageError as error:
         stop_if_full(error.__cause__, output)
         raise
+    return lacking(result, form)
+
+
+def lacking(result: Image, format: str) -> str:
+    """What a file of that format does not hold of the image's metadata, in words, or ""."""
+    lost = left_out(result.metadata, format) if result.metadata is not None else []
+    return f"without its {' and '.join(lost)}, which could not be carried over to {format}" if lost else ""
 
 
 def stop_if_full(error: BaseException | None, output: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from i2i.runtime.job import Job, Outcome, Way
 from i2i.runtime.plan import Item, plan, refuse_strangers
 from i2i.runtime.record import Record
 from i2i.runtime.session import Model
+from i2i.runtime.watch import Arrivals
 
 __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "translate_folder", "translate_folders"]
 
@@ -53,12 +55,20 @@ def translate_folder(
 
 
 def translate_folders(
-    pairs: Sequence[tuple[Model, Path]], source: Path, options: Options | None = None, report: Report | None = None
+    pairs: Sequence[tuple[Model, Path]],
+    source: Path,
+    options: Options | None = None,
+    report: Report | None = None,
+    watch: bool = False,
+    summary: Summary | None = None,
 ) -> Summary:
-    """:func:`translate_folder` with several models, each with a folder of its own; an image is decoded once for all."""
-    options, summary = options or Options(), Summary()
-    shard = None if options.shard is None else shards.parse(options.shard)
-    shard = None if shard is not None and shard.count == 1 else shard
+    """:func:`translate_folder` with several models, each with a folder of its own; an image is decoded once for all.
+
+    With ``watch`` it goes on with files as they come, or change, until it is interrupted; ``summary`` is what it counts
+    in, for whoever needs it then.
+    """
+    options, summary = options or Options(), summary or Summary()
+    shard = shards.WHOLE if options.shard is None else shards.parse(options.shard)
 
     def tell(outcome: Outcome) -> None:
         setattr(summary, outcome.status, getattr(summary, outcome.status) + 1)
@@ -68,33 +78,45 @@ def translate_folders(
     bound = [(model.toward(None), target) for model, target in pairs]
     unreadable: list[ImageError] = []
     names = plan(source, [target for _, target in bound], options.output_name, unreadable.append)
-    if shard is not None:
-        names = [name for name in names if shard.holds(name)]
+    names = [name for name in names if shard.holds(name)]
     ways = [
         Way(model, target, Record(target, job_key(model, options), facts(model, options), shard))
         for model, target in bound
     ]
-    summary.total = (len(names) + len(unreadable)) * len(ways)
     if not options.overwrite:
         for way in ways:
             refuse_mixture(way.target, way.record)
             refuse_strangers(map(options.output_name, names), way.target, way.record)
+    summary.total = (len(unreadable) + (0 if watch else len(names))) * len(ways)
     for error in unreadable:
         for _ in ways:
             tell(Outcome(error.path, "failed", str(error)))
-    if names:
+    if watch:
+        with _records(ways), Job(ways, options) as job:
+            arrivals = Arrivals(source, ways, options, shard.holds, [error.path for error in unreadable])
+            for outcome in job.outcomes(arrivals.follow(job.stopped), sys.maxsize):
+                arrivals.finished(outcome.source)
+                summary.total += 1
+                tell(outcome)
+    elif names:
         items = (Item(source / name, options.output_name(name)) for name in names)
-        with ExitStack() as records:
-            for way in ways:
-                try:
-                    records.enter_context(way.record)
-                except OSError as error:
-                    stop_if_full(error, way.target)
-                    raise
-            with Job(ways, options) as job:
-                for outcome in job.outcomes(items, len(names)):
-                    tell(outcome)
+        with _records(ways), Job(ways, options) as job:
+            for outcome in job.outcomes(items, len(names)):
+                tell(outcome)
     return summary
+
+
+@contextmanager
+def _records(ways: Sequence[Way]) -> Iterator[None]:
+    """All records open to be written."""
+    with ExitStack() as stack:
+        for way in ways:
+            try:
+                stack.enter_context(way.record)
+            except OSError as error:
+                stop_if_full(error, way.target)
+                raise
+        yield
 
 
 def refuse_mixture(target: Path, record: Record) -> None:
@@ -111,6 +133,8 @@ def job_key(model: Model, options: Options) -> str:
     """Names all that decides the pixels and bytes of an output, apart from its source."""
     digest = hashlib.sha256(model.path.read_bytes())
     digest.update(repr((options.format, options.quality, options.background)).encode())
+    if options.keep_metadata:
+        digest.update(b"metadata")
     if model.to is not None:
         digest.update(repr(sorted(model.to)).encode())
     if model.spec.form is not None:  # what was told of a model that others made
@@ -127,4 +151,5 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
         "format": options.format,
         "quality": options.quality,
         "background": options.background,
+        "metadata": options.keep_metadata,
     }

@@ -55,7 +55,7 @@ class Job:
 
     def __init__(self, ways: Sequence[Way], options: Options) -> None:
         self.options = options
-        self._stop = threading.Event()
+        self.stopped = threading.Event()  # set when no more items are to be taken
         self._threads: list[threading.Thread] = []
         self._outcomes: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._taking = threading.Lock()
@@ -95,7 +95,7 @@ class Job:
 
     def __exit__(self, *_: object) -> None:
         """Lets each thread finish the image at hand, after an interrupt too, so that no file is left half-written."""
-        self._stop.set()
+        self.stopped.set()
         for thread in self._threads:
             thread.join()
         for batcher in self._batchers:
@@ -121,7 +121,7 @@ class Job:
                 running -= 1
             elif isinstance(outcome, BaseException):
                 failure = failure or outcome
-                self._stop.set()
+                self.stopped.set()
             else:
                 yield outcome
         if failure is not None:
@@ -129,7 +129,7 @@ class Job:
 
     def _work(self, todo: Iterator[Item]) -> None:
         try:
-            while not self._stop.is_set():
+            while not self.stopped.is_set():
                 with self._taking:
                     item = next(todo, None)
                 if item is None:
@@ -144,9 +144,11 @@ class Job:
     def _translate(self, item: Item) -> Iterator[Outcome]:
         """One outcome for each model; what there is to say of the file itself is said once."""
         try:
+            if item.problem:
+                raise ImageError(item.source, item.problem)
             status = item.source.stat()
             done = [not self.options.overwrite and way.record.is_done(item.name, status) for way in self.ways]
-            image = None if all(done) else read_image(item.source, self.options.max_pixels)
+            image = None if all(done) else read_image(item.source, self.options.max_pixels, self.options.keep_metadata)
         except (ImageError, OSError, MemoryError) as error:
             yield Outcome(item.source, "failed", _reason(item.source, error))
             yield from (Outcome(item.source, "failed") for _ in self.ways[1:])
@@ -158,24 +160,26 @@ class Job:
                 continue
             try:
                 result = files.translate(image, way.model, self.options, infer)
-                self._write(way, item, result, status)
+                lost = self._write(way, item, result, status)
             except StoppedError:
                 raise
             except (ImageError, ModelError, OSError, MemoryError) as error:
                 files.stop_if_full(error, way.target)  # the record, a folder
                 yield Outcome(item.source, "failed", _reason(item.source, error))
                 continue
-            yield Outcome(item.source, "done", note and str(ImageError(item.source, note)))
+            notes = "; ".join(filter(None, (note, lost)))
+            yield Outcome(item.source, "done", notes and str(ImageError(item.source, notes)))
             note = ""
 
-    def _write(self, way: Way, item: Item, result: Image, status: os.stat_result) -> None:
+    def _write(self, way: Way, item: Item, result: Image, status: os.stat_result) -> str:
         output = way.target / item.name
         if output.parent not in self._made:
             output.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(output.parent)
         way.record.begin(item.name)
-        files.write(result, item.source, output, self.options)
+        lost = files.write(result, item.source, output, self.options)
         way.record.done(item.name, status)
+        return lost
 
 
 def _reason(source: Path, error: BaseException) -> str:

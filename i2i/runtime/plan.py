@@ -22,6 +22,7 @@ class Item(NamedTuple):
 
     source: Path
     name: str  # of the output, relative to the output folder, with "/"
+    problem: str = ""  # why it must not be written
 
 
 def output_name(source: str | Path, format: str | None = None, suffix: str = "") -> str:
@@ -56,7 +57,7 @@ def plan(
     for target in targets:
         names = outside(names, source, target)
     for target in targets:
-        refuse_clashes(names, name, ignore_case=_ignores_case(target))
+        refuse_clashes(names, name, ignore_case=ignores_case(target))
         refuse_sources(names, source, target, name)
     return names
 
@@ -117,7 +118,7 @@ def refuse_sources(names: Sequence[str], source: Path, target: Path, name: Calla
             raise ValueError(f"{output} is one of the images to translate; originals are never overwritten")
 
 
-def _ignores_case(folder: Path) -> bool:
+def ignores_case(folder: Path) -> bool:
     """Whether the file system takes A and a for the same name, asked of the nearest folder that exists."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from i2i.files import clear_temporaries
-from i2i.runtime.shards import Shard
+from i2i.runtime.shards import WHOLE, Shard
 
 RECORD = ".i2i-job.jsonl"
 
@@ -33,9 +33,9 @@ class _Entry(NamedTuple):
     size: int
 
 
-def record_name(shard: Shard | None) -> str:
+def record_name(shard: Shard) -> str:
     """The name of the file: each shard writes one of its own."""
-    return RECORD if shard is None else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
+    return RECORD if shard.count == 1 else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
 
 
 class Record:
@@ -44,9 +44,7 @@ class Record:
     ``job`` names all that makes the bytes of its outputs; ``facts`` say in words what that is.
     """
 
-    def __init__(
-        self, folder: Path, job: str, facts: Mapping[str, Any] | None = None, shard: Shard | None = None
-    ) -> None:
+    def __init__(self, folder: Path, job: str, facts: Mapping[str, Any] | None = None, shard: Shard = WHOLE) -> None:
         self.folder, self.job, self.facts = folder, job, dict(facts or {})
         self._name = record_name(shard)
         self._lock = threading.Lock()

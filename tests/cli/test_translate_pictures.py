@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import i2i
@@ -17,6 +18,7 @@ from i2i.runtime import Model, Options, job, translate_folder
 from i2i.runtime.folder import Summary, translate_folders
 from tests import tiny
 from tests.conftest import ROOT, Command
+from tests.images.test_metadata import exif as with_place
 
 
 @pytest.fixture
@@ -222,3 +224,24 @@ def test_whoever_sits_at_a_terminal_is_asked(place: Path, answer: str) -> None:
     assert [json.loads(line)["model"] for line in lines if "model" in line] == (
         ["a.onnx", "b.onnx"] if answer == "y" else ["a.onnx"]
     )
+
+
+def test_metadata_is_kept_when_asked_and_its_loss_is_said(place: Path, i2i_command: Command) -> None:
+    source = place / "photos" / "x.jpg"
+    PIL.Image.new("RGB", (6, 5)).save(source, exif=b"Exif\0\0" + with_place())
+    assert i2i_command("translate", "photos", "plain", "-m", "a.onnx", cwd=place).returncode == 0
+    done = i2i_command("translate", "photos", "out", "-m", "a.onnx", "--keep-metadata", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert b"A maker" not in (place / "plain" / "x.jpg").read_bytes()
+    with PIL.Image.open(place / "out" / "x.jpg") as result:
+        assert (result.getexif()[274], result.getexif().get_ifd(34853)) == (1, {1: "N"})
+        assert result.size == (5, 6)
+    assert "note" not in done.stderr
+    for words in (("photos/x.jpg", "x.bmp"), ("photos/x.jpg", "-", "--format", "bmp")):
+        piece = piped(place, b"", *words, "--keep-metadata")
+        assert piece.returncode == 0, piece.stderr
+        assert b"without its EXIF, which could not be carried over to BMP" in piece.stderr
+    for path in ("x.png", "z.bmp", "sub/y.jpg"):
+        (place / "photos" / path).unlink()
+    done = i2i_command("translate", "photos", "b", "-m", "a.onnx", "--keep-metadata", "--format", "bmp", cwd=place)
+    assert f"note: {Path('photos/x.jpg')}: without its EXIF" in done.stderr

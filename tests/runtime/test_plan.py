@@ -45,7 +45,7 @@ def test_names_that_differ_in_case_clash_where_case_is_ignored(tmp_path: Path, m
     if len(list(source.iterdir())) == 1:
         pytest.skip("this file system ignores case")
     assert names(source, tmp_path / "out") == ["A.png", "a.png"]
-    monkeypatch.setattr(plan, "_ignores_case", lambda folder: True)
+    monkeypatch.setattr(plan, "ignores_case", lambda folder: True)
     with pytest.raises(ValueError, match="both be written"):
         names(source, tmp_path / "out")
 

@@ -1,0 +1,234 @@
+"""EXIF and XMP, carried from one file to another: upright, without thumbnails, and otherwise as they were.
+
+EXIF is changed in place, since what cameras note of their own in it points to places by number.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from i2i.images import tiff
+from i2i.images.formats import inflate, jpeg_segments, png_chunks
+
+XMP_TAG, EXIF_TAG, GPS_TAG = 700, 34665, 34853
+_XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+_SEGMENT = 65533  # bytes that a segment of a JPEG holds
+_SIZES = {1: 1, 3: 2, 4: 4}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says of its image beside the pixels, as it was stored."""
+
+    exif: bytes | None = None  # a TIFF structure, without the "Exif" before it
+    xmp: bytes | None = None
+    unread: bool = False  # there is EXIF that is not read here: that of a TIFF, or what is damaged
+
+
+def read_metadata(data: bytes, format: str) -> Metadata:
+    """From the bytes of an image file; of formats other than JPEG, PNG, WebP and TIFF nothing."""
+    try:
+        return _read(data, format)
+    except (ValueError, struct.error, OverflowError):  # damaged, where the pixels may be sound
+        return Metadata(unread=True)
+
+
+def _read(data: bytes, format: str) -> Metadata:
+    read = {"JPEG": _of_jpeg, "PNG": _of_png, "WEBP": _of_webp}.get(format)
+    if format == "TIFF":
+        tags = tiff.read_directory(io.BytesIO(data), (XMP_TAG, EXIF_TAG, GPS_TAG)).tags
+        xmp = tags.get(XMP_TAG)
+        return Metadata(None, xmp if isinstance(xmp, bytes) else None, EXIF_TAG in tags or GPS_TAG in tags)
+    exif = xmp = None
+    for kind, value in read(data) if read is not None else ():
+        if kind == "exif" and exif is None:
+            exif = value.removeprefix(b"Exif\0\0")
+        elif kind == "xmp" and xmp is None:
+            xmp = value
+    return Metadata(exif, xmp)
+
+
+def _of_jpeg(data: bytes) -> Iterator[tuple[str, bytes]]:
+    file = io.BytesIO(data)
+    for marker, length in jpeg_segments(file):
+        if marker in (0xDA, 0xD9):
+            return
+        if marker == 0xE1:
+            segment = file.read(max(length, 0))
+            if segment.startswith(b"Exif\0\0"):
+                yield "exif", segment
+            elif segment.startswith(_XMP_NAME):
+                yield "xmp", segment[len(_XMP_NAME) :]
+
+
+def _of_png(data: bytes) -> Iterator[tuple[str, bytes]]:
+    file = io.BytesIO(data)
+    for kind, length in png_chunks(file):
+        if kind == b"eXIf":
+            yield "exif", file.read(length)
+        elif kind in (b"iTXt", b"zTXt", b"tEXt"):
+            word, _, text = file.read(length).partition(b"\0")
+            if kind == b"iTXt" and word == b"XML:com.adobe.xmp":
+                xmp = text[2:].split(b"\0", 2)[-1]  # behind two flags, the language and the translated keyword
+                unpacked = inflate(xmp) if text[:1] == b"\1" else xmp
+                if unpacked is not None:
+                    yield "xmp", unpacked
+            elif kind != b"iTXt" and word == b"Raw profile type exif":  # ImageMagick's: a length and hex digits
+                profile = text if kind == b"tEXt" else inflate(text[1:]) or b""
+                digits = b"".join(profile.split()[2:])
+                if re.fullmatch(rb"(?:[0-9a-fA-F]{2})+", digits):
+                    yield "exif", bytes.fromhex(digits.decode("ascii"))
+
+
+def _of_webp(data: bytes) -> Iterator[tuple[str, bytes]]:
+    at = 12
+    while at + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        if kind in (b"EXIF", b"XMP "):
+            yield kind.strip().lower().decode(), data[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
+
+
+def upright_exif(exif: bytes, width: int, height: int) -> bytes | None:
+    """The same of an upright image of that size, without its thumbnail; None where it cannot be understood."""
+    block = bytearray(exif)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None:
+        return None
+    try:
+        (first,) = struct.unpack_from(order + "I", block, 4)
+        details = None
+        for tag, at in _entries(block, order, first):
+            if tag == tiff.ORIENTATION:
+                _set(block, order, at, 1)
+            elif tag == EXIF_TAG:
+                details = _numbers(block, order, at)[0]
+        (count,) = struct.unpack_from(order + "H", block, first)
+        (thumbnail,) = struct.unpack_from(order + "I", block, first + 2 + 12 * count)
+        struct.pack_into(order + "I", block, first + 2 + 12 * count, 0)
+        for tag, at in _entries(block, order, details) if details else ():
+            if tag in (0xA002, 0xA003):  # PixelXDimension, PixelYDimension
+                _set(block, order, at, width if tag == 0xA002 else height)
+        if thumbnail:
+            _erase_thumbnail(block, order, thumbnail)
+    except (struct.error, IndexError):
+        return None
+    return bytes(block)
+
+
+def _entries(block: bytearray, order: str, offset: int) -> Iterator[tuple[int, int]]:
+    """The tag of each entry of a directory, and where the entry is."""
+    (count,) = struct.unpack_from(order + "H", block, offset)
+    for at in range(offset + 2, offset + 2 + 12 * count, 12):
+        yield struct.unpack_from(order + "H", block, at)[0], at
+
+
+def _numbers(block: bytearray, order: str, at: int) -> tuple[int, ...]:
+    """The values of an entry of integers; empty for others."""
+    kind, count = struct.unpack_from(order + "HI", block, at + 2)
+    if kind not in _SIZES or count > 4096:
+        return ()
+    where = at + 8
+    if count * _SIZES[kind] > 4:
+        (where,) = struct.unpack_from(order + "I", block, at + 8)
+    return struct.unpack_from(f"{order}{count}{'BHI'[_SIZES[kind] // 2]}", block, where)
+
+
+def _set(block: bytearray, order: str, at: int, value: int) -> None:
+    """One integer, of which the entry holds 16 or 32 bits."""
+    (kind,) = struct.unpack_from(order + "H", block, at + 2)
+    if kind == 3 and value > 65535:
+        kind = 4
+    if kind in (3, 4):
+        struct.pack_into(order + "HI", block, at + 2, kind, 1)
+        struct.pack_into(order + ("H" if kind == 3 else "I"), block, at + 8, value)
+
+
+def _erase_thumbnail(block: bytearray, order: str, offset: int) -> None:
+    """It shows what the picture was before, so its bytes go too, not only the way to them."""
+    found = {tag: _numbers(block, order, at) for tag, at in _entries(block, order, offset)}
+    starts = [*found.get(0x201, ()), *found.get(273, ())]  # of a JPEG, or of strips
+    lengths = [*found.get(0x202, ()), *found.get(279, ())]
+    size = len(block)
+    table = (offset, 2 + 12 * len(list(_entries(block, order, offset))) + 4)
+    for start, length in sorted([*zip(starts, lengths, strict=False), table], reverse=True):
+        end = min(size, start + length)
+        if start >= 8 and start < end:
+            block[start:end] = bytes(end - start)
+            if end >= len(block):
+                del block[start:]
+
+
+def upright_xmp(xmp: bytes, width: int, height: int) -> bytes:
+    """The same of an upright image of that size, without thumbnails or the mention of a part that is elsewhere."""
+    facts = {rb"tiff:Orientation": 1, rb"(?:exif:PixelXDimension|tiff:ImageWidth)": width}
+    facts[rb"(?:exif:PixelYDimension|tiff:ImageLength)"] = height
+    for name, value in facts.items():
+        xmp = re.sub(rb"(\b" + name + rb"""\s*(?:=\s*["']|>)\s*)\d+""", rb"\g<1>%d" % value, xmp)
+    xmp = re.sub(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails\s*>", b"", xmp, flags=re.DOTALL)
+    return re.sub(rb"""\s*xmpNote:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')""", b"", xmp)
+
+
+def left_out(metadata: Metadata, format: str) -> list[str]:
+    """What a file of that format, written here, does not hold of it."""
+    exif, xmp = metadata.exif, metadata.xmp
+    lost = []
+    room = _SEGMENT if format == "JPEG" else 2**31
+    if metadata.unread or (
+        exif is not None
+        and (format not in ("JPEG", "PNG", "WEBP") or len(exif) + 6 > room or upright_exif(exif, 1, 1) is None)
+    ):
+        lost.append("EXIF")
+    if xmp is not None and (format not in ("JPEG", "PNG", "WEBP", "TIFF") or len(xmp) + 64 > room):
+        lost.append("XMP")
+    return lost
+
+
+def embed(data: bytes, format: str, metadata: Metadata, width: int, height: int, alpha: bool) -> bytes:
+    """The bytes of an image file with what of the metadata its format holds."""
+    lost = left_out(metadata, format)
+    exif = None if metadata.exif is None or "EXIF" in lost else upright_exif(metadata.exif, width, height)
+    xmp = None if metadata.xmp is None or "XMP" in lost else upright_xmp(metadata.xmp, width, height)
+    if format == "JPEG":
+        at = 4 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 2  # JFIF comes first
+        parts = [b"Exif\0\0" + exif] if exif else []
+        parts += [_XMP_NAME + xmp] if xmp else []
+        segments = b"".join(b"\xff\xe1" + struct.pack(">H", 2 + len(part)) + part for part in parts)
+        return data[:at] + segments + data[at:]
+    if format == "PNG":
+        chunks = png_chunk(b"eXIf", exif) if exif else b""
+        chunks += png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) if xmp else b""
+        return data[:33] + chunks + data[33:]  # behind the signature and IHDR
+    if format == "WEBP":
+        head, body = webp_parts(data, width, height, alpha)
+        for name, flag, value in ((b"EXIF", 0x08, exif), (b"XMP ", 0x04, xmp)):
+            if value:
+                head[0] |= flag
+                body += name + struct.pack("<I", len(value)) + value + b"\0" * (len(value) % 2)
+        return webp_file(head, body)
+    return tiff.with_tags(data, [(XMP_TAG, 1, len(xmp), xmp)]) if xmp else data
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def webp_parts(data: bytes, width: int, height: int, alpha: bool) -> tuple[bytearray, bytes]:
+    """The extended header of a WebP, made where it has none, and all behind it."""
+    if data[12:16] == b"VP8X":
+        return bytearray(data[20:30]), data[30:]
+    head = bytearray(10)
+    head[0] = 0x10 if alpha else 0
+    head[4:7] = (width - 1).to_bytes(3, "little")
+    head[7:10] = (height - 1).to_bytes(3, "little")
+    return head, data[12:]
+
+
+def webp_file(head: bytearray, body: bytes) -> bytes:
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(head) + body
+    return b"RIFF" + struct.pack("<I", len(body)) + body
