@@ -17,7 +17,7 @@ SCHEMA = 2
 LAYOUTS = ("nchw", "nhwc")
 ORDERS = ("rgb", "bgr", "grey", "y")
 RESULTS = ("image", "curves")
-FITS = ("resize",)
+FITS = ("resize", "tile")
 DTYPES = ("float32", "float16", "uint8")
 
 
@@ -58,7 +58,7 @@ class Form:
     size: tuple[int, int] | None = None
     """The only height and width that the graph takes; None: any, by the Spec's ``minimum`` and ``multiple``."""
     fit: str = "resize"
-    """How another image comes to that size."""
+    """How another image comes to that size: ``resize``, there and back, or ``tile``, in overlapping parts of it."""
     result: str = "image"
     """``image``, or ``curves``: maps r of Zero-DCE, by which the image is brightened, x + r (x^2 - x), 8 times over."""
 

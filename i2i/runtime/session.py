@@ -33,8 +33,8 @@ def load(path: str | Path, provider: str = "auto", threads: int | None = None, *
             and ``model.provider`` says what that was.
         threads: processor threads that the model may use; by default all cores.
         told: of a model that others made, what cannot be found with certainty: layout="nchw" or "nhwc", range="0..255"
-            or (0, 255), output_range, order="rgb", "bgr", "grey" or "y", multiple, fit="resize" or "tile", result="image" or
-            "curves". ``i2i describe`` writes them into a copy of the file, which then needs none.
+            or (0, 255), output_range, order="rgb", "bgr", "grey" or "y", multiple, fit="resize" or "tile",
+            result="image" or "curves". ``i2i describe`` writes them into a copy of the file, which then needs none.
 
     Raises ModelError for a file that cannot be run, with the reason, and with the names of what has to be told.
     """

@@ -41,7 +41,7 @@ def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_command: Command) 
     told = ("--range", "-1..1", "--order", "rgb")
     for arguments, words in (
         (("m.onnx", "--range", "wide"), "range is 'wide'; expected LOW..HIGH"),
-        (("m.onnx", "--fit", "crop"), "'crop' is not 'resize'"),
+        (("m.onnx", "--fit", "crop"), "'crop' is not one of 'resize', 'tile'"),
         (("m.onnx", "--range", "0..1", "--order", "rgb", "-o", "m.onnx"), "m.onnx is the model itself"),
         (("m.onnx", "--range", "0..1", "--order", "rgb", "-o", "export.onnx"), "export.onnx is there already"),
         (("export.onnx", *told), "it describes itself"),

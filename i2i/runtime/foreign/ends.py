@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from i2i.runtime.errors import ModelError
+from i2i.runtime.foreign.tiled import tiled
 from i2i.spec import Form, Spec
 
 Infer = Callable[[np.ndarray], np.ndarray]  # the graph: its input tensor to its output tensor
@@ -64,6 +65,8 @@ def _through(infer: Infer, image: np.ndarray, spec: Spec, form: Form) -> np.ndar
     if form.size is not None:
         if (height, width) == form.size:
             return _graph(infer, image, form)
+        if form.fit == "tile":
+            return tiled(lambda tile: _graph(infer, tile, form), image, form.size, form.scale)
         return _resized(_graph(infer, _resized(image, *form.size), form), height * form.scale, width * form.scale)
     padded = [
         max(-(-side // spec.multiple), -(-spec.minimum // spec.multiple)) * spec.multiple for side in (height, width)

@@ -44,7 +44,8 @@ class Told:
     fit: str | None = field(
         default=None,
         metadata=_about(
-            "Where the model takes one size alone: resize images to it, and their results back.", choices=FITS
+            "Where the model takes one size alone: resize images to it and their results back, or tile them.",
+            choices=FITS,
         ),
     )
     result: str | None = field(

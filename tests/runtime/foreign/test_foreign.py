@@ -11,6 +11,7 @@ from onnx import helper
 
 import i2i
 from i2i.runtime import ModelError, NonFiniteError
+from i2i.runtime.foreign.tiled import tiled
 from tests.runtime.foreign import models
 
 RGB: dict = {"range": "0..1", "order": "rgb"}
@@ -90,6 +91,23 @@ def test_a_fixed_size_is_resized_to_only_if_told(tmp_path: Path) -> None:
     assert model(smooth).shape == (200, 240, 3)
     expected = cv2.resize(smooth, (240, 200), interpolation=cv2.INTER_CUBIC)
     assert np.abs(model(smooth).astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize("size", [(20, 24), (21, 24), (64, 90), (5, 7), (7, 100), (1, 1)])
+def test_tiles_of_a_fixed_size_join_without_a_seam(tmp_path: Path, size: tuple[int, int]) -> None:
+    model = i2i.load(models.larger(tmp_path / "m.onnx", 2, (1, 3, 20, 24)), "cpu", **RGB, fit="tile")
+    image = picture(*size, 3)
+    np.testing.assert_array_equal(model(image), image.repeat(2, 0).repeat(2, 1))
+
+
+def test_where_tiles_differ_they_are_blended() -> None:
+    """Each tile becomes its own mean: on a ramp the result rises, where tiles side by side would be stairs."""
+    ramp = np.tile(np.linspace(0, 1, 128, dtype=np.float32), (32, 1))[..., None]
+    result = tiled(lambda tile: np.full_like(tile, tile.mean()), ramp, (32, 32), 1)[..., 0]
+    steps = np.diff(result[0])
+    assert steps.min() > -1e-6
+    assert steps.max() < 0.04  # tiles cut side by side would step by 0.25
+    np.testing.assert_allclose(result, result[:1].repeat(32, 0), atol=1e-6)
 
 
 def test_luma_models_get_the_colour_of_the_image(tmp_path: Path) -> None:

@@ -79,6 +79,13 @@ def test_srgan(reference: Reference) -> None:
     assert (model.spec.scale, model.spec.form.size) == (2, (44, 44))
     np.testing.assert_allclose(model(image).astype(int), levels(255 * last(bare(path, first(image / 255)))), atol=1)
     assert model(photo(reference, 50, 71)).shape == (100, 142, 3)
+    large = photo(reference, 88, 88)
+    expected = cv2.resize(large, (176, 176), interpolation=cv2.INTER_CUBIC).astype(int)
+    errors = {
+        fit: np.abs(i2i.load(path, "cpu", **TOLD["srgan_netG_x2"] | {"fit": fit})(large) - expected).mean()
+        for fit in ("resize", "tile")
+    }
+    assert errors["tile"] < 0.6 * errors["resize"]  # the detail is kept
 
 
 def test_luma_super_resolution(reference: Reference) -> None:
