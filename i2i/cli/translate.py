@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, pictures, video
+from i2i.cli import foreign, pictures, tiles, video
 from i2i.cli.progress import shown
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     help="The domain to translate to, of several; attributes, with commas between; or a direction (b2a).",
 )
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@tiles.option
 @pictures.options
 @foreign.options
 @video.options
@@ -64,7 +65,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
 
     from i2i.runtime import Options
 
-    told = foreign.taken_from(options)
+    told, tile = foreign.taken_from(options), options.pop("tile")
     film = video.taken_from(src, options)
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
@@ -74,6 +75,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     if watch and (film is not None or not src.is_dir()):
         raise ValueError(f"--watch: for folders, and {shown(src)} is none")
     loaded = opened(names or (None,), to, provider, film is not None or src.is_dir(), told)
+    loaded = [tiles.bound(model, tile, alone=film is None and not src.is_dir()) for model in loaded]
     if film is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video is one job with one model: one -m, and no --shard")

@@ -43,7 +43,7 @@ def translate(
 def translate(
     src: PathLike, dst: PathLike | None = None, model: Model | PathLike | None = None, **options: object
 ) -> Path: ...
-def translate(src, dst=None, model=None, *, to=None, provider="auto", **options):
+def translate(src, dst=None, model=None, *, to=None, provider="auto", tile=None, **options):
     """Translates an array, an image file, a folder of images or a video, and returns the same kind: array, or path.
 
     Args:
@@ -55,6 +55,8 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
         to: the domain to translate to, attributes that the images shall have (a list of names, or one with commas), or
             a direction ("b2a"), where the model could go several ways.
         provider: auto | cpu | cuda, unless ``model`` is loaded already.
+        tile: auto | exact | off, or the side of a tile in pixels: when images are cut, as :class:`Tile` says; by default
+            as the model has it, or auto.
         options: format, quality, background, max_pixels, overwrite, batch, workers, suffix, keep_metadata, shard,
             as in :class:`Options`; of a video start, end, fps, codec, crf, preset, rotation, as in
             :class:`VideoOptions`. With a format, a video becomes a folder of frames. Of a model that
@@ -75,7 +77,7 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", **options)
         model, to = Model(choice.path, provider, side_by_side=several, told=told), choice.to
     elif told:
         raise ValueError(f"{', '.join(told.said())}: the model is loaded already; i2i.load takes them")
-    model = model.toward(to)
+    model = model.toward(to) if tile is None else model.toward(to).tiled(tile)
     if film:
         return _translate_video(model, src, video_target(src, dst, model.name, settings.format), settings, video)
     if not isinstance(src, str | os.PathLike):

@@ -139,6 +139,8 @@ def job_key(model: Model, options: Options) -> str:
         digest.update(repr(sorted(model.to)).encode())
     if model.spec.form is not None:  # what was told of a model that others made
         digest.update(model.spec.to_json().encode())
+    if model.tile.how != "auto":
+        digest.update(repr(("tile", model.tile.how)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -151,5 +153,6 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
         "format": options.format,
         "quality": options.quality,
         "background": options.background,
+        "tile": model.tile.how,
         "metadata": options.keep_metadata,
     }

@@ -75,6 +75,7 @@ class Job:
         model = way.model
         if model.provider == "cpu" and not model.side_by_side:
             model = Model(model.path, "cpu", model.threads, side_by_side=True, told=model.told).toward(model.to)
+            model.tile = way.model.tile
         return replace(way, model=model)
 
     def _infer_with(self, model: Model) -> Infer:

@@ -333,6 +333,7 @@ def test_the_record_says_what_was_done_with_which_model_and_settings(
         "quality": 90,
         "background": 255,
         "metadata": False,
+        "tile": "auto",
     }
     assert {line["name"] for line in lines[1:] if "size" in line} == set(files(photos))
 

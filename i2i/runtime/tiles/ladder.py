@@ -32,7 +32,7 @@ class Tile:
     say: Callable[[str], None] | None = None
 
     @classmethod
-    def of(cls, text: str | int, **callbacks: Callable) -> Tile:
+    def of(cls, text: str | int, **callbacks: Callable | None) -> Tile:
         """Takes "512" for 512. Raises ValueError for what is neither a word nor a positive number."""
         if isinstance(text, str) and text.isascii() and text.isdigit():
             text = int(text)

@@ -13,15 +13,15 @@ import numpy as np
 PATCH = 64
 SHARE = 0.3
 """Of the image's pixels that are seen in patches."""
-MOST = 512
-"""Patches; they go through the network together."""
+FEWEST, MOST = 64, 512
+"""Patches, which overlap in a small image; they go through the network together."""
 _RIDGE = 0.1
 _LEAST = 0.1  # of an even weight: no patch counts for nothing or less
 
 
 def places(height: int, width: int) -> list[tuple[int, int]]:
     """Top and left of each patch, on an even grid over the image, at multiples of 32 where that leaves room."""
-    count = min(MOST, max(1.0, SHARE * height * width / PATCH**2))
+    count = min(MOST, max(FEWEST, SHARE * height * width / PATCH**2))
     down = max(1, round((count * height / width) ** 0.5))
     across = max(1, round(count / down))
 

@@ -122,6 +122,7 @@ def test_patches_stand_for_the_image() -> None:
     places = sampling.places(1000, 1500)
     share = len(places) * sampling.PATCH**2 / (1000 * 1500)
     assert sampling.SHARE * 0.8 < share < sampling.SHARE * 1.25
+    assert 0.9 * sampling.FEWEST < len(sampling.places(300, 400)) < 1.1 * sampling.FEWEST
     assert max(top for top, _ in places) <= 1000 - sampling.PATCH
     assert 0.9 * sampling.MOST < len(sampling.places(16384, 16384)) < 1.1 * sampling.MOST
     assert sampling.places(40, 50) == [(0, 0)]

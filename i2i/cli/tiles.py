@@ -1,0 +1,65 @@
+"""The option of ``i2i translate`` for images larger than the memory, and how far such an image is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from i2i.runtime import Model
+
+
+def option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--tile``."""
+    return click.option(
+        "--tile",
+        metavar="auto|N|exact|off",
+        default="auto",
+        show_default=True,
+        help="Cut images into tiles that share their statistics, so that there are no seams: auto where the memory "
+        "does not hold them whole; N into tiles of N pixels; exact with the statistics of the whole image, which takes "
+        "many passes; off never.",
+    )(command)
+
+
+def bound(model: Model, tile: str, alone: bool) -> Model:
+    """The model, taking images in tiles as ``--tile`` says. If ``alone``, an image's tiles are counted aloud."""
+    return model.tiled(tile, say=_say, progress=_counting() if alone else None)
+
+
+def _say(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
+
+
+def _counting() -> Callable[[int, int], None]:
+    """Tells on stderr how many tiles are done: by a bar on a terminal, else a line a minute."""
+    if not sys.stderr.isatty():
+        last = time.monotonic()
+
+        def line(done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last > 60:
+                last = time.monotonic()
+                click.echo(f"{done} of {total} tiles", err=True)
+
+        return line
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("", total=None)
+
+    def update(done: int, total: int) -> None:
+        bar.update(task, total=total, completed=done)
+        if done == 1:
+            bar.start()
+        if done == total:
+            bar.stop()
+
+    return update

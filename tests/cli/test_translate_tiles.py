@@ -1,0 +1,56 @@
+"""``--tile``, from the command line to the pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.images import Image, read_image, write_image
+from i2i.runtime import ModelError
+from tests.conftest import Command
+from tests.runtime.tiles.networks import SPEC, network, photo, psnr
+
+IMAGE = photo(300, 420)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    network(tmp_path / "net.onnx")
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / "a.png", Image(IMAGE))
+    return tmp_path
+
+
+def test_a_folder_in_tiles_and_again_in_others(place: Path, i2i_command: Command) -> None:
+    command = ("translate", "photos", "out", "-m", "net.onnx", "--tile")
+    done = i2i_command(*command, "192", cwd=place)
+    assert done.returncode == 0, done.stderr
+    result = read_image(place / "out" / "a.png").pixels
+    whole = i2i.load(place / "net.onnx", "cpu")(IMAGE)
+    np.testing.assert_array_equal(result, i2i.load(place / "net.onnx", "cpu").tiled(192)(IMAGE))
+    assert not np.array_equal(result, whole)
+    assert psnr(result, whole) > 25
+    done = i2i_command(*command, "off", cwd=place)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "tile was 192 and is off" in done.stderr
+
+
+def test_what_is_no_tile_is_wrong_use(place: Path, i2i_command: Command) -> None:
+    done = i2i_command("translate", "photos/a.png", "-m", "net.onnx", "--tile", "some", cwd=place)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "tile is 'some'; choose auto, exact, off or the side of a tile in pixels" in done.stderr
+
+
+def test_from_python(place: Path) -> None:
+    model = i2i.load(place / "net.onnx", "cpu")
+    tiled = i2i.translate(IMAGE, model=model, tile=192)
+    np.testing.assert_array_equal(tiled, model.tiled(192)(IMAGE))
+    np.testing.assert_array_equal(i2i.translate(IMAGE, model=model.tiled(192)), tiled)  # as the model has it
+    np.testing.assert_array_equal(i2i.translate(IMAGE, model=model, tile="off"), model(IMAGE))
+    network(place / "unet.onnx", replace(SPEC, tiling="no"))
+    with pytest.raises(ModelError, match="depends on the whole image"):
+        i2i.translate(IMAGE, model=place / "unet.onnx", tile=192)
