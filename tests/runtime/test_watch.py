@@ -153,7 +153,7 @@ def test_two_that_would_be_one(tmp_path: Path) -> None:
     assert (read_image(job.out / "a.png").pixels == 245).all()
 
 
-def test_the_lease_that_asks_costs_nobody_anything(tmp_path: Path) -> None:
+def test_who_has_a_file_open_to_write_is_known(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
     assert not is_being_written(path)
@@ -162,19 +162,35 @@ def test_the_lease_that_asks_costs_nobody_anything(tmp_path: Path) -> None:
         assert is_being_written(path) == (sys.platform == "linux")
         file.write(b"y")
     assert not is_being_written(path)
-    stop = threading.Event()
 
-    def ask() -> None:
-        while not stop.is_set():
-            is_being_written(path)
 
-    thread = threading.Thread(target=ask)
-    thread.start()
-    for _ in range(300):  # each of these breaks a lease that happens to be held, which must not end the process
-        with open(path, "ab"):
-            pass
-    stop.set()
-    thread.join()
+HOLDING = """
+import fcntl, sys, time
+from pathlib import Path
+from i2i.runtime.watch import is_being_written
+real = fcntl.fcntl
+def slow(file, command, value):
+    real(file, command, value)
+    if (command, value) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+        print("held", flush=True)
+        time.sleep(1)
+fcntl.fcntl = slow
+print(is_being_written(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are leases")
+def test_who_breaks_the_lease_does_not_end_the_process(tmp_path: Path) -> None:
+    """The signal that tells of it ends a process unless it is another than the usual."""
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x")
+    process = subprocess.Popen([sys.executable, "-c", HOLDING, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with open(path, "ab") as file:  # waits until it is given up
+        file.write(b"y")
+    assert process.communicate(timeout=60)[0] == "False\n"
+    assert process.returncode == 0
 
 
 def test_ctrl_c_ends_it_with_its_counts(tmp_path: Path) -> None:
