@@ -55,8 +55,8 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", tile=None,
         to: the domain to translate to, attributes that the images shall have (a list of names, or one with commas), or
             a direction ("b2a"), where the model could go several ways.
         provider: auto | cpu | cuda, unless ``model`` is loaded already.
-        tile: auto | exact | off, or the side of a tile in pixels: when images are cut, as :class:`Tile` says; by default
-            as the model has it, or auto.
+        tile: auto | exact | off, or the side of a tile in pixels: when images are cut, as :class:`Tile` says; by
+            default as the model has it, or auto.
         options: format, quality, background, max_pixels, overwrite, batch, workers, suffix, keep_metadata, shard,
             as in :class:`Options`; of a video start, end, fps, codec, crf, preset, rotation, as in
             :class:`VideoOptions`. With a format, a video becomes a folder of frames. Of a model that
