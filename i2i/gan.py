@@ -192,6 +192,8 @@ class ImagePool(nn.Module):
 
     def __init__(self, size: int = 50) -> None:
         super().__init__()
+        if size < 0:
+            raise ValueError(f"pool is {size}; it cannot be negative, and 0 is none")
         self.size = size
         self.images: list[Tensor] = []
 

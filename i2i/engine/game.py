@@ -12,7 +12,7 @@ from i2i.engine.report import NonFinite
 from i2i.engine.run import Run
 from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.weights import save_weights
-from i2i.translators import Views, translator_class
+from i2i.translators import Translator, Views, translator_class
 
 LOCAL = "_extra_state"  # what differs from process to process: the image pools
 
@@ -23,8 +23,7 @@ class Game:
     def __init__(self, run: Run, world: World) -> None:
         settings, self.world = run.settings, world
         torch.manual_seed(settings.seed)  # the same first weights in every process
-        x, y = run.facts["source"]["channels"], run.facts["target"]["channels"]
-        translator = translator_class(settings.method)(x, y, **run.hyperparameters)
+        translator = made(run)
         # Double precision is for comparisons: there the order of a sum does not matter.
         self.dtype = torch.float64 if settings.precision == "fp64" else torch.float32
         self.translator = translator.to(world.device, self.dtype).train()
@@ -79,3 +78,20 @@ class Game:
         """Whether every weight is a number; a loss shows it one step too late."""
         norms = torch._foreach_norm([p.detach() for p in self.translator.parameters()])
         return bool(torch.isfinite(torch.stack([n.float() for n in norms])).all())
+
+
+def made(run: Run) -> Translator:
+    """The translator that a run describes. Raises ValueError where its hyper-parameters or its images fit none."""
+    x, y = run.facts["source"]["channels"], run.facts["target"]["channels"]
+    try:
+        translator = translator_class(run.settings.method)(x, y, **run.hyperparameters)
+    except (RuntimeError, TypeError, ArithmeticError) as error:  # such as a layer of -1 filters
+        raise ValueError(f"{run.settings.method} cannot be made with {run.hyperparameters}: {error}") from error
+    if empty := [name for name, p in translator.named_parameters() if not p.numel()]:
+        raise ValueError(f"{run.settings.method} with {run.hyperparameters} has empty layers: {', '.join(empty[:3])}")
+    least = max(getattr(net, "minimum", 1) for net in translator.exports().values())
+    if min(run.settings.size) < least:
+        raise ValueError(
+            f"size is {run.settings.size}, and this generator takes images from {least} x {least}; give a larger --size"
+        )
+    return translator

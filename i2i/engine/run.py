@@ -77,7 +77,8 @@ class Run:
             raise ValueError(f"{path} is there already and is no run; give another folder with --out")
         if not settings.get("method"):
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")
-        made = Settings.from_dict(settings)
+        batch = _authors(settings["method"]).get("batch")
+        made = Settings.from_dict(({"batch": batch} if batch else {}) | settings)
         return cls(path, made, hyperparameters(made.method, hyper), {"status": "new", "step": 0}, seen, auto_batch)
 
     @classmethod
@@ -202,8 +203,11 @@ def _preset(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, An
     if name not in PRESETS:
         raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
     settings, hyper = PRESETS[name]
-    authors = translator_class(method).authors if name == "paper" and method else {}
-    return settings | authors, hyper
+    return settings | (_authors(method) if name == "paper" and method else {}), hyper
+
+
+def _authors(method: str) -> dict[str, Any]:
+    return getattr(translator_class(method), "authors", {})
 
 
 def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -30,12 +30,14 @@ class Settings:
     b: str | None = option(None, "Folder of the second domain's images.", free=True)
     data: str | None = option(None, "One folder: aligned A|B files, trainA and trainB, or one a domain.", free=True)
     attributes: str | None = option(None, "Table of attributes, CelebA's or CSV.", free=True, metavar="FILE")
-    select: str | None = option(None, "Attributes to learn, of those in the table.", metavar="NAME,NAME...")
-    direction: str = option("a2b", "Which way pairs are translated.", choices=("a2b", "b2a"))
+    select: str | None = option(None, "Attributes or domains to learn, of those there are.", metavar="NAME,NAME...")
+    direction: str = option("a2b", "Which way one-sided methods and pairs translate.", choices=("a2b", "b2a"))
     channels: str = option("auto", "Grey, colour or colour with alpha.", choices=("auto", "1", "3", "4"))
     max_bad: int = option(0, "Unreadable files that are tolerated and left out.", free=True)
     size: tuple[int, int] = option((256, 256), "Pixels of a training crop: 256, or HEIGHTxWIDTH.", metavar="SIZE")
-    batch: int = option(1, "Images a step, over all processes; auto: what the GPU's memory holds.", metavar="N|auto")
+    batch: int = option(
+        1, "Images a step, over all processes (stargan: 16); auto: what fits the GPU.", metavar="N|auto"
+    )
     epochs: int = option(200, "Length: times through the data; the second half lowers the learning rate.", free=True)
     steps: int = option(0, "Length in steps instead of epochs.", free=True)
     precision: str = option(
@@ -78,7 +80,8 @@ class Settings:
 
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # exactly the authors' runs: single precision, the weights themselves, and what their translator adds
+    # the authors' runs as far as settings say it: single precision, the weights themselves, and what their translator
+    # adds; jitter and learning rate are alike for all methods here
     "paper": ({"precision": "fp32", "ema": 0.0}, {}),
     # a quarter of the arithmetic and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),

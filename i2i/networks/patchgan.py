@@ -42,9 +42,17 @@ class PatchGAN(nn.Module):
                 modules += halving(width)
         modules.append(nn.Conv2d(width, 1, 4, padding=1))
         self.model = nn.Sequential(*modules)
+        self.smallest = 3 << layers  # the last two convolutions take a pixel each
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Raises ValueError for images smaller than one patch needs."""
+        if min(x.shape[-2:]) < self.smallest:
+            raise ValueError(
+                f"the discriminator needs images of at least {self.smallest} x {self.smallest} pixels, and these are "
+                f"{x.shape[-1]} x {x.shape[-2]}: train on larger ones (--size), or set fewer layers "
+                "(--set discriminator=patch_1) or pixel"
+            )
         return self.model(x)
 
 

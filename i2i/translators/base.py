@@ -28,6 +28,10 @@ class Player:
     after: Callable[[], None] | None = None
     """Called after each move (weight clipping)."""
 
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"a player cannot move once per {self.every} steps; expected at least 1")
+
 
 class Translator(nn.Module):
     """Networks that carry images from one domain to another, and the game that trains them."""

@@ -71,6 +71,8 @@ class CUT(Translator):
         super().__init__()
         if not generator.startswith("resnet_"):
             raise ValueError(f"generator is {generator!r}; CUT compares maps of G's first half: expected resnet_N")
+        if patches < 2:
+            raise ValueError(f"patches is {patches}; a patch is told from others, so there are at least 2")
         self.gan, self.lr = Adversarial(objective, constraint), lr
         self.lambda_gan, self.lambda_nce = lambda_gan, lambda_nce
         self.nce_idt, self.nce_T, self.patches = nce_idt and in_channels == out_channels, nce_T, patches

@@ -126,5 +126,13 @@ class StarGAN(Translator):
 
 
 def permuted(c: Tensor) -> Tensor:
-    """Target labels: those of the batch in another order, so that they are as frequent as in the data."""
+    """Target labels: those of the batch in another order, so that they are as frequent as in the data.
+
+    Raises ValueError for one label, which has no other order: nothing would ever be translated.
+    """
+    if len(c) < 2:
+        raise ValueError(
+            "StarGAN takes its target labels from the other images of the batch, and there are none: give --batch 2 or "
+            "more for each process (the authors have 16)"
+        )
     return c[torch.randperm(len(c)).to(c.device)]

@@ -19,13 +19,13 @@ from click.testing import CliRunner
 from i2i.cli.train import command
 from i2i.engine import load_generators, train
 from i2i.engine.fit import largest_power, play_on_noise
-from i2i.engine.game import Game
+from i2i.engine.game import Game, made
 from i2i.engine.prepare import describe_data, open_data
 from i2i.engine.ranks import World
 from i2i.engine.report import NonFinite, Statistics
 from i2i.engine.run import Run
 from i2i.engine.samples import named
-from i2i.translators import TRANSLATORS
+from i2i.translators import TRANSLATORS, translator_class
 from i2i.translators.pix2pix import Pix2Pix
 from tests.engine.conftest import TINY
 from tests.translators.cases import CASES
@@ -221,9 +221,52 @@ def test_the_paper_preset_is_the_authors_run(options, tmp_path, monkeypatch):
     assert (settings.batch, settings.steps, settings.epochs) == (2, 0, 7)
 
 
-def test_the_help_says_what_every_method_takes():
-    words = CliRunner().invoke(command, ["--help"]).output.split()
-    assert set(TRANSLATORS) <= set(words)
+def test_the_help_names_methods_that_there_are():
+    lines = CliRunner().invoke(command, ["--help"]).output.splitlines()
+    block = lines[lines.index("  pix2pix                       pairs") :]
+    named = {word for line in block[: block.index("")] for word in line[:32].split() if ":" not in word}
+    assert {"pix2pix", "stargan"} <= named <= set(TRANSLATORS)
+
+
+AUTHORS = {
+    "pix2pix": {"epochs": 200},
+    "cyclegan": {"epochs": 200},
+    "cut": {"epochs": 400},
+    "fastcut": {"epochs": 200},
+    "stargan": {"size": (128, 128), "batch": 16, "steps": 200_000},
+    "unit": {"steps": 500_000},
+}
+
+
+@pytest.mark.parametrize("method", AUTHORS)
+def test_the_authors_settings(method):
+    assert translator_class(method).authors == AUTHORS[method]
+
+
+def test_a_batch_that_nobody_gave_is_the_authors(options, tmp_path):
+    assert Run.open("stargan", tmp_path / "run", {"data": options["data"]}).settings.batch == 16
+    assert Run.open("stargan", tmp_path / "run", {"data": options["data"], "batch": 4}).settings.batch == 4
+    assert Run.open("cyclegan", tmp_path / "run", {"data": options["data"]}).settings.batch == 1
+
+
+EMPTY = pytest.mark.filterwarnings("ignore:Initializing zero-element")
+
+
+@pytest.mark.parametrize(
+    ("method", "hyperparameters", "size", "words"),
+    [
+        ("cyclegan", {"ngf": -1}, 32, "cannot be made with"),
+        pytest.param("cyclegan", {"ngf": 0}, 32, "has empty layers: ", marks=EMPTY),
+        ("cyclegan", {"pool": -1, "ngf": 2, "ndf": 2}, 32, "pool is -1"),
+        ("cut", {"patches": -1}, 32, "at least 2"),
+        ("cyclegan", {"generator": "resnet_1", "ngf": 2, "ndf": 2}, 4, "images from 5 x 5"),
+    ],
+)
+def test_networks_that_cannot_be_are_explained(method, hyperparameters, size, words, tmp_path):
+    run = Run.open(method, tmp_path / "run", {"data": str(tmp_path), "size": size} | hyperparameters)
+    run.facts |= {"source": {"channels": 3}, "target": {"channels": 3}}
+    with pytest.raises(ValueError, match=words):
+        made(run)
 
 
 def test_domains_are_captioned_by_name():

@@ -204,3 +204,12 @@ def test_other_wrong_names():
         networks.generator("resnet_1", 3, 3, norm="layer")
     with pytest.raises(ValueError, match="deconv, resize or blur"):
         networks.generator("resnet_1", 3, 3, upsample="shuffle")
+
+
+def test_images_too_small_to_be_judged_are_refused():
+    for layers in (1, 3):
+        D = networks.discriminator(f"patch_{layers}", 3, ndf=2, norm="instance")
+        least = 3 << layers
+        assert D(torch.zeros(1, 3, least, least)).shape == (1, 1, 1, 1)
+        with pytest.raises(ValueError, match=f"at least {least} x {least} pixels, and these are {least} x {least - 1}"):
+            D(torch.zeros(1, 3, least - 1, least))

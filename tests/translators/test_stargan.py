@@ -7,7 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from i2i.engine.step import Move, play
 from i2i.translators import stargan
-from i2i.translators.stargan import StarGAN
+from i2i.translators.stargan import StarGAN, permuted
 from tests.oracle import adopt, group
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -132,3 +132,12 @@ def test_targets_are_the_labels_of_the_batch_in_another_order():
 def test_both_sides_have_as_many_channels():
     with pytest.raises(ValueError, match="as many channels, not 1 and 3"):
         StarGAN(1, 3)
+
+
+def test_one_image_has_no_other_label_to_be_translated_to():
+    with pytest.raises(ValueError, match="--batch 2 or more"):
+        permuted(torch.tensor([[0.0, 1.0]]))
+    torch.manual_seed(0)
+    c = torch.eye(4)
+    assert sorted(map(tuple, permuted(c).tolist())) == sorted(map(tuple, c.tolist()))
+    assert not torch.equal(permuted(c), c)
