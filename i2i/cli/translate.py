@@ -70,6 +70,9 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
         raise ValueError(f"{shown(src)}: no such file or folder")
+    idle = [name for name in ("suffix", "keep_metadata", "workers") if options.get(name)]
+    if film is not None and idle:
+        raise ValueError(f"--{idle[0].replace('_', '-')}: for images, and {shown(src)} is a video")
     watch = options.pop("watch")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     if watch and (film is not None or not src.is_dir()):
