@@ -39,17 +39,20 @@ def read(path: Path) -> dict[str, StateDict]:
         head = file.read(64)
     if not head:
         raise ValueError(f"{path} is empty")
-    for start, what in IMPOSTORS.items():
-        if head.lstrip().startswith(start):
-            raise ValueError(f"{path} is {what}")
-    if head[8:9] == b"{":
-        return {"": _safetensors(path)}
-    found = dict(_parts(_load(path)))
+    if head[5:9] == b"\0\0\0{":  # the end of a header's length, whose first bytes may be any, and the header
+        found = {"": _safetensors(path)}
+    else:
+        for start, what in IMPOSTORS.items():
+            if head.lstrip().startswith(start):
+                raise ValueError(f"{path} is {what}")
+        found = dict(_parts(_load(path)))
     if not found:
         raise ValueError(f"{path} holds no dict of tensors; expected a network's state_dict")
-    odd = [key for tensors in found.values() for key, tensor in tensors.items() if not _plain(tensor)]
+    # A dict without a single weight, such as a random generator's state, is no network; it may lie beside one.
+    found = {name: part for name, part in found.items() if any(map(torch.is_floating_point, part.values()))} or found
+    odd = [f"{key} ({why})" for tensors in found.values() for key, tensor in tensors.items() if (why := _odd(tensor))]
     if odd:
-        raise ValueError(f"{path} holds tensors that are no plain numbers in a row: {', '.join(odd[:5])}")
+        raise ValueError(f"{path} holds tensors that are no weights: {', '.join(odd[:5])}")
     return found
 
 
@@ -93,10 +96,17 @@ def _reason(path: Path, error: Exception) -> str:
     return "is damaged, or neither a PyTorch checkpoint nor a safetensors file" + "".join(f": {line}" for line in known)
 
 
-def _plain(tensor: Tensor) -> bool:
-    """Whether each of its values is stored: a sparse or quantised tensor and a repeated value are other things."""
+def _odd(tensor: Tensor) -> str:
+    """Why a tensor is neither weights nor a counter; "" where it is."""
+    if tensor.is_meta:
+        return "without values, on the meta device"
     dense = tensor.layout == torch.strided and not tensor.is_quantized
-    return dense and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    if not dense or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return "no plain numbers in a row"
+    counter = tensor.ndim == 0 and tensor.dtype != torch.bool and not tensor.is_complex()
+    if tensor.is_floating_point() or counter:
+        return ""
+    return f"{str(tensor.dtype).removeprefix('torch.')}, not floating point"
 
 
 def _program(path: Path) -> str | None:
@@ -114,6 +124,8 @@ def _program(path: Path) -> str | None:
 
 
 def _parts(content: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, StateDict]]:
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content))
     if not isinstance(content, Mapping) or "param_groups" in content:  # an optimiser's state is no network
         return
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor) and isinstance(key, str)}

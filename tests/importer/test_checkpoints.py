@@ -20,7 +20,11 @@ from i2i.importer.pickles import scan
 from i2i.importer.runs import choose
 from tests.importer import authors
 
-WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dtype=torch.int64)}
+WEIGHTS = {
+    "a.weight": torch.arange(6.0).reshape(2, 3),
+    "a.bias": torch.ones(2, dtype=torch.float16),
+    "n": torch.tensor(3),
+}
 
 
 class Wicked:
@@ -47,6 +51,14 @@ def test_safetensors_by_whatever_name(tmp_path):
     (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:-8])
     with pytest.raises(ValueError, match="damaged"):
         read(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("length", [0x108, 0x120])
+def test_the_length_of_a_header_is_no_protocol_buffer_and_no_space(tmp_path, length):
+    tensor = '{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    for content in (b"\0\0\x80\x3f", b"<<<<"):
+        (tmp_path / "w.pth").write_bytes(length.to_bytes(8, "little") + tensor.ljust(length).encode() + content)
+        assert read(tmp_path / "w.pth")[""]["w"].numpy().tobytes() == content
 
 
 def test_tensors_of_a_gpu_come_to_the_cpu(reference):
@@ -108,6 +120,7 @@ def test_a_torchscript_program_is_code(tmp_path):
         (b"\n <!DOCTYPE html><html>404</html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
         (b"\x08\x08\x12\x07pytorch", "an ONNX file"),
+        (b"<script>{}</script>", "a web page"),
         (b"weights", "damaged, or neither"),
         (b"PK\x03\x04 no archive", "damaged, or neither"),
     ],
@@ -161,8 +174,29 @@ def test_a_file_that_is_damaged_anywhere_is_an_error_that_names_it(tmp_path, new
 def test_tensors_that_are_no_plain_numbers(tmp_path):
     for odd in (torch.ones(1).expand(10**6), torch.eye(3).to_sparse()):
         torch.save({"w": odd}, tmp_path / "w.pth")
-        with pytest.raises(ValueError, match="no plain numbers in a row: w"):
+        with pytest.raises(ValueError, match=r"no weights: w \(no plain numbers in a row\)"):
             read(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        (torch.ones(2, dtype=torch.int8), "int8, not floating point"),
+        (torch.ones(2, dtype=torch.bool), "bool, not floating point"),
+        (torch.tensor(True), "bool, not floating point"),
+        (torch.ones(2, dtype=torch.complex64), "complex64, not floating point"),
+        (torch.ones(2, device="meta"), "without values, on the meta device"),
+    ],
+)
+def test_tensors_that_are_no_weights(tmp_path, odd, why):
+    for content in ({"w": odd}, {"w": odd, "b": torch.ones(1)}):
+        torch.save(content, tmp_path / "w.pth")
+        with pytest.raises(ValueError, match=rf"w\.pth holds tensors that are no weights: w \({why}\)$"):
+            read(tmp_path / "w.pth")
+    if not odd.is_meta:
+        save_file({"w": odd}, tmp_path / "w.safetensors")
+        with pytest.raises(ValueError, match=rf"no weights: w \({why}\)$"):
+            read(tmp_path / "w.safetensors")
 
 
 def test_no_tensors_at_all(tmp_path):
@@ -185,6 +219,9 @@ G, D = authors.resnet(blocks=1).state_dict(), authors.patchgan().state_dict()
         ({"module.G." + key: value for key, value in G.items()}, "G"),
         ({"state_dict": {f"{n}.{k}": v for n, net in (("G", G), ("D", D)) for k, v in net.items()}}, "state_dict.G"),
         ({"epoch": 3, **G}, ""),
+        ({"rng_state": torch.get_rng_state(), "model": G}, "model"),
+        ([G, D], "0"),
+        ({"nets": (D, {"ema": G}), "losses": [0.5, 0.25]}, "nets.1.ema"),
     ],
 )
 def test_wrappings(tmp_path, content, part):
