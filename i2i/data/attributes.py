@@ -37,8 +37,8 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     first = lines[0] if lines else ""
     count = None
     if "," in first:
-        words = _commas(lines)
-        names = next(words)[1][1:]
+        (_, (_, *names)), *table = _commas(path, lines)
+        words = iter(table)
     elif first.strip().isdecimal() and len(lines) > 1:
         count, names = int(first), lines[1].split()
         words = ((number, line.split()) for number, line in enumerate(lines[2:], 3) if line.strip())
@@ -47,9 +47,16 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     return _table(path, tuple(name.strip() for name in names), words, count)
 
 
-def _commas(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(lines)
-    return ((reader.line_num, [word.strip() for word in row]) for row in reader if any(word.strip() for word in row))
+def _commas(path: Path, lines: list[str]) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(lines, strict=True)
+    try:
+        rows = [(reader.line_num, [word.strip() for word in row]) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}: line {reader.line_num}: this is no CSV: {error}") from error
+    rows = [(number, row) for number, row in rows if any(row)]
+    if not rows:
+        raise DataError(f"{path}: this is no table of attributes; {_EXPECTED}")
+    return rows
 
 
 def _table(path: Path, names: tuple[str, ...], words: Iterator[tuple[int, list[str]]], count: int | None) -> Table:

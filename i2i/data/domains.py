@@ -17,7 +17,7 @@ from i2i.data.inspection import DataError, Facts, Report, describe_domain, named
 from i2i.data.layout import Folder, domain_name, existing, subfolders
 from i2i.data.reading import domain_of, form_of, in_form, index_at, read_all, warn_of
 from i2i.data.transforms import View, look, place, to_tensor
-from i2i.images import list_images, read_image
+from i2i.images import IMAGE_SUFFIXES, list_images, read_image
 from i2i.spec import Domain
 
 _SPLITS = ("train", "val", "test")
@@ -87,7 +87,7 @@ def read_domains(
                 f"{len(left_out)} images or rows of {table.path} have no counterpart (at most {max_bad} may be left "
                 f"out, with --max-bad):\n{named(left_out)}"
             )
-    facts, unreadable = read_all([image.path for image in images], max_bad - len(left_out), progress)
+    facts, unreadable = read_all([image.path for image in images], max_bad, progress, len(left_out))
     images = [image for image in images if image.path in facts]
     if empty := [name for i, name in enumerate(domains) if table is None and not any(m.label[i] for m in images)]:
         raise DataError(f"{root}: no image of the domain {empty[0]!r} can be read")
@@ -97,6 +97,9 @@ def read_domains(
     report = Report([f"domains: {root}, {len(domains)} " + ("domains" if table is None else f"of {table.path.name}")])
     if table is None:
         _describe_folders(report, domain, domains, images, facts)
+        if loose := _loose(_folders(root, split)[1]):
+            lie, are = ("images lie", "are") if loose > 1 else ("image lies", "is")
+            report.warnings.append(f"{loose} {lie} beside the folders of the domains and {are} left out")
     else:
         _describe_table(report, domain, domains, images, facts)
     warn_of(report, left_out + unreadable)
@@ -113,13 +116,20 @@ def _folders(root: Path, split: str) -> tuple[dict[str, Path], Path]:
     """The domains' folders by name, and the folder they lie in."""
     folders = subfolders(root)
     if "traina" in folders and "trainb" in folders:
-        return {side: folders[split + side] for side in "ab" if split + side in folders}, root
+        sides = sorted(name[-1] for name in folders if name[:-1] == "train" and name[-1].isalpha())
+        return {side: folders[split + side] for side in sides if split + side in folders}, root
     if any(name in folders for name in _SPLITS):
         root = folders.get(split, root / split)
     elif split != "train":
         return {}, root
     inside = sorted(root.iterdir()) if root.is_dir() else []
     return {path.name: path for path in inside if path.is_dir() and path.name[0] != "."}, root
+
+
+def _loose(folder: Path) -> int:
+    """How many images lie in a folder itself."""
+    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
+    return sum(path.is_file() for path in files)
 
 
 def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, ...], list[Labelled]]:

@@ -14,18 +14,18 @@ from i2i.spec import Domain
 
 
 def read_all(
-    paths: Sequence[Path], max_bad: int, progress: Callable[[int, int], None] | None
+    paths: Sequence[Path], max_bad: int, progress: Callable[[int, int], None] | None, left_out: int = 0
 ) -> tuple[dict[Path, Facts], list[str]]:
     """The facts of all files that can be read, and the errors of the others; DataError if these are over ``max_bad``.
 
-    ``progress`` is told (files done, all files).
+    ``progress`` is told (files done, all files). What was ``left_out`` before counts towards ``max_bad``.
     """
     facts, failed = inspect_files(paths, progress)
-    if len(failed) > max_bad:
-        raise DataError(
-            f"{len(failed)} of {len(paths)} files cannot be read (at most {max_bad} may be, with --max-bad):\n"
-            + named(list(failed.values()))
-        )
+    if len(failed) + left_out > max_bad:
+        limit = f"at most {max_bad} may be, with --max-bad"
+        if left_out:
+            limit = f"with {left_out} without a counterpart; at most {max_bad} may be left out, with --max-bad"
+        raise DataError(f"{len(failed)} of {len(paths)} files cannot be read ({limit}):\n{named([*failed.values()])}")
     return facts, [str(error) for error in failed.values()]
 
 

@@ -92,6 +92,27 @@ def test_two_sides_are_two_domains(draw, tmp_path):
     assert not has_split("val", tmp_path / "x", kind="domains")
 
 
+def test_as_many_sides_as_there_are(draw, tmp_path):
+    for name in ("trainA/1.png", "trainB/1.png", "trainC/1.png", "testB/1.png", "testC/1.png", "train_old/1.png"):
+        draw(f"x/{name}", ord(name[5]))
+    assert read(tmp_path / "x").domains == ("a", "b", "c")
+    assert read(tmp_path / "x", split="test").domains == ("b", "c")
+
+
+@pytest.mark.parametrize(("where", "sides"), [("train", ""), ("", "train")])
+def test_images_beside_the_folders_are_counted(draw, tmp_path, where, sides):
+    for name in "ab":
+        draw(f"x/{where}/{sides}{name}/1.png", ord(name))
+    (tmp_path / "x" / where / "notes.txt").touch()
+    assert " beside the " not in str(read(tmp_path / "x").report)
+    draw(f"x/{where}/1.png")
+    assert "1 image lies beside the folders of the domains and is left out" in read(tmp_path / "x").report.warnings
+    draw(f"x/{where}/2.JPG")
+    dataset = read(tmp_path / "x")
+    assert len(dataset) == 2
+    assert "2 images lie beside the folders of the domains and are left out" in dataset.report.warnings
+
+
 def test_some_domains_in_the_order_given(weather):
     dataset = read(weather, select="shine, cloudy")
     assert (dataset.domains, len(dataset)) == (("shine", "cloudy"), 6)
