@@ -95,10 +95,41 @@ def test_every_method_is_trained_once_and_the_table_says_what_was_measured(
     assert run(program, monkeypatch, "--out", out, "--table") == 0
     lines = capsys.readouterr().out.splitlines()
     there = [r["accuracy"] for r in again if r["method"] == "unit" and r["direction"] == "mnist2usps"]
-    row = next(line for line in lines if line.startswith("| unit |"))
+    row = next(line for line in lines if line.startswith("| unit, steps 2 |"))
     assert f"| {np.mean(there):.4f} ± {np.std(there, ddof=1):.4f} |" in row
-    assert row.split(" | ")[3] == "2"
+    assert row.split(" | ")[3] == "0, 1"
     assert len(lines) == 2 + len(program.METHODS) + 2
+
+
+def test_results_of_other_test_sets_and_settings_have_rows_of_their_own(program: ModuleType) -> None:
+    def result(accuracy: float, seed: int = 0, method: str = "unit", **other: object) -> dict:
+        settings = program.SETTINGS | {"options": program.OPTIONS["unit"]} | other.pop("settings", {})
+        usual = {"direction": "mnist2usps", "measured_on": "test", "images": 12, "seconds": 30.0, "device": "cpu"}
+        usual |= {"processor_seconds": 90.0, "settings": settings}
+        return {"method": method, "seed": seed, "accuracy": accuracy} | usual | other
+
+    augment = program.SETTINGS["augment"]
+    results = [
+        result(0.8), result(0.9, 2), result(0.7, 1, direction="usps2mnist", seconds=6.0, device="cuda"),
+        result(0.1, measured_on="development"), result(0.2, measured_on="mine.npz"),
+        result(0.3, settings={"steps": 7}), result(0.4, settings={"networks": {"ngf": 2, "ndf": 2, "lr": 0.5}}),
+        result(0.5, method="unit, not augmented", settings={"augment": dict.fromkeys(augment, 0.0)}),
+        result(0.6, settings={"augment": augment | {"shear": 0.5}}),
+        result(0.15, settings={"options": {"discriminator": "unit_2"}}),
+    ]  # fmt: skip
+    program.PUBLISHED.clear()
+    assert program.table(json.loads(json.dumps(results))).splitlines()[2:] == [
+        "| unit | 0.8500 ± 0.0707 | 0.7000 | 0, 2 / 1 | 30 on cpu (90); 6 on cuda (90) |",
+        "| unit, on development | 0.1000 | – | 0 / – | 30 on cpu (90) |",
+        "| unit, on mine.npz | 0.2000 | – | 0 / – | 30 on cpu (90) |",
+        "| unit, steps 7 | 0.3000 | – | 0 / – | 30 on cpu (90) |",
+        "| unit, networks lr 0.5 | 0.4000 | – | 0 / – | 30 on cpu (90) |",
+        "| unit, not augmented | 0.5000 | – | 0 / – | 30 on cpu (90) |",
+        "| unit, augment shear 0.5 | 0.6000 | – | 0 / – | 30 on cpu (90) |",
+        "| unit, options discriminator unit_2 | 0.1500 | – | 0 / – | 30 on cpu (90) |",
+    ]
+    names = [line.split(" | ")[:2] for line in program.table([result(0.1), result(0.2, 1, images=9)]).splitlines()[2:]]
+    assert names == [["| unit, 12 test images", "0.1000"], ["| unit, 9 test images", "0.2000"]]
 
 
 def test_the_test_images_are_no_training_images_and_labels_of_the_target_are_not_read(

@@ -59,6 +59,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cyclegan": {"discriminator": "patch_2", "lambda_identity": 0.0},
     "unit": {"discriminator": "unit_3"},
 }
+NOT_AUGMENTED = "not augmented"
 PUBLISHED = {  # test accuracy as published, of the step that was best on the test set
     "CoGAN, published": (0.9565, 0.9315),
     "UNIT, published": (0.9597, 0.9358),
@@ -197,19 +198,60 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def differences(result: dict[str, Any]) -> list[str]:
+    """What a result was measured on and in which of its settings it differs from the standard, in words."""
+    standard = SETTINGS | {"options": OPTIONS.get(plain(result["method"]), {})}
+    found = [] if result["measured_on"] == "test" else [f"on {result['measured_on']}"]
+    for name in dict.fromkeys([*standard, *result["settings"]]):
+        usual, value = standard.get(name), result["settings"].get(name)
+        if name == "augment" and value and not any(value.values()):
+            found.append(NOT_AUGMENTED)
+        elif isinstance(usual, dict) and isinstance(value, dict):
+            keys = [key for key in dict.fromkeys([*usual, *value]) if usual.get(key) != value.get(key)]
+            found += [f"{name} {key} {value.get(key)}" for key in keys]
+        elif value != usual:
+            found.append(f"{name} {value}")
+    return found
+
+
+def plain(method: str) -> str:
+    return method.removesuffix(f", {NOT_AUGMENTED}")
+
+
+def rows(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The results that may be averaged: of one method, settings and test sets, which the name of the row tells."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        found.setdefault(", ".join([plain(result["method"]), *differences(result)]), []).append(result)
+    whole: dict[str, list[dict[str, Any]]] = {}
+    for name, row in found.items():
+        sizes = {direction: {one["images"] for one in row if one["direction"] == direction} for direction in DIRECTIONS}
+        for one in row:
+            several = len(sizes[one["direction"]]) > 1
+            whole.setdefault(f"{name}, {one['images']} test images" if several else name, []).append(one)
+    return whole
+
+
 def table(results: list[dict[str, Any]]) -> str:
-    """Markdown: a row a method, mean ± standard deviation over the seeds, and the time of one training."""
-    lines = ["| method | MNIST -> USPS | USPS -> MNIST | seeds | minutes a training |", "|---|---|---|---|---|"]
-    for method in dict.fromkeys(result["method"] for result in results):
-        of_method = [result for result in results if result["method"] == method]
-        cells = []
+    """Markdown: mean ± standard deviation over the seeds, and the mean time of one training on each device."""
+    lines = [
+        "| method | MNIST -> USPS | USPS -> MNIST | seeds | seconds a training by the clock (processor seconds) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in rows(results).items():
+        cells, seeds = [], []
         for direction in DIRECTIONS:
-            found = [result["accuracy"] for result in of_method if result["direction"] == direction]
-            spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-            cells.append(f"{statistics.mean(found):.4f}{spread}" if found else "–")
-        seeds = len({result["seed"] for result in of_method})
-        minutes = statistics.mean(result["processor_seconds"] for result in of_method) / 60
-        lines.append(f"| {method} | {' | '.join(cells)} | {seeds} | {minutes:.1f} |")
+            found = {(one["seed"], i): one["accuracy"] for i, one in enumerate(row) if one["direction"] == direction}
+            spread = f" ± {statistics.stdev(found.values()):.4f}" if len(found) > 1 else ""
+            cells.append(f"{statistics.mean(found.values()):.4f}{spread}" if found else "–")
+            seeds.append(", ".join(str(seed) for seed, _ in sorted(found)) or "–")
+        times = []
+        for device in dict.fromkeys(one["device"] for one in row):
+            here = [one for one in row if one["device"] == device]
+            wall, process = (statistics.mean(one[k] for one in here) for k in ("seconds", "processor_seconds"))
+            times.append(f"{wall:.0f} on {device} ({process:.0f})")
+        told = seeds[0] if seeds[0] == seeds[1] else " / ".join(seeds)
+        lines.append(f"| {name} | {' | '.join(cells)} | {told} | {'; '.join(times)} |")
     lines += [f"| {name} | {there:.4f} | {back:.4f} | | |" for name, (there, back) in PUBLISHED.items()]
     return "\n".join(lines)
 
@@ -253,7 +295,7 @@ def main() -> int:
         for method in options.methods:
             for direction in options.directions:
                 settings = shared | {"options": OPTIONS[method]}
-                told = method if not options.no_augmentation else f"{method}, not augmented"
+                told = method if not options.no_augmentation else f"{method}, {NOT_AUGMENTED}"
                 key = {"method": told, "direction": direction, "seed": seed, "measured_on": measured}
                 key |= {"settings": settings}
                 if any(key.items() <= result.items() for result in read_results(options.out)):
