@@ -140,17 +140,18 @@ def given_encoder(path: str) -> nn.Module:
     if not name:
         raise ValueError(f"encoder is {path!r}; expected {TRAINED}, or package.module:function that returns a module")
     try:
-        found = getattr(import_module(module), name)()
+        function = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"encoder {path!r} cannot be imported: {error}") from error
+    found = function()  # whose errors are its own
     if not isinstance(found, nn.Module):
         raise ValueError(f"encoder {path!r} returned {type(found).__name__}; expected an nn.Module of images")
     return found.requires_grad_(False).eval()
 
 
 def fingerprint(net: nn.Module) -> str:
-    """A hash of the weights of a network on the CPU."""
+    """A hash of the weights of a network, wherever they are."""
     known = hashlib.sha256()
     for name, tensor in net.state_dict().items():
-        known.update(name.encode() + tensor.detach().reshape(-1).contiguous().view(uint8).numpy().tobytes())
+        known.update(name.encode() + tensor.detach().cpu().reshape(-1).contiguous().view(uint8).numpy().tobytes())
     return known.hexdigest()

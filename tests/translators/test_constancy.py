@@ -9,7 +9,7 @@ from torch import nn
 
 from i2i.engine.step import Move, play
 from i2i.networks.autoencoder import Autoencoder
-from i2i.translators.constancy import Constancy
+from i2i.translators.constancy import Constancy, fingerprint
 from tests.translators.cases import batch, make
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,6 +22,20 @@ def mean_colours():
 
 def no_module():
     return len
+
+
+def faulty():
+    return nn.Identity().no_such_layer
+
+
+class Elsewhere(torch.Tensor):
+    """As on a GPU: NumPy cannot have it."""
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+    def numpy(self):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
 
 
 GIVEN = f"{__name__}:mean_colours"
@@ -78,6 +92,20 @@ def test_a_run_does_not_go_on_with_another_encoder():
 def test_what_is_no_encoder_is_refused_before_the_first_step(encoder, words):
     with pytest.raises(ValueError, match=words):
         make("constancy", encoder=encoder).players()
+
+
+def test_an_error_inside_the_function_is_its_own():
+    with pytest.raises(AttributeError, match="no_such_layer"):
+        make("constancy", encoder=f"{__name__}:faulty").players()
+
+
+def test_the_fingerprint_of_an_encoder_on_a_gpu_is_that_on_the_cpu():
+    net, weights = nn.Module(), torch.arange(6.0)
+    net.register_buffer("w", weights)
+    expected = fingerprint(net)
+    net.w = weights.as_subclass(Elsewhere)
+    assert isinstance(net.state_dict()["w"], Elsewhere)
+    assert fingerprint(net) == expected
 
 
 def test_the_trained_encoder_learns_to_reconstruct_and_keeps_its_features_apart():
