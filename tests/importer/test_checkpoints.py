@@ -53,7 +53,7 @@ def test_safetensors_by_whatever_name(tmp_path):
         read(tmp_path / "w.pth")
 
 
-@pytest.mark.parametrize("length", [0x108, 0x120])
+@pytest.mark.parametrize("length", [0x108, 0x120, 0x820])
 def test_the_length_of_a_header_is_no_protocol_buffer_and_no_space(tmp_path, length):
     tensor = '{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     for content in (b"\0\0\x80\x3f", b"<<<<"):
