@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
-import click
-
+from i2i.cli.described import options_of
 from i2i.runtime.foreign.told import NAMES, Told
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for each field of :class:`Told`."""
-    for field in reversed(fields(Told)):
-        facts = field.metadata
-        kind: Any = click.Choice(facts["choices"]) if "choices" in facts else str
-        if "least" in facts:
-            kind = click.IntRange(facts["least"])
-        command = click.option(
-            f"--{field.name.replace('_', '-')}",
-            type=kind,
-            default=None,
-            metavar=facts.get("metavar"),
-            help=f"Of a model that others made: {facts['help'][0].lower()}{facts['help'][1:]}",
-        )(command)
-    return command
+    return options_of(Told, "Of a model that others made", command)
 
 
 def taken_from(options: dict[str, Any]) -> Told:

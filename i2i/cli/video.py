@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i.cli.described import options_of
 from i2i.runtime.video.options import NAMES, VideoOptions
 
 if TYPE_CHECKING:
@@ -31,19 +32,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for each field of :class:`VideoOptions`, and ``--preview``."""
     preview = "Of a video: show the results in a window while it runs."
     command = click.option("--preview", is_flag=True, help=preview)(command)
-    for field in reversed(fields(VideoOptions)):
-        facts = field.metadata
-        kind: Any = click.Choice(facts["choices"]) if "choices" in facts else str
-        if "least" in facts:
-            kind = click.IntRange(facts["least"], facts["most"])
-        command = click.option(
-            f"--{field.name}",
-            type=kind,
-            default=None,
-            metavar=facts.get("metavar"),
-            help=f"Of a video: {facts['help'][0].lower()}{facts['help'][1:]}",
-        )(command)
-    return command
+    return options_of(VideoOptions, "Of a video", command)
 
 
 def taken_from(src: Path, options: dict[str, Any]) -> Film | None:

@@ -20,10 +20,6 @@ class Turn:
     d: int = 1
 
     @property
-    def is_none(self) -> bool:
-        return self == Turn()
-
-    @property
     def swaps(self) -> bool:
         """Whether height and width change places."""
         return self.a == 0
