@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +53,7 @@ def _claimed(folder: Path) -> tuple[int | None, str]:
     """A new temporary file, with the handle whose lock says that somebody is at work on it, where there are locks."""
     while True:
         # Not with the target's name in it: a long one must not make the temporary one too long.
-        handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, TEMPORARY_PREFIX, folder)
+        handle, name = _new(folder)
         if fcntl is None:
             os.close(handle)
             return None, name
@@ -63,6 +62,15 @@ def _claimed(folder: Path) -> tuple[int | None, str]:
         if os.fstat(handle).st_nlink:
             return handle, name
         os.close(handle)  # cleared away by another process before it was locked
+
+
+def _new(folder: Path) -> tuple[int, str]:
+    """A new file for this user alone, open to be written: ``tempfile.mkstemp``, whose module is slow to import."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    while True:
+        name = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
+        with suppress(FileExistsError):
+            return os.open(name, flags, 0o600), name
 
 
 def clear_temporaries(folder: Path) -> None:

@@ -9,7 +9,6 @@ import warnings
 
 import cv2
 import numpy as np
-import PIL.Image
 
 from i2i.images.header import MAX_PIXELS, open_regular, parse_header
 from i2i.images.metadata import read_metadata
@@ -47,7 +46,7 @@ def decode_image(
     except ImageError:
         raise
     except (ValueError, cv2.error, OSError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError,
-            ZeroDivisionError, AttributeError, MemoryError, PIL.Image.DecompressionBombError) as error:  # fmt: skip
+            ZeroDivisionError, AttributeError, MemoryError) as error:  # fmt: skip
         # Decoders raise anything on damaged data; a programming error would show in the tests of good files.
         reason = str(error).strip().splitlines()
         raise ImageError(name, f"damaged {header.format} data: {reason[-1] if reason else repr(error)}") from error
@@ -91,13 +90,18 @@ def _cv2(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _pillow(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     """What OpenCV cannot read, or reads otherwise than it was meant; 8 bits only."""
+    import PIL.Image  # seldom needed, and slow to import
+
     mode = ("LA" if header.alpha else "L") if header.channels == 1 else ("RGBA" if header.alpha else "RGB")
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with PIL.Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
-            if image.width * image.height > header.width * header.height:
-                raise ValueError("it is larger than its header says")
-            array = np.asarray(image.convert(mode))
+        try:
+            with PIL.Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
+                if image.width * image.height > header.width * header.height:
+                    raise ValueError("it is larger than its header says")
+                array = np.asarray(image.convert(mode))
+        except PIL.Image.DecompressionBombError as error:
+            raise ValueError(str(error)) from error
     if array.ndim == 2:
         array = array[..., None]
     if not header.alpha:

@@ -6,20 +6,22 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from i2i.images import Image, ImageError, decode_image, read_image
 from i2i.runtime import files, models
 from i2i.runtime.files import Options
-from i2i.runtime.folder import Outcome, Summary, translate_folder
 from i2i.runtime.foreign.told import taken_from
 from i2i.runtime.plan import KEPT
 from i2i.runtime.session import Model
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.kinds import is_video, video_target
 from i2i.runtime.video.options import NAMES, VideoOptions
+
+if TYPE_CHECKING:
+    from i2i.runtime.folder import Outcome, Summary
 
 PathLike = str | os.PathLike[str]
 
@@ -88,6 +90,8 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", tile=None,
     target = destination(source, dst, model.name, settings)
     if not source.is_dir():
         return translate_file(model, source, target, settings)
+    from i2i.runtime.folder import translate_folder
+
     failed: list[Outcome] = []
     summary = translate_folder(
         model,

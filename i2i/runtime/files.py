@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, format_of, left_out, write_image
-from i2i.runtime import pixels, shards
+from i2i.runtime import pixels
 from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
 
@@ -46,6 +46,8 @@ class Options:
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers is {self.workers}; expected at least 1")
         if self.shard is not None:
+            from i2i.runtime import shards
+
             shards.parse(self.shard)
 
     def output_name(self, source: str | Path) -> str:

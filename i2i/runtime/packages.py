@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import metadata, util
+import os
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import util
 from pathlib import Path
 
 # Import name -> the distributions that all write into that one folder; the first is the one that i2i asks for.
@@ -24,14 +29,25 @@ RIVALS = {
 }
 
 
+# The folder in which pip says that a distribution is there: its name, with "_" for "-", and its version.
+_INFO = re.compile(r"([\w.]+)-(\d[^-]*)(?:-.*)?\.(?:dist|egg)-info")
+
+
 def installed(module: str) -> dict[str, str]:
     """The distributions present that write into the module's folder, with their versions."""
-    found = {}
-    for name in RIVALS[module]:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    found = _distributions(sys.path)
+    return {name: found[name] for name in RIVALS[module] if name in found}
+
+
+def _distributions(folders: Iterable[str]) -> dict[str, str]:
+    """Name -> version of what is installed in the folders, of which the first counts. Their names tell it as
+    ``importlib.metadata`` would, whose import takes longer than a small image to translate."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        with suppress(OSError):
+            for entry in os.listdir(folder or os.curdir):
+                if info := _INFO.fullmatch(entry):
+                    found.setdefault(re.sub("[_.]+", "-", info[1]).lower(), info[2])
     return found
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from i2i.images import WRITABLE, ImageError, name_images
-from i2i.runtime.record import Record
+
+if TYPE_CHECKING:
+    from i2i.runtime.record import Record
 
 # Suffixes that may be kept, since their formats are written; a file of another format gets ".png" behind its name.
 _KEPT = "png jpg jpeg jpe jfif mpo webp tif tiff bmp dib ppm pgm pbm pnm jp2"
@@ -120,6 +121,8 @@ def refuse_sources(names: Sequence[str], source: Path, target: Path, name: Calla
 
 def ignores_case(folder: Path) -> bool:
     """Whether the file system takes A and a for the same name, asked of the nearest folder that exists."""
+    import tempfile  # of folders alone, and it brings much with it
+
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     try:

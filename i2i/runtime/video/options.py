@@ -6,8 +6,10 @@ Standard library only, so that ``--help`` costs nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 CODECS = ("auto", "h264", "hevc", "av1", "prores", "ffv1", "h264_nvenc", "hevc_nvenc", "av1_nvenc")
 ROTATIONS = ("apply", "keep")
@@ -75,6 +77,8 @@ def seconds(value: float | str, name: str = "time") -> float:
 
 
 def _rate(value: Fraction | float | str) -> Fraction:
+    from fractions import Fraction  # it brings decimal numbers with it, which every start would wait for
+
     try:
         rate = Fraction(value).limit_denominator(1_000_000)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
