@@ -20,8 +20,24 @@ if TYPE_CHECKING:
     from i2i.runtime.folder import Summary
 
 FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test holds them equal to images.WRITABLE
+
+
+class Count(click.ParamType):
+    """A number from 1 on, or ``auto``, which is None."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        return None if value == "auto" else click.IntRange(1).convert(value, param, ctx)
+
+
 _OPTIONS = (
-    click.option("--batch", type=click.IntRange(1), help="Images at once on a GPU.  [default: 8]"),
+    click.option(
+        "--batch",
+        type=Count(),
+        metavar="N|auto",
+        help="Images of a size at once on a GPU.  [default: auto, as many as its memory has room for, up to 16]",
+    ),
     click.option("--workers", type=click.IntRange(1, 1024), help="Images in work side by side.  [default: one a core]"),
     click.option("--format", type=click.Choice(FORMATS), help="Of every output.  [default: that of its source]"),
     click.option("--quality", type=click.IntRange(0, 100), default=95, show_default=True, help="Of JPEG and WebP."),
@@ -105,7 +121,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
         sys.stdout.buffer.write(encode_image(result, form, settings.quality, name=name))
-        if lost := files.lacking(result, form):
+        if lost := files.lacking(result.metadata, form):
             _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)

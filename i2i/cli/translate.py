@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, pictures, tiles, video
+from i2i.cli import foreign, pictures, providers, tiles, video
 from i2i.cli.progress import shown
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
-    from i2i.runtime.foreign.told import Told
 
 
 @click.command
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
     metavar="DOMAIN",
     help="The domain to translate to, of several; attributes, with commas between; or a direction (b2a).",
 )
-@click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@providers.options
 @tiles.option
 @pictures.options
 @foreign.options
 @video.options
-def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, provider: str, **options: Any) -> None:
+def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, **options: Any) -> None:
     """Translate SRC, an image, a folder of images or a video, into DST.
 
     Without DST the result goes beside SRC, with the model's name behind its own; a DST with a slash at its end is a
@@ -66,6 +65,8 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     from i2i.runtime import Options
 
     told, tile = foreign.taken_from(options), options.pop("tile")
+    where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
+    providers.notes()
     film = video.taken_from(src, options)
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
@@ -77,7 +78,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     if watch and (film is not None or not src.is_dir()):
         raise ValueError(f"--watch: for folders, and {shown(src)} is none")
-    loaded = opened(names or (None,), to, provider, film is not None or src.is_dir(), told)
+    loaded = opened(names or (None,), to, side_by_side=film is not None or src.is_dir(), told=told, **where)
     loaded = [tiles.bound(model, tile, alone=film is None and not src.is_dir()) for model in loaded]
     if film is not None:
         if len(loaded) > 1 or settings.shard is not None:
@@ -91,14 +92,14 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
         pictures.single(loaded, src, dst, settings)
 
 
-def opened(names: Sequence[str | None], to: str | None, provider: str, side_by_side: bool, told: Told) -> list[Model]:
-    """The models that are meant, told what they take; each is said on stderr, with its way and its provider."""
+def opened(names: Sequence[str | None], to: str | None, **how: Any) -> list[Model]:
+    """The models that are meant, opened as ``how`` says; each is said on stderr, with its way and its provider."""
     from i2i.runtime import Model, models, targets
 
     loaded = []
     for name in names:
         choice = models.resolve(name, to)
-        model = Model(choice.path, provider, side_by_side=side_by_side, told=told).toward(choice.to)
+        model = Model(choice.path, **how).toward(choice.to)
         way = targets.way(model.spec, model.to)
         click.echo(f"model {shown(choice.path)} ({choice.why}): {way}, on {model.provider}", err=True)
         loaded.append(model)

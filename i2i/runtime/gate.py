@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
 Run = Callable[[np.ndarray], np.ndarray]  # [n, h, w, c] to [n, h, w, c']
+Shape = tuple[int, ...]
+
+WAIT = 0.02
+"""Seconds that an image waits for others of its size."""
 
 
 class Gate:
@@ -37,15 +43,29 @@ class Gate:
                 self._room.notify_all()
 
 
-class Batcher:
-    """Runs single images from many threads together on one device: those of one size that are waiting, up to ``batch``.
+class Request(NamedTuple):
+    """An image that waits, since when, and where its result is awaited."""
 
-    Nobody waits for a batch to fill: while one runs, the next gathers.
+    image: np.ndarray
+    since: float
+    result: Future[np.ndarray]
+
+
+class Batcher:
+    """Runs single images from many threads together on one device, those of one size.
+
+    Images of each size gather apart. A batch that is full goes first. One that is not goes once its first image has
+    waited for WAIT, or when every caller waits and no more can come: then the largest. While one runs, the next gather.
     """
 
-    def __init__(self, run: Run, batch: int) -> None:
-        self._run, self._batch = run, batch
-        self._waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
+    def __init__(self, run: Run, size: Callable[[Shape], int], callers: int) -> None:
+        """
+        Args:
+            size: how many images [h, w, c] of that shape make a full batch.
+            callers: threads that call.
+        """
+        self._run, self._size, self._callers = run, size, callers
+        self._waiting: dict[Shape, deque[Request]] = {}
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="i2i-inference", daemon=True)
@@ -53,11 +73,11 @@ class Batcher:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """[h, w, c] to [h, w, c'], or the error of the batch that it was in."""
-        result: Future[np.ndarray] = Future()
+        request = Request(image, time.monotonic(), Future())
         with self._changed:
-            self._waiting.append((image, result))
+            self._waiting.setdefault(image.shape, deque()).append(request)
             self._changed.notify()
-        return result.result()
+        return request.result.result()
 
     def close(self) -> None:
         """Ends the thread once nothing waits."""
@@ -66,31 +86,50 @@ class Batcher:
             self._changed.notify()
         self._thread.join()
 
-    def _gather(self) -> list[tuple[np.ndarray, Future[np.ndarray]]]:
-        """The oldest request and others of its size; empty at the end."""
+    def _gather(self) -> list[Request]:
+        """The next batch; empty at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return []
-            shape = self._waiting[0][0].shape
-            taken = [request for request in self._waiting if request[0].shape == shape][: self._batch]
-            chosen = {id(request) for request in taken}
-            self._waiting = deque(request for request in self._waiting if id(request) not in chosen)
-            return taken
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return []
+                shape = self._due()
+                if shape is not None:
+                    return self._take(shape)
+                oldest = min(requests[0].since for requests in self._waiting.values())
+                self._changed.wait(max(0.0, oldest + WAIT - time.monotonic()))
+
+    def _due(self) -> Shape | None:
+        """The shape of the batch that is to go now, if any is."""
+        waiting = self._waiting
+        full = [shape for shape, requests in waiting.items() if len(requests) >= self._size(shape)]
+        oldest = min(full or waiting, key=lambda shape: waiting[shape][0].since)
+        if full or self._closed or time.monotonic() - waiting[oldest][0].since >= WAIT:
+            return oldest
+        if sum(map(len, waiting.values())) >= self._callers:
+            return max(waiting, key=lambda shape: len(waiting[shape]))
+        return None
+
+    def _take(self, shape: Shape) -> list[Request]:
+        requests = self._waiting[shape]
+        taken = [requests.popleft() for _ in range(min(len(requests), self._size(shape)))]
+        if not requests:
+            del self._waiting[shape]
+        return taken
 
     def _work(self) -> None:
         while requests := self._gather():
             self._serve(requests)
 
-    def _serve(self, requests: list[tuple[np.ndarray, Future[np.ndarray]]]) -> None:
+    def _serve(self, requests: list[Request]) -> None:
         try:
-            results = self._run(np.stack([image for image, _ in requests]))
+            results = self._run(np.stack([request.image for request in requests]))
         except Exception as error:  # it belongs to those who asked
             if len(requests) == 1:
-                requests[0][1].set_exception(error)
+                requests[0].result.set_exception(error)
             else:  # the memory may hold one where it does not hold all
                 for request in requests:
                     self._serve([request])
             return
-        for (_, future), result in zip(requests, results, strict=True):
-            future.set_result(result)
+        for request, result in zip(requests, results, strict=True):
+            request.result.set_result(result)

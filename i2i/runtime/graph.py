@@ -2,52 +2,89 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from i2i.runtime import pixels
-from i2i.runtime.errors import ModelError, TooLargeError
+from i2i.runtime import cuda, pixels
+from i2i.runtime.binding import Binding
+from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.foreign import ends, find, shapes
 from i2i.runtime.foreign.shapes import in_words
 from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.machine import PeakMemory, available_memory
 from i2i.runtime.onnxfile import read_spec
-from i2i.runtime.providers import open_session, quietly, reason, running_on
+from i2i.runtime.providers import on_processor, open_session, quietly, reason, running_on
+from i2i.runtime.room import Room
 from i2i.spec import Spec
 
 LARGE = 512 * 512
-"""Pixels above which a CPU runs one image at a time, on all cores and without keeping the memory."""
+"""Pixels above which a processor runs one image at a time, on all cores and without keeping the memory."""
 
 _PLENTY = 4096  # bytes for each pixel, more than any generator here needs: below it, nothing has to be measured
 _TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "int64": "tensor(int64)"}
-_OUT_OF_MEMORY = ("bfc_arena", "bad_alloc", "out of memory", "Failed to allocate memory", "CUDA_ERROR_OUT_OF_MEMORY")
+_OUT_OF_MEMORY = (
+    "bfc_arena",
+    "bad_alloc",
+    "out of memory",
+    "outofmemory",
+    "failed to allocate memory",
+    "cuda_error_out_of_memory",
+    "alloc_failed",
+    "allocation_failed",
+)
+_SIDE = 512  # of the image by which memory is measured
 
 
 class Graph:
-    """A file in ONNX Runtime, for any number of threads.
+    """A file that is open to be run, for any number of threads of the process that opened it.
+
+    A process that is forked later has none of the threads that inferences run on, and is told to open the file itself;
+    one thread on the CPU is the caller's own, and works there too.
 
     Attributes:
         spec: what the file promises.
-        provider: where it really runs, ``cuda`` or ``cpu``.
+        provider: where it really runs: ``cpu``, ``cuda``, ``tensorrt`` or ``openvino``.
+        room: how many images a GPU takes at once.
     """
 
-    def __init__(self, path: Path, provider: str, threads: int, side_by_side: bool, told: Told = NOTHING) -> None:
-        """``told`` is what is known of a model that others made.
+    def __init__(
+        self,
+        path: Path,
+        provider: str,
+        threads: int,
+        side_by_side: bool,
+        told: Told = NOTHING,
+        allow_fallback: bool = False,
+    ) -> None:
+        """``told`` is what is known of a model that others made; with ``allow_fallback`` a GPU may leave nodes to the
+        processor.
 
         Raises ModelError for a file that cannot be run, and ProviderError for a provider that does not load.
         """
         self.path, self.threads = path, threads
         spec = read_spec(path)
-        session = open_session(path, provider, 1 if side_by_side else threads)
+        session = open_session(
+            path,
+            provider,
+            threads,
+            side_by_side=side_by_side,
+            precision="fp32" if spec is None else spec.precision,
+            allow_fallback=allow_fallback,
+        )
         if spec is None or told:
             spec = find.describe(session, path, told if spec is None else find.told_anew(spec, told, path))
         self.spec: Spec = spec
         self.provider = running_on(session)
+        self.room = Room(self._measure_device)
         self._session = session
-        self._whole: Any = None  # the session for large images on the CPU
+        self._whole: Any = None  # the session for large images on the processor
+        bound = self.spec.io == "pixels" and not on_processor(self.provider)
+        self._binding = Binding(cuda.page_locked) if bound else None
+        self._process = None if threads == 1 and self.provider == "cpu" else os.getpid()
         self._lock = threading.Lock()
         self._bytes_per_pixel: float | None = None
         self._check_form()
@@ -55,12 +92,21 @@ class Graph:
     def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         """[n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's; ``target`` [1] or [1, D] is
         the second input of a model of several domains, the same for all images."""
+        if self._process not in (None, os.getpid()):
+            raise ModelError(
+                f"{self.path.name} was opened by another process, of which this one is a fork without its threads: "
+                "open the model after the fork, or with threads=1 on the CPU"
+            )
         height, width = batch.shape[1:3]
         session, fixed = self._session, self.spec.form is not None and self.spec.form.size is not None
-        if self.provider == "cpu" and height * width > LARGE and not fixed:
+        if on_processor(self.provider) and height * width > LARGE and not fixed:
             session = self._session_for_large()
             self._check_memory(width, height, target)
-        return self._through(session, batch, target)
+        try:
+            return self._through(session, batch, target)
+        except TooLargeError:
+            self.room.exceeded(len(batch), height * width)
+            raise
 
     def _through(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         """``run`` in that session: pixels as they are, or made what the graph takes, and back."""
@@ -76,9 +122,15 @@ class Graph:
         given = [batch] if target is None else [batch, np.repeat(target, len(batch), axis=0)]
         feeds = {node.name: value for node, value in zip(session.get_inputs(), given, strict=True)}
         try:
+            if self._binding is not None:
+                bound = session.session_for(feeds) if self.provider == "tensorrt" else session
+                returned = (*batch.shape[:3], self.spec.target.channels)
+                return self._binding.run(bound, feeds, returned, self.spec.dtype, quietly())
             return session.run(None, feeds, quietly())[0]
+        except ProviderError:
+            raise
         except Exception as error:  # ONNX Runtime's errors have no common class but this
-            text = str(error)
+            text = str(error).lower()
             shape = " x ".join(map(str, batch.shape))
             if any(sign in text for sign in _OUT_OF_MEMORY):
                 raise TooLargeError(
@@ -89,8 +141,14 @@ class Graph:
     def _session_for_large(self) -> Any:
         with self._lock:
             if self._whole is None:
-                self._whole = open_session(self.path, "cpu", self.threads, arena=False)
+                self._whole = open_session(self.path, self.provider, self.threads, arena=False)
             return self._whole
+
+    def check_room(self, width: int, height: int, target: np.ndarray | None = None) -> None:
+        """TooLargeError where the memory of the processor does not hold an image of that size on its way through."""
+        if on_processor(self.provider):
+            self._session_for_large()
+            self._check_memory(width, height, target)
 
     def _check_memory(self, width: int, height: int, target: np.ndarray | None) -> None:
         """A ModelError instead of the kernel's killer, for an image that would take more memory than there is."""
@@ -108,10 +166,26 @@ class Graph:
             )
 
     def _measure(self, target: np.ndarray | None) -> float:
-        blank = np.zeros((1, 512, 512, self.spec.source.channels), self.spec.dtype)
         peak = PeakMemory()
-        self._through(self._whole, blank, target)
-        return (peak.grown() or 0) / (512 * 512)
+        self._through(self._whole, self._blank(_SIDE), target)
+        return (peak.grown() or 0) / _SIDE**2
+
+    def _measure_device(self) -> tuple[float, int] | None:
+        """Of a GPU, what an inference takes for each pixel, and what is free for more."""
+        names = len(self.spec.domains)
+        target = np.zeros((1, names), np.float32) if self.spec.attributes else np.zeros(1, np.int64) if names else None
+        try:
+            self._through(self._session, self._blank(_SIDE // 8), target)  # what is loaded with the first inference
+            before = cuda.free_memory()
+            self._through(self._session, self._blank(_SIDE), target)
+            after = cuda.free_memory()
+        except ModelError:
+            return None
+        # What it took is kept for the inferences that come.
+        return None if before is None or after is None else (max(0, before - after) / _SIDE**2, before)
+
+    def _blank(self, side: int) -> np.ndarray:
+        return np.zeros((1, side, side, self.spec.source.channels), self.spec.dtype)
 
     def _check_size(self, width: int, height: int) -> None:
         """A bare network does not pad; a pixel graph does."""

@@ -12,11 +12,12 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from i2i.images import Image, ImageError, read_image
+from i2i.images import ImageError, read_image
 from i2i.runtime import files
 from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options, StoppedError
@@ -25,7 +26,9 @@ from i2i.runtime.graph import LARGE
 from i2i.runtime.machine import available_memory, cores
 from i2i.runtime.plan import Item
 from i2i.runtime.record import Record
-from i2i.runtime.session import BATCH, Model
+from i2i.runtime.room import MOST
+from i2i.runtime.session import Model
+from i2i.runtime.tiles.large import plan
 
 Infer = Callable[[np.ndarray], np.ndarray]
 
@@ -63,25 +66,18 @@ class Job:
         self._batchers: list[Batcher] = []
         free = available_memory()
         self._gate = Gate(max(LARGE, (free // 4 if free is not None else 2**31) // _BYTES_PER_PIXEL))
-        self.ways = [self._opened(way) for way in ways]
-        self._infers = [self._infer_with(way.model) for way in self.ways]
-        workers = max(way.model.threads if way.model.provider == "cpu" else cores() for way in self.ways)
-        if self._batchers:
-            workers += 2 * (options.batch or BATCH)  # enough that a batch gathers while one runs
+        self.ways = [replace(way, model=way.model.for_many()) for way in ways]
+        workers = max(way.model.threads if way.model.on_processor else cores() for way in self.ways)
+        if not all(way.model.on_processor for way in self.ways):
+            workers += 2 * (options.batch or MOST)  # enough that a batch gathers while one runs
         self._workers = options.workers or workers
-
-    def _opened(self, way: Way) -> Way:
-        """The same with a model of which several inferences run side by side."""
-        model = way.model
-        if model.provider == "cpu" and not model.side_by_side:
-            model = Model(model.path, "cpu", model.threads, side_by_side=True, told=model.told).toward(model.to)
-            model.tile = way.model.tile
-        return replace(way, model=model)
+        self._infers = [self._infer_with(way.model) for way in self.ways]
 
     def _infer_with(self, model: Model) -> Infer:
-        """[h, w, c] to the same through the graph: here if it runs on a CPU, else in batches with what others have."""
-        if model.provider != "cpu":
-            self._batchers.append(Batcher(model.run, self.options.batch or BATCH))
+        """[h, w, c] to the same through the graph: here if it runs on the processor, else in batches with what others
+        have."""
+        if not model.on_processor:
+            self._batchers.append(model.batcher(self.options.batch, self._workers))
             return self._batchers[-1]
 
         def here(image: np.ndarray) -> np.ndarray:
@@ -149,19 +145,31 @@ class Job:
                 raise ImageError(item.source, item.problem)
             status = item.source.stat()
             done = [not self.options.overwrite and way.record.is_done(item.name, status) for way in self.ways]
-            image = None if all(done) else read_image(item.source, self.options.max_pixels, self.options.keep_metadata)
+            large = [
+                None if skip else plan(item.source, way.target / item.name, way.model, self.options)
+                for way, skip in zip(self.ways, done, strict=True)
+            ]
+            whole = not all(skip or strips for skip, strips in zip(done, large, strict=True))
+            image = read_image(item.source, self.options.max_pixels, self.options.keep_metadata) if whole else None
         except (ImageError, OSError, MemoryError) as error:
             yield Outcome(item.source, "failed", _reason(item.source, error))
             yield from (Outcome(item.source, "failed") for _ in self.ways[1:])
             return
-        note = f"the first of its {image.frames} frames or pages" if image is not None and image.frames > 1 else ""
-        for way, infer, skip in zip(self.ways, self._infers, done, strict=True):
-            if image is None or skip:
+        frames = max([strips.reader.header.frames for strips in large if strips] + [image.frames if image else 1])
+        note = f"the first of its {frames} frames or pages" if frames > 1 else ""
+        for way, infer, skip, strips in zip(self.ways, self._infers, done, large, strict=True):
+            if skip:
                 yield Outcome(item.source, "skipped")
                 continue
             try:
-                result = files.translate(image, way.model, self.options, infer)
-                lost = self._write(way, item, result, status)
+                if strips is not None:
+                    with self._gate.hold(self._gate.capacity):
+                        lost = self._write(way, item, status, partial(strips.translate, options=self.options))
+                else:
+                    assert image is not None
+                    result = files.translate(image, way.model, self.options, infer)
+                    write = partial(files.write, result, item.source, options=self.options)
+                    lost = self._write(way, item, status, write)
             except StoppedError:
                 raise
             except (ImageError, ModelError, OSError, MemoryError) as error:
@@ -172,13 +180,14 @@ class Job:
             yield Outcome(item.source, "done", notes and str(ImageError(item.source, notes)))
             note = ""
 
-    def _write(self, way: Way, item: Item, result: Image, status: os.stat_result) -> str:
+    def _write(self, way: Way, item: Item, status: os.stat_result, write: Callable[[Path], str]) -> str:
+        """Has the output written, and the record know of it; returns what ``write`` says of it."""
         output = way.target / item.name
         if output.parent not in self._made:
             output.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(output.parent)
         way.record.begin(item.name)
-        lost = files.write(result, item.source, output, self.options)
+        lost = write(output)
         way.record.done(item.name, status)
         return lost
 

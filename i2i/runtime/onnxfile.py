@@ -97,6 +97,14 @@ class _Facts:
     own: set[str] = field(default_factory=set)  # of those that the file itself defines
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """All that a sound ONNX file says of itself by key and value."""
+    with open(path, "rb") as file:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    pairs = [_pair(value) for number, value in _walk(data) if number == _METADATA]
+    return {pair.get(1, b"").decode(errors="replace"): pair.get(2, b"").decode(errors="replace") for pair in pairs}
+
+
 def _look_over(model: memoryview) -> _Facts:
     facts = _Facts()
     for number, value in _walk(model):

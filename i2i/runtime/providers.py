@@ -1,28 +1,36 @@
-"""Opening a session in ONNX Runtime, and knowing where it really runs.
+"""Opening a session, and knowing where it really runs.
 
 ONNX Runtime lists providers that cannot load, and a session that asked for CUDA runs on the CPU without an error; only
-``session.get_providers()`` tells the truth.
+``session.get_providers()`` tells the truth of the whole, and ``placement`` of the nodes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from i2i.runtime import packages
+from i2i.runtime import packages, placement
 from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.machine import cuda_devices
 
-PROVIDERS = ("auto", "cpu", "cuda")
-_CUDA = (
+PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")
+CUDA = (
     "CUDAExecutionProvider",
     # Every new size would be tuned anew under the default search, and the arena would double itself each time it grows.
     {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"},
 )
+REPAIR = {
+    "cuda": "pip install 'onnxruntime-gpu[cuda,cudnn]'",
+    "tensorrt": "pip install 'onnxruntime-gpu[cuda,cudnn]' 'tensorrt-cu13<11'",
+}
+Wanted = tuple[str, dict[str, str]]  # a provider of ONNX Runtime and its options
 
 
 def onnxruntime() -> ModuleType:
@@ -34,43 +42,132 @@ def onnxruntime() -> ModuleType:
     return onnxruntime
 
 
-def open_session(path: Path | bytes, provider: str = "auto", threads: int = 0, arena: bool = True) -> Any:
-    """An ``onnxruntime.InferenceSession`` of the file, or of the bytes of one.
+def open_session(
+    path: Path | bytes,
+    provider: str = "auto",
+    threads: int = 0,
+    arena: bool = True,
+    *,
+    side_by_side: bool = False,
+    precision: str = "fp32",
+    allow_fallback: bool = False,
+) -> Any:
+    """A session of the file, or of the bytes of one: ONNX Runtime's, or what has the same methods.
 
     Args:
-        provider: ``cuda`` fails without CUDA; ``auto`` takes it if a card is there and it loads; ``cpu``.
-        threads: of one inference on the CPU; 0 leaves it to ONNX Runtime.
-        arena: whether the CPU keeps memory between calls, which is faster; without it large images need less.
+        provider: ``cuda``, ``tensorrt`` and ``openvino`` fail where they do not load; ``auto`` takes CUDA if a card is
+            there and it loads; ``cpu``.
+        threads: of one inference on the processor, or of as many inferences if they run ``side_by_side``; 0 leaves it
+            to the library.
+        arena: whether the processor keeps memory between calls, which is faster; without it large images need less.
+        precision: of the model, which TensorRT has to be told.
+        allow_fallback: whether nodes that work on pixels may run on the processor under a GPU's provider.
+
+    Bytes are taken to be a form of a file that was opened before. TensorRT would build an engine for each, which takes
+    minutes, so CUDA runs them.
 
     Raises ProviderError or ModelError.
     """
     if provider not in PROVIDERS:
         raise ValueError(f"unknown provider {provider!r}; choose from {', '.join(PROVIDERS)}")
+    if provider == "openvino":
+        from i2i.runtime.openvino_session import Session
+
+        return Session(path, threads, max(1, threads) if side_by_side else 1, keep=arena)
+    threads = 1 if side_by_side else threads
+    if provider == "tensorrt" and isinstance(path, Path):
+        from i2i.runtime.tensorrt import TensorRT
+
+        return TensorRT(path, threads, precision, allow_fallback)
+    if provider == "tensorrt":
+        provider = "cuda"
+    if provider == "cuda":
+        check_card(provider)
+    wanted = [CUDA] if provider != "cpu" and cuda_devices() and offers(CUDA[0]) else []
+    session = open_in_onnxruntime(path, wanted, threads, arena)
+    if provider == "cuda" and running_on(session) != "cuda":
+        raise ProviderError(not_loaded(provider, running_on(session)))
+    if running_on(session) == "cuda" and isinstance(path, Path) and not allow_fallback:
+        check_placement(session, path, "cuda")
+    return session
+
+
+def open_in_onnxruntime(path: Path | bytes, wanted: Sequence[Wanted], threads: int, arena: bool = True) -> Any:
+    """An ``onnxruntime.InferenceSession`` on these providers, of which those that do not load are left out, and on the
+    CPU. Raises ModelError."""
     ort = onnxruntime()
-    wanted: list[Any] = ["CPUExecutionProvider"]
-    cards = [] if provider == "cpu" else cuda_devices()
-    if provider == "cuda" and not cards:
-        raise ProviderError("provider cuda was asked for, but the NVIDIA driver shows no card; `i2i doctor` says more")
-    if cards and _CUDA[0] in ort.get_available_providers():
-        if hasattr(ort, "preload_dlls"):
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints; the session tells whether CUDA loaded
-                ort.preload_dlls()
-        wanted.insert(0, _CUDA)
+    if wanted and hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints; the session tells what loaded
+            ort.preload_dlls()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.enable_cpu_mem_arena = arena
     options.log_severity_level = 3  # errors
+    if wanted:
+        options.add_session_config_entry(placement.RECORD, "1")
+    providers = [*wanted, "CPUExecutionProvider"]
     try:
-        session = ort.InferenceSession(path if isinstance(path, bytes) else str(path), options, providers=wanted)
+        # Else it prints an error of a provider and goes on without it.
+        return ort.InferenceSession(
+            path if isinstance(path, bytes) else str(path), options, providers=providers, enable_fallback=0
+        )
     except Exception as error:  # ONNX Runtime's errors have no common class but this
         name = "its rewritten graph" if isinstance(path, bytes) else path
         raise ModelError(f"{name}: ONNX Runtime {ort.__version__} cannot run this model: {reason(error)}") from error
-    if provider == "cuda" and running_on(session) != "cuda":
+
+
+def check_card(provider: str) -> None:
+    """ProviderError if there is no card, or ONNX Runtime has nothing for it."""
+    if not cuda_devices():
         raise ProviderError(
-            f"provider cuda was asked for, but CUDA did not load and {running_on(session)} would run instead; "
-            "onnxruntime-gpu needs CUDA and cuDNN of its own version: `i2i doctor` says more"
+            f"provider {provider} was asked for, but the NVIDIA driver shows no card; `i2i doctor` says more"
         )
-    return session
+    if not offers(ONNX_NAMES[provider]):
+        raise ProviderError(
+            f"provider {provider} was asked for, but this ONNX Runtime was built without it; `i2i doctor` says more"
+        )
+
+
+ONNX_NAMES = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+
+
+def offers(name: str) -> bool:
+    """Whether ONNX Runtime was built with a provider, which does not say that it loads."""
+    return name in onnxruntime().get_available_providers()
+
+
+def not_loaded(provider: str, instead: str) -> str:
+    """The sentence for a provider that was asked for and did not load."""
+    why = missing_library(provider)
+    return (
+        f"provider {provider} was asked for, but {'CUDA' if provider == 'cuda' else 'TensorRT'} did not load "
+        f"{f'({why}) ' if why else ''}and {instead} would run instead; onnxruntime-gpu needs libraries of its own "
+        f"versions: {REPAIR[provider]}"
+    )
+
+
+def missing_library(provider: str) -> str | None:
+    """Why the library of ONNX Runtime for that provider does not load, which ONNX Runtime itself only prints."""
+    pattern = "onnxruntime_providers_{}.dll" if sys.platform == "win32" else "libonnxruntime_providers_{}.so"
+    module = onnxruntime()
+    folder = Path(module.__file__ or "").parent / "capi"
+    try:
+        ctypes.CDLL(str(folder / pattern.format("shared")), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(folder / pattern.format(provider)))
+    except OSError as error:
+        return str(error).replace(f"{folder}/", "")
+    return None
+
+
+def check_placement(session: Any, path: Path, provider: str) -> None:
+    """ProviderError, which names them, if nodes that work on pixels were left to the processor."""
+    nodes = placement.left_to_cpu(session, path)
+    if nodes:
+        more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
+        raise ProviderError(
+            f"{path}: {provider} cannot run {', '.join(nodes[:5])}{more}; the processor would, and the image would go "
+            "to it and back each time. Allow that with --allow-fallback (allow_fallback=True), or take --provider cpu"
+        )
 
 
 def reason(error: Exception) -> str:
@@ -90,3 +187,8 @@ def running_on(session: Any) -> str:
     """The provider that the session really uses first: ``cuda``, ``cpu`` ..."""
     name: str = session.get_providers()[0]
     return name.removesuffix("ExecutionProvider").lower()
+
+
+def on_processor(provider: str) -> bool:
+    """Whether a provider computes on the processor, where one image a core gets most done."""
+    return provider in ("cpu", "openvino")

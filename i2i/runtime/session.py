@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,30 +15,39 @@ from i2i.runtime import pixels, targets
 from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.graph import Graph
 from i2i.runtime.machine import cores
+from i2i.runtime.providers import on_processor
 from i2i.runtime.targets import To
 from i2i.runtime.tiles.ladder import Tile, run
 from i2i.spec import Spec
 
-BATCH = 8
-"""Images at once on a GPU."""
+if TYPE_CHECKING:
+    from i2i.runtime.gate import Batcher
 
 DIRECTIONS = ("a2b", "b2a", "any")  # names of files that say nothing to whoever finds the results
 
 
-def load(path: str | Path, provider: str = "auto", threads: int | None = None, **told: Any) -> Model:
+def load(
+    path: str | Path,
+    provider: str = "auto",
+    threads: int | None = None,
+    allow_fallback: bool = False,
+    **told: Any,
+) -> Model:
     """Opens an ``.onnx`` file as a function of images: an export, or one that others made.
 
     Args:
-        provider: auto | cpu | cuda. ``cuda`` raises ProviderError if CUDA does not load; ``auto`` takes what there is,
-            and ``model.provider`` says what that was.
+        provider: auto | cpu | cuda | tensorrt | openvino. ``auto`` takes CUDA or the CPU, whichever there is, and
+            ``model.provider`` says what that was; the others raise ProviderError if they do not load.
         threads: processor threads that the model may use; by default all cores.
+        allow_fallback: whether nodes that work on pixels may run on the processor if a GPU's provider cannot run them;
+            else that is a ProviderError, which names them.
         told: of a model that others made, what cannot be found with certainty: layout="nchw" or "nhwc", range="0..255"
             or (0, 255), output_range, order="rgb", "bgr", "grey" or "y", multiple, fit="resize" or "tile",
             result="image" or "curves". ``i2i describe`` writes them into a copy of the file, which then needs none.
 
     Raises ModelError for a file that cannot be run, with the reason, and with the names of what has to be told.
     """
-    return Model(Path(path), provider, threads, told=Told.of(told))
+    return Model(Path(path), provider, threads, told=Told.of(told), allow_fallback=allow_fallback)
 
 
 class Model:
@@ -54,10 +63,10 @@ class Model:
         spec: what the file promises, or what was found and told of a model that others made.
         told: what was told of it.
         to: the domain or the attributes that it is bound to; None if it is not, or has one direction.
-        provider: where it really runs, ``cuda`` or ``cpu``.
+        provider: where it really runs: ``cpu``, ``cuda``, ``tensorrt`` or ``openvino``.
         tile: when it takes images in tiles, and how; ``tiled`` makes a model that does otherwise.
-        threads: that it may use on a CPU: together on one image, or ``side_by_side`` on as many images, called from as
-            many threads, which gets more done.
+        threads: that it may use on a processor: together on one image, or ``side_by_side`` on as many images, called
+            from as many threads, which gets more done.
     """
 
     def __init__(
@@ -67,12 +76,13 @@ class Model:
         threads: int | None = None,
         side_by_side: bool = False,
         told: Told = NOTHING,
+        allow_fallback: bool = False,
     ) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; expected at least 1")
         self.path, self.threads, self.side_by_side = path, threads or cores(), side_by_side
-        self.told = told
-        self.graph = Graph(path, provider, self.threads, side_by_side, told)
+        self.told, self._allow_fallback = told, allow_fallback
+        self.graph = Graph(path, provider, self.threads, side_by_side, told, allow_fallback)
         self.spec: Spec = self.graph.spec
         self.provider = self.graph.provider
         self.to: tuple[str, ...] | None = None
@@ -101,6 +111,25 @@ class Model:
         other = copy.copy(self)
         other.tile = Tile.of(how, **callbacks)
         return other
+
+    @property
+    def on_processor(self) -> bool:
+        """Whether it runs on the processor, where one image a core gets most done, and not on a device beside it."""
+        return on_processor(self.provider)
+
+    def for_many(self) -> Model:
+        """This model, opened anew if several of its inferences could run side by side on the processor and do not."""
+        if not self.on_processor or self.side_by_side:
+            return self
+        other = Model(self.path, self.provider, self.threads, True, self.told, self._allow_fallback).toward(self.to)
+        other.tile = self.tile
+        return other
+
+    def batcher(self, batch: int | None, callers: int) -> Batcher:
+        """Gathers the images of so many threads into batches of ``batch``, or of as many as the memory has room for."""
+        from i2i.runtime.gate import Batcher  # one image alone does without
+
+        return Batcher(self.run, lambda shape: self.graph.room.batch(shape[0] * shape[1], batch), callers)
 
     @property
     def name(self) -> str:
@@ -137,7 +166,8 @@ class Model:
     def translate(self, images: Sequence[Image], background: int = 255) -> list[Image]:
         """Translates images of one size, on a GPU several together."""
         ready = [pixels.prepare(image, self.spec, background) for image in images]
-        size = 1 if self.provider == "cpu" else BATCH
+        height, width = images[0].pixels.shape[:2]
+        size = 1 if self.on_processor else self.graph.room.batch(height * width)
         batches = [np.stack(ready[at : at + size]) for at in range(0, len(ready), size)]
         results = [result for batch in batches for result in self.run(batch)]
         return [pixels.restore(result, image, self.spec) for result, image in zip(results, images, strict=True)]

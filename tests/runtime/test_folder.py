@@ -433,7 +433,7 @@ def test_a_batch_that_fails_is_tried_image_by_image() -> None:
             raise ModelError("cuda memory does not hold this image")
         return 255 - images
 
-    batcher = Batcher(small_device, 8)
+    batcher = Batcher(small_device, lambda _: 8, 20)
     with ThreadPoolExecutor(20) as threads:
         asked = [threads.submit(batcher, np.full((2, 2, 3), number, np.uint8)) for number in range(20)]
     batcher.close()

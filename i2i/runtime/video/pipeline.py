@@ -18,7 +18,8 @@ import numpy as np
 from i2i.runtime.gate import Batcher
 from i2i.runtime.graph import LARGE
 from i2i.runtime.machine import cores
-from i2i.runtime.session import BATCH, Model
+from i2i.runtime.room import MOST
+from i2i.runtime.session import Model
 from i2i.runtime.video.reader import Item
 
 
@@ -39,17 +40,16 @@ class Pipeline:
 
     def __init__(self, model: Model, pixels: int, batch: int | None = None) -> None:
         """``pixels`` of a frame decide whether a CPU takes several frames side by side."""
-        if model.provider == "cpu" and not model.side_by_side:
-            model = Model(model.path, "cpu", model.threads, side_by_side=True, told=model.told).toward(model.to)
+        model = model.for_many()
         self.model = model
         self._batcher: Batcher | None = None
         self._turn = threading.Lock()
-        if model.provider == "cpu":
+        if model.on_processor:
             workers = model.threads if pixels <= LARGE else 2  # of large frames one is inferred, another converted
             self._infer = self._beside if pixels <= LARGE else self._alone
         else:
-            workers = cores() + 2 * (batch or BATCH)
-            self._infer = self._batcher = Batcher(model.run, batch or BATCH)
+            workers = cores() + 2 * (batch or MOST)
+            self._infer = self._batcher = model.batcher(batch, workers)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="i2i-frame")
         # The queue holds what is decoded or translated and not yet written: as many as work, and some to wait.
         self._queue: queue.Queue[Future[Done] | Item | BaseException | None] = queue.Queue(workers + 2)

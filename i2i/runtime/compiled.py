@@ -1,0 +1,74 @@
+"""What a provider makes of a model before it runs, kept so that it is made once.
+
+It lies beside the model, in the folder ``MODEL.onnx.cache``: OpenVINO's blobs as files, TensorRT's engines in folders
+of their own. A name holds a digest of the model's content and of all else that decides the result (versions, device,
+settings), so what is there fits or is not looked at. Everything in the folder can be deleted at any time. Whoever can
+write there can decide what the model does, as whoever can write the model itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from i2i.files import atomically, clear_temporaries
+from i2i.runtime.notes import note
+
+_DIGEST = 32  # bytes of the SHA-256 in front of what a file holds
+
+
+def folder(model: Path) -> Path:
+    """Where the compiled forms of a model are."""
+    return model.with_name(f"{model.name}.cache")
+
+
+def place(model: Path, kind: str, *facts: object) -> Path:
+    """The file or folder of what ``kind``, a provider, makes of the model's content under these facts."""
+    settings = hashlib.sha256(repr(facts).encode()).hexdigest()[:8]
+    with open(model, "rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return folder(model) / f"{kind}-{settings}-{content}"
+
+
+def read(path: Path) -> memoryview | None:
+    """What ``write`` wrote there, or None if nothing is there, or not what was written."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(memoryview(data)[_DIGEST:]).digest() != data[:_DIGEST]:
+        return None
+    return memoryview(data)[_DIGEST:]
+
+
+def write(path: Path, data: bytes | memoryview) -> None:
+    """Keeps it under that name, whole or not at all, and removes what was made of earlier contents of the model."""
+
+    def fill(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            file.write(hashlib.sha256(data).digest())
+            file.write(data)
+
+    try:
+        path.parent.mkdir(exist_ok=True)
+        clear_temporaries(path.parent)
+        atomically(path, fill, durable=False)
+    except OSError as error:
+        refused(path, error)
+        return
+    outdated(path)
+
+
+def refused(path: Path, error: OSError) -> None:
+    """Says that the next start has to compile the model again."""
+    note(f"{path.parent}: {error.strerror or error}; the compiled model is not kept, and is made anew at each start")
+
+
+def outdated(path: Path) -> None:
+    """Removes what the same settings made of other contents of the model."""
+    for other in path.parent.glob(f"{path.name.rpartition('-')[0]}-*"):
+        if other != path:
+            with suppress(OSError):
+                shutil.rmtree(other) if other.is_dir() else other.unlink()
