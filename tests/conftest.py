@@ -16,6 +16,19 @@ ROOT = Path(i2i.__file__).parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+# These train or export for 10 to 40 seconds each: first, so that no process is left with one when the others are done.
+LONGEST = (
+    *("importer/test_runs", "engine/test_killed", "exporter/test_export", "translators/test_conformance"),
+    *("engine/test_processes", "exporter/test_domains", "engine/test_shipped", "engine/test_training"),
+    *("engine/test_resume", "cli/test_domains", "exporter/test_runs", "test_extending", "tools/test_judge_domains"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"tests.{name.replace('/', '.')}": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.module.__name__, len(order)))  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Path]:
     """Finds reference data by its path under ``$I2I_TEST_DATA`` (``data/...``, ``oracles/...``), or skips the test."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import click
 import numpy as np
-from benchmark import bare_session, draw, head, measure, resnet, table
+from measuring import bare_session, draw, head, measure, resnet, table
 
 from i2i.images import read_image
 from i2i.runtime import Model, Options
@@ -36,18 +36,7 @@ def main(model: Path | None, frames: int, size: int, repeats: int, provider: str
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         path = model or resnet(Path(place) / "resnet6.onnx")
         loaded = Model(path, provider, side_by_side=True)
-        wide = read_image(next(draw(Path(place) / "in", 1, 2 * size, "png").iterdir())).pixels
-        shown = [wide[at : at + size, at : at + size] for at in (round(size * n / frames) for n in range(frames))]
-        film, result = encode_film(Path(place) / "film.mp4", shown), Path(place) / "result.mp4"
-        decoded = decode_film(film)
-        translated = [loaded(pixels) for pixels in decoded]
-        bare = bare_session(path, loaded)
-        tasks: dict[str, Callable[[], object]] = {
-            "bare session": lambda: [bare(pixels) for pixels in decoded],
-            "i2i translate": lambda: translate_video(loaded, film, result, Options(overwrite=True)),
-            "decoding": lambda: decode_film(film),
-            "encoding": lambda: encode_film(Path(place) / "encoded.mp4", translated),
-        }
+        tasks = film_tasks(path, loaded, frames, size, Path(place))
         wall, work = measure(tasks, repeats)
     head(path, loaded, f"{frames} frames of {size} x {size}")
     table(frames, "frame", wall, work)
@@ -55,6 +44,22 @@ def main(model: Path | None, frames: int, size: int, repeats: int, provider: str
     ratios = [max(wall[name][n] for name in alone) / wall["i2i translate"][n] for n in range(repeats)]
     rounds = " ".join(f"{each:.3f}" for each in ratios)
     click.echo(f"ratio to the slowest alone   {statistics.median(ratios):.3f}   (rounds: {rounds})")
+
+
+def film_tasks(path: Path, loaded: Model, frames: int, size: int, place: Path) -> dict[str, Callable[[], object]]:
+    """What is to be measured of a film of that many frames: the job, and its three parts alone."""
+    wide = read_image(next(draw(place / "in", 1, 2 * size, "png").iterdir())).pixels
+    shown = [wide[at : at + size, at : at + size] for at in (round(size * n / frames) for n in range(frames))]
+    film, result = encode_film(place / "film.mp4", shown), place / "result.mp4"
+    decoded = decode_film(film)
+    translated = [loaded(pixels) for pixels in decoded]
+    bare = bare_session(path, loaded)
+    return {
+        "bare session": lambda: [bare(pixels) for pixels in decoded],
+        "i2i translate": lambda: translate_video(loaded, film, result, Options(overwrite=True)),
+        "decoding": lambda: decode_film(film),
+        "encoding": lambda: encode_film(place / "encoded.mp4", translated),
+    }
 
 
 def decode_film(path: Path) -> list[np.ndarray]:

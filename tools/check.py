@@ -9,17 +9,26 @@ What is left out of the fast tests runs with ``python -m pytest -m slow`` (minut
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from i2i.runtime.machine import cores
+
 ROOT = Path(__file__).resolve().parent.parent
+WORKERS = min(cores(), 8)
+"""Processes that test side by side, each with one thread; every one of them imports PyTorch, so not too many."""
 CHECKS = {
     "lint": ["ruff", "check", "."],
     "format": ["ruff", "format", "--check", "."],
     "types": ["mypy"],
-    "tests": ["pytest", "-q", "-m", "not slow and not gpu"],
+    # A module's tests stay together, since they share what was trained or exported for them; long ones come first.
+    "tests": [
+        *("pytest", "-q", "-m", "not slow and not gpu"),
+        *("-n", str(WORKERS), "--dist", "loadscope", "--no-loadscope-reorder"),
+    ],
 }
 
 
@@ -29,7 +38,7 @@ def main(arguments: list[str]) -> int:
         command = [sys.executable, "-m", *command, *(arguments if name == "tests" else [])]
         print(f"== {name}: {' '.join(command[2:])}", flush=True)
         start = time.monotonic()
-        status = subprocess.run(command, cwd=ROOT).returncode
+        status = subprocess.run(command, cwd=ROOT, env={"OMP_NUM_THREADS": "1", **os.environ}).returncode
         lines.append(f"{name:8} {'ok' if status == 0 else 'FAILED'}  {time.monotonic() - start:.0f} s")
         if status:
             failed.append(name)

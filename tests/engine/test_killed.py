@@ -64,6 +64,7 @@ def test_killed_once(method, broken, folders, tmp_path, one_thread):
     assert not list(run.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_killed_a_few_times(folders, tmp_path, one_thread):
     assert end_alike(options_of("cyclegan", folders, 60), tmp_path, kills=4) >= 3
 

@@ -152,20 +152,26 @@ def test_training_does_not_go_on_in_an_imported_run(tmp_path):
             i2i.train(method, out=run, data=tmp_path)
 
 
-def test_the_commands(tmp_path, i2i_command):
+def test_the_commands(tmp_path, monkeypatch, capsys):
     """import, models and translate, as they stand in the README."""
+
+    def i2i_here(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        said = capsys.readouterr()
+        assert end.value.code == 0, said.err
+        return said.out
+
+    monkeypatch.chdir(tmp_path)
     saved(tmp_path / "latest_net_G.pth", authors.resnet(blocks=1))
     write_image(tmp_path / "horse.png", Image(pixels(20, 30)))
-    done = i2i_command("import", "latest_net_G.pth", "--a", "horse", "--b", "zebra", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == (
+    assert i2i_here("import", "latest_net_G.pth", "--a", "horse", "--b", "zebra") == (
         "runs/import-latest_net_G  horse -> zebra  CycleGAN's and pix2pix's ResNet generator, 3 to 3 channels, "
         "statistics: image\n"
     )
-    listed = i2i_command("models", cwd=tmp_path).stdout
+    listed = i2i_here("models")
     assert "* runs/import-latest_net_G  resnet_1  horse -> zebra  finished, step 0, not exported" in listed
-    done = i2i_command("translate", "horse.png", "-m", "import-latest_net_G", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "horse-zebra.png\n"), done.stderr
+    assert i2i_here("translate", "horse.png", "-m", "import-latest_net_G") == "horse-zebra.png\n"
     assert read_image(tmp_path / "horse-zebra.png").pixels.shape == (20, 30, 3)
 
 
