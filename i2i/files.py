@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import IO
@@ -47,6 +47,19 @@ def atomically(path: Path, write: Callable[[Path], object], durable: bool = True
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A temporary file in a folder, which is gone in the end."""
+    handle, name = _claimed(folder)
+    try:
+        yield Path(name)
+    finally:
+        with suppress(OSError):
+            os.unlink(name)
+        if handle is not None:
+            os.close(handle)
 
 
 def _claimed(folder: Path) -> tuple[int | None, str]:

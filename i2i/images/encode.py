@@ -75,14 +75,7 @@ def encode_image(
     lost += ["alpha"] if image.alpha is not None and format not in _ALPHA else []
     if lost and strict:
         raise ImageError(name, f"{format} cannot hold {' or '.join(lost)}; choose PNG or TIFF")
-    pixels, alpha = image.pixels, image.alpha
-    if alpha is not None and format not in _ALPHA:
-        pixels, alpha = flatten(image), None
-    if image.bits == 16 and format not in _DEEP:
-        pixels = convert(pixels, image.channels, 8)
-        alpha = None if alpha is None else convert(alpha[..., None], 1, 8)[..., 0]
-    if alpha is not None and pixels.shape[2] == 1 and format not in _GREY_ALPHA:
-        pixels = convert(pixels, 3, 8 * pixels.dtype.itemsize)
+    pixels, alpha = fitting(image, format)
     try:
         if alpha is not None and pixels.shape[2] == 1:
             data = _png_grey_alpha(pixels, alpha)
@@ -95,6 +88,19 @@ def encode_image(
     if image.metadata is None:
         return data
     return embed(data, format, image.metadata, image.width, image.height, alpha is not None)
+
+
+def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The colours and the alpha of an image, converted to what the format can hold."""
+    pixels, alpha = image.pixels, image.alpha
+    if alpha is not None and format not in _ALPHA:
+        pixels, alpha = flatten(image), None
+    if image.bits == 16 and format not in _DEEP:
+        pixels = convert(pixels, image.channels, 8)
+        alpha = None if alpha is None else convert(alpha[..., None], 1, 8)[..., 0]
+    if alpha is not None and pixels.shape[2] == 1 and format not in _GREY_ALPHA:
+        pixels = convert(pixels, 3, 8 * pixels.dtype.itemsize)
+    return pixels, alpha
 
 
 def _cv2(pixels: np.ndarray, alpha: np.ndarray | None, format: str, quality: int) -> bytes:

@@ -57,7 +57,8 @@ def parse_header(file: BinaryIO, path: str | os.PathLike[str], max_pixels: int =
         raise ImageError(
             path,
             f"{header.width} x {header.height} is {header.width * header.height:,} pixels, "
-            f"more than the limit of {max_pixels:,} (raise max_pixels if the file is to be trusted)",
+            f"more than the limit of {max_pixels:,}; if the file is to be trusted, allow them: "
+            f"--max-pixels {header.width * header.height} (in Python max_pixels)",
         )
     if header.orientation >= 5:
         header = replace(header, width=header.height, height=header.width)

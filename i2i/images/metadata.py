@@ -5,12 +5,12 @@ EXIF is changed in place, since what cameras note of their own in it points to p
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from i2i.images import tiff
 from i2i.images.formats import inflate, jpeg_segments, png_chunks
@@ -30,22 +30,22 @@ class Metadata:
     unread: bool = False  # there is EXIF that is not read here: that of a TIFF, or what is damaged
 
 
-def read_metadata(data: bytes, format: str) -> Metadata:
-    """From the bytes of an image file; of formats other than JPEG, PNG, WebP and TIFF nothing."""
+def read_metadata(file: BinaryIO, format: str) -> Metadata:
+    """From an open image file; of formats other than JPEG, PNG, WebP and TIFF nothing."""
     try:
-        return _read(data, format)
+        return _read(file, format)
     except (ValueError, struct.error, OverflowError):  # damaged, where the pixels may be sound
         return Metadata(unread=True)
 
 
-def _read(data: bytes, format: str) -> Metadata:
+def _read(file: BinaryIO, format: str) -> Metadata:
     read = {"JPEG": _of_jpeg, "PNG": _of_png, "WEBP": _of_webp}.get(format)
     if format == "TIFF":
-        tags = tiff.read_directory(io.BytesIO(data), (XMP_TAG, EXIF_TAG, GPS_TAG)).tags
+        tags = tiff.read_directory(file, (XMP_TAG, EXIF_TAG, GPS_TAG)).tags
         xmp = tags.get(XMP_TAG)
         return Metadata(None, xmp if isinstance(xmp, bytes) else None, EXIF_TAG in tags or GPS_TAG in tags)
     exif = xmp = None
-    for kind, value in read(data) if read is not None else ():
+    for kind, value in read(file) if read is not None else ():
         if kind == "exif" and exif is None:
             exif = value.removeprefix(b"Exif\0\0")
         elif kind == "xmp" and xmp is None:
@@ -53,8 +53,7 @@ def _read(data: bytes, format: str) -> Metadata:
     return Metadata(exif, xmp)
 
 
-def _of_jpeg(data: bytes) -> Iterator[tuple[str, bytes]]:
-    file = io.BytesIO(data)
+def _of_jpeg(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
     for marker, length in jpeg_segments(file):
         if marker in (0xDA, 0xD9):
             return
@@ -66,8 +65,7 @@ def _of_jpeg(data: bytes) -> Iterator[tuple[str, bytes]]:
                 yield "xmp", segment[len(_XMP_NAME) :]
 
 
-def _of_png(data: bytes) -> Iterator[tuple[str, bytes]]:
-    file = io.BytesIO(data)
+def _of_png(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
     for kind, length in png_chunks(file):
         if kind == b"eXIf":
             yield "exif", file.read(length)
@@ -85,8 +83,8 @@ def _of_png(data: bytes) -> Iterator[tuple[str, bytes]]:
                     yield "exif", bytes.fromhex(digits.decode("ascii"))
 
 
-def _of_webp(data: bytes) -> Iterator[tuple[str, bytes]]:
-    at = 12
+def _of_webp(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    data, at = file.read(), 12
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
         if kind in (b"EXIF", b"XMP "):

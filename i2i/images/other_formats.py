@@ -13,7 +13,7 @@ from i2i.images.pixels import Header, UnsupportedError
 def tiff_header(file: BinaryIO) -> Header:
     wanted = (
         tiff.WIDTH, tiff.HEIGHT, tiff.BITS, tiff.COMPRESSION, tiff.PHOTOMETRIC, tiff.ORIENTATION, tiff.SAMPLES,
-        tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC,
+        tiff.PLANES, tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC,
     )  # fmt: skip
     directory = tiff.read_directory(file, wanted)
     number = directory.number
@@ -35,13 +35,15 @@ def tiff_header(file: BinaryIO) -> Header:
         raise UnsupportedError(
             "a 16-bit TIFF of grey with alpha or of Lab, which no decoder here reads; convert it to PNG"
         )
+    # OpenCV garbles colours that are stored plane by plane in 16 bits.
+    vips = bits == 16 and samples > 1 and number(tiff.PLANES, 1) == 2
     orientation = number(tiff.ORIENTATION, 1)
     icc = directory.tags.get(tiff.ICC)
     return Header(
         "TIFF", number(tiff.WIDTH, 0), number(tiff.HEIGHT, 0), 1 if photometric in (0, 1) else 3,
         16 if bits == 16 else 8, alpha and photometric != 5, directory.pages,
         orientation if 1 <= orientation <= 8 else 1,
-        icc if isinstance(icc, bytes) else None, "pillow" if pillow else "cv2",
+        icc if isinstance(icc, bytes) else None, "vips" if vips else "pillow" if pillow else "cv2",
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class Header:
     frames: int = 1
     orientation: int = 1  # 1 to 8, as EXIF numbers them
     icc: bytes | None = None
-    decoder: str = "cv2"  # "cv2", "pillow" or "pnm"
+    decoder: str = "cv2"  # "cv2", "pillow", "vips" or "pnm"
     key: int | None = None  # the grey level that is transparent, as the decoder scales it
     start: int = 0  # where the pixels of a PNM begin
     peak: int = 255  # the largest value of a PNM

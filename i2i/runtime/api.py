@@ -16,6 +16,7 @@ from i2i.runtime.files import Options
 from i2i.runtime.foreign.told import taken_from
 from i2i.runtime.plan import KEPT
 from i2i.runtime.session import Model
+from i2i.runtime.tiles.large import plan
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.kinds import is_video, video_target
 from i2i.runtime.video.options import NAMES, VideoOptions
@@ -45,7 +46,7 @@ def translate(
 def translate(
     src: PathLike, dst: PathLike | None = None, model: Model | PathLike | None = None, **options: object
 ) -> Path: ...
-def translate(src, dst=None, model=None, *, to=None, provider="auto", tile=None, **options):
+def translate(src, dst=None, model=None, *, to=None, provider="auto", allow_fallback=False, tile=None, **options):
     """Translates an array, an image file, a folder of images or a video, and returns the same kind: array, or path.
 
     Args:
@@ -56,7 +57,8 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", tile=None,
             finished run under ``runs/``, else the default model.
         to: the domain to translate to, attributes that the images shall have (a list of names, or one with commas), or
             a direction ("b2a"), where the model could go several ways.
-        provider: auto | cpu | cuda, unless ``model`` is loaded already.
+        provider: auto | cpu | cuda | tensorrt | openvino, as :func:`i2i.load` takes it, with ``allow_fallback``;
+            unless ``model`` is loaded already.
         tile: auto | exact | off, or the side of a tile in pixels: when images are cut, as :class:`Tile` says; by
             default as the model has it, or auto.
         options: format, quality, background, max_pixels, overwrite, batch, workers, suffix, keep_metadata, shard,
@@ -76,7 +78,7 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", tile=None,
     if not isinstance(model, Model):
         several = film or (not isinstance(src, np.ndarray) and os.path.isdir(src))
         choice = models.resolve(model, to)
-        model, to = Model(choice.path, provider, side_by_side=several, told=told), choice.to
+        model, to = Model(choice.path, provider, None, several, told, allow_fallback), choice.to
     elif told:
         raise ValueError(f"{', '.join(told.said())}: the model is loaded already; i2i.load takes them")
     model = model.toward(to) if tile is None else model.toward(to).tiled(tile)
@@ -193,11 +195,17 @@ def translate_files(
         if not options.overwrite:
             raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     try:
-        image = read_image(source, options.max_pixels, options.keep_metadata)
+        image: Image | None = None
         for (model, _), target in zip(pairs, targets, strict=True):
-            result = files.translate(image, model, options, _infer(model))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if lost := files.write(result, source, target, options):
+            if large := plan(source, target, model, options):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                lost = large.translate(target, options)
+            else:
+                image = image or read_image(source, options.max_pixels, options.keep_metadata)
+                result = files.translate(image, model, options, _infer(model))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                lost = files.write(result, source, target, options)
+            if lost:
                 note(f"{target}: {lost}")
     except MemoryError as error:
         raise ImageError(source, files.NO_MEMORY) from error

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, format_of, left_
 from i2i.runtime import pixels
 from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
+
+if TYPE_CHECKING:
+    from i2i.images.metadata import Metadata
 
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
 
@@ -29,7 +33,7 @@ class Options:
     background: int = 255  # grey level under transparent pixels, as the model sees them
     max_pixels: int = MAX_PIXELS  # an image of more is refused
     overwrite: bool = False  # translate again what is done, and replace files that no job wrote
-    batch: int | None = None  # images at once on a GPU
+    batch: int | None = None  # images of a size at once on a GPU; None: as many as its memory has room for
     workers: int | None = None  # images in work side by side; None: as many as cores, and more on a GPU
     suffix: str = ""  # put behind the name of every output, before its extension
     keep_metadata: bool = False  # EXIF and XMP, made upright and without thumbnails; where a camera was stays in it too
@@ -78,21 +82,25 @@ def write(result: Image, source: Path, output: Path, options: Options) -> str:
 
     Raises ImageError, or StoppedError where no file can be written.
     """
-    form = options.format
-    if form is None and output.suffix == source.suffix and result.format in WRITABLE:
-        form = result.format  # that of the source, even where the source's suffix says otherwise
-    form = form or format_of(output)
+    form = output_format(source, output, result.format, options)
     try:
         write_image(output, result, form, options.quality)
     except ImageError as error:
         stop_if_full(error.__cause__, output)
         raise
-    return lacking(result, form)
+    return lacking(result.metadata, form)
 
 
-def lacking(result: Image, format: str) -> str:
-    """What a file of that format does not hold of the image's metadata, in words, or ""."""
-    lost = left_out(result.metadata, format) if result.metadata is not None else []
+def output_format(source: Path, output: Path, read: str, options: Options) -> str:
+    """That of the output of a source which holds the format ``read``. Raises ImageError for one that is not written."""
+    if options.format is None and output.suffix == source.suffix and read in WRITABLE:
+        return read  # even where the source's suffix says otherwise
+    return options.format or format_of(output)
+
+
+def lacking(metadata: Metadata | None, format: str) -> str:
+    """What a file of that format does not hold of an image's metadata, in words, or ""."""
+    lost = left_out(metadata, format) if metadata is not None else []
     return f"without its {' and '.join(lost)}, which could not be carried over to {format}" if lost else ""
 
 

@@ -186,7 +186,7 @@ class Job:
         if output.parent not in self._made:
             output.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(output.parent)
-        way.record.begin(item.name)
+        way.record.begin(item.name, status)
         lost = write(output)
         way.record.done(item.name, status)
         return lost

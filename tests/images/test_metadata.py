@@ -81,7 +81,7 @@ def test_it_is_carried_upright_and_without_thumbnails(source: str, target: str, 
         assert not tags.get_ifd(1)  # the directory of the thumbnail
     assert b"what it was before" not in result
     assert b"BEFORE" not in result
-    xmp = read_metadata(result, target).xmp
+    xmp = read_metadata(io.BytesIO(result), target).xmp
     assert xmp is not None
     for said in (b'tiff:Orientation="1"', b'exif:PixelXDimension="16"', b'dc:creator="someone"'):
         assert said in xmp

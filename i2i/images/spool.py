@@ -1,0 +1,120 @@
+"""An image that comes strip by strip, made a file at its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i.files import atomically, scratch
+from i2i.images.encode import fitting
+from i2i.images.metadata import Metadata, left_out, upright_exif, upright_xmp
+from i2i.images.pixels import Image, ImageError
+from i2i.images.strips import vips
+
+_SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "TIFF": ("tiffsave", {"compression": "lzw", "predictor": "horizontal", "resunit": "inch"}),
+    "PNG": ("pngsave", {"compression": 1, "filter": "sub"}),
+    "JPEG": ("jpegsave", {"subsample_mode": "on"}),  # chroma at half the size, as OpenCV writes it
+}
+_POINTS = 72 / 25.4  # pixels for a millimetre where nothing is known, as most programs have it
+_CLASSIC = 2**32  # bytes that a TIFF holds unless it is a BigTIFF
+_WORST = 1.5  # of LZW on noise
+
+
+def write_strips(
+    path: Path,
+    strips: Iterable[Image],
+    format: str,
+    quality: int = 95,
+    *,
+    keep_grey: bool = False,
+    icc: bytes | None = None,
+    resolution: tuple[float, float] | None = None,
+    metadata: Metadata | None = None,
+) -> None:
+    """Writes an image, given from top to bottom in strips of one width and form, whole or not at all.
+
+    ``format`` is one of ``strips.STRIPWISE``; what it cannot hold is converted as ``write_image`` does it. The strips
+    wait uncompressed in a temporary file beside ``path``, since only the last shows whether all of them are grey.
+
+    Args:
+        keep_grey: if no pixel has colour, the image is written as one of grey.
+        icc: the colour profile, which is written if it is of the colours that the image then has.
+        resolution: pixels for a millimetre, across and down.
+
+    Raises ImageError where the file cannot be written, and what the strips raise.
+    """
+    with scratch(path.parent) as raw:
+        height, grey, first = 0, True, None
+        try:
+            with open(raw, "wb") as file:
+                for strip in strips:
+                    colours, alpha = fitting(strip, format)
+                    grey = grey and bool((colours == colours[..., :1]).all())
+                    rows = colours if alpha is None else np.concatenate([colours, alpha[..., None]], axis=2)
+                    file.write(np.ascontiguousarray(rows).data)
+                    height += len(rows)
+                    first = first or (rows.shape[2], rows.dtype, alpha is not None, strip)
+        except OSError as error:
+            raise ImageError(path, f"cannot be written: {error.strerror}") from error
+        assert first is not None
+        bands, dtype, has_alpha, strip = first
+        pixels = vips().Image.rawload(
+            os.fspath(raw), strip.width, height, bands, format="ushort" if dtype == np.uint16 else "uchar",
+            access="sequential",
+        )  # fmt: skip
+        colours_left = bands - has_alpha
+        # A TIFF of grey with alpha is one that few programs read, this one included.
+        if keep_grey and grey and colours_left == 3 and not (has_alpha and format == "TIFF"):
+            pixels = pixels[0].bandjoin(pixels[3]) if has_alpha else pixels[0]
+            colours_left = 1
+        _save(pixels, path, format, quality, colours_left, resolution, metadata, icc)
+
+
+def _save(
+    pixels: Any,
+    path: Path,
+    format: str,
+    quality: int,
+    channels: int,
+    resolution: tuple[float, float] | None,
+    metadata: Metadata | None,
+    icc: bytes | None,
+) -> None:
+    library = vips()
+    deep = pixels.format == "ushort"
+    space = {1: "grey16" if deep else "b-w", 3: "rgb16" if deep else "srgb"}[channels]
+    across, down = resolution or (_POINTS, _POINTS)
+    pixels = pixels.copy(interpretation=space, xres=across, yres=down)
+    blobs = {"icc-profile-data": icc if icc and icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels] else None}
+    if metadata is not None:
+        lost = left_out(metadata, format)
+        if metadata.exif is not None and "EXIF" not in lost:
+            exif = upright_exif(metadata.exif, pixels.width, pixels.height)
+            blobs["exif-data"] = exif and b"Exif\0\0" + exif
+        if metadata.xmp is not None and "XMP" not in lost:
+            blobs["xmp-data"] = upright_xmp(metadata.xmp, pixels.width, pixels.height)
+    for name, blob in blobs.items():
+        if blob:
+            pixels.set_type(library.GValue.blob_type, name, blob)
+    saver, options = _SAVERS[format]
+    if format == "JPEG":
+        options = {**options, "Q": quality}
+    if format == "TIFF":
+        size = pixels.width * pixels.height * pixels.bands * (1 + deep)
+        options = {**options, "bigtiff": size * _WORST > _CLASSIC}
+    try:
+        # Not durable, as in ``write_image``.
+        atomically(path, lambda temporary: getattr(pixels, saver)(os.fspath(temporary), **options), durable=False)
+    except OSError as error:
+        raise ImageError(path, f"cannot be written: {error.strerror}") from error
+    except library.Error as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        full = os.strerror(errno.ENOSPC)
+        cause = OSError(errno.ENOSPC, full) if full in str(error) else error
+        raise ImageError(path, f"cannot be written as {format}: {reason}") from cause

@@ -1,0 +1,77 @@
+"""Which image files are too large to be decoded whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from i2i.images import Header, read_header
+from i2i.runtime import files
+from i2i.runtime.errors import ModelError, TooLargeError
+from i2i.runtime.files import Options
+from i2i.runtime.machine import available_memory
+from i2i.runtime.providers import on_processor
+from i2i.runtime.session import Model
+
+if TYPE_CHECKING:
+    from i2i.runtime.tiles.stripwise import Large
+
+WHOLE = 2**26
+"""Pixels up to which an image is decoded whole, if the memory is not short: with its result and what is between them it
+takes about a gigabyte."""
+_COPIES = 5  # of the pixels, that are in memory on the way from file to file
+_SHARE = 4  # of the free memory, one part in so many is for them
+
+
+def plan(source: Path, output: Path, model: Model, options: Options) -> Large | None:
+    """How the file is to be translated strip by strip; None if it is to be decoded whole.
+
+    That is so where it is small, where its format or that of the output is none of STRIPWISE, and where the model does
+    not take it in tiles. Raises ImageError where the file is no image, too large or damaged.
+    """
+    how = model.tile.how
+    if how == "off":
+        return None
+    header = read_header(source, options.max_pixels)
+    if not _is_large(header):
+        return None
+    from i2i.images.strips import STRIPWISE, open_strips  # which take a while to import, and few images need
+    from i2i.runtime.tiles.job import SIDE, Tiling, check
+    from i2i.runtime.tiles.stripwise import Large
+
+    form = files.output_format(source, output, header.format, options)
+    tiling = Tiling(how == "exact", SIDE if isinstance(how, str) else how)
+    if form not in STRIPWISE or header.format not in STRIPWISE or max(header.width, header.height) <= tiling.side:
+        return None
+    try:
+        check(model.spec, model.path.name)
+    except ModelError:  # which says so when it gets the image
+        return None
+    if how == "auto" and _is_held(model, header):
+        return None
+    reader = open_strips(source, options.max_pixels)
+    if model.tile.say is not None:
+        size = f"{header.width} x {header.height} pixels"
+        if reader is None:
+            model.tile.say(f"{source}: a {header.format} of this kind is decoded whole, all {size} of it")
+        elif how == "auto":
+            model.tile.say(f"the memory does not hold {size} at once; going on in tiles, strip by strip")
+    return None if reader is None else Large(reader, model, form, tiling)
+
+
+def _is_large(header: Header) -> bool:
+    count = header.width * header.height
+    free = available_memory() if count > WHOLE // 64 else None
+    bytes = count * (header.channels + header.alpha) * (header.bits // 8) * _COPIES
+    return count > WHOLE or (free is not None and bytes > free / _SHARE)
+
+
+def _is_held(model: Model, header: Header) -> bool:
+    """Whether the memory has room for the whole image in the network."""
+    if not on_processor(model.provider):
+        return False
+    try:
+        model.graph.check_room(header.width, header.height)
+    except TooLargeError:
+        return False
+    return True
