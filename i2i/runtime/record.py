@@ -2,7 +2,8 @@
 
 Files in the output folder, one for a whole job and one for each of its shards, that are read as one. One JSON object on
 a line, only ever appended to: a process that is killed leaves at most half a line, which is passed over. A job begins
-with a line of its model and settings; each output has a line before it is written and one when it is there.
+with a line of its model and settings; each output has a line before it is written and one when it is there. Who is
+killed between an output and its second line has finished it all the same: the first says which file was there before.
 """
 
 from __future__ import annotations
@@ -23,14 +24,19 @@ from i2i.runtime.shards import WHOLE, Shard
 RECORD = ".i2i-job.jsonl"
 
 
+State = tuple[int, int]  # which file: its inode, and when it was written
+_BEGUN = -1
+
+
 class _Entry(NamedTuple):
     """The last word on one output; small, since a folder may hold many."""
 
     at: float  # when its job began
-    job: str | None  # None: it was about to be written
+    job: str | None
     source_size: int
     source_time: int
-    size: int
+    size: int  # _BEGUN: it was about to be written
+    before: State | None  # of what was there then, under the name of the output
 
 
 def record_name(shard: Shard) -> str:
@@ -68,7 +74,7 @@ class Record:
                     continue
                 if not isinstance(entry, dict):
                     continue
-                name, job = entry.get("name"), entry.get("job")
+                name, job = entry.get("name"), entry.get("job", entry.get("begun"))
                 if job is not None:
                     job = jobs.setdefault(job, job)  # one text, not one for each line
                 if not isinstance(name, str):
@@ -79,7 +85,9 @@ class Record:
                 if at < self._entries.get(name, _NEVER).at:
                     continue  # a later job, in the file of another shard, has had it since
                 size, when = entry.get("source", (0, 0))
-                self._entries[name] = _Entry(at, job, size, when, entry.get("size", 0))
+                before = entry.get("before")
+                state = None if before is None else (before[0], before[1])
+                self._entries[name] = _Entry(at, job, size, when, entry.get("size", _BEGUN), state)
 
     def __enter__(self) -> Record:
         """Opens the record to be written, and clears away what a killed process left half-written."""
@@ -109,9 +117,13 @@ class Record:
         if (entry.job, entry.source_size, entry.source_time) != (self.job, source.st_size, source.st_mtime_ns):
             return False
         try:
-            return os.stat(self.folder / name).st_size == entry.size
+            status = os.stat(self.folder / name)
         except OSError:
             return False
+        if entry.size != _BEGUN:
+            return status.st_size == entry.size
+        # A file has its name only when it is whole. One of no bytes is what a power failure may leave of it.
+        return status.st_size > 0 and (status.st_ino, status.st_mtime_ns) != entry.before
 
     def difference(self) -> str | None:
         """In what this job is another than the last one here, of which there are results; None if it is the same.
@@ -120,7 +132,7 @@ class Record:
         """
         if self._last.get("job") == self.job:
             return None
-        others = (name for name, entry in self._entries.items() if entry.job not in (None, self.job))
+        others = (name for name, entry in self._entries.items() if entry.job != self.job and entry.size != _BEGUN)
         if not any((self.folder / name).exists() for name in others):
             return None
         changes = [
@@ -131,8 +143,14 @@ class Record:
         known = self._last.keys() >= self.facts.keys()
         return "; ".join(changes) or ("the model's file has changed" if known else "another model or other settings")
 
-    def begin(self, name: str) -> None:
-        self._append({"name": name})
+    def begin(self, name: str, source: os.stat_result) -> None:
+        """Notes that ``name`` is about to be written, from a source as ``source`` says."""
+        before = None
+        with suppress(OSError):
+            there = os.stat(self.folder / name)
+            before = [there.st_ino, there.st_mtime_ns]
+        facts = {"source": [source.st_size, source.st_mtime_ns], "before": before}
+        self._append({"name": name, "begun": self.job, **facts})
 
     def done(self, name: str, source: os.stat_result) -> None:
         """Notes that ``name`` is in place, made of a source that was as ``source`` says when it was opened."""
@@ -145,4 +163,4 @@ class Record:
             self._file.write(json.dumps(entry).encode() + b"\n")
 
 
-_NEVER = _Entry(-1.0, None, -1, -1, -1)
+_NEVER = _Entry(-1.0, None, -1, -1, -2, None)

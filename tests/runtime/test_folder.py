@@ -347,10 +347,41 @@ def test_half_a_line_at_the_end_of_the_record_and_half_a_file_are_cleared(
     record = out / RECORD
     record.write_bytes(record.read_bytes()[:-30])  # as a kill leaves it
     (out / "sub" / ".i2i-abc.part").write_bytes(b"half")
+    (out / "a.png").unlink()
     summary, _ = run(model, photos, out)
     assert (summary.done, summary.skipped) == (1, 5)
     assert files(out) == whole
     assert run(model, photos, out)[0].skipped == 6
+
+
+def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photos: Path, tmp_path: Path) -> None:
+    """A kill between a file and the line that says so; with ``--overwrite`` also one before it was replaced."""
+    out = tmp_path / "out"
+
+    def unsaid(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def killed(**options: object) -> set[str]:
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(job.Record, "done", unsaid)
+            with pytest.raises(KeyboardInterrupt):
+                run(model, photos, out, workers=1, **options)
+        after = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
+        return {path.relative_to(out).as_posix() for path in after if after[path] != before.get(path)}
+
+    assert killed() == {"a.png"}
+    assert run(model, photos, out)[0] == Summary(total=6, done=5, skipped=1)
+    assert killed(quality=80, overwrite=True) == {"a.png"}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(job.files, "write", unsaid)
+        with pytest.raises(KeyboardInterrupt):
+            run(model, photos, out, workers=1, quality=80)
+    with open(out / RECORD) as record:
+        (name,) = {line["name"] for line in map(json.loads, record) if "begun" in line and line["before"]} - {"a.png"}
+    assert run(model, photos, out, quality=80)[0] == Summary(total=6, done=5, skipped=1)
+    (out / name).write_bytes(b"")
+    assert run(model, photos, out, quality=80)[0].done == 1
 
 
 def test_a_full_disk_stops_the_job_and_leaves_nothing_half_written(
@@ -376,8 +407,9 @@ def test_a_record_that_cannot_be_written_stops_the_job_too(
         patched.setattr(job.Record, step, full)
         with pytest.raises(StoppedError, match="stopped here"):
             run(model, photos, tmp_path / "out")
-    assert bool(files(tmp_path / "out")) == (step == "done")
-    assert run(model, photos, tmp_path / "out")[0].done == 6
+    there = len(files(tmp_path / "out"))
+    assert bool(there) == (step == "done")
+    assert run(model, photos, tmp_path / "out")[0] == Summary(total=6, done=6 - there, skipped=there)
 
 
 def test_an_interrupt_ends_the_threads_and_the_next_run_goes_on(model: Model, photos: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ def test_what_another_process_writes_meanwhile_is_no_stranger(tmp_path: Path) ->
     """Two jobs on one folder: its file is there after this one has read the record, and noted before."""
     ours, theirs = Record(tmp_path, "key"), Record(tmp_path, "key")
     with theirs:
-        theirs.begin("a.png")
+        theirs.begin("a.png", os.stat(tmp_path))
         put(tmp_path, "a.png")
     plan.refuse_strangers(["a.png"], tmp_path, ours)
     put(tmp_path, "b.png")
