@@ -1,0 +1,169 @@
+"""Jobs that are killed again and again, and started again each time: nothing torn, missed or made twice.
+
+``I2I_KILLS=100`` kills so often in folder jobs, and as often in video jobs; by default it is 20.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from i2i.images import Image, write_image
+from tests import tiny
+from tests.conftest import ROOT
+from tests.runtime.video.clips import make
+
+KILLS = int(os.environ.get("I2I_KILLS", "20"))
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(60 + 20 * KILLS),
+    pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals"),
+]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return [tiny.inverter(folder / "one.onnx"), tiny.inverter(folder / "two.onnx", weights=-0.5)]
+
+
+def started(words: Sequence[object]) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "i2i", "translate", *map(str, words)]
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  (not so in the background of a shell)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heed
+    )
+
+
+def run(*words: object) -> None:
+    process = started(words)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+
+
+def results(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file that has its final name: inode, and when it was written."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            status = path.stat()
+            found[path.relative_to(folder).as_posix()] = (status.st_ino, status.st_mtime_ns)
+    return found
+
+
+def noise(folder: Path, count: int) -> Path:
+    """Images that take a moment each, in three folders."""
+    for number in range(count):
+        path = folder / f"{number % 3}" / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, Image(np.random.default_rng(number).integers(0, 256, (96, 96, 3), np.uint8)))
+    return folder
+
+
+def kill_at_random(words: Sequence[object], out: Path, chance: random.Random, most: int) -> bool:
+    """Starts a job and kills it: now and then at its start, else after it has made up to ``most`` files. Whether it was
+    killed before it ended."""
+    process = started(words)
+    if chance.random() < 0.1:
+        time.sleep(chance.uniform(0, 0.8))
+    else:
+        goal = len(results(out)) + chance.randint(0, most)
+        while process.poll() is None and (len(results(out)) < goal or not list(out.rglob(".i2i*"))):
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.01))
+    process.kill()
+    _, errors = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), errors.decode()
+    return process.returncode != 0
+
+
+KINDS = {
+    "one model": ([[]], 1),
+    "shards": ([["--shard", "1/2"], ["--shard", "2/2"]], 1),
+    "models": ([[]], 2),
+    "watch": ([["--watch"]], 1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folders(kind: str, models: list[Path], tmp_path: Path) -> None:
+    parts, count = KINDS[kind]
+    kills = -(-KILLS // len(KINDS))
+    # Each life makes 12 images at most, and one that is killed too late may make a few more.
+    source, out = noise(tmp_path / "in", 60 + 14 * kills), tmp_path / "out"
+    use = [word for model in models[:count] for word in ("-m", model)]
+    whole = tmp_path / "whole"
+    run(source, whole, *use)
+    chance, done, killed = random.Random(kind), results(out), 0
+    for turn in range(4 * kills):
+        command = [source, out, *use, *parts[turn % len(parts)]]
+        killed += kill_at_random(command, out, chance, 12 * count)
+        now = results(out)
+        assert {name: now.get(name) for name in done} == done, "a finished file was made again, or is gone"
+        for name in now.keys() - done.keys():
+            assert (out / name).read_bytes() == (whole / name).read_bytes(), f"{name} is torn"
+        done = now
+        if killed == kills:
+            break
+    assert killed == kills
+    assert 0 < len(done) < len(results(whole)), "the kills came too late to show anything"
+    for part in parts:
+        if "--watch" in part:
+            until_all_is_there([source, out, *use, *part], out, len(results(whole)))
+        else:
+            run(source, out, *use, *part)
+    now = results(out)
+    assert {name: now[name] for name in done} == done
+    assert {name: (out / name).read_bytes() for name in now} == {
+        name: (whole / name).read_bytes() for name in results(whole)
+    }
+    assert not list(out.rglob("*.part"))
+
+
+def until_all_is_there(words: Sequence[object], out: Path, count: int) -> None:
+    process = started(words)
+    while process.poll() is None and len(results(out)) < count:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors.decode()
+
+
+def test_films(models: list[Path], tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=range(0, 400 * 512, 512), size=(128, 96), sound=16.0)
+    whole, target = tmp_path / "whole.mp4", tmp_path / "out" / "out.mp4"
+    target.parent.mkdir()
+    settings = ["-m", models[0], "--preset", "veryslow"]
+    run(source, whole, *settings)
+    chance, killed = random.Random(0), 0
+    for _ in range(4 * KILLS):
+        process = started([source, target, *settings])
+        at_work = chance.random() > 0.1  # else it is killed at its start
+        while at_work and process.poll() is None and not list(target.parent.glob(".i2i-*.video/film*")):
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 1.5))
+        process.kill()
+        _, errors = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), errors.decode()
+        killed += process.returncode != 0
+        if process.returncode == 0:
+            assert target.read_bytes() == whole.read_bytes()
+            target.unlink()
+        assert not target.exists(), "a killed job left something under the final name"
+        if killed == KILLS:
+            break
+    assert killed == KILLS
+    run(source, target, *settings)
+    assert target.read_bytes() == whole.read_bytes()
+    assert os.listdir(target.parent) == ["out.mp4"]
