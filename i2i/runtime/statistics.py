@@ -116,9 +116,8 @@ class Statistics:
         graph = edit.model.graph
         graph.input.extend([helper.make_tensor_value_info("own", TensorProto.FLOAT, []), _float("given")])
         rest = edit.add("Sub", [edit.constant("one", np.float32(1)), "own"], "given/share")
-        sizes = edit.constant("given/sizes", np.array([norm.channels for norm in self.norms], np.int64))
         parts = [f"{norm.y}/given" for norm in self.norms]
-        edit.nodes.append(helper.make_node("Split", ["given", sizes], parts, axis=1))
+        edit.split("given", [norm.channels for norm in self.norms], parts, 1)
         used = []
         for norm, part in zip(self.norms, parts, strict=True):
             own = edit.pair(norm, *edit.measure(norm, norm.x))
@@ -187,8 +186,8 @@ class _Edit:
         """The part of the norm's input that lies within ``core``; what reaches beyond the map ends with it."""
         stride = self.constant(f"{norm.y}/stride", np.int64(self._strides[norm.index]))
         bounds = self.add("Div", [CORE, stride], f"{norm.y}/{CORE}")
-        halves, two = [f"{bounds}/from", f"{bounds}/to"], self.constant(f"{bounds}/halves", np.array([2, 2], np.int64))
-        self.nodes.append(helper.make_node("Split", [bounds, two], halves, axis=0))
+        halves = [f"{bounds}/from", f"{bounds}/to"]
+        self.split(bounds, [2, 2], halves, 0)
         axes = self.constant(f"{bounds}/axes", np.array([2, 3], np.int64))
         return self.add("Slice", [norm.x, *halves, axes], f"{norm.y}/x/{CORE}")
 
@@ -206,6 +205,14 @@ class _Edit:
             return self._reduce("ReduceMean", x, name, (2, 3))
         each = self._reduce("ReduceMean", x, f"{name}/each", (2, 3))
         return self._reduce("ReduceSum", self.add("Mul", [each, weights], f"{name}/weighted"), name, (0,))
+
+    def split(self, x: str, sizes: Sequence[int], parts: Sequence[str], axis: int) -> None:
+        """``x`` cut along an axis, as the model's opset says how long the parts are."""
+        if self._opset < 13:
+            self.nodes.append(helper.make_node("Split", [x], list(parts), axis=axis, split=list(sizes)))
+            return
+        lengths = self.constant(f"{x}/split", np.array(sizes, np.int64))
+        self.nodes.append(helper.make_node("Split", [x, lengths], list(parts), axis=axis))
 
     def _reduce(self, kind: str, x: str, name: str, axes: Sequence[int]) -> str:
         if self._opset < (13 if kind == "ReduceSum" else 18):
@@ -239,8 +246,7 @@ class _Edit:
         """The reverse of ``pair``."""
         shape = self.constant(f"{pair}/shape", np.array([0, -1, 1, 1], np.int64))
         halves = [f"{pair}/mean/flat", f"{pair}/variance/flat"]
-        ones = self.constant(f"{pair}/halves", np.array([1, 1], np.int64))
-        self.nodes.append(helper.make_node("Split", [pair, ones], halves, axis=2))
+        self.split(pair, [1, 1], halves, 2)
         mean, variance = (self.add("Reshape", [half, shape], half.removesuffix("/flat")) for half in halves)
         return mean, variance
 

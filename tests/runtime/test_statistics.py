@@ -27,9 +27,9 @@ def run(model: bytes | Path, **inputs: np.ndarray) -> list[np.ndarray]:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run(None, inputs)
 
 
-@pytest.fixture(scope="module", params=[18, 17])
+@pytest.fixture(scope="module", params=[18, 17, 12])
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In the two ways that opsets have of naming axes."""
+    """In the ways that opsets have of naming axes and lengths."""
     return network(tmp_path_factory.mktemp("net") / "net.onnx", opset=request.param)
 
 
