@@ -24,7 +24,7 @@ def network(path: Path, spec: Spec = SPEC, *, norms: bool = True, opset: int = 1
         "half_range": np.array(127.5, np.float32), "one": np.array(1, np.float32), "peak": np.array(255, np.float32),
         "zero": np.array(0, np.float32), "hw": np.array([2, 3], np.int64), "start": np.array([0, 0], np.int64),
         "first": np.array([2], np.int64), "last": np.array([4], np.int64), "all": np.array([0, 1, 2, 3], np.int64),
-        "double": np.array([1, 1, 2, 2], np.float32),
+        "double": np.array([1, 1, 2, 2], np.float32), "region": np.zeros(0, np.float32),
     }  # fmt: skip
     nodes = [
         helper.make_node("Cast", ["x"], ["float"], to=1),
@@ -57,7 +57,7 @@ def network(path: Path, spec: Spec = SPEC, *, norms: bool = True, opset: int = 1
     x = node("Relu", [norm(conv("image", "a", 3, 4), 4)], "a.relu")
     left, right = norm(conv(x, "b", 4, 6, 2), 6), norm(conv(x, "c", 4, 6, 2), 6)
     x = node("Relu", [node("Add", [left, right], "sum")], "sum.relu")
-    x = node("Resize", [x, "", "double"], "doubled", mode="nearest")
+    x = node("Resize", [x, "region", "double"], "doubled", mode="nearest")
     x = node("Slice", [x, "start", "size", "hw"], "cropped")
     x = node("Relu", [norm(conv(x, "d", 6, 4), 4)], "d.relu")
     x = node("Tanh", [conv(x, "e", 4, 3)], "tanh")
