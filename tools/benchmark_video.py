@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Frames a second of a video job, beside decoding, a bare session and encoding alone.
+"""Frames a second of a video job, beside decoding, a bare session and encoding alone; and what --steady does.
 
 python tools/benchmark_video.py                    # a ResNet-6 generator (ngf 64) at 256 pixels; needs i2i[train]
 python tools/benchmark_video.py --model FILE.onnx --frames 100
+python tools/benchmark_video.py flicker --model FILE.onnx CLIP.mp4 ...    # the flicker with and without --steady
 """
 
 from __future__ import annotations
@@ -15,24 +16,29 @@ from pathlib import Path
 import av
 import click
 import numpy as np
+from flickering import films, save
 from measuring import bare_session, draw, head, measure, resnet, table
 
 from i2i.images import read_image
 from i2i.runtime import Model, Options
+from i2i.runtime.foreign.told import Told
 from i2i.runtime.video import translate_video
 
 
-@click.command
+@click.group(invoke_without_command=True)
+@click.pass_context
 @click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An export of i2i.")
 @click.option("--frames", default=32, show_default=True, help="Of the film.")
 @click.option("--size", default=256, show_default=True, help="Height and width of its frames.")
 @click.option("--repeats", default=3, show_default=True, help="Rounds; each measures everything once, in turn.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
-def main(model: Path | None, frames: int, size: int, repeats: int, provider: str) -> None:
+def main(context: click.Context, model: Path | None, frames: int, size: int, repeats: int, provider: str) -> None:
     """`i2i translate` of a film against the slowest of decoding, a bare session and encoding, each alone.
 
     Alone means PyAV to RGB, onnxruntime with its defaults on decoded frames, and PyAV from RGB to H.264 as i2i sets it.
     """
+    if context.invoked_subcommand is not None:
+        return
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         path = model or resnet(Path(place) / "resnet6.onnx")
         loaded = Model(path, provider, side_by_side=True)
@@ -44,6 +50,49 @@ def main(model: Path | None, frames: int, size: int, repeats: int, provider: str
     ratios = [max(wall[name][n] for name in alone) / wall["i2i translate"][n] for n in range(repeats)]
     rounds = " ".join(f"{each:.3f}" for each in ratios)
     click.echo(f"ratio to the slowest alone   {statistics.median(ratios):.3f}   (rounds: {rounds})")
+
+
+@main.command
+@click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--size", default=256, show_default=True, help="Of the shorter side, to which larger clips are reduced.")
+@click.option("--start", default=1.0, show_default=True, help="Seconds of each clip to leave out.")
+@click.option("--frames", default=24, show_default=True, help="Of each clip.")
+@click.option("--told", multiple=True, metavar="NAME=VALUE", help="Of a model that others made: order=bgr.")
+@click.option("--save", "folder", type=click.Path(path_type=Path), help="Puts a frame of each there, side by side.")
+def flicker(
+    clips: tuple[Path, ...],
+    model: Path,
+    size: int,
+    start: float,
+    frames: int,
+    told: tuple[str, ...],
+    folder: Path | None,
+) -> None:
+    """The flicker of source, translation and steady translation, in levels of 255, and what that costs.
+
+    "still" is the same without optical flow, where the source does not change at its place. PSNR and edges compare
+    steady stills with plain ones; core-ms a frame are of the whole job, plain and steady.
+    """
+    loaded = Model(model, "cpu", side_by_side=True, told=Told.of(dict(each.split("=", 1) for each in told)))
+    click.echo(f"{model.stem}: {frames} frames, {size} pixels high")
+    columns = "source  plain steady  fall | still: plain steady  fall |   PSNR edges | core-ms: plain steady"
+    click.echo(f"{'clip':20} {columns}")
+    for clip in clips:
+        with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
+            found = films(loaded, clip, size, start, frames, Path(place))
+        (plain, source), (steady, _) = found.flicker(found.plain), found.flicker(found.steady)
+        before, after = found.stillness(found.plain), found.stillness(found.steady)
+        figures = f"{source:6.2f} {plain:6.2f} {steady:6.2f} {_fall(plain, steady):5.0%}"
+        figures += f" | {before:12.2f} {after:6.2f} {_fall(before, after):5.0%}"
+        figures += f" | {found.fidelity():6.1f} {found.sharpness():5.2f}"
+        click.echo(f"{clip.stem[:20]:20} {figures} | {found.work[0]:14.0f} {found.work[1]:6.0f}")
+        if folder is not None:
+            save(found, folder, f"{model.stem}-{clip.stem}")
+
+
+def _fall(before: float, after: float) -> float:
+    return 1 - after / before if before else 0.0
 
 
 def film_tasks(path: Path, loaded: Model, frames: int, size: int, place: Path) -> dict[str, Callable[[], object]]:

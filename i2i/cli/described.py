@@ -16,14 +16,12 @@ def options_of(described: type, of: str, command: Callable[..., Any]) -> Callabl
     """
     for field in reversed(fields(described)):
         facts = field.metadata
+        name, help = f"--{field.name.replace('_', '-')}", f"{of}: {facts['help'][0].lower()}{facts['help'][1:]}"
+        if facts.get("flag"):
+            command = click.option(name, is_flag=True, default=None, help=help)(command)
+            continue
         kind: Any = click.Choice(facts["choices"]) if "choices" in facts else str
         if "least" in facts:
             kind = click.IntRange(facts["least"], facts.get("most"))
-        command = click.option(
-            f"--{field.name.replace('_', '-')}",
-            type=kind,
-            default=None,
-            metavar=facts.get("metavar"),
-            help=f"{of}: {facts['help'][0].lower()}{facts['help'][1:]}",
-        )(command)
+        command = click.option(name, type=kind, default=None, metavar=facts.get("metavar"), help=help)(command)
     return command

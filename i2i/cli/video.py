@@ -50,7 +50,7 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
     if piped or is_video(str(src)):
         return Film(VideoOptions(**given), preview)
     if given or preview:
-        names = ", ".join(f"--{name}" for name in [*sorted(given), *(["preview"] if preview else [])])
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in [*sorted(given), *(["preview"] if preview else [])])
         raise ValueError(f"{names}: for videos, and {src} is none")
     return None
 
@@ -102,6 +102,11 @@ def tell(done: VideoSummary, src: Path) -> None:
     where = "done" if done.path is None else click.format_filename(done.path)
     written = f"{where}: {done.frames} frames ({done.seconds:.1f} s, {rate:.1f} frames/s)"
     click.echo(written, err=done.path is None)
+    if done.flicker is not None:
+        flicker = (
+            f"flicker {done.flicker:.2f} levels of 255 from frame to frame, of the source {done.source_flicker:.2f}"
+        )
+        click.echo(f"{where}: {flicker}", err=True)
     if done.damage is not None:
         click.echo(f"{shown}: {done.damage}", err=True)
         raise SystemExit(1)

@@ -88,6 +88,14 @@ def to_rgb(frame: av.VideoFrame, colour: Colour, deep: bool) -> np.ndarray:
     return picture
 
 
+def thumbnail(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+    """Its luma at that size, uint8 [height, width], whatever its format; of colours only as much as comparing needs."""
+    small = _reformatter("small").reformat(
+        frame, width=width, height=height, format="gray", interpolation=Interpolation.AREA, threads=1
+    )
+    return small.to_ndarray()
+
+
 def from_rgb(picture: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:
     """RGB [h, w, 3] of uint8 or uint16 as a frame of that format, in the matrix and range of ``colour``, resolved."""
     deep = picture.dtype == np.uint16

@@ -23,6 +23,7 @@ from i2i.runtime.video import colour as colours
 from i2i.runtime.video.camera import Camera
 from i2i.runtime.video.errors import InterruptedVideo, VideoError
 from i2i.runtime.video.film import Film, Source
+from i2i.runtime.video.flicker import Flicker
 from i2i.runtime.video.frames import Frames
 from i2i.runtime.video.interrupt import Interrupt
 from i2i.runtime.video.kept import lost
@@ -32,6 +33,7 @@ from i2i.runtime.video.pipe import Pipe
 from i2i.runtime.video.pipeline import Done, Pipeline
 from i2i.runtime.video.place import give_name, partial_name, workplace
 from i2i.runtime.video.reader import Item, Reader, turn_applied
+from i2i.runtime.video.steady import Infer, Steady
 from i2i.spec import Spec
 
 Observer = Callable[[np.ndarray, np.ndarray, float], object]
@@ -52,7 +54,11 @@ class Sink(Protocol):
 
 @dataclass
 class VideoSummary:
-    """What became of a video; ``damage`` says what of the source could not be read, None if it was whole."""
+    """What became of a video; ``damage`` says what of the source could not be read, None if it was whole.
+
+    ``flicker`` and ``source_flicker`` are by how many levels of 255 result and source change from frame to frame where
+    they should not (:class:`Flicker`), None where there was nothing to measure it on.
+    """
 
     path: Path | None
     frames: int = 0
@@ -60,6 +66,8 @@ class VideoSummary:
     seconds: float = 0.0
     damage: str | None = None
     notes: list[str] = field(default_factory=list)
+    flicker: float | None = None
+    source_flicker: float | None = None
 
 
 def translate_video(
@@ -90,11 +98,13 @@ def translate_video(
         _check_target(source, target, options)
     with open_source(source, video) as reader:
         summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec))
-        run = _Run(model, reader, options, summary, report, observers)
+        flicker = Flicker()
+        run = _Run(model, reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
             _into_file(run, target)
         else:
             run.carry(Nowhere() if target is None else Pipe(target, reader, run.deep))
+    summary.flicker, summary.source_flicker = flicker.of_result, flicker.of_source
     summary.seconds = time.perf_counter() - start
     return summary
 
@@ -178,9 +188,15 @@ class _Run:
         """All frames through the model into the sink, which is closed at the end."""
         clip, summary, reader = self.reader.clip, self.summary, self.reader
         summary.expected = reader.expected
-        with Interrupt() as interrupt, Pipeline(self.model, clip.width * clip.height, self.options.batch) as pipeline:
+        area, items = clip.width * clip.height, reader.items()
+        with Interrupt() as interrupt, Pipeline(self.model, area, self.options.batch) as pipeline:
+            steady: Steady | None = None
+            if reader.options.steady:
+                steady = Steady(pipeline.model, reader.options.steady_time, area)
+                items = steady.places(items, reader.time_base)
+                summary.notes += [steady.note] if steady.note else []
             try:
-                for done in pipeline.run(reader.items(), lambda item, infer: self._work(item, infer, sink)):
+                for done in pipeline.run(items, lambda item, infer: self._work(item, infer, sink, steady)):
                     with interrupt.hold():
                         if isinstance(done, Item):
                             sink.others(done)
@@ -195,13 +211,22 @@ class _Run:
         summary.notes += sink.notes + reader.damage.notes
         summary.damage = reader.damage.text() if reader.damage.found else None
 
-    def _work(self, item: Item, infer: Callable[[np.ndarray], np.ndarray], sink: Sink) -> Done:
+    def _work(self, item: Item, infer: Infer, sink: Sink, steady: Steady | None) -> Done:
         """One frame, in a thread of its own."""
         assert item.frame is not None
-        picture = self.turn.apply(colours.to_rgb(item.frame, self.colour, self.deep))
-        item.frame = None  # its memory is wanted for the next ones
-        ready = pixels.prepare(Image(picture), self.model.spec, self.options.background)
-        result = finished(infer(ready), self.model.spec, self.deep)
+        try:
+            picture = self.turn.apply(colours.to_rgb(item.frame, self.colour, self.deep))
+            item.frame = None  # its memory is wanted for the next ones
+            ready = pixels.prepare(Image(picture), self.model.spec, self.options.background)
+            if steady is None or item.place is None:
+                result = finished(infer(ready), self.model.spec, self.deep)
+            else:
+                through = steady.infer(item.place, infer)
+                result = steady.blend(item.place, picture, finished(through(ready), self.model.spec, self.deep))
+        except BaseException:
+            if steady is not None:
+                steady.fail()
+            raise
         rendered = sink.render(result)
         return Done(item, rendered, picture, result) if self.observers else Done(item, rendered, None, None)
 

@@ -44,6 +44,15 @@ class VideoOptions:
         metadata=_about("Turn frames upright, or keep the tag that says to.", choices=ROTATIONS),
     )
 
+    steady: bool = field(
+        default=False,
+        metadata=_about("Against flicker: carry statistics and results on from frame to frame.", flag=True),
+    )
+    steady_time: float = field(
+        default=0.25,
+        metadata=_about("Seconds over which --steady carries them on.  [default: 0.25]", metavar="SECONDS"),
+    )
+
     def __post_init__(self) -> None:
         """Turns text into numbers. Raises ValueError, naming the field, for what has no meaning."""
         set_ = object.__setattr__
@@ -56,6 +65,9 @@ class VideoOptions:
         for name, known in (("codec", CODECS), ("rotation", ROTATIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        set_(self, "steady_time", seconds(self.steady_time, "steady_time"))
+        if not 0 < self.steady_time <= 10:
+            raise ValueError(f"steady_time is {self.steady_time}; it is more than 0 and at most 10 seconds")
         if self.crf is not None and not 0 <= self.crf <= 63:
             raise ValueError(f"crf is {self.crf}; it is from 0 to 63 (51 for H.264 and HEVC)")
 

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from i2i.runtime.video.clip import Clip, describe
 from i2i.runtime.video.damage import Damage
 from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.line import Place
 from i2i.runtime.video.options import VideoOptions
 from i2i.runtime.video.times import Times
 from i2i.runtime.video.turn import Turn
@@ -35,6 +36,7 @@ class Item:
     times: list[int] = field(default_factory=list)  # in units of the reader's time_base
     duration: int = 0  # of the last of them
     packets: list[Packet] = field(default_factory=list)
+    place: Place | None = None  # where frames are carried on from one to the next
 
 
 class Reader:

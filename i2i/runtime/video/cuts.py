@@ -1,0 +1,52 @@
+"""Where one scene ends and another begins."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+
+from i2i.runtime.video.colour import thumbnail
+
+WIDTH, HEIGHT = 64, 36  # of the copies that are compared
+_SHIFT = 5  # pixels of them by which a scene may move from one frame to the next
+_UNLIKE = 0.35  # 1 - correlation, above which two pictures are of different scenes
+_TIMES = 3.0  # by how much a cut exceeds what is usual in its scene
+_LEVELS = 6.0  # of 255 by which they differ at least
+
+
+class Cuts:
+    """Tells the first frame of each scene, from what each frame says of the one before it.
+
+    Two pictures of one scene correlate when one is laid over the other as it has moved, whether it has become brighter
+    or darker meanwhile (a fade is no cut); and what is usual in a scene, such as fast motion, is no cut either.
+    """
+
+    def __init__(self) -> None:
+        self._before: np.ndarray | None = None
+        self._usual = 0.0
+
+    def __call__(self, frame: av.VideoFrame) -> bool:
+        """Whether a new scene begins with this frame, the next of the film; it does with the first."""
+        return self.begins(thumbnail(frame, WIDTH, HEIGHT))
+
+    def begins(self, small: np.ndarray) -> bool:
+        """The same for a frame as uint8 [HEIGHT, WIDTH]."""
+        before, self._before = self._before, small
+        if before is None:
+            return True
+        unlike = _unlike(small, before)
+        apart = float(cv2.absdiff(small, before).mean())
+        if apart > _LEVELS and unlike > max(_UNLIKE, _TIMES * self._usual):
+            self._usual = 0.0
+            return True
+        self._usual += (unlike - self._usual) / 4
+        return False
+
+
+def _unlike(now: np.ndarray, before: np.ndarray) -> float:
+    """1 - the largest correlation of the middle of one with any part of the other, from 0 to 1."""
+    middle = now[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT]
+    if min(middle.std(), before.std()) < 1:  # of a blank picture there is no correlation
+        return 1.0
+    return float(np.clip(1 - cv2.matchTemplate(before, middle, cv2.TM_CCOEFF_NORMED).max(), 0, 1))
