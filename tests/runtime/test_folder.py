@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -384,12 +385,13 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
     assert run(model, photos, out, quality=80)[0].done == 1
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=["full", "quota", "read-only"])
 def test_a_full_disk_stops_the_job_and_leaves_nothing_half_written(
-    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     real = os.replace
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(StoppedError, match="No space left on device: stopped here; run the same command again"):
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(number, os.strerror(number))))
+    with pytest.raises(StoppedError, match=f"{os.strerror(number)}: stopped here; run the same command again"):
         run(model, photos, tmp_path / "out")
     assert files(tmp_path / "out") == {}
     monkeypatch.setattr(os, "replace", real)
