@@ -41,8 +41,8 @@ def openvino() -> ModuleType:
     Its reporter of usage, which would write an identity into the home folder when it is imported, is kept out as the
     package itself provides for where it is not installed.
     """
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
+    if (known := sys.modules.get("openvino")) is not None:
+        return known
     reporter = "openvino_telemetry"
     blocked = reporter not in sys.modules
     if blocked:

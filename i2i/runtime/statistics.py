@@ -98,10 +98,10 @@ class Statistics:
         channels, 2].
         """
         edit = _Edit(self._read())
-        edit.model.graph.input.append(_float(WEIGHTS))
+        edit.model.graph.input.append(_float(WEIGHTS, [None, 1, 1, 1]))
         used = []
         for norm in self.norms:
-            statistics = edit.measure(norm, norm.x, WEIGHTS)
+            statistics = edit.measure_together(norm, norm.x, WEIGHTS)
             edit.replace(norm, *statistics)
             used.append(edit.pair(norm, *statistics))
         return edit.finish([_float(edit.add("Concat", used, "used", axis=1))])
@@ -114,7 +114,9 @@ class Statistics:
         """
         edit = _Edit(self._read())
         graph = edit.model.graph
-        graph.input.extend([helper.make_tensor_value_info("own", TensorProto.FLOAT, []), _float("given")])
+        graph.input.extend(
+            [helper.make_tensor_value_info("own", TensorProto.FLOAT, []), _float("given", [None, None, 2])]
+        )
         rest = edit.add("Sub", [edit.constant("one", np.float32(1)), "own"], "given/share")
         parts = [f"{norm.y}/given" for norm in self.norms]
         edit.split("given", [norm.channels for norm in self.norms], parts, 1)
@@ -134,8 +136,9 @@ class Statistics:
         return onnx.load_model_from_string(self._bytes)
 
 
-def _float(name: str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+def _float(name: str, shape: Sequence[int | None] | None = None) -> onnx.ValueInfoProto:
+    """An input, whose axes OpenVINO has to know, or an output."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
 def _norms(graph: onnx.GraphProto) -> tuple[Norm, ...]:
@@ -191,28 +194,40 @@ class _Edit:
         axes = self.constant(f"{bounds}/axes", np.array([2, 3], np.int64))
         return self.add("Slice", [norm.x, *halves, axes], f"{norm.y}/x/{CORE}")
 
-    def measure(self, norm: Norm, x: str, weights: str | None = None) -> tuple[str, str]:
-        """Mean and variance of each image's ``x``, or with ``weights`` those of all of them together."""
-        name = f"{norm.y}/own"
-        if norm.half:
-            x = self.add("Cast", [x], f"{name}/float", to=TensorProto.FLOAT)
-        mean = self._average(x, f"{name}/mean", weights)
+    def measure(self, norm: Norm, x: str) -> tuple[str, str]:
+        """Mean and variance of each image's ``x``."""
+        name, axes = f"{norm.y}/own", (2, 3)
+        x = self._float(norm, x)
+        mean = self._reduce("ReduceMean", x, f"{name}/mean", axes)
         off = self.add("Sub", [x, mean], f"{name}/off")
-        return mean, self._average(self.add("Mul", [off, off], f"{name}/square"), f"{name}/variance", weights)
+        return mean, self._reduce("ReduceMean", self.add("Mul", [off, off], f"{name}/square"), f"{name}/variance", axes)
 
-    def _average(self, x: str, name: str, weights: str | None) -> str:
-        if weights is None:
-            return self._reduce("ReduceMean", x, name, (2, 3))
-        each = self._reduce("ReduceMean", x, f"{name}/each", (2, 3))
+    def measure_together(self, norm: Norm, x: str, weights: str) -> tuple[str, str]:
+        """Mean and variance of all images' ``x``, of which each counts as its weight says.
+
+        The variance is that of sums of squares, E[x^2] - E[x]^2, which is less exact, and takes neither the memory nor
+        the time of maps that are as large as ``x``: the batch is large, and samples are not exact either.
+        """
+        name = f"{norm.y}/all"
+        x = self._float(norm, x)
+        mean = self._weighted(self._reduce("ReduceMean", x, f"{name}/means", (2, 3)), f"{name}/mean", weights)
+        sums = self._reduce("ReduceSumSquare", x, f"{name}/sums", (2, 3))
+        size = self.add("Slice", [self.add("Shape", [x], f"{name}/shape"), *self._ends(name)], f"{name}/size")
+        count = self.add("ReduceProd", [size], f"{name}/count", keepdims=1)
+        squares = self.add("Div", [sums, self.add("Cast", [count], f"{name}/n", to=TensorProto.FLOAT)], f"{name}/each")
+        square = self._weighted(squares, f"{name}/square", weights)
+        least = self.add("Sub", [square, self.add("Mul", [mean, mean], f"{name}/mean/square")], f"{name}/least")
+        return mean, self.add("Max", [least, self.constant(f"{name}/zero", np.float32(0))], f"{name}/variance")
+
+    def _ends(self, name: str) -> tuple[str, str]:
+        """Where the height and width are in a shape."""
+        return tuple(self.constant(f"{name}/{end}", np.array([at], np.int64)) for end, at in (("from", 2), ("to", 4)))  # type: ignore[return-value]
+
+    def _float(self, norm: Norm, x: str) -> str:
+        return self.add("Cast", [x], f"{norm.y}/x/float", to=TensorProto.FLOAT) if norm.half else x
+
+    def _weighted(self, each: str, name: str, weights: str) -> str:
         return self._reduce("ReduceSum", self.add("Mul", [each, weights], f"{name}/weighted"), name, (0,))
-
-    def split(self, x: str, sizes: Sequence[int], parts: Sequence[str], axis: int) -> None:
-        """``x`` cut along an axis, as the model's opset says how long the parts are."""
-        if self._opset < 13:
-            self.nodes.append(helper.make_node("Split", [x], list(parts), axis=axis, split=list(sizes)))
-            return
-        lengths = self.constant(f"{x}/split", np.array(sizes, np.int64))
-        self.nodes.append(helper.make_node("Split", [x, lengths], list(parts), axis=axis))
 
     def _reduce(self, kind: str, x: str, name: str, axes: Sequence[int]) -> str:
         if self._opset < (13 if kind == "ReduceSum" else 18):
