@@ -16,6 +16,7 @@ from i2i.runtime.foreign import ends, find, shapes
 from i2i.runtime.foreign.shapes import in_words
 from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.machine import PeakMemory, available_memory
+from i2i.runtime.notes import note
 from i2i.runtime.onnxfile import read_spec
 from i2i.runtime.providers import on_processor, open_session, quietly, reason, running_on
 from i2i.runtime.room import Room
@@ -84,6 +85,7 @@ class Graph:
         self._whole: Any = None  # the session for large images on the processor
         bound = self.spec.io == "pixels" and not on_processor(self.provider)
         self._binding = Binding(cuda.page_locked) if bound else None
+        self._wide: Any = None  # the session in float32 for images on which float16 overflows
         self._process = None if threads == 1 and self.provider == "cpu" else os.getpid()
         self._lock = threading.Lock()
         self._bytes_per_pixel: float | None = None
@@ -103,10 +105,28 @@ class Graph:
             session = self._session_for_large()
             self._check_memory(width, height, target)
         try:
-            return self._through(session, batch, target)
+            result = self._through(session, batch, target)
         except TooLargeError:
             self.room.exceeded(len(batch), height * width)
             raise
+        return self._in_float32(batch, target, result) if self.spec.precision == "fp16" else result
+
+    def _in_float32(self, batch: np.ndarray, target: np.ndarray | None, result: np.ndarray) -> np.ndarray:
+        """The result with those images computed again, in float32, on which a value was beyond what float16 holds."""
+        beyond = [i for i, image in enumerate(result) if not pixels.is_finite(image)]
+        if not beyond:
+            return result
+        with self._lock:
+            if self._wide is None:
+                from i2i.runtime.widened import widened  # which takes a while to import
+
+                self._wide = open_session(widened(self.path.read_bytes()), self.provider, self.threads)
+                note(
+                    f"{self.path.name}: float16 does not hold all values on some images; those are computed in float32"
+                )
+        result = result.copy()  # a GPU's buffer is used again
+        result[beyond] = self._through(self._wide, batch[beyond], target)
+        return result
 
     def _through(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         """``run`` in that session: pixels as they are, or made what the graph takes, and back."""
@@ -122,7 +142,7 @@ class Graph:
         given = [batch] if target is None else [batch, np.repeat(target, len(batch), axis=0)]
         feeds = {node.name: value for node, value in zip(session.get_inputs(), given, strict=True)}
         try:
-            if self._binding is not None:
+            if self._binding is not None and session is not self._wide:
                 bound = session.session_for(feeds) if self.provider == "tensorrt" else session
                 returned = (*batch.shape[:3], self.spec.target.channels)
                 return self._binding.run(bound, feeds, returned, self.spec.dtype, quietly())

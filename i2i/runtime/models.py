@@ -16,6 +16,7 @@ from i2i.runtime.targets import To
 from i2i.spec import METADATA_KEY, Spec
 
 RUNS = Path("runs")
+_MARKS = (".tensor", ".fp16", ".int8")  # in the names of exports beside the one that a run translates with
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,11 @@ def _of_file(path: Path, to: To | None, why: str) -> Choice:
 def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
     """What a run can be exported to, translations first, and the first error in reading that.
 
-    From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs.
+    From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs,
+    and those in another precision are asked for by their names.
     """
     weights = sorted((run / "weights").glob("*.safetensors"))
-    exports = [file for file in sorted((run / "onnx").glob("*.onnx")) if not file.name.endswith(".tensor.onnx")]
+    exports = [file for file in sorted((run / "onnx").glob("*.onnx")) if not file.stem.endswith(_MARKS)]
     found: dict[str, Spec] = {}
     error = None
     for file in weights or exports:

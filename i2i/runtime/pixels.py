@@ -91,20 +91,23 @@ def restore(result: np.ndarray, image: Image, spec: Spec) -> Image:
 
 
 def check_finite(result: np.ndarray) -> None:
-    """NonFiniteError if [h, w, c] holds NaN or infinity, or is the checkerboard by which a uint8 graph says so.
+    """NonFiniteError unless ``is_finite``."""
+    if not is_finite(result):
+        raise NonFiniteError(NON_FINITE)
+
+
+def is_finite(result: np.ndarray) -> bool:
+    """Whether [h, w, c] holds no NaN or infinity, and is not the checkerboard by which a uint8 graph says that it did.
 
     The checkerboard is 255 where row + column is odd, else 0, in every channel, and is believed from 16 pixels on.
     """
     if result.dtype != np.uint8:
-        if not np.isfinite(result).all():
-            raise NonFiniteError(NON_FINITE)
-        return
+        return bool(np.isfinite(result).all())
     height, width = result.shape[:2]
     if height * width < 16 or result[0, 0].any():
-        return
+        return True
     odd = (np.arange(height)[:, None] + np.arange(width)) % 2
-    if (result == (255 * odd.astype(np.uint8))[..., None]).all():
-        raise NonFiniteError(NON_FINITE)
+    return not (result == (255 * odd.astype(np.uint8))[..., None]).all()
 
 
 def to_tensor(batch: np.ndarray, spec: Spec) -> np.ndarray:

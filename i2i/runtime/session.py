@@ -135,9 +135,9 @@ class Model:
     def name(self) -> str:
         """What its results are named after: the file, or the domain it translates to if the file is one of a run.
 
-        Where there are several domains, the file and the domain.
+        Where there are several domains, the file and the domain. In which precision it computes is nothing to them.
         """
-        stem = self.path.stem
+        stem = self.path.stem.removesuffix(f".{self.spec.precision}")
         told = stem.removesuffix(".tensor") not in DIRECTIONS
         parts = [stem] if told else []
         if self.to is not None:
