@@ -113,9 +113,15 @@ class Spec:
     tiling: str = "no"
     """``exact``; ``statistics`` (exact once the tiles share their normalisation statistics); or ``no``."""
     precision: str = "fp32"
+    """``fp32``, ``fp16`` (float16 between the first and the last layer) or ``int8`` (convolutions in eight bits)."""
     recipe: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     """The largest difference between the file in ONNX Runtime and the network in PyTorch, as measured at export."""
+    loss: dict[str, Any] = field(default_factory=dict)
+    """What another precision than fp32 has cost, on ``held_out`` real images that were not used for ``calibration``
+    (how many each): ``psnr`` in dB (None: equal), ``largest`` difference in levels (255ths of the range), the share of
+    values ``differing`` by half a level or more, the ``limits`` of the first two, the ``provider`` it was measured on.
+    For int8 also ``convolutions``: how many are in eight bits, and how many there are."""
     form: Form | None = None
     """Of a graph that others made."""
     schema: int = 1

@@ -41,12 +41,14 @@ def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> 
 
 def _in_words(spec: Spec) -> str:
     """One line: from what to what, and what its tensors mean."""
+    from i2i.cli.export import loss_in_words
     from i2i.runtime.foreign.told import shown
     from i2i.runtime.targets import way
 
     form = spec.form
     if form is None:
-        return f"{way(spec)}  {spec.method}, {spec.io}, {spec.dtype}"
+        line = f"{way(spec)}  {spec.method}, {spec.io}, {spec.dtype}"
+        return f"{line}, {loss_in_words(spec)}" if spec.loss else line
     sizes = (
         f"size {form.size[0]} x {form.size[1]} (fit {form.fit})"
         if form.size is not None

@@ -1,0 +1,73 @@
+"""Two graphs on the same images: how far their results are apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from i2i.runtime.pixels import check_finite
+from i2i.spec import Spec
+
+Feeds = dict[str, np.ndarray]
+"""The inputs of a graph by name."""
+
+
+class Loss(NamedTuple):
+    """How far results are from those of the graph in float32, in levels: 255ths of the range that the data has."""
+
+    psnr: float
+    """In dB, over all values together; infinite for equal results."""
+    largest: float
+    differing: float
+    """The share of the values that differ by half a level or more."""
+
+    def __str__(self) -> str:
+        return f"PSNR {self.psnr:.1f} dB, off by at most {self.largest:.3g} of 255 levels"
+
+
+class Limits(NamedTuple):
+    """What a loss has to be within."""
+
+    psnr: float
+    largest: float
+
+    def allow(self, loss: Loss) -> bool:
+        return loss.psnr >= self.psnr and loss.largest <= self.largest
+
+    def __str__(self) -> str:
+        return f"at least {self.psnr:g} dB" + f" and at most {self.largest:g} levels" * math.isfinite(self.largest)
+
+
+def opened(model: onnx.ModelProto) -> Any:
+    """A session on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of outputs whose shape is not stated
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def results(session: Any, images: Sequence[Feeds], spec: Spec) -> list[np.ndarray]:
+    """What the graph returns for each image. Raises NonFiniteError for a result that is none."""
+    found = []
+    for feeds in images:
+        result = session.run(None, feeds)[0]
+        for each in result if spec.io == "pixels" else result.transpose(0, 2, 3, 1):
+            check_finite(each)
+        found.append(result)
+    return found
+
+
+def loss(got: Sequence[np.ndarray], want: Sequence[np.ndarray], spec: Spec) -> Loss:
+    """Of results in the range that ``spec`` promises."""
+    level = 1.0 if spec.dtype == "uint8" else (2 if spec.io == "tensor" else spec.target.peak) / 255
+    squares, values, differing, largest = 0.0, 0, 0, 0.0
+    for one, other in zip(got, want, strict=True):
+        off = np.abs(one.astype(np.float64) - other) / level
+        squares, values = squares + float(np.square(off).sum()), values + off.size
+        differing, largest = differing + int((off >= 0.5).sum()), max(largest, float(off.max()))
+    psnr = 10 * math.log10(255**2 * values / squares) if squares else math.inf
+    return Loss(psnr, largest, differing / values)

@@ -1,0 +1,108 @@
+"""A graph in half precision: layers and what lies between them in float16, the rest as it was.
+
+Pixels stay in float32: half precision ends at 65504, which 16-bit pixels and the sum over an image exceed, and its
+steps between 128 and 255 are an eighth of a level. So do normalisations, whose squares have no room in it, and all
+arithmetic of which that is not known to be harmless.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from i2i.exporter.parts import FLOAT, HALF, LAYERS, Parts, finish, types_of, weights_of
+from i2i.runtime.widened import widened
+
+# What only carries, joins, adds or bends values of the size of a map, and which ONNX has in float16.
+HARMLESS = frozenset((
+    "Add", "Sub", "Concat", "Pad", "Resize", "Slice", "Split", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Expand",
+    "Tile", "Identity", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Clip", "MaxPool",
+    "DepthToSpace", "SpaceToDepth",
+))  # fmt: skip
+FLOAT_INPUTS = {"Resize": (1, 2)}
+"""Inputs that ONNX has in float32 alone: the region of interest, and scales."""
+
+
+def to_half(model: onnx.ModelProto) -> None:
+    """Brings ``model`` to half precision. Raises ValueError for weights that float16 has no room for."""
+    graph, types, weights = model.graph, types_of(model), weights_of(model.graph)
+    parts = Parts.of(graph)
+    nodes: list[onnx.NodeProto] = []
+    added: dict[str, onnx.TensorProto] = {}
+    half: set[str] = set()  # tensors that are there as NAME/half
+    whole = set(weights) | {value.name for value in graph.input}  # and those that are there as they were
+    ends = parts.head | parts.tail
+
+    def narrow(name: str) -> str:
+        """The tensor in float16."""
+        if types.get(name) != FLOAT:
+            return name
+        if name not in half:
+            half.add(name)
+            if name in weights:
+                added[name] = numpy_helper.from_array(_narrowed(name, weights[name]), f"{name}/half")
+            else:
+                nodes.append(helper.make_node("Cast", [name], [f"{name}/half"], to=HALF))
+        return f"{name}/half"
+
+    def widen(name: str) -> str:
+        """The tensor in float32."""
+        if name not in whole and name in half:
+            whole.add(name)
+            nodes.append(helper.make_node("Cast", [f"{name}/half"], [name], to=FLOAT))
+        return name
+
+    for i, node in enumerate(graph.node):
+        node = onnx.NodeProto.FromString(node.SerializeToString())
+        if i in ends or node.op_type not in HARMLESS | set(LAYERS) or types.get(node.output[0]) != FLOAT:
+            node.input[:] = [widen(name) for name in node.input]
+            whole.update(node.output)
+        else:
+            fixed = FLOAT_INPUTS.get(node.op_type, ())
+            node.input[:] = [name if at in fixed else narrow(name) for at, name in enumerate(node.input)]
+            half.update(node.output)
+            node.output[:] = [f"{name}/half" for name in node.output]
+        nodes.append(node)
+    for value in graph.output:
+        widen(value.name)
+    finish(model, nodes, added.values())
+
+
+def emulated(model: onnx.ModelProto) -> bytes:
+    """What ``to_half`` made, as a graph of float32 in which each value is rounded as float16 is, and infinite where
+    that ends: ONNX Runtime has a CPU compute such graphs in float32, whose loss is not that of a GPU.
+
+    A float32 of 24 binary digits is rounded to the 11 of float16 by hi = c - (c - x), c = (2^13 + 1) x (Dekker 1971,
+    https://doi.org/10.1007/BF01397083). Values below 6e-5, where float16 has fewer digits, keep eleven.
+    """
+    half = {name for node in model.graph.node for name in node.output if name.endswith("/half")}
+    wide = onnx.load_model_from_string(widened(model.SerializeToString()))
+    constants = {"emulated/split": 2.0**13 + 1, "emulated/end": 65504.0, "emulated/beyond": np.inf}
+    nodes: list[onnx.NodeProto] = []
+    for node in wide.graph.node:
+        rounded = [name for name in node.output if name in half]
+        node.output[:] = [f"{name}/exact" if name in half else name for name in node.output]
+        nodes.append(node)
+        for name in rounded:
+            for kind, inputs, output in (
+                ("Mul", ("exact", "emulated/split"), "c"),
+                ("Sub", ("c", "exact"), "low"),
+                ("Sub", ("c", "low"), "high"),
+                ("Abs", ("high",), "size"),
+                ("LessOrEqual", ("size", "emulated/end"), "fits"),
+                ("Mul", ("high", "emulated/beyond"), "infinite"),
+                ("Where", ("fits", "high", "infinite"), ""),
+            ):
+                taken = [each if each in constants else f"{name}/{each}" for each in inputs]
+                nodes.append(helper.make_node(kind, taken, [f"{name}/{output}".rstrip("/")]))
+    added = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in constants.items()]
+    finish(wide, nodes, added)
+    return wide.SerializeToString()
+
+
+def _narrowed(name: str, values: np.ndarray) -> np.ndarray:
+    largest = float(np.abs(values).max(initial=0))
+    if largest > np.finfo(np.float16).max:
+        raise ValueError(f"its weight {name!r} reaches {largest:.3g}, and float16 ends at 65504")
+    return values.astype(np.float16)

@@ -1,0 +1,186 @@
+"""A graph in eight bits: convolutions take uint8 and have int8 weights, channel by channel; the rest stays in float32.
+
+The first and the last layer stay as they are, and so do normalisations and all else: with everything in eight bits a
+ResNet loses 20 dB more. The form is QuantizeLinear and DequantizeLinear around each convolution (Jacob et al. 2018,
+arXiv:1712.05877, eq. 1), which ONNX Runtime and OpenVINO fuse into integer convolutions and any other program computes
+in float, with the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from i2i.exporter import ranges
+from i2i.exporter.compare import Feeds, Loss
+from i2i.exporter.parts import Parts, finish, weights_of
+from i2i.exporter.ranges import Range
+
+LARGEST = 63
+"""Of a weight in its steps: 7 bits, not 8. Two products of 8 bits overflow the 16 bits in which processors without VNNI
+add them, so that a file would give other results there; of 7 bits they have room, for 0.7 dB."""
+
+Judge = Callable[[onnx.ModelProto, int | None], Loss]
+"""The loss of a graph on calibration images: on so many of them, or all."""
+
+
+def to_int8(
+    model: onnx.ModelProto, images: Sequence[Feeds], judge: Judge, good: Callable[[Loss], bool]
+) -> tuple[onnx.ModelProto, int, int]:
+    """``model`` in eight bits, with the ranges that its tensors have on ``images``.
+
+    As many convolutions are brought to it as the loss allows: where all of them lose too much, those go first that
+    cost most for the work they save.
+
+    Returns the graph, how many convolutions are in eight bits and how many there are. Raises ValueError where there is
+    no convolution between the first and the last layer, or none that could be brought to eight bits for a loss that is
+    ``good``.
+    """
+    every = convolutions(model.graph)
+    if not every:
+        raise ValueError("it has no convolution between its first and its last layer, and those stay in float32")
+    taken = [model.graph.node[i].input[0] for i in every]
+    names = list(dict.fromkeys([*taken, *every.values()]))
+    found = ranges.measure(model, names, images, _normalised(model.graph, set(every.values()) - set(taken)))
+
+    def edited(chosen: Iterable[int]) -> onnx.ModelProto:
+        return _Edit(model, {i: every[i] for i in chosen}, found).apply()
+
+    count = sum(node.op_type == "Conv" for node in model.graph.node)
+    best = edited(every)
+    loss = judge(best, None)
+    if good(loss):
+        return best, len(every), count
+    order = sorted(every, key=lambda i: _squares(judge(edited([i]), FEW)) / _work(model, i, every[i], found))
+    most, least, worst = len(every), 0, loss  # too many, and what is known to do (none)
+    while most - least > 1:
+        some = (most + least) // 2
+        candidate = edited(order[:some])
+        loss = judge(candidate, None)
+        if good(loss):
+            best, least = candidate, some
+        else:
+            most, worst = some, loss
+    if not least:
+        raise ValueError(f"the loss is too large with any of its convolutions in eight bits ({worst})")
+    return best, least, count
+
+
+FEW = 3  # images on which one convolution is compared with another
+
+
+def _squares(loss: Loss) -> float:
+    return 10 ** (-loss.psnr / 10)
+
+
+def _work(model: onnx.ModelProto, i: int, output: str, found: Mapping[str, Range]) -> float:
+    """Multiplications of a convolution: for each value of its result, the weights of one of its channels."""
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name == model.graph.node[i].input[1])
+    return found[output].values * float(np.prod(weights.dims[1:]))
+
+
+def convolutions(graph: onnx.GraphProto) -> dict[int, str]:
+    """The nodes that are brought to eight bits, each with the tensor that it is thought to return: behind a ReLU that
+    alone takes its output, that of the ReLU, which then costs nothing."""
+    parts, weights, takers = Parts.of(graph), weights_of(graph), _takers(graph)
+    found = {}
+    for i in parts.layers:
+        node = graph.node[i]
+        if node.op_type == "Conv" and i not in parts.first | parts.last and all(w in weights for w in node.input[1:]):
+            output = node.output[0]
+            relu = len(takers[output]) == 1 and takers[output][0].op_type == "Relu"
+            found[i] = takers[output][0].output[0] if relu else output
+    return found
+
+
+def _normalised(graph: onnx.GraphProto, names: Collection[str]) -> set[str]:
+    """Those of the tensors that only instance normalisations take, cropped or not: to them a channel's scale and place
+    are nothing, so each channel can have those by which eight bits serve it best."""
+    takers = _takers(graph)
+
+    def free(name: str) -> bool:
+        return bool(takers.get(name)) and all(
+            node.op_type == "InstanceNormalization"
+            or (node.op_type == "Slice" and node.input[0] == name and free(node.output[0]))
+            for node in takers[name]
+        )
+
+    return {name for name in names if free(name)}
+
+
+def _takers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    takers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            takers.setdefault(name, []).append(node)
+    return takers
+
+
+class _Edit:
+    def __init__(self, model: onnx.ModelProto, quantised: Mapping[int, str], found: Mapping[str, Range]) -> None:
+        self.model, self.quantised, self.found = onnx.ModelProto.FromString(model.SerializeToString()), quantised, found
+        self.weights = weights_of(model.graph)
+        self.nodes: list[onnx.NodeProto] = []
+        self.added: list[onnx.TensorProto] = []
+        self.rounded: set[str] = set()  # tensors that are there as NAME/rounded
+
+    def apply(self) -> onnx.ModelProto:
+        returned = set(self.quantised.values())
+        for i, node in enumerate(self.model.graph.node):
+            node = onnx.NodeProto.FromString(node.SerializeToString())
+            if i in self.quantised:
+                self.convolution(i, node)
+            else:
+                node.input[:] = [f"{name}/rounded" if name in returned else name for name in node.input]
+            self.nodes.append(node)
+            for name in node.output:
+                if name in returned:
+                    self.round(name)
+        finish(self.model, self.nodes, self.added)
+        return self.model
+
+    def constant(self, name: str, values: np.ndarray) -> str:
+        self.added.append(numpy_helper.from_array(values, name))
+        return name
+
+    def step(self, name: str) -> float:
+        form = self.found[name]
+        return max(form.high - form.low, 1e-8) / (ranges.LEVELS - 1)
+
+    def round(self, name: str) -> str:
+        """The tensor in steps of its range."""
+        if name not in self.rounded:
+            self.rounded.add(name)
+            step = self.step(name)
+            zero = np.clip(np.rint(-self.found[name].low / step), 0, ranges.LEVELS - 1).astype(np.uint8)
+            form = [self.constant(f"{name}/step", np.array(step, np.float32)), self.constant(f"{name}/zero", zero)]
+            self.nodes.append(helper.make_node("QuantizeLinear", [name, *form], [f"{name}/steps"]))
+            self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}/steps", *form], [f"{name}/rounded"]))
+        return f"{name}/rounded"
+
+    def convolution(self, i: int, node: onnx.NodeProto) -> None:
+        x, w = node.input[:2]
+        values = self.weights[w].astype(np.float64)  # [out, in, h, w]
+        bias = self.weights[node.input[2]].astype(np.float64) if len(node.input) > 2 else None
+        form = self.found[self.quantised[i]]
+        if form.centre is not None and form.gain is not None:
+            values = values * form.gain[:, None, None, None]
+            bias = ((0 if bias is None else bias) - form.centre) * form.gain
+        step = (np.maximum(np.abs(values).max(axis=(1, 2, 3)), 1e-8) / LARGEST).astype(np.float32)  # [out]
+        name = f"{w}/of/{node.output[0]}"
+        whole = np.rint(values / step[:, None, None, None]).clip(-LARGEST, LARGEST)
+        inputs = [self.round(x), self.dequantised(name, whole.astype(np.int8), step)]
+        if bias is not None:
+            steps = np.float32(self.step(x)) * step
+            whole = np.rint(bias / steps.astype(np.float64)).clip(-(2**31), 2**31 - 1)
+            inputs.append(self.dequantised(f"{name}/bias", whole.astype(np.int32), steps))
+        node.input[:] = inputs
+
+    def dequantised(self, name: str, whole: np.ndarray, step: np.ndarray) -> str:
+        zero = np.zeros(step.shape, whole.dtype)
+        form = [self.constant(f"{name}/{part}", v) for part, v in (("whole", whole), ("step", step), ("zero", zero))]
+        self.nodes.append(helper.make_node("DequantizeLinear", form, [name], axis=0))
+        return name

@@ -1,0 +1,135 @@
+"""Real images to bring a model to another precision with, and others to see what that has cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from i2i.data.layout import Source, find_layout, list_sources
+from i2i.images import Image, list_images, read_image
+from i2i.runtime import pixels
+from i2i.spec import Spec
+
+SIDE = 256  # pixels of a crop, where the image has as many
+CALIBRATION, HELD_OUT = 16, 8  # images that are taken, where there are as many
+FEWEST_CALIBRATION, FEWEST_HELD_OUT = 8, 4
+ODD = ((0, 0), (1, 3), (31, 2), (5, 64))  # rows and columns that held-out crops are smaller by, in turn
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images [h, w, c] in the range and type of a Spec's source. No image is in both."""
+
+    calibration: tuple[np.ndarray, ...]
+    held_out: tuple[np.ndarray, ...]
+
+
+def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: bool) -> Pictures:
+    """The images of ``folder``, or those of the run's own source domain if there is none.
+
+    Which are held out depends on the names of the files alone. Of large images the middle is taken, at a size at which
+    it shows something. Without ``calibrated`` all are held out.
+
+    Raises ValueError where there are too few, and ImageError for one that cannot be read.
+    """
+    if folder is not None:
+        where = Path(folder)
+        if not where.is_dir():
+            raise ValueError(f"{where}: there is no such folder; give one with images of the kind the model is for")
+        sources = [Source(path, path.relative_to(where).as_posix()) for path in list_images(where)]
+    elif run is not None:
+        where, sources = run, _of_run(run, spec)
+    else:
+        raise ValueError("which images shall show the loss? give a folder of them: --calibrate DIR, calibrate=...")
+    wanted = HELD_OUT + CALIBRATION * calibrated
+    fewest = FEWEST_HELD_OUT + FEWEST_CALIBRATION * calibrated
+    images = _different(sources, wanted)
+    if len(images) < fewest:
+        raise ValueError(
+            f"{where}: {len(images)} different image{'s' * (len(images) != 1)}, and at least {fewest} are needed"
+            + (f", {FEWEST_CALIBRATION} to calibrate and {FEWEST_HELD_OUT} to see the loss on" if calibrated else "")
+            + "; give a folder of more: --calibrate DIR"
+        )
+    held_out = max(FEWEST_HELD_OUT, min(HELD_OUT, len(images) // 4)) if calibrated else len(images)
+    ready = [_middle(pixels.prepare(image, spec), spec) for image in images]
+    return Pictures(
+        tuple(ready[held_out:]),
+        tuple(_odd(array, ODD[i % len(ODD)], spec) for i, array in enumerate(ready[:held_out])),
+    )
+
+
+def _of_run(run: Path, spec: Spec) -> list[Source]:
+    """The images that the run was trained on, of the domain that the model takes."""
+    instead = "give a folder of images with --calibrate DIR"
+    try:
+        settings = json.loads((run / "run.json").read_text()).get("settings") or {}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{run} does not say what it was trained on; {instead}") from error
+    data, a, b = (settings.get(place) for place in ("data", "a", "b"))
+    if data is None and a is None:
+        raise ValueError(f"{run} was not trained on images of this machine; {instead}")
+    try:
+        if spec.domains and data is not None:
+            root = Path(data)
+            return [Source(path, path.relative_to(root).as_posix()) for path in list_images(root)]
+        x, y, _ = list_sources(find_layout("train", data, a, b), "unpaired")
+        return x if spec.direction[0] == "a" else y
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the images that {run} was trained on are no longer there ({error}); {instead}") from error
+
+
+def _different(sources: Iterable[Source], wanted: int) -> list[Image]:
+    """As many images as are wanted, no two of the same content, in an order that their names alone decide."""
+    seen: set[bytes] = set()
+    images: list[Image] = []
+    for source in sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).digest()):
+        if len(images) == wanted:
+            break
+        image = _half(read_image(source.path), source.half)
+        digest = hashlib.sha256(image.pixels.tobytes()).digest()
+        if digest not in seen:
+            seen.add(digest)
+            images.append(image)
+    return images
+
+
+def _half(image: Image, half: int | None) -> Image:
+    if half is None:
+        return image
+    middle = image.width // 2
+    columns = slice(half * middle, (half + 1) * middle)
+    return Image(image.pixels[:, columns], None if image.alpha is None else image.alpha[:, columns])
+
+
+def _middle(array: np.ndarray, spec: Spec) -> np.ndarray:
+    """The middle of an image [h, w, c], of at most ``SIDE`` pixels a side, from an image less than twice as large."""
+    factor = max(1, min(array.shape[:2]) // SIDE)
+    if factor > 1:
+        h, w, c = array.shape
+        blocks = array[: h // factor * factor, : w // factor * factor].reshape(h // factor, factor, -1, factor, c)
+        array = np.rint(blocks.mean((1, 3), dtype=np.float64)).astype(array.dtype)
+    h, w = (_taken(side, 0, spec) for side in array.shape[:2])
+    top, left = (array.shape[0] - h) // 2, (array.shape[1] - w) // 2
+    return np.ascontiguousarray(array[top : top + h, left : left + w])
+
+
+def _odd(array: np.ndarray, less: Sequence[int], spec: Spec) -> np.ndarray:
+    """A part of [h, w, c] whose sides are ``less`` than they were, as far as a side is still two thirds of it."""
+    h, w = (_taken(side, min(off, side // 3), spec) for side, off in zip(array.shape[:2], less, strict=True))
+    return np.ascontiguousarray(array[:h, :w])
+
+
+def _taken(side: int, less: int, spec: Spec) -> int:
+    """At most ``SIDE`` of ``side`` pixels, ``less`` some; a bare network takes multiples, from its minimum on."""
+    side = min(side, SIDE) - less
+    if spec.io == "pixels":
+        return side
+    least = -(-spec.minimum // spec.multiple) * spec.multiple
+    if side < least:
+        raise ValueError(f"an image has a side of {side} pixels, and this bare network takes at least {least}")
+    return side // spec.multiple * spec.multiple

@@ -1,0 +1,130 @@
+"""An exported file in another precision: made from the one in float32, compared with it on real images, or refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from i2i.exporter import compare, ends
+from i2i.exporter.compare import Feeds, Limits, Loss
+from i2i.exporter.graph import ExportError
+from i2i.exporter.half import emulated, to_half
+from i2i.exporter.int8 import to_int8
+from i2i.exporter.pictures import Pictures
+from i2i.runtime.errors import NonFiniteError
+from i2i.runtime.onnxfile import described
+from i2i.runtime.providers import open_session, running_on
+from i2i.spec import Spec
+
+PRECISIONS = ("fp32", "fp16", "int8")
+LIMITS = {"fp16": Limits(60, math.inf), "int8": Limits(45, 8)}
+"""What a file's loss has to be within on the held-out images."""
+SAFE = Limits(46, 6)
+"""What the loss of eight bits has to be within on the calibration images: others can be worse."""
+
+Say = Callable[[str], None]
+
+
+def reduced(model: bytes, spec: Spec, precision: str, pictures: Pictures) -> bytes:
+    """A file of ``precision`` made from the bytes of one in float32, with what that has cost in its Spec.
+
+    Raises ExportError where the loss is beyond ``LIMITS``, or the graph cannot be had in that precision.
+    """
+    graph = onnx.load_model_from_string(model)
+    calibration, held_out = _feeds(pictures.calibration, spec), _feeds(pictures.held_out, spec)
+    facts: dict[str, Any] = {}
+    try:
+        if precision == "int8":
+            graph, chosen, all_ = _in_eight_bits(graph, calibration, spec)
+            facts = {"calibration": len(pictures.calibration), "convolutions": [chosen, all_]}
+        else:
+            to_half(graph)
+    except NonFiniteError as error:
+        raise ExportError(f"the model in float32 gives no finite result for a calibration image: {error}") from error
+    except ValueError as error:
+        raise ExportError(f"no {precision} of this model: {error}. {_instead(precision)}") from error
+    del graph.metadata_props[:]  # the Spec of the file in float32
+    lost, provider = _lost(model, graph, held_out, spec, precision)
+    limits = LIMITS[precision]
+    if not limits.allow(lost):
+        raise ExportError(
+            f"{precision} loses too much of this model: on {len(held_out)} images {lost}, and {limits} is asked for. "
+            f"{_instead(precision)}"
+        )
+    facts |= {
+        "held_out": len(pictures.held_out),
+        "psnr": None if math.isinf(lost.psnr) else float(f"{lost.psnr:.4g}"),
+        "largest": float(f"{lost.largest:.3g}"),
+        "differing": float(f"{lost.differing:.3g}"),
+        "limits": [value if math.isfinite(value) else None for value in limits],
+        "provider": provider,
+        "onnxruntime": onnxruntime.__version__,
+    }
+    return graph.SerializeToString() + described(replace(spec, precision=precision, loss=facts))
+
+
+def _in_eight_bits(
+    graph: onnx.ModelProto, calibration: Sequence[Feeds], spec: Spec
+) -> tuple[onnx.ModelProto, int, int]:
+    want = compare.results(compare.opened(graph), calibration, spec)
+
+    def judge(candidate: onnx.ModelProto, few: int | None) -> Loss:
+        return compare.loss(compare.results(compare.opened(candidate), calibration[:few], spec), want[:few], spec)
+
+    return to_int8(graph, calibration, judge, SAFE.allow)
+
+
+def _lost(
+    whole: bytes, graph: onnx.ModelProto, images: Sequence[Feeds], spec: Spec, precision: str
+) -> tuple[Loss, str]:
+    """Against the file in float32 on the CPU: half precision on the GPU, or rounded as one would where there is none,
+    and eight bits on the CPU, for which they are."""
+    try:
+        want = compare.results(open_session(whole, "cpu"), images, spec)
+    except NonFiniteError as error:
+        raise ExportError(f"the model in float32 gives no finite result for an image: {error}") from error
+    session = open_session(graph.SerializeToString(), "cpu" if precision == "int8" else "auto")
+    provider = running_on(session)
+    if precision == "fp16" and provider == "cpu":
+        session, provider = open_session(emulated(graph), "cpu"), "cpu, rounded as float16"
+    try:
+        return compare.loss(compare.results(session, images, spec), want, spec), provider
+    except NonFiniteError as error:
+        raise ExportError(
+            f"{precision} gives no finite result for an image, where float32 does: a value in the network is beyond "
+            f"what it holds. {_instead(precision)}"
+        ) from error
+
+
+def _instead(precision: str) -> str:
+    other = {
+        "fp16": "Use the file in fp32",
+        "int8": "Give more images, and of the kind that it will see (--calibrate DIR), or use --precision fp16",
+    }[precision]
+    return f"No file was written. {other}"
+
+
+def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
+    """The images as the graph takes them, each with the next of the targets, and all of those at least once."""
+    names = [end.name for end in ends.inputs(spec)]
+    targets = len(spec.domains) + 2 * spec.attributes if spec.domains else 0
+    feeds = []
+    for i, image in enumerate(islice(cycle(images), max(len(images), targets) if images else 0)):
+        values = [image[None] if spec.io == "pixels" else _tensor(image, spec)]
+        if targets:
+            values.append(ends.targets(spec, 1, i).numpy())
+        feeds.append(dict(zip(names, values, strict=True)))
+    return feeds
+
+
+def _tensor(image: np.ndarray, spec: Spec) -> np.ndarray:
+    from i2i.runtime.pixels import to_tensor
+
+    return to_tensor(image[None], spec)
