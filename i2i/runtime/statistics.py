@@ -212,22 +212,27 @@ class _Edit:
         x = self._float(norm, x)
         mean = self._weighted(self._reduce("ReduceMean", x, f"{name}/means", (2, 3)), f"{name}/mean", weights)
         sums = self._reduce("ReduceSumSquare", x, f"{name}/sums", (2, 3))
-        size = self.add("Slice", [self.add("Shape", [x], f"{name}/shape"), *self._ends(name)], f"{name}/size")
+        ends = [self.constant(f"{name}/{end}", np.array([at], np.int64)) for end, at in (("from", 2), ("to", 4))]
+        size = self.add("Slice", [self.add("Shape", [x], f"{name}/shape"), *ends], f"{name}/size")
         count = self.add("ReduceProd", [size], f"{name}/count", keepdims=1)
         squares = self.add("Div", [sums, self.add("Cast", [count], f"{name}/n", to=TensorProto.FLOAT)], f"{name}/each")
         square = self._weighted(squares, f"{name}/square", weights)
         least = self.add("Sub", [square, self.add("Mul", [mean, mean], f"{name}/mean/square")], f"{name}/least")
         return mean, self.add("Max", [least, self.constant(f"{name}/zero", np.float32(0))], f"{name}/variance")
 
-    def _ends(self, name: str) -> tuple[str, str]:
-        """Where the height and width are in a shape."""
-        return tuple(self.constant(f"{name}/{end}", np.array([at], np.int64)) for end, at in (("from", 2), ("to", 4)))  # type: ignore[return-value]
-
     def _float(self, norm: Norm, x: str) -> str:
         return self.add("Cast", [x], f"{norm.y}/x/float", to=TensorProto.FLOAT) if norm.half else x
 
     def _weighted(self, each: str, name: str, weights: str) -> str:
         return self._reduce("ReduceSum", self.add("Mul", [each, weights], f"{name}/weighted"), name, (0,))
+
+    def split(self, x: str, sizes: Sequence[int], parts: Sequence[str], axis: int) -> None:
+        """``x`` cut along an axis, as the model's opset says how long the parts are."""
+        if self._opset < 13:
+            self.nodes.append(helper.make_node("Split", [x], list(parts), axis=axis, split=list(sizes)))
+            return
+        lengths = self.constant(f"{x}/split", np.array(sizes, np.int64))
+        self.nodes.append(helper.make_node("Split", [x, lengths], list(parts), axis=axis))
 
     def _reduce(self, kind: str, x: str, name: str, axes: Sequence[int]) -> str:
         if self._opset < (13 if kind == "ReduceSum" else 18):
