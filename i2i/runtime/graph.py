@@ -19,7 +19,7 @@ from i2i.runtime.machine import PeakMemory, available_memory
 from i2i.runtime.notes import note
 from i2i.runtime.onnxfile import read_spec
 from i2i.runtime.providers import on_processor, open_session, quietly, reason, running_on
-from i2i.runtime.room import Room
+from i2i.runtime.room import MOST, Room
 from i2i.spec import Spec
 
 LARGE = 512 * 512
@@ -157,6 +157,17 @@ class Graph:
                     f"{self.provider} memory does not hold this image ({shape}); make it smaller"
                 ) from error
             raise ModelError(f"{self.path.name} failed on {batch.dtype} [{shape}]: {reason(error)}") from error
+
+    def at_once(self, height: int, width: int, wish: int | None = None) -> int:
+        """How many images of that size make a batch: ``wish``, or as many as the memory has room for; on the processor
+        one."""
+        if on_processor(self.provider):
+            return 1
+        if self.provider == "tensorrt":
+            from i2i.runtime.tensorrt import images
+
+            wish = min(wish or MOST, images(max(height, width)))
+        return self.room.batch(height * width, wish)
 
     def _session_for_large(self) -> Any:
         with self._lock:

@@ -129,7 +129,7 @@ class Model:
         """Gathers the images of so many threads into batches of ``batch``, or of as many as the memory has room for."""
         from i2i.runtime.gate import Batcher  # one image alone does without
 
-        return Batcher(self.run, lambda shape: self.graph.room.batch(shape[0] * shape[1], batch), callers)
+        return Batcher(self.run, lambda shape: self.graph.at_once(*shape[:2], batch), callers)
 
     @property
     def name(self) -> str:
@@ -166,8 +166,7 @@ class Model:
     def translate(self, images: Sequence[Image], background: int = 255) -> list[Image]:
         """Translates images of one size, on a GPU several together."""
         ready = [pixels.prepare(image, self.spec, background) for image in images]
-        height, width = images[0].pixels.shape[:2]
-        size = 1 if self.on_processor else self.graph.room.batch(height * width)
+        size = 1 if len(images) < 2 else self.graph.at_once(*images[0].pixels.shape[:2])
         batches = [np.stack(ready[at : at + size]) for at in range(0, len(ready), size)]
         results = [result for batch in batches for result in self.run(batch)]
         return [pixels.restore(result, image, self.spec) for result, image in zip(results, images, strict=True)]

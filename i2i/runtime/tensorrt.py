@@ -32,8 +32,8 @@ SIDES = (512, 1024, 2048)
 """The longer side up to which images share an engine."""
 LEAST = 64
 """Pixels of a side from which on there is one."""
-IMAGES = 16
-"""At once, at most."""
+PIXELS = 16 * SIDES[0] ** 2
+"""Of a batch, at most: an engine takes the memory of its largest shapes, whatever comes."""
 
 Bucket = int | None  # one of SIDES; 0: the graph has one size alone; None: for CUDA
 
@@ -67,7 +67,7 @@ class TensorRT:
         with self._lock:
             if bucket is None and not self._said:
                 self._said = True
-                note(f"{self._model.name}: images of sides below {LEAST} or above {SIDES[-1]} pixels run on CUDA")
+                note(f"{self._model.name}: images of sides below {LEAST} or above {SIDES[-1]} pixels run on CUDA, too")
             if bucket not in self._sessions:
                 self._sessions[bucket] = self._open(bucket)
             return self._sessions[bucket]
@@ -132,9 +132,15 @@ def bucket_of(shapes: Sequence[tuple[Sequence[Any], Sequence[int]]]) -> Bucket:
         return 0
     known, given = shapes[0]
     sides = [size for size, axis in zip(given[1:], known[1:], strict=True) if _free(axis)]
-    if given[0] > IMAGES or (sides and min(sides) < LEAST):
+    if sides and min(sides) < LEAST:
         return None
-    return next((side for side in SIDES if max(sides, default=0) <= side), None)
+    side = next((side for side in SIDES if max(sides, default=0) <= side), None)
+    return side if side is not None and given[0] <= images(side) else None
+
+
+def images(side: int) -> int:
+    """That are translated at once, at most, of so many pixels along their longer side."""
+    return max(1, PIXELS // next((bucket for bucket in SIDES if side <= bucket), side) ** 2)
 
 
 def profile(inputs: Sequence[Any], side: int) -> dict[str, str]:
@@ -142,16 +148,18 @@ def profile(inputs: Sequence[Any], side: int) -> dict[str, str]:
     if not any(_free(axis) for node in inputs for axis in node.shape):
         return {}
 
-    def shapes(images: int, pixels: int) -> str:
+    def shapes(count: int, pixels: int) -> str:
         return ",".join(
-            f"{node.name}:{'x'.join(str(_size(at, axis, images, pixels)) for at, axis in enumerate(node.shape))}"
+            f"{node.name}:{'x'.join(str(_size(at, axis, count, pixels)) for at, axis in enumerate(node.shape))}"
             for node in inputs
         )
 
+    most = images(side) if side else 1
+
     return {
         "trt_profile_min_shapes": shapes(1, LEAST),
-        "trt_profile_opt_shapes": shapes(IMAGES // 2, side // 2),
-        "trt_profile_max_shapes": shapes(IMAGES, side),
+        "trt_profile_opt_shapes": shapes(max(1, most // 2), side // 2),
+        "trt_profile_max_shapes": shapes(most, side),
     }
 
 
@@ -192,6 +200,6 @@ def _free(axis: Any) -> bool:
     return not isinstance(axis, int)
 
 
-def _size(at: int, axis: Any, images: int, pixels: int) -> int:
+def _size(at: int, axis: Any, count: int, pixels: int) -> int:
     """Of a free axis: the first counts images, the others pixels."""
-    return axis if not _free(axis) else images if at == 0 else pixels
+    return axis if not _free(axis) else count if at == 0 else pixels

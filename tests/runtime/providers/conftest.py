@@ -1,0 +1,33 @@
+"""A machine with the card that is not there."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from i2i.runtime import providers
+from tests.runtime.providers.gpu import NAMES, Card
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Card:
+    """A machine with that card."""
+    real, found = providers.onnxruntime(), Card()
+    fake = SimpleNamespace(
+        InferenceSession=found.open,
+        SessionOptions=real.SessionOptions,
+        RunOptions=real.RunOptions,
+        get_available_providers=lambda: [*NAMES.values(), "CPUExecutionProvider"],
+        __version__="fake",
+        __file__=real.__file__,
+    )
+    monkeypatch.setattr(providers, "onnxruntime", lambda: fake)
+    monkeypatch.setattr(providers, "cuda_devices", lambda: ["a card"])
+    monkeypatch.setattr("i2i.runtime.tensorrt.cuda_devices", lambda: ["a card"])
+    monkeypatch.setattr(
+        providers,
+        "missing_library",
+        lambda name: None if NAMES[name] in found.loads else "libnvinfer.so.10: cannot open shared object file",
+    )
+    return found

@@ -1,0 +1,91 @@
+"""A card that is not there: ONNX Runtime's own sessions on the CPU, which say that they run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+NAMES = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+BFC_ARENA = (
+    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. "
+    "Status Message: /onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:376 void* onnxruntime::BFCArena::"
+    "AllocateRawInternal(size_t, bool, onnxruntime::Stream*) Failed to allocate memory for requested buffer of size 1"
+)
+
+
+class Session:
+    """One on the CPU that says it is on the card, and runs out of memory beyond so many pixels."""
+
+    def __init__(self, card: Card, real: Any, on: Sequence[str]) -> None:
+        self._card, self._real, self._on = card, real, on
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def get_providers(self) -> list[str]:
+        return [*self._on, "CPUExecutionProvider"]
+
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        nodes = [node for part in self._real.get_provider_graph_assignment_info() for node in part.get_nodes()]
+        left = [node for node in nodes if node.op_type in self._card.without]
+        return [
+            SimpleNamespace(ep_name="CPUExecutionProvider", get_nodes=lambda: left),
+            SimpleNamespace(ep_name=self._on[0] if self._on else "", get_nodes=lambda: nodes),
+        ]
+
+    def run(self, outputs: Any, feeds: dict[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
+        self._card.see(next(iter(feeds.values())))
+        return self._real.run(outputs, feeds, options)
+
+    def io_binding(self) -> Any:
+        binding = self._real.io_binding()
+        real = binding.bind_cpu_input
+
+        def bind(name: str, array: np.ndarray) -> None:
+            if array.ndim == 4:
+                self._card.bound = array
+            real(name, array)
+
+        binding.bind_cpu_input = bind
+        return binding
+
+    def run_with_iobinding(self, binding: Any, options: Any = None) -> None:
+        self._card.see(self._card.bound)
+        self._real.run_with_iobinding(binding, options)
+
+
+class Card:
+    """What the fake card can do, and what it was given.
+
+    Attributes:
+        without: kinds of nodes that it has no kernels for.
+        pixels: that it holds at once.
+        batches: shapes of the images that it was given, those included that it did not hold.
+        asked: the providers, with their options, of each session.
+    """
+
+    def __init__(self) -> None:
+        self.without: set[str] = {"Shape"}
+        self.pixels: float = float("inf")
+        self.batches: list[tuple[int, ...]] = []
+        self.asked: list[list[Any]] = []
+        self.bound = np.empty(0)
+        self.loads: set[str] = set(NAMES.values())
+
+    def see(self, batch: np.ndarray) -> None:
+        self.batches.append(batch.shape)
+        if np.prod(batch.shape[:3]) > self.pixels:
+            raise RuntimeError(BFC_ARENA)
+
+    def open(self, model: Any, options: Any, providers: list[Any], **_: Any) -> Session:
+        import onnxruntime
+
+        self.asked.append(providers)
+        on = [each[0] for each in providers if each[0] in self.loads]
+        if not providers[:-1]:
+            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        real = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return Session(self, real, on)

@@ -1,0 +1,126 @@
+"""Which images go together, and when."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from i2i.runtime import gate
+from i2i.runtime.gate import Batcher
+from i2i.runtime.room import Room
+
+SMALL, TALL, WIDE = (4, 4, 3), (8, 4, 3), (4, 8, 3)
+
+
+class Device:
+    """Inverts batches one after the other, once it is let; takes down what it was given."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.batches: list[tuple[int, ...]] = []
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        self.free.wait(30)
+        self.batches.append(batch.shape)
+        return 255 - batch
+
+
+def waits(batcher: Batcher, count: int) -> None:
+    """Until so many images wait."""
+    end = time.monotonic() + 30
+    while sum(map(len, batcher._waiting.values())) != count:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes that come in turns, and a device that is quicker than they come."""
+    monkeypatch.setattr(gate, "WAIT", 30.0)
+    device = Device()
+    device.free.set()
+    batcher = Batcher(device, lambda _: 4, callers=100)
+    with ThreadPoolExecutor(24) as threads:
+        asked = []
+        for number in range(24):
+            shape = (SMALL, TALL, WIDE)[number % 3]
+            asked.append((number, shape, threads.submit(batcher, np.full(shape, number, np.uint8))))
+            time.sleep(0.002)
+        for number, shape, future in asked:
+            result = future.result(timeout=20)
+            assert result.shape == shape
+            assert (result == 255 - number).all()
+    batcher.close()
+    assert sorted(device.batches) == sorted([(4, *SMALL), (4, *TALL), (4, *WIDE)] * 2)
+
+
+def test_nobody_waits_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "WAIT", 0.2)
+    device = Device()
+    device.free.set()
+    batcher = Batcher(device, lambda _: 4, callers=100)
+    start = time.monotonic()
+    batcher(np.zeros(SMALL, np.uint8))
+    assert 0.2 <= time.monotonic() - start < 5
+    batcher.close()
+    assert device.batches == [(1, *SMALL)]
+
+
+def test_when_every_caller_waits_the_largest_batch_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "WAIT", 30.0)
+    device = Device()
+    batcher = Batcher(device, lambda _: 8, callers=5)
+    with ThreadPoolExecutor(5) as threads:
+        first = [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(2)]
+        waits(batcher, 2)
+        rest = [threads.submit(batcher, np.zeros(TALL, np.uint8)) for _ in range(3)]
+        device.free.set()
+        for future in rest:
+            future.result(timeout=20)
+        assert device.batches == [(3, *TALL)]
+        batcher.close()  # what is left goes at the end
+        for future in first:
+            future.result(timeout=20)
+    assert device.batches == [(3, *TALL), (2, *SMALL)]
+
+
+def test_a_full_batch_goes_before_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "WAIT", 0.05)
+    device = Device()
+    batcher = Batcher(device, lambda shape: 3 if shape == TALL else 8, callers=100)
+    with ThreadPoolExecutor(8) as threads:
+        held = threads.submit(batcher, np.zeros(WIDE, np.uint8))  # the device is busy with it
+        time.sleep(0.2)
+        asked = [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(2)]
+        waits(batcher, 2)
+        asked += [threads.submit(batcher, np.zeros(TALL, np.uint8)) for _ in range(4)]
+        waits(batcher, 6)
+        device.free.set()
+        for future in (held, *asked):
+            future.result(timeout=20)
+    batcher.close()
+    assert device.batches[:2] == [(1, *WIDE), (3, *TALL)]
+
+
+def test_the_memory_is_asked_once_and_corrected() -> None:
+    asked: list[int] = []
+
+    def measure() -> tuple[float, int]:
+        asked.append(1)
+        return 100.0, 1_000_000
+
+    room = Room(measure)
+    assert room.batch(1000) == 7  # 70 % of the memory
+    assert room.batch(100) == 16
+    assert room.batch(100_000) == 1
+    assert len(asked) == 1
+    room.exceeded(7, 1000)
+    assert [room.batch(1000), room.batch(1000, wish=5), room.batch(500)] == [3, 3, 7]
+    room.exceeded(7, 500)
+    assert room.batch(500) == 3
+    room.exceeded(8, 1000)  # more than what is known to be too much
+    assert room.batch(500) == 3
+    assert Room(lambda: None).batch(1000) == 8
