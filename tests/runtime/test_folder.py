@@ -264,7 +264,9 @@ def test_run_again_it_does_only_what_is_not_done(model: Model, photos: Path, tmp
     assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == first
 
     os.utime(photos / "a.png", ns=(1, 1))  # a source that changed, by its time ...
+    when = (photos / "b.bmp").stat().st_mtime_ns
     write_image(photos / "b.bmp", Image(picture(30, 30, 3)))  # ... and by its size
+    os.utime(photos / "b.bmp", ns=(when, when))
     (out / "sub" / "c.tif").unlink()  # a result that is gone, or cut
     (out / "f.ppm").write_bytes(b"")
     summary, outcomes = run(model, photos, out)
@@ -352,6 +354,8 @@ def test_half_a_line_at_the_end_of_the_record_and_half_a_file_are_cleared(
     summary, _ = run(model, photos, out)
     assert (summary.done, summary.skipped) == (1, 5)
     assert files(out) == whole
+    beginnings = [line for line in record.read_bytes().splitlines() if line.startswith(b'{"job"') and b'"at"' in line]
+    assert len(beginnings) == 2  # not at the end of the half line
     assert run(model, photos, out)[0].skipped == 6
 
 
