@@ -64,8 +64,9 @@ class Carried:
         self._tell(place, (used - (1 - share) * given) / np.float32(share))
         return result
 
-    def fail(self) -> None:
-        self._averages.fail()
+    def fail(self, number: int) -> None:
+        """Lets all frames go that wait for that one."""
+        self._averages.fail(number)
 
     def _tell(self, place: Place, own: np.ndarray) -> None:
         """The statistics of a frame, which are averaged in the order of the frames."""

@@ -10,8 +10,9 @@ from i2i.runtime.video.colour import thumbnail
 
 WIDTH, HEIGHT = 64, 36  # of the copies that are compared
 _SHIFT = 5  # pixels of them by which a scene may move from one frame to the next
-_UNLIKE = 0.35  # 1 - correlation, above which two pictures are of different scenes
+_UNLIKE = 0.45  # 1 - correlation, above which two pictures are of different scenes
 _TIMES = 3.0  # by how much a cut exceeds what is usual in its scene
+_BLANK = 16.0  # levels by which a picture that is not blank varies
 _LEVELS = 6.0  # of 255 by which they differ at least
 
 
@@ -48,5 +49,5 @@ def _unlike(now: np.ndarray, before: np.ndarray) -> float:
     """1 - the largest correlation of the middle of one with any part of the other, from 0 to 1."""
     middle = now[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT]
     if min(middle.std(), before.std()) < 1:  # of a blank picture there is no correlation
-        return 1.0
+        return float(max(middle.std(), before.std()) > _BLANK or abs(middle.mean() - before.mean()) > 2 * _BLANK)
     return float(np.clip(1 - cv2.matchTemplate(before, middle, cv2.TM_CCOEFF_NORMED).max(), 0, 1))

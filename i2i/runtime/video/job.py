@@ -224,8 +224,8 @@ class _Run:
                 through = steady.infer(item.place, infer)
                 result = steady.blend(item.place, picture, finished(through(ready), self.model.spec, self.deep))
         except BaseException:
-            if steady is not None:
-                steady.fail()
+            if steady is not None and item.place is not None:
+                steady.fail(item.place)
             raise
         rendered = sink.render(result)
         return Done(item, rendered, picture, result) if self.observers else Done(item, rendered, None, None)

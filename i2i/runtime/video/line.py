@@ -37,7 +37,7 @@ class Line:
         self._values: dict[int, Any] = {}
         self._keep = keep
         self._changed = threading.Condition()
-        self._broken = False
+        self._failed: int | None = None  # the first that will never come
 
     def put(self, number: int, value: Any) -> None:
         with self._changed:
@@ -47,15 +47,18 @@ class Line:
             self._changed.notify_all()
 
     def get(self, number: int) -> Any:
-        """Waits for it. Raises BrokenError after ``fail``, and KeyError for one that is held no more."""
+        """Waits for it. Raises BrokenError if it will never come, and KeyError for one that is held no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._broken or (self._values and max(self._values) >= number))
-            if self._broken:
+            self._changed.wait_for(lambda: self._never(number) or (self._values and max(self._values) >= number))
+            if self._never(number):
                 raise BrokenError("a frame before this one could not be translated")
             return self._values[number]
 
-    def fail(self) -> None:
-        """Lets all go that wait."""
+    def fail(self, number: int) -> None:
+        """Lets all go that wait for this one or one behind it. Those before it still come."""
         with self._changed:
-            self._broken = True
+            self._failed = number if self._failed is None else min(number, self._failed)
             self._changed.notify_all()
+
+    def _never(self, number: int) -> bool:
+        return self._failed is not None and number >= self._failed

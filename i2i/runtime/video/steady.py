@@ -2,15 +2,20 @@
 
 Two things are carried from frame to frame. The statistics by which the model normalises (``carried``), so that a result
 is not brighter or darker as a whole because a part of the frame changed. And the result itself: where the source is
-what it was in the frame before, if need be at another place (``motion``), the result is mixed with what was there. In
-formulas, with the translation O_t of the source I_t and the result R_t,
+what it was, if need be at another place (``motion``), the result is mixed with what was there. In formulas, with the
+translation O_t of the source I_t and the result R_t,
 
-    R_t = O_t + w (R_{t-1} - O_t),  w = exp(-step / seconds) exp(-(change / 8)^2) exp(-(drift / 1.5)^2),
+    R_t = O_t + w (R_{t-1} - O_t),  w = exp(-step / seconds) exp(-(change / CHANGE)^2) exp(-(drift / DRIFT)^2),
 
-with R_{t-1} moved along the motion. It is an average along the motion with a time constant in seconds, as temporal
-filters against noise are, that lets go wherever the source does, and at a scene cut altogether. Where things move, fine
-detail is mixed with half of w, since moving it again and again would blur it. The aim is that of
-Lai et al., Learning Blind Video Temporal Consistency (arXiv:1808.00449), without their network.
+with R_{t-1} moved along the motion: an average in time, as a filter against noise is, that lets go wherever the source
+does, and at a scene cut altogether. The source is compared with what is carried of it in the same way, which is what
+the result shows; so a slow change is not missed for being small in each frame. Two exceptions keep stills sharp:
+
+- Where nothing moves and the results are unlike (other strokes of a painter in each frame), a mean of them is no
+  picture that the model makes. There the result is held as it is, until the source changes.
+- Where something moves, fine detail is mixed with the share FINE of w, since moving it again and again blurs it.
+
+The aim is that of Lai et al., Learning Blind Video Temporal Consistency (arXiv:1808.00449), without their network.
 """
 
 from __future__ import annotations
@@ -29,8 +34,9 @@ from i2i.runtime.video.line import Line, Place
 from i2i.runtime.video.motion import Motion, Seen, carried
 from i2i.runtime.video.reader import Item
 
-CHANGE, DRIFT = 8.0, 1.5  # levels of 255 at which w has fallen to 1 / e
-FINE = 0.5  # the share of w for what is finer than 5 pixels, where it moves
+CHANGE, DRIFT = 12.0, 2.5  # levels of 255 at which w has fallen to 1 / e
+UNLIKE = 12.0  # levels of 255 from which on results are held and not mixed, wholly from twice as many
+FINE = 0.6  # the share of w for what is finer than 5 pixels, where it moves
 
 Infer = Callable[[np.ndarray], np.ndarray]
 
@@ -52,7 +58,7 @@ class Steady:
                 f"{model.path.name}: no statistics are carried from frame to frame ({error}); its results alone are "
                 "steadied, where the source does not change"
             )
-        self._seen, self._results = Line(), Line()
+        self._memories = Line()
 
     def places(self, items: Iterable[Item], time_base: Fraction) -> Iterator[Item]:
         """The items as they come, each frame with its place in the film."""
@@ -73,35 +79,51 @@ class Steady:
 
     def blend(self, place: Place, source: np.ndarray, result: np.ndarray) -> np.ndarray:
         """The steady result [h', w', 3] of a frame, uint8 or uint16, from its source [h, w, 3] and its translation."""
-        motion = self._motion(place, source)
-        mixed = result.astype(np.float32)  # which is kept: what is rounded in each frame stands still somewhere else
-        before = None if place.number == 0 else self._results.get(place.number - 1)
-        if before is not None and motion is not None and before.shape == mixed.shape:
-            mixed = _mixed(mixed, before, motion, float(np.exp(-place.step / self._seconds)))
-        self._results.put(place.number, mixed)
-        return np.clip(np.rint(mixed), 0, np.iinfo(result.dtype).max).astype(result.dtype)
+        memory = Memory(Seen.of(source), result)
+        before: Memory | None = None if place.number == 0 else self._memories.get(place.number - 1)
+        if before is not None and not place.begins and before.result.shape == result.shape:
+            memory = memory.mixed(before, float(np.exp(-place.step / self._seconds)), np.iinfo(result.dtype).max)
+        self._memories.put(place.number, memory)
+        return memory.shown(result.dtype)
 
-    def fail(self) -> None:
-        """Lets all frames go that wait for one that failed."""
-        for line in (self._seen, self._results, self._carried):
+    def fail(self, place: Place) -> None:
+        """Lets all frames go that wait for this one, which failed."""
+        for line in (self._memories, self._carried):
             if line is not None:
-                line.fail()
-
-    def _motion(self, place: Place, source: np.ndarray) -> Motion | None:
-        seen = Seen.of(source)
-        before = None if place.number == 0 else self._seen.get(place.number - 1)
-        self._seen.put(place.number, seen)
-        return None if before is None or place.begins else Motion.between(seen, before)
+                line.fail(place.number)
 
 
-def _mixed(result: np.ndarray, before: np.ndarray, motion: Motion, most: float) -> np.ndarray:
-    """float32 [h, w, 3], with ``before`` by at most the share ``most``."""
-    weight = most * np.exp(-((motion.change / CHANGE) ** 2) - (motion.drift / DRIFT) ** 2)
-    narrow = cv2.blur(np.where(motion.still, weight, FINE * weight), (3, 3))
-    motion, shape = motion.at(*result.shape[:2]), result.shape[1::-1]
-    wide, fine = (cv2.resize(each, shape)[..., None] for each in (weight, narrow))
-    off = carried(before, motion.flow) - result
-    if motion.still.all():
-        return result + wide * off
-    coarse = cv2.blur(off, (5, 5))
-    return result + wide * coarse + fine * (off - coarse)
+class Memory:
+    """A result, and the source that it shows, both as they are carried on: they are mixed alike.
+
+    So what the source is compared with is not the frame before but all that the result is made of, and many changes
+    too small to be seen one by one are not lost.
+    """
+
+    def __init__(self, seen: Seen, result: np.ndarray, source: np.ndarray | None = None) -> None:
+        self.seen = seen
+        self.result = result.astype(np.float32)  # a mixture that is rounded in each frame stands still too early
+        self.source = seen.colour.astype(np.float32) if source is None else source
+
+    def shown(self, kind: np.dtype) -> np.ndarray:
+        return np.clip(np.rint(self.result), 0, np.iinfo(kind).max).astype(kind)
+
+    def mixed(self, before: Memory, most: float, peak: float) -> Memory:
+        """With what was before: by at most the share ``most`` where the two results differ by flicker alone."""
+        motion = Motion.between(self.seen, before.seen)
+        size = motion.still.shape[::-1]
+        large = motion.at(*self.result.shape[:2])
+        off = carried(before.result, large.flow) - self.result
+        apart = cv2.resize(np.abs(off).max(axis=2), size, interpolation=cv2.INTER_AREA) * np.float32(255 / peak)
+        same = np.exp(-((motion.change / CHANGE) ** 2) - (motion.drift / DRIFT) ** 2)
+        hold = np.clip((cv2.blur(apart, (9, 9)) - UNLIKE) / UNLIKE, 0, 1) * motion.still
+        weight = most * same * (1 - hold) + np.clip(3 * same - 1, 0, 1) * hold
+        narrow = cv2.blur(np.where(motion.still, weight, FINE * weight), (3, 3))
+        wide, fine = (cv2.resize(each, large.still.shape[::-1])[..., None] for each in (weight, narrow))
+        if motion.still.all():
+            result = self.result + wide * off
+        else:
+            coarse = cv2.blur(off, (5, 5))
+            result = self.result + wide * coarse + fine * (off - coarse)
+        source = self.source + weight[..., None] * (carried(before.source, motion.flow, cv2.INTER_LINEAR) - self.source)
+        return Memory(Seen.of(np.rint(source).astype(np.uint8)), result, source)
