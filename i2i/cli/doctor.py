@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import click
 
-PACKAGES = ("numpy", "Pillow", "torch", "onnx", "av")  # beside those that have rivals
+from i2i.cli import providers
+
+PACKAGES = ("numpy", "Pillow", "torch", "onnx", "av", "openvino")  # beside those that have rivals
+NEEDED = {"torch": "needed to train and export", "onnx": "needed to tile, train and export"}
 
 
 @click.command
-@click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@providers.option
 def command(provider: str) -> None:
     """Say what is installed, what really runs, and how to mend it.
+
+    Each provider runs a small model, or the reason is told why it cannot, which is a fault only of the one that
+    --provider asks for.
 
     Exit status: 0 all is well, 1 something is wrong (each with the lines that repair it), 4 no such provider.
     """
@@ -27,6 +33,9 @@ def command(provider: str) -> None:
     try:
         for asked in dict.fromkeys((provider, "cpu")):
             status = max(status, examine(asked, cards, problems))
+        for other in providers.PROVIDERS:
+            if other not in ("auto", "cpu", provider):
+                click.echo(f"{other:<16} {offered(other)}")
     except (ImportError, AttributeError) as error:  # of a shell, or of a package of another system
         problems.append(f"the self-test could not begin: {error}")
         status = 1
@@ -48,7 +57,7 @@ def versions() -> list[str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed" + (" (needed to train and export)" if name in ("torch", "onnx") else "")
+            found[name] = "not installed" + (f" ({NEEDED[name]})" if name in NEEDED else "")
     for module in packages.RIVALS:
         present = packages.installed(module)
         found[module] = ", ".join(f"{name} {version}" for name, version in present.items()) or "not installed"
@@ -58,10 +67,10 @@ def versions() -> list[str]:
 def examine(asked: str, cards: list[str], problems: list[str]) -> int:
     """Runs the self-test on a provider, tells of it, and returns the exit status it calls for."""
     from i2i.runtime import ModelError, ProviderError, selftest
-    from i2i.runtime.providers import onnxruntime
+    from i2i.runtime.providers import REPAIR, missing_library, onnxruntime
 
     try:
-        offered = [name.removesuffix("ExecutionProvider") for name in onnxruntime().get_available_providers()]
+        built = [name.removesuffix("ExecutionProvider") for name in onnxruntime().get_available_providers()]
         used, seconds = selftest.run(asked)
     except ProviderError as error:
         problems.append(str(error))
@@ -71,12 +80,24 @@ def examine(asked: str, cards: list[str], problems: list[str]) -> int:
         return 1
     click.echo(f"self-test        asked for {asked}, ran on {used}: passed in {seconds:.2f} s")
     if asked == "auto" and cards and used == "cpu":
+        missing = missing_library("cuda")
         problems.append(
             "there is a GPU, and ONNX Runtime runs on the CPU: it offers "
-            f"{', '.join(offered)}, and CUDA did not load. Repair: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+            f"{', '.join(built)}, and CUDA did not load{f' ({missing})' if missing else ''}. Repair: {REPAIR['cuda']}"
         )
         return 1
     return 0
+
+
+def offered(provider: str) -> str:
+    """Whether a provider that nobody asked for would run, and if not, why."""
+    from i2i.runtime import ModelError, ProviderError, selftest
+
+    try:
+        used, seconds = selftest.run(provider)
+    except (ModelError, ProviderError) as error:
+        return f"does not run: {str(error).removesuffix('; `i2i doctor` says more')}"
+    return f"runs: the self-test passed on {used} in {seconds:.2f} s"
 
 
 def _gib(size: int | None) -> str:

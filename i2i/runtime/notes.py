@@ -34,4 +34,3 @@ def tell(show: Callable[[str], object]) -> None:
     for handler in [handler for handler in LOGGER.handlers if isinstance(handler, Told)]:
         LOGGER.removeHandler(handler)
     LOGGER.addHandler(Told(show))
-    LOGGER.propagate = False

@@ -129,7 +129,7 @@ class Model:
         """Gathers the images of so many threads into batches of ``batch``, or of as many as the memory has room for."""
         from i2i.runtime.gate import Batcher  # one image alone does without
 
-        return Batcher(self.run, lambda shape: self.graph.at_once(*shape[:2], batch), callers)
+        return Batcher(self.run, lambda shape: self.graph.at_once(shape[0], shape[1], batch), callers)
 
     @property
     def name(self) -> str:

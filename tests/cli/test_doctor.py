@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -97,3 +98,35 @@ def test_the_truth_of_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(doctor.command, ["--provider", "cpu"])
     assert "self-test        asked for cpu, ran on cpu: passed in" in result.output
     assert "GPU              none that the NVIDIA driver shows" in result.output
+
+
+def test_each_provider_is_listed_with_the_reason_where_it_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here no card is there, and OpenVINO is taken away; neither is a fault unless it is asked for."""
+    from i2i.runtime import providers
+
+    monkeypatch.setattr(machine, "cuda_devices", list)
+    monkeypatch.setattr(providers, "cuda_devices", list)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    result = CliRunner().invoke(doctor.command, [])
+    assert result.exit_code == 0, result.output
+    assert "cuda             does not run: provider cuda was asked for, but the NVIDIA driver" in result.output
+    assert "tensorrt         does not run: provider tensorrt was asked for, but the NVIDIA driver" in result.output
+    assert "openvino         does not run: provider openvino was asked for, but OpenVINO is not inst" in result.output
+    assert 'Repair: pip install "i2i[openvino]"' in result.output
+    assert "doctor" not in result.output
+    result = CliRunner().invoke(doctor.command, ["--provider", "tensorrt"])
+    assert result.exit_code == 4
+    assert "problem          provider tensorrt was asked for" in result.output
+
+
+def test_a_provider_that_runs_is_listed() -> None:
+    pytest.importorskip("openvino")
+    result = CliRunner().invoke(doctor.command, ["--provider", "cpu"])
+    assert "openvino         runs: the self-test passed on openvino in" in result.output
+
+
+def test_the_providers_of_the_command_line_are_those_of_the_runtime() -> None:
+    from i2i.cli import providers as words
+    from i2i.runtime import providers
+
+    assert words.PROVIDERS == providers.PROVIDERS

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import i2i
+from i2i.cli import main
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import Model, Options, ProviderError, compiled, graph, placement, providers, tensorrt, translate_folder
 from i2i.runtime.binding import Binding
@@ -35,6 +36,27 @@ def test_a_node_of_pixels_on_the_processor_is_an_error_that_names_it(card: Card)
     with pytest.raises(ProviderError, match="Tanh"):
         i2i.load(path, "auto")
     assert i2i.load(path, "cuda", allow_fallback=True).provider == "cuda"
+
+
+def test_the_command_line_says_what_runs_and_allows_what_is_allowed(
+    card: Card, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    card.without = {"Shape", "Resize"}
+    write_image(tmp_path / "a.png", Image(photo(40, 50)))
+    words = ["translate", str(tmp_path / "a.png"), "-m", str(WEIGHTS / "day2night.onnx"), "--batch", "auto"]
+    for more, status, said in (
+        (["--provider", "cuda"], 4, "error: "),
+        (["--provider", "cuda", "--allow-fallback"], 0, ", on cuda"),
+        (["--provider", "cpu", "--overwrite"], 0, ", on cpu"),
+        (["--provider", "cpu", "--batch", "0"], 2, "0 is not in the range"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main([*words, *more])
+        assert end.value.code == status
+        assert said in capsys.readouterr().err
+    with pytest.raises(ProviderError, match="Resize"):
+        i2i.translate(photo(40, 50), model=WEIGHTS / "day2night.onnx", provider="cuda")
+    i2i.translate(photo(40, 50), model=WEIGHTS / "day2night.onnx", provider="cuda", allow_fallback=True)
 
 
 def test_a_branch_on_pixels_is_of_pixels(tmp_path: Path) -> None:

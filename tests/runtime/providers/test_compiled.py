@@ -1,0 +1,55 @@
+"""What is kept of a compiled model, and that nothing else is taken for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from i2i.runtime import compiled
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"first")
+    return path
+
+
+def test_a_name_holds_all_that_decides(model: Path) -> None:
+    place = compiled.place(model, "openvino", "2026.4", "f32")
+    assert place.parent == model.with_name("m.onnx.cache")
+    assert place == compiled.place(model, "openvino", "2026.4", "f32")
+    others = [compiled.place(model, "tensorrt", "2026.4", "f32"), compiled.place(model, "openvino", "2026.5", "f32")]
+    model.write_bytes(b"other")
+    others.append(compiled.place(model, "openvino", "2026.4", "f32"))
+    assert len({place, *others}) == 4
+
+
+def test_a_bit_that_changed_is_noticed(model: Path) -> None:
+    place = compiled.place(model, "openvino")
+    assert compiled.read(place) is None
+    compiled.write(place, b"compiled")
+    assert bytes(compiled.read(place) or b"") == b"compiled"
+    data = bytearray(place.read_bytes())
+    data[-3] ^= 1
+    place.write_bytes(data)
+    assert compiled.read(place) is None
+    place.write_bytes(b"")
+    assert compiled.read(place) is None
+
+
+def test_only_what_the_same_settings_made_of_earlier_contents_goes(model: Path) -> None:
+    mine, engine = compiled.place(model, "openvino", "cpu"), compiled.place(model, "tensorrt", "card")
+    elsewhere = compiled.place(model, "openvino", "another processor")
+    compiled.write(mine, b"1")
+    compiled.write(elsewhere, b"2")
+    engine.mkdir()
+    (engine / "m.engine").write_bytes(b"3")
+    model.write_bytes(b"other")
+    new, built = compiled.place(model, "openvino", "cpu"), compiled.place(model, "tensorrt", "card")
+    compiled.write(new, b"4")
+    assert set(new.parent.iterdir()) == {new, elsewhere, engine}
+    built.mkdir()
+    compiled.outdated(built)
+    assert set(new.parent.iterdir()) == {new, elsewhere, built}
