@@ -12,6 +12,8 @@ from i2i.runtime.errors import ModelError, TooLargeError
 
 if TYPE_CHECKING:
     from i2i.runtime.graph import Graph
+    from i2i.runtime.tiles.job import Tiling
+    from i2i.spec import Spec
 
 WORDS = ("auto", "exact", "off")
 
@@ -40,6 +42,13 @@ class Tile:
             raise ValueError(f"tile is {text!r}; choose {', '.join(WORDS)} or the side of a tile in pixels")
         return cls(text, **callbacks)
 
+    def tiling(self, spec: Spec) -> Tiling:
+        """How an image that is cut is cut, for a model with that Spec."""
+        from i2i.runtime.tiles.job import Tiling, side
+
+        exact = self.how == "exact"
+        return Tiling(exact, side(spec, exact) if isinstance(self.how, str) else self.how)
+
 
 def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
     """``graph.run``, in tiles where that is asked for or the memory makes it necessary.
@@ -57,9 +66,9 @@ def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) 
             return _instead(graph, batch, target, tile, error)
     if len(batch) > 1:
         return np.concatenate([run(graph, image[None], target, tile) for image in batch])
-    from i2i.runtime.tiles.job import SIDE, Tiling, translate_tiled  # which take a while to import
+    from i2i.runtime.tiles.job import translate_tiled  # which takes a while to import
 
-    tiling = Tiling(tile.how == "exact", SIDE if isinstance(tile.how, str) else tile.how)
+    tiling = tile.tiling(graph.spec)
     if max(batch.shape[1:3]) <= tiling.side:
         return graph.run(batch, target)
     return translate_tiled(graph, batch[0], target, tiling, tile.progress)[None]
@@ -75,7 +84,7 @@ def _halves(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Ti
 def _instead(
     graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile, error: TooLargeError
 ) -> np.ndarray:
-    from i2i.runtime.tiles.job import Tiling, check, translate_tiled
+    from i2i.runtime.tiles.job import check, translate_tiled
 
     try:
         check(graph.spec, graph.path.name)
@@ -84,4 +93,4 @@ def _instead(
     if tile.say is not None:
         height, width = batch.shape[1:3]
         tile.say(f"the memory does not hold {width} x {height} pixels at once; going on in tiles")
-    return translate_tiled(graph, batch[0], target, Tiling(), tile.progress)[None]
+    return translate_tiled(graph, batch[0], target, tile.tiling(graph.spec), tile.progress)[None]

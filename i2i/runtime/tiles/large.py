@@ -36,11 +36,11 @@ def plan(source: Path, output: Path, model: Model, options: Options) -> Large | 
     if not _is_large(header):
         return None
     from i2i.images.strips import STRIPWISE, open_strips  # which take a while to import, and few images need
-    from i2i.runtime.tiles.job import SIDE, Tiling, check
+    from i2i.runtime.tiles.job import check
     from i2i.runtime.tiles.stripwise import Large
 
     form = files.output_format(source, output, header.format, options)
-    tiling = Tiling(how == "exact", SIDE if isinstance(how, str) else how)
+    tiling = model.tile.tiling(model.spec)
     if form not in STRIPWISE or header.format not in STRIPWISE or max(header.width, header.height) <= tiling.side:
         return None
     try:

@@ -13,7 +13,7 @@ import numpy as np
 PATCH = 64
 SHARE = 0.3
 """Of the image's pixels that are seen in patches."""
-FEWEST, MOST = 64, 512
+FEWEST, MOST = 64, 384
 """Patches, which overlap in a small image; they go through the network together."""
 _RIDGE = 0.1
 _LEAST = 0.1  # of an even weight: no patch counts for nothing or less

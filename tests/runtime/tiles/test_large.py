@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import i2i
@@ -47,7 +48,7 @@ def picture(channels: int, bits: int) -> np.ndarray:
 def test_strips_are_the_image(
     model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, bits: int, how: str | int
 ) -> None:
-    monkeypatch.setattr("i2i.runtime.tiles.job.SIDE", 160)
+    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
     source = tmp_path / "a.tif"
     vips_of(picture(channels, bits)).tiffsave(source, compression="lzw", tile=bits == 8, tile_width=64, tile_height=64)
     tiled = model.tiled(how)
@@ -90,7 +91,7 @@ def test_auto_takes_strips_where_the_memory_is_short(
         raise TooLargeError("no room")
 
     monkeypatch.setattr("i2i.runtime.graph.Graph.check_room", short)
-    monkeypatch.setattr("i2i.runtime.tiles.job.SIDE", 160)
+    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
     assert large.plan(tmp_path / "a.tif", tmp_path / "b.tif", auto, Options()) is not None
     assert said == ["the memory does not hold 500 x 420 pixels at once; going on in tiles, strip by strip"]
 
@@ -160,6 +161,20 @@ def test_metadata_goes_along(model: session.Model, tmp_path: Path) -> None:
         assert image.getexif().get(274, 1) == 1
     with PIL.Image.open(tmp_path / "left.jpg") as image:
         assert 271 not in image.getexif()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_many_in_a_row_take_no_more_memory_than_one(model: session.Model, tmp_path: Path) -> None:
+    """In strips and in memory, each with sessions and readers of its own."""
+    write_image(tmp_path / "a.tif", Image(picture(3, 8)))
+    tiled, grown = model.tiled(160), []
+    for turn in range(60):
+        translate_file(tiled, tmp_path / "a.tif", tmp_path / "b.tif", Options(overwrite=True))
+        tiled(picture(3, 8))
+        if turn >= 20:
+            grown.append(psutil.Process().memory_info().rss)
+    assert np.median(grown[-10:]) - np.median(grown[:10]) < 4 << 20
 
 
 def test_a_limit_that_is_passed_says_how_to_raise_it(tmp_path: Path, model: session.Model) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import i2i
 from i2i.runtime import ModelError, NonFiniteError
 from i2i.runtime.graph import Graph
 from i2i.runtime.tiles import gathering, job, sampling
 from i2i.runtime.tiles.grid import BLEND, cut
 from i2i.runtime.tiles.job import Tiling, strips, translate_tiled
+from tests.runtime.foreign import models
 from tests.runtime.tiles.networks import SPEC, network, photo, psnr
 
 IMAGE = photo(403, 517)
@@ -87,6 +89,21 @@ def test_what_sees_the_whole_image_says_so(tmp_path: Path) -> None:
         unet = opened(network(tmp_path / "net.onnx", replace(SPEC, **changes)))
         with pytest.raises(ModelError, match="depends on the whole image"):
             translate_tiled(unet, IMAGE)
+
+
+def test_what_others_made_says_that_nothing_is_known_of_it(tmp_path: Path) -> None:
+    other = i2i.load(models.larger(tmp_path / "m.onnx", 1), "cpu", threads=1, range=(0, 1), order="rgb", layout="nchw")
+    with pytest.raises(ModelError, match="others made it, and nothing says how far a pixel of its result sees"):
+        other.tiled(SMALL)(IMAGE)
+    np.testing.assert_array_equal(other.tiled("auto")(IMAGE), other.tiled("off")(IMAGE))
+
+
+def test_the_side_of_a_tile_is_what_the_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, side in ((None, 768), (64 << 30, 768), (2 << 30, 512), (1000 << 20, 384), (1 << 20, 256)):
+        monkeypatch.setattr(job, "available_memory", lambda free=free: free)
+        assert job.side(SPEC, False) == side
+    assert job.side(replace(SPEC, receptive_field=401), True) == 2 * 224 + 64  # and what an exact tile sees beyond
+    assert job.side(replace(SPEC, receptive_field=401), False) == 256
 
 
 def test_norms_that_are_not_known_are_not_passed_over(tmp_path: Path) -> None:
