@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from i2i.runtime import cuda, pixels
-from i2i.runtime.binding import Binding
+from i2i.runtime import pixels
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.foreign import ends, find, shapes
 from i2i.runtime.foreign.shapes import in_words
@@ -21,6 +20,9 @@ from i2i.runtime.onnxfile import read_spec
 from i2i.runtime.providers import on_processor, open_session, quietly, reason, running_on
 from i2i.runtime.room import MOST, Room
 from i2i.spec import Spec
+
+if TYPE_CHECKING:
+    from i2i.runtime.binding import Binding
 
 LARGE = 512 * 512
 """Pixels above which a processor runs one image at a time, on all cores and without keeping the memory."""
@@ -83,8 +85,7 @@ class Graph:
         self.room = Room(self._measure_device)
         self._session = session
         self._whole: Any = None  # the session for large images on the processor
-        bound = self.spec.io == "pixels" and not on_processor(self.provider)
-        self._binding = Binding(cuda.page_locked) if bound else None
+        self._binding = self._buffers() if self.spec.io == "pixels" and not on_processor(self.provider) else None
         self._wide: Any = None  # the session in float32 for images on which float16 overflows
         self._process = None if threads == 1 and self.provider == "cpu" else os.getpid()
         self._lock = threading.Lock()
@@ -121,9 +122,7 @@ class Graph:
                 from i2i.runtime.widened import widened  # which takes a while to import
 
                 self._wide = open_session(widened(self.path.read_bytes()), self.provider, self.threads)
-                note(
-                    f"{self.path.name}: float16 does not hold all values on some images; those are computed in float32"
-                )
+                note(f"{self.path.name}: float16 overflows on some images; those are computed in float32")
         result = result.copy()  # a GPU's buffer is used again
         result[beyond] = self._through(self._wide, batch[beyond], target)
         return result
@@ -157,6 +156,12 @@ class Graph:
                     f"{self.provider} memory does not hold this image ({shape}); make it smaller"
                 ) from error
             raise ModelError(f"{self.path.name} failed on {batch.dtype} [{shape}]: {reason(error)}") from error
+
+    def _buffers(self) -> Binding:
+        from i2i.runtime.binding import Binding  # where there is a GPU
+        from i2i.runtime.cuda import page_locked
+
+        return Binding(page_locked)
 
     def at_once(self, height: int, width: int, wish: int | None = None) -> int:
         """How many images of that size make a batch: ``wish``, or as many as the memory has room for; on the processor
@@ -203,6 +208,8 @@ class Graph:
 
     def _measure_device(self) -> tuple[float, int] | None:
         """Of a GPU, what an inference takes for each pixel, and what is free for more."""
+        from i2i.runtime import cuda
+
         names = len(self.spec.domains)
         target = np.zeros((1, names), np.float32) if self.spec.attributes else np.zeros(1, np.int64) if names else None
         try:

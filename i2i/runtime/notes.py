@@ -6,31 +6,44 @@ not at all, has its usual means.
 
 from __future__ import annotations
 
-import logging
+import threading
 from collections.abc import Callable
 
-LOGGER = logging.getLogger("i2i")
+_LOGGER = "i2i"
+_one = threading.Lock()  # so that each note is shown once
+_show: Callable[[str], object] | None = None
+
+
+class _Shown:
+    """A function as the stream of a handler."""
+
+    def __init__(self, show: Callable[[str], object]) -> None:
+        self.write = show
+
+    def flush(self) -> None:
+        """Nothing."""
 
 
 def note(text: str) -> None:
     """Says it."""
-    LOGGER.warning("%s", text)
+    import logging  # which takes longer than a small image, and there is seldom something to say
+
+    logger = logging.getLogger(_LOGGER)
+    with _one:
+        show = _show
+        if show is None:
+            logger.warning("%s", text)
+            return
+        handler = logging.StreamHandler(_Shown(show))
+        handler.terminator = ""
+        logger.addHandler(handler)
+        try:
+            logger.warning("%s", text)
+        finally:
+            logger.removeHandler(handler)
 
 
-class Told(logging.Handler):
-    """Hands notes on to a function that shows them, instead of Python's own way to stderr."""
-
-    def __init__(self, show: Callable[[str], object]) -> None:
-        super().__init__()
-        self._show = show
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One note."""
-        self._show(record.getMessage())
-
-
-def tell(show: Callable[[str], object]) -> None:
-    """From now on ``show`` is called with each note, in the thread that it comes from; it replaces an earlier one."""
-    for handler in [handler for handler in LOGGER.handlers if isinstance(handler, Told)]:
-        LOGGER.removeHandler(handler)
-    LOGGER.addHandler(Told(show))
+def tell(show: Callable[[str], object] | None) -> None:
+    """From now on ``show`` is called with each note, in the thread that it comes from; None: Python's own way again."""
+    global _show
+    _show = show

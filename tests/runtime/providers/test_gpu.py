@@ -10,7 +10,7 @@ import pytest
 import i2i
 from i2i.cli import main
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, Options, ProviderError, compiled, graph, placement, providers, tensorrt, translate_folder
+from i2i.runtime import Model, Options, ProviderError, compiled, cuda, placement, providers, tensorrt, translate_folder
 from i2i.runtime.binding import Binding
 from i2i.runtime.onnxfile import read_spec
 from tests import tiny
@@ -117,7 +117,7 @@ def test_inputs_and_outputs_are_bound(card: Card, tmp_path: Path, monkeypatch: p
         made.append(size)
         return np.empty(size, np.uint8)
 
-    monkeypatch.setattr(graph.cuda, "page_locked", page_locked)
+    monkeypatch.setattr(cuda, "page_locked", page_locked)
     model = i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda")
     for level in (3, 4, 5):
         image = np.full((1, 8, 9, 3), level, np.uint8)
@@ -149,7 +149,7 @@ def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypa
         free[0] = min(free[0], (100 << 20) - 40 * int(np.prod(batch.shape[:3])))
 
     monkeypatch.setattr(card, "see", see)
-    monkeypatch.setattr(graph.cuda, "free_memory", lambda: free[0])
+    monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     rest = (100 << 20) - 40 * 64 * 64
     assert model.graph.room.batch(512 * 512) == 0.7 * rest // (40 * (512**2 - 64**2) / 512**2) // 512**2 == 7
@@ -158,7 +158,7 @@ def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypa
     assert model.graph.room.batch(512 * 512, 3) == 3
     model.graph.room.exceeded(3, 512 * 512)
     assert model.graph.room.batch(512 * 512, 3) == 1
-    monkeypatch.setattr(graph.cuda, "free_memory", lambda: None)
+    monkeypatch.setattr(cuda, "free_memory", lambda: None)
     assert i2i.load(model.path, "cuda").graph.room.batch(512 * 512) == 8
 
 
@@ -238,8 +238,6 @@ def test_no_card_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pr
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_on_a_card_the_pixels_are_those_of_the_cpu(tmp_path: Path, provider: str) -> None:
     import shutil
-
-    from i2i.runtime import cuda
 
     path = shutil.copy(WEIGHTS / "day2night.onnx", tmp_path / "m.onnx")
     assert read_spec(path) is not None
