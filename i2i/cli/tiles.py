@@ -27,27 +27,30 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def bound(model: Model, tile: str, alone: bool) -> Model:
-    """The model, taking images in tiles as ``--tile`` says. If ``alone``, an image's tiles are counted aloud."""
-    return model.tiled(tile, say=_say, progress=_counting() if alone else None)
+    """The model, taking images in tiles as ``--tile`` says. If ``alone``, an image's tiles are counted by a bar where
+    there is a terminal; among others, and elsewhere, by a line a minute."""
+    return model.tiled(tile, say=_say, progress=_bar() if alone and sys.stderr.isatty() else _lines())
 
 
 def _say(text: str) -> None:
     click.echo(f"note: {text}", err=True)
 
 
-def _counting() -> Callable[[int, int], None]:
-    """Tells on stderr how many tiles are done: by a bar on a terminal, else a line a minute."""
-    if not sys.stderr.isatty():
-        last = time.monotonic()
+def _lines() -> Callable[[int, int], None]:
+    """Tells on stderr how many tiles are done, once a minute."""
+    last = time.monotonic()
 
-        def line(done: int, total: int) -> None:
-            nonlocal last
-            if time.monotonic() - last > 60:
-                last = time.monotonic()
-                click.echo(f"{done} of {total} tiles", err=True)
+    def line(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 60:
+            last = time.monotonic()
+            click.echo(f"{done} of {total} tiles of an image", err=True)
 
-        return line
+    return line
 
+
+def _bar() -> Callable[[int, int], None]:
+    """Shows on a terminal how many tiles are done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
