@@ -36,13 +36,10 @@ class Cuts:
         before, self._before = self._before, small
         if before is None:
             return True
-        unlike = _unlike(small, before)
+        unlike, usual = _unlike(small, before), self._usual
+        self._usual += (unlike - usual) / 4
         apart = float(cv2.absdiff(small, before).mean())
-        if apart > _LEVELS and unlike > max(_UNLIKE, _TIMES * self._usual):
-            self._usual = 0.0
-            return True
-        self._usual += (unlike - self._usual) / 4
-        return False
+        return apart > _LEVELS and unlike > max(_UNLIKE, _TIMES * usual)
 
 
 def _unlike(now: np.ndarray, before: np.ndarray) -> float:

@@ -78,6 +78,12 @@ def test_fast_motion_is_none(speed: float) -> None:
     assert found([shot(4, speed)(n) for n in range(23)]) == [0]
 
 
+def test_a_camera_that_is_shaken_is_not_cut_at_each_frame() -> None:
+    """By a third of the picture, to and fro, so that no two frames are alike: what is usual is no cut."""
+    shaken = shot(4, 110)
+    assert len(found([shaken(n % 4) for n in range(20)])) <= 3
+
+
 def test_something_that_crosses_the_picture_is_none() -> None:
     still = shot(5)
 
