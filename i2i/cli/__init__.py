@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from importlib import import_module
@@ -70,6 +72,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     An error that the user can mend is one line on stderr; ``I2I_TRACEBACK=1`` shows where it came from.
     """
+    # Python's last act is to look through all modules for garbage, which takes longer than to translate a small image.
+    atexit.register(gc.freeze)
     try:
         result = group.main(args=arguments, prog_name="i2i", standalone_mode=False)
     except click.Abort:

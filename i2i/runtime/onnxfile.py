@@ -161,6 +161,8 @@ def _walk(view: memoryview) -> Iterator[tuple[int, memoryview | int]]:
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    if at < len(view) and view[at] < 0x80:  # as nearly all of them
+        return view[at], at + 1
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(view):
