@@ -31,7 +31,7 @@ from i2i.runtime.session import Model
 from i2i.runtime.video.carried import Carried
 from i2i.runtime.video.cuts import Cuts
 from i2i.runtime.video.line import Line, Place
-from i2i.runtime.video.motion import Motion, Seen, carried
+from i2i.runtime.video.motion import Motion, Seen, carried, largest
 from i2i.runtime.video.reader import Item
 
 CHANGE, DRIFT = 12.0, 2.5  # levels of 255 at which w has fallen to 1 / e
@@ -106,7 +106,8 @@ class Memory:
         self.source = seen.colour.astype(np.float32) if source is None else source
 
     def shown(self, kind: np.dtype) -> np.ndarray:
-        return np.clip(np.rint(self.result), 0, np.iinfo(kind).max).astype(kind)
+        """Rounded, and clipped, as OpenCV does it in one go."""
+        return cv2.add(self.result, 0.0, dtype=cv2.CV_8U if kind == np.uint8 else cv2.CV_16U)  # type: ignore[call-overload]
 
     def mixed(self, before: Memory, most: float, peak: float) -> Memory:
         """With what was before: by at most the share ``most`` where the two results differ by flicker alone."""
@@ -114,12 +115,12 @@ class Memory:
         size = motion.still.shape[::-1]
         large = motion.at(*self.result.shape[:2])
         off = carried(before.result, large.flow) - self.result
-        apart = cv2.resize(np.abs(off).max(axis=2), size, interpolation=cv2.INTER_AREA) * np.float32(255 / peak)
+        levels = cv2.resize(largest(np.abs(off)), size, interpolation=cv2.INTER_AREA) * np.float32(255 / peak)
         same = np.exp(-((motion.change / CHANGE) ** 2) - (motion.drift / DRIFT) ** 2)
-        hold = np.clip((cv2.blur(apart, (9, 9)) - UNLIKE) / UNLIKE, 0, 1) * motion.still
+        hold = np.clip((cv2.blur(levels, (9, 9)) - UNLIKE) / UNLIKE, 0, 1) * motion.still
         weight = most * same * (1 - hold) + np.clip(3 * same - 1, 0, 1) * hold
         narrow = cv2.blur(np.where(motion.still, weight, FINE * weight), (3, 3))
-        wide, fine = (cv2.resize(each, large.still.shape[::-1])[..., None] for each in (weight, narrow))
+        wide, fine = (cv2.merge([cv2.resize(each, large.still.shape[::-1])] * 3) for each in (weight, narrow))
         if motion.still.all():
             result = self.result + wide * off
         else:
