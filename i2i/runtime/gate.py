@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from i2i.runtime.errors import ProviderError
+
 Run = Callable[[np.ndarray], np.ndarray]  # [n, h, w, c] to [n, h, w, c']
 Shape = tuple[int, ...]
 
@@ -118,17 +120,32 @@ class Batcher:
         return taken
 
     def _work(self) -> None:
-        while requests := self._gather():
+        while True:
+            try:
+                requests = self._gather()
+            except Exception as error:  # of ``size``: it belongs to all who wait, or they would for ever
+                self._refuse(error)
+                continue
+            if not requests:
+                return
             self._serve(requests)
+
+    def _refuse(self, error: Exception) -> None:
+        with self._changed:
+            refused = [request for requests in self._waiting.values() for request in requests]
+            self._waiting.clear()
+        for request in refused:
+            request.result.set_exception(error)
 
     def _serve(self, requests: list[Request]) -> None:
         try:
             results = self._run(np.stack([request.image for request in requests]))
         except Exception as error:  # it belongs to those who asked
-            if len(requests) == 1:
-                requests[0].result.set_exception(error)
-            else:  # the memory may hold one where it does not hold all
-                for request in requests:
+            alone = len(requests) == 1 or isinstance(error, ProviderError)
+            for request in requests:
+                if alone:
+                    request.result.set_exception(error)
+                else:  # the memory may hold one where it does not hold all
                     self._serve([request])
             return
         for request, result in zip(requests, results, strict=True):

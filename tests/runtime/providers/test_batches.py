@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from i2i.runtime import gate
+from i2i.runtime import ProviderError, gate
 from i2i.runtime.gate import Batcher
 from i2i.runtime.room import Room
 
@@ -103,6 +103,33 @@ def test_a_full_batch_goes_before_one_that_waits(monkeypatch: pytest.MonkeyPatch
             future.result(timeout=20)
     batcher.close()
     assert device.batches[:2] == [(1, *WIDE), (3, *TALL)]
+
+
+def test_what_concerns_all_is_told_to_all() -> None:
+    """An error in finding the batch's size, and a provider that fails: nobody hangs, and nothing is tried again."""
+
+    def broken(_: object) -> int:
+        raise MemoryError("no size")
+
+    batcher = Batcher(Device(), broken, callers=3)
+    with ThreadPoolExecutor(3) as threads:
+        for future in [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(3)]:
+            with pytest.raises(MemoryError):
+                future.result(timeout=20)
+    batcher.close()
+    tried: list[int] = []
+
+    def gone(batch: np.ndarray) -> np.ndarray:
+        tried.append(len(batch))
+        raise ProviderError("the card is gone")
+
+    batcher = Batcher(gone, lambda _: 3, callers=3)
+    with ThreadPoolExecutor(3) as threads:
+        for future in [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(3)]:
+            with pytest.raises(ProviderError):
+                future.result(timeout=20)
+    batcher.close()
+    assert sum(tried) == 3
 
 
 def test_the_memory_is_asked_once_and_corrected() -> None:

@@ -253,3 +253,18 @@ def test_on_a_card_the_pixels_are_those_of_the_cpu(tmp_path: Path, provider: str
     assert free is not None
     assert free > 1 << 28
     assert 1 <= there.graph.room.batch(256 * 256) <= 16
+
+
+@pytest.mark.gpu
+def test_many_sizes_take_no_more_of_a_card_than_the_largest(tmp_path: Path) -> None:
+    """30 of them, and 30 again."""
+    model = i2i.load(network(tmp_path / "net.onnx"), "cuda")
+    model(np.zeros((500, 500, 3), np.uint8))
+    before = cuda.free_memory()
+    assert before is not None
+    taken = []
+    for side in [*range(100, 400, 10)] * 2:
+        model(np.zeros((side, 600 - side, 3), np.uint8))
+        taken.append(before - (cuda.free_memory() or 0))
+    assert max(taken) < 500 << 20
+    assert taken[-1] - taken[29] < 64 << 20

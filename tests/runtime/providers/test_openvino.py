@@ -202,3 +202,29 @@ def test_many_sizes_take_no_more_memory_than_the_largest(tmp_path: Path) -> None
         grown.append(resident() - before)
     assert max(grown) < 60 << 20
     assert grown[-1] - grown[29] < 6 << 20
+
+
+def test_half_precision_and_eight_bits(tmp_path: Path) -> None:
+    """Half precision is within a level of ONNX Runtime's; eight bits round otherwise, and lose as little."""
+    pytest.importorskip("torch")
+    import onnx
+
+    from i2i.exporter.compare import Loss
+    from i2i.exporter.half import to_half
+    from i2i.exporter.int8 import to_int8
+    from tests.runtime.tiles.networks import psnr
+
+    whole = shutil.copy(WEIGHTS / "day2night.onnx", tmp_path / "m.onnx")
+    image = photo(160, 160)
+    half, eight = onnx.load(whole), onnx.load(whole)
+    to_half(half)
+    free = Loss(99, 0, 0)
+    eight, chosen, _ = to_int8(eight, [{"image": image[None]}], lambda *_: free, lambda _: True)
+    assert chosen > 3
+    want = i2i.load(whole, "cpu", 1)(image)
+    for model, name in ((half, "half"), (eight, "eight")):
+        (tmp_path / f"{name}.onnx").write_bytes(model.SerializeToString())
+    assert levels_apart(tmp_path / "half.onnx", image) <= 1
+    ours, theirs = (i2i.load(tmp_path / "eight.onnx", provider, 1)(image) for provider in ("cpu", "openvino"))
+    assert psnr(theirs, want) > psnr(ours, want) - 1 > 35
+    assert psnr(theirs, ours) > 45
