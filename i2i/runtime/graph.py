@@ -164,10 +164,7 @@ class Graph:
         return Binding(page_locked)
 
     def at_once(self, height: int, width: int, wish: int | None = None) -> int:
-        """How many images of that size make a batch: ``wish``, or as many as the memory has room for; on the processor
-        one."""
-        if on_processor(self.provider):
-            return 1
+        """How many images of that size a GPU takes together: ``wish``, or as many as its memory has room for."""
         if self.provider == "tensorrt":
             from i2i.runtime.tensorrt import images
 

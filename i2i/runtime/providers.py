@@ -18,7 +18,7 @@ from typing import Any
 
 from i2i.runtime import packages, placement
 from i2i.runtime.errors import ModelError, ProviderError
-from i2i.runtime.machine import cuda_devices
+from i2i.runtime.machine import cores, cuda_devices
 
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")
 CUDA = (
@@ -73,7 +73,11 @@ def open_session(
     if provider == "openvino":
         from i2i.runtime.openvino_session import Session
 
-        return Session(path, threads, max(1, threads) if side_by_side else 1, keep=arena)
+        if side_by_side:
+            return Session(path, threads, max(1, threads), arena)
+        # ONNX Runtime infers in as many threads as call it; a form is called from several if it has but a few itself.
+        streams = max(1, cores() // threads) if isinstance(path, bytes) and threads else 1
+        return Session(path, threads * streams, streams, arena)
     threads = 1 if side_by_side else threads
     if provider == "tensorrt" and isinstance(path, Path):
         from i2i.runtime.tensorrt import TensorRT

@@ -166,7 +166,7 @@ class Model:
     def translate(self, images: Sequence[Image], background: int = 255) -> list[Image]:
         """Translates images of one size, on a GPU several together."""
         ready = [pixels.prepare(image, self.spec, background) for image in images]
-        size = 1 if len(images) < 2 else self.graph.at_once(*images[0].pixels.shape[:2])
+        size = 1 if self.on_processor or len(images) < 2 else self.graph.at_once(*images[0].pixels.shape[:2])
         batches = [np.stack(ready[at : at + size]) for at in range(0, len(ready), size)]
         results = [result for batch in batches for result in self.run(batch)]
         return [pixels.restore(result, image, self.spec) for result, image in zip(results, images, strict=True)]
