@@ -17,6 +17,7 @@ from PIL import Image as Picture
 import i2i
 from i2i.images import read_image
 from i2i.runtime import NonFiniteError
+from i2i.spec import SCHEMA
 from tests import tiny
 from tests.production.conftest import BLOCKS, MODEL, PROGRAMS, ROOT, SIZES, TEXT, Pictures, exported, same
 
@@ -129,6 +130,7 @@ def test_the_metadata_is_as_the_page_has_it() -> None:
     keys = set(re.findall(r"`(\w+)`", words)) - {"pixels"}
     assert keys == {"source", "target", "domains", "io", "precision", "parity", "recipe", "schema", *spec["source"]}
     assert keys - set(spec["source"]) <= spec.keys()
+    assert f"refuse a `schema` above {SCHEMA}" in words
 
 
 @pytest.mark.parametrize("target", re.findall(r"[^!]\[[^\]]+\]\(([^)#]+)\)", TEXT))
