@@ -21,6 +21,7 @@ _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNG": ("pngsave", {"compression": 1, "filter": "sub"}),
     "JPEG": ("jpegsave", {"subsample_mode": "on"}),  # chroma at half the size, as OpenCV writes it
 }
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # libvips says them in words
 _POINTS = 72 / 25.4  # pixels for a millimetre where nothing is known, as most programs have it
 _CLASSIC = 2**32  # bytes that a TIFF holds unless it is a BigTIFF
 _WORST = 1.5  # of LZW on noise
@@ -114,7 +115,7 @@ def _save(
     except OSError as error:
         raise ImageError(path, f"cannot be written: {error.strerror}") from error
     except library.Error as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        full = os.strerror(errno.ENOSPC)
-        cause = OSError(errno.ENOSPC, full) if full in str(error) else error
-        raise ImageError(path, f"cannot be written as {format}: {reason}") from cause
+        text = str(error).strip()
+        full = next((OSError(number, os.strerror(number)) for number in _FULL if os.strerror(number) in text), None)
+        reason = text.splitlines()[-1].strip() if full is None else full.strerror
+        raise ImageError(path, f"cannot be written as {format}: {reason}") from full or error

@@ -42,9 +42,9 @@ def picture(channels: int, bits: int) -> np.ndarray:
     return colours if bits == 8 else colours.astype(np.uint16) * np.uint16(257) + np.uint16(13)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("how", [160, "exact"])
+@pytest.mark.parametrize(
+    ("channels", "bits", "how"), [(1, 8, 160), (3, 8, "exact"), (3, 16, 160), (4, 8, 160), (4, 16, 160)]
+)
 def test_strips_are_the_image(
     model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, bits: int, how: str | int
 ) -> None:
