@@ -103,6 +103,6 @@ def emulated(model: onnx.ModelProto) -> bytes:
 
 def _narrowed(name: str, values: np.ndarray) -> np.ndarray:
     largest = float(np.abs(values).max(initial=0))
-    if largest > np.finfo(np.float16).max:
+    if largest > float(np.finfo(np.float16).max):
         raise ValueError(f"its weight {name!r} reaches {largest:.3g}, and float16 ends at 65504")
     return values.astype(np.float16)
