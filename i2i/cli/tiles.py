@@ -22,7 +22,7 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Cut images into tiles that share their statistics, so that there are no seams: auto where the memory "
         "does not hold them whole; N into tiles of N pixels; exact with the statistics of the whole image, which takes "
-        "many passes; off never.",
+        "many passes; off never. A TIFF, PNG or JPEG beyond 64 million pixels then goes from file to file in strips.",
     )(command)
 
 
