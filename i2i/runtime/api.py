@@ -62,8 +62,8 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", allow_fall
         tile: auto | exact | off, or the side of a tile in pixels: when images are cut, as :class:`Tile` says; by
             default as the model has it, or auto.
         options: format, quality, background, max_pixels, overwrite, batch, workers, suffix, keep_metadata, shard,
-            as in :class:`Options`; of a video start, end, fps, codec, crf, preset, rotation, as in
-            :class:`VideoOptions`. With a format, a video becomes a folder of frames. Of a model that
+            as in :class:`Options`; of a video start, end, fps, codec, crf, preset, rotation, steady, steady_time,
+            as in :class:`VideoOptions`. With a format, a video becomes a folder of frames. Of a model that
             others made: layout, range, order and more, as :func:`i2i.load` takes them.
 
     Raises ValueError for wrong use, and ModelError, ImageError and VideoError (all ValueErrors) for what cannot be

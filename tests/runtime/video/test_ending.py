@@ -15,6 +15,7 @@ import pytest
 from i2i.runtime import Model, NonFiniteError
 from i2i.runtime.machine import PeakMemory
 from i2i.runtime.video import VideoError, place, translate_video
+from i2i.runtime.video.interrupt import Interrupt
 from tests import tiny
 from tests.conftest import ROOT, Command
 from tests.runtime.video.clips import make
@@ -84,6 +85,30 @@ def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identi
     assert 0 < len(result.times) < 400
     assert result.times == before.times[: len(result.times)]
     assert f"the first {len(result.times)} frames are in {tmp_path}/out.partial.mp4" in errors
+
+
+def test_ctrl_c_waits_for_the_frame_at_hand() -> None:
+    """What is encoded must reach the file whole; whoever asks twice does not want to wait."""
+    written: list[int] = []
+
+    def write(interrupt: Interrupt, times: int) -> None:
+        with interrupt.hold():
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+            written.append(times)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Interrupt() as interrupt:
+            for times in (1, 2):
+                with pytest.raises(KeyboardInterrupt):
+                    write(interrupt, times)
+            with pytest.raises(KeyboardInterrupt):  # no frame is at hand
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert written == [1]
 
 
 def kill(source: Path, target: Path, model: Path, wait: float) -> bool:

@@ -79,6 +79,12 @@ def test_pixels_do_not_depend_on_who_works(threads: int, model: Model, normalisi
         assert np.array_equal(results(Model(normalising, "cpu", threads, side_by_side=True), film), expected)
 
 
+def test_another_provider_carries_them_too(model: Model, normalising: Path, film: Path) -> None:
+    pytest.importorskip("openvino")
+    other = results(Model(normalising, "openvino", 2, side_by_side=True), film)
+    assert np.abs(other.astype(int) - results(model, film)).mean() < 1
+
+
 def test_large_frames_one_after_the_other(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from i2i.runtime.video import carried
 
