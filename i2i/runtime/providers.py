@@ -19,6 +19,7 @@ from typing import Any
 from i2i.runtime import packages, placement
 from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.machine import cores, cuda_devices
+from i2i.runtime.notes import note
 
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")
 CUDA = (
@@ -88,7 +89,15 @@ def open_session(
     if provider == "cuda":
         check_card(provider)
     wanted = [CUDA] if provider != "cpu" and cuda_devices() and offers(CUDA[0]) else []
-    session = open_in_onnxruntime(path, wanted, threads, arena)
+    try:
+        session = open_in_onnxruntime(path, wanted, threads, arena)
+    except ModelError as error:
+        if not wanted:
+            raise
+        session = open_in_onnxruntime(path, [], threads, arena)  # or the model is at fault, and not the card
+        if provider == "cuda":
+            raise ProviderError(f"{error}. The CPU can: --provider cpu") from error
+        note(f"{error}; it runs on the CPU instead")
     if provider == "cuda" and running_on(session) != "cuda":
         raise ProviderError(not_loaded(provider, running_on(session)))
     if running_on(session) == "cuda" and isinstance(path, Path) and not allow_fallback:
@@ -117,7 +126,10 @@ def open_in_onnxruntime(path: Path | bytes, wanted: Sequence[Wanted], threads: i
         )
     except Exception as error:  # ONNX Runtime's errors have no common class but this
         name = "its rewritten graph" if isinstance(path, bytes) else path
-        raise ModelError(f"{name}: ONNX Runtime {ort.__version__} cannot run this model: {reason(error)}") from error
+        where = " on a GPU" if wanted else ""
+        raise ModelError(
+            f"{name}: ONNX Runtime {ort.__version__} cannot run this model{where}: {reason(error)}"
+        ) from error
 
 
 def check_card(provider: str) -> None:

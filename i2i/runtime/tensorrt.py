@@ -48,13 +48,9 @@ class TensorRT:
         self._model, self._threads, self._precision = model, threads, precision
         self._allow_fallback = allow_fallback
         self._lock, self._said = threading.Lock(), False
-        self._cuda = providers.open_in_onnxruntime(model, [providers.CUDA], threads)
-        if providers.running_on(self._cuda) != "cuda":
-            raise ProviderError(providers.not_loaded("cuda", providers.running_on(self._cuda)))
+        self._cuda = providers.open_session(model, "cuda", threads, allow_fallback=allow_fallback)
         if providers.missing_library("tensorrt") is not None:
             raise ProviderError(providers.not_loaded("tensorrt", "cuda"))
-        if not allow_fallback:
-            providers.check_placement(self._cuda, model, "cuda")
         self._sessions: dict[Bucket, Any] = {None: self._cuda}
 
     def run(self, outputs: Any, feeds: Mapping[str, np.ndarray], options: Any = None) -> list[np.ndarray]:

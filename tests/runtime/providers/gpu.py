@@ -64,6 +64,7 @@ class Card:
         without: kinds of nodes that it has no kernels for.
         pixels: that it holds at once.
         batches: shapes of the images that it was given, those included that it did not hold.
+        fails: the error with which a session on the card does not open.
         asked: the providers, with their options, of each session.
     """
 
@@ -73,6 +74,7 @@ class Card:
         self.batches: list[tuple[int, ...]] = []
         self.asked: list[list[Any]] = []
         self.bound = np.empty(0)
+        self.fails = ""
         self.loads: set[str] = set(NAMES.values())
 
     def see(self, batch: np.ndarray) -> None:
@@ -84,6 +86,8 @@ class Card:
         import onnxruntime
 
         self.asked.append(providers)
+        if self.fails and len(providers) > 1:
+            raise RuntimeError(self.fails)
         on = [each[0] for each in providers if each[0] in self.loads]
         if not providers[:-1]:
             return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

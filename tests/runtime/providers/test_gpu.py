@@ -10,7 +10,18 @@ import pytest
 import i2i
 from i2i.cli import main
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, Options, ProviderError, compiled, cuda, placement, providers, tensorrt, translate_folder
+from i2i.runtime import (
+    Model,
+    ModelError,
+    Options,
+    ProviderError,
+    compiled,
+    cuda,
+    placement,
+    providers,
+    tensorrt,
+    translate_folder,
+)
 from i2i.runtime.binding import Binding
 from i2i.runtime.onnxfile import read_spec
 from tests import tiny
@@ -57,6 +68,21 @@ def test_the_command_line_says_what_runs_and_allows_what_is_allowed(
     with pytest.raises(ProviderError, match="Resize"):
         i2i.translate(photo(40, 50), model=WEIGHTS / "day2night.onnx", provider="cuda")
     i2i.translate(photo(40, 50), model=WEIGHTS / "day2night.onnx", provider="cuda", allow_fallback=True)
+
+
+def test_a_card_that_takes_no_session_is_not_left_in_silence(
+    card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    card.fails = "CUDA failure 999: unknown error"
+    path = tiny.inverter(tmp_path / "m.onnx")
+    for provider in ("cuda", "tensorrt"):
+        with pytest.raises(ProviderError, match=r"on a GPU: CUDA failure 999"):
+            i2i.load(path, provider)
+    assert i2i.load(path, "auto").provider == "cpu"
+    assert ["CUDA failure 999" in record.getMessage() for record in caplog.records] == [True]
+    broken = tiny.write(tmp_path / "n.onnx", [tiny.helper.make_node("Frobnicate", ["x"], ["y"])], tiny.RGB)
+    with pytest.raises(ModelError, match="Frobnicate"):
+        i2i.load(broken, "cuda")
 
 
 def test_a_branch_on_pixels_is_of_pixels(tmp_path: Path) -> None:

@@ -228,3 +228,13 @@ def test_half_precision_and_eight_bits(tmp_path: Path) -> None:
     ours, theirs = (i2i.load(tmp_path / "eight.onnx", provider, 1)(image) for provider in ("cpu", "openvino"))
     assert psnr(theirs, want) > psnr(ours, want) - 1 > 35
     assert psnr(theirs, ours) > 45
+
+
+def test_it_is_told_what_its_defaults_would_spoil(tmp_path: Path) -> None:
+    """float32, though a processor have less; threads tied to no core, since another process may run beside it."""
+    path = tiny.inverter(tmp_path / "m.onnx")
+    for _ in range(2):  # compiled, and from the cache
+        session = Model(path, "openvino", 2, side_by_side=True).graph._session
+        told = session._compiled.get_property
+        assert told("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+        assert (told("NUM_STREAMS"), told("INFERENCE_NUM_THREADS"), told("ENABLE_CPU_PINNING")) == (2, 2, False)
