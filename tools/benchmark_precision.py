@@ -110,9 +110,6 @@ def main(
     model: Path, images: Path, providers: str, precisions: str, rounds: int, threads: int | None, keep: Path | None
 ) -> None:
     """A table in Markdown: milliseconds an image, peak memory, size and loss, for precisions and providers."""
-    from i2i.exporter import compare, pictures
-    from i2i.runtime.onnxfile import read_spec
-
     from i2i.exporter import pictures
     from i2i.runtime.onnxfile import read_spec
 
