@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from i2i.runtime import pixels, targets
-from i2i.runtime.errors import ModelError
+from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.foreign import ends
 from i2i.runtime.graph import LARGE
 from i2i.runtime.providers import open_session, quietly, reason
@@ -57,12 +57,20 @@ class Carried:
         if not place.begins:
             given, share = self._averages.get(max(place.first, place.number - LAG)), OWN
         if self._alone:
+            self._check_room(image)
             with self._turn:
                 result, used = self._infer(image, given, share)
         else:
             result, used = self._infer(image, given, share)
         self._tell(place, (used - (1 - share) * given) / np.float32(share))
         return result
+
+    def _check_room(self, image: np.ndarray) -> None:
+        """TooLargeError, with what to do, for a frame that the processor's memory does not hold at once."""
+        try:
+            self.model.graph.check_room(image.shape[1], image.shape[0], self._target)
+        except TooLargeError as error:
+            raise TooLargeError(f"{error}, or leave out --steady: its frames cannot be cut into tiles") from error
 
     def fail(self, number: int) -> None:
         """Lets all frames go that wait for that one."""

@@ -94,6 +94,16 @@ def test_large_frames_one_after_the_other(model: Model, film: Path, monkeypatch:
     assert np.array_equal(results(model, film), expected)
 
 
+def test_frames_beyond_the_memory_are_refused(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from i2i.runtime import graph
+    from i2i.runtime.video import carried
+
+    monkeypatch.setattr(carried, "LARGE", 1000)
+    monkeypatch.setattr(graph, "available_memory", lambda: 1)
+    with pytest.raises(ModelError, match="or leave out --steady: its frames cannot be cut into tiles"):
+        results(model, film)
+
+
 def test_nothing_is_carried_over_a_cut(model: Model, tmp_path: Path) -> None:
     """From the cut on all is as if the film began there."""
 
