@@ -28,6 +28,7 @@ from i2i.runtime.video.frames import Frames
 from i2i.runtime.video.interrupt import Interrupt
 from i2i.runtime.video.kept import lost
 from i2i.runtime.video.kinds import camera
+from i2i.runtime.video.nowhere import Nowhere
 from i2i.runtime.video.options import VideoOptions
 from i2i.runtime.video.pipe import Pipe
 from i2i.runtime.video.pipeline import Done, Pipeline
@@ -145,26 +146,6 @@ def _into_file(run: _Run, target: Path) -> None:
         if isinstance(sink, Film):
             run.summary.notes += lost(result, sink)
         give_name(result, target)
-
-
-class Nowhere:
-    """Takes results that only observers look at."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self.notes: list[str] = []
-
-    def render(self, picture: np.ndarray) -> None:
-        """Nothing."""
-
-    def write(self, rendered: None, item: Item) -> None:
-        self.frames += len(item.times)
-
-    def others(self, item: Item) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 @dataclass
