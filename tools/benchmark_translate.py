@@ -16,13 +16,12 @@ import click
 import cv2
 import onnxruntime
 from benchmark_many import environment
-from measuring import PausedJob, bare_session, draw, resnet, timed
+from measuring import NAMES, PausedJob, bare_session, draw, resnet, timed
 
 import i2i
 from i2i.images import Image, encode_image, read_image
 from i2i.runtime import Model, models
 from i2i.runtime.machine import cores
-from i2i.runtime.providers import PROVIDERS
 
 FORMS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
@@ -51,7 +50,7 @@ session.run(None, {session.get_inputs()[0].name: numpy.zeros(shape, sys.argv[3])
 @click.option("--share", default=0.4, show_default=True, help="Of the files, that the bare session is measured on.")
 @click.option("--frames", default=32, show_default=True, help="Of the film, which every third round translates.")
 @click.option("--only", type=click.Choice(["folder", "film", "image"]), multiple=True, help="Leave out the others.")
-@click.option("--provider", type=click.Choice(PROVIDERS), default="cpu", show_default=True)
+@click.option("--provider", type=click.Choice(["auto", *NAMES]), default="cpu", show_default=True)
 def translate(
     given: tuple[str, ...],
     images: int,
@@ -224,8 +223,7 @@ class Single(Measured):
         self.numbers: Iterator[int] = itertools.count()
         self.clock: dict[str, list[tuple[float, float]]] = {name: [] for name in self.names}
         size = str(read_image(self.files[0]).height)
-        providers = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-        words = [str(self.path), providers[self.loaded.provider], self.loaded.spec.dtype, size]
+        words = [str(self.path), NAMES[self.loaded.provider], self.loaded.spec.dtype, size]
         self.commands = {
             "bare": lambda: [sys.executable, "-c", BARE, *words],
             "i2i": lambda: [

@@ -24,6 +24,8 @@ from i2i.runtime import Model
 from i2i.runtime.machine import cores
 from i2i.spec import Domain, Spec
 
+# Of onnxruntime, for what i2i calls them; OpenVINO is another library, and has no bare session here.
+NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 Tasks = dict[str, Callable[[], object]]
 
 
@@ -147,8 +149,7 @@ def table(count: int, unit: str, wall: dict[str, list[float]], work: dict[str, l
 
 def bare_session(path: Path, model: Model) -> Callable[[np.ndarray], np.ndarray]:
     """An onnxruntime session as a user would make it, on the provider that the model runs on."""
-    name = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[model.provider]
-    session = onnxruntime.InferenceSession(str(path), providers=[name])
+    session = onnxruntime.InferenceSession(str(path), providers=[NAMES[model.provider]])
     entry = session.get_inputs()[0].name
     dtype = model.spec.dtype
     return lambda pixels: session.run(None, {entry: pixels[None].astype(dtype, copy=False)})[0]
