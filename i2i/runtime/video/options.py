@@ -49,8 +49,8 @@ class VideoOptions:
         metadata=_about("Against flicker: carry statistics and results on from frame to frame.", flag=True),
     )
     steady_time: float = field(
-        default=0.35,
-        metadata=_about("Seconds over which --steady carries them on.  [default: 0.35]", metavar="SECONDS"),
+        default=0.4,
+        metadata=_about("Seconds over which --steady carries them on.  [default: 0.4]", metavar="SECONDS"),
     )
 
     def __post_init__(self) -> None:

@@ -36,7 +36,7 @@ from i2i.runtime.video.reader import Item
 
 CHANGE, DRIFT = 12.0, 2.5  # levels of 255 at which w has fallen to 1 / e
 UNLIKE = 12.0  # levels of 255 from which on results are held and not mixed, wholly from twice as many
-FINE = 0.6  # the share of w for what is finer than 5 pixels, where it moves
+FINE = 0.7  # the share of w for what is finer than 5 pixels, where it moves
 
 Infer = Callable[[np.ndarray], np.ndarray]
 
