@@ -54,7 +54,12 @@ def to_int8(
     loss = judge(best, None)
     if good(loss):
         return best, len(every), count
-    order = sorted(every, key=lambda i: _squares(judge(edited([i]), FEW)) / _work(model, i, every[i], found))
+    alone = {i: judge(edited([i]), FEW) for i in every}
+
+    def cost(i: int) -> tuple[bool, float]:
+        return alone[i].largest > FAR, _squares(alone[i]) / _work(model, i, every[i], found)
+
+    order = sorted(every, key=cost)
     most, least, worst = len(every), 0, loss  # too many, and what is known to do (none)
     while most - least > 1:
         some = (most + least) // 2
@@ -70,6 +75,7 @@ def to_int8(
 
 
 FEW = 3  # images on which one convolution is compared with another
+FAR = 3  # levels that a convolution alone may throw a value off by, lest it spoil what others can have
 
 
 def _squares(loss: Loss) -> float:

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from i2i.runtime import NonFiniteError, graph, load
+from i2i.runtime import NonFiniteError, graph, load, models
 from i2i.runtime.widened import widened
 from tests import tiny
 
@@ -89,3 +89,15 @@ def test_a_widened_model_has_no_float16_left(tmp_path: Path) -> None:
     assert TensorProto.FLOAT16 not in {tensor.data_type for tensor in model.graph.initializer}
     casts = [a.i for node in model.graph.node if node.op_type == "Cast" for a in node.attribute]
     assert casts == [TensorProto.FLOAT, TensorProto.FLOAT, TensorProto.UINT8]
+
+
+def test_a_run_translates_with_its_file_in_float32_and_results_have_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"method": "x", "status": "finished", "step": 1}')
+    for name, precision in (("a2b", "fp32"), ("a2b.int8", "int8"), ("b2a.fp16", "fp16")):
+        path = tiny.inverter(tmp_path / "onnx" / f"{name}.onnx", replace(tiny.RGB, precision=precision))
+        assert load(path, "cpu").name == "negative"
+    run = models.read_run(tmp_path)
+    assert run is not None
+    assert list(run.directions) == ["a2b"]
+    zebra = tiny.inverter(tmp_path / "zebra.int8.onnx", replace(tiny.RGB, precision="int8"))
+    assert load(zebra, "cpu").name == "zebra"
