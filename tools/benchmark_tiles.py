@@ -40,9 +40,9 @@ CHILD = "from i2i.runtime.tiles import large; large.WHOLE = 0; from i2i.cli impo
 @click.option("--image", "photo", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--size", default=1536, show_default=True, help="Side of the image, resized to it, in pixels.")
 @click.option("--exact", default=640, show_default=True, help="Side of the image for --tile exact; 0: not measured.")
-@click.option("--exact-tile", default=448, show_default=True, help="Side of its tiles.")
+@click.option("--exact-tile", default=512, show_default=True, help="Side of its tiles.")
 @click.option("--width", default=16384, show_default=True, help="Of the file whose memory is measured.")
-@click.option("--rows", default=512, show_default=True, help="Of that file; 0: not measured.")
+@click.option("--rows", default=384, show_default=True, help="Of that file; 0: not measured.")
 @click.option("--repeats", default=1, show_default=True)
 @click.option("--threads", type=int, help="Of an inference.  [default: all cores]")
 def main(
