@@ -57,6 +57,7 @@ class Record:
         self._entries: dict[str, _Entry] = {}
         self._last: dict[str, Any] = {}  # the beginning of the job that began last
         self._file: FileIO | None = None
+        self._at = 0.0  # when this job began
         self.refresh()
 
     def refresh(self) -> None:
@@ -75,31 +76,26 @@ class Record:
                 if not isinstance(entry, dict):
                     continue
                 name, job = entry.get("name"), entry.get("job", entry.get("begun"))
-                if job is not None:
-                    job = jobs.setdefault(job, job)  # one text, not one for each line
                 if not isinstance(name, str):
-                    at = float(entry.get("at", at))
+                    at = max(at, float(entry.get("at", at)))  # a clock may go back, the lines of a file do not
                     if job is not None and at >= self._last.get("at", 0.0):
-                        self._last = entry
+                        self._last = {**entry, "at": at}
                     continue
                 if at < self._entries.get(name, _NEVER).at:
                     continue  # a later job, in the file of another shard, has had it since
-                size, when = entry.get("source", (0, 0))
-                before = entry.get("before")
-                state = None if before is None else (before[0], before[1])
-                self._entries[name] = _Entry(at, job, size, when, entry.get("size", _BEGUN), state)
+                self._entries[name] = _entry(at, None if job is None else jobs.setdefault(job, job), entry)
 
     def __enter__(self) -> Record:
         """Opens the record to be written, and clears away what a killed process left half-written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for folder in {self.folder, *(self.folder / parent for parent in set(map(os.path.dirname, self._entries)))}:
             clear_temporaries(folder)
-        self._file = open(self.folder / self._name, "ab+", buffering=0)
+        self._file, self._at = open(self.folder / self._name, "ab+", buffering=0), round(time.time(), 3)
         if self._file.seek(0, os.SEEK_END):
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":
                 self._file.write(b"\n")
-        self._append({"job": self.job, "at": round(time.time(), 3), **self.facts})
+        self._append({"job": self.job, "at": self._at, **self.facts})
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,17 +118,21 @@ class Record:
             return False
         if entry.size != _BEGUN:
             return status.st_size == entry.size
-        # A file has its name only when it is whole. One of no bytes is what a power failure may leave of it.
-        return status.st_size > 0 and (status.st_ino, status.st_mtime_ns) != entry.before
+        # A file has its name only when it is whole. One of no bytes is what a power failure may leave of it. It was
+        # written beside what was there, so that inode and time are others; one that somebody touched, copied or put
+        # back shares one of them.
+        inode, when = entry.before or (None, None)
+        return status.st_size > 0 and status.st_ino != inode and status.st_mtime_ns != when
 
     def difference(self) -> str | None:
         """In what this job is another than the last one here, of which there are results; None if it is the same.
 
-        Once a job was told to replace them it is the last one, and goes on without being told again.
+        Once a job was told to replace them it is the last one, and goes on without being told again. What it had only
+        begun counts as its result: killed before the line that says so, it may have put it in place.
         """
         if self._last.get("job") == self.job:
             return None
-        others = (name for name, entry in self._entries.items() if entry.job != self.job and entry.size != _BEGUN)
+        others = (name for name, entry in self._entries.items() if entry.job != self.job)
         if not any((self.folder / name).exists() for name in others):
             return None
         changes = [
@@ -161,6 +161,15 @@ class Record:
         assert self._file is not None, "the record is not open"
         with self._lock:
             self._file.write(json.dumps(entry).encode() + b"\n")
+        if entry.get("name") in self._entries:  # of a name that is new to the record nothing is kept
+            self._entries[entry["name"]] = _entry(self._at, self.job, entry)
+
+
+def _entry(at: float, job: str | None, line: Mapping[str, Any]) -> _Entry:
+    """What a line says of an output."""
+    size, when = line.get("source", (0, 0))
+    before = line.get("before")
+    return _Entry(at, job, size, when, line.get("size", _BEGUN), None if before is None else (before[0], before[1]))
 
 
 _NEVER = _Entry(-1.0, None, -1, -1, -2, None)

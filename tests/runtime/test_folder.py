@@ -389,6 +389,60 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
     assert run(model, photos, out, quality=80)[0].done == 1
 
 
+@pytest.mark.parametrize("how", ["touched", "put back"])
+def test_an_old_file_is_not_taken_for_the_one_that_was_begun(
+    model: Model, photos: Path, tmp_path: Path, how: str
+) -> None:
+    """A kill before the old file was replaced, and then something happens to that."""
+    out = tmp_path / "out"
+    run(model, photos, out)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(job.files, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(model, photos, out, workers=1, quality=80, overwrite=True)
+    old = out / "a.png"
+    if how == "touched":  # the same inode, another time
+        os.utime(old)
+    else:  # from a backup that keeps times: another inode, the same time
+        shutil.copy2(old, tmp_path / "copy")
+        os.replace(tmp_path / "copy", old)
+    assert run(model, photos, out, quality=80)[0] == Summary(total=6, done=6)
+
+
+def test_what_a_killed_job_put_in_place_is_not_replaced_unasked(model: Model, photos: Path, tmp_path: Path) -> None:
+    """Its record says no more than that it was begun."""
+    out = tmp_path / "out"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(job.Record, "done", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(model, photos, out, workers=1)
+    assert set(files(out)) == {"a.png"}
+    with pytest.raises(MixedError, match="quality was 95 and is 80"):
+        run(model, photos, out, quality=80)
+    (out / "a.png").unlink()
+    assert run(model, photos, out, quality=80)[0].done == 6
+
+
+def test_a_clock_that_goes_back_changes_nothing(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(model, photos, out)
+    monkeypatch.setattr("i2i.runtime.record.time.time", lambda: 1000.0)
+    assert run(model, photos, out, quality=80, overwrite=True)[0].done == 6
+    assert run(model, photos, out, quality=80)[0].skipped == 6
+    with pytest.raises(MixedError, match="quality was 80 and is 95"):
+        run(model, photos, out)
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=["full", "quota", "read-only"])
 def test_a_full_disk_stops_the_job_and_leaves_nothing_half_written(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

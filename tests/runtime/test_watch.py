@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,24 @@ def test_files_are_taken_as_they_come_and_when_they_change(watched: Watched) -> 
     time.sleep(1)
     names = sorted(outcome.source.name for outcome in watched.outcomes)
     assert names == ["first.png", "first.png", "second.png"]  # and not over and over
+
+
+def test_a_file_that_is_again_as_an_earlier_job_had_it_is_made_again(watched: Watched, tmp_path: Path) -> None:
+    """As a BMP, whose results are of one size whatever they show."""
+    source, kept = watched.photos / "a.bmp", tmp_path / "kept"
+    write_image(source, image(10))
+    wait_for(lambda: watched.summary.done == 2)
+    watched.stop()
+    again = Watched(tmp_path)
+    try:
+        wait_for(lambda: again.summary.skipped == 3)  # with the last one of the first job
+        shutil.copy2(source, kept)
+        write_image(source, image(30))
+        wait_for(lambda: (read_image(again.out / "a.bmp").pixels == 225).all())
+        os.replace(kept, source)
+        wait_for(lambda: (read_image(again.out / "a.bmp").pixels == 245).all(), 5)
+    finally:
+        again.stop()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there it is known who has a file open")
