@@ -132,6 +132,15 @@ class Model:
         return Batcher(self.run, lambda shape: self.graph.at_once(shape[0], shape[1], batch), callers)
 
     @property
+    def target(self) -> np.ndarray | None:
+        """The graph's second input for one image, as ``targets.vector`` makes it; None if it has a single direction.
+
+        Raises ModelError if it has to be bound and is not.
+        """
+        names = self.toward(None).to
+        return None if names is None else targets.vector(self.spec, names)
+
+    @property
     def name(self) -> str:
         """What its results are named after: the file, or the domain it translates to if the file is one of a run.
 
@@ -173,5 +182,4 @@ class Model:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """The bare graph: [n, h, w, c] in the source's channels, range and ``spec.dtype``, to the target's."""
-        names = self.toward(None).to
-        return run(self.graph, batch, None if names is None else targets.vector(self.spec, names), self.tile)
+        return run(self.graph, batch, self.target, self.tile)

@@ -71,7 +71,7 @@ def _is_held(model: Model, header: Header) -> bool:
     if not on_processor(model.provider):
         return False
     try:
-        model.graph.check_room(header.width, header.height)
+        model.graph.check_room(header.width, header.height, model.target)
     except TooLargeError:
         return False
     return True

@@ -12,7 +12,7 @@ from i2i.images import Image, ImageError
 from i2i.images.metadata import read_metadata
 from i2i.images.spool import write_strips
 from i2i.images.strips import StripReader
-from i2i.runtime import files, pixels, targets
+from i2i.runtime import files, pixels
 from i2i.runtime.files import Options
 from i2i.runtime.session import Model
 from i2i.runtime.tiles.job import Tiling, strips
@@ -58,10 +58,8 @@ class Large:
     def _strips(self, background: int) -> Iterator[Image]:
         model = self.model
         picture = _Picture(self.reader, model, background)
-        names = model.toward(None).to
-        target = None if names is None else targets.vector(model.spec, names)
         top = 0
-        for strip in strips(model.graph, picture, target, self.tiling, model.tile.progress):
+        for strip in strips(model.graph, picture, model.target, self.tiling, model.tile.progress):
             yield pixels.restore(strip, picture.image(top, top + len(strip)), model.spec)
             top += len(strip)
 

@@ -16,6 +16,8 @@ from i2i.runtime.api import translate_file
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.folder import translate_folder
 from i2i.runtime.tiles import large
+from i2i.spec import Spec
+from tests import tiny
 from tests.images.test_strips import vips_of
 from tests.runtime.tiles.networks import SPEC, network, photo
 
@@ -143,6 +145,29 @@ def test_a_folder_of_them(model: session.Model, tmp_path: Path, monkeypatch: pyt
     again = translate_folder(tiled, source, tmp_path / "out")
     assert (again.skipped, again.failed) == (2, 1)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".i2i-job.jsonl", "a.tif", "b.png"]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("spec", "to", "added"), [(tiny.WEATHER, "rain", 20), (tiny.FACES, "male,smiling", 5)])
+def test_of_a_model_of_several_domains_the_room_is_measured_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: Spec, to: str, added: int
+) -> None:
+    """With the domain that it is asked for; in a folder one such image must not stop the others."""
+    free = [5 * 10**8]  # less than would make measuring needless
+    monkeypatch.setattr("i2i.runtime.graph.available_memory", lambda: free[0])
+    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
+    file = tiny.brighter(tmp_path / "net.onnx", replace(spec, receptive_field=1, tiling="any"))
+    (tmp_path / "in").mkdir()
+    pixels = picture(3, 8) // 2
+    write_image(tmp_path / "in" / "a.png", Image(pixels))
+    for left, said in ((free[0], 0), (100_000, 1)):  # there is room; there is none
+        free[0] = left
+        words: list[str] = []
+        model = i2i.load(file, "cpu", threads=1).toward(to).tiled("auto", say=words.append)
+        summary = translate_folder(model, tmp_path / "in", tmp_path / "out", Options(overwrite=True))
+        assert (summary.done, summary.failed) == (1, 0)
+        assert len(words) == said
+        np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png").pixels, pixels + added)
 
 
 @pytest.mark.usefixtures("small")
