@@ -210,7 +210,7 @@ def test_batches_on_a_device_have_a_target_for_each_image(
 
     monkeypatch.setattr(rain.graph, "_session", SimpleNamespace(run=watched, get_inputs=real.get_inputs))
     monkeypatch.setattr(rain, "provider", "cuda")
-    assert translate_folder(rain, photos, tmp_path / "out").done == 3
+    assert translate_folder(rain, photos, tmp_path / "out", Options(batch=3)).done == 3  # none is measured
     assert all(target == [1] * n for n, target in seen)
     assert (read_image(tmp_path / "out" / "2.png").pixels == 22).all()
 
