@@ -105,7 +105,7 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     names = ("chromium", "chromium-browser", "google-chrome")
-    return needed("chromium", next(filter(None, map(shutil.which, names)), None), "install chromium")
+    return needed("chromium", next(filter(None, map(shutil.which, names)), None), "install Chromium or Chrome")
 
 
 @pytest.fixture(scope="session")
@@ -121,9 +121,15 @@ def node_modules(node: str) -> Path:
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(Path(__file__).with_name(name), temporary)
             # No scripts: one would fetch libraries for CUDA, and none is needed.
-            words = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
-            done = subprocess.run(words, cwd=temporary, capture_output=True, text=True, timeout=240)
-            needed("node", npm if done.returncode == 0 else None, f"npm ci failed: {done.stderr[-500:]}")
+            words = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            # Where nothing answers, as behind some firewalls, it gives up after about a minute.
+            words += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"]
+            try:
+                done = subprocess.run(words, cwd=temporary, capture_output=True, text=True, timeout=240)
+                failed = done.stderr[-500:] if done.returncode else ""
+            except subprocess.TimeoutExpired as error:
+                failed = str(error)
+            needed("node", None if failed else npm, f"npm ci failed: {failed}")
             try:
                 Path(temporary).rename(folder)
                 Path(temporary).mkdir()  # which is what will be cleared away
