@@ -45,7 +45,9 @@ class Site:
         self.done, self.error = threading.Event(), ""
 
     def get(self, page: int, name: str) -> bytes:
-        """Raises OSError for what is not there."""
+        """Raises OSError for what is not there: a browser asks for its own icon, and the last page for the next."""
+        if page not in range(len(self.pages)):
+            raise FileNotFoundError(page)
         if name == "":
             text = (self.folder / "index.html").read_text(encoding="utf-8")
             todo = json.dumps([to for _, to in self.pages[page].pictures])
@@ -117,7 +119,11 @@ def visit(chromium: str, folder: Path, node_modules: Path, pages: list[Page], pr
         in_time = site.done.wait(WAIT)
     finally:
         browser.terminate()
-        browser.wait(WAIT)
+        try:
+            browser.wait(10)
+        except subprocess.TimeoutExpired:
+            browser.kill()
+            browser.wait()
         server.shutdown()
         server.server_close()
     log_end = (profile.parent / "chromium.log").read_text(errors="replace")[-1000:]
