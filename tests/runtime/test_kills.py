@@ -146,30 +146,45 @@ def until_all_is_there(words: Sequence[object], out: Path, count: int) -> None:
     assert process.returncode == 0, errors.decode()
 
 
+def wait_for_film(process: subprocess.Popen[bytes], target: Path) -> None:
+    """Until the job writes frames, or has ended."""
+    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/film*")):
+        time.sleep(0.005)
+
+
 def test_films(models: list[Path], tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=range(0, 400 * 512, 512), size=(128, 96), sound=16.0)
     whole, target = tmp_path / "whole.mp4", tmp_path / "out" / "out.mp4"
     target.parent.mkdir()
     settings = ["-m", models[0], "--preset", "veryslow"]
-    run(source, whole, *settings)
+    run(source, whole, *settings)  # whose modules are in the memory from now on
+    start = time.monotonic()
+    process = started([source, target, *settings])
+    wait_for_film(process, target)
+    opened = time.monotonic()
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    takes, writes = time.monotonic() - start, time.monotonic() - opened
     chance, killed = random.Random(0), 0
     for _ in range(4 * KILLS):
+        target.unlink(missing_ok=True)
         process = started([source, target, *settings])
-        at_work = chance.random() > 0.1  # else it is killed at its start
-        while at_work and process.poll() is None and not list(target.parent.glob(".i2i-*.video/film*")):
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 1.5))
+        if chance.random() > 0.1:  # else it is killed at any time after its start
+            wait_for_film(process, target)
+            time.sleep(chance.uniform(0, writes))
+        else:
+            time.sleep(chance.uniform(0, takes))
         process.kill()
         _, errors = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), errors.decode()
-        killed += process.returncode != 0
-        if process.returncode == 0:
+        if target.exists():  # killed or not: what has the name is whole
             assert target.read_bytes() == whole.read_bytes()
-            target.unlink()
-        assert not target.exists(), "a killed job left something under the final name"
+        else:
+            assert process.returncode != 0
+            killed += 1
         if killed == KILLS:
             break
-    assert killed == KILLS
+    assert killed == KILLS, "the kills came too late to show anything"
     run(source, target, *settings)
     assert target.read_bytes() == whole.read_bytes()
     assert os.listdir(target.parent) == ["out.mp4"]
