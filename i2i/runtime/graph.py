@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,31 +102,47 @@ class Graph:
                 "open the model after the fork, or with threads=1 on the CPU"
             )
         height, width = batch.shape[1:3]
-        session, fixed = self._session, self.spec.form is not None and self.spec.form.size is not None
-        if on_processor(self.provider) and height * width > LARGE and not fixed:
+        session = self._session
+        if self._grows and height * width > LARGE:
             session = self._session_for_large()
             self._check_memory(width, height, target)
         try:
-            result = self._through(session, batch, target)
+            return self.run_in(session, self._session_in_float32, batch, target)
         except TooLargeError:
             self.room.exceeded(len(batch), height * width)
             raise
-        return self._in_float32(batch, target, result) if self.spec.precision == "fp16" else result
 
-    def _in_float32(self, batch: np.ndarray, target: np.ndarray | None, result: np.ndarray) -> np.ndarray:
-        """The result with those images computed again, in float32, on which a value was beyond what float16 holds."""
-        beyond = [i for i, image in enumerate(result) if not pixels.is_finite(image)]
-        if not beyond:
-            return result
+    def run_in(
+        self, session: Any, in_float32: Callable[[], Any], batch: np.ndarray, target: np.ndarray | None
+    ) -> np.ndarray:
+        """``run`` in that session, of this file or of a form of it with the same inputs and the same one output; for
+        images on which a value is beyond what float16 holds, in the one that ``in_float32`` returns."""
+        result = self._through(session, batch, target)
+        half = self.spec.precision == "fp16"
+        beyond = [i for i, image in enumerate(result) if half and not pixels.is_finite(image)]
+        if beyond:
+            result = result.copy()  # a GPU's buffer is used again
+            result[beyond] = self._through(in_float32(), batch[beyond], target)
+        return result
+
+    @property
+    def _grows(self) -> bool:
+        """Whether it takes more of the processor's memory for a larger image: a graph of a fixed size sees no other."""
+        fixed = self.spec.form is not None and self.spec.form.size is not None
+        return on_processor(self.provider) and not fixed
+
+    def open_in_float32(self, model: bytes) -> Any:
+        """A session for ``run_in`` of the file's bytes, or of those of a form of it, with float32 for every float16."""
+        from i2i.runtime.widened import widened  # which takes a while to import
+
+        note(f"{self.path.name}: float16 overflows on some images; those are computed in float32")
+        return open_session(widened(model), self.provider, self.threads)
+
+    def _session_in_float32(self) -> Any:
         with self._lock:
             if self._wide is None:
-                from i2i.runtime.widened import widened  # which takes a while to import
-
-                self._wide = open_session(widened(self.path.read_bytes()), self.provider, self.threads)
-                note(f"{self.path.name}: float16 overflows on some images; those are computed in float32")
-        result = result.copy()  # a GPU's buffer is used again
-        result[beyond] = self._through(self._wide, batch[beyond], target)
-        return result
+                self._wide = self.open_in_float32(self.path.read_bytes())
+            return self._wide
 
     def _through(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         """``run`` in that session: pixels as they are, or made what the graph takes, and back."""
@@ -141,7 +158,7 @@ class Graph:
         given = [batch] if target is None else [batch, np.repeat(target, len(batch), axis=0)]
         feeds = {node.name: value for node, value in zip(session.get_inputs(), given, strict=True)}
         try:
-            if self._binding is not None and session is not self._wide:
+            if self._binding is not None and session is self._session:
                 bound = session.session_for(feeds) if self.provider == "tensorrt" else session
                 returned = (*batch.shape[:3], self.spec.target.channels)
                 return self._binding.run(bound, feeds, returned, self.spec.dtype, quietly())
@@ -179,7 +196,7 @@ class Graph:
 
     def check_room(self, width: int, height: int, target: np.ndarray | None = None) -> None:
         """TooLargeError where the memory of the processor does not hold an image of that size on its way through."""
-        if on_processor(self.provider):
+        if self._grows:
             self._session_for_large()
             self._check_memory(width, height, target)
 

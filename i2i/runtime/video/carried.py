@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from i2i.runtime import pixels, targets
+from i2i.runtime import targets
 from i2i.runtime.errors import ModelError, TooLargeError
-from i2i.runtime.foreign import ends
-from i2i.runtime.graph import LARGE
-from i2i.runtime.providers import open_session, quietly, reason
+from i2i.runtime.providers import open_session
 from i2i.runtime.session import Model
 from i2i.runtime.statistics import Statistics
 from i2i.runtime.video.line import Line, Place
@@ -31,8 +30,9 @@ LAG = 4
 class Carried:
     """A model under statistics that are carried, for frames from any thread."""
 
-    def __init__(self, model: Model, seconds: float, area: int) -> None:
-        """``seconds``: the time constant of the average; ``area``: pixels of a frame.
+    def __init__(self, model: Model, seconds: float, side_by_side: bool) -> None:
+        """``model``: bound to a domain if it has several. ``seconds``: the time constant of the average.
+        ``side_by_side``: whether frames are inferred so, or one at a time, on all cores.
 
         Raises ModelError for a model whose statistics cannot be taken out, or that has none.
         """
@@ -41,36 +41,35 @@ class Carried:
             raise ModelError("it has no normalisation by the statistics of an image")
         self.model, self._seconds = model, seconds
         self._channels = sum(norm.channels for norm in forms.norms)
-        small = area <= LARGE
-        threads = max(1, -(-model.threads // LAG)) if small else model.threads
-        self._session = open_session(forms.blended(), model.provider, threads, small)
+        threads = max(1, -(-model.threads // LAG)) if side_by_side else model.threads
+        self._form = forms.blended()
+        self._session = open_session(self._form, model.provider, threads, side_by_side)
+        self._wide: Any = None  # the same in float32, once a frame asks for it
         self._target = None if model.to is None else targets.vector(model.spec, model.to)
-        self._turn, self._turn_of_averages = threading.Lock(), threading.Lock()
-        self._alone = not small or not model.on_processor
+        self._turn: Any = nullcontext() if side_by_side else threading.Lock()
+        self._turn_of_averages, self._turn_to_widen = threading.Lock(), threading.Lock()
+        self._side_by_side = side_by_side
         self._own: dict[int, tuple[Place, np.ndarray]] = {}
         self._next, self._average = 0, np.zeros(0, np.float32)
         self._averages = Line(LAG + 1)
 
     def __call__(self, image: np.ndarray, place: Place) -> np.ndarray:
-        """[h, w, c] as the model's graph takes it, to [h, w, c']."""
+        """[h, w, c] as the model's graph takes it, to [h, w, c'].
+
+        Raises TooLargeError, with what to do, for a frame that the memory does not hold at once.
+        """
         given, share = np.zeros((1, self._channels, 2), np.float32), 1.0
         if not place.begins:
             given, share = self._averages.get(max(place.first, place.number - LAG)), OWN
-        if self._alone:
-            self._check_room(image)
+        try:
+            if not self._side_by_side:
+                self.model.graph.check_room(image.shape[1], image.shape[0], self._target)
             with self._turn:
                 result, used = self._infer(image, given, share)
-        else:
-            result, used = self._infer(image, given, share)
-        self._tell(place, (used - (1 - share) * given) / np.float32(share))
-        return result
-
-    def _check_room(self, image: np.ndarray) -> None:
-        """TooLargeError, with what to do, for a frame that the processor's memory does not hold at once."""
-        try:
-            self.model.graph.check_room(image.shape[1], image.shape[0], self._target)
         except TooLargeError as error:
             raise TooLargeError(f"{error}, or leave out --steady: its frames cannot be cut into tiles") from error
+        self._tell(place, (used - (1 - share) * given) / np.float32(share))
+        return result
 
     def fail(self, number: int) -> None:
         """Lets all frames go that wait for that one."""
@@ -93,26 +92,37 @@ class Carried:
 
     def _infer(self, image: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         """The result, and the statistics that were used; the mean of those of its parts where it goes in parts."""
-        further: dict[str, Any] = {"own": np.array(share, np.float32), "given": given}
-        spec, used = self.model.spec, []
+        blended = [_Blended(self._session, given, share)]
 
-        def infer(array: np.ndarray) -> np.ndarray:
-            names = [node.name for node in self._session.get_inputs()]
-            feeds = {names[0]: np.ascontiguousarray(array), **further}
-            if self._target is not None:
-                feeds[names[1]] = self._target
-            try:
-                result, statistics = self._session.run(None, feeds, quietly())
-            except Exception as error:  # ONNX Runtime's errors have no common class but this
-                shape = " x ".join(map(str, array.shape))
-                raise ModelError(f"{self.model.path.name} failed on a frame [{shape}]: {reason(error)}") from error
-            used.append(statistics)
-            return result
+        def in_float32() -> _Blended:
+            blended.append(_Blended(self._session_in_float32(), given, share))
+            return blended[-1]
 
-        if spec.form is not None:
-            result = ends.translate(infer, image[None], spec)
-        elif spec.io == "tensor":
-            result = pixels.from_tensor(infer(pixels.to_tensor(image[None], spec)), spec)
-        else:
-            result = infer(image[None])
-        return result[0], np.mean(used, axis=0)
+        result = self.model.graph.run_in(blended[0], in_float32, image[None], self._target)
+        return result[0], np.mean(blended[-1].used, axis=0)
+
+    def _session_in_float32(self) -> Any:
+        with self._turn_to_widen:
+            if self._wide is None:
+                self._wide = self.model.graph.open_in_float32(self._form)
+            return self._wide
+
+
+class _Blended:
+    """A session of a model's blended form as one of the model, for one frame.
+
+    Attributes:
+        used: float32 [1, sum of channels, 2] of each inference.
+    """
+
+    def __init__(self, session: Any, given: np.ndarray, share: float) -> None:
+        self._session, self._further = session, {"own": np.array(share, np.float32), "given": given}
+        self.used: list[np.ndarray] = []
+
+    def get_inputs(self) -> list[Any]:
+        return [node for node in self._session.get_inputs() if node.name not in self._further]
+
+    def run(self, names: None, feeds: dict[str, np.ndarray], options: Any) -> list[np.ndarray]:
+        result, used = self._session.run(names, feeds | self._further, options)
+        self.used.append(used)
+        return [result]

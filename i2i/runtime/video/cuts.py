@@ -1,18 +1,20 @@
-"""Where one scene ends and another begins."""
+"""Where one scene ends and another begins, and where one comes out of a blank picture."""
 
 from __future__ import annotations
 
-import av
+import math
+
 import cv2
 import numpy as np
-
-from i2i.runtime.video.colour import thumbnail
 
 WIDTH, HEIGHT = 64, 36  # of the copies that are compared
 _SHIFT = 5  # pixels of them by which a scene may move from one frame to the next
 _UNLIKE = 0.45  # 1 - correlation, above which two pictures are of different scenes
 _TIMES = 3.0  # by how much a cut exceeds what is usual in its scene
 _BLANK = 16.0  # levels by which a picture that is not blank varies
+_NOTHING = 1.0  # levels below which it is blank
+_RISE = 1.05  # by how much contrast grows before a fade has gone on
+_PATIENCE = 0.5  # seconds without that, after which the fade is over
 _LEVELS = 6.0  # of 255 by which they differ at least
 
 
@@ -27,12 +29,9 @@ class Cuts:
         self._before: np.ndarray | None = None
         self._usual = 0.0
 
-    def __call__(self, frame: av.VideoFrame) -> bool:
-        """Whether a new scene begins with this frame, the next of the film; it does with the first."""
-        return self.begins(thumbnail(frame, WIDTH, HEIGHT))
-
     def begins(self, small: np.ndarray) -> bool:
-        """The same for a frame as uint8 [HEIGHT, WIDTH]."""
+        """Whether a new scene begins with this frame, the next of the film, uint8 [HEIGHT, WIDTH]; it does with the
+        first."""
         before, self._before = self._before, small
         if before is None:
             return True
@@ -42,9 +41,28 @@ class Cuts:
         return apart > _LEVELS and unlike > max(_UNLIKE, _TIMES * usual)
 
 
+class FadeIn:
+    """Tells the frames on which a picture that comes out of a blank one has become another in contrast.
+
+    It comes without a cut, and what was measured on frames before is far below what the scene is going to have.
+    """
+
+    def __init__(self) -> None:
+        self._contrast, self._until = 0.0, -math.inf
+
+    def rises(self, small: np.ndarray, second: float) -> bool:
+        """Whether it has with this frame, the next of the film, uint8 [HEIGHT, WIDTH]."""
+        contrast = float(small.std())
+        blank = contrast < _NOTHING
+        if blank or (second < self._until and contrast > _RISE * self._contrast):
+            self._contrast, self._until = max(_NOTHING / _RISE, contrast), second + _PATIENCE
+            return not blank
+        return False
+
+
 def _unlike(now: np.ndarray, before: np.ndarray) -> float:
     """1 - the largest correlation of the middle of one with any part of the other, from 0 to 1."""
     middle = now[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT]
-    if min(middle.std(), before.std()) < 1:  # of a blank picture there is no correlation
+    if min(middle.std(), before.std()) < _NOTHING:  # of a blank picture there is no correlation
         return float(max(middle.std(), before.std()) > _BLANK or abs(middle.mean() - before.mean()) > 2 * _BLANK)
     return float(np.clip(1 - cv2.matchTemplate(before, middle, cv2.TM_CCOEFF_NORMED).max(), 0, 1))

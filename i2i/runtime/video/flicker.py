@@ -23,7 +23,7 @@ _LEAST = 0.02  # the share of a frame that has to be unchanged, or the pair says
 
 
 class Flicker:
-    """Looks at one pair of successive frames in ``every``, as an observer of a job.
+    """Looks at one pair of successive frames in ``every``, as an observer of a job; 1: at each frame and the next.
 
     Attributes:
         pairs: how many were measured.
@@ -31,24 +31,24 @@ class Flicker:
 
     def __init__(self, every: int = EVERY) -> None:
         self.pairs = 0
-        self._every, self._number = every, 0
+        self._every = every
         self._before: tuple[Seen, np.ndarray] | None = None
         self._sums = np.zeros(3)  # of the result's differences, the source's, and the pixels
 
+    def looks(self, number: int) -> bool:
+        """Whether it looks at the frame of that number, from 0."""
+        return self._every == 1 or number % self._every < 2
+
     def __call__(self, source: np.ndarray, result: np.ndarray, second: float) -> None:
-        """The next frame: RGB [h, w, 3] of uint8 or uint16, the result of any size."""
-        at = self._number % self._every
-        self._number += 1
-        if self._every > 1 and at > 1:
-            return
+        """The next frame that it looks at: RGB [h, w, 3] of uint8 or uint16, the result of any size."""
         seen = Seen.of(source, SIDE)
         height, width = seen.luma.shape
         shown = result if result.dtype == np.uint8 else (result >> 8).astype(np.uint8)
         if shown.shape[:2] != (height, width):
             shown = cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA)
-        if self._before is not None and (at == 1 or self._every == 1):
+        if self._before is not None:
             self._measure(seen, shown, *self._before)
-        self._before = (seen, shown)
+        self._before = (seen, shown) if self._every == 1 or self._before is None else None
 
     @property
     def of_result(self) -> float | None:

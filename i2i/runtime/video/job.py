@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from i2i.runtime.video.interrupt import Interrupt
 from i2i.runtime.video.kept import lost
 from i2i.runtime.video.kinds import camera
 from i2i.runtime.video.nowhere import Nowhere
-from i2i.runtime.video.options import VideoOptions
+from i2i.runtime.video.options import STEADY_TIME, VideoOptions
 from i2i.runtime.video.pipe import Pipe
 from i2i.runtime.video.pipeline import Done, Pipeline
 from i2i.runtime.video.place import give_name, partial_name, workplace
@@ -38,7 +38,8 @@ from i2i.runtime.video.steady import Infer, Steady
 from i2i.spec import Spec
 
 Observer = Callable[[np.ndarray, np.ndarray, float], object]
-"""Sees every frame in its order: source and result, RGB [h, w, 3], upright, and the second at which it is shown."""
+"""Sees every frame in its order: source and result, RGB [h, w, 3], upright, and the second at which it is shown; one
+that has a method ``looks(number)`` sees only those, counted from 0, for which that is true."""
 
 
 class Sink(Protocol):
@@ -87,7 +88,7 @@ def translate_video(
         target: the file to write; the folder, where ``options.format`` names a format of images for the frames; an
             open file that gets raw frames as YUV4MPEG2; or None, where only the observers look.
         report: is called after each frame, in this thread.
-        observers: see each source and result.
+        observers: see each source and result, or those they look at.
 
     A file has its name once it is whole; after Ctrl-C (InterruptedVideo) what there is plays as NAME.partial.SUFFIX.
     Of a damaged source the frames that it has are translated, and the summary's ``damage`` says so. Raises VideoError
@@ -100,7 +101,7 @@ def translate_video(
     with open_source(source, video) as reader:
         summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec))
         flicker = Flicker()
-        run = _Run(model, reader, options, summary, report, [flicker, *observers])
+        run = _Run(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
             _into_file(run, target)
         else:
@@ -169,11 +170,11 @@ class _Run:
         """All frames through the model into the sink, which is closed at the end."""
         clip, summary, reader = self.reader.clip, self.summary, self.reader
         summary.expected = reader.expected
-        area, items = clip.width * clip.height, reader.items()
+        area, items = clip.width * clip.height, self._marked(reader.items())
         with Interrupt() as interrupt, Pipeline(self.model, area, self.options.batch) as pipeline:
             steady: Steady | None = None
             if reader.options.steady:
-                steady = Steady(pipeline.model, reader.options.steady_time, area)
+                steady = Steady(pipeline.model, reader.options.steady_time or STEADY_TIME, pipeline.side_by_side)
                 items = steady.places(items, reader.time_base)
                 summary.notes += [steady.note] if steady.note else []
             try:
@@ -192,6 +193,15 @@ class _Run:
         summary.notes += sink.notes + reader.damage.notes
         summary.damage = reader.damage.text() if reader.damage.found else None
 
+    def _marked(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Each frame with the observers that look at it: of no other the source and the result are kept."""
+        number = 0
+        for item in items:
+            if item.frame is not None:
+                item.observers = [each for each in self.observers if getattr(each, "looks", lambda _: True)(number)]
+                number += 1
+            yield item
+
     def _work(self, item: Item, infer: Infer, sink: Sink, steady: Steady | None) -> Done:
         """One frame, in a thread of its own."""
         assert item.frame is not None
@@ -209,11 +219,11 @@ class _Run:
                 steady.fail(item.place)
             raise
         rendered = sink.render(result)
-        return Done(item, rendered, picture, result) if self.observers else Done(item, rendered, None, None)
+        return Done(item, rendered, picture, result) if item.observers else Done(item, rendered, None, None)
 
     def _tell(self, done: Done) -> None:
         if done.source is not None and done.result is not None:
-            for observe in self.observers:
+            for observe in done.item.observers:
                 observe(done.source, done.result, float(done.item.times[0] * self.reader.time_base))
         if self.report is not None:
             self.report(self.summary)

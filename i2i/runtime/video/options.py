@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CODECS = ("auto", "h264", "hevc", "av1", "prores", "ffv1", "h264_nvenc", "hevc_nvenc", "av1_nvenc")
 ROTATIONS = ("apply", "keep")
+STEADY_TIME = 0.4
 
 
 def _about(help: str, **facts: Any) -> dict[str, Any]:
@@ -48,9 +49,11 @@ class VideoOptions:
         default=False,
         metadata=_about("Against flicker: carry statistics and results on from frame to frame.", flag=True),
     )
-    steady_time: float = field(
-        default=0.4,
-        metadata=_about("Seconds over which --steady carries them on.  [default: 0.4]", metavar="SECONDS"),
+    steady_time: float | None = field(
+        default=None,
+        metadata=_about(
+            f"Seconds over which --steady, given with it, carries them on.  [default: {STEADY_TIME}]", metavar="SECONDS"
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -65,9 +68,12 @@ class VideoOptions:
         for name, known in (("codec", CODECS), ("rotation", ROTATIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
-        set_(self, "steady_time", seconds(self.steady_time, "steady_time"))
-        if not 0 < self.steady_time <= 10:
-            raise ValueError(f"steady_time is {self.steady_time}; it is more than 0 and at most 10 seconds")
+        if self.steady_time is not None:
+            set_(self, "steady_time", seconds(self.steady_time, "steady_time"))
+            if not 0 < self.steady_time <= 10:
+                raise ValueError(f"steady_time is {self.steady_time}; it is more than 0 and at most 10 seconds")
+            if not self.steady:
+                raise ValueError(f"steady_time is {self.steady_time}, but steady is not set; give both")
         if self.crf is not None and not 0 <= self.crf <= 63:
             raise ValueError(f"crf is {self.crf}; it is from 0 to 63 (51 for H.264 and HEVC)")
 

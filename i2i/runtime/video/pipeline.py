@@ -36,17 +36,22 @@ Work = Callable[[Item, Callable[[np.ndarray], np.ndarray]], Done]  # the second 
 
 
 class Pipeline:
-    """The threads of one job, as a context that ends them."""
+    """The threads of one job, as a context that ends them.
+
+    Attributes:
+        model: opened so as to suit them.
+        side_by_side: whether frames are inferred so on a processor, and not one at a time on all cores, or on a GPU.
+    """
 
     def __init__(self, model: Model, pixels: int, batch: int | None = None) -> None:
         """``pixels`` of a frame decide whether a CPU takes several frames side by side."""
         model = model.for_many()
-        self.model = model
+        self.model, self.side_by_side = model, model.on_processor and pixels <= LARGE
         self._batcher: Batcher | None = None
         self._turn = threading.Lock()
         if model.on_processor:
-            workers = model.threads if pixels <= LARGE else 2  # of large frames one is inferred, another converted
-            self._infer = self._beside if pixels <= LARGE else self._alone
+            workers = model.threads if self.side_by_side else 2  # of large frames one is inferred, another converted
+            self._infer = self._beside if self.side_by_side else self._alone
         else:
             workers = cores() + 2 * (batch or MOST)
             self._infer = self._batcher = model.batcher(batch, workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -36,6 +36,7 @@ class Item:
     times: list[int] = field(default_factory=list)  # in units of the reader's time_base
     duration: int = 0  # of the last of them
     packets: list[Packet] = field(default_factory=list)
+    observers: Sequence[Callable[..., object]] = ()  # who looks at it
     place: Place | None = None  # where frames are carried on from one to the next
 
 

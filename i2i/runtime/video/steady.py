@@ -29,7 +29,8 @@ import numpy as np
 from i2i.runtime.errors import ModelError
 from i2i.runtime.session import Model
 from i2i.runtime.video.carried import Carried
-from i2i.runtime.video.cuts import Cuts
+from i2i.runtime.video.colour import thumbnail
+from i2i.runtime.video.cuts import HEIGHT, WIDTH, Cuts, FadeIn
 from i2i.runtime.video.line import Line, Place
 from i2i.runtime.video.motion import Motion, Seen, carried, largest
 from i2i.runtime.video.reader import Item
@@ -44,15 +45,16 @@ Infer = Callable[[np.ndarray], np.ndarray]
 class Steady:
     """The memory of one job; frames come to it from any thread, numbered in their order by ``places``."""
 
-    def __init__(self, model: Model, seconds: float, area: int) -> None:
-        """``area``: pixels of a frame. ``note`` says so if the model's statistics cannot be carried."""
+    def __init__(self, model: Model, seconds: float, side_by_side: bool) -> None:
+        """``side_by_side``: whether frames are inferred so. ``note`` says so if the model's statistics cannot be
+        carried."""
         self._seconds = seconds
         self._carried: Carried | None = None
         self.note: str | None = None
         try:
             if model.tile.how not in ("auto", "off"):
                 raise ModelError("its frames are translated in tiles")
-            self._carried = Carried(model, seconds, area)
+            self._carried = Carried(model, seconds, side_by_side)
         except ModelError as error:
             self.note = (
                 f"{model.path.name}: no statistics are carried from frame to frame ({error}); its results alone are "
@@ -62,13 +64,15 @@ class Steady:
 
     def places(self, items: Iterable[Item], time_base: Fraction) -> Iterator[Item]:
         """The items as they come, each frame with its place in the film."""
-        cuts, number, first, last = Cuts(), 0, 0, 0.0
+        cuts, fade, number, first, last = Cuts(), FadeIn(), 0, 0, 0.0
         for item in items:
             if item.frame is not None:
                 second = float(item.times[0] * time_base)
-                if cuts(item.frame):
+                small = thumbnail(item.frame, WIDTH, HEIGHT)
+                cut, rises = cuts.begins(small), fade.rises(small, second)
+                if cut or rises:
                     first = number
-                item.place = Place(number, first, second - last)
+                item.place = Place(number, first, second - last, cut)
                 number, last = number + 1, second
             yield item
 
@@ -81,7 +85,7 @@ class Steady:
         """The steady result [h', w', 3] of a frame, uint8 or uint16, from its source [h, w, 3] and its translation."""
         memory = Memory(Seen.of(source), result)
         before: Memory | None = None if place.number == 0 else self._memories.get(place.number - 1)
-        if before is not None and not place.begins and before.result.shape == result.shape:
+        if before is not None and not place.cut and before.result.shape == result.shape:
             memory = memory.mixed(before, float(np.exp(-place.step / self._seconds)), np.iinfo(result.dtype).max)
         self._memories.put(place.number, memory)
         return memory.shown(result.dtype)

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from i2i.runtime.video.cuts import HEIGHT, WIDTH, Cuts
+from i2i.runtime.video.colour import thumbnail
+from i2i.runtime.video.cuts import HEIGHT, WIDTH, Cuts, FadeIn
 
 CLIPS = {  # the frames at which they have cuts, as one sees
     "bikes.mp4": [30, 76, 137, 187, 242],
@@ -44,9 +45,13 @@ def shot(seed: int, speed: float = 0, grain: float = 0) -> Shot:
     return picture
 
 
+def small(picture: np.ndarray) -> np.ndarray:
+    return thumbnail(av.VideoFrame.from_ndarray(picture, "rgb24"), WIDTH, HEIGHT)
+
+
 def found(pictures: list[np.ndarray]) -> list[int]:
     cuts = Cuts()
-    return [n for n, each in enumerate(pictures) if cuts(av.VideoFrame.from_ndarray(each, "rgb24"))]
+    return [n for n, each in enumerate(pictures) if cuts.begins(small(each))]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -110,7 +115,7 @@ def test_a_blank_picture_is_a_scene_of_its_own() -> None:
 def test_any_format_of_pixels(form: str) -> None:
     cuts = Cuts()
     frames = [av.VideoFrame.from_ndarray(shot(seed)(0), "rgb24").reformat(format=form) for seed in (1, 1, 2, 2)]
-    assert [cuts(frame) for frame in frames] == [True, False, True, False]
+    assert [cuts.begins(thumbnail(frame, WIDTH, HEIGHT)) for frame in frames] == [True, False, True, False]
 
 
 def test_clips_that_others_made(reference: Callable[[str], Path]) -> None:
@@ -123,10 +128,26 @@ def test_clips_that_others_made(reference: Callable[[str], Path]) -> None:
             for at, frame in enumerate(container.decode(video=0)):
                 if at >= 60 and not own:
                     break
-                if cuts(frame):
+                if cuts.begins(thumbnail(frame, WIDTH, HEIGHT)):
                     marks.append(number)
                 number += 1
     assert marks == expected
+
+
+def risen(strengths: list[float], every: float = 0.04) -> list[int]:
+    """The numbers of the frames, each that share of a picture, on which its contrast has become another."""
+    fade, picture = FadeIn(), shot(1)(0)
+    shown = [np.rint(strength * picture).astype(np.uint8) for strength in strengths]
+    return [n for n, each in enumerate(shown) if fade.rises(small(each), every * n)]
+
+
+def test_a_picture_that_comes_out_of_a_blank_one() -> None:
+    """Each frame that has more contrast by a twentieth than when that was last so; and none before or after."""
+    assert risen([0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1]) == [2, 3, 4, 5, 6]
+    assert risen([0, 0.8, 0.82, 0.9, 0.8, 0.4, 0.8]) == [1, 3]
+    assert risen([0, 0.5, *[0.5] * 13, 0.8, 1]) == [1]  # half a second later it is what the scene does
+    assert risen([0.2, 0.4, 0.6, 0.8, 1]) == []
+    assert risen([1, 0, 0, 1]) == [3]
 
 
 def test_sizes_are_those_that_are_compared() -> None:

@@ -11,9 +11,11 @@ import pytest
 
 import i2i
 from i2i.runtime import Model, Options
-from i2i.runtime.video import VideoOptions, kinds, translate_video
+from i2i.runtime.video import VideoOptions, job, kinds, translate_video
 from i2i.runtime.video.encoders import ENCODERS
 from i2i.runtime.video.options import CODECS
+from i2i.runtime.video.pipeline import Done
+from i2i.runtime.video.reader import Item
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts, psnr
 
@@ -124,6 +126,25 @@ def test_observers_see_each_frame_in_its_order(identity: Model, tmp_path: Path) 
     )
     assert seen == [(number / 25, True) for number in range(40)]
     assert reports == list(range(1, 41))
+
+
+def test_of_frames_that_nobody_looks_at_no_pictures_are_kept(
+    identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figure for flicker needs two in 16; what else looks sees all, if it does not say otherwise."""
+    kept: dict[int, bool] = {}
+
+    def done(item: Item, rendered: object, picture: np.ndarray | None, result: np.ndarray | None) -> Done:
+        kept[item.times[0] // 512] = picture is not None and result is not None
+        return Done(item, rendered, picture, result)
+
+    monkeypatch.setattr(job, "Done", done)
+    source = make(tmp_path / "in.mp4", times=range(0, 36 * 512, 512))
+    translate_video(identity, source, tmp_path / "o.mp4")
+    assert sorted(kept) == list(range(36))
+    assert sorted(number for number in kept if kept[number]) == [0, 1, 16, 17, 32, 33]
+    translate_video(identity, source, None, observers=[lambda *_: None])
+    assert all(kept.values())
 
 
 def test_on_a_gpu_frames_go_in_batches_and_come_in_order(identity: Model, tmp_path: Path) -> None:

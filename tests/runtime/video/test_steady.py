@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
-from i2i.runtime import Model, ModelError, NonFiniteError
+from i2i.metrics import psnr
+from i2i.runtime import Model, ModelError, NonFiniteError, load
+from i2i.runtime.errors import TooLargeError
 from i2i.runtime.video import VideoOptions, pipeline, translate_video
-from i2i.runtime.video.carried import LAG, OWN, Carried
+from i2i.runtime.video.carried import LAG, OWN, Carried, _Blended
+from i2i.runtime.video.flicker import Flicker
 from i2i.runtime.video.line import BrokenError, Line, Place
 from i2i.runtime.video.steady import Steady
 from tests import tiny
@@ -54,7 +60,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("film") / "in.mkv", size=SIZE, codec="ffv1", picture=scene)
 
 
-def test_flicker_falls_and_stills_gain(model: Model, film: Path, tmp_path: Path) -> None:
+def test_flicker_falls_and_a_still_is_little_worse(model: Model, film: Path, tmp_path: Path) -> None:
     plain, steady = results(model, film, VideoOptions()), results(model, film)
     still = np.s_[:, 44:, :]  # where nothing but the grain changes
     flicker = [np.abs(np.diff(each[still].astype(int), axis=0)).mean() for each in (plain, steady)]
@@ -63,12 +69,38 @@ def test_flicker_falls_and_stills_gain(model: Model, film: Path, tmp_path: Path)
     clear = make(tmp_path / "clear.mkv", size=SIZE, codec="ffv1", picture=lambda n: scene(n, noise=0))
     meant = results(model, clear, VideoOptions())[-1].astype(float)
     errors = [np.abs(each[-1] - meant).mean() for each in (plain, steady)]
-    assert errors[1] < 1.25 * errors[0]  # a still is as good as another
+    assert errors[1] < 1.25 * errors[0]  # of this network, which enlarges grain far more than those of photos do
     summaries = [translate_video(model, film, None, video=each) for each in (VideoOptions(), STEADY)]
     assert summaries[1].flicker is not None
     assert summaries[0].flicker is not None
     assert summaries[1].flicker < 0.7 * summaries[0].flicker
     assert summaries[1].source_flicker == summaries[0].source_flicker
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["car-detection.mp4", "bikes.mp4"])
+def test_real_clips_through_the_default_model(
+    name: str, reference: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.8 s of each, small: at least 30 % of the flicker goes, and stills are those of frames by themselves."""
+    with av.open(str(reference(f"data/video/{name}"))) as container:
+        frames = [f.to_ndarray(format="rgb24") for f in itertools.islice(container.decode(video=0), 30, 50)]
+    size = (round(180 * frames[0].shape[1] / frames[0].shape[0] / 2) * 2, 180)
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
+    clip = make(
+        tmp_path / "clip.mkv", size=size, codec="ffv1", times=range(0, 20 * 512, 512), picture=lambda n: small[n]
+    )
+    monkeypatch.setattr(Flicker.__init__, "__defaults__", (1,))  # every pair, of so few frames
+    model = Model(Path(__file__).parents[3] / "weights" / "day2night.onnx", "cpu", 2, side_by_side=True)
+    shown: list[list[np.ndarray]] = [[], []]
+    done = [
+        translate_video(model, clip, None, video=options, observers=[lambda _, result, __, to=to: to.append(result)])
+        for options, to in zip((VideoOptions(), STEADY), shown, strict=True)
+    ]
+    assert done[0].flicker is not None
+    assert done[1].flicker is not None
+    assert done[1].flicker < 0.7 * done[0].flicker
+    assert np.mean([psnr(a, b) for a, b in zip(shown[0][1:], shown[1][1:], strict=True)]) > 35
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -86,22 +118,129 @@ def test_another_provider_carries_them_too(model: Model, normalising: Path, film
 
 
 def test_large_frames_one_after_the_other(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from i2i.runtime.video import carried
-
     expected = results(model, film)
-    monkeypatch.setattr(carried, "LARGE", 1000)
     monkeypatch.setattr(pipeline, "LARGE", 1000)
     assert np.array_equal(results(model, film), expected)
 
 
 def test_frames_beyond_the_memory_are_refused(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from i2i.runtime import graph
-    from i2i.runtime.video import carried
 
-    monkeypatch.setattr(carried, "LARGE", 1000)
+    monkeypatch.setattr(pipeline, "LARGE", 1000)
     monkeypatch.setattr(graph, "available_memory", lambda: 1)
     with pytest.raises(ModelError, match="or leave out --steady: its frames cannot be cut into tiles"):
         results(model, film)
+
+
+def test_a_graph_of_a_fixed_size_has_room_for_any_frame(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sees no more of a large one than of a small one."""
+    from i2i.runtime import graph
+
+    nodes = [helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"])]
+    constants = {"scale": np.full(3, 0.2, np.float32), "bias": np.full(3, 0.5, np.float32)}
+    ends = [[(name, "float32", [1, 3, 8, 8])] for name in "xy"]
+    path = tiny.write(tmp_path / "style.onnx", nodes, None, constants, *ends)
+    style = load(path, "cpu", 2, range=(0, 1), output_range=(0, 1), order="rgb", fit="resize")
+    monkeypatch.setattr(pipeline, "LARGE", 1000)
+    monkeypatch.setattr(graph, "available_memory", lambda: 1)
+    summary = translate_video(style, film, None, video=STEADY)
+    assert (summary.frames, summary.notes) == (12, [])
+
+
+def test_memory_that_ends_on_the_way_is_told_of_with_what_to_do(
+    normalising: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("Failed to allocate memory for requested buffer")
+
+    monkeypatch.setattr(_Blended, "run", full)
+    with pytest.raises(TooLargeError, match=r"cpu memory does not hold this image .*, or leave out --steady"):
+        results(Model(normalising, "cpu", 2, side_by_side=True), film)
+
+
+def test_a_bare_network_says_what_sizes_it_takes(tmp_path: Path, film: Path) -> None:
+    nodes = [helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"])]
+    constants = {"scale": np.full(3, 0.2, np.float32), "bias": np.zeros(3, np.float32)}
+    ends = [[(name, "float32", ["n", 3, "h", "w"])] for name in "xy"]
+    spec = replace(tiny.RGB, io="tensor", multiple=20)
+    model = Model(tiny.write(tmp_path / "bare.onnx", nodes, spec, constants, *ends), "cpu", 2, side_by_side=True)
+    with pytest.raises(ModelError, match="is a bare network that takes at least 1 pixels in multiples of 20"):
+        results(model, film)
+
+
+def test_a_frame_on_which_float16_overflows_is_computed_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the same statistics; and those it leaves behind are finite."""
+
+    half = Model(normalised_in_half(tmp_path / "half.onnx"), "cpu", 1, side_by_side=True)
+    rows = np.arange(8, dtype=np.float32)[:, None, None]
+    frames = [np.full((8, 8, 3), level, np.float32) + rows for level in (90, 200, 100, 200, 90, 90)]
+    steady, other, run = Carried(half, 0.25, True), Carried(half, 0.25, True), _Blended.run
+    expected = [other(frame, Place(n, 0, 0.04)) for n, frame in enumerate(frames)]
+
+    def overflows(self: _Blended, names: None, feeds: dict[str, np.ndarray], options: object) -> list[np.ndarray]:
+        (result,) = run(self, names, feeds, options)
+        if self._session is steady._wide or feeds["x"].mean() < 120:
+            return [result]
+        self.used[-1] = np.full_like(self.used[-1], np.nan)
+        return [np.full_like(result, np.nan)]
+
+    monkeypatch.setattr(_Blended, "run", overflows)
+    shown = [steady(frame, Place(n, 0, 0.04)) for n, frame in enumerate(frames)]
+    np.testing.assert_allclose(shown, expected, atol=40)  # of 65535
+    assert "half.onnx: float16 overflows on some images" in caplog.text
+
+
+def normalised_in_half(path: Path) -> Path:
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["channels"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("InstanceNormalization", ["half", "scale", "bias"], ["normal"], epsilon=1.0),
+        helper.make_node("Cast", ["normal"], ["whole"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["whole"], ["y"], perm=[0, 2, 3, 1]),
+    ]
+    constants = {"scale": np.full(3, 40, np.float16), "bias": np.full(3, 20000, np.float16)}
+    ends = [[(name, "float32", ["n", "h", "w", 3])] for name in "xy"]
+    return tiny.write(path, nodes, replace(tiny.DEEP, precision="fp16"), constants, *ends)
+
+
+def test_a_model_of_several_domains_has_to_be_bound(tmp_path: Path, film: Path) -> None:
+    nodes = [
+        helper.make_node("Gather", ["steps", "target"], ["step"]),
+        helper.make_node("Transpose", ["x"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("InstanceNormalization", ["channels", "scale", "bias"], ["normal"]),
+        helper.make_node("Transpose", ["normal"], ["back"], perm=[0, 2, 3, 1]),
+        helper.make_node("Add", ["back", "step"], ["y"]),
+    ]
+    constants = {"scale": np.ones(3, np.float32), "bias": np.full(3, 9000, np.float32)}
+    constants["steps"] = np.array([0, 10000, 20000], np.float32).reshape(3, 1, 1, 1)
+    ends = [[(name, "float32", ["n", "h", "w", 3])] for name in "xy"]
+    ends[0].append(("target", "int64", ["n"]))
+    path = tiny.write(tmp_path / "m.onnx", nodes, replace(tiny.DEEP, domains=tiny.WEATHER.domains), constants, *ends)
+    model = Model(path, "cpu", 2, side_by_side=True)
+    with pytest.raises(ModelError, match="to which domain shall it translate"):
+        translate_video(model, film, None, video=STEADY)
+    assert results(model.toward("rain"), film).mean() == pytest.approx(19000 / 257, abs=1)
+
+
+def test_a_picture_that_comes_out_of_black_has_its_own_contrast(model: Model, tmp_path: Path) -> None:
+    """Not that of its beginning, which is next to none: statistics as if the fade were no scene."""
+    still = photo(SIZE[1], SIZE[0])
+    share = lambda n: min(max((n - 12) / 25, 0), 1)  # noqa: E731
+    fade = make(
+        tmp_path / "fade.mkv",
+        size=SIZE,
+        codec="ffv1",
+        times=range(0, 50 * 512, 512),
+        picture=lambda n: np.rint(share(n) * still).astype(np.uint8),
+    )
+    plain, steady = results(model, fade, VideoOptions()), results(model, fade)
+    off = np.abs(steady.astype(int) - plain).mean((1, 2, 3))
+    assert off[20:].max() < 10
+    assert off[37:].max() < 2
 
 
 def test_nothing_is_carried_over_a_cut(model: Model, tmp_path: Path) -> None:
@@ -134,7 +273,7 @@ def levelling(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.mark.parametrize("steps", [[0.04] * 12, [0.04, 0.1, 0.02, 0.5, 0.04, 0.04, 0.3, 0.01, 0.04, 0.2, 0.04, 0.1]])
 def test_the_statistics_are_averages_in_time(steps: list[float], levelling: Model) -> None:
     """Against the recurrence, written out; of a variable rate too."""
-    carried, seconds = Carried(levelling, 0.25, 64), 0.25
+    carried, seconds = Carried(levelling, 0.25, True), 0.25
     rng = np.random.default_rng(0)
     averages: list[np.ndarray] = []
     for number, step in enumerate(steps):
@@ -150,13 +289,13 @@ def test_the_statistics_are_averages_in_time(steps: list[float], levelling: Mode
 
 def test_half_the_picture_becomes_dark(levelling: Model) -> None:
     """The other half is as it was, which it is not under the statistics of each frame."""
-    steady, bright = Carried(levelling, 0.5, 64), np.full((8, 8, 3), 30000, np.float32)
+    steady, bright = Carried(levelling, 0.5, True), np.full((8, 8, 3), 30000, np.float32)
     bright[::2] = 20000
     dark = bright.copy()
     dark[:, 4:] = 2000
     before = steady(bright, Place(0, 0, 0.0))
     after = steady(dark, Place(1, 0, 0.04))
-    alone = Carried(levelling, 0.5, 64)(dark, Place(0, 0, 0.0))
+    alone = Carried(levelling, 0.5, True)(dark, Place(0, 0, 0.0))
     assert np.abs(after - before)[:, :4].mean() < 0.5 * np.abs(alone - before)[:, :4].mean()
 
 
@@ -284,21 +423,25 @@ def test_a_line_holds_what_is_waited_for() -> None:
         line.get(4)
 
 
+def test_a_time_without_being_steady_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"steady_time is 0\.5, but steady is not set; give both"):
+        VideoOptions(steady_time=0.5)
+    assert VideoOptions(steady=True, steady_time=0.5).steady_time == 0.5
+
+
 @pytest.mark.parametrize(("value", "message"), [(0, "more than 0 and at most 10"), ("x", "steady_time is 'x'")])
 def test_a_time_that_makes_no_sense(value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        VideoOptions(steady_time=value)  # type: ignore[arg-type]
+        VideoOptions(steady=True, steady_time=value)  # type: ignore[arg-type]
 
 
 def test_places_in_time_of_a_variable_rate(levelling: Model) -> None:
-    import av
-
     from i2i.runtime.video.reader import Item
 
     def item(time: int) -> Item:
         return Item(av.VideoFrame.from_ndarray(scene(time % 7), "rgb24"), [time])
 
-    steady = Steady(levelling, 0.25, 64)
+    steady = Steady(levelling, 0.25, True)
     places = [each.place for each in steady.places([item(0), Item(), item(50), item(60)], Fraction(1, 100))]
     assert [place and (place.number, place.first) for place in places] == [(0, 0), None, (1, 0), (2, 0)]
     assert [place.step for place in places if place][1:] == [0.5, pytest.approx(0.1)]
