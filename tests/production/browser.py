@@ -27,7 +27,7 @@ class Page:
 
     model: Path
     pictures: list[tuple[Path, str | None]]
-    """Files to choose, and the domain to choose with each."""
+    """Files to choose, and the domain to choose with each, or attributes with commas between."""
     isolated: bool = False
     """Whether the server sends the headers under which a page may have threads; after a visit: whether it had."""
     title: str = ""
@@ -35,6 +35,8 @@ class Page:
     """What was saved for each picture, PNG; empty where there was nothing to save."""
     said: list[str] = field(default_factory=list)
     """What the page said when it was done with each."""
+    last: str = ""
+    """What it says in the end."""
 
 
 class Site:
@@ -65,7 +67,7 @@ class Site:
             self.pages[page].results.append(body)
             self.pages[page].said.append(said)
         elif name == "end":
-            self.pages[page].title, isolated = said.split("|")
+            self.pages[page].title, isolated, self.pages[page].last = said.split("|")
             self.pages[page].isolated = isolated == "true"
         else:
             self.error = said

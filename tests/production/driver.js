@@ -7,18 +7,17 @@ window.addEventListener("unhandledrejection", (event) => tell("error", String(ev
 
 (async () => {
   const [file, target, save, status] = ["file", "target", "save", "status"].map((id) => document.getElementById(id));
-  await wait(() => !file.disabled);
+  await wait(() => !file.disabled || status.textContent.startsWith("The model does not open"));
   for (const [index, to] of todo.entries()) {
     const picture = await (await fetch(`picture/${index}`)).blob();
     const chosen = new DataTransfer();
     chosen.items.add(new File([picture], "picture.png", { type: "image/png" }));
-    save.removeAttribute("href");
-    if (to) target.value = to;
+    for (const option of to ? target.options : []) option.selected = to.split(",").includes(option.value);
     file.files = chosen.files;
     file.dispatchEvent(new Event("change"));
-    await wait(() => !file.disabled && (save.href || status.textContent.startsWith("This did not work")));
+    await wait(() => !file.disabled);
     await tell("result", status.textContent, save.href ? await (await fetch(save.href)).blob() : "");
   }
-  await tell("end", `${document.querySelector("h1").textContent}|${crossOriginIsolated}`);
+  await tell("end", `${document.querySelector("h1").textContent}|${crossOriginIsolated}|${status.textContent}`);
   location.href = `/${page + 1}/`;
 })();

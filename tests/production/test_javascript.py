@@ -13,8 +13,9 @@ import pytest
 
 import i2i
 from i2i.images import read_image
+from tests import tiny
 from tests.production.browser import Page, visit
-from tests.production.conftest import MODEL, Pictures, same
+from tests.production.conftest import MODEL, Pictures, exported, same
 
 
 def run_node(node: str, folder: Path, *arguments: object) -> str:
@@ -58,12 +59,18 @@ def test_browser(
     weather: Path,
 ) -> None:
     folder, broken = place("index.html", "spec.mjs"), tmp_path / "broken.png"
+    faces, grey = exported(tiny.brighter(tmp_path / "faces.onnx", tiny.FACES)), tmp_path / "grey.onnx"
+    tiny.inverter(grey, tiny.GREY)
     broken.write_bytes(b"no picture")
     pages = [
         Page(MODEL, [(path, None) for path in pictures.values()], isolated=True),
         Page(weather, [(pictures["7x5"], "rain"), (broken, None), (pictures["333x217"], "shine")], isolated=False),
+        Page(faces, [(pictures["7x5"], "male,smiling")]),
+        Page(grey, []),
+        Page(tmp_path / "none.onnx", []),
+        Page(broken, []),
     ]
-    day2night, several = visit(chromium, folder, node_modules, pages, tmp_path / "profile")
+    day2night, several, some, *others = visit(chromium, folder, node_modules, pages, tmp_path / "profile")
 
     assert (day2night.title, day2night.isolated) == ("day → night", True)
     for name, result, said in zip(pictures, day2night.results, day2night.said, strict=True):
@@ -81,3 +88,9 @@ def test_browser(
         else:
             (tmp_path / "several.png").write_bytes(result)
             same(tmp_path / "several.png", translate(read_image(path).pixels, to=to))
+
+    (tmp_path / "some.png").write_bytes(some.results[0])
+    same(tmp_path / "some.png", i2i.load(faces)(read_image(pictures["7x5"]).pixels, to="male,smiling"))
+    reasons = ("this page is for models of RGB pictures of 8 bits", "model.onnx: 404", "")
+    for page, reason in zip(others, reasons, strict=True):
+        assert page.last.startswith(f"The model does not open: {reason}")

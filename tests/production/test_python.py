@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image as Picture
 import i2i
 from i2i.images import read_image
 from i2i.runtime import NonFiniteError
-from i2i.spec import SCHEMA
+from i2i.spec import SCHEMA, Spec
 from tests import tiny
 from tests.production.conftest import BLOCKS, MODEL, PROGRAMS, ROOT, SIZES, TEXT, Pictures, exported, same
 
@@ -128,8 +129,9 @@ def test_the_metadata_is_as_the_page_has_it() -> None:
     spec = json.loads(session.get_modelmeta().custom_metadata_map["i2i"])
     (words,) = re.findall(r"^`source` and .*?^$", TEXT, re.S | re.M)
     keys = set(re.findall(r"`(\w+)`", words)) - {"pixels"}
-    assert keys == {"source", "target", "domains", "io", "precision", "parity", "recipe", "schema", *spec["source"]}
-    assert keys - set(spec["source"]) <= spec.keys()
+    named = {"source", "target", "domains", "io", "precision", "parity", "loss", "recipe", "schema"}
+    assert keys == named | spec["source"].keys()
+    assert named <= {each.name for each in fields(Spec)}
     assert f"refuse a `schema` above {SCHEMA}" in words
 
 
