@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from i2i.runtime import targets
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.providers import open_session
 from i2i.runtime.session import Model
@@ -45,7 +44,7 @@ class Carried:
         self._form = forms.blended()
         self._session = open_session(self._form, model.provider, threads, side_by_side)
         self._wide: Any = None  # the same in float32, once a frame asks for it
-        self._target = None if model.to is None else targets.vector(model.spec, model.to)
+        self._target = model.target
         self._turn: Any = nullcontext() if side_by_side else threading.Lock()
         self._turn_of_averages, self._turn_to_widen = threading.Lock(), threading.Lock()
         self._side_by_side = side_by_side
