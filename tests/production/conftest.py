@@ -122,8 +122,8 @@ def node_modules(node: str) -> Path:
                 shutil.copy(Path(__file__).with_name(name), temporary)
             # No scripts: one would fetch libraries for CUDA, and none is needed.
             words = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            # Where nothing answers, as behind some firewalls, it gives up after about a minute.
-            words += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"]
+            # Where nothing answers, as behind some firewalls, it gives up after a minute; a long download is let be.
+            words += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=10000"]
             try:
                 done = subprocess.run(words, cwd=temporary, capture_output=True, text=True, timeout=240)
                 failed = done.stderr[-500:] if done.returncode else ""
