@@ -8,7 +8,7 @@ in float, with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -22,6 +22,9 @@ from i2i.exporter.ranges import Range
 LARGEST = 63
 """Of a weight in its steps: 7 bits, not 8. Two products of 8 bits overflow the 16 bits in which processors without VNNI
 add them, so that a file would give other results there; of 7 bits they have room, for 0.7 dB."""
+
+FEW = 6  # images on which one convolution is compared with another
+FAR = 3  # levels that a convolution alone may throw a value off by, lest it spoil what others can have
 
 Judge = Callable[[onnx.ModelProto, int | None], Loss]
 """The loss of a graph on calibration images: on so many of them, or all."""
@@ -44,7 +47,7 @@ def to_int8(
         raise ValueError("it has no convolution between its first and its last layer, and those stay in float32")
     taken = [model.graph.node[i].input[0] for i in every]
     names = list(dict.fromkeys([*taken, *every.values()]))
-    found = ranges.measure(model, names, images, _normalised(model.graph, set(every.values()) - set(taken)))
+    found = ranges.measure(model, names, images, _met(model.graph, every))
 
     def edited(chosen: Iterable[int]) -> onnx.ModelProto:
         return _Edit(model, {i: every[i] for i in chosen}, found).apply()
@@ -74,10 +77,6 @@ def to_int8(
     return best, least, count
 
 
-FEW = 3  # images on which one convolution is compared with another
-FAR = 3  # levels that a convolution alone may throw a value off by, lest it spoil what others can have
-
-
 def _squares(loss: Loss) -> float:
     return 10 ** (-loss.psnr / 10)
 
@@ -102,19 +101,20 @@ def convolutions(graph: onnx.GraphProto) -> dict[int, str]:
     return found
 
 
-def _normalised(graph: onnx.GraphProto, names: Collection[str]) -> set[str]:
-    """Those of the tensors that only instance normalisations take, cropped or not: to them a channel's scale and place
-    are nothing, so each channel can have those by which eight bits serve it best."""
-    takers = _takers(graph)
+def _met(graph: onnx.GraphProto, every: Mapping[int, str]) -> dict[str, np.ndarray]:
+    """Of the tensors that convolutions take, how far the weights reach that each channel meets [channels].
 
-    def free(name: str) -> bool:
-        return bool(takers.get(name)) and all(
-            node.op_type == "InstanceNormalization"
-            or (node.op_type == "Slice" and node.input[0] == name and free(node.output[0]))
-            for node in takers[name]
-        )
-
-    return {name for name in names if free(name)}
+    Not of those that a convolution returns, which are in eight bits already and meet others than convolutions.
+    """
+    weights, returned = weights_of(graph), set(every.values())
+    met: dict[str, np.ndarray] = {}
+    for node in (graph.node[i] for i in every):
+        x, w = node.input[:2]
+        if any(attribute.name == "group" and attribute.i != 1 for attribute in node.attribute):
+            returned.add(x)  # whose channels meet weights by groups
+        reach = np.abs(weights[w]).max(axis=(0, 2, 3))
+        met[x] = np.maximum(reach, met[x]) if x in met and len(met[x]) == len(reach) else reach
+    return {name: reach for name, reach in met.items() if name not in returned}
 
 
 def _takers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
@@ -157,30 +157,34 @@ class _Edit:
         return max(form.high - form.low, 1e-8) / (ranges.LEVELS - 1)
 
     def round(self, name: str) -> str:
-        """The tensor in steps of its range."""
+        """The tensor in steps of its range, over its scale if it has one."""
         if name not in self.rounded:
             self.rounded.add(name)
-            step = self.step(name)
+            step, scale = self.step(name), self.found[name].scale
             zero = np.clip(np.rint(-self.found[name].low / step), 0, ranges.LEVELS - 1).astype(np.uint8)
             form = [self.constant(f"{name}/step", np.array(step, np.float32)), self.constant(f"{name}/zero", zero)]
-            self.nodes.append(helper.make_node("QuantizeLinear", [name, *form], [f"{name}/steps"]))
+            to = form
+            if scale is not None:  # which costs nothing: the steps of each channel are others
+                to = [
+                    self.constant(f"{name}/steps of channels", (step * scale).astype(np.float32)),
+                    self.constant(f"{name}/zeros", np.full(scale.shape, zero)),
+                ]
+            self.nodes.append(helper.make_node("QuantizeLinear", [name, *to], [f"{name}/steps"], axis=1))
             self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}/steps", *form], [f"{name}/rounded"]))
         return f"{name}/rounded"
 
     def convolution(self, i: int, node: onnx.NodeProto) -> None:
         x, w = node.input[:2]
         values = self.weights[w].astype(np.float64)  # [out, in, h, w]
-        bias = self.weights[node.input[2]].astype(np.float64) if len(node.input) > 2 else None
-        form = self.found[self.quantised[i]]
-        if form.centre is not None and form.gain is not None:
-            values = values * form.gain[:, None, None, None]
-            bias = ((0 if bias is None else bias) - form.centre) * form.gain
+        scale = self.found[x].scale
+        if scale is not None:
+            values = values * scale[:, None, None]
         step = (np.maximum(np.abs(values).max(axis=(1, 2, 3)), 1e-8) / LARGEST).astype(np.float32)  # [out]
         name = f"{w}/of/{node.output[0]}"
         whole = np.rint(values / step[:, None, None, None]).clip(-LARGEST, LARGEST)
         inputs = [self.round(x), self.dequantised(name, whole.astype(np.int8), step)]
-        if bias is not None:
-            steps = np.float32(self.step(x)) * step
+        if len(node.input) > 2:
+            bias, steps = self.weights[node.input[2]].astype(np.float64), np.float32(self.step(x)) * step
             whole = np.rint(bias / steps.astype(np.float64)).clip(-(2**31), 2**31 - 1)
             inputs.append(self.dequantised(f"{name}/bias", whole.astype(np.int32), steps))
         node.input[:] = inputs

@@ -16,7 +16,7 @@ from i2i.runtime import pixels
 from i2i.spec import Spec
 
 SIDE = 256  # pixels of a crop, where the image has as many
-CALIBRATION, HELD_OUT = 16, 8  # images that are taken, where there are as many
+CALIBRATION, HELD_OUT = 16, 8  # images that are taken in all; without calibration, those held out
 FEWEST_CALIBRATION, FEWEST_HELD_OUT = 8, 4
 ODD = ((0, 0), (1, 3), (31, 2), (5, 64))  # rows and columns that held-out crops are smaller by, in turn
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,18 +21,17 @@ class Range(NamedTuple):
     low: float
     high: float
     values: int
-    centre: np.ndarray | None = None
-    gain: np.ndarray | None = None
-    """Of a tensor whose channels have a scale and a place of their own [channels]: ``low`` and ``high`` are those of
-    (tensor - centre) gain."""
+    scale: np.ndarray | None = None
+    """Of a tensor whose channels are balanced, float32 [channels]: ``low`` and ``high`` are those of tensor / scale."""
 
 
 def measure(
-    model: onnx.ModelProto, names: Sequence[str], images: Sequence[Feeds], free: Collection[str] = ()
+    model: onnx.ModelProto, names: Sequence[str], images: Sequence[Feeds], weights: Mapping[str, np.ndarray]
 ) -> dict[str, Range]:
     """The best range of each tensor in ``names``, over all ``images``, which are run through twice.
 
-    Those that are ``free`` get a centre and a gain for each channel, by which all channels have the same reach.
+    Those that ``weights`` names have their channels balanced against these: how far the weights that each of the
+    channels meets reach, [channels].
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     del model.graph.output[:]
@@ -44,14 +43,15 @@ def measure(
             low, high = tensor.min((0, 2, 3)), tensor.max((0, 2, 3))
             before = ends.get(name, (low, high, 0))
             ends[name] = np.minimum(low, before[0]), np.maximum(high, before[1]), max(tensor.size, before[2])
-    forms = {name: _form(*ends[name], name in free) for name in names}
+    forms = {name: _form(*ends[name], weights.get(name)) for name in names}
     counts = np.zeros((len(names), BINS))
     for feeds in images:
         for i, (name, tensor) in enumerate(zip(names, session.run(None, feeds), strict=True)):
             form = forms[name]
-            if form.centre is not None and form.gain is not None:
-                tensor = (tensor - form.centre[:, None, None]) * form.gain[:, None, None]
-            counts[i] += np.histogram(tensor, BINS, (form.low, form.high))[0]
+            if form.scale is not None:
+                tensor = tensor / form.scale[:, None, None]
+            # Zeros, which are half of what a ReLU returns, are exact in any range.
+            counts[i] += np.histogram(tensor[tensor != 0], BINS, (form.low, form.high))[0]
     found = {}
     for i, (name, form) in enumerate(forms.items()):
         low_end, high_end = best(counts[i], form.low, form.high)
@@ -59,14 +59,25 @@ def measure(
     return found
 
 
-def _form(low: np.ndarray, high: np.ndarray, values: int, free: bool) -> Range:
-    """What a tensor's range is, if nothing is clipped."""
-    if not free:  # zero is always exact: convolutions pad with it
-        return Range(min(0.0, float(low.min())), max(0.0, float(high.max())), values)
-    centre, reach = (low + high) / 2, (high - low) / 2
-    most = float(reach.max())
-    gain = most / np.maximum(reach, max(1e-3 * most, 1e-30))  # a channel that is flat stays so
-    return Range(-most, most, values, centre, gain)
+def _form(low: np.ndarray, high: np.ndarray, values: int, weights: np.ndarray | None) -> Range:
+    """What a tensor's range is, if nothing is clipped. Zero is always within: convolutions pad with it."""
+    scale = None
+    if weights is not None:
+        scale = balance(np.maximum(np.abs(low), np.abs(high)), weights)
+        low, high = low / scale, high / scale
+    return Range(min(0.0, float(low.min())), max(0.0, float(high.max())), values, scale)
+
+
+def balance(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What each channel is divided by, and its weights multiplied with, so that neither reaches much further in one
+    channel than in another: sqrt(values / weights) (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438, eq. 4 with
+    alpha = 1/2), float32 [channels] of the reach of both.
+
+    A channel that reaches less than a thousandth of the furthest is taken to reach as much.
+    """
+    values, weights = (np.maximum(each, 1e-3 * float(each.max()) or 1.0) for each in (values, weights))
+    scale = np.sqrt(values / weights)
+    return (scale / np.exp(np.log(scale).mean())).astype(np.float32)
 
 
 def best(counts: np.ndarray, low: float, high: float) -> tuple[float, float]:

@@ -95,3 +95,11 @@ def test_the_best_range_clips_what_is_rare_and_keeps_zero() -> None:
     assert 1 <= high < 1.2
     counts[-1] = 100_000
     assert ranges.best(counts, 0.0, 2.0)[1] > 1.9
+
+
+def test_channels_are_balanced_against_their_weights() -> None:
+    values, weights = np.array([10.0, 1, 0.1]), np.array([0.1, 1, 10])
+    scale = ranges.balance(values, weights)
+    np.testing.assert_allclose(values / scale, weights * scale, rtol=1e-5)  # neither has to reach further
+    assert np.ptp(values / scale) < 2 * (values / scale).min()
+    assert np.isfinite(ranges.balance(np.zeros(3), np.zeros(3))).all()
