@@ -23,11 +23,13 @@ LARGEST = 63
 """Of a weight in its steps: 7 bits, not 8. Two products of 8 bits overflow the 16 bits in which processors without VNNI
 add them, so that a file would give other results there; of 7 bits they have room, for 0.7 dB."""
 
-FEW = 6  # images on which one convolution is compared with another
-FAR = 3  # levels that a convolution alone may throw a value off by, lest it spoil what others can have
+FAR = 3
+"""Levels that a convolution alone may throw a value off by, lest it spoil what others can have."""
+LEAST = 0.5
+"""Of the multiplications of all convolutions, the share that has to be in eight bits: with less, nothing is gained."""
 
-Judge = Callable[[onnx.ModelProto, int | None], Loss]
-"""The loss of a graph on calibration images: on so many of them, or all."""
+Judge = Callable[[onnx.ModelProto], Loss]
+"""The loss of a graph on calibration images."""
 
 
 def to_int8(
@@ -39,8 +41,8 @@ def to_int8(
     cost most for the work they save.
 
     Returns the graph, how many convolutions are in eight bits and how many there are. Raises ValueError where there is
-    no convolution between the first and the last layer, or none that could be brought to eight bits for a loss that is
-    ``good``.
+    no convolution between the first and the last layer, or where those that can be brought to eight bits for a loss
+    that is ``good`` do less than LEAST of their work.
     """
     every = convolutions(model.graph)
     if not every:
@@ -53,27 +55,28 @@ def to_int8(
         return _Edit(model, {i: every[i] for i in chosen}, found).apply()
 
     count = sum(node.op_type == "Conv" for node in model.graph.node)
-    best = edited(every)
-    loss = judge(best, None)
+    best, least = edited(every), len(every)
+    loss = judge(best)
     if good(loss):
-        return best, len(every), count
-    alone = {i: judge(edited([i]), FEW) for i in every}
-
-    def cost(i: int) -> tuple[bool, float]:
-        return alone[i].largest > FAR, _squares(alone[i]) / _work(model, i, every[i], found)
-
-    order = sorted(every, key=cost)
+        return best, least, count
+    work = {i: _work(model, i, every[i], found) for i in every}
+    alone = {i: judge(edited([i])) for i in every}
+    order = sorted(every, key=lambda i: (alone[i].largest > FAR, _squares(alone[i]) / work[i]))
     most, least, worst = len(every), 0, loss  # too many, and what is known to do (none)
     while most - least > 1:
         some = (most + least) // 2
         candidate = edited(order[:some])
-        loss = judge(candidate, None)
+        loss = judge(candidate)
         if good(loss):
             best, least = candidate, some
         else:
             most, worst = some, loss
-    if not least:
-        raise ValueError(f"the loss is too large with any of its convolutions in eight bits ({worst})")
+    share = sum(work[i] for i in order[:least]) / sum(work.values())
+    if share < LEAST:
+        raise ValueError(
+            f"only {least} of its {len(every)} inner convolutions, {share:.0%} of their work, can be in eight bits; "
+            f"with more, {worst} on the images for calibration"
+        )
     return best, least, count
 
 

@@ -75,8 +75,8 @@ def _in_eight_bits(
 ) -> tuple[onnx.ModelProto, int, int]:
     want = compare.results(compare.opened(graph), calibration, spec)
 
-    def judge(candidate: onnx.ModelProto, few: int | None) -> Loss:
-        return compare.loss(compare.results(compare.opened(candidate), calibration[:few], spec), want[:few], spec)
+    def judge(candidate: onnx.ModelProto) -> Loss:
+        return compare.loss(compare.results(compare.opened(candidate), calibration, spec), want, spec)
 
     return to_int8(graph, calibration, judge, SAFE.allow)
 

@@ -49,12 +49,52 @@ def test_channels_of_every_reach_are_kept(images: list[Feeds]) -> None:
     model = network()
     want = [run(model, feeds) for feeds in images]
 
-    def judge(candidate: onnx.ModelProto, few: int | None) -> Loss:
-        pairs = [(run(candidate, feeds), one) for feeds, one in zip(images[:few], want, strict=False)]
-        off = np.concatenate([(a - b).ravel() for a, b in pairs]) / np.abs(want).max()
+    def judge(candidate: onnx.ModelProto) -> Loss:
+        off = (np.array([run(candidate, feeds) for feeds in images]) - want) / np.abs(want).max()
         return Loss(-20 * float(np.log10(np.sqrt(np.square(off).mean()))), 255 * float(np.abs(off).max()), 1.0)
 
     made, chosen, count = int8.to_int8(model, images, judge, Limits(45, 8).allow)
     assert (chosen, count) == (1, 3)
-    assert judge(made, None).psnr > 45  # without a balance 13
+    assert judge(made).psnr > 45  # without a balance 13
     assert "QuantizeLinear" in {node.op_type for node in made.graph.node}
+
+
+def chain(inner: int) -> onnx.ModelProto:
+    """The first, inner and last convolutions of one channel, one behind the other with a LeakyRelu between them."""
+    names = ["first", *(f"inner{i}" for i in range(inner)), "last"]
+    nodes, x = [], "x"
+    for name in names:
+        nodes += [
+            helper.make_node("Conv", [x, name], [f"{name}/y"], pads=[1] * 4),
+            helper.make_node("LeakyRelu", [f"{name}/y"], [f"{name}/z"]),
+        ]
+        x = f"{name}/z"
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, "h", "w"]) for name in ("x", x)]
+    stored = [numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32) / 9, name) for name in names]
+    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+class Judge:
+    """Finds a graph bad in which one of these convolutions is in eight bits."""
+
+    def __init__(self, *bad: str) -> None:
+        self.bad = bad
+
+    def __call__(self, candidate: onnx.ModelProto) -> Loss:
+        weights = {tensor.name.split("/")[0] for tensor in candidate.graph.initializer if tensor.name.endswith("whole")}
+        return Loss(30, 50, 1) if weights & set(self.bad) else Loss(60, 1, 0)
+
+
+def test_a_convolution_that_costs_too_much_stays_in_float32() -> None:
+    feeds = [{"x": np.random.default_rng(0).standard_normal((1, 1, 8, 8)).astype(np.float32)}]
+    made, chosen, count = int8.to_int8(chain(4), feeds, Judge("inner1"), Limits(45, 8).allow)
+    assert (chosen, count) == (3, 6)
+    assert Judge("inner1")(made).psnr == 60
+    assert Judge("inner0")(made).psnr == 30
+
+
+def test_too_few_convolutions_are_no_gain() -> None:
+    feeds = [{"x": np.random.default_rng(0).standard_normal((1, 1, 8, 8)).astype(np.float32)}]
+    with pytest.raises(ValueError, match="only 1 of its 3 inner convolutions, 33% of their work"):
+        int8.to_int8(chain(3), feeds, Judge("inner0", "inner2"), Limits(45, 8).allow)
