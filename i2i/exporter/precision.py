@@ -26,8 +26,8 @@ from i2i.spec import Spec
 PRECISIONS = ("fp32", "fp16", "int8")
 LIMITS = {"fp16": Limits(60, math.inf), "int8": Limits(45, 8)}
 """What a file's loss has to be within on the held-out images."""
-SAFE = Limits(46, 6)
-"""What the loss of eight bits has to be within on the calibration images: others can be worse."""
+SAFE = LIMITS["int8"]
+"""What the loss of eight bits has to be within on the calibration images."""
 
 Say = Callable[[str], None]
 
