@@ -22,18 +22,14 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Cut images into tiles that share their statistics, so that there are no seams: auto where the memory "
         "does not hold them whole; N into tiles of N pixels; exact with the statistics of the whole image, which takes "
-        "many passes; off never. A TIFF, PNG or JPEG beyond 64 million pixels then goes from file to file in strips.",
+        "many passes; off never. A TIFF, PNG or JPEG beyond 67 million pixels then goes from file to file in strips.",
     )(command)
 
 
 def bound(model: Model, tile: str, alone: bool) -> Model:
     """The model, taking images in tiles as ``--tile`` says. If ``alone``, an image's tiles are counted by a bar where
     there is a terminal; among others, and elsewhere, by a line a minute."""
-    return model.tiled(tile, say=_say, progress=_bar() if alone and sys.stderr.isatty() else _lines())
-
-
-def _say(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+    return model.tiled(tile, progress=_bar() if alone and sys.stderr.isatty() else _lines())
 
 
 def _lines() -> Callable[[int, int], None]:

@@ -6,6 +6,7 @@ Results are computed in float32 whatever the processor could do with less, so th
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import sys
@@ -91,7 +92,8 @@ class Session:
             self._requests.append(request)
         else:
             del request
-            self._compiled.release_memory()
+            with contextlib.suppress(RuntimeError):  # another thread is at work on it, and will come here itself
+                self._compiled.release_memory()
         return results
 
     def get_inputs(self) -> list[Port]:

@@ -91,6 +91,13 @@ def test_both_byte_orders_and_planes(tmp_path: Path, order: str, form: dict) -> 
             np.testing.assert_array_equal(read_image(path).pixels, picture(3, bits))
 
 
+def test_planes_of_cmyk_are_not_taken_for_rgb(tmp_path: Path) -> None:
+    path, planes = tmp_path / "cmyk.tif", np.zeros((4, 64, 48), np.uint16)
+    tifffile.imwrite(path, planes, photometric="separated", planarconfig="separate")
+    with pytest.raises(ImageError, match="cmyk"):
+        read_image(path)
+
+
 def test_pngs_and_jpegs_are_what_they_are_at_once(tmp_path: Path) -> None:
     for format, channels, bits in (
         ("PNG", 1, 8), ("PNG", 3, 16), ("PNG", 4, 8), ("PNG", 4, 16), ("JPEG", 3, 8), ("JPEG", 1, 8),

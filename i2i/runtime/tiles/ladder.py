@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from i2i.runtime.errors import ModelError, TooLargeError
+from i2i.runtime.notes import note
 
 if TYPE_CHECKING:
     from i2i.runtime.graph import Graph
@@ -31,7 +32,8 @@ class Tile:
     how: str | int = "auto"
     progress: Callable[[int, int], None] | None = None
     """Is called with the tiles that are done, and all there are; each pass of ``exact`` counts as well."""
-    say: Callable[[str], None] | None = None
+    say: Callable[[str], object] = note
+    """Is told what the memory makes necessary."""
 
     @classmethod
     def of(cls, text: str | int, **callbacks: Callable | None) -> Tile:
@@ -76,8 +78,7 @@ def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) 
 
 def _halves(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
     half = len(batch) // 2
-    if tile.say is not None:
-        tile.say(f"the memory does not hold {len(batch)} images at once; going on with {len(batch) - half}")
+    tile.say(f"the memory does not hold {len(batch)} images at once; going on with {len(batch) - half}")
     return np.concatenate([run(graph, part, target, tile) for part in (batch[:half], batch[half:])])
 
 
@@ -90,7 +91,6 @@ def _instead(
         check(graph.spec, graph.path.name)
     except ModelError as other:
         raise TooLargeError(f"{error}. {other}") from error
-    if tile.say is not None:
-        height, width = batch.shape[1:3]
-        tile.say(f"the memory does not hold {width} x {height} pixels at once; going on in tiles")
+    height, width = batch.shape[1:3]
+    tile.say(f"the memory does not hold {width} x {height} pixels at once; going on in tiles")
     return translate_tiled(graph, batch[0], target, tile.tiling(graph.spec), tile.progress)[None]

@@ -50,12 +50,11 @@ def plan(source: Path, output: Path, model: Model, options: Options) -> Large | 
     if how == "auto" and _is_held(model, header):
         return None
     reader = open_strips(source, options.max_pixels)
-    if model.tile.say is not None:
-        size = f"{header.width} x {header.height} pixels"
-        if reader is None:
-            model.tile.say(f"{source}: a {header.format} of this kind is decoded whole, all {size} of it")
-        elif how == "auto":
-            model.tile.say(f"the memory does not hold {size} at once; going on in tiles, strip by strip")
+    size = f"{header.width} x {header.height} pixels"
+    if reader is None:
+        model.tile.say(f"{source}: a {header.format} of this kind is decoded whole, all {size} of it")
+    elif how == "auto":
+        model.tile.say(f"the memory does not hold {size} at once; going on in tiles, strip by strip")
     return None if reader is None else Large(reader, model, form, tiling)
 
 

@@ -43,7 +43,7 @@ def test_what_fits_is_not_tiled(model: session.Model, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("short")
-def test_what_does_not_fit_is_tiled_and_it_is_said(model: session.Model, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_tiled_and_it_is_said(model: session.Model, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
     told: list[tuple[int, int]] = []
     result = model.tiled("auto", say=said.append, progress=lambda *now: told.append(now))(IMAGE)
@@ -51,7 +51,9 @@ def test_what_does_not_fit_is_tiled_and_it_is_said(model: session.Model, tmp_pat
     assert said == ["the memory does not hold 900 x 820 pixels at once; going on in tiles"]
     assert told[-1] == (4, 4)
     assert whole.shape == (400, 900, 3)
+    assert not caplog.messages
     np.testing.assert_array_equal(model(IMAGE), result)  # the default is auto
+    assert caplog.messages == said
 
 
 def test_tiles_are_nearly_the_whole(model: session.Model) -> None:

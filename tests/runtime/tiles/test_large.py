@@ -79,6 +79,15 @@ def test_pngs_and_jpegs_go_the_same_way(model: session.Model, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("small")
+def test_what_a_killed_job_left_is_cleared_away(model: session.Model, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.tif", Image(picture(3, 8)))
+    left = tmp_path / ".i2i-0123456789abcdef.part"
+    left.write_bytes(bytes(10))
+    translate_file(model.tiled(160), tmp_path / "a.tif", tmp_path / "b.tif", Options())
+    assert not left.exists()
+
+
+@pytest.mark.usefixtures("small")
 def test_auto_takes_strips_where_the_memory_is_short(
     model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
