@@ -36,7 +36,9 @@ def tiff_header(file: BinaryIO) -> Header:
             "a 16-bit TIFF of grey with alpha or of Lab, which no decoder here reads; convert it to PNG"
         )
     # OpenCV garbles colours that are stored plane by plane in 16 bits.
-    vips = bits == 16 and photometric == 2 and number(tiff.PLANES, 1) == 2
+    vips = bits == 16 and samples > 1 and number(tiff.PLANES, 1) == 2
+    if vips and photometric != 2:
+        raise UnsupportedError("a 16-bit TIFF of planes that are not red, green and blue; convert it to RGB")
     orientation = number(tiff.ORIENTATION, 1)
     icc = directory.tags.get(tiff.ICC)
     return Header(

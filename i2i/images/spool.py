@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,21 @@ def write_strips(
 
     Raises ImageError where the file cannot be written, and what the strips raise.
     """
-    with scratch(path.parent) as raw:
+    with ExitStack() as stack:
         height, grey, first = 0, True, None
-        try:
-            with open(raw, "wb") as file:
-                for strip in strips:
-                    colours, alpha = fitting(strip, format)
-                    grey = grey and bool((colours == colours[..., :1]).all())
-                    rows = colours if alpha is None else np.concatenate([colours, alpha[..., None]], axis=2)
-                    file.write(np.ascontiguousarray(rows).data)
-                    height += len(rows)
-                    first = first or (rows.shape[2], rows.dtype, alpha is not None, strip)
-        except OSError as error:
-            raise ImageError(path, f"cannot be written: {error.strerror}") from error
+        with _told(path):
+            raw = stack.enter_context(scratch(path.parent))
+            file = stack.enter_context(open(raw, "wb"))
+        for strip in strips:
+            colours, alpha = fitting(strip, format)
+            grey = grey and bool((colours == colours[..., :1]).all())
+            rows = colours if alpha is None else np.concatenate([colours, alpha[..., None]], axis=2)
+            with _told(path):
+                file.write(np.ascontiguousarray(rows).data)
+            height += len(rows)
+            first = first or (rows.shape[2], rows.dtype, alpha is not None, strip)
+        with _told(path):
+            file.close()
         assert first is not None
         bands, dtype, has_alpha, strip = first
         pixels = vips().Image.rawload(
@@ -75,6 +78,15 @@ def write_strips(
             pixels = pixels[0].bandjoin(pixels[3]) if has_alpha else pixels[0]
             colours_left = 1
         _save(pixels, path, format, quality, colours_left, resolution, metadata, icc)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """An OSError is one of the output, and not of what the strips come from."""
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(path, f"cannot be written: {error.strerror}") from error
 
 
 def _save(
@@ -110,10 +122,8 @@ def _save(
         size = pixels.width * pixels.height * pixels.bands * (1 + deep)
         options = {**options, "bigtiff": size * _WORST > _CLASSIC}
     try:
-        # Not durable, as in ``write_image``.
-        atomically(path, lambda temporary: getattr(pixels, saver)(os.fspath(temporary), **options), durable=False)
-    except OSError as error:
-        raise ImageError(path, f"cannot be written: {error.strerror}") from error
+        with _told(path):  # not durable, as in ``write_image``
+            atomically(path, lambda temporary: getattr(pixels, saver)(os.fspath(temporary), **options), durable=False)
     except library.Error as error:
         text = str(error).strip()
         full = next((OSError(number, os.strerror(number)) for number in _FULL if os.strerror(number) in text), None)

@@ -1,7 +1,8 @@
 """Images that are not decoded whole, but strip by strip, in memory that does not grow with the height.
 
-libvips decodes them to the same pixels as ``read_image`` does, bit for bit. Files of which that is not so (CMYK, Lab,
-premultiplied alpha ...) are left to that.
+libvips decodes them to the same pixels as ``read_image`` does, bit for bit but for JPEGs of unusual chroma sampling,
+which are up to 3 levels off. Files that it takes for something else (CMYK, Lab, premultiplied alpha ...) are left to
+that.
 """
 
 from __future__ import annotations

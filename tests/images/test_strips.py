@@ -94,7 +94,7 @@ def test_both_byte_orders_and_planes(tmp_path: Path, order: str, form: dict) -> 
 def test_planes_of_cmyk_are_not_taken_for_rgb(tmp_path: Path) -> None:
     path, planes = tmp_path / "cmyk.tif", np.zeros((4, 64, 48), np.uint16)
     tifffile.imwrite(path, planes, photometric="separated", planarconfig="separate")
-    with pytest.raises(ImageError, match="cmyk"):
+    with pytest.raises(ImageError, match="planes that are not red, green and blue"):
         read_image(path)
 
 
@@ -248,4 +248,16 @@ def test_a_full_disk_is_known_as_such(tmp_path: Path, room: float) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.EFBIG
+    assert not list(tmp_path.iterdir())
+
+
+def test_whose_fault_it_is_is_told_apart(tmp_path: Path) -> None:
+    def broken() -> Iterator[Image]:
+        yield Image(picture(3, 8))
+        raise BrokenPipeError(errno.EPIPE, "nobody listens")
+
+    with pytest.raises(BrokenPipeError):
+        write_strips(tmp_path / "a.tif", broken(), "TIFF")
+    with pytest.raises(ImageError, match="cannot be written: No such file"):
+        write_strips(tmp_path / "gone" / "a.tif", iter([Image(picture(3, 8))]), "TIFF")
     assert not list(tmp_path.iterdir())
