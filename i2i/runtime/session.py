@@ -102,7 +102,7 @@ class Model:
         bound.to = names
         return bound
 
-    def tiled(self, how: str | int, **callbacks: Callable | None) -> Model:
+    def tiled(self, how: str | int, **callbacks: Callable) -> Model:
         """This model with the same sessions, taking images in tiles as ``how`` says, with the callbacks of ``Tile``:
         ``auto`` (where the memory does not hold them whole), ``exact``, the side of a tile in pixels, or ``off``.
 

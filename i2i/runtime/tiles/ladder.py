@@ -36,7 +36,7 @@ class Tile:
     """Is told what the memory makes necessary."""
 
     @classmethod
-    def of(cls, text: str | int, **callbacks: Callable | None) -> Tile:
+    def of(cls, text: str | int, **callbacks: Callable) -> Tile:
         """Takes "512" for 512. Raises ValueError for what is neither a word nor a positive number."""
         if isinstance(text, str) and text.isascii() and text.isdigit():
             text = int(text)
