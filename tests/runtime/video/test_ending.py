@@ -87,6 +87,7 @@ def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identi
     assert f"the first {len(result.times)} frames are in {tmp_path}/out.partial.mp4" in errors
 
 
+@pytest.mark.slow  # signals to the process of the tests themselves end a worker of pytest-xdist now and then
 def test_ctrl_c_waits_for_the_frame_at_hand() -> None:
     """What is encoded must reach the file whole; whoever asks twice does not want to wait."""
     written: list[int] = []
