@@ -94,7 +94,7 @@ def test_an_image_is_decoded_once_for_all_models(place: Path, monkeypatch: pytes
     pairs = [(Model(place / f"{name}.onnx", "cpu", 1), place / "out" / name) for name in "ab"]
     summary = translate_folders(pairs, place / "photos", report=lambda outcome, _: notes.append(outcome.note))
     assert summary == Summary(total=8, done=6, failed=2)
-    assert sorted(read) == ["bad.png", "x.png", "y.jpg", "z.bmp"]
+    assert sorted(read) == ["x.png", "y.jpg", "z.bmp"]  # the header of the other was enough
     assert len([note for note in notes if note]) == 1  # and what is wrong with it is said once
 
 
