@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from i2i.runtime.tiles.large import plan
 Infer = Callable[[np.ndarray], np.ndarray]
 
 _BYTES_PER_PIXEL = 2048  # that an inference is assumed to take, when deciding how many run side by side
+_UNTOLD = 100  # outcomes that may wait to be told, before the work waits for that
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Job:
         self.options = options
         self.stopped = threading.Event()  # set when no more items are to be taken
         self._threads: list[threading.Thread] = []
-        self._outcomes: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
+        self._outcomes: queue.Queue[Outcome | BaseException | None] = queue.Queue(_UNTOLD)
         self._taking = threading.Lock()
         self._made: set[Path] = set()  # folders
         self._batchers: list[Batcher] = []
@@ -94,7 +96,9 @@ class Job:
         """Lets each thread finish the image at hand, after an interrupt too, so that no file is left half-written."""
         self.stopped.set()
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():
+                with suppress(queue.Empty):  # nobody takes outcomes any more, and a thread may wait to be rid of one
+                    self._outcomes.get(timeout=0.1)
         for batcher in self._batchers:
             batcher.close()
 

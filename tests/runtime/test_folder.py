@@ -321,6 +321,20 @@ def test_a_job_that_was_told_to_replace_goes_on_without_being_told_again(
     assert run(model, photos, tmp_path / "out")[0].done == 6  # nothing is there to be mixed with
 
 
+@pytest.mark.timeout(60)
+def test_who_stops_taking_outcomes_ends_a_job_whose_outcomes_wait(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(outcome: Outcome, summary: Summary) -> None:
+        time.sleep(0.2)  # in which the others are done with theirs
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "_UNTOLD", 1)
+    with pytest.raises(KeyboardInterrupt):
+        translate_folder(model, photos, tmp_path / "out", report=interrupt)
+    assert run(model, photos, tmp_path / "out")[0].failed == 0
+
+
 def test_the_record_says_what_was_done_with_which_model_and_settings(
     model: Model, photos: Path, tmp_path: Path
 ) -> None:
