@@ -78,7 +78,7 @@ def test_the_label_reaches_the_image_and_each_image_has_its_own():
 def test_the_receptive_field_is_what_it_says(upsample):
     """Found by the gradient of a pixel at each place of the grid.
 
-    Taken out are the statistics of the norms, which see everything, and the ReLUs, behind which two channels can be dead.
+    Taken out are the statistics of the norms, which see everything, and the ReLUs, as both channels may be dead.
     """
     net = networks.StarGANGenerator(3, 3, domains=2, blocks=1, ngf=2, upsample=upsample).double()
     for module in list(net.modules()):
