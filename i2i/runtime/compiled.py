@@ -9,14 +9,18 @@ write there can decide what the model does, as whoever can write the model itsel
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from i2i.files import atomically, clear_temporaries
+from i2i.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, atomically, clear_temporaries, scratch
 from i2i.runtime.notes import note
 
 _DIGEST = 32  # bytes of the SHA-256 in front of what a file holds
+_SEAL = "sha256"  # the file that has the digest of a folder's others
+_FOLDER = ".d"  # behind the name of the temporary file whose lock is that of a folder which is being filled
 
 
 def folder(model: Path) -> Path:
@@ -53,12 +57,66 @@ def write(path: Path, data: bytes | memoryview) -> None:
 
     try:
         path.parent.mkdir(exist_ok=True)
-        clear_temporaries(path.parent)
+        _clear(path.parent)
         atomically(path, fill, durable=False)
     except OSError as error:
         refused(path, error)
         return
     outdated(path)
+
+
+@contextmanager
+def building(place: Path) -> Iterator[Path | None]:
+    """A folder to be filled, which gets the name ``place`` when the block has ended without an error, in place of what
+    is there; None where there can be no such folder, or nothing is to be kept."""
+    with ExitStack() as stack:
+        part: Path | None = None
+        try:
+            place.parent.mkdir(exist_ok=True)
+            _clear(place.parent)
+            part = Path(f"{stack.enter_context(scratch(place.parent))}{_FOLDER}")
+            part.mkdir()
+            stack.callback(shutil.rmtree, part, ignore_errors=True)
+        except OSError as error:
+            part = None
+            refused(place, error)
+        yield part
+        if part is None or not any(part.iterdir()):
+            return
+        try:
+            (part / _SEAL).write_text(_digest(part))
+            shutil.rmtree(place, ignore_errors=True)
+            os.rename(part, place)
+        except OSError as error:
+            refused(place, error)
+            return
+    outdated(place)
+
+
+def is_whole(place: Path) -> bool:
+    """Whether a folder that was built is there, with the files that it had then."""
+    try:
+        return (place / _SEAL).read_text() == _digest(place)
+    except (OSError, ValueError):
+        return False
+
+
+def _digest(place: Path) -> str:
+    """Of the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(place.iterdir()):
+        if path.name != _SEAL:
+            with open(path, "rb") as file:
+                digest.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _clear(folder: Path) -> None:
+    """Removes what killed processes left: a folder that is being filled has a temporary file, locked, beside it."""
+    clear_temporaries(folder)
+    for left in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}{_FOLDER}"):
+        if not left.with_suffix("").exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def refused(path: Path, error: OSError) -> None:

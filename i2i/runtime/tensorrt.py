@@ -2,17 +2,15 @@
 
 TensorRT builds an engine for a range of sizes, which takes minutes, and ONNX Runtime would build it anew for each size
 beyond those seen so far. So there is an engine for each bucket of sizes, built when its first image comes and kept
-beside the model (``compiled``); ONNX Runtime's own name of an engine leaves the weights out, so a folder's name holds
-them. What is in no bucket CUDA runs, and it is said.
+beside the model (``compiled``). ONNX Runtime's own name of an engine leaves the weights out, so a folder's name holds
+them; and it trusts what lies there, so a folder that is not as it was built is built anew. What is in no bucket CUDA
+runs, and it is said.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import util
@@ -21,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from i2i.files import TEMPORARY_PREFIX
 from i2i.runtime import compiled, providers
 from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.machine import cuda_devices
@@ -90,30 +87,24 @@ class TensorRT:
         facts = providers.onnxruntime().__version__, library_version(), cuda_devices()[:1], self._precision, shapes
         place = compiled.place(self._model, "tensorrt", *facts)
         what = f"images of up to {bucket} pixels a side" if bucket else "its images"
-        if place.is_dir():
-            return self._session(shapes, place, what)
+        if place.exists():
+            if compiled.is_whole(place):
+                try:
+                    return self._session(shapes, place)
+                except ModelError as error:
+                    note(f"{error}. The engine that was kept is thrown away")
+            else:
+                note(f"{place}: the engine that was kept is damaged, and is thrown away")
         note(f"{self._model.name}: TensorRT builds its engine for {what}, which takes minutes")
         try:
-            place.parent.mkdir(exist_ok=True)
-            part = tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=place.parent)
-        except OSError as error:
-            compiled.refused(place, error)
-            return self._session(shapes, None, what)
-        try:
-            session = self._session(shapes, Path(part), what)
-            with contextlib.suppress(OSError):  # another process was quicker
-                os.rename(part, place)
-            compiled.outdated(place)
-            return session
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-
-    def _session(self, shapes: Mapping[str, str], cache: Path | None, what: str) -> Any:
-        wanted = [(NAME, options(self._precision, shapes, cache)), providers.CUDA]
-        try:
-            session = providers.open_in_onnxruntime(self._model, wanted, self._threads)
+            with compiled.building(place) as part:
+                return self._session(shapes, part)
         except ModelError as error:
             raise ProviderError(f"{error}. TensorRT does not take it for {what}; --provider cuda may") from error
+
+    def _session(self, shapes: Mapping[str, str], cache: Path | None) -> Any:
+        wanted = [(NAME, options(self._precision, shapes, cache)), providers.CUDA]
+        session = providers.open_in_onnxruntime(self._model, wanted, self._threads)
         if providers.running_on(session) != "tensorrt":
             raise ProviderError(providers.not_loaded("tensorrt", providers.running_on(session)))
         if not self._allow_fallback:
@@ -171,8 +162,6 @@ def options(precision: str, shapes: Mapping[str, str], cache: Path | None) -> di
     return known | {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(cache),
-        "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": str(cache),
     }
 
 

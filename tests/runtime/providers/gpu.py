@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,6 +67,9 @@ class Card:
         batches: shapes of the images that it was given, those included that it did not hold.
         fails: the error with which a session on the card does not open.
         asked: the providers, with their options, of each session.
+        built: the folders in which TensorRT built an engine.
+        refuses: what it reads of an engine that it cannot use.
+        breaks: whether TensorRT fails to build one.
     """
 
     def __init__(self) -> None:
@@ -76,6 +80,9 @@ class Card:
         self.bound = np.empty(0)
         self.fails = ""
         self.loads: set[str] = set(NAMES.values())
+        self.built: list[Path] = []
+        self.refuses = b"of another driver"
+        self.breaks = False
 
     def see(self, batch: np.ndarray) -> None:
         self.batches.append(batch.shape)
@@ -89,7 +96,23 @@ class Card:
         if self.fails and len(providers) > 1:
             raise RuntimeError(self.fails)
         on = [each[0] for each in providers if each[0] in self.loads]
+        if on[:1] == [NAMES["tensorrt"]]:
+            self.load_engine(providers[0][1])
         if not providers[:-1]:
             return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         real = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         return Session(self, real, on)
+
+    def load_engine(self, options: dict[str, str]) -> None:
+        """As TensorRT in ONNX Runtime does it: what is in the folder is read, or refused; else it is built there."""
+        engine = Path(options.get("trt_engine_cache_path", "nowhere")) / "graph_sm90.engine"
+        if engine.exists():
+            if engine.read_bytes() == self.refuses:
+                raise RuntimeError(f"TensorRT EP could not deserialize engine from cache: {engine}")
+            return
+        self.built.append(engine.parent)
+        if self.breaks:
+            raise RuntimeError("no builder")
+        if engine.parent.is_dir():
+            engine.write_bytes(b"engine")
+            engine.with_suffix(".profile").write_bytes(b"profile")
