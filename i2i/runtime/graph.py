@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from i2i.runtime import pixels
+from i2i.runtime import need, pixels, promise
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.foreign import ends, find, shapes
-from i2i.runtime.foreign.shapes import in_words
 from i2i.runtime.foreign.told import NOTHING, Told
-from i2i.runtime.machine import PeakMemory, available_memory
+from i2i.runtime.machine import available_memory
 from i2i.runtime.notes import note
 from i2i.runtime.onnxfile import read_spec
 from i2i.runtime.providers import on_processor, open_session, quietly, reason, running_on
@@ -29,7 +28,6 @@ LARGE = 512 * 512
 """Pixels above which a processor runs one image at a time, on all cores and without keeping the memory."""
 
 _PLENTY = 4096  # bytes for each pixel, more than any generator here needs: below it, nothing has to be measured
-_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "int64": "tensor(int64)"}
 _OUT_OF_MEMORY = (
     "bfc_arena",
     "bad_alloc",
@@ -40,7 +38,8 @@ _OUT_OF_MEMORY = (
     "alloc_failed",
     "allocation_failed",
 )
-_SIDE = 512  # of the image by which memory is measured
+_COUNTED = 2**31  # values of a tensor: CUDA's kernels count them in 32 bits, and go astray in silence beyond
+_WIDE = 2048  # values for each pixel, more than any generator here makes: below it, nothing has to be measured
 
 
 class Graph:
@@ -91,7 +90,8 @@ class Graph:
         self._process = None if threads == 1 and self.provider == "cpu" else os.getpid()
         self._lock = threading.Lock()
         self._bytes_per_pixel: float | None = None
-        self._check_form()
+        self._values_per_pixel: float | None = None  # of the largest tensor
+        (promise.check if self.spec.form is None else shapes.check)(self.spec, session, path)
 
     def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         """[n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's; ``target`` [1] or [1, D] is
@@ -106,6 +106,8 @@ class Graph:
         if self._grows and height * width > LARGE:
             session = self._session_for_large()
             self._check_memory(width, height, target)
+        if not on_processor(self.provider):
+            self._check_count(len(batch) * height * width)
         try:
             return self.run_in(session, self._session_in_float32, batch, target)
         except TooLargeError:
@@ -186,7 +188,9 @@ class Graph:
             from i2i.runtime.tensorrt import images
 
             wish = min(wish or MOST, images(max(height, width)))
-        return self.room.batch(height * width, wish)
+        size = height * width
+        batch = self.room.batch(size, wish)
+        return batch if batch * size * _WIDE <= _COUNTED else max(1, min(batch, int(self._countable() // size)))
 
     def _session_for_large(self) -> Any:
         with self._lock:
@@ -194,9 +198,20 @@ class Graph:
                 self._whole = open_session(self.path, self.provider, self.threads, arena=False)
             return self._whole
 
+    def holds(self, width: int, height: int, target: np.ndarray | None = None) -> bool:
+        """Whether the memory, a GPU's if it runs there, has room for an image of that size on its way through."""
+        try:
+            self.check_room(width, height, target)
+        except TooLargeError:
+            return False
+        return on_processor(self.provider) or self.room.holds(width * height)
+
     def check_room(self, width: int, height: int, target: np.ndarray | None = None) -> None:
-        """TooLargeError where the memory of the processor does not hold an image of that size on its way through."""
-        if self._grows:
+        """TooLargeError for an image of that size that the memory of the processor does not hold on its way through, or
+        that a GPU cannot count; what its memory does not hold it says itself."""
+        if not on_processor(self.provider):
+            self._check_count(width * height)
+        elif self._grows:
             self._session_for_large()
             self._check_memory(width, height, target)
 
@@ -207,34 +222,55 @@ class Graph:
             return
         with self._lock:
             if self._bytes_per_pixel is None:
-                self._bytes_per_pixel = min(self._measure(target) for _ in range(2))  # other threads can only add to it
-        need = width * height * self._bytes_per_pixel
-        if need > 0.9 * free:
+                self._bytes_per_pixel = need.of_processor(
+                    lambda side: self._through(self._whole, self._blank(side), target)
+                )
+        bytes = width * height * self._bytes_per_pixel
+        if bytes > 0.9 * free:
             raise TooLargeError(
-                f"translating {width} x {height} pixels would take about {need / 2**30:.1f} GiB of memory and "
+                f"translating {width} x {height} pixels would take about {bytes / 2**30:.1f} GiB of memory and "
                 f"{free / 2**30:.1f} GiB are free; make the image smaller"
             )
 
-    def _measure(self, target: np.ndarray | None) -> float:
-        peak = PeakMemory()
-        self._through(self._whole, self._blank(_SIDE), target)
-        return (peak.grown() or 0) / _SIDE**2
+    def _check_count(self, size: int) -> None:
+        """TooLargeError where a tensor of so many pixels, of all images together, has more values than CUDA counts."""
+        if size * _WIDE > _COUNTED and size > self._countable():
+            raise TooLargeError(
+                f"of {size} pixels at once {self.path.name} makes tensors of more than 2^31 values, which ONNX Runtime "
+                "does not count on a GPU; make the image smaller"
+            )
+
+    def _countable(self) -> float:
+        """Pixels at once of which no tensor has more values than are counted."""
+        with self._lock:
+            if self._values_per_pixel is None:
+                self._values_per_pixel = self._measure_values()
+        return (_COUNTED - 1) / self._values_per_pixel
+
+    def _measure_values(self) -> float:
+        """Of the largest tensor, for each pixel of the image; 1 where that cannot be found."""
+        side = -(-need.SIDE // 4 // self.spec.multiple) * self.spec.multiple
+        if self.spec.form is not None and self.spec.form.size is not None:
+            return 1  # it is run in parts of one size
+        try:
+            sizes = need.Sizes(open_session(need.with_shapes(self.path.read_bytes()), "cpu", self.threads))
+            self._through(sizes, self._blank(side), self._any_target())
+        except ModelError:
+            return 1
+        return sizes.largest / side**2
 
     def _measure_device(self) -> tuple[float, int] | None:
         """Of a GPU, what an inference takes for each pixel, and what is free for more."""
-        from i2i.runtime import cuda
-
-        names = len(self.spec.domains)
-        target = np.zeros((1, names), np.float32) if self.spec.attributes else np.zeros(1, np.int64) if names else None
+        # Of TensorRT's memory engines decide; what is too large for them goes to CUDA.
+        session = self._session.beyond if self.provider == "tensorrt" else self._session
         try:
-            self._through(self._session, self._blank(_SIDE // 8), target)  # what is loaded with the first inference
-            before = cuda.free_memory()
-            self._through(self._session, self._blank(_SIDE), target)
-            after = cuda.free_memory()
+            return need.of_card(lambda side: self._through(session, self._blank(side), self._any_target()))
         except ModelError:
             return None
-        # What it took is kept for the inferences that come.
-        return None if before is None or after is None else (max(0, before - after) / _SIDE**2, before)
+
+    def _any_target(self) -> np.ndarray | None:
+        names = len(self.spec.domains)
+        return np.zeros((1, names), np.float32) if self.spec.attributes else np.zeros(1, np.int64) if names else None
 
     def _blank(self, side: int) -> np.ndarray:
         return np.zeros((1, side, side, self.spec.source.channels), self.spec.dtype)
@@ -247,41 +283,3 @@ class Graph:
                 f"{self.path.name} is a bare network that takes at least {least} pixels in multiples of {multiple}, "
                 f"got {width} x {height}; `i2i export --io pixels` writes one that takes any size"
             )
-
-    def _check_form(self) -> None:
-        """Whether the graph is what its description promises."""
-        if self.spec.form is not None:
-            shapes.check(self.spec, self._session, self.path)
-            return
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        source, target = _promises(self.spec)
-        sound = len(inputs) == len(source) and len(outputs) == len(target)
-        for node, (dtype, sizes) in zip((*inputs, *outputs), source + target, strict=False):
-            fits = len(node.shape) == len(sizes) and node.type == _TYPES[dtype]
-            sound = sound and fits and all(map(_fits, node.shape, sizes))
-        if not sound:
-            promised = " to ".join(
-                ", ".join(f"{dtype} [{', '.join(map(str, sizes))}]" for dtype, sizes in ends)
-                for ends in (source, target)
-            )
-            raise ModelError(
-                f"{self.path}: its description promises {promised} (any N, H, W), but the model expects "
-                f"{in_words(self._session)}; export it again"
-            )
-
-
-def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list[tuple[str, tuple[str | int, ...]]]]:
-    """Type and sizes of the inputs and of the outputs, as the Spec has them; a name is a free size."""
-
-    def image(channels: int) -> tuple[str, tuple[str | int, ...]]:
-        return spec.dtype, ("N", "H", "W", channels) if spec.io == "pixels" else ("N", channels, "H", "W")
-
-    inputs = [image(spec.source.channels)]
-    if spec.domains:
-        inputs.append(("float32", ("N", len(spec.domains))) if spec.attributes else ("int64", ("N",)))
-    return inputs, [image(spec.target.channels)]
-
-
-def _fits(size: int | str | None, promised: int | str) -> bool:
-    """Whether a size of the graph is free where that is promised, and the number or free where one is."""
-    return not isinstance(size, int) or size == promised

@@ -36,7 +36,11 @@ Bucket = int | None  # one of SIDES; 0: the graph has one size alone; None: for 
 
 
 class TensorRT:
-    """A model on TensorRT, with the methods of an ONNX Runtime session that are used here."""
+    """A model on TensorRT, with the methods of an ONNX Runtime session that are used here.
+
+    Attributes:
+        beyond: the session on CUDA for what is in no bucket.
+    """
 
     def __init__(self, model: Path, threads: int, precision: str, allow_fallback: bool) -> None:
         """Raises ProviderError where TensorRT does not load, and ModelError."""
@@ -45,10 +49,10 @@ class TensorRT:
         self._model, self._threads, self._precision = model, threads, precision
         self._allow_fallback = allow_fallback
         self._lock, self._said = threading.Lock(), False
-        self._cuda = providers.open_session(model, "cuda", threads, allow_fallback=allow_fallback)
+        self.beyond = providers.open_session(model, "cuda", threads, allow_fallback=allow_fallback)
         if providers.missing_library("tensorrt") is not None:
             raise ProviderError(providers.not_loaded("tensorrt", "cuda"))
-        self._sessions: dict[Bucket, Any] = {None: self._cuda}
+        self._sessions: dict[Bucket, Any] = {None: self.beyond}
 
     def run(self, outputs: Any, feeds: Mapping[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
         """The outputs, in their order."""
@@ -67,19 +71,19 @@ class TensorRT:
 
     def get_inputs(self) -> Any:
         """What it takes."""
-        return self._cuda.get_inputs()
+        return self.beyond.get_inputs()
 
     def get_outputs(self) -> Any:
         """What it returns."""
-        return self._cuda.get_outputs()
+        return self.beyond.get_outputs()
 
     def get_modelmeta(self) -> Any:
         """What the file says of itself."""
-        return self._cuda.get_modelmeta()
+        return self.beyond.get_modelmeta()
 
     def get_providers(self) -> list[str]:
         """What images of the usual sizes run on, which the constructor has seen to load."""
-        return [NAME, *self._cuda.get_providers()]
+        return [NAME, *self.beyond.get_providers()]
 
     def _open(self, bucket: Bucket) -> Any:
         """A session whose engine is there, or is built now."""

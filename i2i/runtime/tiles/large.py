@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from i2i.images import Header, read_header
 from i2i.runtime import files
-from i2i.runtime.errors import ModelError, TooLargeError
+from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options
 from i2i.runtime.machine import available_memory
-from i2i.runtime.providers import on_processor
 from i2i.runtime.session import Model
 
 if TYPE_CHECKING:
@@ -59,18 +58,19 @@ def plan(source: Path, output: Path, model: Model, options: Options) -> Large | 
 
 
 def _is_large(header: Header) -> bool:
+    return header.width * header.height > WHOLE or _is_short(header)
+
+
+def _is_short(header: Header) -> bool:
+    """Whether the memory is short for its pixels, decoded whole."""
     count = header.width * header.height
     free = available_memory() if count > WHOLE // 64 else None
     bytes = count * (header.channels + header.alpha) * (header.bits // 8) * _COPIES
-    return count > WHOLE or (free is not None and bytes > free / _SHARE)
+    return free is not None and bytes > free / _SHARE
 
 
 def _is_held(model: Model, header: Header) -> bool:
-    """Whether the memory has room for the whole image in the network."""
-    if not on_processor(model.provider):
+    """Whether the memory has room for the whole image in the network: a GPU's own, with the pixels outside of it."""
+    if not model.on_processor and _is_short(header):
         return False
-    try:
-        model.graph.check_room(header.width, header.height, model.target)
-    except TooLargeError:
-        return False
-    return True
+    return model.graph.holds(header.width, header.height, model.target)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import pytest
 
-from i2i.runtime import providers
+from i2i.runtime import providers, room
 from tests.runtime.providers.gpu import NAMES, Card
 
 
@@ -22,6 +23,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
         __version__="fake",
         __file__=real.__file__,
     )
+    monkeypatch.setattr(room, "_ROOMS", WeakSet())  # models of other tests may not be gone yet
     monkeypatch.setattr(providers, "onnxruntime", lambda: fake)
     monkeypatch.setattr(providers, "cuda_devices", lambda: ["a card"])
     monkeypatch.setattr("i2i.runtime.tensorrt.cuda_devices", lambda: ["a card"])

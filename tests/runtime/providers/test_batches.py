@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 
-from i2i.runtime import ProviderError, gate
+from i2i.runtime import ProviderError, gate, room
 from i2i.runtime.gate import Batcher
 from i2i.runtime.room import Room
 
@@ -132,6 +133,13 @@ def test_what_concerns_all_is_told_to_all() -> None:
     assert sum(tried) == 3
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No models of other tests."""
+    monkeypatch.setattr(room, "_ROOMS", WeakSet())
+
+
+@pytest.mark.usefixtures("alone")
 def test_the_memory_is_asked_once_and_corrected() -> None:
     asked: list[int] = []
 
@@ -139,15 +147,47 @@ def test_the_memory_is_asked_once_and_corrected() -> None:
         asked.append(1)
         return 100.0, 1_000_000
 
-    room = Room(measure)
-    assert room.batch(1000) == 7  # 70 % of the memory
-    assert room.batch(100) == 16
-    assert room.batch(100_000) == 1
+    one = Room(measure)
+    assert one.batch(1000) == 7  # 70 % of the memory
+    assert one.batch(100) == 16
+    assert one.batch(100_000) == 1
     assert len(asked) == 1
-    room.exceeded(7, 1000)
-    assert [room.batch(1000), room.batch(1000, wish=5), room.batch(500)] == [3, 3, 7]
-    room.exceeded(7, 500)
-    assert room.batch(500) == 3
-    room.exceeded(8, 1000)  # more than what is known to be too much
-    assert room.batch(500) == 3
+    assert [one.holds(7000), one.holds(7001)] == [True, False]
+    one.exceeded(7, 1000)
+    assert [one.batch(1000), one.batch(1000, wish=5), one.batch(500)] == [3, 3, 7]
+    assert [one.holds(6999), one.holds(7000)] == [True, False]
+    one.exceeded(7, 500)
+    assert one.batch(500) == 3
+    one.exceeded(8, 1000)  # more than what is known to be too much
+    assert one.batch(500) == 3
     assert Room(lambda: None).batch(1000) == 8
+    assert Room(lambda: None).holds(10**12)
+
+
+@pytest.mark.usefixtures("alone")
+def test_models_share_the_memory_for_as_long_as_they_are_there() -> None:
+    one = Room(lambda: (100.0, 1_000_000))
+    assert one.batch(1000) == 7
+    other = Room(lambda: (100.0, 1_000_000))
+    assert one.batch(1000) == 7  # the other was not asked for anything so far
+    assert [other.batch(1000), one.batch(1000)] == [3, 3]
+    del other
+    assert one.batch(1000) == 7
+
+
+@pytest.mark.usefixtures("alone")
+def test_memory_is_measured_by_one_thread_for_one_model_at_a_time() -> None:
+    now, most, asked = 0, 0, 0
+
+    def measure() -> tuple[float, int]:
+        nonlocal now, most, asked
+        now, asked = now + 1, asked + 1
+        most = max(most, now)
+        time.sleep(0.05)
+        now -= 1
+        return 100.0, 1_000_000
+
+    rooms = [Room(measure), Room(measure)]
+    with ThreadPoolExecutor(6) as threads:
+        assert set(threads.map(lambda number: rooms[number % 2].batch(1000), range(6))) <= {3, 7}
+    assert (most, asked) == (1, 2)

@@ -23,6 +23,7 @@ from i2i.runtime import (
     translate_folder,
 )
 from i2i.runtime.binding import Binding
+from i2i.runtime.errors import TooLargeError
 from i2i.runtime.onnxfile import read_spec
 from tests import tiny
 from tests.runtime.providers.gpu import Card
@@ -186,6 +187,78 @@ def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypa
     assert model.graph.room.batch(512 * 512, 3) == 1
     monkeypatch.setattr(cuda, "free_memory", lambda: None)
     assert i2i.load(model.path, "cuda").graph.room.batch(512 * 512) == 8
+
+
+def test_no_tensor_has_more_values_than_a_card_counts(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA's kernels go astray in silence beyond 2^31; the network makes 6 values of a pixel."""
+    from i2i.runtime import graph
+
+    monkeypatch.setattr(graph, "_COUNTED", 6 * 5 * 64 * 64 + 1)
+    said: list[str] = []
+    model = Model(network(tmp_path / "net.onnx"), "cuda").tiled("auto", say=said.append)
+    assert [model.graph.at_once(64, 64, wish) for wish in (3, 16)] == [3, 5]
+    images = np.stack([photo(64, 64)] * 12)
+    model(images)
+    card.batches.clear()
+    model.run(images)
+    assert max(shape[0] for shape in card.batches) == 3  # halved, and halved again
+    assert "12 images" in said[0]
+    said.clear()
+    large = photo(160, 160)
+    assert not model.graph.holds(160, 160)
+    with pytest.raises(TooLargeError, match=r"25600 pixels at once net\.onnx makes tensors of more than 2\^31 values"):
+        model.tiled("off")(large)
+    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 128)
+    want = i2i.load(model.path, "cpu").tiled(128)(large)
+    np.testing.assert_array_equal(model(large), want)
+    assert said == ["the memory does not hold 160 x 160 pixels at once; going on in tiles"]
+    monkeypatch.setattr(graph, "_COUNTED", 2**31)
+    assert model.graph.holds(160, 160)
+    assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").graph._measure_values() == 3
+
+
+def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file large enough to be read in strips: by the card's memory, if that of the machine holds the pixels."""
+    from i2i.runtime.tiles import large
+
+    free = [10**9]
+    monkeypatch.setattr(large, "WHOLE", 1000)
+    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
+    monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
+    real = card.see
+
+    def see(batch: np.ndarray) -> None:  # 1000 bytes a pixel, which are kept
+        real(batch)
+        free[0] = min(free[0], 10**9 - 1000 * int(np.prod(batch.shape[:3])))
+
+    monkeypatch.setattr(card, "see", see)
+    write_image(tmp_path / "a.tif", Image(photo(500, 600)))
+    model = Model(network(tmp_path / "net.onnx"), "cuda")
+    where = tmp_path / "a.tif", tmp_path / "b.tif"
+    assert large.plan(*where, model, Options()) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(large, "available_memory", lambda: 500 * 600 * 3 * 5 * 4 - 1)
+        patch.setattr(large, "WHOLE", 64)
+        assert large.plan(*where, model, Options()) is not None
+    model.graph.room.exceeded(1, 500 * 600)
+    assert large.plan(*where, model, Options()) is not None
+    other = Model(network(tmp_path / "other.onnx"), "cuda")
+    free[0] = 10**9
+    monkeypatch.setattr(cuda, "free_memory", lambda: free[0] - 900_000_000)  # of which 100 MB are left
+    assert large.plan(*where, other, Options()) is not None
+
+
+def test_the_memory_is_measured_before_anything_is_at_work(card: Card, tmp_path: Path) -> None:
+    models = [Model(network(tmp_path / name), "cuda") for name in ("a.onnx", "b.onnx")]
+    batchers = [model.batcher(None, 4) for model in models]
+    assert [model.graph.room._measure for model in models] == [None, None]
+    assert card.batches == [(1, 64, 64, 3), (1, 512, 512, 3)] * 2
+    for batcher in batchers:
+        batcher.close()
 
 
 def test_tensorrt_has_an_engine_for_each_bucket_of_sizes(
