@@ -44,6 +44,7 @@ class Binding:
         result = self._part(buffers, name, shape, np.dtype(dtype))
         binding.bind_output(name, "cpu", 0, result.dtype, list(shape), result.ctypes.data)
         session.run_with_iobinding(binding, options)
+        binding.synchronize_outputs()  # copies to page-locked memory may still be under way
         returned = result.copy()
         self._idle.append(buffers)
         return returned

@@ -10,7 +10,7 @@ import ctypes
 import sys
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -44,8 +44,14 @@ def page_locked(size: int) -> np.ndarray:
         return np.empty(size, np.uint8)
     memory = (ctypes.c_uint8 * max(1, size)).from_address(address.value or 0)
     # When the last array over it goes; not at exit, when the driver may be gone already and takes it all back anyway.
-    weakref.finalize(memory, driver.cuMemFreeHost, address).atexit = False
+    weakref.finalize(memory, _free, address).atexit = False
     return np.ctypeslib.as_array(memory)[:size]
+
+
+def _free(address: ctypes.c_void_p) -> None:
+    """Gives page-locked memory back. Any thread may let go of it last; the driver refuses one without a context."""
+    with suppress(CudaError), _current() as driver:
+        driver.cuMemFreeHost(address)
 
 
 @contextmanager

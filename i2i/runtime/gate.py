@@ -19,6 +19,8 @@ Shape = tuple[int, ...]
 
 WAIT = 0.02
 """Seconds that an image waits for others of its size."""
+TURNS = 4
+"""Batches of other sizes that go before an image, at most: meanwhile it lies decoded in memory."""
 
 
 class Gate:
@@ -56,8 +58,14 @@ class Request(NamedTuple):
 class Batcher:
     """Runs single images from many threads together on one device, those of one size.
 
+    Only images of exactly one size are the same computation side by side as alone. Padded to a common size an image
+    gives other pixels: a normalisation takes its statistics over the padding too, zeros at the borders of convolutions
+    come to lie elsewhere, and reflections reach further in; the graph itself pads, for that reason, to no more than its
+    multiple.
+
     Images of each size gather apart. A batch that is full goes first. One that is not goes once its first image has
-    waited for WAIT, or when every caller waits and no more can come: then the largest. While one runs, the next gather.
+    waited for WAIT, or when every caller waits and no more can come: then the largest; or once TURNS of other sizes
+    went before it. While one runs, the next gather.
     """
 
     def __init__(self, run: Run, size: Callable[[Shape], int], callers: int) -> None:
@@ -68,6 +76,7 @@ class Batcher:
         """
         self._run, self._size, self._callers = run, size, callers
         self._waiting: dict[Shape, deque[Request]] = {}
+        self._passed: dict[Shape, int] = {}  # batches of other sizes that went before what waits of that
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="i2i-inference", daemon=True)
@@ -104,7 +113,8 @@ class Batcher:
     def _due(self) -> Shape | None:
         """The shape of the batch that is to go now, if any is."""
         waiting = self._waiting
-        full = [shape for shape, requests in waiting.items() if len(requests) >= self._size(shape)]
+        late = [shape for shape in waiting if self._passed.get(shape, 0) >= TURNS]
+        full = late or [shape for shape, requests in waiting.items() if len(requests) >= self._size(shape)]
         oldest = min(full or waiting, key=lambda shape: waiting[shape][0].since)
         if full or self._closed or time.monotonic() - waiting[oldest][0].since >= WAIT:
             return oldest
@@ -117,6 +127,7 @@ class Batcher:
         taken = [requests.popleft() for _ in range(min(len(requests), self._size(shape)))]
         if not requests:
             del self._waiting[shape]
+        self._passed = {other: self._passed.get(other, 0) + 1 for other in self._waiting if other != shape}
         return taken
 
     def _work(self) -> None:

@@ -11,14 +11,15 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from i2i.images import ImageError, read_image
+from i2i.images import Image, ImageError, read_header, read_image
 from i2i.runtime import files
 from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options, StoppedError
@@ -29,7 +30,10 @@ from i2i.runtime.plan import Item
 from i2i.runtime.record import Record
 from i2i.runtime.room import MOST
 from i2i.runtime.session import Model
-from i2i.runtime.tiles.large import plan
+from i2i.runtime.tiles.large import SHARE, decoded, plan
+
+if TYPE_CHECKING:
+    from i2i.runtime.tiles.stripwise import Large
 
 Infer = Callable[[np.ndarray], np.ndarray]
 
@@ -67,7 +71,8 @@ class Job:
         self._made: set[Path] = set()  # folders
         self._batchers: list[Batcher] = []
         free = available_memory()
-        self._gate = Gate(max(LARGE, (free // 4 if free is not None else 2**31) // _BYTES_PER_PIXEL))
+        share = free // SHARE if free is not None else 2**31
+        self._decoded, self._gate = Gate(share), Gate(max(LARGE, share // _BYTES_PER_PIXEL))
         self.ways = [replace(way, model=way.model.for_many()) for way in ways]
         workers = max(way.model.threads if way.model.on_processor else cores() for way in self.ways)
         if not all(way.model.on_processor for way in self.ways):
@@ -149,16 +154,30 @@ class Job:
                 raise ImageError(item.source, item.problem)
             status = item.source.stat()
             done = [not self.options.overwrite and way.record.is_done(item.name, status) for way in self.ways]
+            header = None if all(done) else read_header(item.source, self.options.max_pixels)
             large = [
-                None if skip else plan(item.source, way.target / item.name, way.model, self.options)
+                None if skip else plan(item.source, way.target / item.name, way.model, self.options, header)
                 for way, skip in zip(self.ways, done, strict=True)
             ]
-            whole = not all(skip or strips for skip, strips in zip(done, large, strict=True))
-            image = read_image(item.source, self.options.max_pixels, self.options.keep_metadata) if whole else None
         except (ImageError, OSError, MemoryError) as error:
-            yield Outcome(item.source, "failed", _reason(item.source, error))
-            yield from (Outcome(item.source, "failed") for _ in self.ways[1:])
+            yield from self._failed(item, error)
             return
+        whole = any(not (skip or strips) for skip, strips in zip(done, large, strict=True))
+        # Many threads work on small images, that batches gather; as many large ones would fill the memory.
+        scale = max(way.model.spec.scale for way in self.ways)
+        held = self._decoded.hold(decoded(header) * scale**2) if header is not None and whole else nullcontext()
+        with held:
+            try:
+                image = read_image(item.source, self.options.max_pixels, self.options.keep_metadata) if whole else None
+            except (ImageError, OSError, MemoryError) as error:
+                yield from self._failed(item, error)
+                return
+            yield from self._through_all(item, status, done, large, image)
+
+    def _through_all(
+        self, item: Item, status: os.stat_result, done: list[bool], large: list[Large | None], image: Image | None
+    ) -> Iterator[Outcome]:
+        """The outcome of each model that has not ``done`` it, of strips or of the image."""
         frames = max([strips.reader.header.frames for strips in large if strips] + [image.frames if image else 1])
         note = f"the first of its {frames} frames or pages" if frames > 1 else ""
         for way, infer, skip, strips in zip(self.ways, self._infers, done, large, strict=True):
@@ -183,6 +202,11 @@ class Job:
             notes = "; ".join(filter(None, (note, lost)))
             yield Outcome(item.source, "done", notes and str(ImageError(item.source, notes)))
             note = ""
+
+    def _failed(self, item: Item, error: BaseException) -> Iterator[Outcome]:
+        """Of a file that no model gets."""
+        yield Outcome(item.source, "failed", _reason(item.source, error))
+        yield from (Outcome(item.source, "failed") for _ in self.ways[1:])
 
     def _write(self, way: Way, item: Item, status: os.stat_result, write: Callable[[Path], str]) -> str:
         """Has the output written, and the record know of it; returns what ``write`` says of it."""

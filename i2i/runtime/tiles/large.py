@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 WHOLE = 2**26
 """Pixels up to which an image is decoded whole, if the memory is not short: with its result and what is between them it
 takes about a gigabyte."""
+SHARE = 4
+"""Of the free memory, one part in so many is for images that are decoded whole."""
+
 _COPIES = 5  # of the pixels, that are in memory on the way from file to file
-_SHARE = 4  # of the free memory, one part in so many is for them
 
 
-def plan(source: Path, output: Path, model: Model, options: Options) -> Large | None:
-    """How the file is to be translated strip by strip; None if it is to be decoded whole.
+def plan(source: Path, output: Path, model: Model, options: Options, header: Header | None = None) -> Large | None:
+    """How the file, which has that header, is to be translated strip by strip; None if it is to be decoded whole.
 
     That is so where it is small, where its format or that of the output is none of STRIPWISE, and where the model does
     not take it in tiles. Raises ImageError where the file is no image, too large or damaged.
@@ -31,7 +33,7 @@ def plan(source: Path, output: Path, model: Model, options: Options) -> Large | 
     how = model.tile.how
     if how == "off":
         return None
-    header = read_header(source, options.max_pixels)
+    header = header or read_header(source, options.max_pixels)
     if not _is_large(header):
         return None
     from i2i.images.strips import STRIPWISE, open_strips  # which take a while to import, and few images need
@@ -57,16 +59,19 @@ def plan(source: Path, output: Path, model: Model, options: Options) -> Large | 
     return None if reader is None else Large(reader, model, form, tiling)
 
 
+def decoded(header: Header) -> int:
+    """Bytes that the image takes if it is decoded whole, on its way from file to file."""
+    return header.width * header.height * (header.channels + header.alpha) * (header.bits // 8) * _COPIES
+
+
 def _is_large(header: Header) -> bool:
     return header.width * header.height > WHOLE or _is_short(header)
 
 
 def _is_short(header: Header) -> bool:
     """Whether the memory is short for its pixels, decoded whole."""
-    count = header.width * header.height
-    free = available_memory() if count > WHOLE // 64 else None
-    bytes = count * (header.channels + header.alpha) * (header.bits // 8) * _COPIES
-    return free is not None and bytes > free / _SHARE
+    free = available_memory() if header.width * header.height > WHOLE // 64 else None
+    return free is not None and decoded(header) > free / SHARE
 
 
 def _is_held(model: Model, header: Header) -> bool:

@@ -106,6 +106,25 @@ def test_a_full_batch_goes_before_one_that_waits(monkeypatch: pytest.MonkeyPatch
     assert device.batches[:2] == [(1, *WIDE), (3, *TALL)]
 
 
+def test_one_of_another_size_goes_however_many_full_batches_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "WAIT", 30.0)
+    device = Device()
+    batcher = Batcher(device, lambda _: 2, callers=100)
+    with ThreadPoolExecutor(40) as threads:
+        first = [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(2)]
+        waits(batcher, 0)  # the device is busy with them
+        odd = threads.submit(batcher, np.zeros(TALL, np.uint8))
+        waits(batcher, 1)
+        rest = [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(20)]
+        waits(batcher, 21)
+        device.free.set()
+        for future in (*first, odd, *rest):
+            future.result(timeout=20)
+    batcher.close()
+    assert device.batches.index((1, *TALL)) == 1 + gate.TURNS
+    assert len(device.batches) == 12
+
+
 def test_what_concerns_all_is_told_to_all() -> None:
     """An error in finding the batch's size, and a provider that fails: nobody hangs, and nothing is tried again."""
 

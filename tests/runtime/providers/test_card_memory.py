@@ -1,0 +1,297 @@
+"""What is in the memory of a card, and beside it, at once."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.images import Image, read_image, write_image
+from i2i.runtime import Model, Options, cuda, gate, providers, translate_folder
+from i2i.runtime.binding import Binding
+from i2i.runtime.errors import TooLargeError
+from tests import tiny
+from tests.runtime.providers.gpu import Card
+from tests.runtime.tiles.networks import network, photo
+
+
+def test_out_of_memory_halves_once_then_tiles_and_says_so(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder: the batch is halved for good, not again and again; what does not fit alone is tiled."""
+    monkeypatch.setattr(gate, "WAIT", 30.0)  # until a batch is full
+    path, said = network(tmp_path / "net.onnx"), []
+    (tmp_path / "in").mkdir()
+    for number in range(24):
+        write_image(tmp_path / "in" / f"{number:02}.png", Image(photo(64, 64) + np.uint8(number)))
+    card.pixels = 5 * 64 * 64
+    model = Model(path, "cuda").tiled("auto", say=said.append)
+    assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=8)).done == 24
+    assert [shape[0] for shape in card.batches] == [8] + [4] * 6
+    assert said == ["the memory does not hold 8 images at once; going on with 4"]
+    alone = Model(path, "cpu")
+    for number in (0, 23):
+        made = read_image(tmp_path / "out" / f"{number:02}.png").pixels
+        assert np.abs(made.astype(int) - alone(photo(64, 64) + np.uint8(number))).max() <= 1
+    said.clear()
+    large = photo(820, 900)
+    card.pixels = 800 * 800
+    assert model(large).shape == large.shape
+    assert said == ["the memory does not hold 900 x 820 pixels at once; going on in tiles"]
+
+
+def test_inputs_and_outputs_are_bound(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card is given the uint8 image, in memory of its own choosing, which is used again."""
+    made: list[int] = []
+
+    def page_locked(size: int) -> np.ndarray:
+        made.append(size)
+        return np.empty(size, np.uint8)
+
+    monkeypatch.setattr(cuda, "page_locked", page_locked)
+    model = i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda")
+    for level in (3, 4, 5):
+        image = np.full((1, 8, 9, 3), level, np.uint8)
+        assert (model(image, to="rain") == level + 20).all()
+    assert card.bound.dtype == np.uint8
+    assert made == [8 * 9 * 3, 8, 8 * 9 * 3]  # of the image, of the domain and of the result, once
+
+
+def test_results_are_read_when_they_are_there(tmp_path: Path) -> None:
+    """A card that copies to page-locked memory by itself, and is still at it when the inference returns."""
+    session = providers.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    results: list[np.ndarray] = []
+
+    class Late:
+        def get_outputs(self) -> object:
+            return session.get_outputs()
+
+        def io_binding(self) -> object:
+            binding = session.io_binding()
+            binding.synchronize_outputs = lambda: session.run_with_iobinding(binding)
+            return binding
+
+        def run_with_iobinding(self, *_: object) -> None:
+            results.append(np.zeros(0))
+
+    image = np.full((1, 4, 5, 3), 7, np.uint8)
+    made = Binding(lambda size: np.zeros(size, np.uint8)).run(Late(), {"x": image}, image.shape, "uint8")
+    assert (made == 248).all()
+    assert len(results) == 1
+
+
+class Driver:
+    """NVIDIA's, which refuses a thread that has no context."""
+
+    def __init__(self) -> None:
+        self.memory: dict[int, object] = {}
+        self.current = threading.local()
+
+    def cuInit(self, _: int) -> int:
+        return 0
+
+    def cuDeviceGet(self, device: Any, number: int) -> int:
+        return number
+
+    def cuDevicePrimaryCtxRetain(self, context: Any, _: object) -> int:
+        context._obj.value = 5
+        return 0
+
+    def cuCtxPushCurrent_v2(self, context: ctypes.c_void_p) -> int:
+        self.current.context = context.value
+        return 0
+
+    def cuCtxPopCurrent_v2(self, _: object) -> int:
+        self.current.context = None
+        return 0
+
+    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:
+        free._obj.value, total._obj.value = 3, 4
+        return 0 if getattr(self.current, "context", None) == 5 else 201
+
+    def cuMemHostAlloc(self, address: Any, size: ctypes.c_size_t, flags: int) -> int:
+        if getattr(self.current, "context", None) != 5 or size.value > 10**6:
+            return 2
+        memory = ctypes.create_string_buffer(size.value)
+        address._obj.value = ctypes.addressof(memory)
+        self.memory[ctypes.addressof(memory)] = memory
+        return 0
+
+    def cuMemFreeHost(self, address: ctypes.c_void_p) -> int:
+        if getattr(self.current, "context", None) != 5:
+            return 201
+        assert address.value is not None
+        del self.memory[address.value]
+        return 0
+
+
+def test_page_locked_memory_is_given_back_from_any_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver()
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda *_: driver)
+    cuda._context.cache_clear()
+    try:
+        assert cuda.free_memory() == 3
+        held = [cuda.page_locked(1000).reshape(10, 100)[3:]]
+        held[0][:] = 9
+        assert len(driver.memory) == 1
+        thread = threading.Thread(target=held.clear)
+        thread.start()
+        thread.join()
+        assert driver.memory == {}
+        assert cuda.page_locked(2 * 10**6).shape == (2 * 10**6,)  # the driver has no more: ordinary memory
+        assert driver.memory == {}
+    finally:
+        cuda._context.cache_clear()
+
+
+def test_bound_buffers_grow_and_serve_any_thread(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    session = providers.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    binding = Binding(lambda size: np.empty(size, np.uint8))
+
+    def ask(number: int) -> bool:
+        image = np.full((1 + number % 3, 5 + number % 7, 6, 3), number % 256, np.uint8)
+        result = binding.run(session, {"x": image}, image.shape, "uint8")
+        return result.shape == image.shape and bool((result == 255 - image).all())
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, range(300), timeout=60))
+
+
+def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = [100 << 20]
+
+    def see(batch: np.ndarray) -> None:  # 40 bytes a pixel, which are kept
+        card.batches.append(batch.shape)
+        free[0] = min(free[0], (100 << 20) - 40 * int(np.prod(batch.shape[:3])))
+
+    monkeypatch.setattr(card, "see", see)
+    monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
+    model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
+    rest = (100 << 20) - 40 * 64 * 64
+    assert model.graph.room.batch(512 * 512) == 0.7 * rest // (40 * (512**2 - 64**2) / 512**2) // 512**2 == 7
+    assert model.graph.room.batch(64 * 64) == 16  # no more, however small
+    assert model.graph.room.batch(8000 * 8000) == 1
+    assert model.graph.room.batch(512 * 512, 3) == 3
+    model.graph.room.exceeded(3, 512 * 512)
+    assert model.graph.room.batch(512 * 512, 3) == 1
+    monkeypatch.setattr(cuda, "free_memory", lambda: None)
+    assert i2i.load(model.path, "cuda").graph.room.batch(512 * 512) == 8
+
+
+def test_no_tensor_has_more_values_than_a_card_counts(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA's kernels go astray in silence beyond 2^31; the network makes 6 values of a pixel."""
+    from i2i.runtime import graph
+
+    monkeypatch.setattr(graph, "_COUNTED", 6 * 5 * 64 * 64 + 1)
+    said: list[str] = []
+    model = Model(network(tmp_path / "net.onnx"), "cuda").tiled("auto", say=said.append)
+    assert [model.graph.at_once(64, 64, wish) for wish in (3, 16)] == [3, 5]
+    images = np.stack([photo(64, 64)] * 12)
+    model(images)
+    card.batches.clear()
+    model.run(images)
+    assert max(shape[0] for shape in card.batches) == 3  # halved, and halved again
+    assert "12 images" in said[0]
+    said.clear()
+    large = photo(160, 160)
+    assert not model.graph.holds(160, 160)
+    with pytest.raises(TooLargeError, match=r"25600 pixels at once net\.onnx makes tensors of more than 2\^31 values"):
+        model.tiled("off")(large)
+    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 128)
+    want = i2i.load(model.path, "cpu").tiled(128)(large)
+    np.testing.assert_array_equal(model(large), want)
+    assert said == ["the memory does not hold 160 x 160 pixels at once; going on in tiles"]
+    monkeypatch.setattr(graph, "_COUNTED", 2**31)
+    assert model.graph.holds(160, 160)
+    assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").graph._measure_values() == 3
+
+
+def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file large enough to be read in strips: by the card's memory, if that of the machine holds the pixels."""
+    from i2i.runtime.tiles import large
+
+    free = [10**9]
+    monkeypatch.setattr(large, "WHOLE", 1000)
+    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
+    monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
+    real = card.see
+
+    def see(batch: np.ndarray) -> None:  # 1000 bytes a pixel, which are kept
+        real(batch)
+        free[0] = min(free[0], 10**9 - 1000 * int(np.prod(batch.shape[:3])))
+
+    monkeypatch.setattr(card, "see", see)
+    write_image(tmp_path / "a.tif", Image(photo(500, 600)))
+    model = Model(network(tmp_path / "net.onnx"), "cuda")
+    where = tmp_path / "a.tif", tmp_path / "b.tif"
+    assert large.plan(*where, model, Options()) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(large, "available_memory", lambda: 500 * 600 * 3 * 5 * 4 - 1)
+        patch.setattr(large, "WHOLE", 64)
+        assert large.plan(*where, model, Options()) is not None
+    model.graph.room.exceeded(1, 500 * 600)
+    assert large.plan(*where, model, Options()) is not None
+    other = Model(network(tmp_path / "other.onnx"), "cuda")
+    free[0] = 10**9
+    monkeypatch.setattr(cuda, "free_memory", lambda: free[0] - 900_000_000)  # of which 100 MB are left
+    assert large.plan(*where, other, Options()) is not None
+
+
+def test_the_memory_is_measured_before_anything_is_at_work(card: Card, tmp_path: Path) -> None:
+    models = [Model(network(tmp_path / name), "cuda") for name in ("a.onnx", "b.onnx")]
+    batchers = [model.batcher(None, 4) for model in models]
+    assert [model.graph.room._measure for model in models] == [None, None]
+    assert card.batches == [(1, 64, 64, 3), (1, 512, 512, 3)] * 2
+    for batcher in batchers:
+        batcher.close()
+
+
+def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many threads there are, of which small ones all go together."""
+    from i2i.runtime import job
+
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        write_image(tmp_path / "in" / f"{number:02}.bmp", Image(photo(90, 100)))
+        write_image(tmp_path / "in" / f"{number:02}-small.bmp", Image(photo(9, 10)))
+    large, lock = [0, 0], threading.Lock()  # now, at most
+    most_small = [0, 0]
+
+    def count(image: Image, by: int) -> None:
+        counts = large if image.pixels.shape[0] == 90 else most_small
+        with lock:
+            counts[0] += by
+            counts[1] = max(counts)
+
+    real_read, real_write = job.read_image, job.files.write
+
+    def read(*given: Any) -> Image:
+        image = real_read(*given)
+        count(image, 1)
+        return image
+
+    def write(result: Image, *given: Any, **named: Any) -> str:
+        count(result, -1)
+        return real_write(result, *given, **named)
+
+    monkeypatch.setattr(job, "read_image", read)
+    monkeypatch.setattr(job.files, "write", write)
+    monkeypatch.setattr(job, "available_memory", lambda: 4 * 3 * 5 * (2 * 90 * 100 + 20 * 9 * 10))
+    model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
+    assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=16)).done == 24
+    assert large == [0, 2]
+    assert most_small[1] > 2
+    monkeypatch.setattr(job, "available_memory", lambda: 1000)  # less than one takes
+    assert translate_folder(model, tmp_path / "in", tmp_path / "again", Options(batch=16)).done == 24
+    assert large == [0, 2]
