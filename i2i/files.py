@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ def atomically(path: Path, write: Callable[[Path], object], durable: bool = True
     When anything fails, ``path`` is as it was and the temporary file is gone. What is ``durable`` is on the disk before
     it has its name, so that a power failure too leaves the old file or the new one.
     """
-    handle, name = _claimed(path.parent)
+    handle, name = _claimed(path.parent, path.name)
     temporary = Path(name)
     try:
         write(temporary)
@@ -50,23 +51,23 @@ def atomically(path: Path, write: Callable[[Path], object], durable: bool = True
 
 
 @contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """A temporary file in a folder, which is gone in the end."""
-    handle, name = _claimed(folder)
+def scratch(folder: Path, name: str = "") -> Iterator[Path]:
+    """A temporary file in a folder, which is gone in the end; ``name`` is that of the file that it is made for."""
+    handle, temporary = _claimed(folder, name)
     try:
-        yield Path(name)
+        yield Path(temporary)
     finally:
         with suppress(OSError):
-            os.unlink(name)
+            os.unlink(temporary)
         if handle is not None:
             os.close(handle)
 
 
-def _claimed(folder: Path) -> tuple[int | None, str]:
+def _claimed(folder: Path, name: str) -> tuple[int | None, str]:
     """A new temporary file, with the handle whose lock says that somebody is at work on it, where there are locks."""
+    prefix = os.path.join(folder, _prefix(name))
     while True:
-        # Not with the target's name in it: a long one must not make the temporary one too long.
-        handle, name = _new(folder)
+        handle, name = _new(prefix)
         if fcntl is None:
             os.close(handle)
             return None, name
@@ -77,18 +78,27 @@ def _claimed(folder: Path) -> tuple[int | None, str]:
         os.close(handle)  # cleared away by another process before it was locked
 
 
-def _new(folder: Path) -> tuple[int, str]:
+def _prefix(name: str) -> str:
+    """Of the temporaries of a file: a digest of its name, since a long one must not make theirs too long."""
+    return f"{TEMPORARY_PREFIX}{zlib.crc32(os.fsencode(name)):08x}-"
+
+
+def _new(prefix: str) -> tuple[int, str]:
     """A new file for this user alone, open to be written: ``tempfile.mkstemp``, whose module is slow to import."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     while True:
-        name = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
+        name = f"{prefix}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
         with suppress(FileExistsError):
             return os.open(name, flags, 0o600), name
 
 
-def clear_temporaries(folder: Path) -> None:
-    """Removes what killed processes left half-written; what others are at work on stays, as they hold its lock."""
-    for left in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+def clear_temporaries(folder: Path, name: str | None = None) -> None:
+    """Removes what killed processes left half-written, of the file called ``name`` or of all in the folder.
+
+    What others are at work on stays, as they hold its lock.
+    """
+    prefix = TEMPORARY_PREFIX if name is None else _prefix(name)
+    for left in folder.glob(f"{prefix}*{TEMPORARY_SUFFIX}"):
         with suppress(OSError), open(left, "rb") as file:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -55,6 +55,25 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+def test_of_one_file_alone_what_was_left_is_cleared_away(tmp_path: Path) -> None:
+    killed, other, alive = (writer(tmp_path / name) for name in ("a.bin", "b.bin", "a.bin"))
+    for process in (killed, other):
+        process.kill()
+        process.communicate(timeout=60)
+    clear_temporaries(tmp_path, "a.bin")
+    assert len(os.listdir(tmp_path)) == 2
+    alive.communicate("go on\n", timeout=60)
+    assert (tmp_path / "a.bin").read_bytes() == b"whole"
+    clear_temporaries(tmp_path, "b.bin")
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_name_may_be_as_long_as_the_system_has_it(tmp_path: Path) -> None:
+    atomically(tmp_path / ("a" * 255), lambda path: path.write_bytes(b"x"))
+    assert os.listdir(tmp_path) == ["a" * 255]
+
+
 def test_no_handle_is_left_open(tmp_path: Path) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")

@@ -96,6 +96,7 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
 
 def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """One image from standard input, or to standard output, or both; ``-`` and no DST mean them."""
+    from i2i.files import clear_temporaries
     from i2i.images import WRITABLE, ImageError, encode_image
     from i2i.runtime import ModelError, files
     from i2i.runtime.api import translate_bytes
@@ -115,6 +116,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
         result = translate_bytes(models[0], data, settings, name)
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
+            clear_temporaries(target.parent, target.name)
             if lost := files.write(result, src, target, settings):
                 _note(f"{target}: {lost}")
             click.echo(shown(target))

@@ -53,40 +53,45 @@ def write_strips(
     """
     with ExitStack() as stack:
         height, grey, first = 0, True, None
-        with _told(path):
-            raw = stack.enter_context(scratch(path.parent))
-            file = stack.enter_context(open(raw, "wb"))
+        with _told(path, format):
+            raw = stack.enter_context(scratch(path.parent, path.name))
         for strip in strips:
             colours, alpha = fitting(strip, format)
             grey = grey and bool((colours == colours[..., :1]).all())
             rows = colours if alpha is None else np.concatenate([colours, alpha[..., None]], axis=2)
-            with _told(path):
+            # Opened for each, so that what the system says when it is closed is told as well.
+            with _told(path, format), open(raw, "ab") as file:
                 file.write(np.ascontiguousarray(rows).data)
             height += len(rows)
             first = first or (rows.shape[2], rows.dtype, alpha is not None, strip)
-        with _told(path):
-            file.close()
         assert first is not None
         bands, dtype, has_alpha, strip = first
-        pixels = vips().Image.rawload(
-            os.fspath(raw), strip.width, height, bands, format="ushort" if dtype == np.uint16 else "uchar",
-            access="sequential",
-        )  # fmt: skip
-        colours_left = bands - has_alpha
-        # A TIFF of grey with alpha is one that few programs read, this one included.
-        if keep_grey and grey and colours_left == 3 and not (has_alpha and format == "TIFF"):
-            pixels = pixels[0].bandjoin(pixels[3]) if has_alpha else pixels[0]
-            colours_left = 1
-        _save(pixels, path, format, quality, colours_left, resolution, metadata, icc)
+        with _told(path, format):
+            pixels = vips().Image.rawload(
+                os.fspath(raw), strip.width, height, bands, format="ushort" if dtype == np.uint16 else "uchar",
+                access="sequential",
+            )  # fmt: skip
+            colours_left = bands - has_alpha
+            # A TIFF of grey with alpha is one that few programs read, this one included.
+            if keep_grey and grey and colours_left == 3 and not (has_alpha and format == "TIFF"):
+                pixels = pixels[0].bandjoin(pixels[3]) if has_alpha else pixels[0]
+                colours_left = 1
+            _save(pixels, path, format, quality, colours_left, resolution, metadata, icc)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """An OSError is one of the output, and not of what the strips come from."""
+def _told(path: Path, format: str) -> Iterator[None]:
+    """What fails here is the output, and not what the strips come from: an ImageError, caused by an OSError if the
+    system is at fault."""
     try:
         yield
     except OSError as error:
         raise ImageError(path, f"cannot be written: {error.strerror}") from error
+    except vips().Error as error:
+        text = str(error).strip()
+        full = next((OSError(number, os.strerror(number)) for number in _FULL if os.strerror(number) in text), None)
+        reason = text.splitlines()[-1].strip() if full is None else full.strerror
+        raise ImageError(path, f"cannot be written as {format}: {reason}") from full or error
 
 
 def _save(
@@ -121,11 +126,5 @@ def _save(
     if format == "TIFF":
         size = pixels.width * pixels.height * pixels.bands * (1 + deep)
         options = {**options, "bigtiff": size * _WORST > _CLASSIC}
-    try:
-        with _told(path):  # not durable, as in ``write_image``
-            atomically(path, lambda temporary: getattr(pixels, saver)(os.fspath(temporary), **options), durable=False)
-    except library.Error as error:
-        text = str(error).strip()
-        full = next((OSError(number, os.strerror(number)) for number in _FULL if os.strerror(number) in text), None)
-        reason = text.splitlines()[-1].strip() if full is None else full.strerror
-        raise ImageError(path, f"cannot be written as {format}: {reason}") from full or error
+    # Not durable, as in ``write_image``.
+    atomically(path, lambda temporary: getattr(pixels, saver)(os.fspath(temporary), **options), durable=False)

@@ -1,14 +1,15 @@
 """Images that are not decoded whole, but strip by strip, in memory that does not grow with the height.
 
-libvips decodes them to the same pixels as ``read_image`` does, bit for bit but for JPEGs of unusual chroma sampling,
-which are up to 3 levels off. Files that it takes for something else (CMYK, Lab, premultiplied alpha ...) are left to
-that.
+libvips decodes them to the same pixels as ``read_image`` does, bit for bit. Files that it takes for something else
+(CMYK, Lab, premultiplied alpha ...) are left to that.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,19 @@ class StripReader:
             for turn in turns:
                 image = getattr(image, turn)()
         except library.Error as error:
-            raise self._damaged(error) from error
+            raise self._failed(error) from error
         return image
 
-    def _damaged(self, error: Exception) -> ImageError:
+    def _failed(self, error: Exception) -> ImageError:
         lines = str(error).strip().splitlines()
-        return ImageError(self.path, f"damaged {self.header.format} data: {lines[-1].strip()}")
+        system = re.search(r"system error: (.+)", str(error))  # so libvips says what is none of the file's fault
+        if system is None:
+            return ImageError(self.path, f"damaged {self.header.format} data: {lines[-1].strip()}")
+        reason = f"cannot be read: {system[1]}"
+        if _UPRIGHT[self.header.orientation]:
+            folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
+            reason += f". It lies on its side and is unpacked in {folder} to be turned; TMPDIR can name another folder"
+        return ImageError(self.path, reason)
 
     @property
     def faithful(self) -> bool:
@@ -112,7 +120,7 @@ class StripReader:
         try:
             data = self._region.fetch(0, self._next, self.header.width, count)
         except library.Error as error:
-            raise self._damaged(error) from error
+            raise self._failed(error) from error
         return np.frombuffer(data, self._band.dtype).reshape(count, self.header.width, -1)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from i2i.files import clear_temporaries
 from i2i.images import Image, ImageError, decode_image, read_image
 from i2i.runtime import files, models
 from i2i.runtime.files import Options
@@ -197,6 +198,7 @@ def translate_files(
     try:
         image: Image | None = None
         for (model, _), target in zip(pairs, targets, strict=True):
+            clear_temporaries(target.parent, target.name)
             if large := plan(source, target, model, options):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 lost = large.translate(target, options)

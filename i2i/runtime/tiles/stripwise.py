@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i.files import clear_temporaries
 from i2i.images import Image, ImageError
 from i2i.images.metadata import read_metadata
 from i2i.images.spool import write_strips
@@ -35,7 +34,6 @@ class Large:
 
         Raises ModelError, ImageError, or StoppedError where no file can be written.
         """
-        clear_temporaries(output.parent)  # those of killed jobs are as large as the image
         header = self.reader.header
         metadata = None
         if options.keep_metadata:

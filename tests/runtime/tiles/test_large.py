@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import psutil
 import pytest
 
 import i2i
+from i2i.files import clear_temporaries
 from i2i.images import Image, ImageError, read_image, write_image
 from i2i.runtime import Options, session
 from i2i.runtime.api import translate_file
@@ -18,6 +21,7 @@ from i2i.runtime.folder import translate_folder
 from i2i.runtime.tiles import large
 from i2i.spec import Spec
 from tests import tiny
+from tests.conftest import ROOT
 from tests.images.test_strips import vips_of
 from tests.runtime.tiles.networks import SPEC, network, photo
 
@@ -78,12 +82,25 @@ def test_pngs_and_jpegs_go_the_same_way(model: session.Model, tmp_path: Path) ->
         np.testing.assert_array_equal(strips.pixels, whole.pixels)
 
 
-@pytest.mark.usefixtures("small")
-def test_what_a_killed_job_left_is_cleared_away(model: session.Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strips", [False, True])
+def test_what_a_killed_job_left_of_this_output_is_cleared_away(
+    model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strips: bool
+) -> None:
+    monkeypatch.setattr(large, "WHOLE", 1000 if strips else 10**9)
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
-    left = tmp_path / ".i2i-0123456789abcdef.part"
-    left.write_bytes(bytes(10))
+    killed = """
+import os, sys
+from pathlib import Path
+from i2i.files import atomically
+atomically(Path(sys.argv[1]), lambda path: os._exit(9))
+"""
+    for name in ("b.tif", "other.tif"):
+        done = subprocess.run([sys.executable, "-c", killed, tmp_path / name], cwd=ROOT, check=False)
+        assert done.returncode == 9
+    assert len(list(tmp_path.glob(".i2i-*"))) == 2
     translate_file(model.tiled(160), tmp_path / "a.tif", tmp_path / "b.tif", Options())
+    (left,) = tmp_path.glob(".i2i-*")
+    clear_temporaries(tmp_path, "other.tif")
     assert not left.exists()
 
 
