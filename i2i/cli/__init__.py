@@ -6,6 +6,8 @@ import atexit
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from keyword import iskeyword
 from typing import NoReturn
@@ -31,6 +33,17 @@ _TRAIN = ("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors",
 EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "av": "av"}
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """For imports: what they make is no garbage, and Python's repeated search for it takes longer than a small image."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # or all of it would be searched as soon as that begins again
+        gc.enable()
+
+
 class Verbs(click.Group):
     """A click group that imports a verb only when it is used."""
 
@@ -39,7 +52,8 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        return import_module(f"i2i.cli.{module}").command if cmd_name in VERBS else None
+        with uncollected():
+            return import_module(f"i2i.cli.{module}").command if cmd_name in VERBS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

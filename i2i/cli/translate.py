@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, pictures, providers, tiles, video
+from i2i.cli import foreign, pictures, providers, tiles, uncollected, video
 from i2i.cli.progress import shown
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     Exit status: 0 all translated, 1 some images failed (each is named on stderr) or a video was damaged, 2 wrong use,
     4 no such provider, 130 interrupted.
     """
+    # NumPy and OpenCV each start threads for linear algebra when they are imported, of which there is none here that is
+    # worth one; to start and to end them takes longer than a small image.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from i2i.runtime import packages
 
     for problem in packages.rivals():
@@ -62,7 +66,8 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     if shells := packages.shells():
         raise ValueError("; ".join(shells))
 
-    from i2i.runtime import Options
+    with uncollected():
+        from i2i.runtime import Options
 
     told, tile = foreign.taken_from(options), options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}

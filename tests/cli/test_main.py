@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from i2i.images import Image, write_image
+from i2i.runtime.machine import cores
 from tests import tiny
 from tests.conftest import ROOT, Command
 
@@ -60,6 +61,32 @@ def test_help_is_there_at_once(i2i_command: Command) -> None:
     for verb in ("train", "export", "translate", "check", "models", "doctor", "demo"):
         assert f"\n  {verb} " in done.stdout
     assert min(times) < 0.3
+
+
+STARTED = """
+import atexit, gc, os, sys
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.pop(name, None)
+def report():
+    loaded = sys.modules.keys() & set(sys.argv[1].split())
+    print('#', sum(each['collections'] for each in gc.get_stats()), len(os.listdir('/proc/self/task')), *loaded)
+atexit.register(report)
+from i2i.cli import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_one_image_starts_with_nothing_that_it_does_not_need(tmp_path: Path, negative: Path) -> None:
+    """What takes longer than a small image: other libraries, threads without work, garbage sought where there is none."""
+    image = next(draw(tmp_path / "in").iterdir())
+    others = "torch onnx av PIL pyvips rich logging importlib.metadata"
+    done = python(STARTED, others, "translate", image, tmp_path / "out.png", "-m", negative, "--provider", "cpu")
+    assert done.returncode == 0, done.stderr
+    collections, threads, *loaded = done.stdout.rpartition("#")[2].split()
+    assert loaded == []
+    assert int(collections) < 40
+    assert int(threads) <= 1 + cores()  # ONNX Runtime's are one less than the cores
 
 
 WITHOUT_TRAINING = """
