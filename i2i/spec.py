@@ -19,6 +19,7 @@ ORDERS = ("rgb", "bgr", "grey", "y")
 RESULTS = ("image", "curves")
 FITS = ("resize", "tile")
 DTYPES = ("float32", "float16", "uint8")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,7 @@ import numpy as np
 
 import i2i
 from i2i.runtime.providers import PROVIDERS
-from i2i.spec import Spec
-
-PRECISIONS = ("fp32", "fp16", "int8")
+from i2i.spec import PRECISIONS, Spec
 
 
 def serve(pipe: Connection, path: str, provider: str, threads: int | None) -> None:

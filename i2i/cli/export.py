@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from i2i.spec import Spec
+from i2i.spec import PRECISIONS, Spec
 
 
 @click.command
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
+    type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
     help="fp16: half the size, and faster on GPUs; a CPU computes it in float32. int8: a quarter of the size, and "

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from i2i.runtime.pixels import check_finite
+from i2i.runtime.providers import open_session
 from i2i.spec import Spec
 
 Feeds = dict[str, np.ndarray]
@@ -45,9 +45,7 @@ class Limits(NamedTuple):
 
 def opened(model: onnx.ModelProto) -> Any:
     """A session on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns of outputs whose shape is not stated
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return open_session(model.SerializeToString(), "cpu")
 
 
 def results(session: Any, images: Sequence[Feeds], spec: Spec) -> list[np.ndarray]:

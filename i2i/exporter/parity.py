@@ -16,6 +16,8 @@ from torch.nn.functional import interpolate
 from i2i.exporter import ends
 from i2i.exporter.graph import ExportError
 from i2i.exporter.pixels import Pixels, checkerboard
+from i2i.runtime.errors import ModelError
+from i2i.runtime.providers import open_session
 from i2i.spec import Spec
 
 LEVELS = 1  # of a uint8 graph: two roundings of nearly the same number
@@ -70,8 +72,8 @@ def _opened(path: Path, spec: Spec) -> Callable[[list[np.ndarray]], np.ndarray]:
     """The file as a function of its inputs, in ONNX Runtime on the CPU."""
     names = [end.name for end in ends.inputs(spec)]
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common class but this
+        session = open_session(path, "cpu")
+    except ModelError as error:
         raise ExportError(f"ONNX Runtime {onnxruntime.__version__} refuses the graph: {error}") from error
 
     def translate(probe: list[np.ndarray]) -> np.ndarray:

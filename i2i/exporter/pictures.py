@@ -55,7 +55,7 @@ def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: 
             + (f", {FEWEST_CALIBRATION} to calibrate and {FEWEST_HELD_OUT} to see the loss on" if calibrated else "")
             + "; give a folder of more: --calibrate DIR"
         )
-    held_out = max(FEWEST_HELD_OUT, min(HELD_OUT, len(images) // 4)) if calibrated else len(images)
+    held_out = max(FEWEST_HELD_OUT, min(HELD_OUT, len(images) // 3)) if calibrated else len(images)
     ready = [_middle(pixels.prepare(image, spec), spec) for image in images]
     return Pictures(
         tuple(ready[held_out:]),

@@ -23,7 +23,6 @@ from i2i.runtime.onnxfile import described
 from i2i.runtime.providers import open_session, running_on
 from i2i.spec import Spec
 
-PRECISIONS = ("fp32", "fp16", "int8")
 LIMITS = {"fp16": Limits(60, math.inf), "int8": Limits(45, 8)}
 """What a file's loss has to be within on the held-out images."""
 SAFE = LIMITS["int8"]

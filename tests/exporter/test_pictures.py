@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_no_image_is_in_both_and_the_names_decide(folder: Path) -> None:
     found = gather(folder, None, spec(), True)
-    assert (len(found.calibration), len(found.held_out)) == (18, 6)
+    assert (len(found.calibration), len(found.held_out)) == (16, 8)
     again = gather(folder, None, spec(), True)
     for one, other in zip((*found.calibration, *found.held_out), (*again.calibration, *again.held_out), strict=True):
         np.testing.assert_array_equal(one, other)
