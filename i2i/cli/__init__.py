@@ -35,7 +35,7 @@ EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "av": "av"}
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """For imports: what they make is no garbage, and Python's repeated search for it takes longer than a small image."""
+    """For imports: what they make is no garbage, and to look for it again and again takes longer than a small image."""
     gc.disable()
     try:
         yield

@@ -78,7 +78,7 @@ main(sys.argv[2:])
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_one_image_starts_with_nothing_that_it_does_not_need(tmp_path: Path, negative: Path) -> None:
-    """What takes longer than a small image: other libraries, threads without work, garbage sought where there is none."""
+    """Other libraries, idle threads, a search for garbage where there is none: each takes longer than an image."""
     image = next(draw(tmp_path / "in").iterdir())
     others = "torch onnx av PIL pyvips rich logging importlib.metadata"
     done = python(STARTED, others, "translate", image, tmp_path / "out.png", "-m", negative, "--provider", "cpu")
