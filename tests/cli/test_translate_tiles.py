@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 import i2i
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import ModelError
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 from tests.runtime.tiles.networks import SPEC, network, photo, psnr
 
 IMAGE = photo(300, 420)
@@ -43,6 +47,37 @@ def test_what_is_no_tile_is_wrong_use(place: Path, i2i_command: Command) -> None
     done = i2i_command("translate", "photos/a.png", "-m", "net.onnx", "--tile", "some", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "tile is 'some'; choose auto, exact, off or the side of a tile in pixels" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_an_interrupt_leaves_the_terminal_as_it_was(place: Path) -> None:
+    import pty
+
+    write_image(place / "large.png", Image(photo(1500, 1500)))
+    words = [sys.executable, "-m", "i2i", "translate", "large.png", "out.png", "-m", "net.onnx", "--tile", "160"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(words, cwd=place, stderr=theirs, env=env)
+    os.close(theirs)
+    hidden, back, seen = b"\x1b[?25l", b"\x1b[?25h", b""
+    while hidden not in seen and (part := read(ours)):
+        seen += part
+    process.send_signal(signal.SIGINT)
+    while part := read(ours):
+        seen += part
+    os.close(ours)
+    assert process.wait(60) == 130
+    assert seen.rfind(back) > seen.rfind(hidden)
+    assert seen.rstrip().endswith(b"interrupted")
+    assert not (place / "out.png").exists()
+
+
+def read(terminal: int) -> bytes:
+    """b"" at its end, which is an error on Linux."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
 
 
 def test_from_python(place: Path) -> None:

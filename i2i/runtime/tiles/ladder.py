@@ -33,7 +33,11 @@ class Tile:
     progress: Callable[[int, int], None] | None = None
     """Is called with the tiles that are done, and all there are; each pass of ``exact`` counts as well."""
     say: Callable[[str], object] = note
-    """Is told what the memory makes necessary."""
+    """Is told what the memory makes necessary; None: nobody is."""
+
+    def __post_init__(self) -> None:
+        if self.say is None:
+            object.__setattr__(self, "say", lambda text: None)
 
     @classmethod
     def of(cls, text: str | int, **callbacks: Callable) -> Tile:

@@ -72,6 +72,7 @@ def test_a_batch_is_halved_first(model: session.Model) -> None:
         "the memory does not hold 5 images at once; going on with 3",
         "the memory does not hold 3 images at once; going on with 2",
     ]
+    np.testing.assert_array_equal(model.tiled("auto", say=None).run(images), together)  # and nobody is told
 
 
 @pytest.mark.usefixtures("short")
