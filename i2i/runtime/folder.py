@@ -80,7 +80,7 @@ def translate_folders(
     names = plan(source, [target for _, target in bound], options.output_name, unreadable.append)
     names = [name for name in names if shard.holds(name)]
     ways = [
-        Way(model, target, Record(target, job_key(model, options), facts(model, options), shard))
+        Way(model, target, Record(target, job_key(model, options), facts(model, options), shard, options.overwrite))
         for model, target in bound
     ]
     if not options.overwrite:
@@ -92,7 +92,7 @@ def translate_folders(
         for _ in ways:
             tell(Outcome(error.path, "failed", str(error)))
     if watch:
-        with _records(ways), Job(ways, options) as job:
+        with _records(ways, watch), Job(ways, options) as job:
             arrivals = Arrivals(source, ways, options, shard.holds, [error.path for error in unreadable])
             for outcome in job.outcomes(arrivals.follow(job.stopped), sys.maxsize):
                 arrivals.finished(outcome.source)
@@ -100,23 +100,42 @@ def translate_folders(
                 tell(outcome)
     elif names:
         items = (Item(source / name, options.output_name(name)) for name in names)
-        with _records(ways), Job(ways, options) as job:
+        with _records(ways, watch), Job(ways, options) as job:
             for outcome in job.outcomes(items, len(names)):
                 tell(outcome)
     return summary
 
 
 @contextmanager
-def _records(ways: Sequence[Way]) -> Iterator[None]:
-    """All records open to be written."""
+def _records(ways: Sequence[Way], watch: bool) -> Iterator[None]:
+    """All records open to be written, and told when the job comes to its end, which is Ctrl-C for one that watches."""
     with ExitStack() as stack:
         for way in ways:
-            try:
+            with _stopping(way.target):
                 stack.enter_context(way.record)
-            except OSError as error:
-                stop_if_full(error, way.target)
-                raise
+        try:
+            yield
+        except KeyboardInterrupt:
+            if watch:
+                _finish(ways)
+            raise
+        _finish(ways)
+
+
+def _finish(ways: Sequence[Way]) -> None:
+    for way in ways:
+        with _stopping(way.target):
+            way.record.finish()
+
+
+@contextmanager
+def _stopping(target: Path) -> Iterator[None]:
+    """A StoppedError if the disk is full."""
+    try:
         yield
+    except OSError as error:
+        stop_if_full(error, target)
+        raise
 
 
 def refuse_mixture(target: Path, record: Record) -> None:

@@ -153,7 +153,7 @@ class Job:
             if item.problem:
                 raise ImageError(item.source, item.problem)
             status = item.source.stat()
-            done = [not self.options.overwrite and way.record.is_done(item.name, status) for way in self.ways]
+            done = [way.record.is_done(item.name, status) for way in self.ways]
             header = None if all(done) else read_header(item.source, self.options.max_pixels)
             large = [
                 None if skip else plan(item.source, way.target / item.name, way.model, self.options, header)

@@ -4,6 +4,9 @@ Files in the output folder, one for a whole job and one for each of its shards, 
 a line, only ever appended to: a process that is killed leaves at most half a line, which is passed over. A job begins
 with a line of its model and settings; each output has a line before it is written and one when it is there. Who is
 killed between an output and its second line has finished it all the same: the first says which file was there before.
+
+A job that is told to do again what is done has the time in its line since when results count, and a last line once it
+is finished. Without that line it was killed, and the next of its kind goes on from that time.
 """
 
 from __future__ import annotations
@@ -50,14 +53,25 @@ class Record:
     ``job`` names all that makes the bytes of its outputs; ``facts`` say in words what that is.
     """
 
-    def __init__(self, folder: Path, job: str, facts: Mapping[str, Any] | None = None, shard: Shard = WHOLE) -> None:
-        self.folder, self.job, self.facts = folder, job, dict(facts or {})
+    def __init__(
+        self,
+        folder: Path,
+        job: str,
+        facts: Mapping[str, Any] | None = None,
+        shard: Shard = WHOLE,
+        again: bool = False,
+    ) -> None:
+        """With ``again`` only what was done since this job began is done, or since the killed one that it goes on with
+        did."""
+        self.folder, self.job, self.facts, self._again = folder, job, dict(facts or {}), again
         self._name = record_name(shard)
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
         self._last: dict[str, Any] = {}  # the beginning of the job that began last
         self._file: FileIO | None = None
         self._at = 0.0  # when this job began
+        self._since = 0.0  # results of jobs that began before do not count
+        self._killed: float | None = None  # the same of the last job here, if it was to do all again and did not
         self.refresh()
 
     def refresh(self) -> None:
@@ -78,6 +92,8 @@ class Record:
                 name, job = entry.get("name"), entry.get("job", entry.get("begun"))
                 if not isinstance(name, str):
                     at = max(at, float(entry.get("at", at)))  # a clock may go back, the lines of a file do not
+                    if path.name == self._name:
+                        self._killed = float(entry["since"]) if "since" in entry else None
                     if job is not None and at >= self._last.get("at", 0.0):
                         self._last = {**entry, "at": at}
                     continue
@@ -90,13 +106,20 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         for folder in {self.folder, *(self.folder / parent for parent in set(map(os.path.dirname, self._entries)))}:
             clear_temporaries(folder)
-        self._file, self._at = open(self.folder / self._name, "ab+", buffering=0), round(time.time(), 3)
+        self._file = open(self.folder / self._name, "ab+", buffering=0)
+        self._at = round(max(time.time(), self._last.get("at", 0.0) + 0.001), 3)  # later than all that is here
+        if self._again:
+            self._since = self._at if self._killed is None else self._killed
         if self._file.seek(0, os.SEEK_END):
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":
                 self._file.write(b"\n")
-        self._append({"job": self.job, "at": self._at, **self.facts})
+        self._append({"job": self.job, "at": self._at, **({"since": self._since} if self._again else {}), **self.facts})
         return self
+
+    def finish(self) -> None:
+        """Notes that this job has come to its end."""
+        self._append({"finished": self.job})
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
@@ -110,6 +133,8 @@ class Record:
     def is_done(self, name: str, source: os.stat_result) -> bool:
         """Whether the output is there as this job would write it: same source, same model, same settings."""
         entry = self._entries.get(name, _NEVER)
+        if entry.at < self._since:
+            return False
         if (entry.job, entry.source_size, entry.source_time) != (self.job, source.st_size, source.st_mtime_ns):
             return False
         try:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -319,6 +320,35 @@ def test_a_job_that_was_told_to_replace_goes_on_without_being_told_again(
     for name in "a.png", "b.bmp", "f.ppm":
         (tmp_path / "out" / name).unlink()
     assert run(model, photos, tmp_path / "out")[0].done == 6  # nothing is there to be mixed with
+
+
+def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_once_it_is_finished(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def skipped_until_killed(**options: Any) -> int:
+        """It does one image more."""
+        told: list[str] = []
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(job.Record, "done", killed)
+            with pytest.raises(KeyboardInterrupt):
+                options = {"overwrite": True, "workers": 1, **options}
+                translate_folder(model, photos, out, Options(**options), lambda one, _: told.append(one.status))
+        assert set(told) <= {"skipped"}
+        return len(told)
+
+    run(model, photos, out)
+    monkeypatch.setattr("i2i.runtime.record.time.time", lambda: 1000.0)  # the clock may even have gone back
+    assert [skipped_until_killed() for _ in range(3)] == [0, 1, 2]
+    assert run(model, photos, out, overwrite=True)[0] == Summary(total=6, done=3, skipped=3)
+    assert run(model, photos, out, overwrite=True)[0].done == 6
+    assert [skipped_until_killed(), skipped_until_killed(quality=80), skipped_until_killed()] == [0, 0, 0]
+    run(model, photos, out)  # finishes it otherwise
+    assert [skipped_until_killed(), skipped_until_killed()] == [0, 1]
 
 
 @pytest.mark.timeout(60)

@@ -98,6 +98,7 @@ KINDS = {
     "one model": ([[]], 1),
     "shards": ([["--shard", "1/2"], ["--shard", "2/2"]], 1),
     "models": ([[]], 2),
+    "overwrite": ([["--overwrite"]], 1),
     "watch": ([["--watch"]], 1),
 }
 

@@ -250,3 +250,13 @@ def test_a_folder_that_comes_and_cannot_be_read_is_named_once(
     time.sleep(0.6)
     assert watched.notes() == {"locked": f"{watched.photos / 'locked'}: the folder cannot be read: Permission denied"}
     assert watched.summary.failed == 1
+
+
+def test_one_that_does_all_again_and_was_ended_by_its_user_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / "first.png", image(10))
+    for _ in range(2):
+        job = Watched(tmp_path, overwrite=True)
+        wait_for(lambda: job.outcomes)  # noqa: B023
+        job.stop()
+        assert job.outcomes[0].status == "done"
