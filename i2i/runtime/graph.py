@@ -87,6 +87,7 @@ class Graph:
         self._whole: Any = None  # the session for large images on the processor
         self._binding = self._buffers() if self.spec.io == "pixels" and not on_processor(self.provider) else None
         self._wide: Any = None  # the session in float32 for images on which float16 overflows
+        self._overflowed = False  # and it was said
         self._process = None if threads == 1 and self.provider == "cpu" else os.getpid()
         self._lock = threading.Lock()
         self._bytes_per_pixel: float | None = None
@@ -137,7 +138,9 @@ class Graph:
         """A session for ``run_in`` of the file's bytes, or of those of a form of it, with float32 for every float16."""
         from i2i.runtime.widened import widened  # which takes a while to import
 
-        note(f"{self.path.name}: float16 overflows on some images; those are computed in float32")
+        if not self._overflowed:
+            self._overflowed = True
+            note(f"{self.path.name}: float16 overflows on some images; those are computed in float32")
         return open_session(widened(model), self.provider, self.threads)
 
     def _session_in_float32(self) -> Any:

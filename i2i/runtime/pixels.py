@@ -110,6 +110,11 @@ def is_finite(result: np.ndarray) -> bool:
     return not (result == (255 * odd.astype(np.uint8))[..., None]).all()
 
 
+def all_finite(results: np.ndarray) -> bool:
+    """Whether numbers of any shape are, or images [n, h, w, c] of uint8 each ``is_finite``."""
+    return is_finite(results) if results.dtype != np.uint8 else all(map(is_finite, results))
+
+
 def to_tensor(batch: np.ndarray, spec: Spec) -> np.ndarray:
     """[n, h, w, c] in the source's range as float32 [n, c, h, w] in [-1, 1]."""
     return np.ascontiguousarray((batch.astype(np.float32) / (spec.source.peak / 2) - 1).transpose(0, 3, 1, 2))

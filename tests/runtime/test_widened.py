@@ -12,8 +12,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from i2i.runtime import NonFiniteError, graph, load, models
+from i2i.runtime.tiles import gathering
 from i2i.runtime.widened import widened
+from i2i.spec import Spec
 from tests import tiny
+from tests.runtime.tiles.networks import SPEC, network, photo
 
 HALF = replace(tiny.RGB, precision="fp16")
 
@@ -37,7 +40,7 @@ class Card:
         return [np.where(feeds["x"].max((1, 2, 3), keepdims=True) > 65504 / 400, mark, result)]
 
 
-def steep(path: Path) -> Path:
+def steep(path: Path, spec: Spec = HALF) -> Path:
     """400 x in float16, and / 400 in float32: x again."""
     nodes = [
         helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
@@ -47,7 +50,7 @@ def steep(path: Path) -> Path:
         helper.make_node("Cast", ["back"], ["y"], to=TensorProto.UINT8),
     ]
     constants = {"gain": np.array(400, np.float16), "whole": np.array(400, np.float32)}
-    return tiny.write(path, nodes, HALF, constants)
+    return tiny.write(path, nodes, spec, constants)
 
 
 @pytest.fixture
@@ -70,6 +73,45 @@ def test_an_image_that_overflows_float16_is_computed_in_float32(
     assert [record.getMessage() for record in caplog.records] == [
         "steep.onnx: float16 overflows on some images; those are computed in float32"
     ]
+
+
+def test_so_are_tiles_of_it_and_their_statistics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the image is bright a tile is a checkerboard, and statistics are no numbers."""
+    opened, cards = gathering.open_session, []
+
+    class Forms(Card):
+        def run(self, names: Any, feeds: dict[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
+            results = self.session.run(names, feeds, options)
+            self.runs += 1
+            if feeds["x"].max() <= 65504 / 400:
+                return results
+            board = (255 * (np.indices(results[0].shape[1:3]).sum(0) % 2)).astype(np.uint8)[..., None]
+            return [
+                np.full_like(each, np.nan) if each.dtype == np.float32 else board + 0 * each if each.ndim == 4 else each
+                for each in results
+            ]
+
+    def wrapped(*given: Any, **options: Any) -> Card:
+        cards.append(Forms(opened(*given, **options)))
+        return cards[-1]
+
+    image = np.minimum(photo(160, 180), 150)
+    image[130:, 150:] = 250
+    normalising = network(tmp_path / "net.onnx", replace(SPEC, precision="fp16"))
+    plain = steep(tmp_path / "steep.onnx", replace(HALF, receptive_field=1, tiling="any"))
+    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 128)
+    for path, how in ((normalising, 128), (normalising, "exact"), (plain, 128)):
+        want = load(path, "cpu", 1).tiled(how)(image)
+        with monkeypatch.context() as patch:
+            patch.setattr(gathering, "open_session", wrapped)
+            caplog.clear()
+            np.testing.assert_array_equal(load(path, "cpu", 1).tiled(how)(image), want)
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{path.name}: float16 overflows on some images; those are computed in float32"
+        ]
+    assert max(card.runs for card in cards) >= 4
 
 
 def test_what_float32_does_not_hold_either_is_an_error(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
+from i2i.runtime import pixels
 from i2i.runtime.errors import ModelError
 from i2i.runtime.providers import open_session, quietly, reason
 from i2i.runtime.statistics import CORE, WEIGHTS, Statistics
@@ -35,17 +37,22 @@ class Runner:
         self.forms = Statistics(graph.path)
 
     def open(self, form: bytes) -> Callable[..., list[np.ndarray]]:
-        """The form as a function of a batch [n, h, w, c] and of its further inputs by name."""
+        """The form as a function of a batch [n, h, w, c] and of its further inputs by name; what float16 overflows on
+        is computed in float32."""
         graph = self.graph
         session = open_session(form, graph.provider, graph.threads, arena=False)
         names = [node.name for node in session.get_inputs()]
+        in_float32 = cache(lambda: graph.open_in_float32(form))
 
         def run(batch: np.ndarray, **further: np.ndarray) -> list[np.ndarray]:
             feeds = {names[0]: np.ascontiguousarray(batch), **further}
             if self.target is not None:
                 feeds[names[1]] = np.repeat(self.target, len(batch), axis=0)
             try:
-                return session.run(None, feeds, quietly())
+                results = session.run(None, feeds, quietly())
+                if graph.spec.precision == "fp16" and not all(map(pixels.all_finite, results)):
+                    results = in_float32().run(None, feeds, quietly())
+                return results
             except Exception as error:  # ONNX Runtime's errors have no common class but this
                 shape = " x ".join(map(str, batch.shape))
                 raise ModelError(f"{graph.path.name} failed on a tile [{shape}]: {reason(error)}") from error
