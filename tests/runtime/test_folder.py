@@ -335,9 +335,9 @@ def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_o
         told: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(job.Record, "done", killed)
+            settings = Options(overwrite=True, workers=1, **options)
             with pytest.raises(KeyboardInterrupt):
-                options = {"overwrite": True, "workers": 1, **options}
-                translate_folder(model, photos, out, Options(**options), lambda one, _: told.append(one.status))
+                translate_folder(model, photos, out, settings, lambda one, _: told.append(one.status))
         assert set(told) <= {"skipped"}
         return len(told)
 
