@@ -90,6 +90,16 @@ def test_eight_threads_on_one_session(tmp_path: Path) -> None:
         assert all(threads.map(ask, range(200), timeout=60))
 
 
+def test_memory_is_given_back_while_others_are_at_work(tmp_path: Path) -> None:
+    """OpenVINO refuses that then, and no result is lost for it; whoever is the last gives it back."""
+    session = Session(network(tmp_path / "net.onnx"), 2, 2, keep=False)
+    feeds = {"x": photo(200, 200)[None]}
+    (want,) = session.run(None, feeds)
+    with ThreadPoolExecutor(3) as threads:
+        for (result,) in threads.map(lambda _: session.run(None, feeds), range(20), timeout=60):
+            np.testing.assert_array_equal(result, want)
+
+
 def test_folders_large_images_and_videos(tmp_path: Path) -> None:
     path = tiny.inverter(tmp_path / "invert.onnx")
     (tmp_path / "in").mkdir()
