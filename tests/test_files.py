@@ -69,11 +69,6 @@ def test_of_one_file_alone_what_was_left_is_cleared_away(tmp_path: Path) -> None
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_a_name_may_be_as_long_as_the_system_has_it(tmp_path: Path) -> None:
-    atomically(tmp_path / ("a" * 255), lambda path: path.write_bytes(b"x"))
-    assert os.listdir(tmp_path) == ["a" * 255]
-
-
 def test_no_handle_is_left_open(tmp_path: Path) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")

@@ -60,7 +60,7 @@ def decode_image(
             f"the data {pixels.shape[1]} x {pixels.shape[0]}",
         )
     found = read_metadata(io.BytesIO(data), header.format) if metadata else None
-    return Image(pixels, alpha, header.icc, header.format, header.frames, found)
+    return Image(pixels, alpha, header.icc, header.format, header.frames, found, header.resolution)
 
 
 def _cv2(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:

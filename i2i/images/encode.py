@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from i2i.files import atomically
-from i2i.images import tiff
+from i2i.images import resolution, tiff
 from i2i.images.metadata import embed, png_chunk, webp_file, webp_parts
 from i2i.images.pixels import Image, ImageError, convert, flatten
 
@@ -45,7 +46,7 @@ def write_image(
     ``format`` is that of the suffix unless given. What the format cannot hold is converted (alpha composited on white,
     16 bits rounded to 8, the profile left out), or with ``strict`` is an ImageError. ``quality`` (0 to 100) is of JPEG
     and WebP; a WebP of quality 100 is lossless. EXIF and XMP are written where the image has them and the format can
-    hold them, as ``metadata.left_out`` says.
+    hold them, as ``metadata.left_out`` says; the resolution in PNG, JPEG, TIFF and BMP.
     """
     path = Path(path)
     format = format or format_of(path)
@@ -83,7 +84,7 @@ def encode_image(
             data = _cv2(pixels, alpha, format, quality)
     except cv2.error as error:
         raise ImageError(name, f"cannot be written as {format}: {str(error).strip()}") from error
-    extras = {"PNG": _png_profile, "JPEG": _jpeg_profile, "WEBP": _webp_profile, "TIFF": _tiff_tags}
+    extras = {"PNG": _png_chunks, "JPEG": _jpeg_parts, "WEBP": _webp_profile, "TIFF": _tiff_tags, "BMP": _bmp_size}
     data = extras[format](data, image, alpha) if format in extras else data
     if image.metadata is None:
         return data
@@ -135,14 +136,23 @@ def _png_grey_alpha(pixels: np.ndarray, alpha: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def _png_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
-    if not image.icc:
-        return data
+def _counted(image: Image, unit: float) -> tuple[int, int] | None:
+    """Pixels for a unit (in millimetres), across and down, where they are known."""
+    return image.resolution and (round(image.resolution[0] * unit), round(image.resolution[1] * unit))
+
+
+def _png_chunks(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+    size = _counted(image, resolution.METRE)
+    chunks = png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(image.icc)) if image.icc else b""
+    chunks += png_chunk(b"pHYs", struct.pack(">IIB", *size, 1)) if size else b""
     at = 8 + 25  # behind the signature and IHDR
-    return data[:at] + png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(image.icc)) + data[at:]
+    return data[:at] + chunks + data[at:]
 
 
-def _jpeg_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+def _jpeg_parts(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+    size = _counted(image, resolution.INCH)
+    if size and data[2:4] == b"\xff\xe0" and 1 <= min(size) <= max(size) <= 65535:  # JFIF, which has room for that
+        data = data[:13] + struct.pack(">BHH", 1, *size) + data[18:]
     if not image.icc:
         return data
     parts = [image.icc[at : at + 65519] for at in range(0, len(image.icc), 65519)]
@@ -171,6 +181,16 @@ def _tiff_tags(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
     tags = []
     if alpha is not None:
         tags.append((tiff.EXTRA_SAMPLES, 3, 1, struct.pack("<H", 2)))  # not premultiplied; OpenCV leaves it unsaid
+    if image.resolution is not None:
+        for tag, value in zip((resolution.X, resolution.Y), image.resolution, strict=True):
+            inch = Fraction(value * resolution.INCH).limit_denominator(100)
+            tags.append((tag, 5, 1, struct.pack("<II", *inch.as_integer_ratio())))
+        tags.append((resolution.UNIT, 3, 1, struct.pack("<H", 2)))
     if image.icc:
         tags.append((tiff.ICC, 7, len(image.icc), image.icc))
     return tiff.with_tags(data, tags) if tags else data
+
+
+def _bmp_size(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+    size = _counted(image, resolution.METRE)
+    return data[:38] + struct.pack("<ii", *size) + data[46:] if size else data

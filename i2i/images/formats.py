@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from i2i.images import tiff
+from i2i.images import resolution, tiff
 from i2i.images.pixels import Header, UnsupportedError
 
 _ICC_LIMIT = 16 << 20
@@ -62,7 +62,7 @@ def png_header(file: BinaryIO) -> Header:
         raise ValueError("the checksum of the IHDR chunk is wrong")
     if depth not in {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}.get(colour, ()):
         raise ValueError(f"PNG of colour type {colour} with {depth} bits")
-    alpha, key, icc, frames, orientation = colour in (4, 6), None, None, 1, 1
+    alpha, key, icc, frames, orientation, found = colour in (4, 6), None, None, 1, 1, None
     for kind, length in png_chunks(file):
         if kind == b"tRNS":
             alpha = True
@@ -73,11 +73,14 @@ def png_header(file: BinaryIO) -> Header:
             icc = inflate(file.read(length).partition(b"\0")[2][1:])
         elif kind == b"acTL":
             frames = max(1, struct.unpack(">I", file.read(4))[0])
+        elif kind == b"pHYs" and length == 9:
+            across, down, unit = struct.unpack(">IIB", file.read(9))
+            found = resolution.per_millimetre(across, down, resolution.METRE if unit == 1 else None)
         elif kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= _ICC_LIMIT and orientation == 1:
             orientation = _png_orientation(kind, file.read(length))
     return Header(
         "PNG", width, height, 1 if colour in (0, 4) else 3, 16 if depth == 16 else 8, alpha, frames, orientation, icc,
-        key=key,
+        key=key, resolution=found,
     )  # fmt: skip
 
 
@@ -114,6 +117,7 @@ def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
 def jpeg_header(file: BinaryIO) -> Header:
     width = height = components = frames = 0
     exif_orientation, xmp_orientation = 1, 1
+    found: resolution.Resolution | None = None
     profile: dict[int, bytes] = {}
     for marker, length in jpeg_segments(file):
         if marker in (0xDA, 0xD9):
@@ -122,8 +126,9 @@ def jpeg_header(file: BinaryIO) -> Header:
             depth, height, width, components = struct.unpack(">BHHB", file.read(6))
             if depth != 8:
                 raise UnsupportedError(f"a JPEG of {depth} bits, which is not supported; convert it to PNG or TIFF")
-        elif marker == 0xE1:
+        elif marker in (0xE0, 0xE1):
             data = file.read(max(length, 0))
+            found = found or resolution.of_segment(data)  # JFIF comes first
             if data.startswith(b"Exif\0\0"):
                 exif_orientation = tiff.exif_orientation(data)
             elif data.startswith(b"http://ns.adobe.com/xap/1.0/"):
@@ -139,8 +144,9 @@ def jpeg_header(file: BinaryIO) -> Header:
     icc = b"".join(profile[number] for number in sorted(profile)) or None
     orientation = exif_orientation if exif_orientation > 1 else xmp_orientation
     return Header(
-        "JPEG", width, height, 1 if components == 1 else 3, frames=max(1, frames), orientation=orientation, icc=icc
-    )
+        "JPEG", width, height, 1 if components == 1 else 3, frames=max(1, frames), orientation=orientation, icc=icc,
+        resolution=found,
+    )  # fmt: skip
 
 
 def _mpf_pictures(data: bytes) -> int:
@@ -165,7 +171,7 @@ def webp_header(file: BinaryIO) -> Header:
         raise ValueError("WebP that begins with neither VP8, VP8L nor VP8X")
     width = int.from_bytes(data[4:7], "little") + 1
     height = int.from_bytes(data[7:10], "little") + 1
-    frames, icc, orientation, at = 0, None, 1, 12 + 8 + length + length % 2
+    frames, icc, orientation, found, at = 0, None, 1, None, 12 + 8 + length + length % 2
     for _ in range(100_000):
         file.seek(at)
         head = file.read(8)
@@ -176,6 +182,7 @@ def webp_header(file: BinaryIO) -> Header:
         if kind == b"ICCP" and length <= _ICC_LIMIT:
             icc = file.read(length)
         elif kind == b"EXIF" and length <= _ICC_LIMIT:
-            orientation = tiff.exif_orientation(file.read(length))
+            exif = file.read(length)
+            orientation, found = tiff.exif_orientation(exif), resolution.of_exif(exif)
         at += 8 + length + length % 2
-    return Header("WEBP", width, height, 3, 8, bool(data[0] & 0x10), max(1, frames), orientation, icc)
+    return Header("WEBP", width, height, 3, 8, bool(data[0] & 0x10), max(1, frames), orientation, icc, resolution=found)

@@ -61,7 +61,8 @@ def parse_header(file: BinaryIO, path: str | os.PathLike[str], max_pixels: int =
             f"--max-pixels {header.width * header.height} (in Python max_pixels)",
         )
     if header.orientation >= 5:
-        header = replace(header, width=header.height, height=header.width)
+        resolution = header.resolution and (header.resolution[1], header.resolution[0])
+        header = replace(header, width=header.height, height=header.width, resolution=resolution)
     space = {1: b"GRAY", 3: b"RGB "}[header.channels]  # a profile of CMYK does not fit the RGB that we return
     if header.icc is not None and header.icc[16:20] != space:
         header = replace(header, icc=None)

@@ -6,7 +6,7 @@ import re
 import struct
 from typing import BinaryIO
 
-from i2i.images import tiff
+from i2i.images import resolution, tiff
 from i2i.images.pixels import Header, UnsupportedError
 
 
@@ -14,6 +14,7 @@ def tiff_header(file: BinaryIO) -> Header:
     wanted = (
         tiff.WIDTH, tiff.HEIGHT, tiff.BITS, tiff.COMPRESSION, tiff.PHOTOMETRIC, tiff.ORIENTATION, tiff.SAMPLES,
         tiff.PLANES, tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC,
+        resolution.X, resolution.Y, resolution.UNIT,
     )  # fmt: skip
     directory = tiff.read_directory(file, wanted)
     number = directory.number
@@ -46,6 +47,7 @@ def tiff_header(file: BinaryIO) -> Header:
         16 if bits == 16 else 8, alpha and photometric != 5, directory.pages,
         orientation if 1 <= orientation <= 8 else 1,
         icc if isinstance(icc, bytes) else None, "vips" if vips else "pillow" if pillow else "cv2",
+        resolution=resolution.of_tiff(directory),
     )  # fmt: skip
 
 
@@ -89,10 +91,11 @@ def _dib(head: bytes, file: BinaryIO | None = None) -> Header:
     (size,) = struct.unpack_from("<I", head)
     if size == 12:
         width, height, _, depth = struct.unpack_from("<HHHH", head, 4)
-        compression, used = 0, 0
+        compression, used, found = 0, 0, None
     else:
         width, height, _, depth, compression = struct.unpack_from("<iiHHI", head, 4)
-        (used,) = struct.unpack_from("<I", head, 32)
+        across, down, used = struct.unpack_from("<iiI", head, 24)
+        found = resolution.per_millimetre(across, down, resolution.METRE)
     if depth not in (1, 4, 8, 16, 24, 32):
         raise ValueError(f"BMP of {depth} bits a pixel")
     grey = False
@@ -104,7 +107,7 @@ def _dib(head: bytes, file: BinaryIO | None = None) -> Header:
     # Pillow alone reads run lengths that overflow their row, and knows which 32-bit files hold alpha.
     decoder = "pillow" if compression in (1, 2) or depth in (16, 32) else "cv2"
     alpha = depth == 32 and compression in (3, 6)
-    return Header("BMP", width, abs(height), 1 if grey else 3, alpha=alpha, decoder=decoder)
+    return Header("BMP", width, abs(height), 1 if grey else 3, alpha=alpha, decoder=decoder, resolution=found)
 
 
 def ico_header(file: BinaryIO) -> Header:

@@ -12,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from i2i.images.metadata import Metadata
+    from i2i.images.resolution import Resolution
 
 
 class ImageError(ValueError):
@@ -49,6 +50,7 @@ class Header:
     key: int | None = None  # the grey level that is transparent, as the decoder scales it
     start: int = 0  # where the pixels of a PNM begin
     peak: int = 255  # the largest value of a PNM
+    resolution: Resolution | None = None  # pixels for a millimetre, across and down, if the file says
 
 
 _TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # a table needs no wider numbers in between
@@ -64,6 +66,7 @@ class Image:
     format: str = "PNG"  # what it was read from
     frames: int = 1  # how many frames or pages the file holds; the first is here
     metadata: Metadata | None = None  # EXIF and XMP, if they were asked for
+    resolution: Resolution | None = None  # pixels for a millimetre, across and down, where it is known
 
     @property
     def height(self) -> int:

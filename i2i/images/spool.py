@@ -15,6 +15,7 @@ from i2i.files import atomically, scratch
 from i2i.images.encode import fitting
 from i2i.images.metadata import Metadata, left_out, upright_exif, upright_xmp
 from i2i.images.pixels import Image, ImageError
+from i2i.images.resolution import INCH, Resolution
 from i2i.images.strips import vips
 
 _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -22,8 +23,9 @@ _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNG": ("pngsave", {"compression": 1, "filter": "sub"}),
     "JPEG": ("jpegsave", {"subsample_mode": "on"}),  # chroma at half the size, as OpenCV writes it
 }
+_FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # libvips says them in words
-_POINTS = 72 / 25.4  # pixels for a millimetre where nothing is known, as most programs have it
+_POINTS = 72 / INCH  # pixels for a millimetre where nothing is known, as most programs have it
 _CLASSIC = 2**32  # bytes that a TIFF holds unless it is a BigTIFF
 _WORST = 1.5  # of LZW on noise
 
@@ -36,7 +38,7 @@ def write_strips(
     *,
     keep_grey: bool = False,
     icc: bytes | None = None,
-    resolution: tuple[float, float] | None = None,
+    resolution: Resolution | None = None,
     metadata: Metadata | None = None,
 ) -> None:
     """Writes an image, given from top to bottom in strips of one width and form, whole or not at all.
@@ -100,7 +102,7 @@ def _save(
     format: str,
     quality: int,
     channels: int,
-    resolution: tuple[float, float] | None,
+    resolution: Resolution | None,
     metadata: Metadata | None,
     icc: bytes | None,
 ) -> None:
@@ -109,18 +111,21 @@ def _save(
     space = {1: "grey16" if deep else "b-w", 3: "rgb16" if deep else "srgb"}[channels]
     across, down = resolution or (_POINTS, _POINTS)
     pixels = pixels.copy(interpretation=space, xres=across, yres=down)
-    blobs = {"icc-profile-data": icc if icc and icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels] else None}
+    blobs: dict[str, bytes | None] = {"icc": icc if icc and icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels] else None}
     if metadata is not None:
         lost = left_out(metadata, format)
         if metadata.exif is not None and "EXIF" not in lost:
             exif = upright_exif(metadata.exif, pixels.width, pixels.height)
-            blobs["exif-data"] = exif and b"Exif\0\0" + exif
+            blobs["exif"] = exif and b"Exif\0\0" + exif
         if metadata.xmp is not None and "XMP" not in lost:
-            blobs["xmp-data"] = upright_xmp(metadata.xmp, pixels.width, pixels.height)
+            blobs["xmp"] = upright_xmp(metadata.xmp, pixels.width, pixels.height)
+    blobs = {name: blob for name, blob in blobs.items() if blob}
     for name, blob in blobs.items():
-        if blob:
-            pixels.set_type(library.GValue.blob_type, name, blob)
+        pixels.set_type(library.GValue.blob_type, _FIELDS[name], blob)
     saver, options = _SAVERS[format]
+    # Or libvips makes EXIF of its own, where a JPEG alone needs it: it writes no JFIF that could hold the resolution.
+    kept = {*blobs, "exif"} if format == "JPEG" and resolution is not None else blobs
+    options = {**options, "keep": ":".join(kept) or "none"}
     if format == "JPEG":
         options = {**options, "Q": quality}
     if format == "TIFF":

@@ -45,7 +45,6 @@ class StripReader:
 
     Attributes:
         header: as ``read_header`` has it.
-        resolution: pixels for a millimetre, across and down; None if the file does not say.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -55,9 +54,6 @@ class StripReader:
         self._region: Any = None
         self._next = 0  # the row that is decoded next
         self._band = np.empty((0, header.width, self._image.bands), _FORMATS.get(self._image.format, np.uint8))
-        self.resolution: tuple[float, float] | None = None
-        if "resolution-unit" in self._image.get_fields():
-            self.resolution = (self._image.xres, self._image.yres)
 
     def _open(self) -> Any:
         library = vips()

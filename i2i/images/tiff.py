@@ -13,13 +13,13 @@ ORIENTATION, SAMPLES, PLANES, EXTRA_SAMPLES, SAMPLE_FORMAT, ICC = 274, 277, 284,
 MPF_PICTURES = 0xB001
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_NUMBERS = {3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _VALUE_LIMIT = 16 << 20
 
 
 @dataclass
 class Directory:
-    """The tags that were asked for: tuples of integers, or bytes for what is no integer."""
+    """The tags that were asked for: tuples of integers, two for a fraction, or bytes for what is no number."""
 
     tags: dict[int, tuple[int, ...] | bytes]
     pages: int
@@ -79,7 +79,8 @@ def _read_one(
             file.seek(struct.unpack(order + pointer, value)[0])
             value = file.read(size)
         value = value[:size]
-        tags[tag] = struct.unpack(f"{order}{number}{_INTEGERS[kind]}", value) if kind in _INTEGERS else value
+        form = _NUMBERS.get(kind)
+        tags[tag] = struct.unpack(f"{order}{number * len(form)}{form[0]}", value) if form else value
     return tags, struct.unpack(order + pointer, following)[0] if len(following) == struct.calcsize(pointer) else 0
 
 

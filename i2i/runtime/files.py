@@ -66,7 +66,8 @@ class StoppedError(OSError):
 def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
     """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     array = infer(pixels.prepare(image, model.spec, options.background))
-    return replace(keep_grey(pixels.restore(array, image, model.spec), image), metadata=image.metadata)
+    result = keep_grey(pixels.restore(array, image, model.spec), image)
+    return replace(result, metadata=image.metadata, resolution=image.resolution)
 
 
 def keep_grey(result: Image, image: Image) -> Image:

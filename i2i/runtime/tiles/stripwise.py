@@ -47,7 +47,7 @@ class Large:
                 options.quality,
                 keep_grey=header.channels == 1,
                 icc=header.icc,
-                resolution=self.reader.resolution,
+                resolution=header.resolution,
                 metadata=metadata,
             )
         except ImageError as error:

@@ -1,0 +1,51 @@
+"""How many pixels of a picture lie on a millimetre, across and down, as files say it in their own units."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+from i2i.images import tiff
+
+Resolution = tuple[float, float]
+INCH, CENTIMETRE, METRE = 25.4, 10.0, 1000.0
+"""In millimetres."""
+
+X, Y, UNIT = 282, 283, 296
+"""Tags of TIFF and EXIF: two fractions, and what they count in."""
+_LEAST, _MOST = 1e-3, 1e6  # pixels for a millimetre; all that can be written lies between
+_UNITS = {2: INCH, 3: CENTIMETRE}
+
+
+def per_millimetre(across: float, down: float, unit: float | None) -> Resolution | None:
+    """``unit`` is in millimetres; None is returned for what says nothing of a size, or cannot be believed."""
+    if not unit or not _LEAST < min(across, down) / unit <= max(across, down) / unit < _MOST:
+        return None
+    return across / unit, down / unit
+
+
+def of_tiff(directory: tiff.Directory) -> Resolution | None:
+    across, down = (directory.tags.get(tag) for tag in (X, Y))
+    if not (isinstance(across, tuple) and isinstance(down, tuple) and len(across) == len(down) == 2):
+        return None
+    if not across[1] or not down[1]:
+        return None
+    unit = _UNITS.get(directory.number(UNIT, 2))
+    return per_millimetre(across[0] / across[1], down[0] / down[1], unit)
+
+
+def of_segment(data: bytes) -> Resolution | None:
+    """What a segment of a JPEG says, if it is one of JFIF or EXIF."""
+    if data.startswith(b"Exif\0\0"):
+        return of_exif(data)
+    if not data.startswith(b"JFIF\0") or len(data) < 12:
+        return None
+    unit, across, down = struct.unpack_from(">BHH", data, 7)
+    return per_millimetre(across, down, {1: INCH, 2: CENTIMETRE}.get(unit))
+
+
+def of_exif(exif: bytes) -> Resolution | None:
+    try:
+        return of_tiff(tiff.read_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")), (X, Y, UNIT)))
+    except (ValueError, struct.error, OverflowError):
+        return None
