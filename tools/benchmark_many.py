@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
-from measuring import core_seconds, draw
+from measuring import PausedJob, draw, timed
 
 import i2i
 from i2i.runtime import Model, models, translate_folder
 
-PARTS = 10
-"""The first and the last of them are compared."""
+PARTS = 100
+"""Of the job. The first tenth of them is compared with the last; the very first, which pays the start, is left out."""
+CONTROL = 50
+"""Images of a job that is always the same, from a folder to a new one, and runs after each part."""
 
 
 @click.command
 @click.option("--files", default=20_000, show_default=True, help="Images in the folder.")
 @click.option("--size", default=16, show_default=True, help="Their height and width.")
 @click.option("--model", help="As of `i2i translate`.  [default: the default model]")
-def many(files: int, size: int, model: str | None) -> None:
+@click.option("--flat", is_flag=True, help="All in one folder, instead of a thousand in each.")
+def many(files: int, size: int, model: str | None, flat: bool) -> None:
     """One job over a folder of many small images, and the same command again, which skips them all.
 
-    Of each part: images a second, core-milliseconds an image, which a busy machine changes less, and the memory that
-    the process holds, measured a hundred times. A first small folder pays what a first image costs.
+    The job is stopped again and again for another that is always the same, so that what the machine does meanwhile is
+    known: `over the control` is the job's time over that of the other, both for an image, where only the job can
+    change. Behind it is the standard error of `last / first`.
     """
     path = models.resolve(model).path
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         root = Path(place)
-        pictures = sorted(draw(root / "drawn", 100, size, "png").iterdir())
+        pictures = sorted(draw(root / "drawn", CONTROL, size, "png").iterdir())
         for number in range(files):
-            folder = root / "in" / f"{number // 1000:03}"
-            if number % 1000 == 0:
-                folder.mkdir(parents=True)
+            folder = root / "in" / ("all" if flat else f"{number // 1000:03}")
+            folder.mkdir(parents=True, exist_ok=True)
             os.link(pictures[number % len(pictures)], folder / f"{number:06}.png")
-        for status in ("done", "skipped"):
-            command = [sys.executable, __file__, str(path), str(root / "drawn"), str(root / "in"), str(root)]
-            told = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
-            facts = json.loads(told)
-            assert facts[status] == files, facts
-            show(status, facts)
+        control = Model(path, "cpu", side_by_side=True)
+
+        def constant() -> None:
+            with tempfile.TemporaryDirectory(dir=place) as target:
+                translate_folder(control, root / "drawn", Path(target))
+
+        constant()
+        job, samples = PausedJob(path, "cpu", root / "in", root / "out", files), []
+        try:
+            for part in range(PARTS):
+                used = job.core_seconds
+                count, seconds = job.go_on(files * (part + 1) // PARTS)
+                samples.append((count, seconds, job.core_seconds - used, job.resident, *timed(constant)))
+        finally:
+            job.end()
+        show(np.array(samples))
+        job = PausedJob(path, "cpu", root / "in", root / "out", files)
+        try:
+            job.go_on(files)
+        finally:
+            job.end()
+        spent = 1000 * job.core_seconds / files
+        click.echo(f"\nskipped in {job.seconds:.1f} s, {spent:.3f} core-ms an image, {job.resident / 2**20:.1f} MiB")
 
 
 def environment() -> dict[str, str]:
@@ -55,47 +70,26 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 
 
-def show(status: str, facts: dict[str, Any]) -> None:
-    over, seconds, used, resident = np.array(facts["samples"]).T
-    edges = [np.searchsorted(over, over[-1] * part / PARTS) for part in range(PARTS + 1)]
-    first, last = (slice(edges[part], edges[part + 1] + 1) for part in (0, PARTS - 1))
-
-    def of(part: slice) -> tuple[float, float, float]:
-        images = over[part][-1] - over[part][0]
-        spent = 1000 * (used[part][-1] - used[part][0]) / images
-        return images / (seconds[part][-1] - seconds[part][0]), spent, resident[part].mean() / 2**20
-
-    click.echo(f"{status} {int(over[-1])}: the first after {facts['start']:.2f} s, all in {seconds[-1]:.1f} s")
-    click.echo("|  | images/s | core-ms an image | memory (MiB) |\n|---|---|---|---|")
-    rows = {"first tenth": of(first), "last tenth": of(last)}
-    rows["last / first"] = tuple(b / a for a, b in zip(rows["first tenth"], rows["last tenth"], strict=True))
-    for name, (rate, spent, memory) in rows.items():
-        click.echo(f"| {name} | {rate:.4g} | {spent:.4g} | {memory:.4g} |")
-    grown = resident[edges[PARTS]] - resident[edges[1]]
-    click.echo(f"grown since the first tenth: {grown / (over[edges[PARTS]] - over[edges[1]]):.1f} bytes a file\n")
-
-
-def job(path: str, warm: str, source: str, place: str) -> dict[str, Any]:
-    """The job, for a process that does nothing else: [images over, seconds, core-seconds, bytes held] as it runs."""
-    model = Model(Path(path), "cpu", side_by_side=True)
-    with tempfile.TemporaryDirectory(dir=place) as target:
-        translate_folder(model, Path(warm), Path(target))
-    samples: list[tuple[float, ...]] = []
-    start = time.perf_counter()
-
-    def report(_: object, summary: Any) -> None:
-        over = summary.done + summary.skipped
-        if over == 1 or over % max(1, summary.total // 100) == 0 or over == summary.total:
-            samples.append((over, time.perf_counter() - start, core_seconds(), resident()))
-
-    summary = translate_folder(model, Path(source), Path(place) / "out", report=report)
-    return {"start": samples[0][1], "samples": samples, "done": summary.done, "skipped": summary.skipped}
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-if __name__ == "__main__":
-    print(json.dumps(job(*sys.argv[1:])))
+def show(samples: np.ndarray) -> None:
+    """``samples`` are of each part: images, seconds, core-seconds and bytes held; seconds and core-seconds of the
+    control."""
+    count, seconds, used, resident, wall, work = samples.T
+    tenth = PARTS // 10
+    click.echo(
+        f"the first {count[0]:.0f} of {count.sum():.0f} after {seconds[0]:.2f} s, all in {seconds.sum():.1f} s\n"
+    )
+    click.echo("|  | first tenth | last tenth | last / first |\n|---|---|---|---|")
+    columns = {
+        "seconds an image, over the control": seconds / count / (wall / CONTROL),
+        "core-seconds an image, over the control": used / count / (work / CONTROL),
+        "ms an image": 1000 * seconds / count,
+        "core-ms an image": 1000 * used / count,
+        "core-ms an image of the control": 1000 * work / CONTROL,
+        "memory (MiB)": resident / 2**20,
+    }
+    for name, values in columns.items():
+        a, b = values[1 : 1 + tenth], values[-tenth:]
+        error = np.hypot(a.std(ddof=1) / a.mean(), b.std(ddof=1) / b.mean()) / tenth**0.5
+        click.echo(f"| {name} | {a.mean():.4g} | {b.mean():.4g} | {b.mean() / a.mean():.3f} +- {error:.3f} |")
+    grown = (resident[-1] - resident[tenth]) / count[tenth + 1 :].sum()
+    click.echo(f"\ngrown since the first tenth: {grown:.1f} bytes a file")

@@ -61,23 +61,32 @@ class PausedJob:
 
     Attributes:
         seconds: that the job has run for, from when its model was loaded.
-        core_seconds: that it took, once it is over.
     """
 
     def __init__(self, path: Path, provider: str, folder: Path, target: Path, images: int) -> None:
         spawn = multiprocessing.get_context("spawn")
-        self.images, self.seconds, self.core_seconds = images, 0.0, 0.0
-        self._over = spawn.Value("i", 0, lock=False)
+        self.images, self.seconds = images, 0.0
+        self._told = spawn.Array("d", 3, lock=False)
         self._here, there = spawn.Pipe()
-        self._process = spawn.Process(target=_job, args=(path, provider, folder, target, self._over, there))
+        self._process = spawn.Process(target=_job, args=(path, provider, folder, target, self._told, there))
         self._process.start()
         assert self._here.recv() == "ready"
         self._stop()
 
     @property
     def over(self) -> int:
-        """How many images are done."""
-        return self._over.value
+        """How many images are done, or were before."""
+        return int(self._told[0])
+
+    @property
+    def core_seconds(self) -> float:
+        """Those that it took up to now."""
+        return self._told[1]
+
+    @property
+    def resident(self) -> float:
+        """Bytes of memory that it holds, up to fifty images ago; 0 where unknown."""
+        return self._told[2]
 
     def go_on(self, until: int) -> tuple[int, float]:
         """Runs until that many images are done; how many it did, and the wall seconds that this took."""
@@ -90,7 +99,6 @@ class PausedJob:
             time.sleep(0.001)
         seconds = time.perf_counter() - start
         if done:
-            self.core_seconds = done
             self._process.join()
         else:
             self._stop()
@@ -116,20 +124,22 @@ class PausedJob:
             os.kill(self._pid, number)
 
 
-def _job(path: Path, provider: str, folder: Path, target: Path, over: Any, parent: Any) -> None:
+def _job(path: Path, provider: str, folder: Path, target: Path, told: Any, parent: Any) -> None:
     from i2i.runtime import Options, translate_folder
 
-    model = Model(path, provider, side_by_side=True)
+    model, memory = Model(path, provider, side_by_side=True), Path("/proc/self/statm")
     parent.send("ready")
     parent.recv()
     used = core_seconds()
 
     def report(_: object, summary: Any) -> None:
-        over.value = summary.done
+        told[0], told[1] = summary.done + summary.skipped, core_seconds() - used
+        if told[0] % 50 == 0 and memory.exists():
+            told[2] = int(memory.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     summary = translate_folder(model, folder, target, Options(), report)
-    assert summary.done == summary.total, summary
-    parent.send(core_seconds() - used)
+    assert summary.done + summary.skipped == summary.total, summary
+    parent.send("done")
 
 
 def head(path: Path, model: Model, what: str) -> None:
