@@ -49,7 +49,7 @@ def to_int8(
         raise ValueError("it has no convolution between its first and its last layer, and those stay in float32")
     taken = [model.graph.node[i].input[0] for i in every]
     names = list(dict.fromkeys([*taken, *every.values()]))
-    found = ranges.measure(model, names, images, _met(model.graph, every))
+    found = ranges.measure(model, names, images, _balanced(model.graph, every))
 
     def edited(chosen: Iterable[int]) -> onnx.ModelProto:
         return _Edit(model, {i: every[i] for i in chosen}, found).apply()
@@ -104,20 +104,19 @@ def convolutions(graph: onnx.GraphProto) -> dict[int, str]:
     return found
 
 
-def _met(graph: onnx.GraphProto, every: Mapping[int, str]) -> dict[str, np.ndarray]:
-    """Of the tensors that convolutions take, how far the weights reach that each channel meets [channels].
-
-    Not of those that a convolution returns, which are in eight bits already and meet others than convolutions.
-    """
-    weights, returned = weights_of(graph), set(every.values())
-    met: dict[str, np.ndarray] = {}
+def _balanced(graph: onnx.GraphProto, every: Mapping[int, str]) -> dict[str, np.ndarray | None]:
+    """The tensors whose channels may be scaled, since the weights on both sides take that up: how far the weights
+    reach that each channel meets [channels]; None for what no convolution in eight bits takes."""
+    weights = weights_of(graph)
+    found: dict[str, np.ndarray | None] = dict.fromkeys(every.values())
+    grouped = set()  # by groups, whose weights do not belong to one channel each
     for node in (graph.node[i] for i in every):
         x, w = node.input[:2]
         if any(attribute.name == "group" and attribute.i != 1 for attribute in node.attribute):
-            returned.add(x)  # whose channels meet weights by groups
-        reach = np.abs(weights[w]).max(axis=(0, 2, 3))
-        met[x] = np.maximum(reach, met[x]) if x in met and len(met[x]) == len(reach) else reach
-    return {name: reach for name, reach in met.items() if name not in returned}
+            grouped.add(x)
+        reach, before = np.abs(weights[w]).max(axis=(0, 2, 3)), found.get(x)
+        found[x] = reach if before is None or x in grouped else np.maximum(reach, before)
+    return {name: reach for name, reach in found.items() if name not in grouped}
 
 
 def _takers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
@@ -134,20 +133,17 @@ class _Edit:
         self.weights = weights_of(model.graph)
         self.nodes: list[onnx.NodeProto] = []
         self.added: list[onnx.TensorProto] = []
-        self.rounded: set[str] = set()  # tensors that are there as NAME/rounded
+        self.made: set[str] = set()  # tensors and constants, by name
+        self.returned = set(quantised.values())
 
     def apply(self) -> onnx.ModelProto:
-        returned = set(self.quantised.values())
         for i, node in enumerate(self.model.graph.node):
             node = onnx.NodeProto.FromString(node.SerializeToString())
             if i in self.quantised:
                 self.convolution(i, node)
             else:
-                node.input[:] = [f"{name}/rounded" if name in returned else name for name in node.input]
+                node.input[:] = [self.as_was(name) if name in self.returned else name for name in node.input]
             self.nodes.append(node)
-            for name in node.output:
-                if name in returned:
-                    self.round(name)
         finish(self.model, self.nodes, self.added)
         return self.model
 
@@ -159,35 +155,49 @@ class _Edit:
         form = self.found[name]
         return max(form.high - form.low, 1e-8) / (ranges.LEVELS - 1)
 
-    def round(self, name: str) -> str:
-        """The tensor in steps of its range, over its scale if it has one."""
-        if name not in self.rounded:
-            self.rounded.add(name)
-            step, scale = self.step(name), self.found[name].scale
-            zero = np.clip(np.rint(-self.found[name].low / step), 0, ranges.LEVELS - 1).astype(np.uint8)
-            form = [self.constant(f"{name}/step", np.array(step, np.float32)), self.constant(f"{name}/zero", zero)]
-            to = form
-            if scale is not None:  # which costs nothing: the steps of each channel are others
-                to = [
-                    self.constant(f"{name}/steps of channels", (step * scale).astype(np.float32)),
-                    self.constant(f"{name}/zeros", np.full(scale.shape, zero)),
-                ]
-            self.nodes.append(helper.make_node("QuantizeLinear", [name, *to], [f"{name}/steps"], axis=1))
-            self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}/steps", *form], [f"{name}/rounded"]))
-        return f"{name}/rounded"
+    def form(self, name: str, scaled: bool) -> list[str]:
+        """Step and zero point of a tensor; if ``scaled``, those of each channel, which cost nothing."""
+        step, scale = self.step(name), self.found[name].scale if scaled else None
+        zero = np.clip(np.rint(-self.found[name].low / step), 0, ranges.LEVELS - 1).astype(np.uint8)
+        key = f"{name}/{'tensor' if scale is None else 'channels'}"
+        if key not in self.made:
+            self.made.add(key)
+            steps = np.float32(step) if scale is None else (step * scale).astype(np.float32)
+            self.constant(f"{key}/step", steps)
+            self.constant(f"{key}/zero", np.full(steps.shape, zero))
+        return [f"{key}/step", f"{key}/zero"]
+
+    def node(self, kind: str, name: str, form: list[str], output: str) -> str:
+        if output not in self.made:
+            self.made.add(output)
+            self.nodes.append(helper.make_node(kind, [name, *form], [output], axis=1))
+        return output
+
+    def steps(self, name: str) -> str:
+        """The tensor in steps of its range, over its scale. The weights of what returned it took that up."""
+        form = self.form(name, scaled=name not in self.returned)
+        return self.node("QuantizeLinear", name, form, f"{name}/steps")
+
+    def balanced(self, name: str) -> str:
+        """The rounded tensor over its scale."""
+        return self.node("DequantizeLinear", self.steps(name), self.form(name, False), f"{name}/balanced")
+
+    def as_was(self, name: str) -> str:
+        """The rounded tensor."""
+        return self.node("DequantizeLinear", self.steps(name), self.form(name, True), f"{name}/rounded")
 
     def convolution(self, i: int, node: onnx.NodeProto) -> None:
         x, w = node.input[:2]
+        taken, returned = self.found[x].scale, self.found[self.quantised[i]].scale
         values = self.weights[w].astype(np.float64)  # [out, in, h, w]
-        scale = self.found[x].scale
-        if scale is not None:
-            values = values * scale[:, None, None]
+        out = np.ones(len(values)) if returned is None else returned.astype(np.float64)
+        values = values * (1 if taken is None else taken[:, None, None]) / out[:, None, None, None]
         step = (np.maximum(np.abs(values).max(axis=(1, 2, 3)), 1e-8) / LARGEST).astype(np.float32)  # [out]
         name = f"{w}/of/{node.output[0]}"
         whole = np.rint(values / step[:, None, None, None]).clip(-LARGEST, LARGEST)
-        inputs = [self.round(x), self.dequantised(name, whole.astype(np.int8), step)]
+        inputs = [self.balanced(x), self.dequantised(name, whole.astype(np.int8), step)]
         if len(node.input) > 2:
-            bias, steps = self.weights[node.input[2]].astype(np.float64), np.float32(self.step(x)) * step
+            bias, steps = self.weights[node.input[2]] / out, np.float32(self.step(x)) * step
             whole = np.rint(bias / steps.astype(np.float64)).clip(-(2**31), 2**31 - 1)
             inputs.append(self.dequantised(f"{name}/bias", whole.astype(np.int32), steps))
         node.input[:] = inputs

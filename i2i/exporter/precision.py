@@ -50,6 +50,8 @@ def reduced(model: bytes, spec: Spec, precision: str, pictures: Pictures) -> byt
     except ValueError as error:
         raise ExportError(f"no {precision} of this model: {error}. {_instead(precision)}") from error
     del graph.metadata_props[:]  # the Spec of the file in float32
+    for node in graph.graph.node:  # by their names a session tells which of them it left to the processor
+        node.name = node.name or node.output[0]
     lost, provider = _lost(model, graph, held_out, spec, precision)
     limits = LIMITS[precision]
     if not limits.allow(lost):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -85,12 +84,6 @@ def pictures(n: int, h: int, w: int, promise: Spec, seed: int = 0) -> np.ndarray
 def run(path: Path, image: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(["translation"], {"image": image})[0]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_trace_in_reports() -> None:
-    """PyTorch logs every step of an export at DEBUG, which pytest would keep and print with each failure."""
-    logging.getLogger("torch.__trace").propagate = False
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -149,7 +151,36 @@ class Linear(nn.Module):
         return self.body(x)
 
 
-def test_a_mismatch_is_an_error_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def traced(exports: Exports) -> tuple[Linear, onnx.ModelProto]:
+    """A network, and what PyTorch's exporter makes of it."""
+    made: list[onnx.ModelProto] = []
+    honest = torch.onnx.export
+
+    def note(*given: object, **options: object) -> torch.onnx.ONNXProgram:
+        program = honest(*given, **options)
+        made.append(copy.deepcopy(program.model_proto))
+        return program
+
+    torch.manual_seed(0)
+    net = Linear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", note)
+        graph.to_onnx(Pixels(net, spec()), spec())
+    return net, made[0]
+
+
+@pytest.fixture
+def linear(traced: tuple[Linear, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch) -> Linear:
+    """That network, for what goes wrong behind the tracing, which is done once for all of them."""
+    net, model = copy.deepcopy(traced)
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: SimpleNamespace(model_proto=model))
+    return net
+
+
+def test_a_mismatch_is_an_error_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear
+) -> None:
     """The network changes between the tracing and the proof, by two levels of 255."""
     honest = graph.to_onnx
 
@@ -161,7 +192,7 @@ def test_a_mismatch_is_an_error_and_leaves_no_file(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(graph, "to_onnx", poison)
     with pytest.raises(ExportError, match=r"not the network.*differ by 2 levels of 255, and 1 is allowed"):
-        export_network(Linear(), spec(), tmp_path / "m.onnx")
+        export_network(linear, spec(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -188,7 +219,9 @@ def test_where_pytorch_itself_is_off_double_precision_decides(tmp_path: Path) ->
     assert f"from PyTorch in double precision ({proof['largest_from_float32']:g} from single)" in describe(path)
 
 
-def test_an_earlier_file_survives_a_failed_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_file_survives_a_failed_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear
+) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"the last good one")
 
@@ -197,13 +230,13 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(writer, "_append_description", full)
     with pytest.raises(OSError, match="No space left"):
-        export_network(Linear(), spec(), path)
+        export_network(linear, spec(), path)
     assert path.read_bytes() == b"the last good one"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_that_is_gone_before_it_is_described_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear
 ) -> None:
     """As when something else moved the temporary file away; a description alone is no model."""
 
@@ -213,7 +246,7 @@ def test_a_file_that_is_gone_before_it_is_described_is_an_error(
 
     monkeypatch.setattr(parity, "measure", take_away)
     with pytest.raises(FileNotFoundError):
-        export_network(Linear(), spec(), tmp_path / "m.onnx")
+        export_network(linear, spec(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -221,7 +254,7 @@ def test_a_file_that_is_gone_before_it_is_described_is_an_error(
     ("damage", "said"), [("op_type", "refuses the graph.*Nonsense"), ("size", r"fails on \(1, 21, 37, 3\)")]
 )
 def test_a_graph_that_onnxruntime_cannot_run_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear, damage: str, said: str
 ) -> None:
     honest = graph.to_onnx
 
@@ -238,14 +271,16 @@ def test_a_graph_that_onnxruntime_cannot_run_is_an_error(
 
     monkeypatch.setattr(graph, "to_onnx", break_it)
     with pytest.raises(ExportError, match=said):
-        export_network(Linear(), spec(), tmp_path / "m.onnx")
+        export_network(linear, spec(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_opset_than_asked_for_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_opset_than_asked_for_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear
+) -> None:
     monkeypatch.setattr(graph, "OPSET", 17)  # PyTorch gives 18, without a word
     with pytest.raises(ExportError, match=r"not in plain opset 17: it imports ai\.onnx 18"):
-        export_network(Small(), spec(), tmp_path / "m.onnx")
+        export_network(linear, spec(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -271,9 +306,9 @@ def test_a_network_that_overflows_is_refused() -> None:
             parity._run(module, next(parity._probes(promise)), promise)
 
 
-def test_the_wrong_domains_are_an_error(tmp_path: Path) -> None:
+def test_the_wrong_domains_are_an_error(tmp_path: Path, linear: Linear) -> None:
     with pytest.raises(ExportError, match=r"'translation'.*expected type 2, uint8 \[n, h, w, 1\], grey"):
-        export_network(Small(3, 3), spec((3, 8), (1, 8)), tmp_path / "m.onnx")
+        export_network(linear, spec((3, 8), (1, 8)), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 

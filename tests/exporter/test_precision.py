@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from i2i.exporter import ExportError, default_path, export, export_network, prec
 from i2i.exporter.compare import Limits
 from i2i.exporter.parts import Parts
 from i2i.exporter.pictures import gather
+from i2i.runtime import placement
 from i2i.runtime.graph import Graph
 from i2i.runtime.onnxfile import read_spec
 from i2i.runtime.pixels import is_finite
@@ -217,6 +219,22 @@ def test_a_model_that_is_not_finite_itself_is_said_to_be(exports: Exports, drawi
     model = edited(exports["grey"][0], tmp_path / "broken.onnx", {1: np.nan})
     with pytest.raises(ExportError, match="the model in float32 gives no finite result"):
         export(model, precision="int8", calibrate=drawings)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nodes_are_told_apart_by_their_names(reduced: dict[tuple[str, str], tuple[Path, Path]], kind: str) -> None:
+    """As a session needs it to say which it left to the processor: those that no pixel reaches may be there."""
+    path = reduced["resnet", kind][1]
+    nodes = onnx.load(path).graph.node
+    assert len({node.name for node in nodes} - {""}) == len(nodes)
+    left = [node for node in nodes if node.op_type in ("DequantizeLinear", "Cast", "Shape")]
+    weights = {tensor.name for tensor in onnx.load(path).graph.initializer}
+    part = SimpleNamespace(ep_name="CPUExecutionProvider", get_nodes=lambda: left)
+    session = SimpleNamespace(get_provider_graph_assignment_info=lambda: [part])
+    found = " ".join(placement.left_to_cpu(session, path))
+    assert left
+    for node in left:
+        assert (f"({node.name})" in found) == (node.op_type != "Shape" and node.input[0] not in weights)
 
 
 @pytest.mark.parametrize("kind", KINDS)
