@@ -162,7 +162,7 @@ class _Edit:
         key = f"{name}/{'tensor' if scale is None else 'channels'}"
         if key not in self.made:
             self.made.add(key)
-            steps = np.float32(step) if scale is None else (step * scale).astype(np.float32)
+            steps = np.asarray(step if scale is None else step * scale, np.float32)
             self.constant(f"{key}/step", steps)
             self.constant(f"{key}/zero", np.full(steps.shape, zero))
         return [f"{key}/step", f"{key}/zero"]
