@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import random
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import i2i  # before any test imports ONNX Runtime, so that it is told not to report its usage
@@ -27,6 +32,30 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"tests.{name.replace('/', '.')}": number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.module.__name__, len(order)))  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def _same_draws_each_time(request: pytest.FixtureRequest) -> None:
+    """A test draws what it drew the last time, alone or among others: no luck decides."""
+    seed = zlib.crc32(request.node.nodeid.encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_are_quick() -> Iterator[None]:
+    """PyTorch logs each step of an export, which pytest would keep, and parses all its operators anew for each."""
+    logging.getLogger("torch.__trace").propagate = False
+    if "i2i.exporter" not in sys.modules:
+        yield
+        return
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture(scope="session")

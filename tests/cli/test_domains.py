@@ -94,6 +94,7 @@ def test_folders_of_domains(place: Path, i2i_here: Here) -> None:
         assert said in err
 
 
+@pytest.mark.slow
 def test_a_table_of_attributes(place: Path, i2i_here: Here) -> None:
     """Not exported by hand: the first translation does that."""
     data = ("--data", "photos", "--attributes", "table.csv")

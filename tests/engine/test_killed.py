@@ -48,20 +48,10 @@ def end_alike(options, path, kills):
     return killed
 
 
-@pytest.fixture(scope="module")
-def broken(folders, tmp_path_factory):
-    """Method -> its run, killed once after its first state; all in one program, which takes seconds to start."""
-    root = tmp_path_factory.mktemp("killed")
-    killed = kill([options_of(method, folders, STEPS) | {"out": str(root / method)} for method in TINY], kills=1)
-    assert killed == [1] * len(TINY)
-    return {method: root / method for method in TINY}
-
-
-@pytest.mark.parametrize("method", TINY)
-def test_killed_once(method, broken, folders, tmp_path, one_thread):
-    run = broken[method]
-    assert same(train(**options_of(method, folders, STEPS), out=tmp_path / "unbroken", quiet=True), run)
-    assert not list(run.rglob("*.part"))
+@pytest.mark.parametrize("method", [m if m == "cyclegan" else pytest.param(m, marks=pytest.mark.slow) for m in TINY])
+def test_killed_once(method, folders, tmp_path, one_thread):
+    """What a state of each method holds is told by signals too, in test_resume.py: here it is how it is written."""
+    assert end_alike(options_of(method, folders, STEPS), tmp_path, kills=1) == 1
 
 
 @pytest.mark.slow

@@ -31,8 +31,8 @@ METHODS = {
 }
 
 
-def torchrun(method, options, out):
-    """Trains in two processes."""
+def torchrun(method, options, out, program=("-m", "i2i")):
+    """Trains in two processes; returns what they print."""
     arguments = [
         item
         for name, value in options.items()
@@ -44,19 +44,35 @@ def torchrun(method, options, out):
     ]
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "i2i", "train", method, *arguments, "--out", str(out), "--quiet",
+        *program, "train", method, *arguments, "--out", str(out), "--quiet",
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    return out
+    return done.stdout
+
+
+DIFFERING = """
+from i2i.cli import main
+from i2i.engine.ranks import World
+world = World.join()
+assert world.agree(7, "sevens") == 7
+try:
+    world.agree(1000 * world.rank, "the step they start from")
+except RuntimeError as error:
+    print(f"[rank {world.rank}: {error}]", flush=True)
+main()
+"""
 
 
 @pytest.mark.parametrize("method", ["pix2pix", pytest.param("cyclegan", marks=pytest.mark.slow)])
 def test_two_processes_are_one(method, folders, tmp_path, one_thread):
+    """Before they train, they differ in something, and both are told so."""
+    (tmp_path / "differing.py").write_text(DIFFERING)
     options = METHODS[method] | folders[method]
     one = train(method, **options, out=tmp_path / "one", quiet=True)
-    torchrun(method, options, tmp_path / "two")
+    said = torchrun(method, options, tmp_path / "two", [str(tmp_path / "differing.py")])
+    assert sorted(re.findall(r"\[rank (\d): the processes differ in the step", said)) == ["0", "1"]
     mine, theirs = load_generators(one), load_generators(tmp_path / "two")
     assert mine.keys() == theirs.keys()
     x = torch.rand(2, 3, 40, 48) * 2 - 1
@@ -76,8 +92,8 @@ def test_two_processes_are_one(method, folders, tmp_path, one_thread):
 def test_two_processes_go_on_where_they_were(folders, tmp_path):
     """Each process's image pool included."""
     options = METHODS["cyclegan"] | folders["cyclegan"] | {"pool": 3, "dropout": True, "save_every": 5}
-    unbroken = torchrun("cyclegan", options, tmp_path / "unbroken")
-    run = tmp_path / "run"
+    unbroken, run = tmp_path / "unbroken", tmp_path / "run"
+    torchrun("cyclegan", options, unbroken)
     shutil.copytree(unbroken, run)
     (run / "state" / "000000010.pt").unlink()
     (run / "run.json").write_text((run / "run.json").read_text().replace("finished", "running"))
@@ -89,28 +105,6 @@ def test_two_processes_go_on_where_they_were(folders, tmp_path):
     assert torch.equal(pools[1], pools[3])
     assert not torch.equal(pools[0], pools[1])
     assert all(torch.equal(ours["translator"][key], theirs["translator"][key]) for key in theirs["translator"])
-
-
-AGREE = """
-from i2i.engine.ranks import World
-world = World.join()
-assert world.agree(7, "sevens") == 7
-try:
-    world.agree(1000 * world.rank, "the step they start from")
-except RuntimeError as error:
-    print(f"[rank {world.rank}: {error}]", flush=True)
-world.leave()
-"""
-
-
-def test_processes_that_differ_are_all_told_so(tmp_path):
-    program = tmp_path / "agree.py"
-    program.write_text(AGREE)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert sorted(re.findall(r"\[rank (\d): the processes differ in the step", done.stdout)) == ["0", "1"]
 
 
 def test_a_batch_that_cannot_be_split(folders, tmp_path, monkeypatch):

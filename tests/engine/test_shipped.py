@@ -15,12 +15,7 @@ from tests.engine.conftest import TINY
 from tests.translators.cases import CASES
 
 SIZES = [(21, 37), (64, 64), (90, 45)]
-USUAL = ("pix2pix", "cyclegan", "fastcut", "direct", "constancy")  # networks like theirs are exported elsewhere
-WAYS = [
-    pytest.param(method, way, marks=() if way in ("a2b", "any") and method not in USUAL else pytest.mark.slow)
-    for method, case in CASES.items()
-    for way in sorted(case.exports)
-]
+WAYS = [(method, way) for method, case in CASES.items() for way in sorted(case.exports)]
 
 
 def levels(net, image, given):
@@ -31,6 +26,7 @@ def levels(net, image, given):
     return ((y.clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
 
 
+@pytest.mark.slow  # tests/cli/test_domains.py and tests/test_extending.py go the same way with a method each
 @pytest.mark.parametrize(("method", "direction"), WAYS)
 def test_same_pixels_as_torch(method, direction, folders, tmp_path, one_thread):
     run = train(method, **TINY[method], **folders[method], steps=2, sample_every=0, out=tmp_path / "run", quiet=True)

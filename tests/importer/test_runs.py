@@ -40,8 +40,11 @@ def by_torch(net: torch.nn.Module, image: np.ndarray, *more: torch.Tensor) -> np
 @pytest.mark.parametrize(
     ("make", "statistics"),
     [
-        (lambda: authors.resnet(channels=(3, 1), blocks=1, norm="batch", antialias=True), "image"),
         (authors.CSC321, "averaged"),
+        pytest.param(
+            *(lambda: authors.resnet(channels=(3, 1), blocks=1, norm="batch", antialias=True), "image"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(lambda: authors.resnet(blocks=1), "image", marks=pytest.mark.slow),
         pytest.param(lambda: authors.resnet(blocks=1, downs=3), "image", marks=pytest.mark.slow),
         pytest.param(authors.unet, "image", marks=pytest.mark.slow),
@@ -61,7 +64,8 @@ def test_import_export_translate(tmp_path, make, statistics):
     assert (model.spec.source.channels, model.spec.target.channels) == (3, model(image).shape[2])
 
 
-def test_the_domains_of_a_stargan(tmp_path):
+@pytest.mark.slow
+def test_attributes_of_a_stargan_export_translate(tmp_path):
     theirs = authors.stargan(domains=3)
     file = saved(tmp_path / "G.ckpt", theirs)
     run = import_checkpoint(file, tmp_path / "run", a="faces", domains=["black", "blond", "young"], attributes=True)
@@ -71,6 +75,10 @@ def test_the_domains_of_a_stargan(tmp_path):
     theirs.train()
     want = by_torch(lambda x: theirs(torch.cat([x, c[:, :, None, None].expand(-1, -1, 32, 48)], 1)), image)
     assert np.abs(model(image, to="blond,young").astype(float) - want).max() <= 1
+
+
+def test_the_domains_of_a_stargan(tmp_path):
+    file = saved(tmp_path / "G.ckpt", authors.stargan(domains=3))
     exclusive = load_generators(import_checkpoint(file, tmp_path / "other"))["any"][1]
     assert (exclusive.domains, exclusive.attributes) == (("c0", "c1", "c2"), False)
     with pytest.raises(ValueError, match="has 3 domains; expected 3 different names, got black, blond"):

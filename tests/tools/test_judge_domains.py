@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,16 +48,23 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def judge(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, cwd=TOOL.parents[1], timeout=120)
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Callable[..., None]:
+    """Runs the tool in this process."""
+
+    def run(*arguments: str | Path) -> None:
+        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
+        runpy.run_path(str(TOOL), run_name="__main__")
+
+    return run
 
 
-def test_shares_of_a_model_that_paints_each_domain_but_one(photos: Path, tmp_path: Path) -> None:
+def test_shares_of_a_model_that_paints_each_domain_but_one(
+    photos: Path, tmp_path: Path, judge: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
     """To shine it paints what is cloudy; the other two are as they should be."""
     model = painter(tmp_path / "m.onnx", [40, 120, 40])
-    done = judge(model, photos, "--steps", "60", "--json", tmp_path / "scores.json")
-    assert done.returncode == 0, done.stderr
+    judge(model, photos, "--steps", "60", "--json", tmp_path / "scores.json")
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert (scores["photos"], scores["accuracy"], scores["size"]) == (12, 1.0, [32, 32])
     perfect = {
@@ -66,14 +74,16 @@ def test_shares_of_a_model_that_paints_each_domain_but_one(photos: Path, tmp_pat
     wrong = perfect | {"taken for it translated": 0.0, "its own photos translated": 0.0}
     assert scores["targets"] == {"cloudy": perfect, "rain": perfect, "shine": wrong}
     assert scores["mean"]["taken for it translated"] == pytest.approx(2 / 3)
-    lines = done.stdout.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "The classifier is right of 100.0% of 12 photos it has not seen."
     assert lines[-2:] == ["| shine | 0.0% | 0.0% | 100.0% | 0.0% |", "| mean | 0.0% | 66.7% | 100.0% | 66.7% |"]
 
 
-def test_other_domains_than_the_models_are_one_sentence(photos: Path, tmp_path: Path) -> None:
+def test_other_domains_than_the_models_are_one_sentence(
+    photos: Path, tmp_path: Path, judge: Callable[..., None]
+) -> None:
     (photos / "train" / "rain").rename(photos / "train" / "snow")
-    done = judge(painter(tmp_path / "m.onnx", [0, 0, 0]), photos)
-    assert done.returncode == 1
-    assert "knows cloudy, rain, shine, and" in done.stderr
-    assert "shows cloudy, shine, snow and cloudy, rain, shine" in done.stderr
+    with pytest.raises(SystemExit) as end:
+        judge(painter(tmp_path / "m.onnx", [0, 0, 0]), photos)
+    assert "knows cloudy, rain, shine, and" in str(end.value)
+    assert "shows cloudy, shine, snow and cloudy, rain, shine" in str(end.value)

@@ -50,7 +50,7 @@ def photo(reference: Reference, height: int, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
-@pytest.mark.parametrize("name", ["fns_candy", "fns_mosaic"])
+@pytest.mark.parametrize("name", [pytest.param("fns_candy", marks=pytest.mark.slow), "fns_mosaic"])
 def test_fast_neural_style(reference: Reference, name: str) -> None:
     path, image = reference(f"data/onnx/{name}.onnx"), photo(reference, 720, 720)
     model = i2i.load(path, "cpu", **TOLD[name])
