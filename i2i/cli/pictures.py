@@ -97,7 +97,7 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
 def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """One image from standard input, or to standard output, or both; ``-`` and no DST mean them."""
     from i2i.files import clear_temporaries
-    from i2i.images import WRITABLE, ImageError, encode_image
+    from i2i.images import WRITABLE, ImageError, encode_image, read_header
     from i2i.runtime import ModelError, files
     from i2i.runtime.api import translate_bytes
 
@@ -111,7 +111,11 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
     if target is not None and target.exists() and not settings.overwrite:
         raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     name = "<stdin>" if src == Path("-") else str(src)
+    if target is not None:
+        files.output_format(src, target, "", settings)  # before there is work that would be lost
     try:
+        if src != Path("-"):
+            read_header(src, settings.max_pixels)  # of a named pipe, of which a read might never return, it is an error
         data = sys.stdin.buffer.read() if src == Path("-") else src.read_bytes()
         result = translate_bytes(models[0], data, settings, name)
         if target is not None:

@@ -62,7 +62,8 @@ def format_of(path: Path) -> str:
     """The format that the suffix of a file to be written means; ImageError for one that is not written."""
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        raise ImageError(path, f"cannot write a '{path.suffix}' file; choose one of {' '.join(WRITABLE.values())}")
+        what = f"cannot write a '{path.suffix}' file" if path.suffix else "no suffix says in which format to write it"
+        raise ImageError(path, f"{what}; choose one of {' '.join(WRITABLE.values())}")
     return format
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from i2i.files import clear_temporaries
-from i2i.images import Image, ImageError, decode_image, read_image
+from i2i.images import Image, ImageError, decode_image, read_header, read_image
 from i2i.runtime import files, models
 from i2i.runtime.files import Options
 from i2i.runtime.foreign.told import taken_from
@@ -195,6 +195,9 @@ def translate_files(
             raise ValueError(f"{target} is the image to translate; originals are never overwritten")
         if not options.overwrite:
             raise ValueError(f"{target} is there already; choose another name, or --overwrite")
+    header = read_header(source, options.max_pixels)
+    for target in targets:  # before there is work that would be lost
+        files.output_format(source, target, header.format, options)
     try:
         image: Image | None = None
         for (model, _), target in zip(pairs, targets, strict=True):

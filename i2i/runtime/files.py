@@ -93,10 +93,21 @@ def write(result: Image, source: Path, output: Path, options: Options) -> str:
 
 
 def output_format(source: Path, output: Path, read: str, options: Options) -> str:
-    """That of the output of a source which holds the format ``read``. Raises ImageError for one that is not written."""
+    """That of the output of a source which holds the format ``read``.
+
+    Raises ValueError for a name that says none that is written, or another than ``options.format``.
+    """
     if options.format is None and output.suffix == source.suffix and read in WRITABLE:
         return read  # even where the source's suffix says otherwise
-    return options.format or format_of(output)
+    try:
+        said = format_of(output)
+    except ImageError as error:
+        if options.format is not None:
+            return options.format
+        raise ValueError(str(error)) from error
+    if options.format not in (None, said):
+        raise ValueError(f"{output} is the name of a {said} file, and {options.format} is asked for: leave one out")
+    return said
 
 
 def lacking(metadata: Metadata | None, format: str) -> str:

@@ -167,6 +167,11 @@ def test_pipes_at_one_end(place: Path) -> None:
     [
         (b"", ("-",), 1, b"failed: <stdin>: the file is empty"),
         (b"<html>", ("-",), 1, b"failed: <stdin>: this is HTML"),
+        (b"", ("-", "x.xyz"), 2, b"x.xyz: cannot write a '.xyz' file; choose one of .png"),
+        (b"", ("photos/x.png", "x.xyz"), 2, b"x.xyz: cannot write a '.xyz' file; choose one of .png"),
+        (b"", ("photos/x.png", "x"), 2, b"x: no suffix says in which format to write it; choose one of .png"),
+        (b"", ("-", "y.jpg", "--format", "png"), 2, b"y.jpg is the name of a JPEG file, and PNG is asked for"),
+        (b"", ("photos/x.png", "y.jpg", "--format", "png"), 2, b"y.jpg is the name of a JPEG file, and PNG is asked"),
         (b"", ("-", "photos"), 2, b"what comes through a pipe has no name"),
         (b"", ("photos", "-"), 2, b"one image through one model"),
         (b"", ("-", "-m", "b.onnx"), 2, b"one image through one model"),
@@ -180,6 +185,16 @@ def test_pipes_that_bring_nothing(
     assert (done.returncode, done.stdout) == (status, b""), done.stderr
     assert said in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
+@pytest.mark.parametrize("target", ["-", "out.png"])
+def test_a_named_pipe_is_no_image(place: Path, target: str) -> None:
+    """To read it might take for ever: here nobody writes to it."""
+    os.mkfifo(place / "pipe")
+    done = piped(place, b"", "pipe", target)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"failed: pipe: not a regular file" in done.stderr
 
 
 def test_a_scheduler_is_obeyed_and_said(place: Path, i2i_command: Command) -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from i2i.images import IMAGE_SUFFIXES
+from i2i.images.header import open_regular
 
 PathLike = str | os.PathLike[str]
 
@@ -38,7 +39,7 @@ def is_video(source: PathLike) -> bool:
     if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
         return suffix in VIDEO_SUFFIXES and not path.is_dir()
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return begins_like_video(file.read(64))
     except OSError:
         return False
