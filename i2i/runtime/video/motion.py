@@ -48,12 +48,14 @@ class Motion:
         change: float32 [h, w], levels of 255 by which its neighbourhood differs from what was there.
         drift: float32 [h, w], levels by which a wider neighbourhood became brighter or darker, which noise does not.
         still: bool [h, w], where nothing moves.
+        fade: levels by which the picture became brighter along the motion, the median over it.
     """
 
     flow: np.ndarray
     change: np.ndarray
     drift: np.ndarray
     still: np.ndarray
+    fade: float
 
     @classmethod
     def between(cls, now: Seen, before: Seen) -> Motion:
@@ -69,8 +71,9 @@ class Motion:
         still = cv2.blur((unmoved <= moved + _NOISE).astype(np.float32), (9, 9)) > 0.5
         flow[still] = 0
         there = carried(before.luma, flow, cv2.INTER_LINEAR)
-        drift = np.abs(cv2.blur(now.luma.astype(np.float32) - there, (15, 15)))
-        return cls(flow, np.where(still, unmoved, moved), drift, still)
+        brighter = cv2.blur(now.luma.astype(np.float32) - there, (15, 15))
+        fade = float(np.median(brighter[::8, ::8]))
+        return cls(flow, np.where(still, unmoved, moved), np.abs(brighter), still, fade)
 
     def at(self, height: int, width: int) -> Motion:
         """The same for pictures of that size."""
@@ -81,7 +84,7 @@ class Motion:
         flow = cv2.resize(self.flow, size, interpolation=cv2.INTER_LINEAR) * scale
         still = cv2.resize(self.still.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
         flow[still] = 0
-        return Motion(flow, cv2.resize(self.change, size), cv2.resize(self.drift, size), still)
+        return Motion(flow, cv2.resize(self.change, size), cv2.resize(self.drift, size), still, self.fade)
 
 
 def carried(picture: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:

@@ -5,11 +5,15 @@ is not brighter or darker as a whole because a part of the frame changed. And th
 what it was, if need be at another place (``motion``), the result is mixed with what was there. In formulas, with the
 translation O_t of the source I_t and the result R_t,
 
-    R_t = O_t + w (R_{t-1} - O_t),  w = exp(-step / seconds) exp(-(change / CHANGE)^2) exp(-(drift / DRIFT)^2),
+    R_t = O_t + w (R_{t-1} - O_t),
+    w = exp(-step / seconds) exp(-(fade / DRIFT)^2) exp(-shows^2 ((change / CHANGE)^2 + (drift / DRIFT)^2)),
 
 with R_{t-1} moved along the motion: an average in time, as a filter against noise is, that lets go wherever the source
-does, and at a scene cut altogether. The source is compared with what is carried of it in the same way, which is what
-the result shows; so a slow change is not missed for being small in each frame. Two exceptions keep stills sharp:
+does, and at a scene cut altogether. A change of the source counts as far as it shows: by how many times SHOWN levels
+the two results differ there, at most MOST. So what trembles in the source alone breaks off no average, what stays
+behind of a change is too faint to be seen, and what would be a ghost is let go the sooner; a fade of the whole picture
+counts always. The source is compared with what is carried of it in the same way, which is what the result shows; so a
+slow change is not missed for being small in each frame. Two exceptions keep stills sharp:
 
 - Where nothing moves and the results are unlike (other strokes of a painter in each frame), a mean of them is no
   picture that the model makes. There the result is held as it is, until the source changes.
@@ -20,6 +24,7 @@ The aim is that of Lai et al., Learning Blind Video Temporal Consistency (arXiv:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
@@ -35,7 +40,8 @@ from i2i.runtime.video.line import Line, Place
 from i2i.runtime.video.motion import Motion, Seen, carried, largest
 from i2i.runtime.video.reader import Item
 
-CHANGE, DRIFT = 12.0, 2.5  # levels of 255 at which w has fallen to 1 / e
+CHANGE, DRIFT = 12.0, 2.5  # levels of 255 at which w has fallen to 1 / e, where shows is 1
+SHOWN, MOST = 12.0, 1.5  # levels of 255 by which results differ where shows is 1, and the most that it is
 UNLIKE = 12.0  # levels of 255 from which on results are held and not mixed, wholly from twice as many
 FINE = 0.7  # the share of w for what is finer than 5 pixels, where it moves
 
@@ -120,7 +126,9 @@ class Memory:
         large = motion.at(*self.result.shape[:2])
         off = carried(before.result, large.flow) - self.result
         levels = cv2.resize(largest(np.abs(off)), size, interpolation=cv2.INTER_AREA) * np.float32(255 / peak)
-        same = np.exp(-((motion.change / CHANGE) ** 2) - (motion.drift / DRIFT) ** 2)
+        shows = np.minimum(cv2.blur(levels, (5, 5)) / SHOWN, MOST)
+        most *= math.exp(-((motion.fade / DRIFT) ** 2))
+        same = np.exp(-(shows**2) * ((motion.change / CHANGE) ** 2 + (motion.drift / DRIFT) ** 2))
         hold = np.clip((cv2.blur(levels, (9, 9)) - UNLIKE) / UNLIKE, 0, 1) * motion.still
         weight = most * same * (1 - hold) + np.clip(3 * same - 1, 0, 1) * hold
         narrow = cv2.blur(np.where(motion.still, weight, FINE * weight), (3, 3))

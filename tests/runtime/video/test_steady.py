@@ -340,6 +340,26 @@ def test_where_the_source_changes_the_result_does() -> None:
     assert shown[1].min() == 210
 
 
+def test_a_change_that_the_result_does_not_show_breaks_off_no_average() -> None:
+    """The source trembles by 25 levels, its translation flickers by 3: by itself that would be let go at each frame."""
+    pattern = np.random.default_rng(0).integers(-12, 13, (2, 48, 64, 3))
+    source = lambda n: (90 + pattern[n % 2]).astype(np.uint8)  # noqa: E731
+    shown = _blend([0.04] * 12, source, lambda n: np.full((48, 64, 3), 100 + 3 * (n % 2), np.uint8))
+    assert np.abs(np.diff(np.stack(shown[6:]).astype(float), axis=0)).mean() < 0.5
+
+
+def test_a_change_that_shows_much_is_let_go_the_sooner() -> None:
+    """Of one by 9 levels in the source a smaller share stays behind of 15 levels in the result than of 5."""
+    check = 9 * (np.indices((48, 64)).sum(axis=0) % 2)[..., None]
+    source = lambda n: np.broadcast_to(90 + (check if n else 9 - check), (48, 64, 3)).astype(np.uint8)  # noqa: E731
+
+    def left(step: int) -> float:
+        shown = _blend([0, 0.04], source, lambda n: np.full((48, 64, 3), 100 + step * n, np.uint8))
+        return (100 + step - float(shown[1].mean())) / step
+
+    assert left(15) < 0.6 * left(5)
+
+
 def test_a_fade_is_followed() -> None:
     """Each of its steps is no more than grain would be; but it has a direction."""
     source = lambda n: np.full((48, 64, 3), 60 + 4 * n, np.uint8)  # noqa: E731
