@@ -187,6 +187,15 @@ def test_pipes_that_bring_nothing(
     assert b"Traceback" not in done.stderr
 
 
+def test_where_a_result_goes_is_checked_before_the_image_is_decoded(place: Path) -> None:
+    """Else the work of a slow model would be lost."""
+    cut = place / "photos" / "sub" / "y.jpg"
+    cut.write_bytes(cut.read_bytes()[:-20])
+    for source, data in ((str(cut), b""), ("-", cut.read_bytes())):
+        done = piped(place, data, source, "x.xyz")
+        assert (done.returncode, b"cannot write a '.xyz' file" in done.stderr) == (2, True)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
 @pytest.mark.parametrize("target", ["-", "out.png"])
 def test_a_named_pipe_is_no_image(place: Path, target: str) -> None:
