@@ -126,9 +126,9 @@ class Memory:
         large = motion.at(*self.result.shape[:2])
         off = carried(before.result, large.flow) - self.result
         levels = cv2.resize(largest(np.abs(off)), size, interpolation=cv2.INTER_AREA) * np.float32(255 / peak)
-        shows = np.minimum(cv2.blur(levels, (5, 5)) / SHOWN, MOST)
+        shows = cv2.min(cv2.blur(levels, (5, 5)) / SHOWN, MOST)
         most *= math.exp(-((motion.fade / DRIFT) ** 2))
-        same = np.exp(-(shows**2) * ((motion.change / CHANGE) ** 2 + (motion.drift / DRIFT) ** 2))
+        same = cv2.exp(-((shows * cv2.magnitude(motion.change / CHANGE, motion.drift / DRIFT)) ** 2))
         hold = np.clip((cv2.blur(levels, (9, 9)) - UNLIKE) / UNLIKE, 0, 1) * motion.still
         weight = most * same * (1 - hold) + np.clip(3 * same - 1, 0, 1) * hold
         narrow = cv2.blur(np.where(motion.still, weight, FINE * weight), (3, 3))
