@@ -26,6 +26,7 @@ from i2i.runtime.video.steady import Steady
 from tests import tiny
 from tests.runtime.tiles.networks import network, photo
 from tests.runtime.video.clips import make
+from tests.runtime.video.facts import facts
 
 SIZE = (96, 64)
 STEADY = VideoOptions(steady=True)
@@ -388,6 +389,28 @@ def test_sixteen_bits_and_other_sizes() -> None:
     assert shown[5].dtype == np.uint16
     assert shown[5].shape == double(5).shape
     assert 100 < int(shown[5][-20:].mean()) - 30000 < 900
+
+
+def test_a_film_of_ten_bits_and_a_variable_rate(deep_identity: Model, tmp_path: Path) -> None:
+    """HDR stays in 10 bits and keeps its times; and the longer a frame is shown, the less is carried past it."""
+    rows = np.linspace(200, 800, SIZE[1], dtype=np.uint16)[:, None]
+
+    def planes(number: int) -> list[np.ndarray]:
+        grain = np.random.default_rng(number).integers(-6, 7, (SIZE[1], SIZE[0]))
+        return [(rows + grain).astype(np.uint16), *(np.full((SIZE[1] // 2, SIZE[0] // 2), 512, np.uint16),) * 2]
+
+    quick, pause = list(range(0, 8 * 512, 512)), 60 * 512
+    facts_of = {"codec": "ffv1", "pixel_format": "yuv420p10le", "size": SIZE, "colour": (9, 1, 9, 16), "planes": planes}
+    film = make(tmp_path / "in.mkv", times=[*quick, quick[-1] + pause], **facts_of)
+    seen: list[tuple[np.ndarray, np.ndarray, float]] = []
+    target = tmp_path / "out.mkv"
+    translate_video(deep_identity, film, target, video=STEADY, observers=[lambda *each: seen.append(each)])
+    before, result = facts(film), facts(target)
+    assert (result.times, result.colour, result.pixel_format) == (before.times, before.colour, "yuv420p10le")
+    off = [float(np.abs(shown.astype(int) - source).mean()) / 64 for source, shown, _ in seen]
+    assert {shown.dtype for _, shown, _ in seen} == {np.dtype(np.uint16)}
+    assert off[7] > 1  # of its own grain most is gone
+    assert off[8] < 0.3 * off[7]  # after 2.4 s
 
 
 def test_a_model_without_statistics_is_told_of_and_steadied_all_the_same(identity: Model, film: Path) -> None:
