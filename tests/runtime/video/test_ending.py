@@ -116,14 +116,15 @@ def test_ctrl_c_waits_for_the_frame_at_hand() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("number", ["SIGKILL", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_a_killed_job_leaves_nothing_under_the_final_name(
-    long: Path, tmp_path: Path, identity_file: Path, i2i_command: Command
+    number: str, long: Path, tmp_path: Path, identity_file: Path, i2i_command: Command
 ) -> None:
     """And the next one clears away what it left. tests/runtime/test_kills.py kills at every moment."""
     process = started(long, tmp_path / "out.mp4", identity_file)
-    process.kill()
+    process.send_signal(getattr(signal, number))
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, errors
+    assert process.returncode == -getattr(signal, number), errors
     assert list(tmp_path.glob(".i2i-*.video/film*"))
     assert not (tmp_path / "out.mp4").exists()
     done = i2i_command("translate", long, tmp_path / "out.mp4", "-m", identity_file, "--preset", "ultrafast")
