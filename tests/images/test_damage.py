@@ -124,10 +124,10 @@ def bombs() -> dict[str, bytes]:
 def test_a_bomb_is_refused_from_its_header(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(bombs()[name])
-    before, start = peak_memory(), time.perf_counter()
+    before, start = peak_memory(), time.process_time()
     with pytest.raises(ImageError, match="more than the limit of 100,000,000"):
         read_image(path)
-    assert time.perf_counter() - start < 0.05
+    assert time.process_time() - start < 0.1  # to decode it takes seconds
     assert peak_memory() - before < 50e6
     with pytest.raises(ImageError, match="limit"):
         read_header(path)

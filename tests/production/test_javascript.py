@@ -59,18 +59,22 @@ def test_browser(
     weather: Path,
 ) -> None:
     folder, broken = place("index.html", "spec.mjs"), tmp_path / "broken.png"
-    faces, grey = exported(tiny.brighter(tmp_path / "faces.onnx", tiny.FACES)), tmp_path / "grey.onnx"
-    tiny.inverter(grey, tiny.GREY)
+    faces, deep = exported(tiny.brighter(tmp_path / "faces.onnx", tiny.FACES)), tmp_path / "deep.onnx"
+    tiny.inverter(deep, tiny.DEEP)
+    greys = [exported(tiny.inverter(tmp_path / "grey.onnx", tiny.GREY)), exported(tiny.to_grey(tmp_path / "to.onnx"))]
     broken.write_bytes(b"no picture")
     pages = [
         Page(MODEL, [(path, None) for path in pictures.values()], isolated=True),
         Page(weather, [(pictures["7x5"], "rain"), (broken, None), (pictures["333x217"], "shine")], isolated=False),
         Page(faces, [(pictures["7x5"], "male,smiling")]),
-        Page(grey, []),
+        *[Page(grey, [(pictures["333x217"], None)]) for grey in greys],
+        Page(deep, []),
         Page(tmp_path / "none.onnx", []),
         Page(broken, []),
     ]
-    day2night, several, some, *others = visit(chromium, folder, node_modules, pages, tmp_path / "profile")
+    day2night, several, some, grey, to_grey, *others = visit(
+        chromium, folder, node_modules, pages, tmp_path / "profile"
+    )
 
     assert (day2night.title, day2night.isolated) == ("day → night", True)
     for name, result, said in zip(pictures, day2night.results, day2night.said, strict=True):
@@ -91,6 +95,10 @@ def test_browser(
 
     (tmp_path / "some.png").write_bytes(some.results[0])
     same(tmp_path / "some.png", i2i.load(faces)(read_image(pictures["7x5"]).pixels, to="male,smiling"))
-    reasons = ("this page is for models of RGB pictures of 8 bits", "model.onnx: 404", "")
+    for path, page in zip(greys, (grey, to_grey), strict=True):
+        (tmp_path / "grey.png").write_bytes(page.results[0])
+        want = i2i.load(path)(read_image(pictures["333x217"]).pixels)
+        same(tmp_path / "grey.png", np.repeat(want.reshape(217, 333, 1), 3, axis=2))
+    reasons = ("this page is for models of grey or RGB pictures of 8 bits", "model.onnx: 404", "")
     for page, reason in zip(others, reasons, strict=True):
         assert page.last.startswith(f"The model does not open: {reason}")

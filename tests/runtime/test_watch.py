@@ -87,7 +87,7 @@ def test_files_are_taken_as_they_come_and_when_they_change(watched: Watched) -> 
     start = time.monotonic()
     write_image(watched.photos / "new folder" / "second.png", image(20))
     wait_for(lambda: (watched.out / "new folder" / "second.png").exists())
-    assert time.monotonic() - start < 5  # under one on a quiet machine
+    assert time.monotonic() - start < 15  # under one on a quiet machine
     write_image(watched.photos / "first.png", image(30))
     wait_for(lambda: (read_image(watched.out / "first.png").pixels == 225).all())
     time.sleep(1)
