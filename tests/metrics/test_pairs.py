@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from i2i.metrics import l1, psnr, ssim
 
@@ -25,6 +24,8 @@ def _pair(shape: tuple[int, ...], dtype: type, noise: float = 0.1) -> tuple[np.n
 @pytest.mark.parametrize(("shape", "dtype"), FORMS)
 @pytest.mark.parametrize("noise", [0.01, 0.1, 1.0])
 def test_equal_to_scikit_image(shape: tuple[int, ...], dtype: type, noise: float) -> None:
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity  # a second, so not in all processes
+
     a, b = _pair(shape, dtype, noise)
     peak = np.iinfo(dtype).max
     axis = 2 if len(shape) == 3 else None
