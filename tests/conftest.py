@@ -21,11 +21,12 @@ ROOT = Path(i2i.__file__).parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-# These train or export for 10 to 40 seconds each: first, so that no process is left with one when the others are done.
+# These train or export for 5 to 30 seconds each: first, so that no process is left with one when the others are done.
 LONGEST = (
-    *("importer/test_runs", "engine/test_killed", "exporter/test_export", "translators/test_conformance"),
-    *("engine/test_processes", "exporter/test_domains", "engine/test_shipped", "engine/test_training"),
-    *("engine/test_resume", "cli/test_domains", "exporter/test_runs", "test_extending", "tools/test_judge_domains"),
+    *("exporter/test_export", "importer/test_runs", "exporter/test_domains", "translators/test_conformance"),
+    *("cli/test_translate_pictures", "engine/test_resume", "engine/test_training", "engine/test_killed"),
+    *("engine/test_processes", "test_extending", "exporter/test_precision", "cli/test_main", "cli/test_domains"),
+    *("runtime/tiles/test_large", "runtime/video/test_reference", "cli/test_translate_domains"),
 )
 
 
