@@ -80,5 +80,6 @@ def test_same_pixels_in_the_library_of_browsers(name: str, tmp_path: Path, node:
     assert done.returncode == 0, done.stderr
     for case, want in zip(cases, wanted, strict=True):
         got = np.fromfile(str(case["result"]), want.dtype).reshape(want.shape)
-        assert np.abs(got.astype(float) - want).max() <= 1
+        limit = 1 if want.dtype == np.uint8 else 1e-4 * spec.target.peak  # what an export itself is held to
+        assert np.abs(got.astype(float) - want).max() <= limit
         assert want.std() > 5
