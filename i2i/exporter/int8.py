@@ -25,6 +25,9 @@ add them, so that a file would give other results there; of 7 bits they have roo
 
 FAR = 3
 """Levels that a convolution alone may throw a value off by, lest it spoil what others can have."""
+WHOLE = frozenset(("InstanceNormalization", "Slice", "Resize", "Pad", "Relu"))
+"""What takes numbers whose channels were rounded each in steps of its own. Others ONNX Runtime may turn into operations
+on steps, which it has for one step alone: it then refuses the file."""
 LEAST = 0.5
 """Of the multiplications of all convolutions, the share that has to be in eight bits: with less, nothing is gained."""
 
@@ -135,6 +138,10 @@ class _Edit:
         self.added: list[onnx.TensorProto] = []
         self.made: set[str] = set()  # tensors and constants, by name
         self.returned = set(quantised.values())
+        self.takers = {
+            name: {node.op_type for node in takers if node.op_type != "Conv"}
+            for name, takers in _takers(model.graph).items()
+        }
 
     def apply(self) -> onnx.ModelProto:
         for i, node in enumerate(self.model.graph.node):
@@ -184,7 +191,17 @@ class _Edit:
 
     def as_was(self, name: str) -> str:
         """The rounded tensor."""
-        return self.node("DequantizeLinear", self.steps(name), self.form(name, True), f"{name}/rounded")
+        scale = self.found[name].scale
+        if scale is None:
+            return self.balanced(name)
+        if self.takers[name] <= WHOLE:
+            return self.node("DequantizeLinear", self.steps(name), self.form(name, True), f"{name}/rounded")
+        factor = f"{name}/scale"
+        if factor not in self.made:
+            self.made.add(factor)
+            self.constant(factor, scale[:, None, None])
+            self.nodes.append(helper.make_node("Mul", [self.balanced(name), factor], [f"{name}/rounded"]))
+        return f"{name}/rounded"
 
     def convolution(self, i: int, node: onnx.NodeProto) -> None:
         x, w = node.input[:2]
@@ -192,13 +209,17 @@ class _Edit:
         values = self.weights[w].astype(np.float64)  # [out, in, h, w]
         out = np.ones(len(values)) if returned is None else returned.astype(np.float64)
         values = values * (1 if taken is None else taken[:, None, None]) / out[:, None, None, None]
-        step = (np.maximum(np.abs(values).max(axis=(1, 2, 3)), 1e-8) / LARGEST).astype(np.float32)  # [out]
+        bias = self.weights[node.input[2]] / out if len(node.input) > 2 else np.zeros(len(out))
+        least = np.abs(bias) / 2**30 / self.step(x)  # so that the bias has room in 32 bits
+        step = np.maximum(np.maximum(np.abs(values).max(axis=(1, 2, 3)), 1e-8) / LARGEST, least).astype(
+            np.float32
+        )  # [out]
         name = f"{w}/of/{node.output[0]}"
         whole = np.rint(values / step[:, None, None, None]).clip(-LARGEST, LARGEST)
         inputs = [self.balanced(x), self.dequantised(name, whole.astype(np.int8), step)]
         if len(node.input) > 2:
-            bias, steps = self.weights[node.input[2]] / out, np.float32(self.step(x)) * step
-            whole = np.rint(bias / steps.astype(np.float64)).clip(-(2**31), 2**31 - 1)
+            steps = np.float32(self.step(x)) * step
+            whole = np.rint(bias / steps.astype(np.float64))
             inputs.append(self.dequantised(f"{name}/bias", whole.astype(np.int32), steps))
         node.input[:] = inputs
 

@@ -14,6 +14,7 @@ LEVELS = 256
 MARGIN = 1.5
 """How much further a range reaches than the values did: what is clipped in one bright spot of an image that was not
 among those is tens of levels off, while wider steps cost all images alike, and 3 dB."""
+SILENT = 1e-4
 
 
 class Range(NamedTuple):
@@ -59,8 +60,12 @@ def balance(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     channel than in another: sqrt(values / weights) (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438, eq. 4 with
     alpha = 1/2), float32 [channels] of the reach of both. Without ``weights`` it is the reach of the values.
 
-    A channel that reaches less than a thousandth of the furthest is taken to reach as much.
+    A channel whose values, or weights, are less than ``SILENT`` of the furthest is taken to reach as far as that:
+    of what it may show on other images nothing is known.
     """
-    values = np.maximum(values, 1e-3 * float(values.max()) or 1.0)
-    scale = values if weights is None else np.sqrt(values / np.maximum(weights, 1e-3 * float(weights.max()) or 1.0))
+    values, weights = (
+        None if each is None else np.where(each > SILENT * float(each.max()), each, float(each.max()) or 1.0)
+        for each in (values, weights)
+    )
+    scale = values if weights is None else np.sqrt(values / weights)
     return (scale / np.exp(np.log(scale).mean())).astype(np.float32)
