@@ -53,7 +53,14 @@ def _bar() -> Callable[[int, int], None]:
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True))
     task = bar.add_task("", total=None)
-    click.get_current_context().call_on_close(bar.stop)  # whatever ends the work: the terminal gets its cursor back
+
+    def end() -> None:
+        try:
+            bar.stop()
+        except IndexError:  # an interrupt came while it started
+            bar.console.show_cursor()
+
+    click.get_current_context().call_on_close(end)  # whatever ends the work: the terminal gets its cursor back
 
     def update(done: int, total: int) -> None:
         bar.update(task, total=total, completed=done)

@@ -63,9 +63,10 @@ def balance(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     A channel whose values, or weights, are less than ``SILENT`` of the furthest is taken to reach as far as that:
     of what it may show on other images nothing is known.
     """
-    values, weights = (
-        None if each is None else np.where(each > SILENT * float(each.max()), each, float(each.max()) or 1.0)
-        for each in (values, weights)
-    )
-    scale = values if weights is None else np.sqrt(values / weights)
+
+    def heard(reach: np.ndarray) -> np.ndarray:
+        furthest = float(reach.max())
+        return np.where(reach > SILENT * furthest, reach, furthest or 1.0)
+
+    scale = heard(values) if weights is None else np.sqrt(heard(values) / heard(weights))
     return (scale / np.exp(np.log(scale).mean())).astype(np.float32)
