@@ -92,23 +92,24 @@ def translate_folders(
         for _ in ways:
             tell(Outcome(error.path, "failed", str(error)))
     if watch:
-        with _records(ways, watch), Job(ways, options) as job:
-            arrivals = Arrivals(source, ways, options, shard.holds, [error.path for error in unreadable])
+        arrivals = Arrivals(source, ways, options, shard.holds, names, [error.path for error in unreadable])
+        with _records(ways, arrivals), Job(ways, options) as job:
             for outcome in job.outcomes(arrivals.follow(job.stopped), sys.maxsize):
                 arrivals.finished(outcome.source)
                 summary.total += 1
                 tell(outcome)
     elif names:
         items = (Item(source / name, options.output_name(name)) for name in names)
-        with _records(ways, watch), Job(ways, options) as job:
+        with _records(ways), Job(ways, options) as job:
             for outcome in job.outcomes(items, len(names)):
                 tell(outcome)
     return summary
 
 
 @contextmanager
-def _records(ways: Sequence[Way], watch: bool) -> Iterator[None]:
-    """All records open to be written, and told when the job comes to its end, which is Ctrl-C for one that watches."""
+def _records(ways: Sequence[Way], arrivals: Arrivals | None = None) -> Iterator[None]:
+    """All records open to be written, and told when the job comes to its end: for one that watches Ctrl-C, once it has
+    done what was there when it began."""
     with ExitStack() as stack:
         for way in ways:
             with _stopping(way.target):
@@ -116,7 +117,7 @@ def _records(ways: Sequence[Way], watch: bool) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            if watch:
+            if arrivals is not None and arrivals.caught_up():
                 _finish(ways)
             raise
         _finish(ways)

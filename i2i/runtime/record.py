@@ -6,7 +6,8 @@ with a line of its model and settings; each output has a line before it is writt
 killed between an output and its second line has finished it all the same: the first says which file was there before.
 
 A job that is told to do again what is done has the time in its line since when results count, and a last line once it
-is finished. Without that line it was killed, and the next of its kind goes on from that time.
+is finished. Without that line it was killed, and the next of its kind goes on from that time, unless a job of another
+number of shards has begun since.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Record:
         self._at = 0.0  # when this job began
         self._since = 0.0  # results of jobs that began before do not count
         self._killed: float | None = None  # the same of the last job here, if it was to do all again and did not
+        self._here_at = self._others_at = 0.0  # when that job began, and the last of another number of shards
         self.refresh()
 
     def refresh(self) -> None:
@@ -100,6 +102,10 @@ class Record:
                 if at < self._entries.get(name, _NEVER).at:
                     continue  # a later job, in the file of another shard, has had it since
                 self._entries[name] = _entry(at, None if job is None else jobs.setdefault(job, job), entry)
+        if path.name == self._name:
+            self._here_at = at
+        elif path.name.rpartition("-of-")[2] != self._name.rpartition("-of-")[2]:
+            self._others_at = max(self._others_at, at)
 
     def __enter__(self) -> Record:
         """Opens the record to be written, and clears away what a killed process left half-written."""
@@ -109,6 +115,8 @@ class Record:
         self._file = open(self.folder / self._name, "ab+", buffering=0)
         self._at = round(max(time.time(), self._last.get("at", 0.0) + 0.001), 3)  # later than all that is here
         if self._again:
+            if self._here_at < self._others_at:  # which may have done all that was left
+                self._killed = None
             self._since = self._at if self._killed is None else self._killed
         if self._file.seek(0, os.SEEK_END):
             self._file.seek(-1, os.SEEK_END)

@@ -30,14 +30,16 @@ class Arrivals:
         ways: Sequence[Way],
         options: Options,
         belongs: Callable[[str], bool],
+        backlog: Iterable[str] = (),
         told: Iterable[Path] = (),
     ) -> None:
-        """``belongs`` says of a relative name whether it is one of this job's; ``told`` are folders that cannot be read
-        of which somebody has been told."""
+        """``belongs`` says of a relative name whether it is one of this job's; ``backlog`` are those that are there
+        before it begins; ``told`` are folders that cannot be read of which somebody has been told."""
         self._source, self._ways, self._options, self._belongs = source, ways, options, belongs
         self._before: dict[str, State] = {}  # at the last look
         self._taken: dict[str, State] = {}
         self._busy: dict[Path, int] = {}  # in work, with the number of results that are awaited
+        self._backlog = set(backlog)  # what has no result yet
         self._outputs: dict[str, str] = {}  # the name of an output -> that of its source
         self._unreadable = {path: "" for path in told}  # why; empty once it was said
         self._fold = any(ignores_case(way.target) for way in ways)
@@ -62,6 +64,12 @@ class Arrivals:
         left = self._busy.pop(source, 0) - 1
         if left > 0:
             self._busy[source] = left
+        elif left == 0 and self._backlog:
+            self._backlog.discard(source.relative_to(self._source).as_posix())
+
+    def caught_up(self) -> bool:
+        """Whether all that was there at the beginning has its results, or is gone."""
+        return not any(os.path.lexists(self._source / name) for name in self._backlog)
 
     def look(self) -> list[str]:
         """The relative names of the images that are new or changed, and whole."""

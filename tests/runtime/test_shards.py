@@ -140,6 +140,33 @@ def test_a_later_job_in_another_record_has_the_last_word(model: Model, tmp_path:
     assert translate_folder(model, source, out, Options(shard="2/2")).done == 0
 
 
+def killed_after_one(model: Model, source: Path, out: Path, shard: str | None = None) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translate_folder(model, source, out, Options(shard=shard, overwrite=True, workers=1), kill)
+
+
+def test_all_again_that_others_have_done_since_it_was_killed_begins_anew(model: Model, tmp_path: Path) -> None:
+    """In as many shards as it had, the others do not count: each does its part."""
+    source, out = draw(tmp_path / "in", 6), tmp_path / "out"
+
+    def again(shard: str | None = None) -> Summary:
+        return translate_folder(model, source, out, Options(shard=shard, overwrite=True))
+
+    killed_after_one(model, source, out)
+    parts = [again("1/2"), again("2/2")]
+    assert sum(part.done for part in parts) == 6
+    assert again() == Summary(total=6, done=6)
+    killed_after_one(model, source, out, "1/2")
+    assert again().done == 6
+    assert again("1/2") == Summary(total=parts[0].total, done=parts[0].total)
+    killed_after_one(model, source, out, "1/2")
+    assert again("2/2").skipped == 0
+    assert again("1/2").skipped >= 1
+
+
 def test_clashes_are_found_before_any_shard_begins(model: Model, tmp_path: Path) -> None:
     """Else two machines would write one file."""
     (tmp_path / "in").mkdir()

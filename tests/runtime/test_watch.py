@@ -18,7 +18,7 @@ import pytest
 from i2i.images import Image, encode_image, read_image, write_image
 from i2i.runtime import Model, Options
 from i2i.runtime.folder import Outcome, Summary, translate_folders
-from i2i.runtime.watch import is_being_written
+from i2i.runtime.watch import Arrivals, is_being_written
 from tests import tiny
 from tests.conftest import ROOT
 
@@ -186,7 +186,7 @@ def test_who_has_a_file_open_to_write_is_known(tmp_path: Path) -> None:
 HOLDING = """
 import fcntl, sys, time
 from pathlib import Path
-from i2i.runtime.watch import is_being_written
+from i2i.runtime.watch import Arrivals, is_being_written
 real = fcntl.fcntl
 def slow(file, command, value):
     real(file, command, value)
@@ -260,3 +260,38 @@ def test_one_that_does_all_again_and_was_ended_by_its_user_begins_anew(tmp_path:
         wait_for(lambda: job.outcomes)  # noqa: B023
         job.stop()
         assert job.outcomes[0].status == "done"
+
+
+def test_one_that_does_all_again_and_was_ended_in_its_backlog_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(8):
+        write_image(tmp_path / "photos" / f"{number}.png", image(10))
+    (tmp_path / "photos" / "bad.png").write_bytes(b"")
+
+    def ended(until: int) -> list[str]:
+        """What becomes of each, with Ctrl-C after so many results."""
+        told: list[str] = []
+
+        def report(outcome: Outcome, _: Summary) -> None:
+            told.append(outcome.status)
+            if len(told) == until:
+                raise KeyboardInterrupt
+
+        model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1, side_by_side=True)
+        options = Options(overwrite=True, workers=1)
+        with pytest.raises(KeyboardInterrupt):
+            translate_folders([(model, tmp_path / "out")], tmp_path / "photos", options, report, watch=True)
+        return told
+
+    assert ended(until=2).count("done") == 2
+    told = ended(until=9)
+    assert told.count("skipped") >= 2
+    assert told.count("failed") == 1
+    assert ended(until=9).count("done") == 8
+
+
+def test_what_is_gone_is_waited_for_no_more(tmp_path: Path) -> None:
+    arrivals = Arrivals(tmp_path, [], Options(), lambda name: True, ["a.png"])
+    assert arrivals.caught_up()
+    write_image(tmp_path / "a.png", image(10))
+    assert not arrivals.caught_up()
