@@ -32,16 +32,21 @@ VERBS = {
 _TRAIN = ("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard")
 EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "av": "av"}
 
+_alone = False  # whether the process is this command's, and no host has called a verb in its own
+
 
 @contextmanager
 def uncollected() -> Iterator[None]:
     """For imports: what they make is no garbage, and to look for it again and again takes longer than a small image."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()  # or all of it would be searched as soon as that begins again
-        gc.enable()
+        if _alone:  # a host's garbage would stay for ever
+            gc.freeze()  # or all of it would be searched as soon as that begins again
+        if enabled:
+            gc.enable()
 
 
 class Verbs(click.Group):
@@ -86,6 +91,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     An error that the user can mend is one line on stderr; ``I2I_TRACEBACK=1`` shows where it came from.
     """
+    global _alone
+    _alone = True
     # Python's last act is to look through all modules for garbage, which takes longer than to translate a small image.
     atexit.register(gc.freeze)
     try:

@@ -90,6 +90,28 @@ def test_one_image_starts_with_nothing_that_it_does_not_need(tmp_path: Path, neg
     assert int(threads) <= 1 + cores()  # ONNX Runtime's are one less than the cores
 
 
+HOSTED = """
+import gc, sys
+from click.testing import CliRunner
+from i2i.cli import group
+if sys.argv[1] == "False":
+    gc.disable()
+assert CliRunner().invoke(group, ["models"]).exit_code == 0
+print(gc.isenabled(), gc.get_freeze_count())
+"""
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_host_that_calls_a_verb_keeps_its_garbage_collection(tmp_path: Path, enabled: bool) -> None:
+    done = python(HOSTED, enabled, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == (f"{enabled} 0\n", "")
+
+
+def test_the_command_itself_never_searches_what_it_imported(tmp_path: Path) -> None:
+    code = "import gc\nfrom i2i.cli import main\ntry: main(['models'])\nfinally: print(gc.get_freeze_count() > 0)"
+    assert python(code, cwd=tmp_path).stdout.endswith("True\n")
+
+
 WITHOUT_TRAINING = """
 import sys
 GONE = ('torch', 'torchvision', 'kornia', 'onnx', 'onnxscript', 'safetensors', 'tensorboard', 'av')
