@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import platform
 import statistics
 import subprocess
@@ -15,7 +16,6 @@ from pathlib import Path
 import click
 import cv2
 import onnxruntime
-from benchmark_many import environment
 from measuring import NAMES, PausedJob, bare_session, draw, resnet, timed
 
 import i2i
@@ -210,6 +210,12 @@ class Film(Measured):
             self.path.stem, f"{rates['i2i translate']:.4g}", *(f"{rates[name]:.4g}" for name in alone),
             f"**{statistics.median(ratios):.3f}** ({min(ratios):.3f} to {max(ratios):.3f})",
         ]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """Of a child that is to import what this process imports."""
+    root = str(Path(i2i.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 
 
 class Single(Measured):
