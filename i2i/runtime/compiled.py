@@ -88,8 +88,9 @@ def building(place: Path) -> Iterator[Path | None]:
             shutil.rmtree(place, ignore_errors=True)
             os.rename(part, place)
         except OSError as error:
-            refused(place, error)
-            return
+            if not is_whole(place):  # by another process that was done just now
+                refused(place, error)
+                return
     outdated(place)
 
 

@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 WAIT = 0.02
 """Seconds that an image waits for others of its size."""
 TURNS = 4
-"""Batches of other sizes that go before an image, at most: meanwhile it lies decoded in memory."""
+"""Batches of other sizes after which an image, which lies decoded in memory, goes before all that wait for less."""
 
 
 class Gate:

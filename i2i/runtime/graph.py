@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -39,7 +41,7 @@ _OUT_OF_MEMORY = (
     "allocation_failed",
 )
 _COUNTED = 2**31  # values of a tensor: CUDA's kernels count them in 32 bits, and go astray in silence beyond
-_WIDE = 2048  # values for each pixel, more than any generator here makes: below it, nothing has to be measured
+_WIDE = 2048  # values for each pixel that comes out, more than any generator makes: below, nothing has to be measured
 
 
 class Graph:
@@ -82,7 +84,8 @@ class Graph:
             spec = find.describe(session, path, told if spec is None else find.told_anew(spec, told, path))
         self.spec: Spec = spec
         self.provider = running_on(session)
-        self.room = Room(self._measure_device)
+        measure = WeakMethod(self._measure_device)  # a cycle would keep a model that is gone, and its share of memory
+        self.room = Room(lambda: (known := measure()) and known())
         self._session = session
         self._whole: Any = None  # the session for large images on the processor
         self._binding = self._buffers() if self.spec.io == "pixels" and not on_processor(self.provider) else None
@@ -124,7 +127,6 @@ class Graph:
         half = self.spec.precision == "fp16"
         beyond = [i for i, image in enumerate(result) if half and not pixels.is_finite(image)]
         if beyond:
-            result = result.copy()  # a GPU's buffer is used again
             result[beyond] = self._through(in_float32(), batch[beyond], target)
         return result
 
@@ -193,7 +195,7 @@ class Graph:
             wish = min(wish or MOST, images(max(height, width)))
         size = height * width
         batch = self.room.batch(size, wish)
-        return batch if batch * size * _WIDE <= _COUNTED else max(1, min(batch, int(self._countable() // size)))
+        return batch if self._counts(batch * size) else max(1, int(self._countable() // size))
 
     def _session_for_large(self) -> Any:
         with self._lock:
@@ -228,20 +230,24 @@ class Graph:
                 self._bytes_per_pixel = need.of_processor(
                     lambda side: self._through(self._whole, self._blank(side), target)
                 )
-        bytes = width * height * self._bytes_per_pixel
-        if bytes > 0.9 * free:
+        needed = width * height * self._bytes_per_pixel
+        if needed > 0.9 * free:
             raise TooLargeError(
-                f"translating {width} x {height} pixels would take about {bytes / 2**30:.1f} GiB of memory and "
+                f"translating {width} x {height} pixels would take about {needed / 2**30:.1f} GiB of memory and "
                 f"{free / 2**30:.1f} GiB are free; make the image smaller"
             )
 
     def _check_count(self, size: int) -> None:
         """TooLargeError where a tensor of so many pixels, of all images together, has more values than CUDA counts."""
-        if size * _WIDE > _COUNTED and size > self._countable():
+        if not self._counts(size):
             raise TooLargeError(
                 f"of {size} pixels at once {self.path.name} makes tensors of more than 2^31 values, which ONNX Runtime "
                 "does not count on a GPU; make the image smaller"
             )
+
+    def _counts(self, size: int) -> bool:
+        """Whether no tensor of so many pixels at once has more values than are counted."""
+        return size * _WIDE * self.spec.scale**2 <= _COUNTED or size <= self._countable()
 
     def _countable(self) -> float:
         """Pixels at once of which no tensor has more values than are counted."""
@@ -251,16 +257,19 @@ class Graph:
         return (_COUNTED - 1) / self._values_per_pixel
 
     def _measure_values(self) -> float:
-        """Of the largest tensor, for each pixel of the image; 1 where that cannot be found."""
-        side = -(-need.SIDE // 4 // self.spec.multiple) * self.spec.multiple
+        """Of the largest tensor, for each pixel of the image; 1 where that cannot be found, which is said."""
         if self.spec.form is not None and self.spec.form.size is not None:
             return 1  # it is run in parts of one size
         try:
             sizes = need.Sizes(open_session(need.with_shapes(self.path.read_bytes()), "cpu", self.threads))
-            self._through(sizes, self._blank(side), self._any_target())
-        except ModelError:
+            once = partial(self._through, sizes, target=self._any_target())
+            return need.of_largest_tensor(sizes, lambda side: once(self._blank(side)), self.spec)
+        except ModelError as error:
+            note(
+                f"{self.path.name}: how large its tensors are cannot be measured ({error}); results of large images "
+                "may be wrong, since ONNX Runtime does not count more than 2^31 values on a GPU"
+            )
             return 1
-        return sizes.largest / side**2
 
     def _measure_device(self) -> tuple[float, int] | None:
         """Of a GPU, what an inference takes for each pixel, and what is free for more."""

@@ -8,13 +8,13 @@ batches of what the others have decoded.
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,12 +66,16 @@ class Job:
         self.options = options
         self.stopped = threading.Event()  # set when no more items are to be taken
         self._threads: list[threading.Thread] = []
-        self._outcomes: queue.Queue[Outcome | BaseException | None] = queue.Queue(_UNTOLD)
+        # Simple ones, which an interrupt leaves as they are: a bounded queue may stay locked.
+        self._outcomes: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
+        self._places: SimpleQueue[None] = SimpleQueue()  # one for each outcome that may still be put there
+        for _ in range(_UNTOLD):
+            self._places.put(None)
         self._taking = threading.Lock()
         self._made: set[Path] = set()  # folders
         self._batchers: list[Batcher] = []
         free = available_memory()
-        share = free // SHARE if free is not None else 2**31
+        share = max(1, free // SHARE) if free is not None else 2**31
         self._decoded, self._gate = Gate(share), Gate(max(LARGE, share // _BYTES_PER_PIXEL))
         self.ways = [replace(way, model=way.model.for_many()) for way in ways]
         workers = max(way.model.threads if way.model.on_processor else cores() for way in self.ways)
@@ -97,13 +101,14 @@ class Job:
     def __enter__(self) -> Job:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         """Lets each thread finish the image at hand, after an interrupt too, so that no file is left half-written."""
         self.stopped.set()
+        for _ in self._threads:
+            self._places.put(None)  # nobody takes outcomes any more, and each thread may wait to be rid of one
         for thread in self._threads:
-            while thread.is_alive():
-                with suppress(queue.Empty):  # nobody takes outcomes any more, and a thread may wait to be rid of one
-                    self._outcomes.get(timeout=0.1)
+            if thread.is_alive():
+                thread.join()
         for batcher in self._batchers:
             batcher.close()
 
@@ -123,6 +128,7 @@ class Job:
         failure: BaseException | None = None
         while running:
             outcome = self._outcomes.get()
+            self._places.put(None)
             if outcome is None:
                 running -= 1
             elif isinstance(outcome, BaseException):
@@ -141,11 +147,17 @@ class Job:
                 if item is None:
                     break
                 for outcome in self._translate(item):
-                    self._outcomes.put(outcome)
+                    self._put(outcome)
         except BaseException as error:  # raised again in the thread that waits for outcomes
-            self._outcomes.put(error)
+            self._put(error)
         finally:
-            self._outcomes.put(None)
+            self._put(None)
+
+    def _put(self, outcome: Outcome | BaseException | None) -> None:
+        """Waits for a place, unless the work is to end."""
+        if not self.stopped.is_set():
+            self._places.get()
+        self._outcomes.put(outcome)
 
     def _translate(self, item: Item) -> Iterator[Outcome]:
         """One outcome for each model; what there is to say of the file itself is said once."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from i2i.runtime.machine import PeakMemory
+from i2i.spec import Spec
 
 SIDE = 512
 """Of the image by which memory is measured."""
@@ -44,11 +45,11 @@ class Sizes:
     """A session of ``with_shapes`` as one of the model.
 
     Attributes:
-        largest: values of the largest tensor that its nodes made so far.
+        values: of each tensor that its nodes made last.
     """
 
     def __init__(self, session: Any) -> None:
-        self._session, self.largest = session, 0
+        self._session, self.values = session, np.zeros(0, np.int64)
 
     def get_inputs(self) -> list[Any]:
         return self._session.get_inputs()
@@ -58,19 +59,30 @@ class Sizes:
 
     def run(self, names: None, feeds: Mapping[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
         result, *shapes = self._session.run(names, feeds, options)
-        self.largest = max(self.largest, *(prod(shape.tolist()) for shape in shapes))
+        self.values = np.array([prod(shape.tolist()) for shape in shapes], np.int64)
         return [result]
 
 
+def of_largest_tensor(sizes: Sizes, once: Try, spec: Spec) -> float:
+    """Values for each pixel of the tensor that grows fastest with the image; those made of weights do not grow."""
+    side = -(-max(SIDE // 8, spec.minimum) // spec.multiple) * spec.multiple
+    once(side)
+    few = sizes.values
+    once(2 * side)
+    return max(1.0, float((sizes.values - few).max()) / (3 * side**2))
+
+
 def with_shapes(model: bytes) -> bytes:
-    """The model, which behind its output returns the shape of each tensor that its nodes make."""
+    """The model, which behind its output returns the shape of each tensor that its nodes make; a sequence has none."""
     import onnx  # which takes a while
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, shape_inference
 
     edited = onnx.load_model_from_string(model)
     graph = edited.graph
+    known = {info.name: info.type.WhichOneof("value") for info in shape_inference.infer_shapes(edited).graph.value_info}
+    made = [name for node in graph.node for name in node.output if name]
     del graph.output[1:]
-    for number, name in enumerate([name for node in graph.node for name in node.output if name]):
+    for number, name in enumerate(name for name in made if known.get(name) in (None, "tensor_type")):
         shape = f"i2i/shape/{number}"
         graph.node.append(helper.make_node("Shape", [name], [shape]))
         graph.output.append(helper.make_tensor_value_info(shape, TensorProto.INT64, [None]))

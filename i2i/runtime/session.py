@@ -129,7 +129,7 @@ class Model:
         """Gathers the images of so many threads into batches of ``batch``, or of as many as the memory has room for."""
         from i2i.runtime.gate import Batcher  # one image alone does without
 
-        self.graph.at_once(1, 1, batch)  # measured now, while no other model of the job is at work
+        self.graph.room.holds(1)  # measured now, while no other model of the job is at work
         return Batcher(self.run, lambda shape: self.graph.at_once(shape[0], shape[1], batch), callers)
 
     @property

@@ -365,6 +365,20 @@ def test_who_stops_taking_outcomes_ends_a_job_whose_outcomes_wait(
     assert run(model, photos, tmp_path / "out")[0].failed == 0
 
 
+def test_outcomes_that_nobody_takes_hold_the_work_up(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def slow(outcome: Outcome, summary: Summary) -> None:
+        time.sleep(0 if made else 0.3)  # in which a thread could do all
+        made.append(len(files(tmp_path / "out")))
+
+    monkeypatch.setattr(job, "_UNTOLD", 1)
+    assert translate_folder(model, photos, tmp_path / "out", Options(workers=1), slow).done == 6
+    assert made[0] <= 3  # what is told, one that waits, and one with the thread
+
+
 def test_the_record_says_what_was_done_with_which_model_and_settings(
     model: Model, photos: Path, tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) 
 
 def _halves(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
     half = len(batch) // 2
-    tile.say(f"the memory does not hold {len(batch)} images at once; going on with {len(batch) - half}")
+    tile.say(f"{len(batch)} images are too many at once; going on with {len(batch) - half}")
     return np.concatenate([run(graph, part, target, tile) for part in (batch[:half], batch[half:])])
 
 
@@ -96,5 +96,5 @@ def _instead(
     except ModelError as other:
         raise TooLargeError(f"{error}. {other}") from error
     height, width = batch.shape[1:3]
-    tile.say(f"the memory does not hold {width} x {height} pixels at once; going on in tiles")
+    tile.say(f"{width} x {height} pixels are too many at once; going on in tiles")
     return translate_tiled(graph, batch[0], target, tile.tiling(graph.spec), tile.progress)[None]

@@ -55,7 +55,7 @@ def plan(source: Path, output: Path, model: Model, options: Options, header: Hea
     if reader is None:
         model.tile.say(f"{source}: a {header.format} of this kind is decoded whole, all {size} of it")
     elif how == "auto":
-        model.tile.say(f"the memory does not hold {size} at once; going on in tiles, strip by strip")
+        model.tile.say(f"{size} are too many at once; going on in tiles, strip by strip")
     return None if reader is None else Large(reader, model, form, tiling)
 
 

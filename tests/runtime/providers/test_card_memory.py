@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 import i2i
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, Options, cuda, gate, providers, translate_folder
+from i2i.runtime import Model, Options, cuda, gate, providers, room, translate_folder
 from i2i.runtime.binding import Binding
 from i2i.runtime.errors import TooLargeError
 from tests import tiny
+from tests.runtime.foreign import models as foreign
 from tests.runtime.providers.gpu import Card
 from tests.runtime.tiles.networks import network, photo
 
@@ -32,8 +35,8 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     card.pixels = 5 * 64 * 64
     model = Model(path, "cuda").tiled("auto", say=said.append)
     assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=8)).done == 24
-    assert [shape[0] for shape in card.batches] == [8] + [4] * 6
-    assert said == ["the memory does not hold 8 images at once; going on with 4"]
+    assert [shape[0] for shape in card.batches if shape[1] == 64] == [1, 8] + [4] * 6  # one measures
+    assert said == ["8 images are too many at once; going on with 4"]
     alone = Model(path, "cpu")
     for number in (0, 23):
         made = read_image(tmp_path / "out" / f"{number:02}.png").pixels
@@ -42,7 +45,7 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     large = photo(820, 900)
     card.pixels = 800 * 800
     assert model(large).shape == large.shape
-    assert said == ["the memory does not hold 900 x 820 pixels at once; going on in tiles"]
+    assert said == ["900 x 820 pixels are too many at once; going on in tiles"]
 
 
 def test_inputs_and_outputs_are_bound(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,10 +212,61 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 128)
     want = i2i.load(model.path, "cpu").tiled(128)(large)
     np.testing.assert_array_equal(model(large), want)
-    assert said == ["the memory does not hold 160 x 160 pixels at once; going on in tiles"]
+    assert said == ["160 x 160 pixels are too many at once; going on in tiles"]
     monkeypatch.setattr(graph, "_COUNTED", 2**31)
     assert model.graph.holds(160, 160)
     assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").graph._measure_values() == 3
+
+
+def test_larger_results_have_more_values(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """4 x 4 pixels of three channels for each, where 20 of each that comes out are taken for few."""
+    from i2i.runtime import graph
+
+    model = i2i.load(foreign.larger(tmp_path / "m.onnx", 4), "cuda", range="0..1", order="rgb")
+    monkeypatch.setattr(graph, "_WIDE", 20)
+    monkeypatch.setattr(graph, "_COUNTED", 48 * 2 * 64 * 64 + 1)
+    assert model.graph.at_once(64, 64, 3) == 2
+    assert not model.graph.holds(128, 128)
+
+
+def test_values_are_counted_beside_sequences_and_weights(
+    card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sequence has no shape, and what is made of weights is as large for any image."""
+    weights = np.ones((2000, 1000), np.int8)
+    nodes = [
+        helper.make_node("DequantizeLinear", ["weights", "step"], ["w"]),
+        helper.make_node("ReduceMax", ["w"], ["one"], keepdims=0),
+        helper.make_node("SplitToSequence", ["x"], ["parts"], axis=1),
+        helper.make_node("ConcatFromSequence", ["parts"], ["joined"], axis=1),
+        helper.make_node("Mul", ["joined", "one"], ["y"]),
+    ]
+    path = foreign.graph(tmp_path / "m.onnx", nodes, {"weights": weights, "step": np.float32(1)})
+    assert i2i.load(path, "cuda", range="0..1", order="rgb").graph._measure_values() == 3
+    assert not caplog.messages
+
+
+def test_that_values_cannot_be_counted_is_said(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
+    monkeypatch.setattr("i2i.runtime.need.with_shapes", lambda model: b"no model")
+    assert model.graph._measure_values() == 1
+    (said,) = caplog.messages
+    assert said.startswith("m.onnx: how large its tensors are cannot be measured (")
+
+
+def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Path) -> None:
+    """At once, though it was never measured."""
+    model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
+    gc.disable()
+    try:
+        assert model.graph.at_once(64, 64, 3) == 3
+        assert len(room._ROOMS) == 1
+        del model
+        assert len(room._ROOMS) == 0
+    finally:
+        gc.enable()
 
 
 def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
@@ -248,9 +302,12 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
     assert large.plan(*where, other, Options()) is not None
 
 
-def test_the_memory_is_measured_before_anything_is_at_work(card: Card, tmp_path: Path) -> None:
-    models = [Model(network(tmp_path / name), "cuda") for name in ("a.onnx", "b.onnx")]
-    batchers = [model.batcher(None, 4) for model in models]
+@pytest.mark.parametrize(("provider", "wish"), [("cuda", None), ("cuda", 8), ("tensorrt", None)])
+def test_the_memory_is_measured_before_anything_is_at_work(
+    card: Card, tmp_path: Path, provider: str, wish: int | None
+) -> None:
+    models = [Model(network(tmp_path / name), provider) for name in ("a.onnx", "b.onnx")]
+    batchers = [model.batcher(wish, 4) for model in models]
     assert [model.graph.room._measure for model in models] == [None, None]
     assert card.batches == [(1, 64, 64, 3), (1, 512, 512, 3)] * 2
     for batcher in batchers:
@@ -292,6 +349,8 @@ def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, m
     assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=16)).done == 24
     assert large == [0, 2]
     assert most_small[1] > 2
-    monkeypatch.setattr(job, "available_memory", lambda: 1000)  # less than one takes
-    assert translate_folder(model, tmp_path / "in", tmp_path / "again", Options(batch=16)).done == 24
-    assert large == [0, 2]
+    for free in (1000, 0):  # less than one takes
+        large[:] = 0, 0
+        monkeypatch.setattr(job, "available_memory", lambda free=free: free)
+        assert translate_folder(model, tmp_path / "in", tmp_path / f"{free}", Options(batch=16)).done == 24
+        assert large == [0, 1]

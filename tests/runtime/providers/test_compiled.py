@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,30 @@ def test_a_bit_that_changed_is_noticed(model: Path) -> None:
     assert compiled.read(place) is None
     place.write_bytes(b"")
     assert compiled.read(place) is None
+
+
+def test_another_process_may_be_done_at_the_same_time(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Just before the folder gets its name: the other's is kept, and is what the next start takes."""
+    place, real = compiled.place(model, "tensorrt"), os.rename
+
+    def build(content: str) -> None:
+        with compiled.building(place) as part:
+            assert part is not None
+            (part / "m.engine").write_text(content)
+
+    def rename(part: Path, name: Path) -> None:
+        monkeypatch.setattr(os, "rename", real)
+        build("the other's")
+        real(part, name)
+
+    monkeypatch.setattr(os, "rename", rename)
+    build("mine")
+    assert compiled.is_whole(place)
+    assert (place / "m.engine").read_text() == "the other's"
+    assert list(place.parent.iterdir()) == [place]
+    assert not caplog.messages
 
 
 def test_only_what_the_same_settings_made_of_earlier_contents_goes(model: Path) -> None:

@@ -121,7 +121,7 @@ def test_auto_takes_strips_where_the_memory_is_short(
     monkeypatch.setattr("i2i.runtime.graph.Graph.check_room", short)
     monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
     assert large.plan(tmp_path / "a.tif", tmp_path / "b.tif", auto, Options()) is not None
-    assert said == ["the memory does not hold 500 x 420 pixels at once; going on in tiles, strip by strip"]
+    assert said == ["500 x 420 pixels are too many at once; going on in tiles, strip by strip"]
 
 
 def test_what_is_small_is_decoded_whole(model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
