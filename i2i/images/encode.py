@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -89,7 +88,7 @@ def encode_image(
     data = extras[format](data, image, alpha) if format in extras else data
     if image.metadata is None:
         return data
-    return embed(data, format, image.metadata, image.width, image.height, alpha is not None)
+    return embed(data, format, image.metadata, image.width, image.height, alpha is not None, _known(image))
 
 
 def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -137,9 +136,15 @@ def _png_grey_alpha(pixels: np.ndarray, alpha: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+def _known(image: Image) -> resolution.Resolution | None:
+    """The resolution, if it is one that can be written."""
+    return image.resolution and resolution.per_millimetre(*image.resolution, 1.0)
+
+
 def _counted(image: Image, unit: float) -> tuple[int, int] | None:
     """Pixels for a unit (in millimetres), across and down, where they are known."""
-    return image.resolution and (round(image.resolution[0] * unit), round(image.resolution[1] * unit))
+    known = _known(image)
+    return known and (round(known[0] * unit), round(known[1] * unit))
 
 
 def _png_chunks(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
@@ -182,10 +187,10 @@ def _tiff_tags(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
     tags = []
     if alpha is not None:
         tags.append((tiff.EXTRA_SAMPLES, 3, 1, struct.pack("<H", 2)))  # not premultiplied; OpenCV leaves it unsaid
-    if image.resolution is not None:
-        for tag, value in zip((resolution.X, resolution.Y), image.resolution, strict=True):
-            inch = Fraction(value * resolution.INCH).limit_denominator(100)
-            tags.append((tag, 5, 1, struct.pack("<II", *inch.as_integer_ratio())))
+    known = _known(image)
+    if known is not None:
+        for tag, fraction in zip((resolution.X, resolution.Y), resolution.per_inch(known), strict=True):
+            tags.append((tag, 5, 1, struct.pack("<II", *fraction)))
         tags.append((resolution.UNIT, 3, 1, struct.pack("<H", 2)))
     if image.icc:
         tags.append((tiff.ICC, 7, len(image.icc), image.icc))

@@ -62,7 +62,8 @@ def png_header(file: BinaryIO) -> Header:
         raise ValueError("the checksum of the IHDR chunk is wrong")
     if depth not in {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}.get(colour, ()):
         raise ValueError(f"PNG of colour type {colour} with {depth} bits")
-    alpha, key, icc, frames, orientation, found = colour in (4, 6), None, None, 1, 1, None
+    alpha, key, icc, frames, orientation = colour in (4, 6), None, None, 1, 1
+    found = of_exif = None
     for kind, length in png_chunks(file):
         if kind == b"tRNS":
             alpha = True
@@ -76,11 +77,13 @@ def png_header(file: BinaryIO) -> Header:
         elif kind == b"pHYs" and length == 9:
             across, down, unit = struct.unpack(">IIB", file.read(9))
             found = resolution.per_millimetre(across, down, resolution.METRE if unit == 1 else None)
-        elif kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= _ICC_LIMIT and orientation == 1:
-            orientation = _png_orientation(kind, file.read(length))
+        elif kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= _ICC_LIMIT:
+            data = file.read(length)
+            orientation = _png_orientation(kind, data) if orientation == 1 else orientation
+            of_exif = resolution.of_exif(data) if kind == b"eXIf" else of_exif
     return Header(
         "PNG", width, height, 1 if colour in (0, 4) else 3, 16 if depth == 16 else 8, alpha, frames, orientation, icc,
-        key=key, resolution=found,
+        key=key, resolution=found or of_exif,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from i2i.images import tiff
+from i2i.images import resolution, tiff
 from i2i.images.formats import inflate, jpeg_segments, png_chunks
 
 XMP_TAG, EXIF_TAG, GPS_TAG = 700, 34665, 34853
@@ -92,8 +92,11 @@ def _of_webp(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
         at += 8 + length + length % 2
 
 
-def upright_exif(exif: bytes, width: int, height: int) -> bytes | None:
-    """The same of an upright image of that size, without its thumbnail; None where it cannot be understood."""
+def upright_exif(exif: bytes, width: int, height: int, found: resolution.Resolution | None = None) -> bytes | None:
+    """The same of an upright image of that size, without its thumbnail; None where it cannot be understood.
+
+    The resolution that was ``found``, maybe elsewhere in the file, takes the place of the one that it says.
+    """
     block = bytearray(exif)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
@@ -101,11 +104,16 @@ def upright_exif(exif: bytes, width: int, height: int) -> bytes | None:
     try:
         (first,) = struct.unpack_from(order + "I", block, 4)
         details = None
+        inches = dict(zip((resolution.X, resolution.Y), resolution.per_inch(found), strict=True)) if found else {}
         for tag, at in _entries(block, order, first):
             if tag == tiff.ORIENTATION:
                 _set(block, order, at, 1)
             elif tag == EXIF_TAG:
                 details = _numbers(block, order, at)[0]
+            elif tag == resolution.UNIT and found:
+                _set(block, order, at, 2)
+            elif tag in inches:
+                _set_fraction(block, order, at, inches[tag])
         (count,) = struct.unpack_from(order + "H", block, first)
         (thumbnail,) = struct.unpack_from(order + "I", block, first + 2 + 12 * count)
         struct.pack_into(order + "I", block, first + 2 + 12 * count, 0)
@@ -145,6 +153,13 @@ def _set(block: bytearray, order: str, at: int, value: int) -> None:
     if kind in (3, 4):
         struct.pack_into(order + "HI", block, at + 2, kind, 1)
         struct.pack_into(order + ("H" if kind == 3 else "I"), block, at + 8, value)
+
+
+def _set_fraction(block: bytearray, order: str, at: int, value: tuple[int, int]) -> None:
+    """One fraction, if there is one behind the entry; a broken way to it costs no more."""
+    kind, count, where = struct.unpack_from(order + "HII", block, at + 2)
+    if (kind, count) == (5, 1) and 8 <= where <= len(block) - 8:
+        struct.pack_into(order + "II", block, where, *value)
 
 
 def _erase_thumbnail(block: bytearray, order: str, offset: int) -> None:
@@ -187,10 +202,18 @@ def left_out(metadata: Metadata, format: str) -> list[str]:
     return lost
 
 
-def embed(data: bytes, format: str, metadata: Metadata, width: int, height: int, alpha: bool) -> bytes:
+def embed(
+    data: bytes,
+    format: str,
+    metadata: Metadata,
+    width: int,
+    height: int,
+    alpha: bool,
+    found: resolution.Resolution | None,
+) -> bytes:
     """The bytes of an image file with what of the metadata its format holds."""
     lost = left_out(metadata, format)
-    exif = None if metadata.exif is None or "EXIF" in lost else upright_exif(metadata.exif, width, height)
+    exif = None if metadata.exif is None or "EXIF" in lost else upright_exif(metadata.exif, width, height, found)
     xmp = None if metadata.xmp is None or "XMP" in lost else upright_xmp(metadata.xmp, width, height)
     if format == "JPEG":
         at = 4 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 2  # JFIF comes first

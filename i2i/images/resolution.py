@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from fractions import Fraction
 
 from i2i.images import tiff
 
@@ -19,9 +20,15 @@ _UNITS = {2: INCH, 3: CENTIMETRE}
 
 def per_millimetre(across: float, down: float, unit: float | None) -> Resolution | None:
     """``unit`` is in millimetres; None is returned for what says nothing of a size, or cannot be believed."""
-    if not unit or not _LEAST < min(across, down) / unit <= max(across, down) / unit < _MOST:
+    if not unit or not all(_LEAST < count / unit < _MOST for count in (across, down)):
         return None
     return across / unit, down / unit
+
+
+def per_inch(resolution: Resolution) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The two fractions of TIFF and EXIF."""
+    across, down = (Fraction(count * INCH).limit_denominator(100).as_integer_ratio() for count in resolution)
+    return across, down
 
 
 def of_tiff(directory: tiff.Directory) -> Resolution | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from i2i.files import atomically, scratch
+from i2i.images import tiff
 from i2i.images.encode import fitting
+from i2i.images.formats import jpeg_segments, png_chunks
 from i2i.images.metadata import Metadata, left_out, upright_exif, upright_xmp
 from i2i.images.pixels import Image, ImageError
-from i2i.images.resolution import INCH, Resolution
+from i2i.images.resolution import INCH, UNIT, Resolution
 from i2i.images.strips import vips
 
 _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -25,7 +29,6 @@ _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # libvips says them in words
-_POINTS = 72 / INCH  # pixels for a millimetre where nothing is known, as most programs have it
 _CLASSIC = 2**32  # bytes that a TIFF holds unless it is a BigTIFF
 _WORST = 1.5  # of LZW on noise
 
@@ -49,7 +52,7 @@ def write_strips(
     Args:
         keep_grey: if no pixel has colour, the image is written as one of grey.
         icc: the colour profile, which is written if it is of the colours that the image then has.
-        resolution: pixels for a millimetre, across and down.
+        resolution: pixels for a millimetre, across and down. Without it the file says of no unit what it counts in.
 
     Raises ImageError where the file cannot be written, and what the strips raise.
     """
@@ -109,13 +112,13 @@ def _save(
     library = vips()
     deep = pixels.format == "ushort"
     space = {1: "grey16" if deep else "b-w", 3: "rgb16" if deep else "srgb"}[channels]
-    across, down = resolution or (_POINTS, _POINTS)
+    across, down = resolution or (1 / INCH, 1 / INCH)
     pixels = pixels.copy(interpretation=space, xres=across, yres=down)
     blobs: dict[str, bytes | None] = {"icc": icc if icc and icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels] else None}
     if metadata is not None:
         lost = left_out(metadata, format)
         if metadata.exif is not None and "EXIF" not in lost:
-            exif = upright_exif(metadata.exif, pixels.width, pixels.height)
+            exif = upright_exif(metadata.exif, pixels.width, pixels.height, resolution)
             blobs["exif"] = exif and b"Exif\0\0" + exif
         if metadata.xmp is not None and "XMP" not in lost:
             blobs["xmp"] = upright_xmp(metadata.xmp, pixels.width, pixels.height)
@@ -131,5 +134,36 @@ def _save(
     if format == "TIFF":
         size = pixels.width * pixels.height * pixels.bands * (1 + deep)
         options = {**options, "bigtiff": size * _WORST > _CLASSIC}
-    # Not durable, as in ``write_image``.
-    atomically(path, lambda temporary: getattr(pixels, saver)(os.fspath(temporary), **options), durable=False)
+
+    def write(temporary: Path) -> None:
+        getattr(pixels, saver)(os.fspath(temporary), **options)
+        if resolution is None:
+            _take_back_unit(temporary, format)
+
+    atomically(path, write, durable=False)  # as in ``write_image``
+
+
+def _take_back_unit(path: Path, format: str) -> None:
+    """Leaves of the resolution, which libvips always writes, no more than how wide a pixel is for its height."""
+    with open(path, "r+b") as file:
+        if format == "TIFF":
+            tiff.set_short(file, 0, UNIT, 1)
+        for marker, _ in jpeg_segments(file) if format == "JPEG" else ():
+            if marker == 0xDA:
+                break
+            if marker == 0xE1 and file.read(6) == b"Exif\0\0":
+                tiff.set_short(file, file.tell(), UNIT, 1)
+        for kind, length in png_chunks(file) if format == "PNG" else ():
+            if kind == b"IDAT":
+                break
+            if kind not in (b"pHYs", b"eXIf"):
+                continue
+            start = file.tell()
+            if kind == b"eXIf":
+                tiff.set_short(file, start, UNIT, 1)
+            else:
+                file.seek(start + 8)
+                file.write(b"\0")
+            file.seek(start)
+            checksum = zlib.crc32(kind + file.read(length))
+            file.write(struct.pack(">I", checksum))

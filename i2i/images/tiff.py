@@ -11,6 +11,8 @@ from typing import BinaryIO
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 ORIENTATION, SAMPLES, PLANES, EXTRA_SAMPLES, SAMPLE_FORMAT, ICC = 274, 277, 284, 338, 339, 34675
 MPF_PICTURES = 0xB001
+_PIXELS = {WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, EXTRA_SAMPLES, SAMPLE_FORMAT}
+"""Tags without which the pixels cannot be understood; without another, they can."""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NUMBERS = {3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -37,12 +39,7 @@ def is_tiff(start: bytes) -> bool:
 def read_directory(file: BinaryIO, wanted: Collection[int]) -> Directory:
     """The first directory, and how many there are. Raises ValueError or struct.error where there is none."""
     file.seek(0)
-    start = file.read(16)
-    if not is_tiff(start):
-        raise ValueError("no TIFF header")
-    order = "<" if start[:2] == b"II" else ">"
-    big = start[2:4] in (b"+\0", b"\0+")
-    (offset,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
+    order, big, offset = _start(file.read(16))
     tags, following = _read_one(file, order, big, offset, wanted)
     pages, visited = 1, {offset}
     while following and following not in visited and pages < 10_000:  # a chain may be a ring
@@ -53,6 +50,15 @@ def read_directory(file: BinaryIO, wanted: Collection[int]) -> Directory:
             break
         pages += 1
     return Directory(tags, pages)
+
+
+def _start(head: bytes) -> tuple[str, bool, int]:
+    """The order of bytes, whether it is a BigTIFF, and where the first directory is."""
+    if not is_tiff(head):
+        raise ValueError("no TIFF header")
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\0", b"\0+")
+    return order, big, struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
 
 
 def _read_one(
@@ -66,6 +72,7 @@ def _read_one(
     table = file.read(count * entry)
     following = file.read(struct.calcsize(pointer))
     tags: dict[int, tuple[int, ...] | bytes] = {}
+    end = file.seek(0, io.SEEK_END)
     for start in range(0, len(table) - entry + 1, entry):
         tag, kind = struct.unpack_from(order + "HH", table, start)
         if tag not in wanted or kind not in _SIZES:
@@ -76,12 +83,32 @@ def _read_one(
         if size > _VALUE_LIMIT:
             continue
         if size > len(value):
-            file.seek(struct.unpack(order + pointer, value)[0])
+            (where,) = struct.unpack(order + pointer, value)
+            if where + size > end and tag in _PIXELS:
+                raise ValueError(f"the value of tag {tag} would lie behind the end of the file")
+            if where + size > end:
+                continue
+            file.seek(where)
             value = file.read(size)
         value = value[:size]
         form = _NUMBERS.get(kind)
         tags[tag] = struct.unpack(f"{order}{number * len(form)}{form[0]}", value) if form else value
     return tags, struct.unpack(order + pointer, following)[0] if len(following) == struct.calcsize(pointer) else 0
+
+
+def set_short(file: BinaryIO, start: int, tag: int, value: int) -> None:
+    """Writes the value of a tag of 16 bits, if the first directory has it, of a TIFF that begins there in the file."""
+    file.seek(start)
+    order, big, offset = _start(file.read(16))
+    head, entry = (8, 20) if big else (2, 12)
+    file.seek(start + offset)
+    (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(head))
+    for index in range(count):
+        at = start + offset + head + index * entry
+        file.seek(at)
+        if struct.unpack(order + "H", file.read(2))[0] == tag:
+            file.seek(at + entry - (8 if big else 4))
+            file.write(struct.pack(order + "H", value))
 
 
 def exif_orientation(exif: bytes) -> int:

@@ -202,7 +202,7 @@ def translate_files(
         image: Image | None = None
         for (model, _), target in zip(pairs, targets, strict=True):
             clear_temporaries(target.parent, target.name)
-            if large := plan(source, target, model, options):
+            if large := plan(source, target, model, options, header):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 lost = large.translate(target, options)
             else:

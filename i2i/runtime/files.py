@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, format_of, left_out, write_image
+from i2i.images import IMAGE_SUFFIXES, MAX_PIXELS, WRITABLE, Image, ImageError, format_of, left_out, write_image
 from i2i.runtime import pixels
 from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
@@ -95,14 +95,15 @@ def write(result: Image, source: Path, output: Path, options: Options) -> str:
 def output_format(source: Path, output: Path, read: str, options: Options) -> str:
     """That of the output of a source which holds the format ``read``.
 
-    Raises ValueError for a name that says none that is written, or another than ``options.format``.
+    Raises ValueError for a name that says none that is written, or another than ``options.format``; with that, a name
+    may be of no image at all.
     """
     if options.format is None and output.suffix == source.suffix and read in WRITABLE:
         return read  # even where the source's suffix says otherwise
     try:
         said = format_of(output)
     except ImageError as error:
-        if options.format is not None:
+        if options.format is not None and output.suffix.lower() not in IMAGE_SUFFIXES:
             return options.format
         raise ValueError(str(error)) from error
     if options.format not in (None, said):
