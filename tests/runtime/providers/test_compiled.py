@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -62,6 +63,22 @@ def test_another_process_may_be_done_at_the_same_time(
     assert (place / "m.engine").read_text() == "the other's"
     assert list(place.parent.iterdir()) == [place]
     assert not caplog.messages
+
+
+def test_a_folder_that_cannot_get_its_name_is_not_kept_and_it_is_said(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rename(part: Path, name: Path) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    place = compiled.place(model, "tensorrt")
+    monkeypatch.setattr(os, "rename", rename)
+    with compiled.building(place) as part:
+        assert part is not None
+        (part / "m.engine").write_text("whole")
+    assert list(place.parent.iterdir()) == []
+    (said,) = caplog.messages
+    assert said.endswith("Permission denied; the compiled model is not kept, and is made anew at each start")
 
 
 def test_only_what_the_same_settings_made_of_earlier_contents_goes(model: Path) -> None:
