@@ -126,7 +126,7 @@ class Memory:
         large = motion.at(*self.result.shape[:2])
         off = carried(before.result, large.flow) - self.result
         levels = cv2.resize(largest(np.abs(off)), size, interpolation=cv2.INTER_AREA) * np.float32(255 / peak)
-        shows = cv2.min(cv2.blur(levels, (5, 5)) / SHOWN, MOST)
+        shows = np.minimum(cv2.blur(levels, (5, 5)) / SHOWN, MOST)
         most *= math.exp(-((motion.fade / DRIFT) ** 2))
         same = cv2.exp(-((shows * cv2.magnitude(motion.change / CHANGE, motion.drift / DRIFT)) ** 2))
         hold = np.clip((cv2.blur(levels, (9, 9)) - UNLIKE) / UNLIKE, 0, 1) * motion.still
