@@ -27,7 +27,7 @@ def models():
 
 
 def test_every_file_has_an_entry_and_every_entry_a_file():
-    files = sorted(path.name for path in WEIGHTS.iterdir() if path.name != "index.json")
+    files = sorted(path.name for path in WEIGHTS.iterdir() if path.is_file() and path.name != "index.json")
     assert files == sorted(entry["file"] for entry in INDEX)
     assert len({entry["name"] for entry in INDEX}) == len(INDEX)
 
