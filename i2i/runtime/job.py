@@ -101,7 +101,7 @@ class Job:
     def __enter__(self) -> Job:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Lets each thread finish the image at hand, after an interrupt too, so that no file is left half-written."""
         self.stopped.set()
         for _ in self._threads:
