@@ -67,7 +67,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
         raise ValueError("; ".join(shells))
 
     with uncollected():
-        from i2i.runtime import Options
+        from i2i.runtime.api import Options  # and all that translates
 
     told, tile = foreign.taken_from(options), options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}

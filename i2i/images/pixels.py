@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +54,6 @@ class Header:
     resolution: Resolution | None = None  # pixels for a millimetre, across and down, if the file says
 
 
-_TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # a table needs no wider numbers in between
-
-
 @dataclass
 class Image:
     """A decoded image, upright, in RGB order, with the colour that is stored under its alpha."""
@@ -102,6 +100,12 @@ def flatten(image: Image, background: int = 255) -> np.ndarray:
     return out
 
 
+@functools.cache
+def _to_8_bits() -> np.ndarray:
+    """[65536], a table, which needs no wider numbers in between; images of 8 bits do without it."""
+    return ((np.arange(65536) + 128) // 257).astype(np.uint8)
+
+
 def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
     """Pixels [h, w, 1 | 3] as [h, w, channels] of 8 or 16 bits: luma of Rec. 601, 257 levels of 16 bits to one of 8."""
     if channels not in (1, 3) or bits not in (8, 16):
@@ -109,7 +113,7 @@ def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
     if pixels.dtype == np.uint8 and bits == 16:
         pixels = pixels.astype(np.uint16) * np.uint16(257)
     elif pixels.dtype == np.uint16 and bits == 8:
-        pixels = _TO_8_BITS[pixels]
+        pixels = _to_8_bits()[pixels]
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:

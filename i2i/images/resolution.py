@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from fractions import Fraction
 
 from i2i.images import tiff
 
@@ -27,6 +26,8 @@ def per_millimetre(across: float, down: float, unit: float | None) -> Resolution
 
 def per_inch(resolution: Resolution) -> tuple[tuple[int, int], tuple[int, int]]:
     """The two fractions of TIFF and EXIF."""
+    from fractions import Fraction  # it brings decimal numbers with it, which every start would wait for
+
     across, down = (Fraction(count * INCH).limit_denominator(100).as_integer_ratio() for count in resolution)
     return across, down
 

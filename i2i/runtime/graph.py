@@ -14,7 +14,6 @@ import numpy as np
 
 from i2i.runtime import need, pixels, promise
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
-from i2i.runtime.foreign import ends, find, shapes
 from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.machine import available_memory
 from i2i.runtime.notes import note
@@ -81,6 +80,8 @@ class Graph:
             allow_fallback=allow_fallback,
         )
         if spec is None or told:
+            from i2i.runtime.foreign import find
+
             spec = find.describe(session, path, told if spec is None else find.told_anew(spec, told, path))
         self.spec: Spec = spec
         self.provider = running_on(session)
@@ -95,7 +96,12 @@ class Graph:
         self._lock = threading.Lock()
         self._bytes_per_pixel: float | None = None
         self._values_per_pixel: float | None = None  # of the largest tensor
-        (promise.check if self.spec.form is None else shapes.check)(self.spec, session, path)
+        if self.spec.form is None:
+            promise.check(self.spec, session, path)
+        else:
+            from i2i.runtime.foreign import shapes
+
+            shapes.check(self.spec, session, path)
 
     def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         """[n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's; ``target`` [1] or [1, D] is
@@ -154,6 +160,8 @@ class Graph:
     def _through(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         """``run`` in that session: pixels as they are, or made what the graph takes, and back."""
         if self.spec.form is not None:
+            from i2i.runtime.foreign import ends  # as all of ``foreign``, of others' models alone
+
             return ends.translate(lambda tensor: self._run(session, tensor, None), batch, self.spec)
         if self.spec.io == "tensor":
             self._check_size(*batch.shape[2:0:-1])

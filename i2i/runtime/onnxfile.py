@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from i2i.runtime.errors import ModelError
@@ -53,8 +54,18 @@ def read_spec(path: str | Path) -> Spec | None:
     try:
         if not path.is_file():
             raise ModelError(f"{path}: no such model file")
-        if path.stat().st_size == 0:
-            raise ModelError(f"{path}: not an ONNX model: it is empty")
+        stat = path.stat()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from error
+    if stat.st_size == 0:
+        raise ModelError(f"{path}: not an ONNX model: it is empty")
+    return _read_spec(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read_spec(path: Path, *_state: int) -> Spec | None:
+    """``read_spec`` of a file as it is now: to choose a model and to open it each need this."""
+    try:
         with open(path, "rb") as file:
             # Closed when the last view of it goes; an exception may hold one for a while.
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from i2i.runtime.errors import ModelError
-from i2i.runtime.foreign.shapes import in_words
 from i2i.spec import Spec
 
 _TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "int64": "tensor(int64)"}
@@ -21,6 +20,8 @@ def check(spec: Spec, session: Any, path: Path) -> None:
         fits = len(node.shape) == len(sizes) and node.type == _TYPES[dtype]
         sound = sound and fits and all(map(_fits, node.shape, sizes))
     if not sound:
+        from i2i.runtime.foreign.shapes import in_words
+
         promised = " to ".join(
             ", ".join(f"{dtype} [{', '.join(map(str, sizes))}]" for dtype, sizes in ends) for ends in (source, target)
         )
