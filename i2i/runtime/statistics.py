@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from i2i.runtime.edit import Edit
 from i2i.runtime.errors import ModelError
 
 Values = Sequence[np.ndarray]
@@ -162,23 +162,14 @@ def _norms(graph: onnx.GraphProto) -> tuple[Norm, ...]:
     return tuple(norms)
 
 
-class _Edit:
-    """A model on its way to another form. In between, statistics are float32 [n or 1, channels, 1, 1]."""
+class _Edit(Edit):
+    """Statistics between nodes are float32 [n or 1, channels, 1, 1]."""
 
     def __init__(self, model: onnx.ModelProto, strides: Sequence[int] | None = None) -> None:
-        graph = model.graph
-        self.model, self.nodes, self._strides = model, list(graph.node), strides or ()
-        self._opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        super().__init__(model)
+        self._strides = strides or ()
         if strides is not None:
-            graph.input.append(helper.make_tensor_value_info(CORE, TensorProto.INT64, [4]))
-
-    def constant(self, name: str, value: np.ndarray | np.generic) -> str:
-        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def add(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
+            model.graph.input.append(helper.make_tensor_value_info(CORE, TensorProto.INT64, [4]))
 
     def known(self, norm: Norm, values: np.ndarray) -> tuple[str, str]:
         """Mean and variance as constants; ``values`` is [channels, 2]."""
@@ -198,9 +189,9 @@ class _Edit:
         """Mean and variance of each image's ``x``."""
         name, axes = f"{norm.y}/own", (2, 3)
         x = self._float(norm, x)
-        mean = self._reduce("ReduceMean", x, f"{name}/mean", axes)
+        mean = self.reduce("ReduceMean", x, f"{name}/mean", axes)
         off = self.add("Sub", [x, mean], f"{name}/off")
-        return mean, self._reduce("ReduceMean", self.add("Mul", [off, off], f"{name}/square"), f"{name}/variance", axes)
+        return mean, self.reduce("ReduceMean", self.add("Mul", [off, off], f"{name}/square"), f"{name}/variance", axes)
 
     def measure_together(self, norm: Norm, x: str, weights: str) -> tuple[str, str]:
         """Mean and variance of all images' ``x``, of which each counts as its weight says.
@@ -210,8 +201,8 @@ class _Edit:
         """
         name = f"{norm.y}/all"
         x = self._float(norm, x)
-        mean = self._weighted(self._reduce("ReduceMean", x, f"{name}/means", (2, 3)), f"{name}/mean", weights)
-        sums = self._reduce("ReduceSumSquare", x, f"{name}/sums", (2, 3))
+        mean = self._weighted(self.reduce("ReduceMean", x, f"{name}/means", (2, 3)), f"{name}/mean", weights)
+        sums = self.reduce("ReduceSumSquare", x, f"{name}/sums", (2, 3))
         ends = [self.constant(f"{name}/{end}", np.array([at], np.int64)) for end, at in (("from", 2), ("to", 4))]
         size = self.add("Slice", [self.add("Shape", [x], f"{name}/shape"), *ends], f"{name}/size")
         count = self.add("ReduceProd", [size], f"{name}/count", keepdims=1)
@@ -224,20 +215,7 @@ class _Edit:
         return self.add("Cast", [x], f"{norm.y}/x/float", to=TensorProto.FLOAT) if norm.half else x
 
     def _weighted(self, each: str, name: str, weights: str) -> str:
-        return self._reduce("ReduceSum", self.add("Mul", [each, weights], f"{name}/weighted"), name, (0,))
-
-    def split(self, x: str, sizes: Sequence[int], parts: Sequence[str], axis: int) -> None:
-        """``x`` cut along an axis, as the model's opset says how long the parts are."""
-        if self._opset < 13:
-            self.nodes.append(helper.make_node("Split", [x], list(parts), axis=axis, split=list(sizes)))
-            return
-        lengths = self.constant(f"{x}/split", np.array(sizes, np.int64))
-        self.nodes.append(helper.make_node("Split", [x, lengths], list(parts), axis=axis))
-
-    def _reduce(self, kind: str, x: str, name: str, axes: Sequence[int]) -> str:
-        if self._opset < (13 if kind == "ReduceSum" else 18):
-            return self.add(kind, [x], name, axes=list(axes), keepdims=1)
-        return self.add(kind, [x, self.constant(f"{name}/axes", np.array(axes, np.int64))], name, keepdims=1)
+        return self.reduce("ReduceSum", self.add("Mul", [each, weights], f"{name}/weighted"), name, (0,))
 
     def replace(self, norm: Norm, mean: str, variance: str) -> None:
         """y = a x + b with a = scale / sqrt(variance + epsilon) and b = bias - a mean."""
@@ -269,39 +247,3 @@ class _Edit:
         self.split(pair, [1, 1], halves, 2)
         mean, variance = (self.add("Reshape", [half, shape], half.removesuffix("/flat")) for half in halves)
         return mean, variance
-
-    def finish(self, outputs: Sequence[onnx.ValueInfoProto] | None = None) -> bytes:
-        """The bytes of the model, which returns these ``outputs`` or its own, and holds only what they need."""
-        graph = self.model.graph
-        if outputs is not None:
-            outputs = list(outputs)
-            del graph.output[:]
-            graph.output.extend(outputs)
-        nodes = _needed(self.nodes, [value.name for value in graph.output])
-        used = {name for node in nodes for name in node.input}
-        weights = [tensor for tensor in graph.initializer if tensor.name in used]
-        for field, kept in ((graph.node, nodes), (graph.initializer, weights)):
-            del field[:]
-            field.extend(kept)
-        del graph.value_info[:]
-        return self.model.SerializeToString()
-
-
-def _needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
-    """Those that the outputs rest on, each behind what it takes."""
-    maker = {name: node for node in nodes for name in node.output if name}
-    done: set[str] = set()
-    order: list[onnx.NodeProto] = []
-    waiting = [(name, False) for name in reversed(outputs)]
-    while waiting:
-        name, ready = waiting.pop()
-        node = maker.get(name)
-        if node is None or node.output[0] in done:
-            continue
-        if ready:
-            done.add(node.output[0])
-            order.append(node)
-        else:
-            waiting.append((name, True))
-            waiting.extend((part, False) for part in reversed(node.input))
-    return order
