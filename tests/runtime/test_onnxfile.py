@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import i2i
-from i2i.runtime import ModelError
+from i2i.runtime import ModelError, onnxfile
 from i2i.runtime.onnxfile import read_spec
 from i2i.spec import METADATA_KEY
 from tests import tiny
@@ -26,6 +26,20 @@ def test_the_description_is_read_wherever_it_stands(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())
     assert read_spec(path) == tiny.DEEP
+
+
+def test_a_file_is_looked_over_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To choose a model and to open it each need its description."""
+    looks = []
+    look_over = onnxfile._look_over
+    monkeypatch.setattr(onnxfile, "_look_over", lambda data: looks.append(1) or look_over(data))
+    path = tiny.inverter(tmp_path / "model.onnx")
+    assert read_spec(path) == read_spec(path)
+    assert len(looks) == 1
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ModelError, match="truncated"):
+        read_spec(path)
+    assert len(looks) == 2
 
 
 def test_a_model_without_description_has_none(tmp_path: Path) -> None:
