@@ -46,6 +46,7 @@ class Camera:
         self.time_base: Fraction = 1 / options.fps if options.fps else _BASE
         self.damage = Damage()
         self.sar = Fraction(1)
+        self.span = Fraction(0), None
         self.others: list[Any] = []
         self.stream: Any = SimpleNamespace(metadata={}, disposition=1)
         self.container: Any = SimpleNamespace(metadata={}, chapters=list)
@@ -66,7 +67,7 @@ class Camera:
         self._capture.release()
 
     def items(self) -> Iterator[Item]:
-        times = Times(_BASE, self.clip.rate, self.options.fps, None)
+        times = Times(_BASE, self.clip.rate, self.options.fps, self.span[0])
         begin: float | None = None
         while (taken := self._take()) is not None:
             picture, when = taken

@@ -94,7 +94,7 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Cl
         frame.width,
         frame.height,
         frame.format.name,
-        Colour.of(frame),
+        Colour.of(frame, stream.codec_context.name),
         stream.sample_aspect_ratio or Fraction(1),
         matrix if matrix is None or turn_of(matrix) != Turn() else None,
         rate,

@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from i2i.runtime.video import siting
 from i2i.runtime.video.errors import VideoError
 
 BT709, UNSPECIFIED, FCC, BT601, SMPTE240M, BT2020 = 1, 2, 4, 6, 7, 9  # matrices, as ITU-T H.273 numbers them
@@ -29,16 +30,20 @@ _own = threading.local()
 
 @dataclass(frozen=True)
 class Colour:
-    """Tags as H.273 numbers them, 2 (for the range 0) where the video says nothing."""
+    """Tags as H.273 numbers them, 2 (for the range 0) where the video says nothing; and where its chroma lies, as
+    ``siting`` numbers that."""
 
     matrix: int = UNSPECIFIED
     range: int = 0
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
+    location: int = siting.LEFT
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> Colour:
-        return cls(int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc))
+    def of(cls, frame: av.VideoFrame, codec: str) -> Colour:
+        """Of a frame that came out of that codec."""
+        primaries, transfer, location = frame.color_primaries, frame.color_trc, siting.find(frame, codec)
+        return cls(int(frame.colorspace), int(frame.color_range), int(primaries), int(transfer), location)
 
     def resolved(self, width: int, height: int, full: bool = False) -> Colour:
         """With a matrix and a range even where the video names none: as players do, BT.709 for HD and BT.601 for SD,
@@ -97,12 +102,15 @@ def thumbnail(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
 
 
 def from_rgb(picture: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:
-    """RGB [h, w, 3] of uint8 or uint16 as a frame of that format, in the matrix and range of ``colour``, resolved."""
+    """RGB [h, w, 3] of uint8 or uint16 as a frame of that format, in the matrix and range of ``colour``, resolved, and
+    its chroma where that says."""
     deep = picture.dtype == np.uint16
     rgb = av.VideoFormat(pixel_format).is_rgb
     if deep and not rgb:
         picture = np.rint(picture * np.float32(_WHITE / 65535)).astype(np.uint16)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "gbrp16le" if deep else "rgb24")
+    if colour.location != siting.UNSAID and siting.is_subsampled(pixel_format):
+        frame = siting.said(frame, colour.location)
     frame.color_range = FULL
     if rgb:
         return _reformatter("out").reformat(frame, format=pixel_format, interpolation=_FLAGS, threads=1)

@@ -60,16 +60,20 @@ class Copies:
         copy.disposition = stream.disposition
         return copy
 
-    def add_tags(self, shift: Fraction, first: Fraction) -> None:
-        """Titles and chapters, moved by ``first`` seconds where the beginning was cut off."""
+    def add_tags(self, shift: Fraction) -> None:
+        """Titles, and the chapters of what was not cut off, moved as all is."""
+        first, until = self.reader.span
         self._shift = shift - first
         self.titles = tags_of(self.reader.container.metadata)
         self.output.metadata.update(self.titles)
         for chapter in self.reader.container.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
             move = round(self._shift / base)
-            if chapter["end"] + move > 0:
-                moved: Any = {**chapter, "start": max(0, chapter["start"] + move), "end": chapter["end"] + move}
+            start, end = chapter["start"] + move, chapter["end"] + move
+            if until is not None:  # a film lasts as long as its chapters
+                end = min(end, round((until + self._shift) / base))
+            if end > max(0, start):
+                moved: Any = {**chapter, "start": max(0, start), "end": end}
                 self.chapters.append(moved)
         if self.chapters:
             self.output.set_chapters(self.chapters)

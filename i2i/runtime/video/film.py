@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from i2i.runtime.video import colour as colours
-from i2i.runtime.video import encoders
+from i2i.runtime.video import encoders, siting
 from i2i.runtime.video.copies import Copies, tags_of
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.reader import Item, Reader
@@ -119,10 +119,11 @@ class Film:
         self.copies = Copies(reader, self._output)
         self._shift = max(0, -item.times[0])
         rate = reader.options.fps or reader.clip.rate
-        self._stream: VideoStream = self._output.add_stream(plan.encoder.name, rate=rate, options=dict(plan.options))
+        settings = plan.options | siting.option(frame.format.name, reader.clip.colour.location)
+        self._stream: VideoStream = self._output.add_stream(plan.encoder.name, rate=rate, options=settings)
         self._describe(frame)
         self.copies.add_streams()
-        self.copies.add_tags(self._shift * base, Fraction(reader.options.start).limit_denominator(10**6))
+        self.copies.add_tags(self._shift * base)
         try:
             self._stream.codec_context.open()
         except (av.FFmpegError, OSError) as error:

@@ -8,12 +8,14 @@ import av
 import numpy as np
 
 from i2i.runtime.video import colour as colours
+from i2i.runtime.video import siting
 from i2i.runtime.video.colour import FULL, Colour
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.film import Source
 from i2i.runtime.video.reader import Item
 
-_FORMS = {"420": ("yuv420p", "420mpeg2"), "422": ("yuv422p", "422"), "444": ("yuv444p", "444")}
+_FORMS = {"420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
+_420 = {siting.LEFT: "420mpeg2", siting.TOP_LEFT: "420paldv"}  # 420jpeg: CENTRE, which all is that nobody says
 
 
 class Pipe:
@@ -25,16 +27,18 @@ class Pipe:
         kinds = sorted({stream.type for stream in reader.others} - {"data"})
         self.notes = [f"a pipe of frames holds no {' and no '.join(kinds)}"] if kinds else []
         self._rate = reader.options.fps or reader.clip.rate
-        form, name = _FORMS.get(reader.clip.chroma, _FORMS["444"])
-        self._form, self._name = (form + "10le", name.removesuffix("mpeg2") + "p10") if deep else (form, name)
-        self._range = reader.clip.used.range
+        chroma, colour = reader.clip.chroma if reader.clip.chroma in _FORMS else "444", reader.clip.used
+        self._range, self._location = colour.range, colour.location
+        self._form, self._name = _FORMS[chroma], _420.get(colour.location, "420jpeg") if chroma == "420" else chroma
+        if deep:  # of which the format does not say where chroma lies
+            self._form, self._name = self._form + "10le", chroma + "p10"
         self._size: tuple[int, int] | None = None
         self._first: float | None = None
 
     def render(self, picture: np.ndarray) -> tuple[int, int, bytes]:
         """RGB [h, w, 3] as height, width and the bytes of a frame."""
         height, width = picture.shape[:2]
-        colour = Colour(colours.guess(width, height), self._range)
+        colour = Colour(colours.guess(width, height), self._range, location=self._location)
         frame = colours.from_rgb(picture, self._form, colour)
         return height, width, b"".join(_rows(plane, frame) for plane in frame.planes)
 

@@ -25,6 +25,7 @@ from i2i.runtime.video.times import Times
 from i2i.runtime.video.turn import Turn
 
 _PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
+_ANYWHERE = ("mpegts", "mpeg", "flv")  # whose clocks begin at any time, as broadcasts do: their results begin at 0
 _LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
 
 
@@ -50,6 +51,7 @@ class Reader:
         time_base: the unit of the items' times, 1 / fps where that was asked for.
         damage: what could not be read, complete once the items are at their end.
         live: whether it goes on until somebody ends it.
+        span: the seconds of the file at which the result begins and before which it ends, None for the file's end.
     """
 
     live = False
@@ -68,11 +70,16 @@ class Reader:
             self.damage = Damage(begin, float(self.stream.average_rate or 0) or None)
             self._start = options.start + begin if options.start else None
             self._end = options.end + begin if options.end is not None else None
+            form = self.container.format.name
+            zero = self._start if self._start is not None else begin if form in _ANYWHERE else 0.0
+            self.span = _seconds(zero), None if self._end is None else _seconds(self._end)
             self._frames: Iterator[Item] = iter(())
             first = self._find_first(seekable=isinstance(source, str))
             assert first.frame is not None
             length = self.container.duration / av.time_base if self.container.duration else None
-            said = self.container.format.name in ("avi", "matroska,webm")  # of others FFmpeg estimates it
+            said = form in ("avi", "matroska,webm")  # of others FFmpeg estimates it
+            if said and length is not None and 0 < begin < length:
+                length -= begin  # it is counted from zero
             self.clip: Clip = describe(self.stream, first.frame, length)
             self.damage.tail = length if said else None
             self.time_base: Fraction = 1 / options.fps if options.fps else self.clip.time_base
@@ -137,7 +144,7 @@ class Reader:
 
     def items(self) -> Iterator[Item]:
         """Every frame in order of time, with the packets before it."""
-        times = Times(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self._start)
+        times = Times(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self.span[0])
         waiting: Item | None = None
         for item in itertools.chain([self._first], self._frames):
             if item.frame is None:
@@ -256,6 +263,10 @@ def turn_applied(clip: Clip, options: VideoOptions) -> Turn:
 def shape_of(clip: Clip, options: VideoOptions) -> Fraction:
     """Width over height of a result's pixels, which changes when a frame is turned."""
     return 1 / clip.sar if turn_applied(clip, options).swaps else clip.sar
+
+
+def _seconds(time: float) -> Fraction:
+    return Fraction(time).limit_denominator(10**6)
 
 
 def is_cover(stream: Stream) -> bool:

@@ -13,15 +13,15 @@ _SLACK = Fraction(1, 10)  # of a frame: times that a container has rounded to mi
 class Times:
     """Gives each frame its times, as whole numbers of the output's time base that only grow.
 
-    Without ``fps`` those are the source's own, from ``start`` on. With it, frame k of the output is shown at k / fps
-    and is the one that the source shows then: frames of the source are repeated or left out.
+    Without ``fps`` those are the source's own, counted from its second ``zero``. With it, frame k of the output is
+    shown at k / fps and is the one that the source shows then: frames of the source are repeated or left out.
     """
 
-    def __init__(self, time_base: Fraction, rate: Fraction, fps: Fraction | None, start: float | None) -> None:
+    def __init__(self, time_base: Fraction, rate: Fraction, fps: Fraction | None, zero: Fraction) -> None:
         self.time_base, self.fps = time_base, fps
         self.mended = 0  # frames without a time that can be used
         self._usual = max(1, round(1 / (rate * time_base)))
-        self._shift = round(start / time_base) if start is not None else 0
+        self._shift = round(zero / time_base)
         self._last: int | None = None
         self._next: int | None = None  # the number of the next frame at a constant rate
 

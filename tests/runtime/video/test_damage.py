@@ -68,6 +68,16 @@ def test_a_whole_file_is_not_called_damaged(suffix: str, identity: Model, tmp_pa
     assert (summary.damage, summary.frames) == (None, len(times))
 
 
+def test_a_film_that_begins_late_is_not_called_damaged(identity: Model, tmp_path: Path) -> None:
+    """Matroska counts how long it lasts from zero."""
+    source = make(tmp_path / "in.mkv", times=range(512_000, 512_000 + 20 * 512, 512))
+    reports: list[int | None] = []
+    summary = translate_video(
+        identity, source, tmp_path / "o.mkv", report=lambda so_far: reports.append(so_far.expected)
+    )
+    assert (summary.damage, summary.frames, reports[0]) == (None, 20, 20)
+
+
 def test_the_api_says_so_after_it_has_written(identity: Model, tmp_path: Path) -> None:
     whole = make(tmp_path / "whole.mkv", **LONG)
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[:-6000])

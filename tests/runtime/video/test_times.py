@@ -145,7 +145,7 @@ def test_a_rate_of_milliseconds_is_told_from_jitter(identity: Model, tmp_path: P
 
 
 def test_start_and_end_cut_pictures_and_sound_alike(identity: Model, tmp_path: Path) -> None:
-    chapters = [(0, 0.8, "one"), (0.8, 2, "two")]
+    chapters = [(0, 0.8, "one"), (0.8, 1.9, "two"), (1.9, 2, "three")]
     source = make(tmp_path / "in.mp4", times=range(0, 50 * 512, 512), sound=2, chapters=chapters, options={"g": "10"})
     summary = translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(start="0.52", end="0:01.2"))
     assert (summary.frames, summary.expected) == (17, 17)
@@ -155,7 +155,7 @@ def test_start_and_end_cut_pictures_and_sound_alike(identity: Model, tmp_path: P
     assert 0 <= first < Fraction(1, 40)
     sound = next(iter(result.sound.values()))
     assert abs(sound[-1][1] - Fraction(68, 100)) < Fraction(1, 40)
-    assert result.chapters == [(0, Fraction(28, 100), "one"), (Fraction(28, 100), Fraction(148, 100), "two")]
+    assert result.chapters == [(0, Fraction(28, 100), "one"), (Fraction(28, 100), Fraction(68, 100), "two")]
     luma = pattern(13, 64, 48).astype(float) @ (0.299, 0.587, 0.114) * 219 / 255 + 16
     assert np.abs(result.planes[0][0] - luma).mean() < 3  # the frame at 0.52 s is the 13th
 
@@ -167,9 +167,22 @@ def test_a_start_in_a_file_without_an_index(identity: Model, tmp_path: Path) -> 
     summary = translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(start=1.5, end=2.5))
     assert (summary.frames, summary.damage) == (25, None)
     before = [time - Fraction(3, 2) for time in facts(source).times]
-    begin = min(facts(source).times[0], *(time for _, time in next(iter(facts(source).sound.values()))))
-    expected = [time - begin for time in before if 0 <= time - begin < 1]
-    assert max(abs(a - b) for a, b in zip(facts(tmp_path / "out.mp4").times, expected, strict=True)) < Fraction(1, 1000)
+    sound = [time - Fraction(3, 2) for _, time in next(iter(facts(source).sound.values()))]
+    begin = min(facts(source).times[0], sound[0] + Fraction(3, 2))
+    result = facts(tmp_path / "out.mp4")
+    for times, were in ((result.times, before), ([time for _, time in next(iter(result.sound.values()))], sound)):
+        expected = [time - begin for time in were if 0 <= time - begin < 1]
+        assert max(abs(a - b) for a, b in zip(times, expected, strict=True)) < Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_broadcast_begins_at_zero(suffix: str, identity: Model, tmp_path: Path) -> None:
+    """The clock of MPEG-TS counts from anywhere: players would wait for the hour at which a recording began."""
+    times = range(3600 * 12800, 3600 * 12800 + 20 * 512, 512)
+    source = make(tmp_path / "in.ts", times=times, container="mpegts", options={"preset": "ultrafast"})
+    assert facts(source).times[0] == 3600
+    translate_video(identity, source, tmp_path / f"out{suffix}")
+    assert facts(tmp_path / f"out{suffix}").times == [Fraction(number, 25) for number in range(20)]
 
 
 def test_nothing_between_start_and_end_is_an_error(run: Run) -> None:
