@@ -84,10 +84,11 @@ def to_rgb(frame: av.VideoFrame, colour: Colour, deep: bool) -> np.ndarray:
     frame.color_range = FULL if rgb else colour.range
     if not rgb:
         frame.colorspace = colour.matrix
+    planar = "gbrap16le" if form == "gbrap16le" else "gbrp16le"  # to leave alpha out of it libswscale fails
     converted = _reformatter("in").reformat(
-        frame, format="gbrp16le" if deep else "rgb24", dst_color_range=FULL, interpolation=_FLAGS, threads=1
+        frame, format=planar if deep else "rgb24", dst_color_range=FULL, interpolation=_FLAGS, threads=1
     )
-    picture = converted.to_ndarray()
+    picture = converted.to_ndarray()[..., :3]
     if deep and not rgb:
         picture = np.minimum(np.rint(picture * np.float32(65535 / _WHITE)), 65535).astype(np.uint16)
     return picture

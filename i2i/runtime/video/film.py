@@ -40,6 +40,7 @@ class Film:
         self.path, self.target, self.reader = path, target, reader
         self.frames = 0
         self.notes: list[str] = []
+        self.deep, self.bits, self.is_rgb = deep, 8, False  # the last two of what is written
         clip, options = reader.clip, reader.options
         keep = options.rotation == "keep" or clip.turn is None
         self._matrix = clip.matrix if keep else None
@@ -133,6 +134,7 @@ class Film:
     def _describe(self, frame: VideoFrame) -> None:
         """All that the stream of pictures says of itself."""
         plan, reader = self.plan, self.reader
+        self.bits, self.is_rgb = colours.bits(frame.format.name), frame.format.is_rgb
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
         context.time_base = reader.time_base
@@ -144,7 +146,7 @@ class Film:
         used = reader.clip.used
         self.tags = tags = reader.clip.colour.tags(frame.width, frame.height, used)
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
-        if frame.format.is_rgb:
+        if self.is_rgb:
             context.colorspace, context.color_range = colours.RGB, colours.FULL
         else:
             context.colorspace, context.color_range = tags.matrix, tags.range

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i.images import WRITABLE, Image, encode_image
+from i2i.images.encode import fitting
 from i2i.runtime.video.film import Source
 from i2i.runtime.video.reader import Item
 
@@ -19,7 +20,7 @@ class Frames:
     ``timestamps.txt`` is in the form that mkvmerge and x264 take (version 2): milliseconds, one a line.
     """
 
-    def __init__(self, path: Path, reader: Source, format: str, quality: int) -> None:
+    def __init__(self, path: Path, reader: Source, format: str, quality: int, deep: bool) -> None:
         self.path, self.reader, self.format, self.quality = path, reader, format, quality
         self.frames = 0
         self.notes: list[str] = []
@@ -29,6 +30,8 @@ class Frames:
         kinds = sorted({stream.type for stream in reader.others} - {"data"})
         if kinds:
             self.notes.append(f"a folder of frames holds no {' and no '.join(kinds)}")
+        if deep and fitting(Image(np.zeros((1, 1, 3), np.uint16)), format)[0].dtype == np.uint8:
+            self.notes.append(f"{format} holds no more than 8 of its {reader.clip.bits} bits")
 
     def render(self, picture: np.ndarray) -> bytes:
         """RGB [h, w, 3] as the bytes of an image file."""

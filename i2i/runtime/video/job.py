@@ -130,7 +130,7 @@ def _into_file(run: _Run, target: Path) -> None:
         result = place / ("frames" if format else f"film{target.suffix}")
         sink: Sink
         if format:
-            sink = Frames(result, run.reader, format, run.options.quality)
+            sink = Frames(result, run.reader, format, run.options.quality, run.deep)
         else:
             sink = Film(result, target, run.reader, run.deep)
         try:

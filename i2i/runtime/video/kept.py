@@ -22,7 +22,10 @@ def lost(path: Path, film: Film) -> list[str]:
         if shape != film.sar:
             found.append(f"pixels {film.sar} as wide as high")
         wanted = (film.tags.matrix, film.tags.range, film.tags.primaries, film.tags.transfer)
-        found += [name for name, tag, want in zip(_NAMES, tags, wanted, strict=True) if want not in (0, 2, tag)]
+        said = [name for name, tag, want in zip(_NAMES, tags, wanted, strict=True) if want not in (0, 2, tag)]
+        found += [name for name in said if name not in _NAMES[:2] or not film.is_rgb]  # of which RGB has none
+        if film.bits < film.reader.clip.bits and film.deep:
+            found.append(f"more than {film.bits} of its {film.reader.clip.bits} bits")
         chapters = len(film.copies.chapters) - len(container.chapters())
         if chapters > 0:
             found.append(f"{chapters} chapters")

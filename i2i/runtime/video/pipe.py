@@ -32,6 +32,8 @@ class Pipe:
         self._form, self._name = _FORMS[chroma], _420.get(colour.location, "420jpeg") if chroma == "420" else chroma
         if deep:  # of which the format does not say where chroma lies
             self._form, self._name = self._form + "10le", chroma + "p10"
+            if reader.clip.bits > 10:
+                self.notes.append(f"a pipe of frames holds no more than 10 of its {reader.clip.bits} bits")
         self._size: tuple[int, int] | None = None
         self._first: float | None = None
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from i2i.runtime import Model
+from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions, translate_video
 from i2i.runtime.video import colour as colours
 from tests.runtime.video.clips import make, to_rgb, to_yuv
@@ -120,6 +120,16 @@ def test_ten_bits_that_become_eight_are_said_to(identity: Model, tmp_path: Path)
     assert np.abs(patches(result.planes[0], 9, False) - PATCHES).max() <= 3
 
 
+@pytest.mark.parametrize("form", ["gbrap16le", "gbrap10le", "gbrp16le", "gbrp12le", "rgba64le"])
+def test_rgb_of_more_than_eight_bits(form: str) -> None:
+    """Of GBRA with 16 bits libswscale makes noise where alpha is to be left out."""
+    ramp = np.linspace(0, 255, 96 * 64 * 3).reshape(64, 96, 3).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(ramp, "rgb24").reformat(format=form)
+    result = colours.to_rgb(frame, colours.Colour.of(frame, "ffv1").resolved(96, 64, True), True)
+    assert result.shape == (64, 96, 3)
+    assert np.abs(result / 257 - ramp).max() < 1.1
+
+
 @pytest.mark.parametrize("form", ["yuv422p", "yuv444p"])
 def test_the_chroma_of_the_source_is_kept(form: str, identity: Model, tmp_path: Path) -> None:
     make(tmp_path / "in.mp4", times=(0, 512), pixel_format=form, colour=HD)
@@ -130,17 +140,30 @@ def test_the_chroma_of_the_source_is_kept(form: str, identity: Model, tmp_path: 
 def test_ffv1_holds_the_models_pixels_as_they_are(identity: Model, tmp_path: Path) -> None:
     make(tmp_path / "in.mp4", times=(0, 512), colour=HD)
     seen: list[np.ndarray] = []
-    translate_video(
-        identity,
-        tmp_path / "in.mp4",
-        tmp_path / "out.mkv",
-        video=VideoOptions(codec="ffv1"),
-        observers=[lambda before, after, second: seen.append(after)],
-    )
+    observer = lambda before, after, second: seen.append(after)  # noqa: E731
+    lossless = VideoOptions(codec="ffv1")
+    summary = translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mkv", video=lossless, observers=[observer])
+    assert summary.notes == []  # a matrix and a range, which its source has, are nothing to RGB
     with av.open(str(tmp_path / "out.mkv")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert all(np.array_equal(frame, result) for frame, result in zip(frames, seen, strict=True))
     assert len(frames) == 2
+
+
+def test_bits_that_do_not_fit_are_named(deep_identity: Model, tmp_path: Path) -> None:
+    made = {"times": (0, 512), "codec": "ffv1", "colour": PQ}
+    source = make(tmp_path / "in.mkv", pixel_format="yuv420p12le", **made)
+    ten = make(tmp_path / "ten.mkv", pixel_format="yuv420p10le", **made)
+    assert translate_video(deep_identity, source, tmp_path / "out.mp4").notes == [
+        "libx265 in .mp4 does not hold more than 10 of its 12 bits"
+    ]
+    assert translate_video(deep_identity, source, tmp_path / "a.mkv", video=VideoOptions(codec="ffv1")).notes == []
+    assert translate_video(deep_identity, ten, tmp_path / "ten.mp4").notes == []
+    for format, notes in (("png", []), ("jpeg", ["JPEG holds no more than 8 of its 10 bits"])):
+        assert translate_video(deep_identity, ten, tmp_path / format, Options(format=format)).notes == notes
+    with open(tmp_path / "out.y4m", "wb") as pipe:
+        notes = translate_video(deep_identity, source, pipe).notes
+    assert notes == ["a pipe of frames holds no more than 10 of its 12 bits"]
 
 
 @pytest.mark.parametrize(("full", "values"), [(False, [16, 126, 235, 0, 255]), (True, [0, 128, 255, 1, 254])])
