@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from i2i.files import atomically
-from i2i.images import resolution, tiff
+from i2i.images import jp2, resolution, tiff
 from i2i.images.metadata import embed, png_chunk, webp_file, webp_parts
 from i2i.images.pixels import Image, ImageError, convert, flatten
 
@@ -33,8 +34,9 @@ _SUFFIXES = {
 }  # fmt: skip
 
 _DEEP = ("PNG", "TIFF", "PNM", "JPEG2000")  # hold 16 bits
-_ALPHA = ("PNG", "TIFF", "WEBP", "BMP")  # hold alpha
+_ALPHA = ("PNG", "TIFF", "WEBP", "BMP", "JPEG2000")  # hold alpha
 _GREY_ALPHA = ("PNG",)  # hold grey with alpha; the others get RGBA
+_COLOURS = ("WEBP",)  # hold no grey
 
 
 def write_image(
@@ -77,6 +79,8 @@ def encode_image(
     if lost and strict:
         raise ImageError(name, f"{format} cannot hold {' or '.join(lost)}; choose PNG or TIFF")
     pixels, alpha = fitting(image, format)
+    if pixels.shape[2] != image.channels:  # a profile of grey does not describe colours
+        image = replace(image, icc=None)
     try:
         if alpha is not None and pixels.shape[2] == 1:
             data = _png_grey_alpha(pixels, alpha)
@@ -84,7 +88,10 @@ def encode_image(
             data = _cv2(pixels, alpha, format, quality)
     except cv2.error as error:
         raise ImageError(name, f"cannot be written as {format}: {str(error).strip()}") from error
-    extras = {"PNG": _png_chunks, "JPEG": _jpeg_parts, "WEBP": _webp_profile, "TIFF": _tiff_tags, "BMP": _bmp_size}
+    extras = {
+        "PNG": _png_chunks, "JPEG": _jpeg_parts, "WEBP": _webp_profile, "TIFF": _tiff_tags, "BMP": _bmp_size,
+        "JPEG2000": _jp2_profile,
+    }  # fmt: skip
     data = extras[format](data, image, alpha) if format in extras else data
     if image.metadata is None:
         return data
@@ -99,7 +106,7 @@ def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
     if image.bits == 16 and format not in _DEEP:
         pixels = convert(pixels, image.channels, 8)
         alpha = None if alpha is None else convert(alpha[..., None], 1, 8)[..., 0]
-    if alpha is not None and pixels.shape[2] == 1 and format not in _GREY_ALPHA:
+    if pixels.shape[2] == 1 and (format in _COLOURS or (alpha is not None and format not in _GREY_ALPHA)):
         pixels = convert(pixels, 3, 8 * pixels.dtype.itemsize)
     return pixels, alpha
 
@@ -181,6 +188,10 @@ def _webp_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
     head[0] |= 0x20
     profile = b"ICCP" + struct.pack("<I", len(image.icc)) + image.icc + b"\0" * (len(image.icc) % 2)
     return webp_file(head, profile + body)
+
+
+def _jp2_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
+    return jp2.with_profile(data, image.icc) if image.icc else data
 
 
 def _tiff_tags(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:

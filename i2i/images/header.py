@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from i2i.images import formats, other_formats, tiff
+from i2i.images import formats, jp2, other_formats, tiff
 from i2i.images.pixels import Header, ImageError, UnsupportedError
 
 MAX_PIXELS = 100_000_000
@@ -105,6 +105,6 @@ _MAGIC: dict[bytes, Callable[[BinaryIO], Header]] = {
     b"GIF89a": other_formats.gif_header,
     b"BM": other_formats.bmp_header,
     b"\0\0\1\0": other_formats.ico_header,
-    b"\0\0\0\x0cjP  \r\n\x87\n": other_formats.jp2_header,
-    b"\xff\x4f\xff\x51": other_formats.jp2_header,
+    b"\0\0\0\x0cjP  \r\n\x87\n": jp2.jp2_header,
+    b"\xff\x4f\xff\x51": jp2.jp2_header,
 }

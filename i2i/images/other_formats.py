@@ -1,4 +1,4 @@
-"""The headers of TIFF, GIF, BMP, ICO, JPEG 2000 and PNM; see ``formats``."""
+"""The headers of TIFF, GIF, BMP, ICO and PNM; see ``formats``."""
 
 from __future__ import annotations
 
@@ -128,21 +128,6 @@ def ico_header(file: BinaryIO) -> Header:
         if width * height > largest.width * largest.height:
             largest = Header("ICO", width, height, alpha=True, decoder="pillow")
     return largest
-
-
-def jp2_header(file: BinaryIO) -> Header:
-    file.seek(0)
-    start = file.read(65536)
-    at = start.find(b"\xff\x4f\xff\x51")  # of the code stream, which every wrapping holds
-    if at < 0:
-        raise ValueError("JPEG 2000 without a code stream")
-    right, low, left, top, *_, components, depth = struct.unpack_from(">8IHB", start, at + 8)
-    if depth + 1 not in (8, 16) or components > 4:
-        raise UnsupportedError(f"a JPEG 2000 of {components} components of {(depth & 127) + 1} bits; convert it to PNG")
-    return Header(
-        "JPEG2000", right - left, low - top, 1 if components < 3 else 3, depth + 1, components in (2, 4),
-        decoder="pillow" if components == 2 else "cv2",
-    )  # fmt: skip
 
 
 def pnm_header(file: BinaryIO) -> Header:
