@@ -16,7 +16,7 @@ from i2i.runtime.foreign.told import Range, Told, as_options, shown
 from i2i.runtime.providers import quietly, reason
 from i2i.spec import FITS, Domain, Form, Spec
 
-_BITS = 16  # a float has room for them, and images of 8 bits come back in 8
+_BITS = {"uint8": 8}  # a float has room for 16, and images of 8 bits come back in 8
 
 
 def describe(session: Any, path: Path, told: Told) -> Spec:
@@ -35,8 +35,8 @@ def describe(session: Any, path: Path, told: Told) -> Spec:
         raise ModelError(unknown.message(path, in_words(session))) from None
     except ModelError as error:
         raise ModelError(f"{path}: {error}; the model expects {in_words(session)}") from error
-    source = Domain("image", 3 if form.order == "y" else channels, _BITS)
-    target = Domain(path.stem, returned, _BITS)
+    source = Domain("image", 3 if form.order == "y" else channels, _BITS.get(ports.dtype, 16))
+    target = Domain(path.stem, returned, _BITS.get(ports.returns, 16))
     return Spec(
         "described", "a2b", source, target, io="described", minimum=minimum, multiple=multiple, form=form, schema=2
     )

@@ -151,6 +151,7 @@ def test_bytes_are_in_the_range_of_bytes(tmp_path: Path) -> None:
     path = models.graph(tmp_path / "m.onnx", IDENTITY, shape=(1, "h", "w", 3), types=("uint8", "uint8"))
     model = i2i.load(path, "cpu", order="rgb")
     assert (model.spec.form.range, model.spec.form.output_range) == ((0, 255), (0, 255))
+    assert (model.spec.source.bits, model.spec.target.bits) == (8, 8)  # a film of 10 is told so
     np.testing.assert_array_equal(model(picture(5, 6, 3)), picture(5, 6, 3))
 
 
