@@ -118,6 +118,8 @@ def _vips(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
         array = library.Image.tiffload_buffer(data, autorotate=True, fail_on="error").numpy()
     except library.Error as error:
         raise ValueError(str(error)) from error
+    if array.ndim == 2:
+        array = array[..., None]
     return array[..., : header.channels].copy(), array[..., -1].copy() if header.alpha else None
 
 

@@ -13,7 +13,7 @@ from i2i.images.pixels import Header, UnsupportedError
 def tiff_header(file: BinaryIO) -> Header:
     wanted = (
         tiff.WIDTH, tiff.HEIGHT, tiff.BITS, tiff.COMPRESSION, tiff.PHOTOMETRIC, tiff.ORIENTATION, tiff.SAMPLES,
-        tiff.PLANES, tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC,
+        tiff.PLANES, tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC, tiff.TILE_WIDTH,
         resolution.X, resolution.Y, resolution.UNIT,
     )  # fmt: skip
     directory = tiff.read_directory(file, wanted)
@@ -29,17 +29,20 @@ def tiff_header(file: BinaryIO) -> Header:
     if photometric not in (0, 1, 2, 3, 5, 6, 8):
         raise UnsupportedError(f"a TIFF of photometric interpretation {photometric}; convert it to RGB")
     colours = {0: 1, 1: 1, 3: 1, 5: 4}.get(photometric, 3)
-    alpha = samples > colours
-    # OpenCV returns RGBA of 8 bits premultiplied, drops the alpha of grey, and has a Lab of its own.
-    pillow = photometric == 8 or (alpha and (bits < 16 or colours == 1))
-    if pillow and bits == 16:
+    alpha, planes = samples > colours, samples > 1 and number(tiff.PLANES, 1) == 2
+    if (bits == 16 and photometric == 8) or (alpha and colours == 1 and (bits == 16 or planes or photometric == 0)):
         raise UnsupportedError(
-            "a 16-bit TIFF of grey with alpha or of Lab, which no decoder here reads; convert it to PNG"
+            "a TIFF of Lab in 16 bits, or of grey with alpha in 16 bits, in planes or with a white of 0, which no "
+            "decoder here reads; convert it to PNG"
         )
-    # OpenCV garbles colours that are stored plane by plane in 16 bits.
-    vips = bits == 16 and samples > 1 and number(tiff.PLANES, 1) == 2
-    if vips and photometric != 2:
+    # OpenCV returns RGBA of 8 bits premultiplied, drops the alpha of grey, has a Lab of its own, and no 2 and 4 bits.
+    pillow = photometric == 8 or bits in (2, 4) or (alpha and bits < 16)
+    # OpenCV garbles colours that are stored plane by plane in 16 bits, and takes a white of 0 for black there.
+    vips = bits == 16 and (planes or photometric == 0)
+    if vips and planes and photometric != 2:
         raise UnsupportedError("a 16-bit TIFF of planes that are not red, green and blue; convert it to RGB")
+    if vips and planes and tiff.TILE_WIDTH in directory.tags:
+        raise UnsupportedError("a 16-bit TIFF in tiles plane by plane, which no decoder here reads; convert it to PNG")
     orientation = number(tiff.ORIENTATION, 1)
     icc = directory.tags.get(tiff.ICC)
     return Header(

@@ -131,10 +131,13 @@ def open_strips(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> S
         return None
     if header.format == "TIFF":
         with open_regular(path) as file:
-            number = tiff.read_directory(file, (tiff.EXTRA_SAMPLES, tiff.PHOTOMETRIC)).number
+            directory = tiff.read_directory(file, (tiff.EXTRA_SAMPLES, tiff.PHOTOMETRIC, tiff.PLANES, tiff.TILE_WIDTH))
+        number = directory.number
         if number(tiff.PHOTOMETRIC, 1) not in _PHOTOMETRIC:
             return None
         if header.alpha and number(tiff.EXTRA_SAMPLES, 0) != _UNASSOCIATED:
+            return None
+        if number(tiff.PLANES, 1) == 2 and tiff.TILE_WIDTH in directory.tags:  # which libvips finds only as it reads
             return None
     reader = StripReader(path, header)
     return reader if reader.faithful else None

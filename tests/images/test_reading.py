@@ -9,9 +9,11 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import pytest
+import tifffile
 
 from i2i.images import Header, ImageError, convert, decode_image, flatten, read_header, read_image
 from i2i.images.header import parse_header
+from i2i.images.strips import open_strips
 from tests.images.samples import alpha_of, orientation_exif, picture, pillow_bytes
 
 
@@ -107,6 +109,57 @@ def test_a_tiled_16_bit_tiff_of_colour_is_read_right():
         body += struct.pack("<HHII", tag, *((3, 3, 8 + tile.nbytes) if value is None else (4, 1, value)))
     body += struct.pack("<HHII", 325, 4, 1, tile.nbytes) + b"\0\0\0\0"
     np.testing.assert_array_equal(decode_image(body).pixels, pixels)
+
+
+@pytest.mark.parametrize("white", [False, True])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_grey_tiffs_of_every_depth_with_either_end_as_0(tmp_path, bits, white):
+    """OpenCV takes a white of 0 for black in 16 bits, and reads no 2 and 4 bits."""
+    levels = np.random.default_rng(0).integers(0, 2**bits, (70, 88))
+    want = (levels * (65535 if bits == 16 else 255) // (2**bits - 1)).astype(np.uint16 if bits == 16 else np.uint8)
+    stored = levels if not white else 2**bits - 1 - levels
+    if bits < 8:
+        digits = np.unpackbits(stored.astype(np.uint8)[..., None], axis=2)[..., 8 - bits :]
+        packed = np.packbits(digits.reshape(70, -1), axis=1).tobytes()
+    else:
+        packed = stored.astype("<u2" if bits == 16 else "u1").tobytes()
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff_of(packed, 88, 70, bits, 0 if white else 1))
+    np.testing.assert_array_equal(read_image(path).pixels[..., 0], want)
+    strips = open_strips(path)
+    assert strips is not None
+    np.testing.assert_array_equal(strips.read(slice(0, 70)).pixels[..., 0], want)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiles_plane_by_plane_are_read_at_once_or_refused_by_name(tmp_path, bits):
+    """libvips finds only while it reads that it cannot."""
+    path, pixels = tmp_path / "a.tif", picture(40, 50, bits=bits)
+    tifffile.imwrite(path, pixels.transpose(2, 0, 1), photometric="rgb", planarconfig="separate", tile=(32, 32))
+    if bits == 8:
+        np.testing.assert_array_equal(read_image(path).pixels, pixels)
+        assert open_strips(path) is None
+    else:
+        with pytest.raises(ImageError, match=r"a 16-bit TIFF in tiles plane by plane.*convert it to PNG"):
+            read_image(path)
+
+
+@pytest.mark.parametrize(("bits", "form"), [(16, {}), (8, {"planarconfig": "separate"}), (8, {"photometric": 0})])
+def test_grey_with_alpha_that_no_decoder_reads_is_refused_by_name(tmp_path, bits, form):
+    """Pillow takes the second plane for something else, and cannot tell what a white of 0 with alpha is."""
+    pixels, path = np.dstack([picture(40, 50, channels=1, bits=bits), alpha_of(40, 50, bits=bits)]), tmp_path / "a.tif"
+    if "planarconfig" in form:
+        pixels = pixels.transpose(2, 0, 1)
+    tifffile.imwrite(path, pixels, **{"photometric": 1, "extrasamples": ["unassalpha"], **form})
+    with pytest.raises(ImageError, match="grey with alpha in 16 bits, in planes or with a white of 0"):
+        read_image(path)
+
+
+def tiff_of(data, width, height, bits, photometric):
+    """A little-endian TIFF of one strip."""
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (278, height)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in [*tags, (279, len(data))])
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", 9) + entries + bytes(4)
 
 
 def test_a_float_tiff_is_refused_by_name():
