@@ -18,7 +18,7 @@ class Damage:
     def __init__(self, begin: float = 0.0, rate: float | None = None) -> None:
         """``begin``: the time at which the file says it begins; ``rate``: frames a second, where they are constant."""
         self._begin, self._step = begin, 1 / rate if rate else None
-        self.frames = 0
+        self.frames = 0  # that were asked for
         self.skipped = 0  # that an edit list leaves out
         self.notes: list[str] = []
         self.tail: float | None = None  # seconds that the file lasts, where it says so and not FFmpeg
@@ -48,7 +48,8 @@ class Damage:
         return "it holds no frame between start and end" if cut else "it holds no frame"
 
     def restart(self) -> None:
-        """Forgets what was wrong so far."""
+        """Forgets what was wrong before the first frame that was asked for."""
+        self.frames = 1
         self._errors, self._bad, self._holes, self._jumps = {}, 0, 0.0, 0.0
 
     def saw(self, packet: Packet, picture: bool) -> None:
@@ -72,7 +73,6 @@ class Damage:
             self._reached = end if self._reached is None else max(self._reached, end)
 
     def decoded(self, frame: VideoFrame) -> None:
-        self.frames += 1
         self._bad += frame.is_corrupt
         if frame.time is None:
             return

@@ -190,6 +190,7 @@ class Reader:
                 if self._end is not None and when is not None and when >= self._end - 1e-6:
                     over = True
                     break
+                self.damage.frames += 1
                 yield Item(frame, packets=packets)
                 packets = []
             if over and not sounding:

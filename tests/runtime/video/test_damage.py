@@ -12,7 +12,7 @@ import pytest
 
 import i2i
 from i2i.runtime import Model
-from i2i.runtime.video import DamagedError, VideoError, translate_video
+from i2i.runtime.video import DamagedError, VideoError, VideoOptions, translate_video
 from tests.conftest import Command
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts
@@ -66,6 +66,14 @@ def test_a_whole_file_is_not_called_damaged(suffix: str, identity: Model, tmp_pa
     times = range(0, 30 * 512, 512) if suffix == ".avi" else [0, 422, 1062, 30_000, 30_512, 60_000]
     summary = translate_video(identity, make(tmp_path / f"in{suffix}", times=times, **made), tmp_path / "out.mkv")
     assert (summary.damage, summary.frames) == (None, len(times))
+
+
+def test_of_a_part_the_frames_of_it_are_counted(identity: Model, tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole.mkv", **LONG)
+    (tmp_path / "in.mkv").write_bytes(hole(0.5, 6000)(whole.read_bytes()))
+    summary = translate_video(identity, tmp_path / "in.mkv", tmp_path / "o.mkv", video=VideoOptions(start=0.9, end=3.5))
+    assert summary.damage is not None
+    assert summary.damage.startswith(f"damaged: {summary.frames} frames (")
 
 
 def test_a_film_that_begins_late_is_not_called_damaged(identity: Model, tmp_path: Path) -> None:
