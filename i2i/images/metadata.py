@@ -71,14 +71,18 @@ def _of_png(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
             yield "exif", file.read(length)
         elif kind in (b"iTXt", b"zTXt", b"tEXt"):
             word, _, text = file.read(length).partition(b"\0")
-            if kind == b"iTXt" and word == b"XML:com.adobe.xmp":
-                xmp = text[2:].split(b"\0", 2)[-1]  # behind two flags, the language and the translated keyword
-                unpacked = inflate(xmp) if text[:1] == b"\1" else xmp
-                if unpacked is not None:
-                    yield "xmp", unpacked
+            packed = text[:1] == b"\1" if kind == b"iTXt" else kind == b"zTXt"
+            if kind == b"iTXt":
+                text = text[2:].split(b"\0", 2)[-1]  # behind two flags, the language and the translated keyword
+            elif packed:
+                text = text[1:]
+            unpacked = inflate(text) if packed else text
+            if unpacked is None:
+                continue
+            if word == b"XML:com.adobe.xmp":
+                yield "xmp", unpacked
             elif kind != b"iTXt" and word == b"Raw profile type exif":  # ImageMagick's: a length and hex digits
-                profile = text if kind == b"tEXt" else inflate(text[1:]) or b""
-                digits = b"".join(profile.split()[2:])
+                digits = b"".join(unpacked.split()[2:])
                 if re.fullmatch(rb"(?:[0-9a-fA-F]{2})+", digits):
                     yield "exif", bytes.fromhex(digits.decode("ascii"))
 
@@ -223,7 +227,7 @@ def embed(
         return data[:at] + segments + data[at:]
     if format == "PNG":
         chunks = png_chunk(b"eXIf", exif) if exif else b""
-        chunks += png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) if xmp else b""
+        chunks += png_xmp(xmp) if xmp else b""
         return data[:33] + chunks + data[33:]  # behind the signature and IHDR
     if format == "WEBP":
         head, body = webp_parts(data, width, height, alpha)
@@ -237,6 +241,11 @@ def embed(
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_xmp(xmp: bytes) -> bytes:
+    """The chunk that holds it."""
+    return png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
 
 
 def webp_parts(data: bytes, width: int, height: int, alpha: bool) -> tuple[bytearray, bytes]:

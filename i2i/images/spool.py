@@ -17,7 +17,7 @@ from i2i.files import atomically, scratch
 from i2i.images import tiff
 from i2i.images.encode import fitting
 from i2i.images.formats import jpeg_segments, png_chunks
-from i2i.images.metadata import Metadata, left_out, upright_exif, upright_xmp
+from i2i.images.metadata import Metadata, left_out, png_xmp, upright_exif, upright_xmp
 from i2i.images.pixels import Image, ImageError
 from i2i.images.resolution import INCH, UNIT, Resolution
 from i2i.images.strips import vips
@@ -31,6 +31,7 @@ _FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # libvips says them in words
 _CLASSIC = 2**32  # bytes that a TIFF holds unless it is a BigTIFF
 _WORST = 1.5  # of LZW on noise
+_PNG_END = 12  # bytes of the last chunk
 
 
 def write_strips(
@@ -123,6 +124,7 @@ def _save(
         if metadata.xmp is not None and "XMP" not in lost:
             blobs["xmp"] = upright_xmp(metadata.xmp, pixels.width, pixels.height)
     blobs = {name: blob for name, blob in blobs.items() if blob}
+    xmp = blobs.pop("xmp", None) if format == "PNG" else None
     for name, blob in blobs.items():
         pixels.set_type(library.GValue.blob_type, _FIELDS[name], blob)
     saver, options = _SAVERS[format]
@@ -139,8 +141,19 @@ def _save(
         getattr(pixels, saver)(os.fspath(temporary), **options)
         if resolution is None:
             _take_back_unit(temporary, format)
+        if xmp is not None:
+            _add_xmp(temporary, xmp)
 
     atomically(path, write, durable=False)  # as in ``write_image``
+
+
+def _add_xmp(path: Path, xmp: bytes) -> None:
+    """To a PNG: before its end, where there is room. libvips packs it into a chunk where nobody looks for it."""
+    with open(path, "r+b") as file:
+        file.seek(-_PNG_END, os.SEEK_END)
+        end = file.read()
+        file.seek(-_PNG_END, os.SEEK_END)
+        file.write(png_xmp(xmp) + end)
 
 
 def _take_back_unit(path: Path, format: str) -> None:

@@ -92,6 +92,15 @@ def test_it_is_carried_upright_and_without_thumbnails(source: str, target: str, 
         np.testing.assert_array_equal(again.pixels, image.pixels)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_xmp_in_an_old_chunk_of_text_is_found(packed: bool) -> None:
+    """Where libvips puts it."""
+    file, info = io.BytesIO(), PIL.PngImagePlugin.PngInfo()
+    info.add_text("XML:com.adobe.xmp", XMP.decode(), zip=packed)
+    PIL.Image.new("RGB", (4, 3)).save(file, "PNG", pnginfo=info)
+    assert read_metadata(file, "PNG").xmp == XMP
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_nothing_is_kept_unless_asked(format: str) -> None:
     data = stored("JPEG", exif(), XMP)

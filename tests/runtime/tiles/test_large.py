@@ -214,6 +214,22 @@ def test_metadata_goes_along(model: session.Model, tmp_path: Path) -> None:
         assert 271 not in image.getexif()
 
 
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_xmp_goes_along_to_where_it_is_looked_for(model: session.Model, tmp_path: Path, suffix: str) -> None:
+    import PIL.Image
+
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a b="kept"/></x:xmpmeta>'
+    PIL.Image.fromarray(picture(3, 8)).save(tmp_path / "a.jpg", xmp=xmp, quality=95)
+    done = translate_file(model.tiled(160), tmp_path / "a.jpg", tmp_path / f"b.{suffix}", Options(keep_metadata=True))
+    with PIL.Image.open(done) as image:
+        image.load()  # of a PNG it is behind the pixels
+        assert image.info["xmp"].rstrip(b"\0") == xmp
+    back = read_image(done, metadata=True)
+    assert back.metadata is not None
+    assert back.metadata.xmp == xmp
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_many_in_a_row_take_no_more_memory_than_one(model: session.Model, tmp_path: Path) -> None:
