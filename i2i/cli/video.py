@@ -46,7 +46,7 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
     given = {name: value for name, value in given.items() if value is not None}
     preview = options.pop("preview")
     entrance: Any = sys.stdin.buffer
-    piped = str(src) == "-" and begins_like_video(entrance.peek(64))
+    piped = str(src) == "-" and begins_like_video(entrance.peek(256))
     if piped or is_video(str(src)):
         return Film(VideoOptions(**given), preview)
     if given or preview:
@@ -86,6 +86,8 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
         if error.partial is not None:
             kept = f"the first {error.frames} frames are in {click.format_filename(error.partial)}"
             click.echo(f"{kept}; the same command begins from the start again", err=True)
+        elif error.frames:
+            click.echo(f"the first {error.frames} frames were not kept: those of an earlier job are there", err=True)
         raise
     finally:
         if window is not None:

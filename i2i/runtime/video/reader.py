@@ -140,7 +140,9 @@ class Reader:
                 if self._start is not None:
                     self.damage.restart()  # what lies before was not asked for
                 return replace(item, packets=early)
-        raise VideoError(self.name, self.damage.nothing(self._cut))
+        behind = "; if its index lies behind its pictures, as ffmpeg's -movflags faststart mends, a pipe cannot go back"
+        hint = behind if not seekable and "mp4" in self.container.format.name else ""
+        raise VideoError(self.name, self.damage.nothing(self._cut) + hint)
 
     def items(self) -> Iterator[Item]:
         """Every frame in order of time, with the packets before it."""

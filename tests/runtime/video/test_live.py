@@ -131,14 +131,35 @@ def test_the_command_line(tmp_path: Path, identity_file: Path, i2i_command: Comm
     assert "--crf, --preview: for videos, and " in done.stderr
 
 
-def test_from_pipe_to_pipe(tmp_path: Path, identity_file: Path) -> None:
-    source = make(tmp_path / "in.mkv", colour=(1, 1, 1, 1))
+@pytest.mark.parametrize(("suffix", "container"), [(".mkv", "matroska"), (".ts", "mpegts")])
+def test_from_pipe_to_pipe(suffix: str, container: str, tmp_path: Path, identity_file: Path) -> None:
+    source = make(tmp_path / f"in{suffix}", container=container, colour=(1, 1, 1, 1))
     command = [sys.executable, "-m", "i2i", "translate", "-", "-", "-m", identity_file]
     done = subprocess.run(command, cwd=ROOT, input=source.read_bytes(), capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     (tmp_path / "out.y4m").write_bytes(done.stdout)
-    assert facts(tmp_path / "out.y4m").times == [time for time in facts(source).times]
+    assert facts(tmp_path / "out.y4m").times == [time - facts(source).times[0] for time in facts(source).times]
     assert b"done: 12 frames" in done.stderr
+
+
+def test_a_pipe_cannot_go_back(identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MP4 has its index at its end, if it is not told to have it first."""
+    noise = np.random.default_rng(0).integers(0, 256, (10, 48, 64, 3), np.uint8)
+    made = {"times": range(0, 5120, 512), "picture": lambda number: noise[number]}
+
+    def frames(**muxer: str) -> int:
+        data = make(tmp_path / "in.mp4", muxer=muxer, **made).read_bytes()
+        assert 40_000 < len(data) < 60_000  # more than FFmpeg remembers, and no more than a pipe holds
+        reading, writing = os.pipe()
+        os.write(writing, data)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            monkeypatch.setattr(sys, "stdin", pipe)
+            return translate_video(identity, "-", tmp_path / "out.mkv").frames
+
+    with pytest.raises(VideoError, match="as ffmpeg's -movflags faststart mends"):
+        frames()
+    assert frames(movflags="faststart") == 10
 
 
 def test_each_field_is_an_option_and_bears_its_help() -> None:
