@@ -93,8 +93,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     global _alone
     _alone = True
-    # Python's last act is to look through all modules for garbage, which takes longer than to translate a small image.
-    atexit.register(gc.freeze)
+    atexit.register(_leave)
     try:
         result = group.main(args=arguments, prog_name="i2i", standalone_mode=False)
     except click.Abort:
@@ -113,6 +112,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         click.echo(f"error: {message}", err=True)
         sys.exit(status)
     sys.exit(result if isinstance(result, int) else 0)  # ctx.exit(status) comes back as its status
+
+
+def _leave() -> None:
+    """Spares Python's last act, to look through all modules for garbage: it takes longer than to translate a small
+    image. Where PyTorch is loaded it is needed, or libraries of that report all they have as leaked."""
+    if "torch" not in sys.modules:
+        gc.freeze()
 
 
 def explain(error: Exception) -> tuple[int, str] | None:

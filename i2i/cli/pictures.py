@@ -88,8 +88,7 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(src, str(error))}", err=True)
         raise SystemExit(1) from error
-    if frames > 1:
-        click.echo(f"note: {shown(src)}: the first of its {frames} frames or pages", err=True)
+    _note_frames(src, frames)
     for path in written:
         click.echo(shown(path))
 
@@ -118,6 +117,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
             read_header(src, settings.max_pixels)  # of a named pipe, of which a read might never return, it is an error
         data = sys.stdin.buffer.read() if src == Path("-") else src.read_bytes()
         result = translate_bytes(models[0], data, settings, name)
+        _note_frames(name, result.frames)
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
             clear_temporaries(target.parent, target.name)
@@ -132,6 +132,11 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)
         raise SystemExit(1) from error
+
+
+def _note_frames(src: str | Path, frames: int) -> None:
+    if frames > 1:
+        _note(f"{src}: the first of its {frames} frames or pages")
 
 
 def _note(text: str) -> None:

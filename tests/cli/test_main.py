@@ -112,6 +112,26 @@ def test_the_command_itself_never_searches_what_it_imported(tmp_path: Path) -> N
     assert python(code, cwd=tmp_path).stdout.endswith("True\n")
 
 
+LEFT = """
+import atexit, gc, sys, types
+before = 0
+atexit.register(lambda: print(gc.get_freeze_count() > before))  # the first to be registered, the last to be called
+if sys.argv[1] == "True":
+    sys.modules["torch"] = types.ModuleType("torch")
+from i2i.cli import main
+try:
+    main(["models"])
+finally:
+    before = gc.get_freeze_count()
+"""
+
+
+@pytest.mark.parametrize("torch", [True, False])
+def test_the_last_search_is_left_out_only_without_pytorch(tmp_path: Path, torch: bool) -> None:
+    """Without it, libraries of PyTorch print dozens of lines on what they take for leaks."""
+    assert python(LEFT, torch, cwd=tmp_path).stdout.endswith(f"{not torch}\n")
+
+
 WITHOUT_TRAINING = """
 import sys
 GONE = ('torch', 'torchvision', 'kornia', 'onnx', 'onnxscript', 'safetensors', 'tensorboard', 'av')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -160,6 +161,16 @@ def test_pipes_at_one_end(place: Path) -> None:
     done = piped(place, data, "-", "new/x.webp")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"is there already" in done.stderr
+
+
+def test_of_frames_that_come_through_a_pipe_the_first_is_said_to_be_it(place: Path) -> None:
+    frames = [PIL.Image.new("RGB", (6, 5), (level, 0, 0)) for level in (10, 200)]
+    data = io.BytesIO()
+    frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
+    for arguments in (("-",), ("-", "x.png")):
+        done = piped(place, data.getvalue(), *arguments)
+        assert done.returncode == 0, done.stderr
+        assert b"note: <stdin>: the first of its 2 frames or pages" in done.stderr
 
 
 @pytest.mark.parametrize(
