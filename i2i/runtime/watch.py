@@ -40,7 +40,7 @@ class Arrivals:
         self._taken: dict[str, State] = {}
         self._busy: dict[Path, int] = {}  # in work, with the number of results that are awaited
         self._backlog = set(backlog)  # what has no result yet
-        self._outputs: dict[str, str] = {}  # the name of an output -> that of its source
+        self._outputs: dict[str, str] = {}  # the name of an output -> that of its source, in other shards too
         self._unreadable = {path: "" for path in told}  # why; empty once it was said
         self._fold = any(ignores_case(way.target) for way in ways)
 
@@ -78,7 +78,10 @@ class Arrivals:
             names = outside(names, self._source, way.target)
         now: dict[str, State] = {}
         ready = []
-        for name in filter(self._belongs, names):
+        for name in names:
+            if not self._belongs(name):
+                self._outputs.setdefault(self._key(self._options.output_name(name)), name)
+                continue
             path = self._source / name
             try:
                 status = os.stat(path)
@@ -97,6 +100,9 @@ class Arrivals:
     def _cannot_read(self, error: ImageError) -> None:
         self._unreadable.setdefault(error.path, error.reason)
 
+    def _key(self, output: str) -> str:
+        return output.casefold() if self._fold else output
+
     def _item(self, name: str) -> Item:
         output = self._options.output_name(name)
         problem = self._problem(name, output)
@@ -104,7 +110,7 @@ class Arrivals:
 
     def _problem(self, name: str, output: str) -> str:
         """What would cost somebody a file; a job of a full folder refuses the same before it begins."""
-        key = output.casefold() if self._fold else output
+        key = self._key(output)
         other = self._outputs.get(key)
         if other == name:
             return ""

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from i2i.images import Image, encode_image, read_image, write_image
-from i2i.runtime import Model, Options
-from i2i.runtime.folder import Outcome, Summary, translate_folders
+from i2i.runtime import Model, Options, shards
+from i2i.runtime.folder import Outcome, Summary, translate_folder, translate_folders
 from i2i.runtime.watch import Arrivals, is_being_written
 from tests import tiny
 from tests.conftest import ROOT
@@ -60,9 +60,9 @@ class Watched:
         except BaseException as error:
             self._end = error
 
-    def stop(self) -> None:
+    def stop(self, last: str = "zz-last.png") -> None:
         self._stop = True
-        write_image(self.photos / "zz-last.png", image(1))
+        write_image(self.photos / last, image(1))
         self._thread.join(20)
         assert not self._thread.is_alive()
         assert isinstance(self._end, KeyboardInterrupt), self._end
@@ -170,6 +170,22 @@ def test_two_that_would_be_one(tmp_path: Path) -> None:
     assert "as a.bmp is; rename one" in job.notes()["a.tif"]
     job.stop()
     assert (read_image(job.out / "a.png").pixels == 245).all()
+
+
+def test_two_that_would_be_one_in_different_shards(tmp_path: Path) -> None:
+    """The other's result is not replaced, though a record of this folder says that it is a job's own."""
+    first, second = shards.parse("1/2"), shards.parse("2/2")
+    name = next(str(i) for i in range(100) if first.holds(f"{i}.bmp") and second.holds(f"{i}.tif"))
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / f"{name}.bmp", image(10))
+    model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1)
+    translate_folder(model, tmp_path / "photos", tmp_path / "out", Options(format="PNG", shard="1/2"))
+    job = Watched(tmp_path, format="PNG", shard="2/2")
+    write_image(job.photos / f"{name}.tif", image(20))
+    wait_for(lambda: job.outcomes)
+    assert f"as {name}.bmp is; rename one" in job.notes()[f"{name}.tif"]
+    job.stop(next(last for i in range(100) if second.holds(last := f"last-{i}.png")))
+    assert (read_image(job.out / f"{name}.png").pixels == 245).all()
 
 
 def test_who_has_a_file_open_to_write_is_known(tmp_path: Path) -> None:
