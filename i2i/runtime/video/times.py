@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
+_BACK = 1  # seconds by which a clock goes back that begins anew, as where two recordings are one file
 _SLACK = Fraction(1, 10)  # of a frame: times that a container has rounded to milliseconds
 
 
@@ -44,6 +45,7 @@ class Times:
         time = frame.pts - self._shift if frame.pts is not None else None
         if time is None or (self._last is not None and time <= self._last):
             self.mended += 1
-            time = 0 if self._last is None else self._last + (self._usual if frame.pts is None else 1)
+            apart = time is None or (self._last is not None and (self._last - time) * self.time_base > _BACK)
+            time = 0 if self._last is None else self._last + (self._usual if apart else 1)
         self._last = time
         return time

@@ -175,6 +175,16 @@ def test_a_start_in_a_file_without_an_index(identity: Model, tmp_path: Path) -> 
         assert max(abs(a - b) for a, b in zip(times, expected, strict=True)) < Fraction(1, 1000)
 
 
+def test_frames_of_a_clock_that_began_anew_come_at_the_usual_rate(identity: Model, tmp_path: Path) -> None:
+    """Two recordings in one file: else all of the second would be shown within a moment."""
+    made = {"container": "mpegts", "options": {"preset": "ultrafast"}}
+    parts = [make(tmp_path / f"{at}.ts", times=range(at * 12800, at * 12800 + 5120, 512), **made) for at in (9, 2)]
+    (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    summary = translate_video(identity, tmp_path / "in.ts", tmp_path / "out.mp4")
+    assert "10 frames had no time of their own, or one before the last frame's" in summary.notes
+    assert facts(tmp_path / "out.mp4").times == [Fraction(number, 25) for number in range(20)]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_broadcast_begins_at_zero(suffix: str, identity: Model, tmp_path: Path) -> None:
     """The clock of MPEG-TS counts from anywhere: players would wait for the hour at which a recording began."""
