@@ -84,9 +84,11 @@ def convert(
     """Brings a file that was exported in fp32 to another precision, as ``export`` does; by default beside it, as
     ``NAME.fp16.onnx``. Raises ValueError and ExportError."""
     spec = read_spec(model)
-    if spec is None or spec.form is not None or spec.precision != "fp32" or precision == "fp32":
+    if spec is None or spec.form is not None or spec.precision != "fp32":
         what = "others made it" if spec is None or spec.form is not None else f"it is in {spec.precision}"
         raise ValueError(f"{model}: {what}; only an export in fp32 is brought to another precision, fp16 or int8")
+    if precision == "fp32":
+        raise ValueError(f"{model} is an export in fp32 already; say which other precision it shall have, fp16 or int8")
     path = Path(path) if path is not None else model.with_suffix(f".{precision}.onnx")
     if path.exists() and path.samefile(model):
         raise ValueError(f"{path} is the model itself, which stays as it is; give the file another name")

@@ -47,8 +47,13 @@ class Options:
                 raise ValueError(f"cannot write {self.format} files; choose one of {', '.join(WRITABLE)}")
         if "/" in self.suffix or os.sep in self.suffix or "\0" in self.suffix:
             raise ValueError(f"a suffix is put behind a file's name and cannot hold a path: {self.suffix!r}")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers is {self.workers}; expected at least 1")
+        for name in ("workers", "batch", "max_pixels"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; expected at least 1")
+        for name, most in (("quality", 100), ("background", 255)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to {most}")
         if self.shard is not None:
             from i2i.runtime import shards
 

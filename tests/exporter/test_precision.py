@@ -290,7 +290,7 @@ def test_the_command_and_what_is_said_of_the_file(
         ({"calibrate": tmp_path}, "for another precision: fp16 or int8"),
         ({"precision": "fp16"}, "give a folder of them: --calibrate DIR"),
         ({"precision": "fp16", "to": "b"}, "is an export already"),
-        ({}, "it is in fp32; only an export in fp32 is brought to another precision"),
+        ({}, "is an export in fp32 already; say which other precision it shall have, fp16 or int8"),
     ):
         with pytest.raises(ValueError, match=wrong):
             export(path, tmp_path / "x.onnx", **given)

@@ -621,6 +621,15 @@ def test_large_images_run_alone(model: Model, tmp_path: Path, monkeypatch: pytes
     assert most == {False: 2, True: 1}
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("batch", 0), ("max_pixels", 0), ("quality", 101), ("background", 256), ("background", -1)]
+)
+def test_options_that_mean_nothing_are_refused(option: str, value: int) -> None:
+    """A background of 256 would come out as one of 0."""
+    with pytest.raises(ValueError, match=f"{option} is {value}; expected"):
+        Options(**{option: value})  # type: ignore[arg-type]
+
+
 def test_the_key_of_a_job_is_what_decides_the_bytes(model: Model, tmp_path: Path) -> None:
     options = Options()
     key = folder.job_key(model, options)
