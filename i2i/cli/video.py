@@ -70,6 +70,8 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
 
     target: Any = None
     if dst == "-":
+        if sys.stdout.isatty():
+            raise ValueError("a terminal cannot show the result: send it on with > or |, or name a DST")
         target = sys.stdout.buffer
     elif dst is not None or not (film.preview and camera(src) is not None):
         target = video_target(str(src), dst, model.name, settings.format)

@@ -32,7 +32,7 @@ from i2i.runtime.video.nowhere import Nowhere
 from i2i.runtime.video.options import STEADY_TIME, VideoOptions
 from i2i.runtime.video.pipe import Pipe
 from i2i.runtime.video.pipeline import Done, Pipeline
-from i2i.runtime.video.place import give_name, partial_name, workplace
+from i2i.runtime.video.place import check_target, give_name, keep, workplace
 from i2i.runtime.video.reader import Item, Reader, turn_applied
 from i2i.runtime.video.steady import Infer, Steady
 from i2i.spec import Spec
@@ -95,11 +95,15 @@ def translate_video(
     for what cannot be read or written, ModelError for what the model cannot take, and ValueError for wrong use.
     """
     options, video = options or Options(), video or VideoOptions()
-    start = time.perf_counter()
+    start, encoded = time.perf_counter(), isinstance(target, Path) and not options.format
+    if not encoded and (idle := video.of_an_encoder()):
+        raise ValueError(f"--{', --'.join(idle)}: of a film that is encoded, and here are bare frames; leave it out")
     if isinstance(target, Path):
-        _check_target(source, target, options)
+        check_target(source, target, options)
+    elif options.format:
+        raise ValueError(f"--format {options.format}: of a folder of frames; a pipe of them is YUV4MPEG2")
     with open_source(source, video) as reader:
-        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec))
+        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec, encoded))
         flicker = Flicker()
         run = _Run(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
@@ -137,7 +141,7 @@ def _into_file(run: _Run, target: Path) -> None:
             run.carry(sink)
         except KeyboardInterrupt as error:
             sink.close()
-            raise InterruptedVideo(sink.frames, _keep(result, target, sink.frames)) from error
+            raise InterruptedVideo(sink.frames, keep(result, target, sink.frames)) from error
         except BaseException as error:
             with suppress(Exception):
                 sink.close()
@@ -246,8 +250,8 @@ def is_deep(reader: Source, spec: Spec) -> bool:
     return reader.clip.bits > 8 and min(spec.source.bits, spec.target.bits) > 8
 
 
-def remarks(reader: Source, spec: Spec) -> list[str]:
-    """What a user should know of the result before it is there."""
+def remarks(reader: Source, spec: Spec, encoded: bool) -> list[str]:
+    """What a user should know of the result, a film if ``encoded`` and else bare frames, before it is there."""
     clip, notes = reader.clip, []
     if clip.bits > 8 and not is_deep(reader, spec):
         hdr = " (HDR)" if clip.colour.transfer in colours.HDR else ""
@@ -255,35 +259,14 @@ def remarks(reader: Source, spec: Spec) -> list[str]:
     if clip.extras:
         notes.append(f"not carried over: {', '.join(clip.extras)}")
     if clip.turn is None:
-        notes.append("its frames are turned by no right angle; they are translated as stored, and the tag is kept")
+        notes.append("its frames are turned by no right angle; they are translated as stored")
+    if clip.matrix is not None and not encoded and (clip.turn is None or reader.options.rotation == "keep"):
+        notes.append("the tag that says how to turn its frames is lost, which bare frames have no place for")
     if clip.interlaced:
         notes.append("it is interlaced; each frame is translated whole, with both of its fields")
     if any(part.is_alpha for part in av.VideoFormat(clip.pixel_format).components):
         notes.append("its transparency is left out")
     return notes
-
-
-def _check_target(source: str | Path, target: Path, options: Options) -> None:
-    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
-        raise ValueError(f"{target} is the video to translate; originals are never overwritten")
-    if options.format:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise ValueError(f"{target}: a folder of frames is made anew, and this is there already; name another")
-    elif target.is_dir():
-        raise ValueError(f"{target} is a folder")
-    elif target.exists() and not options.overwrite:
-        raise ValueError(f"{target} is there already; choose another name, or --overwrite")
-
-
-def _keep(result: Path, target: Path, frames: int) -> Path | None:
-    """The beginning of an interrupted job under a name that says so; None if there is nothing."""
-    if not frames or not result.exists():
-        return None
-    partial = partial_name(target)
-    if partial.is_dir():
-        return None  # an earlier one; a folder is not replaced
-    os.replace(result, partial)
-    return partial
 
 
 def _explained(error: Exception, target: Path) -> Exception:

@@ -77,6 +77,11 @@ class VideoOptions:
         if self.crf is not None and not 0 <= self.crf <= 63:
             raise ValueError(f"crf is {self.crf}; it is from 0 to 63 (51 for H.264 and HEVC)")
 
+    def of_an_encoder(self) -> list[str]:
+        """The names of what is set and is for an encoder alone."""
+        usual = {"codec": "auto", "crf": None, "preset": None}
+        return [name for name in usual if getattr(self, name) != usual[name]]
+
 
 NAMES = frozenset(each.name for each in fields(VideoOptions))
 

@@ -10,9 +10,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from i2i import files
+from i2i.runtime.files import Options
 from i2i.runtime.video.errors import VideoError
 
 PREFIX, SUFFIX = ".i2i-", ".video"
+
+
+def check_target(source: str | Path, target: Path, options: Options) -> None:
+    """ValueError for a target that is the source, or is there already."""
+    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
+        raise ValueError(f"{target} is the video to translate; originals are never overwritten")
+    if options.format:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ValueError(f"{target}: a folder of frames is made anew, and this is there already; name another")
+    elif target.is_dir():
+        raise ValueError(f"{target} is a folder")
+    elif target.exists() and not options.overwrite:
+        raise ValueError(f"{target} is there already; choose another name, or --overwrite")
 
 
 @contextmanager
@@ -54,3 +68,14 @@ def give_name(result: Path, target: Path) -> None:
 def partial_name(target: Path) -> Path:
     """What the beginning of an interrupted job is called: film.mp4 -> film.partial.mp4."""
     return target.with_name(f"{target.stem}.partial{target.suffix}")
+
+
+def keep(result: Path, target: Path, frames: int) -> Path | None:
+    """The beginning of an interrupted job under a name that says so; None if there is nothing."""
+    if not frames or not result.exists():
+        return None
+    partial = partial_name(target)
+    if partial.is_dir():
+        return None  # an earlier one; a folder is not replaced
+    os.replace(result, partial)
+    return partial

@@ -142,6 +142,19 @@ def test_from_pipe_to_pipe(suffix: str, container: str, tmp_path: Path, identity
     assert b"done: 12 frames" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_gets_no_frames(tmp_path: Path, identity_file: Path) -> None:
+    import pty
+
+    source, (ours, theirs) = make(tmp_path / "in.mp4", times=(0,)), pty.openpty()
+    command = [sys.executable, "-m", "i2i", "translate", source, "-", "-m", identity_file]
+    done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 2
+    assert b"a terminal cannot show the result: send it on" in done.stderr
+
+
 def test_a_pipe_cannot_go_back(identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MP4 has its index at its end, if it is not told to have it first."""
     noise = np.random.default_rng(0).integers(0, 256, (10, 48, 64, 3), np.uint8)

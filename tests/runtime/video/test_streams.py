@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import av
@@ -84,6 +85,28 @@ def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
     assert np.abs(cv2.imread(str(tmp_path / "frames" / "000001.png"))[..., ::-1] - first).mean() < 3
     with pytest.raises(ValueError, match="a folder of frames is made anew"):
         translate_video(identity, source, tmp_path / "frames", Options(format="png"))
+
+
+def test_what_is_of_no_effect_on_bare_frames_is_refused(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0,))
+    with pytest.raises(ValueError, match="--codec, --crf: of a film that is encoded"):
+        translate_video(identity, source, tmp_path / "f", Options(format="png"), VideoOptions(codec="hevc", crf=3))
+    with pytest.raises(ValueError, match="--preset: of a film that is encoded"):
+        translate_video(identity, source, io.BytesIO(), video=VideoOptions(preset="slow"))
+    with pytest.raises(ValueError, match="--format PNG: of a folder of frames; a pipe of them is YUV4MPEG2"):
+        translate_video(identity, source, io.BytesIO(), Options(format="png"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_turn_that_bare_frames_have_no_place_for_is_said(identity: Model, tmp_path: Path) -> None:
+    quarter = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+    source, lost = make(tmp_path / "in.mp4", times=(0,), matrix=quarter), "the tag that says how to turn its frames"
+    for rotation, said in (("keep", True), ("apply", False)):
+        video = VideoOptions(rotation=rotation)
+        for target, options in ((tmp_path / rotation, Options(format="png")), (io.BytesIO(), Options())):
+            notes = translate_video(identity, source, target, options, video).notes
+            assert any(lost in note for note in notes) == said
+        assert translate_video(identity, source, tmp_path / f"{rotation}.mp4", video=video).notes == []
 
 
 def test_a_pipe_of_frames_describes_itself(identity: Model, tmp_path: Path) -> None:
