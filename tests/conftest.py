@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import random
@@ -19,6 +20,13 @@ import i2i  # before any test imports ONNX Runtime, so that it is told not to re
 
 ROOT = Path(i2i.__file__).parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+gc.disable()  # until all is imported and collected: that is here to stay, and never searched for garbage
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 # These train or export for 5 to 30 seconds each: first, so that no process is left with one when the others are done.

@@ -37,11 +37,13 @@ CHECKS = {
 
 def main(arguments: list[str]) -> int:
     failed, lines = [], []
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of the tests' hundreds of processes compiles the package
     for name, command in CHECKS.items():
         command = [sys.executable, "-m", *command, *(arguments if name == "tests" else [])]
         print(f"== {name}: {' '.join(command[2:])}", flush=True)
         start = time.monotonic()
-        status = subprocess.run(command, cwd=ROOT, env={"OMP_NUM_THREADS": "1", **os.environ}).returncode
+        status = subprocess.run(command, cwd=ROOT, env=environment).returncode
         lines.append(f"{name:8} {'ok' if status == 0 else 'FAILED'}  {time.monotonic() - start:.0f} s")
         if status:
             failed.append(name)
