@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from i2i.runtime.video import colour as colours
 from i2i.runtime.video import encoders, siting
 from i2i.runtime.video.copies import Copies, tags_of
-from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.errors import another_size
 from i2i.runtime.video.reader import Item, Reader
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ class Film:
     def write(self, frame: VideoFrame, item: Item) -> None:
         if self._output is None:
             self._open(frame, item)
-        if self._size != (frame.height, frame.width):
-            raise VideoError(self.reader.name, "the model's results are not all of one size, as a video needs them")
+        size = frame.height, frame.width
+        if size != (before := self._size or size):
+            raise another_size(self.reader.name, self.frames + 1, size, before)
         self.copies.write(self._early + item.packets)
         self._early = []
         used = self.tags

@@ -10,7 +10,7 @@ import numpy as np
 from i2i.runtime.video import colour as colours
 from i2i.runtime.video import siting
 from i2i.runtime.video.colour import FULL, Colour
-from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.errors import VideoError, another_size
 from i2i.runtime.video.film import Source
 from i2i.runtime.video.reader import Item
 
@@ -50,7 +50,7 @@ class Pipe:
             self._size = (height, width)
             self.file.write(self._header(height, width))
         if self._size != (height, width):
-            raise VideoError(self.reader.name, "the model's results are not all of one size, as a video needs them")
+            raise another_size(self.reader.name, self.frames + 1, (height, width), self._size)
         for time in item.times:
             seconds = float(time * self.reader.time_base)
             self._first = seconds if self._first is None else self._first

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from i2i.runtime import Model
-from i2i.runtime.video import VideoOptions, translate_video
+from i2i.runtime import Model, Options
+from i2i.runtime.video import VideoError, VideoOptions, translate_video
 from i2i.runtime.video.turn import ONE, Turn, turn_of
 from tests.runtime.video.clips import make, pattern
 from tests.runtime.video.facts import facts
@@ -112,3 +113,16 @@ def test_a_pixel_shape_that_the_container_does_not_hold_is_said(identity: Model,
     source = make(tmp_path / "in.mp4", times=(0, 512), sar=Fraction(4, 3))
     summary = translate_video(identity, source, tmp_path / "out.mkv", video=VideoOptions(codec="ffv1"))
     assert summary.notes == ["ffv1 in .mkv does not hold pixels 4/3 as wide as high"]
+
+
+def test_a_source_that_changes_its_size_is_told_where(identity: Model, tmp_path: Path) -> None:
+    parts = [
+        make(tmp_path / f"{width}.ts", times=range(begin, begin + 5120, 512), size=(width, 48), container="mpegts")
+        for width, begin in ((64, 0), (80, 5120))
+    ]
+    (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    words = "from frame 11 on the results are 80 x 48 and not 64 x 48, and a video has one size; --format png"
+    for target in (tmp_path / "out.mp4", io.BytesIO()):
+        with pytest.raises(VideoError, match=words):
+            translate_video(identity, tmp_path / "in.ts", target)
+    assert translate_video(identity, tmp_path / "in.ts", tmp_path / "frames", Options(format="png")).frames == 20
