@@ -22,10 +22,8 @@ class VideoError(ValueError):
 def another_size(source: object, frame: int, now: tuple[int, int], before: tuple[int, int]) -> VideoError:
     """The error for the frame of that number, from 1, whose result has another height and width than those before."""
     sizes = " and not ".join(f"{width} x {height}" for height, width in (now, before))
-    reason = (
-        f"from frame {frame} on the results are {sizes}, and a video has one size; --format png writes any, or --end"
-    )
-    return VideoError(source, f"{reason} before that")
+    mend = "--format png writes frames of any, and --end stops before it"
+    return VideoError(source, f"from frame {frame} on the results are {sizes}, and a video has one size; {mend}")
 
 
 class DamagedError(VideoError):
