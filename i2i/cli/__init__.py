@@ -103,6 +103,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (ValueError, OSError, ImportError) as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # while a library in C++ was imported
+            click.echo("interrupted", err=True)
+            sys.exit(130)
         if os.environ.get("I2I_TRACEBACK"):
             raise
         explained = explain(error)

@@ -206,6 +206,21 @@ def test_hostile_surroundings(tmp_path: Path, i2i_command: Command, negative: Pa
         assert done.stderr == ""
 
 
+def test_ctrl_c_while_a_library_is_imported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """What is written with pybind11 makes an ImportError of it."""
+    from i2i import cli
+
+    def interrupted(**_: object) -> None:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr(cli.group, "main", interrupted)
+    monkeypatch.setattr(cli.atexit, "register", lambda _: None)
+    monkeypatch.setattr(cli, "_alone", False)
+    with pytest.raises(SystemExit) as exit:
+        cli.main([])
+    assert (exit.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+
+
 def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
     source = draw(tmp_path / "in", 400)
     i2i_command("translate", source, tmp_path / "whole", "-m", negative)
