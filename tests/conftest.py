@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import io
 import logging
 import os
 import random
@@ -92,6 +93,34 @@ def i2i_command() -> Command:
         settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120, "cwd": "/"} | options
         words = [sys.executable, "-m", "i2i", *map(os.fspath, map(_text, arguments))]
         return subprocess.run(words, env=full, errors="surrogateescape", check=False, **settings)  # type: ignore[call-overload]
+
+    return run
+
+
+@pytest.fixture
+def i2i_inside(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Does as ``i2i_command`` does, but in this process: for what is no matter of processes, and ten times as fast."""
+    from i2i.cli import main
+
+    def run(
+        *arguments: object,
+        env: dict[str, str] | None = None,
+        cwd: str | Path = "/",
+        data: bytes = b"",
+        text: bool = True,
+    ) -> subprocess.CompletedProcess:
+        words = [os.fsdecode(_text(value)) for value in arguments]
+        capfdbinary.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as end:
+                main(words)
+        said = capfdbinary.readouterr()
+        out, err = (part.decode(errors="surrogateescape") if text else part for part in (said.out, said.err))
+        return subprocess.CompletedProcess(words, end.value.code, out, err)  # type: ignore[arg-type]
 
     return run
 

@@ -35,7 +35,7 @@ def test_a_model_is_asked_about_described_and_run(tmp_path: Path, i2i_command: C
     np.testing.assert_array_equal(read_image(tmp_path / "b.png").pixels, 255 - image)
 
 
-def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_command: Command) -> None:
+def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_inside: Command) -> None:
     path = models.mirror(tmp_path / "m.onnx", 1)
     tiny.inverter(tmp_path / "export.onnx")
     told = ("--range", "-1..1", "--order", "rgb")
@@ -48,8 +48,8 @@ def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_command: Command) 
         (("export.onnx", "-o", "b.onnx"), "export.onnx: `i2i export` wrote it, and it describes itself already"),
         (("none.onnx",), "none.onnx: no such model file"),
     ):
-        done = i2i_command("describe", *arguments, cwd=tmp_path)
+        done = i2i_inside("describe", *arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert words in done.stderr.replace("\n", " "), done.stderr
-    assert i2i_command("describe", "export.onnx", cwd=tmp_path).stdout.startswith("export.onnx  photo -> negative")
+    assert i2i_inside("describe", "export.onnx", cwd=tmp_path).stdout.startswith("export.onnx  photo -> negative")
     assert path.stat().st_size < 300

@@ -36,24 +36,24 @@ def test_a_folder_toward_each_domain(place: Path, i2i_command: Command) -> None:
         assert (read_image(place / f"photos-{name}" / "2.png").pixels == 12 + 10 * index).all()
 
 
-def test_one_output_folder_is_done_again_for_another_domain_if_told_so(place: Path, i2i_command: Command) -> None:
+def test_one_output_folder_is_done_again_for_another_domain_if_told_so(place: Path, i2i_inside: Command) -> None:
     for to, counts in (("rain", "3 translated, 0"), ("rain", "0 translated, 3"), ("shine", "3 translated, 0")):
         again = ["--overwrite"] if to == "shine" else []
         if again:
-            done = i2i_command("translate", "photos", "out", "--to", to, cwd=place)
+            done = i2i_inside("translate", "photos", "out", "--to", to, cwd=place)
             assert (done.returncode, done.stdout) == (2, "")
             assert "error: out holds results of a job that differs from this one: to was ['rain'] and is" in done.stderr
-        done = i2i_command("translate", "photos", "out", "--to", to, *again, cwd=place)
+        done = i2i_inside("translate", "photos", "out", "--to", to, *again, cwd=place)
         assert f"{counts} done before" in done.stdout
     assert (read_image(place / "out" / "0.png").pixels == 30).all()
 
 
-def test_attributes_with_commas(place: Path, i2i_command: Command) -> None:
-    done = i2i_command("translate", "photos/0.png", "-m", "faces", "--to", "male,smiling", cwd=place)
+def test_attributes_with_commas(place: Path, i2i_inside: Command) -> None:
+    done = i2i_inside("translate", "photos/0.png", "-m", "faces", "--to", "male,smiling", cwd=place)
     assert (done.returncode, done.stdout) == (0, "photos/0-male-smiling.png\n"), done.stderr
     assert "faces -> male, smiling, on cpu" in done.stderr
     assert (read_image(place / "photos" / "0-male-smiling.png").pixels == 5).all()
-    done = i2i_command("translate", "photos/0.png", "-m", "faces", "--to", "", cwd=place)
+    done = i2i_inside("translate", "photos/0.png", "-m", "faces", "--to", "", cwd=place)
     assert (done.returncode, done.stdout) == (0, "photos/0-none.png\n"), done.stderr
     assert (read_image(place / "photos" / "0-none.png").pixels == 0).all()
 
@@ -73,17 +73,17 @@ def test_attributes_with_commas(place: Path, i2i_command: Command) -> None:
     ],
 )
 def test_errors_list_the_domains(
-    place: Path, i2i_command: Command, src: str, arguments: tuple[str, ...], said: str
+    place: Path, i2i_inside: Command, src: str, arguments: tuple[str, ...], said: str
 ) -> None:
-    done = i2i_command("translate", src, *arguments, cwd=place)
+    done = i2i_inside("translate", src, *arguments, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
     assert sorted(path.name for path in place.iterdir()) == ["photos", "runs"]
 
 
-def test_the_list_of_models_has_the_domains(place: Path, i2i_command: Command) -> None:
-    lines = i2i_command("models", cwd=place).stdout.splitlines()
+def test_the_list_of_models_has_the_domains(place: Path, i2i_inside: Command) -> None:
+    lines = i2i_inside("models", cwd=place).stdout.splitlines()
     assert lines[:2] == [
         "  runs/faces  stargan  faces -> any of male, young, smiling  finished, step 7, any",
         "* runs/weather  stargan  weather -> cloudy, rain, shine  finished, step 7, any",

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ def level(path: Path) -> int:
 
 
 MODELS = ("-m", "a.onnx", "-m", "b.onnx")
+Piped = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def test_several_models_each_have_a_folder(place: Path, i2i_command: Command) -> None:
@@ -62,20 +64,20 @@ def test_several_models_each_have_a_folder(place: Path, i2i_command: Command) ->
     assert tree(place / "photos/out") == tree(place / "out")
 
 
-def test_several_models_on_one_image(place: Path, i2i_command: Command) -> None:
-    done = i2i_command("translate", "photos/x.png", *MODELS, cwd=place)
+def test_several_models_on_one_image(place: Path, i2i_inside: Command) -> None:
+    done = i2i_inside("translate", "photos/x.png", *MODELS, cwd=place)
     assert done.stdout == "photos/x-a.png\nphotos/x-b.png\n"
-    done = i2i_command("translate", "photos/x.png", "new", *MODELS, "--suffix", "_t", "--format", "webp", cwd=place)
+    done = i2i_inside("translate", "photos/x.png", "new", *MODELS, "--suffix", "_t", "--format", "webp", cwd=place)
     assert done.stdout == "new/x-a_t.webp\nnew/x-b_t.webp\n"
     assert (level(place / "photos/x-a.png"), level(place / "photos/x-b.png")) == (155, 205)
-    done = i2i_command("translate", "photos/x.png", "one.png", *MODELS, cwd=place)
+    done = i2i_inside("translate", "photos/x.png", "one.png", *MODELS, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "one.png is one image, and 2 models make as many: name a folder" in done.stderr
 
 
-def test_models_of_one_name_are_refused(place: Path, i2i_command: Command) -> None:
+def test_models_of_one_name_are_refused(place: Path, i2i_inside: Command) -> None:
     tiny.inverter(place / "other" / "a.onnx")
-    done = i2i_command("translate", "photos", "out", "-m", "a.onnx", "-m", "other/a.onnx", cwd=place)
+    done = i2i_inside("translate", "photos", "out", "-m", "a.onnx", "-m", "other/a.onnx", cwd=place)
     assert done.returncode == 2
     assert "two models are called a" in done.stderr
     assert not (place / "out").exists()
@@ -99,13 +101,13 @@ def test_an_image_is_decoded_once_for_all_models(place: Path, monkeypatch: pytes
     assert len([note for note in notes if note]) == 1  # and what is wrong with it is said once
 
 
-def test_a_suffix(place: Path, i2i_command: Command) -> None:
-    done = i2i_command("translate", "photos", "out", "-m", "a.onnx", "--suffix", "_neg", cwd=place)
+def test_a_suffix(place: Path, i2i_inside: Command) -> None:
+    done = i2i_inside("translate", "photos", "out", "-m", "a.onnx", "--suffix", "_neg", cwd=place)
     assert done.returncode == 0, done.stderr
     assert tree(place / "out") == ["sub/y_neg.jpg", "x_neg.png", "z_neg.bmp"]
-    done = i2i_command("translate", "photos/x.png", "-m", "a.onnx", "--suffix", "_neg", cwd=place)
+    done = i2i_inside("translate", "photos/x.png", "-m", "a.onnx", "--suffix", "_neg", cwd=place)
     assert done.stdout == "photos/x_neg.png\n"
-    done = i2i_command("translate", "photos", "new", "-m", "a.onnx", "--suffix", "/../x", cwd=place)
+    done = i2i_inside("translate", "photos", "new", "-m", "a.onnx", "--suffix", "/../x", cwd=place)
     assert (done.returncode, (place / "new").exists()) == (2, False)
     assert "cannot hold a path" in done.stderr
 
@@ -134,11 +136,17 @@ def piped(place: Path, data: bytes, *arguments: str) -> subprocess.CompletedProc
     return subprocess.run(words, input=data, capture_output=True, cwd=place, env=env, check=False, timeout=60)
 
 
+@pytest.fixture
+def piped_inside(place: Path, i2i_inside: Command) -> Piped:
+    """The same in this process: the pipes themselves have a test."""
+    return lambda data, *words: i2i_inside("translate", *words, "-m", "a.onnx", data=data, cwd=place, text=False)
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
-def test_an_image_through_a_pipe_keeps_its_format(place: Path, form: str) -> None:
+def test_an_image_through_a_pipe_keeps_its_format(piped_inside: Piped, form: str) -> None:
     data = encode_image(Image(np.full((6, 5, 3), 100, np.uint8)), form)
     for arguments in (("-",), ("-", "-")):
-        done = piped(place, data, *arguments)
+        done = piped_inside(data, *arguments)
         assert done.returncode == 0, done.stderr
         result = decode_image(done.stdout)
         assert result.format == form
@@ -190,43 +198,43 @@ def test_of_frames_that_come_through_a_pipe_the_first_is_said_to_be_it(place: Pa
     ],
 )
 def test_pipes_that_bring_nothing(
-    place: Path, data: bytes, arguments: tuple[str, ...], status: int, said: bytes
+    piped_inside: Piped, data: bytes, arguments: tuple[str, ...], status: int, said: bytes
 ) -> None:
-    done = piped(place, data, *arguments)
+    done = piped_inside(data, *arguments)
     assert (done.returncode, done.stdout) == (status, b""), done.stderr
     assert said in done.stderr
     assert b"Traceback" not in done.stderr
 
 
-def test_where_a_result_goes_is_checked_before_the_image_is_decoded(place: Path) -> None:
+def test_where_a_result_goes_is_checked_before_the_image_is_decoded(place: Path, piped_inside: Piped) -> None:
     """Else the work of a slow model would be lost."""
     cut = place / "photos" / "sub" / "y.jpg"
     cut.write_bytes(cut.read_bytes()[:-2])  # the end marker
     for source, data in ((str(cut), b""), ("-", cut.read_bytes())):
-        done = piped(place, data, source, "x.xyz")
+        done = piped_inside(data, source, "x.xyz")
         assert (done.returncode, b"cannot write a '.xyz' file" in done.stderr) == (2, True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
 @pytest.mark.parametrize("target", ["-", "out.png"])
-def test_a_named_pipe_is_no_image(place: Path, target: str) -> None:
+def test_a_named_pipe_is_no_image(place: Path, piped_inside: Piped, target: str) -> None:
     """To read it might take for ever: here nobody writes to it."""
     os.mkfifo(place / "pipe")
-    done = piped(place, b"", "pipe", target)
+    done = piped_inside(b"", "pipe", target)
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"failed: pipe: not a regular file" in done.stderr
 
 
-def test_a_scheduler_is_obeyed_and_said(place: Path, i2i_command: Command) -> None:
+def test_a_scheduler_is_obeyed_and_said(place: Path, i2i_inside: Command) -> None:
     counts = []
     for task in range(3):
         env = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "3"}
-        done = i2i_command("translate", "photos", "out", "-m", "a.onnx", cwd=place, env=env)
+        done = i2i_inside("translate", "photos", "out", "-m", "a.onnx", cwd=place, env=env)
         assert f"shard {task + 1}/3, as SLURM_ARRAY_TASK_ID says (--shard 1/1 would be the whole folder)" in done.stderr
         counts.append(int(done.stdout.split(": ")[1].split()[0]))
     assert sum(counts) == 3
     assert tree(place / "out") == tree(place / "photos")
-    done = i2i_command("translate", "photos", "all", "-m", "a.onnx", "--shard", "1/1", cwd=place, env=env)
+    done = i2i_inside("translate", "photos", "all", "-m", "a.onnx", "--shard", "1/1", cwd=place, env=env)
     assert "3 translated" in done.stdout
     assert "shard" not in done.stderr
 
@@ -266,11 +274,13 @@ def test_whoever_sits_at_a_terminal_is_asked(place: Path, answer: str) -> None:
     )
 
 
-def test_metadata_is_kept_when_asked_and_its_loss_is_said(place: Path, i2i_command: Command) -> None:
+def test_metadata_is_kept_when_asked_and_its_loss_is_said(
+    place: Path, i2i_inside: Command, piped_inside: Piped
+) -> None:
     source = place / "photos" / "x.jpg"
     PIL.Image.new("RGB", (6, 5)).save(source, exif=b"Exif\0\0" + with_place())
-    assert i2i_command("translate", "photos", "plain", "-m", "a.onnx", cwd=place).returncode == 0
-    done = i2i_command("translate", "photos", "out", "-m", "a.onnx", "--keep-metadata", cwd=place)
+    assert i2i_inside("translate", "photos", "plain", "-m", "a.onnx", cwd=place).returncode == 0
+    done = i2i_inside("translate", "photos", "out", "-m", "a.onnx", "--keep-metadata", cwd=place)
     assert done.returncode == 0, done.stderr
     assert b"A maker" not in (place / "plain" / "x.jpg").read_bytes()
     with PIL.Image.open(place / "out" / "x.jpg") as result:
@@ -278,10 +288,10 @@ def test_metadata_is_kept_when_asked_and_its_loss_is_said(place: Path, i2i_comma
         assert result.size == (5, 6)
     assert "note" not in done.stderr
     for words in (("photos/x.jpg", "x.bmp"), ("photos/x.jpg", "-", "--format", "bmp")):
-        piece = piped(place, b"", *words, "--keep-metadata")
+        piece = piped_inside(b"", *words, "--keep-metadata")
         assert piece.returncode == 0, piece.stderr
         assert b"without its EXIF, which could not be carried over to BMP" in piece.stderr
     for path in ("x.png", "z.bmp", "sub/y.jpg"):
         (place / "photos" / path).unlink()
-    done = i2i_command("translate", "photos", "b", "-m", "a.onnx", "--keep-metadata", "--format", "bmp", cwd=place)
+    done = i2i_inside("translate", "photos", "b", "-m", "a.onnx", "--keep-metadata", "--format", "bmp", cwd=place)
     assert f"note: {Path('photos/x.jpg')}: without its EXIF" in done.stderr

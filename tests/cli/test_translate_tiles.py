@@ -43,8 +43,8 @@ def test_a_folder_in_tiles_and_again_in_others(place: Path, i2i_command: Command
     assert "tile was 192 and is off" in done.stderr
 
 
-def test_what_is_no_tile_is_wrong_use(place: Path, i2i_command: Command) -> None:
-    done = i2i_command("translate", "photos/a.png", "-m", "net.onnx", "--tile", "some", cwd=place)
+def test_what_is_no_tile_is_wrong_use(place: Path, i2i_inside: Command) -> None:
+    done = i2i_inside("translate", "photos/a.png", "-m", "net.onnx", "--tile", "some", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "tile is 'some'; choose auto, exact, off or the side of a tile in pixels" in done.stderr
 
