@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 from fractions import Fraction
 from typing import Any
 
@@ -53,6 +54,7 @@ class Copies:
             tags = stream.metadata
             name = tags.get("filename", f"attachment-{stream.index}")
             return self.output.add_attachment(name, tags.get("mimetype", "application/octet-stream"), stream.data)
+        _try(stream, self.output.format.name)
         copy = self.output.add_stream_from_template(stream, opaque=True)
         if stream.type == "video" and not is_cover(stream):
             self.notes.append(f"stream {stream.index}, another video, was copied as it is")
@@ -100,6 +102,18 @@ class Copies:
     def finish(self) -> None:
         for index, count in self._refused.items():
             self.notes.append(f"{count} packets of stream {index} were dropped: their times make no sense")
+
+
+def _try(stream: Any, container: str) -> None:
+    """Raises what FFmpeg does for a stream that it adds to such a container and then cannot write: with the header, or
+    at the end, in MP4, for samples of channels without names. Else all would be lost with it."""
+    with av.open(io.BytesIO(), "w", format=container) as trial:
+        copy = trial.add_stream_from_template(stream, opaque=True)
+        trial.start_encoding()
+        if stream.name.startswith("pcm_"):
+            packet = Packet(bytes(5760))
+            packet.stream, packet.pts, packet.dts, packet.time_base = copy, 0, 0, stream.time_base
+            trial.mux(packet)
 
 
 def tags_of(metadata: dict[str, str]) -> dict[str, str]:

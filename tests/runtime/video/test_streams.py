@@ -66,6 +66,33 @@ def test_what_a_container_does_not_hold_is_named(identity: Model, tmp_path: Path
     assert facts(tmp_path / "out.webm").codec in ("libdav1d", "av1")
 
 
+@pytest.mark.parametrize(
+    ("codec", "container", "held"),
+    [("pcm_s16le", ".mp4", False), ("pcm_s16le", ".mov", True), ("flac", ".mov", False), ("flac", ".mp4", True)],
+)
+def test_sound_that_is_refused_late_costs_no_film(
+    codec: str, container: str, held: bool, identity: Model, tmp_path: Path
+) -> None:
+    """FFmpeg says it with the header, or, of channels that Matroska does not name, after all frames."""
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        film, sound = output.add_stream("ffv1", rate=25), output.add_stream(codec, rate=48000, layout="stereo")
+        film.width, film.height, film.pix_fmt, sound.codec_context.format = 64, 48, "yuv420p", "s16"
+        for number in range(5):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts = number
+            output.mux(film.encode(frame))
+        size = sound.codec_context.frame_size or 1024
+        for number in range(3):
+            tone = av.AudioFrame.from_ndarray(np.zeros((1, 2 * size), np.int16), "s16", "stereo")
+            tone.sample_rate, tone.pts = 48000, number * size
+            output.mux(sound.encode(tone))
+        output.mux([*sound.encode(None), *film.encode(None)])
+    summary = translate_video(identity, tmp_path / "in.mkv", tmp_path / f"out{container}")
+    dropped = f"stream 1 (audio, {codec}) was dropped: {container[1:]} does not hold it"
+    assert summary.notes == ([] if held else [dropped])
+    assert [len(packets) for packets in facts(tmp_path / f"out{container}").sound.values()] == ([3] if held else [])
+
+
 def test_metadata_that_is_lost_is_named(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mkv", tags={"title": "A film", "lens": "50 mm"})
     notes = translate_video(identity, source, tmp_path / "out.mp4").notes
