@@ -37,8 +37,10 @@ def tiff_header(file: BinaryIO) -> Header:
         )
     # OpenCV returns RGBA of 8 bits premultiplied, drops the alpha of grey, has a Lab of its own, and no 2 and 4 bits.
     pillow = photometric == 8 or bits in (2, 4) or (alpha and bits < 16)
-    # OpenCV garbles colours that are stored plane by plane in 16 bits, and takes a white of 0 for black there.
-    vips = bits == 16 and (planes or photometric == 0)
+    # OpenCV garbles colours that are stored plane by plane in 16 bits, takes a white of 0 for black there, and leaves
+    # colours multiplied with their alpha.
+    multiplied = alpha and photometric == 2 and number(tiff.EXTRA_SAMPLES, 0) == 1
+    vips = bits == 16 and (planes or photometric == 0 or multiplied)
     if vips and planes and photometric != 2:
         raise UnsupportedError("a 16-bit TIFF of planes that are not red, green and blue; convert it to RGB")
     if vips and planes and tiff.TILE_WIDTH in directory.tags:

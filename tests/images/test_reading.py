@@ -168,6 +168,18 @@ def test_a_float_tiff_is_refused_by_name():
         decode_image(data)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_colours_that_a_tiff_has_multiplied_with_alpha_are_divided_by_it(tmp_path, bits):
+    peak, pixels = 2**bits - 1, picture(40, 50, bits=bits)
+    alpha = np.maximum(alpha_of(40, 50, bits=bits), peak // 3)
+    stored = np.rint(pixels * (alpha[..., None] / peak)).astype(pixels.dtype)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.dstack([stored, alpha]), photometric="rgb", extrasamples=["assocalpha"])
+    image = read_image(path)
+    assert np.abs(image.pixels.astype(int) - pixels).max() <= 3
+    np.testing.assert_array_equal(image.alpha, alpha)
+
+
 def test_rgba_tiff_is_not_premultiplied():
     pixels, alpha = picture(), alpha_of()
     image = decode_image(pillow_bytes(np.dstack([pixels, alpha]), "TIFF"))
