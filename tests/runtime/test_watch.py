@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from i2i.images import Image, encode_image, read_image, write_image
-from i2i.runtime import Model, Options, shards
+from i2i.runtime import Model, Options, shards, watch
 from i2i.runtime.folder import Outcome, Summary, translate_folder, translate_folders
 from i2i.runtime.watch import Arrivals, is_being_written
 from tests import tiny
@@ -71,6 +71,15 @@ class Watched:
         return {outcome.source.name: outcome.note for outcome in self.outcomes if outcome.status == "failed"}
 
 
+LOOK = 0.1
+"""Seconds between two looks, where nothing is said of them."""
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", LOOK)
+
+
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
     (tmp_path / "photos").mkdir()
@@ -90,7 +99,7 @@ def test_files_are_taken_as_they_come_and_when_they_change(watched: Watched) -> 
     assert time.monotonic() - start < 15  # under one on a quiet machine
     write_image(watched.photos / "first.png", image(30))
     wait_for(lambda: (read_image(watched.out / "first.png").pixels == 225).all())
-    time.sleep(1)
+    time.sleep(6 * LOOK)
     names = sorted(outcome.source.name for outcome in watched.outcomes)
     assert names == ["first.png", "first.png", "second.png"]  # and not over and over
 
@@ -120,7 +129,7 @@ def test_a_file_with_a_writer_that_pauses_is_not_taken_half_done(watched: Watche
         for half in (data[: len(data) // 2], data[len(data) // 2 :]):
             file.write(half)
             file.flush()
-            time.sleep(1.5)
+            time.sleep(6 * LOOK)
             assert not (watched.out / "slow.bmp").exists()
     wait_for(lambda: (watched.out / "slow.bmp").exists())
     assert (read_image(watched.out / "slow.bmp").pixels == 205).all()
@@ -129,7 +138,8 @@ def test_a_file_with_a_writer_that_pauses_is_not_taken_half_done(watched: Watche
 
 def test_what_grows_between_two_looks_waits(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where nobody can be asked who has it open, or its writer opens it anew for each part."""
-    monkeypatch.setattr("i2i.runtime.watch.is_being_written", lambda path: False)
+    monkeypatch.setattr(watch, "is_being_written", lambda path: False)
+    monkeypatch.setattr(watch, "INTERVAL", 0.25)  # far longer than between two parts, on a busy machine too
     data = encode_image(image(50), "PNG")
     path = watched.photos / "slow.png"
     for end in range(1, len(data) + 1, max(1, len(data) // 30)):
@@ -263,7 +273,7 @@ def test_a_folder_that_comes_and_cannot_be_read_is_named_once(
     monkeypatch.setattr(os, "scandir", refusing)
     (watched.photos / "locked").mkdir()
     wait_for(lambda: watched.notes())
-    time.sleep(0.6)
+    time.sleep(6 * LOOK)
     assert watched.notes() == {"locked": f"{watched.photos / 'locked'}: the folder cannot be read: Permission denied"}
     assert watched.summary.failed == 1
 
