@@ -26,6 +26,7 @@ from i2i.runtime.video.turn import Turn
 
 _PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
 _ANYWHERE = ("mpegts", "mpeg", "flv")  # whose clocks begin at any time, as broadcasts do: their results begin at 0
+_BARE = ("h264", "hevc", "mpegvideo", "m4v", "vvc", "obu")  # pictures alone, without times
 _LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
 
 
@@ -122,6 +123,8 @@ class Reader:
         back, and at last from the beginning. Raises VideoError if there is none.
         """
         places: list[float | None] = [None]
+        if self._cut and self.container.format.name in _BARE:
+            raise VideoError(self.name, "its frames have no times: leave out --start and --end, or give it a container")
         if self._start is not None and seekable:
             places = [self._start, max(self._begin, self._start - 10), None]
         for place in places:

@@ -195,6 +195,14 @@ def test_a_broadcast_begins_at_zero(suffix: str, identity: Model, tmp_path: Path
     assert facts(tmp_path / f"out{suffix}").times == [Fraction(number, 25) for number in range(20)]
 
 
+def test_a_stream_without_times_has_no_start(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.h264", container="h264")
+    assert translate_video(identity, source, tmp_path / "out.mp4").frames == 12
+    assert facts(tmp_path / "out.mp4").times == [Fraction(number, 25) for number in range(12)]
+    with pytest.raises(VideoError, match="its frames have no times: leave out --start and --end"):
+        translate_video(identity, source, tmp_path / "cut.mp4", video=VideoOptions(start=0.1))
+
+
 def test_nothing_between_start_and_end_is_an_error(run: Run) -> None:
     with pytest.raises(VideoError, match=r"in\.mp4: it holds no frame between start and end"):
         run(video={"start": 60})
