@@ -13,7 +13,7 @@ from typing import BinaryIO
 from i2i.images.pixels import Header, UnsupportedError
 
 _CODE_STREAM = b"\xff\x4f\xff\x51"
-_PROFILE_LIMIT = 16 << 20
+_LIMIT = 16 << 20  # bytes of a box that is read
 _ENUMERATED = 1  # how a box tells of the colours: by a number, or else by a profile
 _RESTRICTED = 2
 
@@ -42,11 +42,22 @@ def _parts(file: BinaryIO, end: int) -> tuple[int, bytes | None]:
         if kind == b"jp2c":
             return start, icc
         for inner, at, behind in _boxes(file, start, stop) if kind == b"jp2h" else ():
-            if inner == b"colr" and icc is None and 3 < behind - at <= _PROFILE_LIMIT:
+            if inner == b"colr" and icc is None and 3 < behind - at <= _LIMIT:
                 file.seek(at)
                 colours = file.read(behind - at)
                 icc = colours[3:] if colours[0] != _ENUMERATED else None
     raise ValueError("JPEG 2000 without a code stream")
+
+
+def identified(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The contents of boxes that others have defined, each with the 16 bytes by which they know it as theirs."""
+    end = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    for kind, start, stop in _boxes(file, 0, end) if file.read(4) != _CODE_STREAM else ():
+        if kind == b"uuid" and 16 < stop - start <= _LIMIT:
+            file.seek(start)
+            content = file.read(stop - start)
+            yield content[:16], content[16:]
 
 
 def with_profile(data: bytes, icc: bytes) -> bytes:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from i2i.images import resolution, tiff
+from i2i.images import jp2, resolution, tiff
 from i2i.images.formats import inflate, jpeg_segments, png_chunks
 
 XMP_TAG, EXIF_TAG, GPS_TAG = 700, 34665, 34853
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+_IN_BOXES = {b"JpgTiffExif->JP2": "exif", bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp"}
 _SEGMENT = 65533  # bytes that a segment of a JPEG holds
 _SIZES = {1: 1, 3: 2, 4: 4}
 
@@ -31,7 +32,7 @@ class Metadata:
 
 
 def read_metadata(file: BinaryIO, format: str) -> Metadata:
-    """From an open image file; of formats other than JPEG, PNG, WebP and TIFF nothing."""
+    """From an open image file; of formats other than JPEG, PNG, WebP, TIFF and JPEG 2000 nothing."""
     try:
         return _read(file, format)
     except (ValueError, struct.error, OverflowError):  # damaged, where the pixels may be sound
@@ -39,7 +40,7 @@ def read_metadata(file: BinaryIO, format: str) -> Metadata:
 
 
 def _read(file: BinaryIO, format: str) -> Metadata:
-    read = {"JPEG": _of_jpeg, "PNG": _of_png, "WEBP": _of_webp}.get(format)
+    read = {"JPEG": _of_jpeg, "PNG": _of_png, "WEBP": _of_webp, "JPEG2000": _of_jp2}.get(format)
     if format == "TIFF":
         tags = tiff.read_directory(file, (XMP_TAG, EXIF_TAG, GPS_TAG)).tags
         xmp = tags.get(XMP_TAG)
@@ -94,6 +95,12 @@ def _of_webp(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
         if kind in (b"EXIF", b"XMP "):
             yield kind.strip().lower().decode(), data[at + 8 : at + 8 + length]
         at += 8 + length + length % 2
+
+
+def _of_jp2(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    for name, content in jp2.identified(file):
+        if name in _IN_BOXES:
+            yield _IN_BOXES[name], content
 
 
 def upright_exif(exif: bytes, width: int, height: int, found: resolution.Resolution | None = None) -> bytes | None:

@@ -92,6 +92,23 @@ def test_it_is_carried_upright_and_without_thumbnails(source: str, target: str, 
         np.testing.assert_array_equal(again.pixels, image.pixels)
 
 
+@pytest.mark.parametrize("boxed", [True, False])
+def test_that_of_a_jpeg_2000_is_carried_to_formats_that_hold_it(boxed: bool) -> None:
+    """In boxes of its own before the pixels; a bare code stream has none."""
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (16, 24)).save(file, "JPEG2000", no_jp2=not boxed)
+    data = file.getvalue()
+    names = (b"JpgTiffExif->JP2", bytes.fromhex("be7acfcb97a942e89c71999491e3afac"))
+    for name, content in zip(names, (exif(), XMP), strict=True):
+        at = data.index(b"jp2c") - 4 if boxed else len(data)
+        data = data[:at] + struct.pack(">I4s", 24 + len(content), b"uuid") + name + content + data[at:]
+    image = decode_image(data, metadata=True)
+    assert image.metadata == (Metadata(exif(), XMP) if boxed else Metadata())
+    assert left_out(image.metadata, "JPEG2000") == ["EXIF", "XMP"] * boxed
+    with PIL.Image.open(io.BytesIO(encode_image(image, "PNG"))) as found:
+        assert found.getexif().get(271, "").rstrip("\0") == "A maker" * boxed
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_xmp_in_an_old_chunk_of_text_is_found(packed: bool) -> None:
     """Where libvips puts it."""
