@@ -18,7 +18,7 @@ from tests.engine.conftest import TINY
 @pytest.mark.parametrize(("method", "workers"), [(m, 3 if m in ("cyclegan", "stargan") else 0) for m in TINY])
 def test_stopped_by_a_signal(method, workers, folders, tmp_path, one_thread, monkeypatch):
     """SIGTERM in the middle of an epoch: the state is saved, the exit status says so, the rest is as it would be."""
-    options = {"method": method, **TINY[method], **folders[method], "steps": 11, "save_every": 100, "sample_every": 0}
+    options = {"method": method, **TINY[method], **folders[method], "steps": 8, "save_every": 100, "sample_every": 0}
     unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
 
     from i2i.engine.game import Game
