@@ -51,9 +51,7 @@ def _parts(file: BinaryIO, end: int) -> tuple[int, bytes | None]:
 
 def identified(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """The contents of boxes that others have defined, each with the 16 bytes by which they know it as theirs."""
-    end = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    for kind, start, stop in _boxes(file, 0, end) if file.read(4) != _CODE_STREAM else ():
+    for kind, start, stop in _boxes(file, 0, file.seek(0, io.SEEK_END)):
         if kind == b"uuid" and 16 < stop - start <= _LIMIT:
             file.seek(start)
             content = file.read(stop - start)
