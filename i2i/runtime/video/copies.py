@@ -20,6 +20,9 @@ _OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags
 _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
 
 
+_PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
+
+
 class Copies:
     """The streams of one output that are copied from its source, and the notes of what was left out."""
 
@@ -32,8 +35,9 @@ class Copies:
         self._refused: dict[int, int] = {}  # packets that the container did not take
         self._shift = Fraction(0)  # seconds that all moves, where the first frame would be before zero
 
-    def add_streams(self) -> None:
-        """Before the header is written: a stream for each that the container takes."""
+    def add_streams(self, first: list[Packet]) -> None:
+        """Before the header is written: a stream for each that the container takes. ``first``: what came before the
+        first frame, with it the covers."""
         told = self.reader.container.chapters()
         for stream in self.reader.others:
             name = getattr(stream, "name", None) or "unknown"
@@ -42,12 +46,22 @@ class Copies:
             try:
                 if stream.type == "data" or (stream.type == "attachment" and self.output.format.name != "matroska"):
                     raise ValueError("it is not held")
-                self._streams[stream.index] = self._add(stream)
+                if is_cover(stream) and self.output.format.name != "mp4":
+                    self._attach(stream, [bytes(packet) for packet in first if packet.stream.index == stream.index])
+                else:
+                    self._streams[stream.index] = self._add(stream)
             except (ValueError, av.FFmpegError):
                 self.notes.append(
                     f"stream {stream.index} ({stream.type}, {name}) was dropped: {self.output.format.name} does not "
                     "hold it"
                 )
+
+    def _attach(self, cover: Any, pictures: list[bytes]) -> None:
+        """As Matroska has it; ValueError in another container."""
+        if self.output.format.name != "matroska" or not pictures:
+            raise ValueError("it is not held")
+        suffix, kind = _PICTURES.get(cover.name, (cover.name, cover.name))
+        self.output.add_attachment(f"cover.{suffix}", f"image/{kind}", pictures[0])
 
     def _add(self, stream: Any) -> Stream:
         if stream.type == "attachment":

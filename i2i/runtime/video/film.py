@@ -124,7 +124,7 @@ class Film:
         settings = plan.options | siting.option(frame.format.name, reader.clip.colour.location)
         self._stream: VideoStream = self._output.add_stream(plan.encoder.name, rate=rate, options=settings)
         self._describe(frame)
-        self.copies.add_streams()
+        self.copies.add_streams(self._early + item.packets)
         self.copies.add_tags(self._shift * base)
         try:
             self._stream.codec_context.open()

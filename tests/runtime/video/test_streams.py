@@ -33,15 +33,28 @@ def test_all_of_it_is_kept(suffix: str, subtitle: str, identity: Model, tmp_path
     assert {key.lower(): value for key, value in result.tags.items()}.items() >= TAGS.items()
 
 
-def test_a_cover_stays_one(identity: Model, tmp_path: Path) -> None:
-    source = make(tmp_path / "in.mp4", cover=COVER, sound=0.2)
-    translate_video(identity, source, tmp_path / "out.mp4")
-    with av.open(str(tmp_path / "out.mp4")) as container:
-        covers = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
-        assert len(covers) == 1
-        (packet, *_) = container.demux(covers[0])
-        assert bytes(packet) == COVER
-    assert len(facts(tmp_path / "out.mp4").times) == 12
+@pytest.mark.parametrize(("before", "after"), [(".mp4", ".mp4"), (".mp4", ".mkv"), (".mkv", ".mkv"), (".mkv", ".mp4")])
+def test_a_cover_stays_one(before: str, after: str, identity: Model, tmp_path: Path) -> None:
+    """In Matroska it is an attachment, which FFmpeg shows as a stream."""
+    source, result = make(tmp_path / "in.mp4", cover=COVER, sound=0.2), tmp_path / f"out{after}"
+    if before == ".mkv":
+        translate_video(identity, source, tmp_path / "in.mkv")
+        source = tmp_path / "in.mkv"
+    for start, count in ((0, 12), (0.2, 7)):
+        assert translate_video(identity, source, result, Options(overwrite=True), VideoOptions(start=start)).notes == []
+        with av.open(str(result)) as container:
+            film, cover = container.streams.video
+            assert cover.disposition & av.stream.Disposition.attached_pic
+            assert not film.disposition & av.stream.Disposition.attached_pic
+            (packet, *_) = container.demux(cover)
+            assert bytes(packet) == COVER
+        assert len(facts(result).times) == count
+
+
+def test_a_cover_that_is_not_held_is_named(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", cover=COVER)
+    notes = translate_video(identity, source, tmp_path / "out.mov").notes
+    assert notes == ["stream 1 (video, mjpeg) was dropped: mov does not hold it"]
 
 
 def test_attachments_go_where_they_can(identity: Model, tmp_path: Path) -> None:
