@@ -102,6 +102,8 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
 
     if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
         raise ValueError("- is one image through one model: no folder, no --shard and one -m")
+    if settings.suffix:
+        raise ValueError("--suffix: what goes through a pipe has no name, and a DST is the whole name")
     target = None if dst in (None, "-") else Path(str(dst))
     if target is None and sys.stdout.isatty():
         raise ValueError("a terminal cannot show the result: send it on with > or |, or name a DST")

@@ -127,6 +127,8 @@ def destination(source: Path, dst: PathLike | None, name: str, options: Options)
         return beside(source, name, options)
     target = Path(dst)
     if source.is_dir() or not os.fspath(dst).endswith(("/", os.sep)):  # a Path does not keep the slash
+        if options.suffix and not (source.is_dir() or target.is_dir()):
+            raise ValueError(f"{target} is the whole name of the result, and a suffix is asked for: leave one out")
         return target
     if target.exists() and not target.is_dir():
         raise ValueError(

@@ -195,6 +195,8 @@ def test_of_frames_that_come_through_a_pipe_the_first_is_said_to_be_it(place: Pa
         (b"", ("photos", "-"), 2, b"one image through one model"),
         (b"", ("-", "-m", "b.onnx"), 2, b"one image through one model"),
         (b"", ("photos/x.png", "y.png", "--shard", "1/2"), 2, b"--shard: for folders"),
+        (b"", ("photos/x.png", "y.png", "--suffix", "_n"), 2, b"y.png is the whole name of the result"),
+        (b"", ("-", "y.png", "--suffix", "_n"), 2, b"--suffix: what goes through a pipe has no name"),
     ],
 )
 def test_pipes_that_bring_nothing(
