@@ -262,6 +262,8 @@ def remarks(reader: Source, spec: Spec, encoded: bool) -> list[str]:
         notes.append("its frames are turned by no right angle; they are translated as stored")
     if clip.matrix is not None and not encoded and (clip.turn is None or reader.options.rotation == "keep"):
         notes.append("the tag that says how to turn its frames is lost, which bare frames have no place for")
+    if clip.colour.transfer in colours.HDR and not encoded:
+        notes.append("the tags that say that it is HDR are lost, which bare frames have no place for")
     if clip.interlaced:
         notes.append("it is interlaced; each frame is translated whole, with both of its fields")
     if any(part.is_alpha for part in av.VideoFormat(clip.pixel_format).components):

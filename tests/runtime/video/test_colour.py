@@ -150,7 +150,7 @@ def test_ffv1_holds_the_models_pixels_as_they_are(identity: Model, tmp_path: Pat
     assert len(frames) == 2
 
 
-def test_bits_that_do_not_fit_are_named(deep_identity: Model, tmp_path: Path) -> None:
+def test_bits_and_tags_that_do_not_fit_are_named(deep_identity: Model, tmp_path: Path) -> None:
     made = {"times": (0, 512), "codec": "ffv1", "colour": PQ}
     source = make(tmp_path / "in.mkv", pixel_format="yuv420p12le", **made)
     ten = make(tmp_path / "ten.mkv", pixel_format="yuv420p10le", **made)
@@ -159,11 +159,12 @@ def test_bits_that_do_not_fit_are_named(deep_identity: Model, tmp_path: Path) ->
     ]
     assert translate_video(deep_identity, source, tmp_path / "a.mkv", video=VideoOptions(codec="ffv1")).notes == []
     assert translate_video(deep_identity, ten, tmp_path / "ten.mp4").notes == []
+    hdr = ["the tags that say that it is HDR are lost, which bare frames have no place for"]
     for format, notes in (("png", []), ("jpeg", ["JPEG holds no more than 8 of its 10 bits"])):
-        assert translate_video(deep_identity, ten, tmp_path / format, Options(format=format)).notes == notes
+        assert translate_video(deep_identity, ten, tmp_path / format, Options(format=format)).notes == hdr + notes
     with open(tmp_path / "out.y4m", "wb") as pipe:
         notes = translate_video(deep_identity, source, pipe).notes
-    assert notes == ["a pipe of frames holds no more than 10 of its 12 bits"]
+    assert notes == [*hdr, "a pipe of frames holds no more than 10 of its 12 bits"]
 
 
 @pytest.mark.parametrize(("full", "values"), [(False, [16, 126, 235, 0, 255]), (True, [0, 128, 255, 1, 254])])
