@@ -13,7 +13,7 @@ from i2i.images.pixels import Header, UnsupportedError
 def tiff_header(file: BinaryIO) -> Header:
     wanted = (
         tiff.WIDTH, tiff.HEIGHT, tiff.BITS, tiff.COMPRESSION, tiff.PHOTOMETRIC, tiff.ORIENTATION, tiff.SAMPLES,
-        tiff.PLANES, tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC, tiff.TILE_WIDTH,
+        tiff.PLANES, tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC, tiff.TILE_WIDTH, tiff.TILE_HEIGHT,
         resolution.X, resolution.Y, resolution.UNIT,
     )  # fmt: skip
     directory = tiff.read_directory(file, wanted)
@@ -35,8 +35,10 @@ def tiff_header(file: BinaryIO) -> Header:
             "a TIFF of Lab in 16 bits, or of grey with alpha in 16 bits, in planes or with a white of 0, which no "
             "decoder here reads; convert it to PNG"
         )
-    # OpenCV returns RGBA of 8 bits premultiplied, drops the alpha of grey, has a Lab of its own, and no 2 and 4 bits.
-    pillow = photometric == 8 or bits in (2, 4) or (alpha and bits < 16)
+    # OpenCV returns RGBA of 8 bits premultiplied, drops the alpha of grey, has a Lab of its own, no 2 and 4 bits, and
+    # in 8 bits no tiles of less than 32 pixels.
+    small = min(number(tiff.TILE_WIDTH, 32), number(tiff.TILE_HEIGHT, 32)) < 32
+    pillow = photometric == 8 or bits in (2, 4) or (bits < 16 and (alpha or small))
     # OpenCV garbles colours that are stored plane by plane in 16 bits, takes a white of 0 for black there, and leaves
     # colours multiplied with their alpha.
     multiplied = alpha and photometric == 2 and number(tiff.EXTRA_SAMPLES, 0) == 1

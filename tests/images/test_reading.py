@@ -131,6 +131,16 @@ def test_grey_tiffs_of_every_depth_with_either_end_as_0(tmp_path, bits, white):
     np.testing.assert_array_equal(strips.read(slice(0, 70)).pixels[..., 0], want)
 
 
+@pytest.mark.parametrize("tile", [(16, 32), (32, 16)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiffs_of_small_tiles(tmp_path, bits, channels, tile):
+    """OpenCV reads none of less than 32 pixels in 8 bits."""
+    path, pixels = tmp_path / "a.tif", picture(40, 50, channels, bits)
+    tifffile.imwrite(path, pixels.squeeze(), photometric="rgb" if channels == 3 else "minisblack", tile=tile)
+    np.testing.assert_array_equal(read_image(path).pixels, pixels)
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_tiles_plane_by_plane_are_read_at_once_or_refused_by_name(tmp_path, bits):
     """libvips finds only while it reads that it cannot."""
