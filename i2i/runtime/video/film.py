@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -56,7 +57,11 @@ class Film:
 
     def render(self, picture: np.ndarray) -> VideoFrame:
         """RGB [h, w, 3] as a frame of the encoder's format."""
-        return colours.from_rgb(picture, self.plan.pixel_format(*picture.shape[:2]), self.reader.clip.used)
+        form, used = self.plan.pixel_format(*picture.shape[:2]), self.reader.clip.used
+        return colours.from_rgb(picture, form, replace(used, location=self._location(form)))
+
+    def _location(self, pixel_format: str) -> int:
+        return siting.held(pixel_format, self.plan.encoder.name, self.reader.clip.colour.location)
 
     def write(self, frame: VideoFrame, item: Item) -> None:
         if self._output is None:
@@ -121,7 +126,7 @@ class Film:
         self.copies = Copies(reader, self._output)
         self._shift = max(0, -item.times[0])
         rate = reader.options.fps or reader.clip.rate
-        settings = plan.options | siting.option(frame.format.name, reader.clip.colour.location)
+        settings = plan.options | siting.option(frame.format.name, self._location(frame.format.name))
         self._stream: VideoStream = self._output.add_stream(plan.encoder.name, rate=rate, options=settings)
         self._describe(frame)
         self.copies.add_streams(self._early + item.packets)

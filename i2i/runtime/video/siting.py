@@ -55,8 +55,16 @@ def find(frame: av.VideoFrame, codec: str) -> int:
     return CENTRE if found == UNSAID and codec in _SAYING else found
 
 
+def held(pixel_format: str, encoder: str, location: int) -> int:
+    """Where it is to lie for an encoder: there, or at the LEFT, where all else is taken to be, if that has no words for
+    it: there are words in 4:2:0 alone, and AV1 has two."""
+    told = av.VideoFormat(pixel_format).chroma_height(16) == 8
+    told &= "av1" not in encoder or location in (LEFT, TOP_LEFT)
+    return location if told or location == UNSAID else LEFT
+
+
 def option(pixel_format: str, location: int) -> dict[str, str]:
-    """What tells an encoder of that format; there are words for it in 4:2:0 alone, and elsewhere it is LEFT."""
+    """What tells an encoder of that format."""
     told = location in NAMES and av.VideoFormat(pixel_format).chroma_height(16) == 8
     return {"chroma_sample_location": NAMES[location]} if told else {}
 

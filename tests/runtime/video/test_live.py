@@ -111,22 +111,22 @@ def test_what_a_window_is_sent(tmp_path: Path) -> None:
         assert window.unpacked(pipe) is None
 
 
-def test_the_command_line(tmp_path: Path, identity_file: Path, i2i_command: Command) -> None:
+def test_the_command_line(tmp_path: Path, identity_file: Path, i2i_command: Command, i2i_inside: Command) -> None:
     source = make(tmp_path / "in.mp4", sound=0.4)
     broken = tmp_path / "cut.mkv"
     broken.write_bytes(make(tmp_path / "w.mkv", times=range(0, 51200, 512), options={"g": "5"}).read_bytes()[:-9000])
     done = i2i_command("translate", source, tmp_path / "out.mkv", "-m", identity_file, "--fps", "50", "--end", "0.2")
     assert (done.returncode, done.stdout.partition(" (")[0]) == (0, f"{tmp_path}/out.mkv: 10 frames"), done.stderr
-    done = i2i_command("translate", broken, f"{tmp_path}/new/", "-m", identity_file)
+    done = i2i_inside("translate", broken, f"{tmp_path}/new/", "-m", identity_file)
     assert done.returncode == 1
     assert f"{broken}: damaged: " in done.stderr
     assert (tmp_path / "new" / "cut.mkv").exists()
-    done = i2i_command("translate", tmp_path, f"{tmp_path}/folder", "-m", identity_file)
+    done = i2i_inside("translate", tmp_path, f"{tmp_path}/folder", "-m", identity_file)
     assert "note: 5 videos in " in done.stderr
-    done = i2i_command("translate", tmp_path / "none.mp4", "-m", identity_file)
+    done = i2i_inside("translate", tmp_path / "none.mp4", "-m", identity_file)
     assert done.returncode == 2
     assert "none.mp4: no such file" in done.stderr
-    done = i2i_command("translate", identity_file, "-m", identity_file, "--crf", "3", "--preview")
+    done = i2i_inside("translate", identity_file, "-m", identity_file, "--crf", "3", "--preview")
     assert done.returncode == 2
     assert "--crf, --preview: for videos, and " in done.stderr
 

@@ -55,6 +55,25 @@ def test_chroma_stays_where_it_is(
     assert np.abs(off.mean((0, 1))).max() < 0.5  # half a pixel would be 1.2 of red, or 1.5 of blue
 
 
+@pytest.mark.parametrize(("codec", "suffix"), [("av1", ".mp4"), ("prores", ".mov")])
+def test_where_there_is_no_word_for_it_it_comes_to_the_left(
+    codec: str, suffix: str, identity: Model, tmp_path: Path
+) -> None:
+    """As players take what says nothing."""
+    form, down = ("yuv422p", 1) if codec == "prores" else ("yuv420p", 2)
+    cr = np.broadcast_to(90 + 3 * RAMPS[0], (HEIGHT // down, WIDTH // 2)).astype(np.uint8)
+    values = [np.full((HEIGHT, WIDTH), 120, np.uint8), np.full_like(cr, 128), cr]
+    made = {"codec": "mjpeg", "pixel_format": form.replace("yuv", "yuvj"), "options": {"qscale": "1"}}
+    source = make(tmp_path / "in.mkv", colour=(6, 2, 6, 6), planes=lambda _: values, **made)
+    video = VideoOptions(codec=codec, crf=5 if codec == "av1" else None)
+    translate_video(identity, source, tmp_path / f"out{suffix}", video=video)
+    result = facts(tmp_path / f"out{suffix}", planes=True).planes[0][2].astype(float) * (
+        1 if codec == "av1" else 255 / 1023
+    )
+    off = (result - (90 + 3 * RAMPS[0]))[6:-6, 6:-6].mean()
+    assert off == pytest.approx(-0.75, abs=0.3)  # a quarter of a sample
+
+
 def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:
     """As players take what says nothing: so do cameras and RGB."""
     ramp = np.broadcast_to(np.arange(60, 124, dtype=np.uint8), (HEIGHT, WIDTH))
