@@ -76,7 +76,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
         raise ValueError(f"{shown(src)}: no such file or folder")
-    idle = [name for name in ("suffix", "keep_metadata", "workers") if options.get(name)]
+    idle = [name for name in ("suffix", "keep_metadata", "workers", "max_pixels") if options.get(name)]
     if film is not None and idle:
         raise ValueError(f"--{idle[0].replace('_', '-')}: for images, and {shown(src)} is a video")
     watch = options.pop("watch")

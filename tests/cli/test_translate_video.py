@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from i2i.cli.translate import command
 
 
-@pytest.mark.parametrize("option", ["--suffix=-night", "--keep-metadata", "--workers=2"])
+@pytest.mark.parametrize("option", ["--suffix=-night", "--keep-metadata", "--workers=2", "--max-pixels=5"])
 def test_options_of_images_are_not_taken_and_ignored(option, tmp_path):
     film = tmp_path / "film.mp4"
     film.write_bytes(b"")

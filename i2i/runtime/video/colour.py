@@ -127,8 +127,10 @@ def from_rgb(picture: np.ndarray, pixel_format: str, colour: Colour) -> av.Video
     return frame
 
 
-def check(colour: Colour, source: object) -> None:
-    """VideoError for a matrix that cannot be converted."""
+def check(colour: Colour, pixel_format: str, source: object) -> None:
+    """VideoError for a matrix or a pixel format that cannot be converted."""
+    if pixel_format.startswith(("grayf", "yaf")):
+        raise VideoError(source, f"its grey is in floating point ({pixel_format}); convert it to integers")
     if colour.matrix not in _MATRICES:
         raise VideoError(source, f"its colour matrix (number {colour.matrix} of H.273) cannot be converted to RGB")
 

@@ -168,7 +168,7 @@ class _Run:
         spec, clip = self.model.spec, self.reader.clip
         self.deep = is_deep(self.reader, spec)
         self.turn, self.colour = turn_applied(clip, self.reader.options), clip.used
-        colours.check(self.colour, self.reader.name)
+        colours.check(self.colour, clip.pixel_format, self.reader.name)
 
     def carry(self, sink: Sink) -> None:
         """All frames through the model into the sink, which is closed at the end."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from i2i.runtime import Model, Options
-from i2i.runtime.video import VideoOptions, translate_video
+from i2i.runtime.video import VideoError, VideoOptions, translate_video
 from i2i.runtime.video import colour as colours
 from tests.runtime.video.clips import make, to_rgb, to_yuv
 from tests.runtime.video.facts import facts
@@ -177,6 +177,18 @@ def test_grey_is_of_the_range_that_it_says(full: bool, values: list[int]) -> Non
     result = colours.to_rgb(frame, colours.Colour(6, 2 if full else 1), False)
     expected = values if full else [0, 128, 255, 0, 255]
     assert result.tolist() == [[[level] * 3 for level in expected]]
+
+
+def test_grey_in_floating_point_is_refused(identity: Model, tmp_path: Path) -> None:
+    """Its bits are no numbers of a table."""
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        stream = output.add_stream("ffv1", rate=25, options={"strict": "experimental"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "grayf16le"
+        frame = av.VideoFrame(64, 48, "grayf16le")
+        frame.pts = 0
+        output.mux([*stream.encode(frame), *stream.encode(None)])
+    with pytest.raises(VideoError, match=r"its grey is in floating point \(grayf16le\)"):
+        translate_video(identity, tmp_path / "in.mkv", tmp_path / "out.mp4")
 
 
 def test_what_players_guess() -> None:
