@@ -178,7 +178,8 @@ class _Run:
         with Interrupt() as interrupt, Pipeline(self.model, area, self.options.batch) as pipeline:
             steady: Steady | None = None
             if reader.options.steady:
-                steady = Steady(pipeline.model, reader.options.steady_time or STEADY_TIME, pipeline.side_by_side)
+                seconds, longest = reader.options.steady_time or STEADY_TIME, max(clip.width, clip.height)
+                steady = Steady(pipeline.model, seconds, pipeline.side_by_side, longest)
                 items = steady.places(items, reader.time_base)
                 summary.notes += [steady.note] if steady.note else []
             try:

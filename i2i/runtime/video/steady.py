@@ -51,14 +51,14 @@ Infer = Callable[[np.ndarray], np.ndarray]
 class Steady:
     """The memory of one job; frames come to it from any thread, numbered in their order by ``places``."""
 
-    def __init__(self, model: Model, seconds: float, side_by_side: bool) -> None:
-        """``side_by_side``: whether frames are inferred so. ``note`` says so if the model's statistics cannot be
-        carried."""
+    def __init__(self, model: Model, seconds: float, side_by_side: bool, longest: int) -> None:
+        """``side_by_side``: whether frames are inferred so; ``longest``: their longer side. ``note`` says so if the
+        model's statistics cannot be carried."""
         self._seconds = seconds
         self._carried: Carried | None = None
         self.note: str | None = None
         try:
-            if model.tile.how not in ("auto", "off"):
+            if model.tile.how not in ("auto", "off") and longest > model.tile.tiling(model.spec).side:
                 raise ModelError("its frames are translated in tiles")
             self._carried = Carried(model, seconds, side_by_side)
         except ModelError as error:

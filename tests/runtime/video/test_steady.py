@@ -118,6 +118,16 @@ def test_another_provider_carries_them_too(model: Model, normalising: Path, film
     assert np.abs(other.astype(int) - results(model, film)).mean() < 1
 
 
+@pytest.mark.parametrize(("tile", "carried"), [("auto", True), ("exact", True), (4096, True), (16, False)])
+def test_frames_that_are_cut_carry_no_statistics(
+    tile: str | int, carried: bool, model: Model, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is said; frames that fit into one tile are not cut."""
+    monkeypatch.setattr(Model, "run", lambda model, batch: batch)
+    notes = translate_video(model.tiled(tile), film, None, video=STEADY).notes
+    assert notes == [] if carried else "(its frames are translated in tiles)" in notes[0]
+
+
 def test_large_frames_one_after_the_other(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = results(model, film)
     monkeypatch.setattr(pipeline, "LARGE", 1000)
@@ -484,7 +494,7 @@ def test_places_in_time_of_a_variable_rate(levelling: Model) -> None:
     def item(time: int) -> Item:
         return Item(av.VideoFrame.from_ndarray(scene(time % 7), "rgb24"), [time])
 
-    steady = Steady(levelling, 0.25, True)
+    steady = Steady(levelling, 0.25, True, 64)
     places = [each.place for each in steady.places([item(0), Item(), item(50), item(60)], Fraction(1, 100))]
     assert [place and (place.number, place.first) for place in places] == [(0, 0), None, (1, 0), (2, 0)]
     assert [place.step for place in places if place][1:] == [0.5, pytest.approx(0.1)]
