@@ -90,6 +90,8 @@ def i2i_command() -> Command:
 
     def run(*arguments: object, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess:
         full = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        if "preexec_fn" in options:  # where files may not be large, what Python compiles would be cut short, and stay
+            full["PYTHONDONTWRITEBYTECODE"] = "1"
         settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120, "cwd": "/"} | options
         words = [sys.executable, "-m", "i2i", *map(os.fspath, map(_text, arguments))]
         return subprocess.run(words, env=full, errors="surrogateescape", check=False, **settings)  # type: ignore[call-overload]
