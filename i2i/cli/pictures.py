@@ -129,7 +129,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
         sys.stdout.buffer.write(encode_image(result, form, settings.quality, name=name))
-        if lost := files.lacking(result.metadata, form):
+        if lost := files.lacking(result.metadata, form, result.icc):
             _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)

@@ -35,6 +35,7 @@ _SUFFIXES = {
 
 _DEEP = ("PNG", "TIFF", "PNM", "JPEG2000")  # hold 16 bits
 _ALPHA = ("PNG", "TIFF", "WEBP", "BMP", "JPEG2000")  # hold alpha
+PROFILED = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000")  # hold a colour profile
 _GREY_ALPHA = ("PNG",)  # hold grey with alpha; the others get RGBA
 _COLOURS = ("WEBP",)  # hold no grey
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from i2i.images import IMAGE_SUFFIXES, MAX_PIXELS, WRITABLE, Image, ImageError, format_of, left_out, write_image
+from i2i.images import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    PROFILED,
+    WRITABLE,
+    Image,
+    ImageError,
+    format_of,
+    left_out,
+    write_image,
+)
 from i2i.runtime import pixels
 from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
@@ -94,7 +104,7 @@ def write(result: Image, source: Path, output: Path, options: Options) -> str:
     except ImageError as error:
         stop_if_full(error.__cause__, output)
         raise
-    return lacking(result.metadata, form)
+    return lacking(result.metadata, form, result.icc)
 
 
 def output_format(source: Path, output: Path, read: str, options: Options) -> str:
@@ -116,9 +126,10 @@ def output_format(source: Path, output: Path, read: str, options: Options) -> st
     return said
 
 
-def lacking(metadata: Metadata | None, format: str) -> str:
-    """What a file of that format does not hold of an image's metadata, in words, or ""."""
-    lost = left_out(metadata, format) if metadata is not None else []
+def lacking(metadata: Metadata | None, format: str, icc: bytes | None = None) -> str:
+    """What a file of that format does not hold of an image's colour profile and metadata, in words, or ""."""
+    lost = ["colour profile"] if icc and format not in PROFILED else []
+    lost += left_out(metadata, format) if metadata is not None else []
     return f"without its {' and '.join(lost)}, which could not be carried over to {format}" if lost else ""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
 import pytest
 
 import i2i
@@ -274,6 +275,16 @@ def test_whoever_sits_at_a_terminal_is_asked(place: Path, answer: str) -> None:
     assert [json.loads(line)["model"] for line in lines if "model" in line] == (
         ["a.onnx", "b.onnx"] if answer == "y" else ["a.onnx"]
     )
+
+
+def test_a_profile_that_a_format_does_not_hold_is_missed_aloud(place: Path, piped_inside: Piped) -> None:
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    PIL.Image.new("RGB", (6, 5)).save(place / "photos" / "p.png", icc_profile=profile)
+    for words in (("photos/p.png", "p.bmp"), ("photos/p.png", "-", "--format", "pnm")):
+        done = piped_inside(b"", *words)
+        assert done.returncode == 0, done.stderr
+        assert b"without its colour profile" in done.stderr
+    assert b"note" not in piped_inside(b"", "photos/p.png", "-").stderr
 
 
 def test_metadata_is_kept_when_asked_and_its_loss_is_said(
