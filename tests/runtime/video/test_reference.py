@@ -101,7 +101,7 @@ def test_a_damaged_clip_gives_the_frames_it_has(reference: Reference, quarter: M
 
 
 def test_the_round_trip_costs_no_more_than_the_codec(reference: Reference, identity: Model, tmp_path: Path) -> None:
-    """Beside the same encoder with the source's own frames: luma loses 39.65 dB in both, chroma 1.6 dB more than 43."""
+    """Beside the same encoder with the source's own frames: luma loses 39.65 dB in both, chroma 0.8 dB more than 43."""
     source = reference("data/video/carphone_pristine.mp4")
     translate_video(identity, source, tmp_path / "out.mp4")
     before, after = facts(source, planes=True).planes, facts(tmp_path / "out.mp4", planes=True).planes
@@ -110,6 +110,6 @@ def test_the_round_trip_costs_no_more_than_the_codec(reference: Reference, ident
     times = range(0, 1001 * len(before), 1001)
     clip = Made(times, Fraction(1, 30000), (176, 144), options=options, planes=lambda _: next(frames))
     direct = facts(make(tmp_path / "direct.mp4", clip), planes=True).planes
-    for plane, allowed in ((0, 0.1), (1, 2), (2, 2)):
+    for plane, allowed in ((0, 0.1), (1, 1), (2, 1)):
         assert psnr(before, after, plane) > psnr(before, direct, plane) - allowed
     assert psnr(before, after) > 39.5
