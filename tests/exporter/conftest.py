@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import torch
 from torch import nn
 
 from i2i.exporter import export_network
+from i2i.files import lock
 from i2i.networks import ResNet, UNet
 from i2i.spec import Domain, Spec
 from i2i.translators import Translator
@@ -90,14 +95,34 @@ def run(path: Path, image: np.ndarray) -> np.ndarray:
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, nn.Module, Spec]]:
     """File, network as it is to be used, and Spec asked for: a ResNet, a 16-bit U-Net, 3 -> 1 channels, a bare net."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("exports")
     cases = {
         "resnet": (ResNet(blocks=1, ngf=4), spec()),
         "unet16": (UNet(1, 3, depth=3, ngf=4, norm="instance", dropout=False), spec((1, 16), (3, 16))),
         "grey": (Small(3, 1), spec((3, 8), (1, 8))),
         "tensor": (Small(3, 1), spec((3, 8), (1, 8), io="tensor")),
     }
-    return {
-        name: (export_network(net.eval(), promise, folder / f"{name}.onnx"), net, promise)
-        for name, (net, promise) in cases.items()
-    }
+    folder = of_all_workers(tmp_path_factory) / "exports"
+    with alone(folder.with_suffix(".lock")):
+        for name, (net, promise) in cases.items():
+            if not (folder / f"{name}.onnx").exists():
+                export_network(net.eval(), promise, folder / f"{name}.onnx")
+    return {name: (folder / f"{name}.onnx", net.eval(), promise) for name, (net, promise) in cases.items()}
+
+
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The session's folder for temporary files, whichever of its processes asks."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Waits until no other process is in here with this ``path``."""
+    with path.open("w") as file:
+        while True:
+            try:
+                lock(file)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        yield
