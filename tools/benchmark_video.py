@@ -1,29 +1,39 @@
 #!/usr/bin/env python3
-"""Frames a second of a video job, beside decoding, a bare session and encoding alone; and what --steady does.
+"""Frames a second of a video job, beside decoding, a bare session and encoding alone; what --steady does; and what a
+round trip loses.
 
 python tools/benchmark_video.py                    # a ResNet-6 generator (ngf 64) at 256 pixels; needs i2i[train]
 python tools/benchmark_video.py --model FILE.onnx --frames 100
 python tools/benchmark_video.py flicker --model FILE.onnx CLIP.mp4 ...    # the flicker with and without --steady
+python tools/benchmark_video.py roundtrip CLIP.mp4 ...                    # a model that changes nothing
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import click
 import numpy as np
+import onnx
+from av.video.frame import PictureType
 from flickering import films, save
 from measuring import bare_session, draw, head, measure, resnet, table
+from onnx import helper
 
 from i2i.images import read_image
 from i2i.runtime import Model, Options
 from i2i.runtime.foreign.told import Told
 from i2i.runtime.machine import cores
-from i2i.runtime.video import translate_video
+from i2i.runtime.onnxfile import described
+from i2i.runtime.video import VideoOptions, translate_video
+from i2i.spec import Domain, Spec
 
 
 @click.group(invoke_without_command=True)
@@ -99,6 +109,59 @@ def flicker(
             save(found, folder, f"{model.stem}-{clip.stem}")
 
 
+@main.command
+@click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--frames", default=50, show_default=True, help="Of each clip.")
+def roundtrip(clips: tuple[Path, ...], frames: int) -> None:
+    """PSNR of a film that goes through a model which changes nothing, and of the encoder alone on the same planes.
+
+    Of luma, and of both chroma planes together, against the source's, in dB, with the settings that i2i takes by
+    default.
+    """
+    click.echo(f"{'clip':20} luma: i2i encoder | chroma: i2i encoder")
+    with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
+        model = Model(identity(Path(place) / "identity.onnx"), "cpu", side_by_side=True)
+        for clip in clips:
+            source, rate = planes(clip, frames)
+            film, alone = Path(place) / f"{clip.stem}.mp4", Path(place) / f"{clip.stem}-alone.mp4"
+            end = float((len(source) + 1) / rate)
+            translate_video(model, clip, film, Options(overwrite=True), VideoOptions(end=end, rotation="keep"))
+            encode(alone, source, rate)
+            (luma, chroma), (luma_alone, chroma_alone) = (
+                psnr_of_planes(source, planes(path, frames)[0]) for path in (film, alone)
+            )
+            click.echo(f"{clip.stem[:20]:20} {luma:9.2f} {luma_alone:7.2f} | {chroma:11.2f} {chroma_alone:7.2f}")
+
+
+def identity(path: Path) -> Path:
+    """A model of ours that returns what it takes."""
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, ["n", "h", "w", 3]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "identity", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    spec = Spec("identity", "a2b", Domain("source"), Domain("same"))
+    path.write_bytes(model.SerializeToString() + described(spec))
+    return path
+
+
+def planes(clip: Path, count: int) -> tuple[list[av.VideoFrame], Fraction]:
+    """The first frames of a clip as they are decoded, and how many there are a second."""
+    with av.open(str(clip)) as container:
+        rate = container.streams.video[0].average_rate or Fraction(25)
+        return list(itertools.islice(container.decode(video=0), count)), rate
+
+
+def psnr_of_planes(first: list[av.VideoFrame], second: list[av.VideoFrame]) -> tuple[float, float]:
+    """Of the luma, and of the chroma, over all frames of YUV 4:2:0."""
+    squares: list[list[float]] = [[], []]
+    for one, other in zip(first, second, strict=True):
+        rows = one.height
+        a, b = (frame.to_ndarray(format="yuv420p").astype(float) for frame in (one, other))
+        squares[0].append(float(np.mean((a[:rows] - b[:rows]) ** 2)))
+        squares[1].append(float(np.mean((a[rows:] - b[rows:]) ** 2)))
+    luma, chroma = (10 * math.log10(255**2 / statistics.mean(each)) for each in squares)
+    return luma, chroma
+
+
 def _fall(before: float, after: float) -> float:
     return 1 - after / before if before else 0.0
 
@@ -128,11 +191,18 @@ def decode_film(path: Path) -> list[np.ndarray]:
 
 def encode_film(path: Path, frames: list[np.ndarray]) -> Path:
     """Frames of RGB as H.264 with the settings that i2i takes by default."""
+    return encode(path, (av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24") for frame in frames))
+
+
+def encode(path: Path, frames: Iterable[av.VideoFrame], rate: Fraction = Fraction(25)) -> Path:
+    """Frames one after the other, whatever their times and kinds."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "18", "preset": "veryfast"})
-        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
+        for number, frame in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width, stream.pix_fmt = frame.height, frame.width, "yuv420p"
+            frame.pts, frame.time_base, frame.pict_type = number, 1 / rate, PictureType.NONE
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 
