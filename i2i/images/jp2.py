@@ -14,38 +14,55 @@ from i2i.images.pixels import Header, UnsupportedError
 
 _CODE_STREAM = b"\xff\x4f\xff\x51"
 _LIMIT = 16 << 20  # bytes of a box that is read
-_ENUMERATED = 1  # how a box tells of the colours: by a number, or else by a profile
-_RESTRICTED = 2
+_ENUMERATED, _RESTRICTED, _ANY = 1, 2, 3  # how a box tells of the colours: by a number, or by a profile of either kind
+_YCC = 18
+_SPACES = (None, 16, 17, _YCC, 20, 21)  # sRGB, grey, YCbCr, and two of RGB with more colours
 
 
 def jp2_header(file: BinaryIO) -> Header:
     end = file.seek(0, io.SEEK_END)
     file.seek(0)
-    at, icc = (0, None) if file.read(4) == _CODE_STREAM else _parts(file, end)
+    at, space, icc, palette = (0, None, None, 0) if file.read(4) == _CODE_STREAM else _parts(file, end)
     file.seek(at)
     start = file.read(64)
     if start[:4] != _CODE_STREAM:
         raise ValueError("JPEG 2000 without a code stream")
-    right, low, left, top, *_, components, depth = struct.unpack_from(">8IHB", start, 8)
-    if depth + 1 not in (8, 16) or components > 4:
-        raise UnsupportedError(f"a JPEG 2000 of {components} components of {(depth & 127) + 1} bits; convert it to PNG")
+    right, low, left, top, *_, count = struct.unpack_from(">8IH", start, 8)
+    if not 1 <= count <= 4:
+        raise UnsupportedError(f"a JPEG 2000 of {count} components; convert it to PNG")
+    forms = struct.unpack_from(f"{3 * count}B", start, 42)  # of each its bits, and how many pixels share a value
+    depths, steps = sorted(set(forms[::3])), {*forms[1::3], *forms[2::3]}
+    # OpenCV reads no grey with alpha, takes places in a palette for grey, and calls the others damaged.
+    pillow = count == 2 or palette > 0 or steps != {1} or (space == _YCC and count == 4)
+    if depths not in ([7], [15]) or (pillow and depths != [7]) or (palette and (count != 1 or palette not in (3, 4))):
+        bits = " and ".join(str((depth & 127) + 1) for depth in depths)
+        how = ", in a palette or of unlike sizes" if palette or steps != {1} else ""
+        raise UnsupportedError(f"a JPEG 2000 of {count} components of {bits} bits{how}; convert it to PNG")
+    channels = palette or count
     return Header(
-        "JPEG2000", right - left, low - top, 1 if components < 3 else 3, depth + 1, components in (2, 4), icc=icc,
-        decoder="pillow" if components == 2 else "cv2",
+        "JPEG2000", right - left, low - top, 1 if channels < 3 else 3, depths[0] + 1, channels in (2, 4), icc=icc,
+        decoder="pillow" if pillow else "cv2",
     )  # fmt: skip
 
 
-def _parts(file: BinaryIO, end: int) -> tuple[int, bytes | None]:
-    """Where the code stream is, and the colour profile."""
-    icc: bytes | None = None
+def _parts(file: BinaryIO, end: int) -> tuple[int, int | None, bytes | None, int]:
+    """Where the code stream is, the number or the profile of its colours, and how many of them a palette has."""
+    space, icc, palette = None, None, 0
     for kind, start, stop in _boxes(file, 0, end):
         if kind == b"jp2c":
-            return start, icc
+            return start, space, icc, palette
         for inner, at, behind in _boxes(file, start, stop) if kind == b"jp2h" else ():
-            if inner == b"colr" and icc is None and 3 < behind - at <= _LIMIT:
-                file.seek(at)
+            file.seek(at)
+            if inner == b"colr" and space is None and icc is None and 7 <= behind - at <= _LIMIT:
                 colours = file.read(behind - at)
-                icc = colours[3:] if colours[0] != _ENUMERATED else None
+                if colours[0] == _ENUMERATED:
+                    (space,) = struct.unpack_from(">I", colours, 3)
+                elif colours[0] in (_RESTRICTED, _ANY):
+                    icc = colours[3:]
+            elif inner == b"pclr":
+                (palette,) = struct.unpack(">2xB", file.read(3))
+            if space not in _SPACES or (icc is not None and icc[16:20] in (b"CMYK", b"Lab ")):
+                raise UnsupportedError("a JPEG 2000 whose colours are neither RGB, YCbCr nor grey; convert it to PNG")
     raise ValueError("JPEG 2000 without a code stream")
 
 

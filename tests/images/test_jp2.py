@@ -1,0 +1,93 @@
+"""The many forms of a JPEG 2000: each is read in its own colours, or refused by name."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from i2i.images import ImageError, decode_image, jp2
+from tests.images.samples import alpha_of, picture, pillow_bytes
+
+FOUR = np.dstack([picture(), alpha_of()])
+
+
+def jp2_of(pixels, colours=None, more=b"", **options):
+    """A lossless JPEG 2000 with the number of its colours replaced, and boxes added to its header."""
+    data = pillow_bytes(pixels, "JPEG2000", **options)
+    at, end = data.index(b"jp2h") - 4, data.index(b"jp2c") - 4
+    inner = data[at + 8 : end]
+    if colours is not None:
+        place = inner.index(b"colr") + 7
+        inner = inner[:place] + struct.pack(">I", colours) + inner[place + 4 :]
+    return data[:at] + struct.pack(">I4s", 8 + len(inner + more), b"jp2h") + inner + more + data[end:]
+
+
+def palette_of(columns):
+    """The boxes of a palette, which the first component points into."""
+    colours = np.random.default_rng(0).integers(0, 256, (256, columns), np.uint8)
+    parts = {
+        b"pclr": struct.pack(">HB", 256, columns) + b"\7" * columns + colours.tobytes(),
+        b"cmap": b"".join(struct.pack(">HBB", 0, 1, column) for column in range(columns)),
+        b"cdef": struct.pack(">H", columns)
+        + b"".join(struct.pack(">HHH", column, column == 3, (column + 1) % 4) for column in range(columns)),
+    }
+    return colours, b"".join(struct.pack(">I4s", 8 + len(part), kind) + part for kind, part in parts.items())
+
+
+@pytest.mark.parametrize("columns", [3, 4])
+def test_a_jpeg_2000_of_a_palette_has_its_colours(columns):
+    """OpenCV returns the places in the palette as levels of grey."""
+    colours, boxes = palette_of(columns)
+    places = picture(channels=1)[..., 0]
+    image = decode_image(jp2_of(places, 16, boxes))
+    found = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
+    np.testing.assert_array_equal(found, colours[places])
+
+
+def test_a_jpeg_2000_of_luma_and_chroma_with_alpha_is_read():
+    rgb = np.full((40, 50, 3), (100, 150, 200), np.uint8)
+    stored = np.dstack([cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]], alpha_of(40, 50)])
+    image = decode_image(jp2_of(stored, 18, mct=0))
+    assert np.abs(image.pixels.astype(int) - rgb).max() <= 2
+    np.testing.assert_array_equal(image.alpha, alpha_of(40, 50))
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("boxed", [False, True])
+def test_a_jpeg_2000_of_small_chroma_is_read(alpha, boxed):
+    """As films and scanners write them; OpenCV refuses them as damaged."""
+    av = pytest.importorskip("av")
+    row = np.arange(96, dtype=np.uint8)
+    pixels = np.dstack([np.tile(row + step, (64, 1)) for step in (20, 60, 100)])
+    codec = av.CodecContext.create("jpeg2000", "w")
+    codec.width, codec.height, codec.pix_fmt = 96, 64, "yuva420p" if alpha else "yuv420p"
+    codec.time_base, codec.options = Fraction(1, 25), {"format": "jp2" if boxed else "j2k", "pred": "dwt53"}
+    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=codec.pix_fmt, dst_color_range="JPEG")
+    image = decode_image(b"".join(map(bytes, [*codec.encode(frame), *codec.encode(None)])))
+    assert np.abs(image.pixels.astype(int) - pixels).max() <= 3
+    assert alpha == (image.alpha is not None and image.alpha.min() == 255)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (jp2_of(picture(), 14), "colours are neither RGB, YCbCr nor grey"),  # Lab
+        (jp2_of(FOUR, 12), "colours are neither RGB, YCbCr nor grey"),  # CMYK
+        (jp2.with_profile(jp2_of(FOUR), bytes(16) + b"CMYK" + bytes(108)), "colours are neither"),
+        (jp2_of(picture(channels=1)[..., 0], None, palette_of(1)[1]), "1 components of 8 bits, in a palette"),
+    ],
+)
+def test_a_jpeg_2000_that_would_come_out_in_wrong_colours_is_refused_by_name(data, said):
+    with pytest.raises(ImageError, match=said):
+        decode_image(data)
+
+
+def test_components_of_a_jpeg_2000_with_unlike_bits_are_refused_by_name():
+    data = bytearray(jp2_of(FOUR))
+    data[data.index(b"\xff\x4f\xff\x51") + 42 + 9] = 0  # alpha of one bit
+    with pytest.raises(ImageError, match="4 components of 1 and 8 bits"):
+        decode_image(bytes(data))
