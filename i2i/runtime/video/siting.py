@@ -20,7 +20,9 @@ NAMES = {LEFT: "left", CENTRE: "center", TOP_LEFT: "topleft", TOP: "top", BOTTOM
 
 # By half pixels to the right of a luma sample, and down.
 _PLACES = ((TOP_LEFT, LEFT, BOTTOM_LEFT), (TOP, UNSAID, BOTTOM))
-_SAYING = ("h264", "hevc", "mjpeg", "mpeg1video")  # decoders that always say it, as the standards' default if need be
+# Decoders that always say it, as the standards' default if need be; that of HEVC of 4:2:0 alone, as encoders do.
+_SAYING = ("h264", "hevc", "mjpeg", "mpeg1video")
+_WRITTEN = {"libx264": tuple(NAMES), "libx265": tuple(NAMES), "libsvtav1": (LEFT, TOP_LEFT)}  # by encoders
 _own = threading.local()
 
 
@@ -28,6 +30,10 @@ def is_subsampled(pixel_format: str) -> bool:
     """Whether a chroma sample of that format belongs to several pixels."""
     form = av.VideoFormat(pixel_format)
     return (form.chroma_width(16), form.chroma_height(16)) != (16, 16)
+
+
+def _is_420(pixel_format: str) -> bool:
+    return av.VideoFormat(pixel_format).chroma_height(16) == 8
 
 
 def find(frame: av.VideoFrame, codec: str) -> int:
@@ -52,21 +58,20 @@ def find(frame: av.VideoFrame, codec: str) -> int:
     base = (128 - 16) * 255 / 219
     across, down = round((base - red) / 6.4), round((base - blue) / 8.1)  # by quarters of a step of the ramp, in BT.601
     found = _PLACES[min(max(across, 0), 1)][min(max(down, 0), 2)]
-    return CENTRE if found == UNSAID and codec in _SAYING else found
+    says = codec in _SAYING and (codec != "hevc" or _is_420(frame.format.name))
+    return CENTRE if found == UNSAID and says else found
 
 
 def held(pixel_format: str, encoder: str, location: int) -> int:
-    """Where it is to lie for an encoder: there, or at the LEFT, where all else is taken to be, if that has no words for
-    it: there are words in 4:2:0 alone, and AV1 has two."""
-    told = av.VideoFormat(pixel_format).chroma_height(16) == 8
-    told &= "av1" not in encoder or location in (LEFT, TOP_LEFT)
-    return location if told or location == UNSAID else LEFT
+    """Where it is to lie for an encoder: there, or at the LEFT, where all else is taken to be, if that does not write
+    it."""
+    written = location in _WRITTEN.get(encoder, ()) and _is_420(pixel_format)
+    return location if written or location == UNSAID else LEFT
 
 
 def option(pixel_format: str, location: int) -> dict[str, str]:
     """What tells an encoder of that format."""
-    told = location in NAMES and av.VideoFormat(pixel_format).chroma_height(16) == 8
-    return {"chroma_sample_location": NAMES[location]} if told else {}
+    return {"chroma_sample_location": NAMES[location]} if location in NAMES and _is_420(pixel_format) else {}
 
 
 def said(frame: av.VideoFrame, location: int) -> av.VideoFrame:

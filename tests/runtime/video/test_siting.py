@@ -39,14 +39,15 @@ def test_chroma_stays_where_it_is(
     moving = {"times": range(0, 2048, 512), "planes": lambda _: planes(bits), "options": parameters}
     source = make(tmp_path / "in.mp4", **made, **moving)
     seen: list[np.ndarray] = []
-    model, fine = (identity, deep_identity)[bits > 8], VideoOptions(crf=0, codec="h264")
+    kind = {"x264": "h264", "x265": "hevc"}[name]
+    model, fine = (identity, deep_identity)[bits > 8], VideoOptions(crf=0, codec=kind)
     translate_video(model, source, tmp_path / "out.mp4", video=fine, observers=[lambda before, *_: seen.append(before)])
     result, inner = facts(tmp_path / "out.mp4", planes=True), (slice(6, -6), slice(6, -6))
     for plane, were in zip(result.planes[0], planes(bits), strict=True):
         off = (plane.astype(float) - were)[inner] / 2 ** (bits - 8)
         assert abs(off.mean()) < 0.2  # half a pixel would be 0.75
     with av.open(str(tmp_path / "out.mp4")) as container:
-        assert siting.find(next(container.decode(video=0)), "h264") == location
+        assert siting.find(next(container.decode(video=0)), kind) == location
     right, down = PLACES[location]
     x, y = (np.arange(WIDTH) - right) / 2, (np.arange(HEIGHT) - down) / 2
     ramps = [np.broadcast_to(90 + 3 * ramp, (HEIGHT, WIDTH)) for ramp in (y[:, None], x)]
@@ -72,6 +73,24 @@ def test_where_there_is_no_word_for_it_it_comes_to_the_left(
     )
     off = (result - (90 + 3 * RAMPS[0]))[6:-6, 6:-6].mean()
     assert off == pytest.approx(-0.75, abs=0.3)  # a quarter of a sample
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1"])
+def test_chroma_of_every_second_column_stays_where_it_is(codec: str, identity: Model, tmp_path: Path) -> None:
+    """Of 4:2:2 the decoder of HEVC says nothing, and that of FFV1 of none."""
+    cr = np.broadcast_to(90 + 3 * RAMPS[0], (HEIGHT, WIDTH // 2)).astype(np.uint8)
+    values = [np.full((HEIGHT, WIDTH), 120, np.uint8), np.full_like(cr, 128), cr]
+    lossless = {"libx264": {"qp": "0"}, "libx265": {"x265-params": "lossless=1:log-level=none"}}.get(codec, {})
+    made = {"codec": codec, "pixel_format": "yuv422p", "options": lossless, "planes": lambda _: values}
+    source = make(tmp_path / "in.mkv", colour=(6, 1, 6, 6), times=(0,), **made)
+    translate_video(identity, source, tmp_path / "out.mkv", video=VideoOptions(crf=0))
+    off = facts(tmp_path / "out.mkv", planes=True).planes[0][2].astype(float) - cr
+    assert abs(off[:, 6:-6].mean()) < 0.2  # half a pixel would be 0.75
+
+
+def test_an_encoder_that_does_not_write_it_gets_it_on_the_left() -> None:
+    held = {name: siting.held("yuv420p", name, siting.CENTRE) for name in ("libx264", "libsvtav1", "h264_nvenc")}
+    assert held == {"libx264": siting.CENTRE, "libsvtav1": siting.LEFT, "h264_nvenc": siting.LEFT}
 
 
 def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:
