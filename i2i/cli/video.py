@@ -46,7 +46,7 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
     given = {name: value for name, value in given.items() if value is not None}
     preview = options.pop("preview")
     entrance: Any = sys.stdin.buffer
-    piped = str(src) == "-" and begins_like_video(entrance.peek(256))
+    piped = str(src) == "-" and begins_like_video(entrance.peek(512))
     if piped or is_video(str(src)):
         return Film(VideoOptions(**given), preview)
     if given or preview:

@@ -18,8 +18,6 @@ from i2i.runtime.video.reader import is_cover
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
 _OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags", "_statistics_writing_app"}
 _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
-
-
 _PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
 
 

@@ -50,7 +50,7 @@ class Damage:
     def restart(self) -> None:
         """Forgets what was wrong before the first frame that was asked for."""
         self.frames = 1
-        self._errors, self._bad, self._holes, self._jumps = {}, 0, 0.0, 0.0
+        self._errors, self._bad, self._holes, self._even, self._jumps = {}, 0, 0.0, 0, 0.0
 
     def saw(self, packet: Packet, picture: bool) -> None:
         if packet.size == 0:

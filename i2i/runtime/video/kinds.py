@@ -27,7 +27,7 @@ _SIGNS = {
     b"OggS": 0,
     b"\x00\x00\x01\xba": 0,
 }
-_HEAD = 256  # bytes by which a file is told
+_HEAD = 512  # bytes by which a file is told
 _PACKETS = ((0, 188), (4, 192))  # where those of MPEG-TS and of M2TS begin, and how long they are
 _STILL = re.compile(rb"avif|avis|heic|heix|mif1|msf1|crx ")  # brands of images in the container of MP4
 
@@ -51,7 +51,7 @@ def begins_like_video(head: bytes) -> bool:
     """Whether a file that begins with these bytes is a video."""
     if head[4:8] == b"ftyp":
         return not _STILL.search(head[8:64])
-    if any(len(head) > at + size and head[at] == head[at + size] == 0x47 for at, size in _PACKETS):
+    if any(head[at : at + 2 * size + 1 : size] == b"GGG" for at, size in _PACKETS):
         return not head.startswith(b"GIF8")
     return any(head[at : at + len(sign)] == sign for sign, at in _SIGNS.items())
 

@@ -26,7 +26,7 @@ from i2i.runtime.video.turn import Turn
 
 _PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
 _ANYWHERE = ("mpegts", "mpeg", "flv")  # whose clocks begin at any time, as broadcasts do: their results begin at 0
-_BARE = ("h264", "hevc", "mpegvideo", "m4v", "vvc", "obu")  # pictures alone, without times
+_BARE = ("h264", "hevc", "vvc")  # pictures alone, and none of their times; of other codecs FFmpeg counts them
 _LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
 
 
@@ -143,9 +143,12 @@ class Reader:
                 if self._start is not None:
                     self.damage.restart()  # what lies before was not asked for
                 return replace(item, packets=early)
-        behind = "; if its index lies behind its pictures, as ffmpeg's -movflags faststart mends, a pipe cannot go back"
-        hint = behind if not seekable and "mp4" in self.container.format.name else ""
-        raise VideoError(self.name, self.damage.nothing(self._cut) + hint)
+        reason = self.damage.nothing(self._cut)
+        if not seekable and "mp4" in self.container.format.name:
+            reason += (
+                "; a pipe cannot go back to an index behind the pictures; ffmpeg's -movflags faststart puts it first"
+            )
+        raise VideoError(self.name, reason)
 
     def items(self) -> Iterator[Item]:
         """Every frame in order of time, with the packets before it."""

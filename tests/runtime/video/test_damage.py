@@ -76,6 +76,12 @@ def test_of_a_part_the_frames_of_it_are_counted(identity: Model, tmp_path: Path)
     assert summary.damage.startswith(f"damaged: {summary.frames} frames (")
 
 
+def test_pauses_behind_an_even_beginning_are_no_damage(identity: Model, tmp_path: Path) -> None:
+    """Which was decoded to begin at its key frame, and not asked for."""
+    source = make(tmp_path / "in.mkv", times=[*range(0, 75 * 512, 512), *range(75 * 512, 175 * 512, 25 * 512)])
+    assert translate_video(identity, source, tmp_path / "o.mkv", video=VideoOptions(start=2.9)).damage is None
+
+
 def test_a_film_that_begins_late_is_not_called_damaged(identity: Model, tmp_path: Path) -> None:
     """Matroska counts how long it lasts from zero."""
     source = make(tmp_path / "in.mkv", times=range(512_000, 512_000 + 20 * 512, 512))

@@ -113,6 +113,9 @@ def test_what_is_a_video(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(head.ljust(64, b"\0"))
     found = [kinds.is_video(tmp_path / name) for name in ("a", "b", "c", "x.MP4", "x.png", "none")]
     assert found == [True, True, False, True, False, False]
+    packet = b"\x47".ljust(188, b"\0")
+    streams = 3 * packet, 3 * (bytes(4) + packet), 2 * packet, b"GIF89a".ljust(188, b"\0") + 2 * packet
+    assert [kinds.begins_like_video(head) for head in streams] == [True, True, False, False]
     assert [kinds.camera(text) for text in ("camera:0", "camera:12", "camera:", "camera:x")] == [0, 12, None, None]
 
 
