@@ -96,7 +96,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     atexit.register(_leave)
     try:
         result = group.main(args=arguments, prog_name="i2i", standalone_mode=False)
-    except click.Abort:
+    except click.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for one at a prompt: a fault of the program
+            raise error.__cause__ from None
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:

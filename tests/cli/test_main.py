@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 
@@ -219,6 +220,20 @@ def test_ctrl_c_while_a_library_is_imported(monkeypatch: pytest.MonkeyPatch, cap
     with pytest.raises(SystemExit) as exit:
         cli.main([])
     assert (exit.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+
+
+def test_the_end_of_a_file_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    from i2i import cli
+
+    def truncated() -> None:
+        raise EOFError("marshal data too short")
+
+    monkeypatch.setattr(cli.atexit, "register", lambda _: None)
+    monkeypatch.setattr(cli, "_alone", False)
+    monkeypatch.setitem(cli.group.commands, "models", click.Command("models", callback=truncated))
+    monkeypatch.setattr(cli.Verbs, "get_command", click.Group.get_command)
+    with pytest.raises(EOFError, match="too short"):
+        cli.main(["models"])
 
 
 def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
