@@ -59,7 +59,7 @@ def read_spec(path: str | Path) -> Spec | None:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     if stat.st_size == 0:
         raise ModelError(f"{path}: not an ONNX model: it is empty")
-    return _read_spec(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return _read_spec(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @lru_cache(maxsize=8)

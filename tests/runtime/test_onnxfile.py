@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,17 @@ def test_a_file_is_looked_over_once_until_it_changes(tmp_path: Path, monkeypatch
     with pytest.raises(ModelError, match="truncated"):
         read_spec(path)
     assert len(looks) == 2
+
+
+def test_a_file_that_was_overwritten_under_its_old_time_is_looked_over_again(tmp_path: Path) -> None:
+    """As ``cp -p`` does it."""
+    path, other = tiny.inverter(tmp_path / "a.onnx"), tiny.inverter(tmp_path / "b.onnx")
+    other.write_bytes(other.read_bytes().replace(b"negative", b"evitagen"))
+    for made in (path, other):
+        os.utime(made, (1e9, 1e9))
+    assert read_spec(path) != read_spec(other)
+    shutil.copystat(other, Path(shutil.copyfile(other, path)))
+    assert read_spec(path) == read_spec(other)
 
 
 def test_a_model_without_description_has_none(tmp_path: Path) -> None:
