@@ -164,9 +164,10 @@ def _png_chunks(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
 
 
 def _jpeg_parts(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
-    size = _counted(image, resolution.INCH)
-    if size and data[2:4] == b"\xff\xe0" and 1 <= min(size) <= max(size) <= 65535:  # JFIF, which has room for that
-        data = data[:13] + struct.pack(">BHH", 1, *size) + data[18:]
+    known = _known(image)
+    jfif = known and resolution.jfif(known)
+    if jfif and data[2:4] == b"\xff\xe0":
+        data = data[:2] + jfif + data[2 + len(jfif) :]
     if not image.icc:
         return data
     parts = [image.icc[at : at + 65519] for at in range(0, len(image.icc), 65519)]

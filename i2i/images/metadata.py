@@ -234,7 +234,7 @@ def embed(
         return data[:at] + segments + data[at:]
     if format == "PNG":
         chunks = png_chunk(b"eXIf", exif) if exif else b""
-        chunks += png_xmp(xmp) if xmp else b""
+        chunks += png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) if xmp else b""
         return data[:33] + chunks + data[33:]  # behind the signature and IHDR
     if format == "WEBP":
         head, body = webp_parts(data, width, height, alpha)
@@ -248,11 +248,6 @@ def embed(
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png_xmp(xmp: bytes) -> bytes:
-    """The chunk that holds it."""
-    return png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
 
 
 def webp_parts(data: bytes, width: int, height: int, alpha: bool) -> tuple[bytearray, bytes]:

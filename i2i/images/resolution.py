@@ -32,6 +32,14 @@ def per_inch(resolution: Resolution) -> tuple[tuple[int, int], tuple[int, int]]:
     return across, down
 
 
+def jfif(resolution: Resolution) -> bytes:
+    """The segment at the beginning of a JPEG that says it; nothing where there is no room for so much or so little."""
+    size = [round(count * INCH) for count in resolution]
+    if not 1 <= min(size) <= max(size) <= 65535:
+        return b""
+    return struct.pack(">HH5sHBHHBB", 0xFFE0, 16, b"JFIF\0", 0x0102, 1, *size, 0, 0)
+
+
 def of_tiff(directory: tiff.Directory) -> Resolution | None:
     across, down = (directory.tags.get(tag) for tag in (X, Y))
     if not (isinstance(across, tuple) and isinstance(down, tuple) and len(across) == len(down) == 2):

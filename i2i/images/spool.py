@@ -16,10 +16,10 @@ import numpy as np
 from i2i.files import atomically, scratch
 from i2i.images import tiff
 from i2i.images.encode import fitting
-from i2i.images.formats import jpeg_segments, png_chunks
-from i2i.images.metadata import Metadata, left_out, png_xmp, upright_exif, upright_xmp
+from i2i.images.formats import png_chunks
+from i2i.images.metadata import Metadata, embed, upright_xmp
 from i2i.images.pixels import Image, ImageError
-from i2i.images.resolution import INCH, UNIT, Resolution
+from i2i.images.resolution import INCH, UNIT, Resolution, jfif
 from i2i.images.strips import vips
 
 _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -27,11 +27,12 @@ _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNG": ("pngsave", {"compression": 1, "filter": "sub"}),
     "JPEG": ("jpegsave", {"subsample_mode": "on"}),  # chroma at half the size, as OpenCV writes it
 }
-_FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
+_FIELDS = {"icc": "icc-profile-data", "xmp": "xmp-data"}
+_BLOCK = 16 << 20
+_HEADS = {"PNG": 33, "JPEG": 2}  # bytes that come before all that is said of an image
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # libvips says them in words
 _CLASSIC = 2**32  # bytes that a TIFF holds unless it is a BigTIFF
 _WORST = 1.5  # of LZW on noise
-_PNG_END = 12  # bytes of the last chunk
 
 
 def write_strips(
@@ -116,44 +117,48 @@ def _save(
     across, down = resolution or (1 / INCH, 1 / INCH)
     pixels = pixels.copy(interpretation=space, xres=across, yres=down)
     blobs: dict[str, bytes | None] = {"icc": icc if icc and icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels] else None}
-    if metadata is not None:
-        lost = left_out(metadata, format)
-        if metadata.exif is not None and "EXIF" not in lost:
-            exif = upright_exif(metadata.exif, pixels.width, pixels.height, resolution)
-            blobs["exif"] = exif and b"Exif\0\0" + exif
-        if metadata.xmp is not None and "XMP" not in lost:
-            blobs["xmp"] = upright_xmp(metadata.xmp, pixels.width, pixels.height)
+    if format == "TIFF" and metadata is not None and metadata.xmp is not None:
+        blobs["xmp"] = upright_xmp(metadata.xmp, pixels.width, pixels.height)
     blobs = {name: blob for name, blob in blobs.items() if blob}
-    xmp = blobs.pop("xmp", None) if format == "PNG" else None
     for name, blob in blobs.items():
         pixels.set_type(library.GValue.blob_type, _FIELDS[name], blob)
     saver, options = _SAVERS[format]
-    # Or libvips makes EXIF of its own, where a JPEG alone needs it: it writes no JFIF that could hold the resolution.
-    kept = {*blobs, "exif"} if format == "JPEG" and resolution is not None else blobs
-    options = {**options, "keep": ":".join(kept) or "none"}
+    options = {**options, "keep": ":".join(blobs) or "none"}
     if format == "JPEG":
         options = {**options, "Q": quality}
     if format == "TIFF":
         size = pixels.width * pixels.height * pixels.bands * (1 + deep)
         options = {**options, "bigtiff": size * _WORST > _CLASSIC}
 
+    # What libvips writes is EXIF made anew, which leads astray what points into it, and XMP where a PNG has none.
+    more = jfif(resolution) if format == "JPEG" and resolution is not None else b""
+    if format in _HEADS and metadata is not None:
+        head = bytes(_HEADS[format])
+        more += embed(head, format, metadata, pixels.width, pixels.height, False, resolution)[len(head) :]
+
     def write(temporary: Path) -> None:
         getattr(pixels, saver)(os.fspath(temporary), **options)
         if resolution is None:
             _take_back_unit(temporary, format)
-        if xmp is not None:
-            _add_xmp(temporary, xmp)
+        if more:
+            _insert(temporary, _HEADS[format], more)
 
     atomically(path, write, durable=False)  # as in ``write_image``
 
 
-def _add_xmp(path: Path, xmp: bytes) -> None:
-    """To a PNG: before its end, where there is room. libvips packs it into a chunk where nobody looks for it."""
+def _insert(path: Path, at: int, more: bytes) -> None:
+    """Moves what is behind that place in the file, from its end on, since all of it may be more than the memory."""
     with open(path, "r+b") as file:
-        file.seek(-_PNG_END, os.SEEK_END)
-        end = file.read()
-        file.seek(-_PNG_END, os.SEEK_END)
-        file.write(png_xmp(xmp) + end)
+        end = file.seek(0, os.SEEK_END)
+        while end > at:
+            start = max(at, end - _BLOCK)
+            file.seek(start)
+            block = file.read(end - start)
+            file.seek(start + len(more))
+            file.write(block)
+            end = start
+        file.seek(at)
+        file.write(more)
 
 
 def _take_back_unit(path: Path, format: str) -> None:
@@ -161,22 +166,14 @@ def _take_back_unit(path: Path, format: str) -> None:
     with open(path, "r+b") as file:
         if format == "TIFF":
             tiff.set_short(file, 0, UNIT, 1)
-        for marker, _ in jpeg_segments(file) if format == "JPEG" else ():
-            if marker == 0xDA:
-                break
-            if marker == 0xE1 and file.read(6) == b"Exif\0\0":
-                tiff.set_short(file, file.tell(), UNIT, 1)
         for kind, length in png_chunks(file) if format == "PNG" else ():
             if kind == b"IDAT":
                 break
-            if kind not in (b"pHYs", b"eXIf"):
+            if kind != b"pHYs":
                 continue
             start = file.tell()
-            if kind == b"eXIf":
-                tiff.set_short(file, start, UNIT, 1)
-            else:
-                file.seek(start + 8)
-                file.write(b"\0")
+            file.seek(start + 8)
+            file.write(b"\0")
             file.seek(start)
             checksum = zlib.crc32(kind + file.read(length))
             file.write(struct.pack(">I", checksum))

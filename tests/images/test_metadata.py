@@ -10,8 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from i2i.images import Image, ImageError, decode_image, encode_image, left_out, read_image
+from i2i.images import Image, ImageError, decode_image, encode_image, left_out, read_image, spool
 from i2i.images.metadata import Metadata, read_metadata, upright_exif, upright_xmp
+from tests.images.samples import picture
 
 THUMBNAIL = b"\xff\xd8what it was before\xff\xd9"
 XMP = (
@@ -192,3 +193,24 @@ def test_damaged_metadata_costs_no_image(seed: int) -> None:
         for format in ("JPEG", "PNG", "WEBP"):
             assert decode_image(encode_image(image, format)).width == image.width
     assert left_out(Metadata(b"no TIFF"), "PNG") == ["EXIF"]
+
+
+@pytest.mark.parametrize("resolution", [None, (3.937, 7.874)])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF"])
+def test_a_file_of_strips_has_the_same_bytes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, resolution: tuple[float, float] | None
+) -> None:
+    """libvips would write EXIF anew, and what cameras note of their own would point elsewhere."""
+    monkeypatch.setattr(spool, "_BLOCK", 100)  # the file is longer
+    image = Image(picture(), metadata=Metadata(exif(), XMP), resolution=resolution)
+    path = tmp_path / "a"
+    strips = (Image(image.pixels[top : top + 7]) for top in range(0, image.height, 7))
+    spool.write_strips(path, strips, format, 100, resolution=resolution, metadata=image.metadata)
+    have, want = read_image(path, metadata=True), decode_image(encode_image(image, format, 100), metadata=True)
+    assert have.metadata == want.metadata
+    assert have.metadata is not None
+    assert have.metadata.xmp is not None
+    assert have.resolution == pytest.approx(want.resolution, abs=0.01)
+    np.testing.assert_allclose(have.pixels.astype(int), want.pixels, atol=6 if format == "JPEG" else 0)
+    with PIL.Image.open(path) as found:
+        found.load()
