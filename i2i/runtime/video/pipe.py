@@ -15,7 +15,8 @@ from i2i.runtime.video.film import Source
 from i2i.runtime.video.reader import Item
 
 _FORMS = {"420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
-_420 = {siting.LEFT: "420mpeg2", siting.TOP_LEFT: "420paldv"}  # 420jpeg: CENTRE, which all is that nobody says
+# Where chroma lies is said of yuv420p alone; 420jpeg is CENTRE, which all is that nobody says.
+_420 = {siting.LEFT: "420mpeg2", siting.TOP_LEFT: "420paldv", siting.CENTRE: "420jpeg", siting.UNSAID: "420jpeg"}
 
 
 class Pipe:
@@ -28,12 +29,12 @@ class Pipe:
         self.notes = [f"a pipe of frames holds no {' and no '.join(kinds)}"] if kinds else []
         self._rate = reader.options.fps or reader.clip.rate
         chroma, colour = reader.clip.chroma if reader.clip.chroma in _FORMS else "444", reader.clip.used
-        self._range, self._location = colour.range, colour.location
-        self._form, self._name = _FORMS[chroma], _420.get(colour.location, "420jpeg") if chroma == "420" else chroma
-        if deep:  # of which the format does not say where chroma lies
-            self._form, self._name = self._form + "10le", chroma + "p10"
-            if reader.clip.bits > 10:
-                self.notes.append(f"a pipe of frames holds no more than 10 of its {reader.clip.bits} bits")
+        self._form, self._range = _FORMS[chroma] + ("10le" if deep else ""), colour.range
+        names = _420 if self._form == "yuv420p" else {siting.UNSAID: chroma + "p10" if deep else chroma}
+        self._location = colour.location if colour.location in names else siting.LEFT
+        self._name = names.get(self._location, names[siting.UNSAID])
+        if deep and reader.clip.bits > 10:
+            self.notes.append(f"a pipe of frames holds no more than 10 of its {reader.clip.bits} bits")
         self._size: tuple[int, int] | None = None
         self._first: float | None = None
 
