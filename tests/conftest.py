@@ -108,7 +108,7 @@ def i2i_command() -> Command:
 @pytest.fixture
 def i2i_inside(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Command:
     """Does as ``i2i_command`` does, but in this process: for what is no matter of processes, and ten times as fast."""
-    from i2i.cli import main
+    from i2i import cli
 
     def run(
         *arguments: object,
@@ -121,11 +121,12 @@ def i2i_inside(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Mo
         capfdbinary.readouterr()
         with monkeypatch.context() as patch:
             patch.chdir(cwd)
+            patch.setattr(cli, "_alone", False)  # is put back: ``main`` takes the process for its own
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
             with pytest.raises(SystemExit) as end:
-                main(words)
+                cli.main(words)
         said = capfdbinary.readouterr()
         out, err = (part.decode(errors="surrogateescape") if text else part for part in (said.out, said.err))
         return subprocess.CompletedProcess(words, end.value.code, out, err)  # type: ignore[arg-type]

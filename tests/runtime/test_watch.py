@@ -190,9 +190,12 @@ def test_two_that_would_be_one_in_different_shards(tmp_path: Path) -> None:
     write_image(tmp_path / "photos" / f"{name}.bmp", image(10))
     model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1)
     translate_folder(model, tmp_path / "photos", tmp_path / "out", Options(format="PNG", shard="1/2"))
+    early = next(early for i in range(100) if second.holds(early := f"early-{i}.png"))
+    write_image(tmp_path / "photos" / early, image(1))
     job = Watched(tmp_path, format="PNG", shard="2/2")
+    wait_for(lambda: (job.out / early).exists())  # two that are there before it begins are refused as a whole
     write_image(job.photos / f"{name}.tif", image(20))
-    wait_for(lambda: job.outcomes)
+    wait_for(job.notes)
     assert f"as {name}.bmp is; rename one" in job.notes()[f"{name}.tif"]
     job.stop(next(last for i in range(100) if second.holds(last := f"last-{i}.png")))
     assert (read_image(job.out / f"{name}.png").pixels == 245).all()
