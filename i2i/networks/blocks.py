@@ -146,7 +146,7 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
 
     With ``xavier`` the deviation of a layer's weights is gain * sqrt(2 / (its inputs + its outputs)), as in CUT.
     """
-    if next(net.parameters()).is_meta:
+    if any(parameter.is_meta for parameter in net.parameters()):
         return net  # only shapes are asked for: to draw no numbers takes PyTorch longer than to draw them
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
