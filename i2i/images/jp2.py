@@ -14,6 +14,7 @@ from i2i.images.pixels import Header, UnsupportedError
 
 _CODE_STREAM = b"\xff\x4f\xff\x51"
 _LIMIT = 16 << 20  # bytes of a box that is read
+_MOST = 10_000  # boxes beside each other; to pass over millions of empty ones takes a while
 _ENUMERATED, _RESTRICTED, _ANY = 1, 2, 3  # how a box tells of the colours: by a number, or by a profile of either kind
 _YCC = 18
 _SPACES = (None, 16, 17, _YCC, 20, 21)  # sRGB, grey, YCbCr, and two of RGB with more colours
@@ -89,7 +90,9 @@ def with_profile(data: bytes, icc: bytes) -> bytes:
 
 def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The kind of each box between two places, and where its content begins and ends."""
-    while at + 8 <= end:
+    for _ in range(_MOST):
+        if at + 8 > end:
+            return
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
         start = at + 8
@@ -100,3 +103,4 @@ def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]
         if at < start:
             raise ValueError("a box is shorter than its head")
         yield kind, start, min(at, end)
+    raise ValueError("JPEG 2000 of too many boxes")

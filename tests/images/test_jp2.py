@@ -91,3 +91,12 @@ def test_components_of_a_jpeg_2000_with_unlike_bits_are_refused_by_name():
     data[data.index(b"\xff\x4f\xff\x51") + 42 + 9] = 0  # alpha of one bit
     with pytest.raises(ImageError, match="4 components of 1 and 8 bits"):
         decode_image(bytes(data))
+
+
+def test_millions_of_empty_boxes_cost_no_time():
+    data = jp2_of(picture())
+    at = data.index(b"jp2h") - 4
+    empty = struct.pack(">I4s", 8, b"free")
+    assert decode_image(data[:at] + 100 * empty + data[at:]).pixels.shape == picture().shape
+    with pytest.raises(ImageError, match="too many boxes"):
+        decode_image(data[:at] + 10_000 * empty + data[at:])
