@@ -75,7 +75,7 @@ def translate(
     """
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         root = Path(place)
-        paths = [models.resolve(name).path for name in given]
+        paths = [models.resolve(name).path.resolve() for name in given]
         paths = paths or [resnet(root / "resnet9.onnx", blocks=9), models.resolve(None).path]
         files = sorted(draw(root / "in", images, size, suffix).iterdir())
         cv2.setNumThreads(1)

@@ -35,7 +35,10 @@ _INFO = re.compile(r"([\w.]+)-(\d[^-]*)(?:-.*)?\.(?:dist|egg)-info")
 
 def installed(module: str) -> dict[str, str]:
     """The distributions present that write into the module's folder, with their versions."""
-    found = _distributions(sys.path)
+    return _of(module, _distributions(sys.path))
+
+
+def _of(module: str, found: dict[str, str]) -> dict[str, str]:
     return {name: found[name] for name in RIVALS[module] if name in found}
 
 
@@ -46,16 +49,16 @@ def _distributions(folders: Iterable[str]) -> dict[str, str]:
     for folder in folders:
         with suppress(OSError):
             for entry in os.listdir(folder or os.curdir):
-                if info := _INFO.fullmatch(entry):
+                if entry.endswith("-info") and (info := _INFO.fullmatch(entry)):
                     found.setdefault(re.sub("[_.]+", "-", info[1]).lower(), info[2])
     return found
 
 
 def rivals() -> list[str]:
     """A sentence for each module that two installed packages write, with the lines that repair it."""
-    found = []
+    found, distributions = [], _distributions(sys.path)
     for module in RIVALS:
-        present = installed(module)
+        present = _of(module, distributions)
         if len(present) > 1:
             keep = next(iter(present))
             together = " and ".join(f"{name} {version}" for name, version in present.items())
