@@ -18,7 +18,7 @@ from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.machine import available_memory
 from i2i.runtime.notes import note
 from i2i.runtime.onnxfile import read_spec
-from i2i.runtime.providers import on_processor, open_session, quietly, reason, running_on
+from i2i.runtime.providers import is_out_of_memory, on_processor, open_session, quietly, reason, running_on
 from i2i.runtime.room import MOST, Room
 from i2i.spec import Spec
 
@@ -29,16 +29,6 @@ LARGE = 512 * 512
 """Pixels above which a processor runs one image at a time, on all cores and without keeping the memory."""
 
 _PLENTY = 4096  # bytes for each pixel, more than any generator here needs: below it, nothing has to be measured
-_OUT_OF_MEMORY = (
-    "bfc_arena",
-    "bad_alloc",
-    "out of memory",
-    "outofmemory",
-    "failed to allocate memory",
-    "cuda_error_out_of_memory",
-    "alloc_failed",
-    "allocation_failed",
-)
 _COUNTED = 2**31  # values of a tensor: CUDA's kernels count them in 32 bits, and go astray in silence beyond
 _WIDE = 2048  # values for each pixel that comes out, more than any generator makes: below, nothing has to be measured
 
@@ -181,9 +171,8 @@ class Graph:
         except ProviderError:
             raise
         except Exception as error:  # ONNX Runtime's errors have no common class but this
-            text = str(error).lower()
             shape = " x ".join(map(str, batch.shape))
-            if any(sign in text for sign in _OUT_OF_MEMORY):
+            if is_out_of_memory(error):
                 raise TooLargeError(
                     f"{self.provider} memory does not hold this image ({shape}); make it smaller"
                 ) from error

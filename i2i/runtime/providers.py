@@ -32,6 +32,16 @@ REPAIR = {
     "tensorrt": "pip install 'onnxruntime-gpu[cuda,cudnn]' 'tensorrt-cu13<11'",
 }
 Wanted = tuple[str, dict[str, str]]  # a provider of ONNX Runtime and its options
+_OUT_OF_MEMORY = (
+    "bfc_arena",
+    "bad_alloc",
+    "out of memory",
+    "outofmemory",
+    "failed to allocate memory",
+    "cuda_error_out_of_memory",
+    "alloc_failed",
+    "allocation_failed",
+)
 
 
 def onnxruntime() -> ModuleType:
@@ -184,6 +194,12 @@ def check_placement(session: Any, path: Path, provider: str) -> None:
             f"{path}: {provider} cannot run {', '.join(nodes[:5])}{more}; the processor would, and the image would go "
             "to it and back each time. Allow that with --allow-fallback (allow_fallback=True), or take --provider cpu"
         )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an inference failed because a memory, of the processor or of a GPU, does not hold it."""
+    text = str(error).lower()
+    return any(sign in text for sign in _OUT_OF_MEMORY)
 
 
 def reason(error: Exception) -> str:
