@@ -35,7 +35,7 @@ _SUFFIXES = {
 
 _DEEP = ("PNG", "TIFF", "PNM", "JPEG2000")  # hold 16 bits
 _ALPHA = ("PNG", "TIFF", "WEBP", "BMP", "JPEG2000")  # hold alpha
-PROFILED = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000")  # hold a colour profile
+_PROFILED = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000")  # hold a colour profile
 _GREY_ALPHA = ("PNG",)  # hold grey with alpha; the others get RGBA
 _COLOURS = ("WEBP",)  # hold no grey
 
@@ -99,6 +99,18 @@ def encode_image(
     return embed(data, format, image.metadata, image.width, image.height, alpha is not None, _known(image))
 
 
+def keeps_profile(image: Image, format: str) -> bool:
+    """Whether a file of that format has the image's colour profile, if it has one: one of grey describes no colours."""
+    alpha = image.alpha if format in _ALPHA else None
+    coloured = image.channels == 1 and _becomes_colours(alpha, format)
+    return image.icc is None or (format in _PROFILED and not coloured)
+
+
+def _becomes_colours(alpha: np.ndarray | None, format: str) -> bool:
+    """Whether a grey image with this alpha does."""
+    return format in _COLOURS or (alpha is not None and format not in _GREY_ALPHA)
+
+
 def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
     """The colours and the alpha of an image, converted to what the format can hold."""
     pixels, alpha = image.pixels, image.alpha
@@ -107,7 +119,7 @@ def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
     if image.bits == 16 and format not in _DEEP:
         pixels = convert(pixels, image.channels, 8)
         alpha = None if alpha is None else convert(alpha[..., None], 1, 8)[..., 0]
-    if pixels.shape[2] == 1 and (format in _COLOURS or (alpha is not None and format not in _GREY_ALPHA)):
+    if pixels.shape[2] == 1 and _becomes_colours(alpha, format):
         pixels = convert(pixels, 3, 8 * pixels.dtype.itemsize)
     return pixels, alpha
 
@@ -127,7 +139,7 @@ def _cv2(pixels: np.ndarray, alpha: np.ndarray | None, format: str, quality: int
     suffix = ".pgm" if format == "PNM" and pixels.shape[2] == 1 else WRITABLE[format]
     done, data = cv2.imencode(suffix, pixels, options)
     if not done:
-        raise cv2.error(f"OpenCV cannot encode {pixels.shape[1]} x {pixels.shape[0]} pixels")
+        raise cv2.error(f"OpenCV cannot encode {pixels.shape[1]} x {pixels.shape[0]} pixels; choose PNG or TIFF")
     return data.tobytes()
 
 

@@ -14,11 +14,11 @@ import numpy as np
 from i2i.images import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
-    PROFILED,
     WRITABLE,
     Image,
     ImageError,
     format_of,
+    keeps_profile,
     left_out,
     write_image,
 )
@@ -104,7 +104,7 @@ def write(result: Image, source: Path, output: Path, options: Options) -> str:
     except ImageError as error:
         stop_if_full(error.__cause__, output)
         raise
-    return lacking(result.metadata, form, result.icc)
+    return lacking(result.metadata, form, keeps_profile(result, form))
 
 
 def output_format(source: Path, output: Path, read: str, options: Options) -> str:
@@ -126,9 +126,9 @@ def output_format(source: Path, output: Path, read: str, options: Options) -> st
     return said
 
 
-def lacking(metadata: Metadata | None, format: str, icc: bytes | None = None) -> str:
+def lacking(metadata: Metadata | None, format: str, keeps_profile: bool = True) -> str:
     """What a file of that format does not hold of an image's colour profile and metadata, in words, or ""."""
-    lost = ["colour profile"] if icc and format not in PROFILED else []
+    lost = [] if keeps_profile else ["colour profile"]
     lost += left_out(metadata, format) if metadata is not None else []
     return f"without its {' and '.join(lost)}, which could not be carried over to {format}" if lost else ""
 

@@ -280,7 +280,15 @@ def test_whoever_sits_at_a_terminal_is_asked(place: Path, answer: str) -> None:
 def test_a_profile_that_a_format_does_not_hold_is_missed_aloud(place: Path, piped_inside: Piped) -> None:
     profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
     PIL.Image.new("RGB", (6, 5)).save(place / "photos" / "p.png", icc_profile=profile)
-    for words in (("photos/p.png", "p.bmp"), ("photos/p.png", "-", "--format", "pnm")):
+    profile = profile[:16] + b"GRAY" + profile[20:]
+    grey = Image(np.full((5, 6, 1), 9, np.uint8), np.full((5, 6), 99, np.uint8), profile)
+    write_image(place / "photos" / "g.png", grey)  # of colours in TIFF, where alpha is, and in WebP
+    for words in (
+        ("photos/p.png", "p.bmp"),
+        ("photos/p.png", "-", "--format", "pnm"),
+        ("photos/g.png", "-", "--format", "tiff"),
+        ("photos/g.png", "g.webp"),
+    ):
         done = piped_inside(b"", *words)
         assert done.returncode == 0, done.stderr
         assert b"without its colour profile" in done.stderr

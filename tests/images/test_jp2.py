@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from i2i.images import ImageError, decode_image, jp2
+from i2i.images import Image, ImageError, decode_image, encode_image, jp2
 from tests.images.samples import alpha_of, picture, pillow_bytes
 
 FOUR = np.dstack([picture(), alpha_of()])
@@ -100,3 +100,8 @@ def test_millions_of_empty_boxes_cost_no_time():
     assert decode_image(data[:at] + 100 * empty + data[at:]).pixels.shape == picture().shape
     with pytest.raises(ImageError, match="too many boxes"):
         decode_image(data[:at] + 10_000 * empty + data[at:])
+
+
+def test_one_that_is_too_small_to_be_written_is_told_what_would_do() -> None:
+    with pytest.raises(ImageError, match=r"cannot encode 16 x 12 pixels; choose PNG or TIFF"):
+        encode_image(Image(np.zeros((12, 16, 3), np.uint8)), "JPEG2000")
