@@ -40,13 +40,13 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
 
     Raises ValueError for what has no meaning, and where a video's options are given and there is no video.
     """
-    from i2i.runtime.video.kinds import begins_like_video, is_video
+    from i2i.runtime.video.kinds import HEAD, begins_like_video, is_video
 
     given = {name: options.pop(name) for name in NAMES}
     given = {name: value for name, value in given.items() if value is not None}
     preview = options.pop("preview")
     entrance: Any = sys.stdin.buffer
-    piped = str(src) == "-" and begins_like_video(entrance.peek(512))
+    piped = str(src) == "-" and begins_like_video(entrance.peek(HEAD))
     if piped or is_video(str(src)):
         return Film(VideoOptions(**given), preview)
     if given or preview:

@@ -80,7 +80,7 @@ def encode_image(
     if lost and strict:
         raise ImageError(name, f"{format} cannot hold {' or '.join(lost)}; choose PNG or TIFF")
     pixels, alpha = fitting(image, format)
-    if pixels.shape[2] != image.channels:  # a profile of grey does not describe colours
+    if not keeps_profile(image, format):
         image = replace(image, icc=None)
     try:
         if alpha is not None and pixels.shape[2] == 1:

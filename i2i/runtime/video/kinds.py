@@ -27,7 +27,7 @@ _SIGNS = {
     b"OggS": 0,
     b"\x00\x00\x01\xba": 0,
 }
-_HEAD = 512  # bytes by which a file is told
+HEAD = 512  # bytes by which a file is told
 _PACKETS = ((0, 188), (4, 192))  # where those of MPEG-TS and of M2TS begin, and how long they are
 _STILL = re.compile(rb"avif|avis|heic|heix|mif1|msf1|crx ")  # brands of images in the container of MP4
 
@@ -42,7 +42,7 @@ def is_video(source: PathLike) -> bool:
         return suffix in VIDEO_SUFFIXES and not path.is_dir()
     try:
         with open_regular(path) as file:
-            return begins_like_video(file.read(_HEAD))
+            return begins_like_video(file.read(HEAD))
     except OSError:
         return False
 
