@@ -95,7 +95,7 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
 
 def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """One image from standard input, or to standard output, or both; ``-`` and no DST mean them."""
-    from i2i.files import clear_temporaries
+    from i2i.atomic import clear_temporaries
     from i2i.images import WRITABLE, ImageError, encode_image, keeps_profile, read_header
     from i2i.runtime import ModelError, files
     from i2i.runtime.api import translate_bytes

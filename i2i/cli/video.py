@@ -64,9 +64,9 @@ def videos_in(folder: Path) -> int:
 
 def translate(model: Model, src: Path, dst: str | None, settings: Options, film: Film) -> None:
     """One video, with what there is to say of it. A damaged one ends in exit status 1, Ctrl-C in 130."""
+    from i2i.cli.preview import Window
     from i2i.runtime.video import InterruptedVideo, VideoError, translate_video
     from i2i.runtime.video.kinds import camera, video_target
-    from i2i.runtime.video.window import Window
 
     target: Any = None
     if dst == "-":

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from i2i.atomic import atomically
 from i2i.engine.ranks import World
-from i2i.files import atomically
 
 
 class NonFinite(RuntimeError):  # noqa: N818 (what happened, not what went wrong)

@@ -12,12 +12,12 @@ import onnx
 import torch
 from torch import nn
 
+from i2i.atomic import atomically
 from i2i.exporter import graph, parity
 from i2i.exporter.graph import ExportError
 from i2i.exporter.pictures import Pictures, gather
 from i2i.exporter.pixels import Pixels, Toward
 from i2i.exporter.precision import reduced
-from i2i.files import atomically
 from i2i.networks import per_image
 from i2i.runtime import targets
 from i2i.runtime.onnxfile import read_spec

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from i2i.files import atomically
+from i2i.atomic import atomically
 from i2i.images import jp2, resolution, tiff
 from i2i.images.metadata import embed, png_chunk, webp_file, webp_parts
 from i2i.images.pixels import Image, ImageError, convert, flatten
@@ -209,17 +209,17 @@ def _jp2_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
 
 
 def _tiff_tags(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
-    tags = []
+    entries = []
     if alpha is not None:
-        tags.append((tiff.EXTRA_SAMPLES, 3, 1, struct.pack("<H", 2)))  # not premultiplied; OpenCV leaves it unsaid
+        entries.append((tiff.EXTRA_SAMPLES, 3, 1, struct.pack("<H", 2)))  # not premultiplied; OpenCV leaves it unsaid
     known = _known(image)
     if known is not None:
         for tag, fraction in zip((resolution.X, resolution.Y), resolution.per_inch(known), strict=True):
-            tags.append((tag, 5, 1, struct.pack("<II", *fraction)))
-        tags.append((resolution.UNIT, 3, 1, struct.pack("<H", 2)))
+            entries.append((tag, 5, 1, struct.pack("<II", *fraction)))
+        entries.append((resolution.UNIT, 3, 1, struct.pack("<H", 2)))
     if image.icc:
-        tags.append((tiff.ICC, 7, len(image.icc), image.icc))
-    return tiff.with_tags(data, tags) if tags else data
+        entries.append((tiff.ICC, 7, len(image.icc), image.icc))
+    return tiff.with_tags(data, entries) if entries else data
 
 
 def _bmp_size(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:

@@ -15,7 +15,9 @@ from typing import BinaryIO
 from i2i.images import jp2, resolution, tiff
 from i2i.images.formats import inflate, jpeg_segments, png_chunks
 
-XMP_TAG, EXIF_TAG, GPS_TAG = 700, 34665, 34853
+XMP_TAG = 700
+EXIF_TAG = 34665
+GPS_TAG = 34853
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 _IN_BOXES = {b"JpgTiffExif->JP2": "exif", bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp"}
 _SEGMENT = 65533  # bytes that a segment of a JPEG holds
@@ -42,9 +44,9 @@ def read_metadata(file: BinaryIO, format: str) -> Metadata:
 def _read(file: BinaryIO, format: str) -> Metadata:
     read = {"JPEG": _of_jpeg, "PNG": _of_png, "WEBP": _of_webp, "JPEG2000": _of_jp2}.get(format)
     if format == "TIFF":
-        tags = tiff.read_directory(file, (XMP_TAG, EXIF_TAG, GPS_TAG)).tags
-        xmp = tags.get(XMP_TAG)
-        return Metadata(None, xmp if isinstance(xmp, bytes) else None, EXIF_TAG in tags or GPS_TAG in tags)
+        entries = tiff.read_directory(file, (XMP_TAG, EXIF_TAG, GPS_TAG)).tags
+        xmp = entries.get(XMP_TAG)
+        return Metadata(None, xmp if isinstance(xmp, bytes) else None, EXIF_TAG in entries or GPS_TAG in entries)
     exif = xmp = None
     for kind, value in read(file) if read is not None else ():
         if kind == "exif" and exif is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from i2i.files import atomically, scratch
+from i2i.atomic import atomically, scratch
 from i2i.images import tiff
 from i2i.images.encode import fitting
 from i2i.images.formats import png_chunks

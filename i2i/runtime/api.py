@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from i2i.files import clear_temporaries
+from i2i.atomic import clear_temporaries
 from i2i.images import Image, ImageError, decode_image, read_header, read_image
 from i2i.runtime import files, models
 from i2i.runtime.files import Options

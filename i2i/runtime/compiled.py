@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from i2i.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, atomically, clear_temporaries, scratch
+from i2i.atomic import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, atomically, clear_temporaries, scratch
 from i2i.runtime.notes import note
 
 _DIGEST = 32  # bytes of the SHA-256 in front of what a file holds

@@ -22,7 +22,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from i2i.files import clear_temporaries
+from i2i.atomic import clear_temporaries
 from i2i.runtime.shards import WHOLE, Shard
 
 RECORD = ".i2i-job.jsonl"

@@ -225,6 +225,6 @@ def test_a_translation_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert (b"eXIf" in target.read_bytes()[:200]) == (keep and suffix == "png")  # only where it is asked for
         assert read_image(target).pixels.shape == (40, 180, 3)
         with PIL.Image.open(target) as written:
-            tags = written.getexif()
+            found = written.getexif()
         if name != "jfif" and keep and suffix != "tif":
-            assert (tags[282], tags[283], tags[296]) == (150, 300, 2)
+            assert (found[282], found[283], found[296]) == (150, 300, 2)

@@ -12,7 +12,8 @@ from onnx import helper
 
 import i2i
 from i2i.images import convert
-from i2i.runtime import ModelError, NonFiniteError, ProviderError, graph, providers, session
+from i2i.runtime import ModelError, NonFiniteError, ProviderError, graph, providers
+from i2i.runtime.session import Model
 from i2i.spec import Domain
 from tests import tiny
 
@@ -22,7 +23,7 @@ def picture(*shape: int, dtype: type = np.uint8) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, session.Model]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     folder = tmp_path_factory.mktemp("models")
     specs = {"rgb": tiny.RGB, "grey": tiny.GREY, "rgba": tiny.RGBA, "deep": tiny.DEEP, "deep grey": tiny.DEEP_GREY}
     made = {name: tiny.inverter(folder / f"{name}.onnx", spec) for name, spec in specs.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from i2i.files import atomically
+from i2i.atomic import atomically
 from i2i.runtime.errors import ModelError
 from i2i.runtime.onnxfile import described, read_spec
 from i2i.spec import Spec

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from i2i import files
+from i2i import atomic
 from i2i.runtime.files import Options
 from i2i.runtime.video.errors import VideoError
 
@@ -42,7 +42,7 @@ def workplace(target: Path) -> Iterator[Path]:
     place.mkdir(exist_ok=True)
     with open(place / "lock", "w") as file:
         try:
-            files.lock(file)
+            atomic.lock(file)
         except OSError as error:
             raise VideoError(target, "another job is writing it") from error
         for left in place.iterdir():

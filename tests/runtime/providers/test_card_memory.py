@@ -310,8 +310,8 @@ def test_the_memory_is_measured_before_anything_is_at_work(
     batchers = [model.batcher(wish, 4) for model in models]
     assert [model.graph.room._measure for model in models] == [None, None]
     assert card.batches == [(1, 64, 64, 3), (1, 512, 512, 3)] * 2
-    for batcher in batchers:
-        batcher.close()
+    for gathered in batchers:
+        gathered.close()
 
 
 def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.runtime import graph, session
+from i2i.runtime import graph
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.session import Model
 from i2i.runtime.tiles.ladder import Tile
 from tests import tiny
 from tests.runtime.tiles.networks import network, photo, psnr
@@ -18,7 +19,7 @@ IMAGE = photo(820, 900)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> session.Model:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return i2i.load(network(tmp_path_factory.mktemp("net") / "net.onnx"), "cpu", threads=1)
 
 
@@ -35,7 +36,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph.Graph, "run", run)
 
 
-def test_what_fits_is_not_tiled(model: session.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fits_is_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("i2i.runtime.tiles.job.translate_tiled", lambda *_: pytest.fail("tiled"))
     assert model(IMAGE).shape == IMAGE.shape
     for how in ("exact", 768):
@@ -43,7 +44,7 @@ def test_what_fits_is_not_tiled(model: session.Model, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("short")
-def test_what_does_not_fit_is_tiled_and_it_is_said(model: session.Model, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_does_not_fit_is_tiled_and_it_is_said(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
     told: list[tuple[int, int]] = []
     result = model.tiled("auto", say=said.append, progress=lambda *now: told.append(now))(IMAGE)
@@ -56,14 +57,14 @@ def test_what_does_not_fit_is_tiled_and_it_is_said(model: session.Model, caplog:
     assert caplog.messages == said
 
 
-def test_tiles_are_nearly_the_whole(model: session.Model) -> None:
+def test_tiles_are_nearly_the_whole(model: Model) -> None:
     whole = model(IMAGE)
     assert psnr(model.tiled(256)(IMAGE), whole) > 28
     assert psnr(model.tiled("exact")(IMAGE), whole) > 60
 
 
 @pytest.mark.usefixtures("short")
-def test_a_batch_is_halved_first(model: session.Model) -> None:
+def test_a_batch_is_halved_first(model: Model) -> None:
     said: list[str] = []
     images = np.stack([IMAGE[:400, :600] + np.uint8(i) for i in range(5)])
     together = model.tiled("auto", say=said.append).run(images)
@@ -76,7 +77,7 @@ def test_a_batch_is_halved_first(model: session.Model) -> None:
 
 
 @pytest.mark.usefixtures("short")
-def test_what_cannot_or_must_not_be_tiled_fails(model: session.Model, tmp_path: Path) -> None:
+def test_what_cannot_or_must_not_be_tiled_fails(model: Model, tmp_path: Path) -> None:
     with pytest.raises(TooLargeError, match=r"^it would take too much memory$"):
         model.tiled("off")(IMAGE)
     whole = i2i.load(tiny.inverter(tmp_path / "no.onnx"), "cpu", threads=1)
@@ -93,7 +94,7 @@ def test_how_is_a_word_or_a_side() -> None:
             Tile.of(wrong)
 
 
-def test_the_memory_of_the_machine_decides(model: session.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_the_machine_decides(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first to say that an image is too large is the graph itself, before the kernel's killer does."""
     monkeypatch.setattr(graph, "available_memory", lambda: 1 << 20)
     said: list[str] = []

@@ -12,12 +12,13 @@ import psutil
 import pytest
 
 import i2i
-from i2i.files import clear_temporaries
+from i2i.atomic import clear_temporaries
 from i2i.images import Image, ImageError, read_image, write_image
-from i2i.runtime import Options, session
+from i2i.runtime import Options
 from i2i.runtime.api import translate_file
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.folder import translate_folder
+from i2i.runtime.session import Model
 from i2i.runtime.tiles import large
 from i2i.spec import Spec
 from tests import tiny
@@ -29,7 +30,7 @@ H, W = 420, 500
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> session.Model:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return i2i.load(network(tmp_path_factory.mktemp("net") / "net.onnx"), "cpu", threads=1)
 
 
@@ -52,7 +53,7 @@ def picture(channels: int, bits: int) -> np.ndarray:
     ("channels", "bits", "how"), [(1, 8, 160), (3, 8, "exact"), (3, 16, 160), (4, 8, 160), (4, 16, 160)]
 )
 def test_strips_are_the_image(
-    model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, bits: int, how: str | int
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, bits: int, how: str | int
 ) -> None:
     monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
     source = tmp_path / "a.tif"
@@ -70,7 +71,7 @@ def test_strips_are_the_image(
 
 
 @pytest.mark.usefixtures("small")
-def test_pngs_and_jpegs_go_the_same_way(model: session.Model, tmp_path: Path) -> None:
+def test_pngs_and_jpegs_go_the_same_way(model: Model, tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", Image(picture(3, 8)))
     write_image(tmp_path / "a.jpg", Image(picture(3, 8)))
     tiled = model.tiled(160)
@@ -84,7 +85,7 @@ def test_pngs_and_jpegs_go_the_same_way(model: session.Model, tmp_path: Path) ->
 
 @pytest.mark.parametrize("strips", [False, True])
 def test_what_a_killed_job_left_of_this_output_is_cleared_away(
-    model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strips: bool
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strips: bool
 ) -> None:
     monkeypatch.setattr(large, "WHOLE", 1000 if strips else 10**9)
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
@@ -106,7 +107,7 @@ atomically(Path(sys.argv[1]), lambda path: os._exit(9))
 
 @pytest.mark.usefixtures("small")
 def test_auto_takes_strips_where_the_memory_is_short(
-    model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
     said: list[str] = []
@@ -124,7 +125,7 @@ def test_auto_takes_strips_where_the_memory_is_short(
     assert said == ["500 x 420 pixels are too many at once; going on in tiles, strip by strip"]
 
 
-def test_what_is_small_is_decoded_whole(model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_small_is_decoded_whole(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / "a.tif", Image(photo(1100, 1200)))
     exact = model.tiled("exact")
     source, target = tmp_path / "a.tif", tmp_path / "b.tif"
@@ -136,7 +137,7 @@ def test_what_is_small_is_decoded_whole(model: session.Model, tmp_path: Path, mo
 
 
 @pytest.mark.usefixtures("small")
-def test_what_cannot_be_read_so_is_decoded_whole_and_it_is_said(model: session.Model, tmp_path: Path) -> None:
+def test_what_cannot_be_read_so_is_decoded_whole_and_it_is_said(model: Model, tmp_path: Path) -> None:
     import PIL.Image
 
     PIL.Image.fromarray(picture(3, 8)).convert("CMYK").save(tmp_path / "a.jpg")
@@ -157,7 +158,7 @@ def test_a_model_that_sees_the_whole_image_gets_it_whole(tmp_path: Path, monkeyp
 
 
 @pytest.mark.usefixtures("small")
-def test_a_folder_of_them(model: session.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_them(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for name in ("a.tif", "b.png"):
@@ -197,7 +198,7 @@ def test_of_a_model_of_several_domains_the_room_is_measured_too(
 
 
 @pytest.mark.usefixtures("small")
-def test_metadata_goes_along(model: session.Model, tmp_path: Path) -> None:
+def test_metadata_goes_along(model: Model, tmp_path: Path) -> None:
     import PIL.Image
 
     exif = PIL.Image.Exif()
@@ -216,7 +217,7 @@ def test_metadata_goes_along(model: session.Model, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
-def test_xmp_goes_along_to_where_it_is_looked_for(model: session.Model, tmp_path: Path, suffix: str) -> None:
+def test_xmp_goes_along_to_where_it_is_looked_for(model: Model, tmp_path: Path, suffix: str) -> None:
     import PIL.Image
 
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a b="kept"/></x:xmpmeta>'
@@ -231,7 +232,7 @@ def test_xmp_goes_along_to_where_it_is_looked_for(model: session.Model, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small")
-def test_many_in_a_row_take_no_more_memory_than_one(model: session.Model, tmp_path: Path) -> None:
+def test_many_in_a_row_take_no_more_memory_than_one(model: Model, tmp_path: Path) -> None:
     """In strips and in memory, each with sessions and readers of its own."""
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
     tiled, grown = model.tiled(160), []
@@ -243,7 +244,7 @@ def test_many_in_a_row_take_no_more_memory_than_one(model: session.Model, tmp_pa
     assert np.median(grown[-10:]) - np.median(grown[:10]) < 4 << 20
 
 
-def test_a_limit_that_is_passed_says_how_to_raise_it(tmp_path: Path, model: session.Model) -> None:
+def test_a_limit_that_is_passed_says_how_to_raise_it(tmp_path: Path, model: Model) -> None:
     write_image(tmp_path / "a.png", Image(picture(3, 8)))
     with pytest.raises(ImageError, match=r"more than the limit of 1,000.*--max-pixels 210000"):
         translate_file(model, tmp_path / "a.png", tmp_path / "b.png", Options(max_pixels=1000))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i.files import atomically, clear_temporaries
+from i2i.atomic import atomically, clear_temporaries
 from tests.conftest import ROOT
 
 WRITER = """
