@@ -23,7 +23,7 @@ from measuring import core_seconds, measure
 
 import i2i
 from i2i.images import Image, read_image
-from i2i.images.spool import write_strips
+from i2i.images.large.writer import write_strips
 from i2i.metrics import psnr
 from i2i.runtime import Model
 from i2i.runtime.tiles import gathering

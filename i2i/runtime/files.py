@@ -27,7 +27,7 @@ from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
 
 if TYPE_CHECKING:
-    from i2i.images.metadata import Metadata
+    from i2i.images.image import Metadata
 
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
 

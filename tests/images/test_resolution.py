@@ -13,8 +13,8 @@ import PIL.Image
 import pytest
 import tifffile
 
-from i2i.images import ImageError, decode_image, encode_image, read_header, read_image, tiff
-from i2i.images.metadata import upright_exif
+from i2i.images import ImageError, decode_image, encode_image, read_header, read_image, tags
+from i2i.images.exif import upright_exif
 from i2i.images.resolution import UNIT
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.api import translate_bytes, translate_file
@@ -115,7 +115,7 @@ def test_the_unit_is_taken_back_of_every_tiff(order: Any, big: bool) -> None:
     tifffile.imwrite(lone, picture(), byteorder=order, bigtiff=big, resolution=(300, 150), resolutionunit=2)
     file.write(lone.getvalue())
     for start, whole in ((0, lone), (6, file)):
-        tiff.set_short(whole, start, UNIT, 1)
+        tags.set_short(whole, start, UNIT, 1)
         image = decode_image(whole.getvalue()[start:])
         np.testing.assert_array_equal(image.pixels, picture())
         assert image.resolution is None

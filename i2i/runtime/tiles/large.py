@@ -36,7 +36,7 @@ def plan(source: Path, output: Path, model: Model, options: Options, header: Hea
     header = header or read_header(source, options.max_pixels)
     if not _is_large(header):
         return None
-    from i2i.images.strips import STRIPWISE, open_strips  # which take a while to import, and few images need
+    from i2i.images.large.reader import STRIPWISE, open_strips  # which take a while to import, and few images need
     from i2i.runtime.tiles.job import check
     from i2i.runtime.tiles.stripwise import Large
 

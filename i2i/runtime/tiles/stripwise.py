@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from i2i.images import Image, ImageError
+from i2i.images.large.reader import StripReader
+from i2i.images.large.writer import write_strips
 from i2i.images.metadata import read_metadata
-from i2i.images.spool import write_strips
-from i2i.images.strips import StripReader
 from i2i.runtime import files, pixels
 from i2i.runtime.files import Options
 from i2i.runtime.session import Model

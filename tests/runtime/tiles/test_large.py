@@ -23,7 +23,7 @@ from i2i.runtime.tiles import large
 from i2i.spec import Spec
 from tests import tiny
 from tests.conftest import ROOT
-from tests.images.test_strips import vips_of
+from tests.images.large.test_reader import vips_of
 from tests.runtime.tiles.networks import SPEC, network, photo
 
 H, W = 420, 500

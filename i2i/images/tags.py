@@ -8,6 +8,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+ICC_LIMIT = 16 << 20
+
+
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 ORIENTATION, SAMPLES, PLANES, TILE_WIDTH, TILE_HEIGHT = 274, 277, 284, 322, 323
 EXTRA_SAMPLES, SAMPLE_FORMAT, ICC = 338, 339, 34675

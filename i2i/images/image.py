@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from i2i.images.metadata import Metadata
     from i2i.images.resolution import Resolution
 
 
@@ -119,3 +118,12 @@ def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
     return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)[..., None]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says of its image beside the pixels, as it was stored."""
+
+    exif: bytes | None = None  # a TIFF structure, without the "Exif" before it
+    xmp: bytes | None = None
+    unread: bool = False  # there is EXIF that is not read here: that of a TIFF, or what is damaged

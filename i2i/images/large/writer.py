@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from i2i.atomic import atomically, scratch
-from i2i.images import tiff
+from i2i.images import tags
 from i2i.images.encode import fitting
+from i2i.images.exif import upright_xmp
 from i2i.images.formats import png_chunks
-from i2i.images.metadata import Metadata, embed, upright_xmp
-from i2i.images.pixels import Image, ImageError
+from i2i.images.image import Image, ImageError, Metadata
+from i2i.images.large.reader import vips
+from i2i.images.metadata import embed
 from i2i.images.resolution import INCH, UNIT, Resolution, jfif
-from i2i.images.strips import vips
 
 _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "TIFF": ("tiffsave", {"compression": "lzw", "predictor": "horizontal", "resunit": "inch"}),
@@ -165,7 +166,7 @@ def _take_back_unit(path: Path, format: str) -> None:
     """Leaves of the resolution, which libvips always writes, no more than how wide a pixel is for its height."""
     with open(path, "r+b") as file:
         if format == "TIFF":
-            tiff.set_short(file, 0, UNIT, 1)
+            tags.set_short(file, 0, UNIT, 1)
         for kind, length in png_chunks(file) if format == "PNG" else ():
             if kind == b"IDAT":
                 break

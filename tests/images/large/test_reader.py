@@ -20,8 +20,8 @@ import pyvips
 import tifffile
 
 from i2i.images import Image, ImageError, decode_image, encode_image, read_image
-from i2i.images.spool import write_strips
-from i2i.images.strips import open_strips
+from i2i.images.large.reader import open_strips
+from i2i.images.large.writer import write_strips
 from tests.conftest import ROOT
 from tests.images.samples import orientation_exif
 
@@ -199,7 +199,7 @@ def test_damage_is_an_error(tmp_path: Path) -> None:
 
 def test_no_room_to_turn_an_image_is_no_damage(tmp_path: Path) -> None:
     PIL.Image.fromarray(picture(3, 8)).save(tmp_path / "a.png", exif=orientation_exif(6))
-    program = "from i2i.images.strips import *; open_strips(sys.argv[1]).read(slice(0, 9))"
+    program = "from i2i.images.large.reader import *; open_strips(sys.argv[1]).read(slice(0, 9))"
     gone = tmp_path / "gone"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; {program}", tmp_path / "a.png"], cwd=ROOT, capture_output=True, text=True,

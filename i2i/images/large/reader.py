@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from i2i.images import tiff
+from i2i.images import tags
 from i2i.images.header import MAX_PIXELS, open_regular, read_header
-from i2i.images.pixels import Header, Image, ImageError
+from i2i.images.image import Header, Image, ImageError
 
 STRIPWISE = ("TIFF", "PNG", "JPEG")
 """Formats that are read and written strip by strip."""
@@ -131,13 +131,13 @@ def open_strips(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> S
         return None
     if header.format == "TIFF":
         with open_regular(path) as file:
-            directory = tiff.read_directory(file, (tiff.EXTRA_SAMPLES, tiff.PHOTOMETRIC, tiff.PLANES, tiff.TILE_WIDTH))
+            directory = tags.read_directory(file, (tags.EXTRA_SAMPLES, tags.PHOTOMETRIC, tags.PLANES, tags.TILE_WIDTH))
         number = directory.number
-        if number(tiff.PHOTOMETRIC, 1) not in _PHOTOMETRIC:
+        if number(tags.PHOTOMETRIC, 1) not in _PHOTOMETRIC:
             return None
-        if header.alpha and number(tiff.EXTRA_SAMPLES, 0) != _UNASSOCIATED:
+        if header.alpha and number(tags.EXTRA_SAMPLES, 0) != _UNASSOCIATED:
             return None
-        if number(tiff.PLANES, 1) == 2 and tiff.TILE_WIDTH in directory.tags:  # which libvips finds only as it reads
+        if number(tags.PLANES, 1) == 2 and tags.TILE_WIDTH in directory.tags:  # which libvips finds only as it reads
             return None
     reader = StripReader(path, header)
     return reader if reader.faithful else None
