@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 WRITER = """
 import sys, time
 from pathlib import Path
-from i2i.files import atomically
+from i2i.atomic import atomically
 def write(path):
     path.write_bytes(b"half")
     print("half", flush=True)

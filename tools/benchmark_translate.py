@@ -21,7 +21,7 @@ from measuring import NAMES, PausedJob, bare_session, draw, resnet, timed
 import i2i
 from i2i.images import Image, encode_image, read_image
 from i2i.runtime import Model, models
-from i2i.runtime.machine import cores
+from i2i.runtime.system.host import cores
 
 FORMS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 

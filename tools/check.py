@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from i2i.runtime.machine import cores
+from i2i.runtime.system.host import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = min(cores(), 8)

@@ -59,7 +59,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     # NumPy and OpenCV each start threads for linear algebra when they are imported, of which there is none here that is
     # worth one; to start and to end them takes longer than a small image.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from i2i.runtime import packages
+    from i2i.runtime.system import packages
 
     for problem in packages.rivals():
         click.echo(f"warning: {problem}", err=True)

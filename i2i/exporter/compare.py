@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from i2i.runtime.pixels import check_finite
+from i2i.runtime.processing import check_finite
 from i2i.runtime.providers import open_session
 from i2i.spec import Spec
 

@@ -19,7 +19,7 @@ from i2i.exporter.half import emulated, to_half
 from i2i.exporter.int8 import to_int8
 from i2i.exporter.pictures import Pictures
 from i2i.runtime.errors import NonFiniteError
-from i2i.runtime.onnxfile import described
+from i2i.runtime.graphs.onnx_file import described
 from i2i.runtime.providers import open_session, running_on
 from i2i.spec import Spec
 
@@ -126,6 +126,6 @@ def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
 
 
 def _tensor(image: np.ndarray, spec: Spec) -> np.ndarray:
-    from i2i.runtime.pixels import to_tensor
+    from i2i.runtime.processing import to_tensor
 
     return to_tensor(image[None], spec)

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from i2i.atomic import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, atomically, clear_temporaries, scratch
-from i2i.runtime.notes import note
+from i2i.runtime.log import note
 
 _DIGEST = 32  # bytes of the SHA-256 in front of what a file holds
 _SEAL = "sha256"  # the file that has the digest of a folder's others

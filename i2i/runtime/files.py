@@ -22,7 +22,7 @@ from i2i.images import (
     left_out,
     write_image,
 )
-from i2i.runtime import pixels
+from i2i.runtime import processing
 from i2i.runtime.plan import output_name
 from i2i.runtime.session import Model
 
@@ -80,8 +80,8 @@ class StoppedError(OSError):
 
 def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
     """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
-    array = infer(pixels.prepare(image, model.spec, options.background))
-    result = keep_grey(pixels.restore(array, image, model.spec), image)
+    array = infer(processing.prepare(image, model.spec, options.background))
+    result = keep_grey(processing.restore(array, image, model.spec), image)
     return replace(result, metadata=image.metadata, resolution=image.resolution)
 
 

@@ -12,14 +12,15 @@ from weakref import WeakMethod
 
 import numpy as np
 
-from i2i.runtime import need, pixels, promise
+from i2i.runtime import need, processing
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.foreign.told import NOTHING, Told
-from i2i.runtime.machine import available_memory
-from i2i.runtime.notes import note
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.graphs import signature
+from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.log import note
 from i2i.runtime.providers import is_out_of_memory, on_processor, open_session, quietly, reason, running_on
 from i2i.runtime.room import MOST, Room
+from i2i.runtime.system.host import available_memory
 from i2i.spec import Spec
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Graph:
         self._bytes_per_pixel: float | None = None
         self._values_per_pixel: float | None = None  # of the largest tensor
         if self.spec.form is None:
-            promise.check(self.spec, session, path)
+            signature.check(self.spec, session, path)
         else:
             from i2i.runtime.foreign import shapes
 
@@ -121,7 +122,7 @@ class Graph:
         images on which a value is beyond what float16 holds, in the one that ``in_float32`` returns."""
         result = self._through(session, batch, target)
         half = self.spec.precision == "fp16"
-        beyond = [i for i, image in enumerate(result) if half and not pixels.is_finite(image)]
+        beyond = [i for i, image in enumerate(result) if half and not processing.is_finite(image)]
         if beyond:
             result[beyond] = self._through(in_float32(), batch[beyond], target)
         return result
@@ -134,7 +135,7 @@ class Graph:
 
     def open_in_float32(self, model: bytes) -> Any:
         """A session for ``run_in`` of the file's bytes, or of those of a form of it, with float32 for every float16."""
-        from i2i.runtime.widened import widened  # which takes a while to import
+        from i2i.runtime.graphs.float32 import widened  # which takes a while to import
 
         if not self._overflowed:
             self._overflowed = True
@@ -155,8 +156,8 @@ class Graph:
             return ends.translate(lambda tensor: self._run(session, tensor, None), batch, self.spec)
         if self.spec.io == "tensor":
             self._check_size(*batch.shape[2:0:-1])
-            result = self._run(session, pixels.to_tensor(batch, self.spec), target)
-            return pixels.from_tensor(result, self.spec)
+            result = self._run(session, processing.to_tensor(batch, self.spec), target)
+            return processing.from_tensor(result, self.spec)
         return self._run(session, batch, target)
 
     def _run(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
@@ -180,7 +181,7 @@ class Graph:
 
     def _buffers(self) -> Binding:
         from i2i.runtime.binding import Binding  # where there is a GPU
-        from i2i.runtime.cuda import page_locked
+        from i2i.runtime.system.cuda import page_locked
 
         return Binding(page_locked)
 

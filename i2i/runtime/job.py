@@ -25,11 +25,11 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options, StoppedError
 from i2i.runtime.gate import Batcher, Gate
 from i2i.runtime.graph import LARGE
-from i2i.runtime.machine import available_memory, cores
 from i2i.runtime.plan import Item
 from i2i.runtime.record import Record
 from i2i.runtime.room import MOST
 from i2i.runtime.session import Model
+from i2i.runtime.system.host import available_memory, cores
 from i2i.runtime.tiles.large import SHARE, decoded, plan
 
 if TYPE_CHECKING:

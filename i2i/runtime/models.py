@@ -11,7 +11,7 @@ from typing import Any
 
 from i2i.runtime import targets
 from i2i.runtime.errors import ModelError
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.targets import To
 from i2i.spec import METADATA_KEY, Spec
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from i2i.runtime.machine import PeakMemory
+from i2i.runtime.system.host import PeakMemory
 from i2i.spec import Spec
 
 SIDE = 512
@@ -31,7 +31,7 @@ def of_processor(once: Try) -> float:
 
 def of_card(once: Try) -> tuple[float, int] | None:
     """Bytes of a card's memory for each pixel, and those that are free for it; None where the card does not tell."""
-    from i2i.runtime import cuda
+    from i2i.runtime.system import cuda
 
     once(SIDE // 8)  # what is loaded with the first inference
     before = cuda.free_memory()

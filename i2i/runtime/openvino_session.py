@@ -20,7 +20,7 @@ import numpy as np
 
 from i2i.runtime import compiled
 from i2i.runtime.errors import ModelError, ProviderError
-from i2i.runtime.onnxfile import read_metadata
+from i2i.runtime.graphs.onnx_file import read_metadata
 
 INSTALL = 'pip install "i2i[openvino]"'
 _DEVICE = "CPU"

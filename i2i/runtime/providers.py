@@ -16,10 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from i2i.runtime import packages, placement
+from i2i.runtime import placement
 from i2i.runtime.errors import ModelError, ProviderError
-from i2i.runtime.machine import cores, cuda_devices
-from i2i.runtime.notes import note
+from i2i.runtime.log import note
+from i2i.runtime.system import packages
+from i2i.runtime.system.host import cores, cuda_devices
 
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")
 CUDA = (

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from i2i.images import Image
-from i2i.runtime import pixels, targets
+from i2i.runtime import processing, targets
 from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.graph import Graph
-from i2i.runtime.machine import cores
 from i2i.runtime.providers import on_processor
+from i2i.runtime.system.host import cores
 from i2i.runtime.targets import To
 from i2i.runtime.tiles.ladder import Tile, run
 from i2i.spec import Spec
@@ -171,15 +171,15 @@ class Model:
         finite, and for images beyond the memory.
         """
         model = self.toward(to)
-        return pixels.from_images(model.translate(pixels.to_images(image, self.path.name), background), image)
+        return processing.from_images(model.translate(processing.to_images(image, self.path.name), background), image)
 
     def translate(self, images: Sequence[Image], background: int = 255) -> list[Image]:
         """Translates images of one size, on a GPU several together."""
-        ready = [pixels.prepare(image, self.spec, background) for image in images]
+        ready = [processing.prepare(image, self.spec, background) for image in images]
         size = 1 if self.on_processor or len(images) < 2 else self.graph.at_once(*images[0].pixels.shape[:2])
         batches = [np.stack(ready[at : at + size]) for at in range(0, len(ready), size)]
         results = [result for batch in batches for result in self.run(batch)]
-        return [pixels.restore(result, image, self.spec) for result, image in zip(results, images, strict=True)]
+        return [processing.restore(result, image, self.spec) for result, image in zip(results, images, strict=True)]
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """The bare graph: [n, h, w, c] in the source's channels, range and ``spec.dtype``, to the target's."""

@@ -21,8 +21,8 @@ import numpy as np
 
 from i2i.runtime import compiled, providers
 from i2i.runtime.errors import ModelError, ProviderError
-from i2i.runtime.machine import cuda_devices
-from i2i.runtime.notes import note
+from i2i.runtime.log import note
+from i2i.runtime.system.host import cuda_devices
 
 NAME = "TensorrtExecutionProvider"
 SIDES = (512, 1024, 2048)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from i2i.images import Image, write_image
-from i2i.runtime.machine import cores
+from i2i.runtime.system.host import cores
 from tests import tiny
 from tests.conftest import ROOT, Command
 

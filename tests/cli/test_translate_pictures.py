@@ -159,7 +159,7 @@ def test_pipes_at_one_end(place: Path) -> None:
     data = encode_image(Image(np.full((6, 5, 3), 100, np.uint8)), "BMP")
     assert decode_image(piped(place, data, "-", "--format", "png").stdout).format == "PNG"
     assert decode_image(piped(place, b"", "photos/sub/y.jpg", "-").stdout).format == "JPEG"
-    killed = "import os; from i2i.files import *; atomically(Path('new/x.webp'), lambda path: os._exit(9))"
+    killed = "import os; from i2i.atomic import *; atomically(Path('new/x.webp'), lambda path: os._exit(9))"
     (place / "new").mkdir()
     subprocess.run([sys.executable, "-c", killed], cwd=place, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     assert len(os.listdir(place / "new")) == 1

@@ -21,7 +21,7 @@ from i2i.exporter.ends import targets
 from i2i.exporter.pixels import Pixels, Toward
 from i2i.networks import per_image
 from i2i.runtime import NonFiniteError, load, session
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import Translator
 from tests.exporter.conftest import Small, pictures

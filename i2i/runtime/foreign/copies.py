@@ -7,7 +7,7 @@ from pathlib import Path
 
 from i2i.atomic import atomically
 from i2i.runtime.errors import ModelError
-from i2i.runtime.onnxfile import described, read_spec
+from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.spec import Spec
 
 

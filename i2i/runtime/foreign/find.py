@@ -11,8 +11,9 @@ import numpy as np
 from i2i.runtime.errors import ModelError
 from i2i.runtime.foreign import probe
 from i2i.runtime.foreign.ends import Infer
-from i2i.runtime.foreign.shapes import Ports, in_words, read_ports, settle_layout, settle_order
+from i2i.runtime.foreign.shapes import Ports, read_ports, settle_layout, settle_order
 from i2i.runtime.foreign.told import Range, Told, as_options, shown
+from i2i.runtime.graphs.signature import in_words
 from i2i.runtime.providers import quietly, reason
 from i2i.spec import FITS, Domain, Form, Spec
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from i2i.runtime.errors import ModelError
 from i2i.runtime.foreign.told import Range, Told
+from i2i.runtime.graphs.signature import in_words
 from i2i.spec import LAYOUTS, Spec
 
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
@@ -122,24 +123,3 @@ def check(spec: Spec, session: Any, path: Path) -> None:
             raise ModelError(f"its description says a size of {form.size or 'any'}")
     except ModelError as error:
         raise ModelError(f"{path}: {error}; but the model expects {in_words(session)}; describe it again") from error
-
-
-def in_words(session: Any) -> str:
-    """The inputs and outputs of a graph, in words."""
-    return " and returns ".join(
-        ", ".join(f"{node.name!r}: {_type(node.type)} {_shape(node.shape)}" for node in nodes)
-        for nodes in (session.get_inputs(), session.get_outputs())
-    )
-
-
-def _type(text: str) -> str:
-    name = text.removeprefix("tensor(").removesuffix(")")
-    return {"float": "float32", "double": "float64"}.get(name, name)
-
-
-def _shape(shape: Sequence[int | str | None]) -> str:
-    layout = ""
-    if len(shape) == 4:
-        layout = {True: " (channels first)", False: " (channels last)"}.get(shape[1] in (1, 3, 4), "")
-        layout = layout if shape[1] in (1, 3, 4) or shape[3] in (1, 3, 4) else ""
-    return f"[{', '.join(str(size) if size is not None else '?' for size in shape)}]{layout}"

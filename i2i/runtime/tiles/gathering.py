@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from i2i.runtime import pixels
+from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
+from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
 from i2i.runtime.providers import open_session, quietly, reason
-from i2i.runtime.statistics import CORE, WEIGHTS, Statistics
 from i2i.runtime.tiles import sampling
 from i2i.runtime.tiles.grid import STEP, Span
 from i2i.spec import Spec
@@ -50,7 +50,7 @@ class Runner:
                 feeds[names[1]] = np.repeat(self.target, len(batch), axis=0)
             try:
                 results = session.run(None, feeds, quietly())
-                if graph.spec.precision == "fp16" and not all(map(pixels.all_finite, results)):
+                if graph.spec.precision == "fp16" and not all(map(processing.all_finite, results)):
                     results = in_float32().run(None, feeds, quietly())
                 return results
             except Exception as error:  # ONNX Runtime's errors have no common class but this

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from i2i.runtime import pixels
+from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
-from i2i.runtime.machine import available_memory
-from i2i.runtime.statistics import Values
+from i2i.runtime.graphs.instance_norm import Values
+from i2i.runtime.system.host import available_memory
 from i2i.runtime.tiles.gathering import Picture, Runner, gathered, sampled
 from i2i.runtime.tiles.grid import BLEND, STEP, Span, cut
 from i2i.spec import Spec
@@ -159,7 +159,7 @@ def _row(
     strip: np.ndarray | None = None
     for columns in across:
         (result,) = run(picture.read(rows.seen, columns.seen)[None])
-        pixels.check_finite(result[0])
+        processing.check_finite(result[0])
         if strip is None:
             strip = np.zeros((rows.kept.stop - rows.kept.start, picture.width, result.shape[3]), np.float32)
         weights = rows.ramp()[:, None, None] * columns.ramp()[:, None]

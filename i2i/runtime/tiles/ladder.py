@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from i2i.runtime.errors import ModelError, TooLargeError
-from i2i.runtime.notes import note
+from i2i.runtime.log import note
 
 if TYPE_CHECKING:
     from i2i.runtime.graph import Graph

@@ -9,8 +9,8 @@ from i2i.images import Header, read_header
 from i2i.runtime import files
 from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options
-from i2i.runtime.machine import available_memory
 from i2i.runtime.session import Model
+from i2i.runtime.system.host import available_memory
 
 if TYPE_CHECKING:
     from i2i.runtime.tiles.stripwise import Large

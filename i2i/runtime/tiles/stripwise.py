@@ -12,7 +12,7 @@ from i2i.images import Image, ImageError
 from i2i.images.large.reader import StripReader
 from i2i.images.large.writer import write_strips
 from i2i.images.metadata import read_metadata
-from i2i.runtime import files, pixels
+from i2i.runtime import files, processing
 from i2i.runtime.files import Options
 from i2i.runtime.session import Model
 from i2i.runtime.tiles.job import Tiling, strips
@@ -60,7 +60,7 @@ class Large:
         picture = _Picture(self.reader, model, background)
         top = 0
         for strip in strips(model.graph, picture, model.target, self.tiling, model.tile.progress):
-            yield pixels.restore(strip, picture.image(top, top + len(strip)), model.spec)
+            yield processing.restore(strip, picture.image(top, top + len(strip)), model.spec)
             top += len(strip)
 
 
@@ -77,7 +77,7 @@ class _Picture:
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         if rows != self._rows:
             self._image, self._rows = self._reader.read(rows), rows
-            self._array = pixels.prepare(self._image, self._spec, self._background)
+            self._array = processing.prepare(self._image, self._spec, self._background)
         return self._array[:, columns]
 
     def image(self, top: int, bottom: int) -> Image:

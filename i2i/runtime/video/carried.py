@@ -1,6 +1,6 @@
 """The statistics of a model's normalisations, carried from frame to frame.
 
-A network that normalises by the frame's own statistics (``i2i.runtime.statistics``) makes all of a result brighter or
+A network that normalises by the frame's own statistics (``graphs.instance_norm``) makes all of a result brighter or
 darker when a part of the frame changes. Here a frame is normalised by a mixture: ``OWN`` of its own statistics, and
 for the rest an exponential average of those of the frames up to ``LAG`` before it, within the scene. The lag lets
 ``LAG`` frames be translated side by side; it is the same however many are, so the pixels are too.
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from i2i.runtime.errors import ModelError, TooLargeError
+from i2i.runtime.graphs.instance_norm import Statistics
 from i2i.runtime.providers import open_session
 from i2i.runtime.session import Model
-from i2i.runtime.statistics import Statistics
 from i2i.runtime.video.line import Line, Place
 
 OWN = 0.25

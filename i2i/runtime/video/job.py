@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from i2i.images import Image, convert
-from i2i.runtime import pixels
+from i2i.runtime import processing
 from i2i.runtime.files import Options
 from i2i.runtime.session import Model
 from i2i.runtime.video import colour as colours
@@ -213,7 +213,7 @@ class _Run:
         try:
             picture = self.turn.apply(colours.to_rgb(item.frame, self.colour, self.deep))
             item.frame = None  # its memory is wanted for the next ones
-            ready = pixels.prepare(Image(picture), self.model.spec, self.options.background)
+            ready = processing.prepare(Image(picture), self.model.spec, self.options.background)
             if steady is None or item.place is None:
                 result = finished(infer(ready), self.model.spec, self.deep)
             else:
@@ -239,7 +239,7 @@ def finished(result: np.ndarray, spec: Spec, deep: bool) -> np.ndarray:
 
     Raises NonFiniteError for what is no picture. Its size need not be that of the frame that went in.
     """
-    pixels.check_finite(result)
+    processing.check_finite(result)
     if result.dtype != np.uint8:
         kind = np.uint8 if spec.target.bits == 8 else np.uint16
         result = np.clip(np.rint(result), 0, spec.target.peak).astype(kind)

@@ -17,9 +17,9 @@ import numpy as np
 
 from i2i.runtime.gate import Batcher
 from i2i.runtime.graph import LARGE
-from i2i.runtime.machine import cores
 from i2i.runtime.room import MOST
 from i2i.runtime.session import Model
+from i2i.runtime.system.host import cores
 from i2i.runtime.video.reader import Item
 
 

@@ -16,7 +16,7 @@ from i2i.runtime import ModelError, Options, translate_folder
 from i2i.runtime.folder import job_key
 from i2i.runtime.foreign import copies
 from i2i.runtime.foreign.told import Told
-from i2i.runtime.onnxfile import described, read_spec
+from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.spec import METADATA_KEY, SCHEMA, Form, Spec
 from tests import tiny
 from tests.runtime.foreign import models

@@ -14,9 +14,10 @@ from onnx import helper
 
 import i2i
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, Options, cuda, gate, providers, room, translate_folder
+from i2i.runtime import Model, Options, gate, providers, room, translate_folder
 from i2i.runtime.binding import Binding
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.system import cuda
 from tests import tiny
 from tests.runtime.foreign import models as foreign
 from tests.runtime.providers.gpu import Card

@@ -10,8 +10,9 @@ import pytest
 import i2i
 from i2i.cli import main
 from i2i.images import Image, write_image
-from i2i.runtime import ModelError, ProviderError, cuda, placement, providers
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime import ModelError, ProviderError, placement, providers
+from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.system import cuda
 from tests import tiny
 from tests.runtime.providers.gpu import Card
 from tests.runtime.tiles.networks import network, photo

@@ -92,7 +92,7 @@ def test_what_a_killed_job_left_of_this_output_is_cleared_away(
     killed = """
 import os, sys
 from pathlib import Path
-from i2i.files import atomically
+from i2i.atomic import atomically
 atomically(Path(sys.argv[1]), lambda path: os._exit(9))
 """
     for name in ("b.tif", "other.tif"):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from i2i.runtime import Model, NonFiniteError
-from i2i.runtime.machine import PeakMemory
+from i2i.runtime.system.host import PeakMemory
 from i2i.runtime.video import VideoError, place, translate_video
 from tests import tiny
 from tests.conftest import ROOT, Command

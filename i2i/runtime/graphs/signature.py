@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def check(spec: Spec, session: Any, path: Path) -> None:
         fits = len(node.shape) == len(sizes) and node.type == _TYPES[dtype]
         sound = sound and fits and all(map(_fits, node.shape, sizes))
     if not sound:
-        from i2i.runtime.foreign.shapes import in_words
+        from i2i.runtime.graphs.signature import in_words
 
         promised = " to ".join(
             ", ".join(f"{dtype} [{', '.join(map(str, sizes))}]" for dtype, sizes in ends) for ends in (source, target)
@@ -46,3 +47,24 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
 def _fits(size: int | str | None, promised: int | str) -> bool:
     """Whether a size of the graph is free where that is promised, and the number or free where one is."""
     return not isinstance(size, int) or size == promised
+
+
+def in_words(session: Any) -> str:
+    """The inputs and outputs of a graph, in words."""
+    return " and returns ".join(
+        ", ".join(f"{node.name!r}: {_type(node.type)} {_shape(node.shape)}" for node in nodes)
+        for nodes in (session.get_inputs(), session.get_outputs())
+    )
+
+
+def _type(text: str) -> str:
+    name = text.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _shape(shape: Sequence[int | str | None]) -> str:
+    layout = ""
+    if len(shape) == 4:
+        layout = {True: " (channels first)", False: " (channels last)"}.get(shape[1] in (1, 3, 4), "")
+        layout = layout if shape[1] in (1, 3, 4) or shape[3] in (1, 3, 4) else ""
+    return f"[{', '.join(str(size) if size is not None else '?' for size in shape)}]{layout}"

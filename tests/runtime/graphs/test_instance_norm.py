@@ -11,7 +11,7 @@ import pytest
 from onnx import helper
 
 from i2i.runtime import ModelError
-from i2i.runtime.statistics import CORE, WEIGHTS, Statistics
+from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
 from tests import tiny
 from tests.runtime.tiles.networks import SPEC, network, photo
 

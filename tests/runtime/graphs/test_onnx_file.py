@@ -13,8 +13,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 import i2i
-from i2i.runtime import ModelError, onnxfile
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime import ModelError
+from i2i.runtime.graphs import onnx_file
+from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.spec import METADATA_KEY
 from tests import tiny
 
@@ -32,8 +33,8 @@ def test_the_description_is_read_wherever_it_stands(tmp_path: Path) -> None:
 def test_a_file_is_looked_over_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To choose a model and to open it each need its description."""
     looks = []
-    look_over = onnxfile._look_over
-    monkeypatch.setattr(onnxfile, "_look_over", lambda data: looks.append(1) or look_over(data))
+    look_over = onnx_file._look_over
+    monkeypatch.setattr(onnx_file, "_look_over", lambda data: looks.append(1) or look_over(data))
     path = tiny.inverter(tmp_path / "model.onnx")
     assert read_spec(path) == read_spec(path)
     assert len(looks) == 1

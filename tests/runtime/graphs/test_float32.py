@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from i2i.runtime import NonFiniteError, graph, load, models
+from i2i.runtime.graphs.float32 import widened
 from i2i.runtime.tiles import gathering
-from i2i.runtime.widened import widened
 from i2i.spec import Spec
 from tests import tiny
 from tests.runtime.tiles.networks import SPEC, network, photo

@@ -17,8 +17,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from i2i.runtime.edit import Edit
 from i2i.runtime.errors import ModelError
+from i2i.runtime.graphs.editor import Edit
 
 Values = Sequence[np.ndarray]
 """Of each normalisation its statistics: float32 [channels, 2], mean and variance."""

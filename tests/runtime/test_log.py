@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from i2i.runtime import notes
-from i2i.runtime.notes import note, tell
+from i2i.runtime import log
+from i2i.runtime.log import note, tell
 
 
 def test_a_program_without_settings_gets_notes_on_stderr() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from i2i.runtime.notes import note; note('100 % of it')"],
+        [sys.executable, "-c", "from i2i.runtime.log import note; note('100 % of it')"],
         capture_output=True,
         text=True,
     )
@@ -21,7 +21,7 @@ def test_a_program_without_settings_gets_notes_on_stderr() -> None:
 
 
 def test_the_last_who_asks_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(notes, "_show", None)
+    monkeypatch.setattr(log, "_show", None)
     first: list[str] = []
     second: list[str] = []
     tell(first.append)
