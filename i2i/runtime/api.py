@@ -13,8 +13,8 @@ import numpy as np
 from i2i.atomic import clear_temporaries
 from i2i.images import Image, ImageError, decode_image, read_header, read_image
 from i2i.runtime import files, models
+from i2i.runtime.adapters.options import taken_from
 from i2i.runtime.files import Options
-from i2i.runtime.foreign.told import taken_from
 from i2i.runtime.plan import KEPT
 from i2i.runtime.session import Model
 from i2i.runtime.tiles.large import plan

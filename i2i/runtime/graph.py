@@ -13,8 +13,8 @@ from weakref import WeakMethod
 import numpy as np
 
 from i2i.runtime import need, processing
+from i2i.runtime.adapters.options import NOTHING, Told
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
-from i2i.runtime.foreign.told import NOTHING, Told
 from i2i.runtime.graphs import signature
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.log import note
@@ -71,9 +71,9 @@ class Graph:
             allow_fallback=allow_fallback,
         )
         if spec is None or told:
-            from i2i.runtime.foreign import find
+            from i2i.runtime.adapters import infer_spec
 
-            spec = find.describe(session, path, told if spec is None else find.told_anew(spec, told, path))
+            spec = infer_spec.describe(session, path, told if spec is None else infer_spec.told_anew(spec, told, path))
         self.spec: Spec = spec
         self.provider = running_on(session)
         measure = WeakMethod(self._measure_device)  # a cycle would keep a model that is gone, and its share of memory
@@ -90,9 +90,9 @@ class Graph:
         if self.spec.form is None:
             signature.check(self.spec, session, path)
         else:
-            from i2i.runtime.foreign import shapes
+            from i2i.runtime.adapters import ports
 
-            shapes.check(self.spec, session, path)
+            ports.check(self.spec, session, path)
 
     def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         """[n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's; ``target`` [1] or [1, D] is
@@ -151,9 +151,9 @@ class Graph:
     def _through(self, session: Any, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         """``run`` in that session: pixels as they are, or made what the graph takes, and back."""
         if self.spec.form is not None:
-            from i2i.runtime.foreign import ends  # as all of ``foreign``, of others' models alone
+            from i2i.runtime.adapters import convert  # as all of ``foreign``, of others' models alone
 
-            return ends.translate(lambda tensor: self._run(session, tensor, None), batch, self.spec)
+            return convert.translate(lambda tensor: self._run(session, tensor, None), batch, self.spec)
         if self.spec.io == "tensor":
             self._check_size(*batch.shape[2:0:-1])
             result = self._run(session, processing.to_tensor(batch, self.spec), target)

@@ -12,7 +12,7 @@ import numpy as np
 
 from i2i.images import Image
 from i2i.runtime import processing, targets
-from i2i.runtime.foreign.told import NOTHING, Told
+from i2i.runtime.adapters.options import NOTHING, Told
 from i2i.runtime.graph import Graph
 from i2i.runtime.providers import on_processor
 from i2i.runtime.system.host import cores

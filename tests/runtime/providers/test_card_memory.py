@@ -19,7 +19,7 @@ from i2i.runtime.binding import Binding
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.system import cuda
 from tests import tiny
-from tests.runtime.foreign import models as foreign
+from tests.runtime.adapters import models as foreign
 from tests.runtime.providers.gpu import Card
 from tests.runtime.tiles.networks import network, photo
 

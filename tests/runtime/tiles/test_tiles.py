@@ -15,7 +15,7 @@ from i2i.runtime.graph import Graph
 from i2i.runtime.tiles import gathering, job, sampling
 from i2i.runtime.tiles.grid import BLEND, cut
 from i2i.runtime.tiles.job import Tiling, strips, translate_tiled
-from tests.runtime.foreign import models
+from tests.runtime.adapters import models
 from tests.runtime.tiles.networks import SPEC, network, photo, psnr
 
 IMAGE = photo(403, 517)

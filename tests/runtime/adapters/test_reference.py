@@ -13,7 +13,7 @@ import pytest
 
 import i2i
 from i2i.runtime import ModelError
-from i2i.runtime.foreign import copies
+from i2i.runtime.adapters import annotate
 
 Reference = Callable[[str], Path]
 TOLD = {
@@ -126,6 +126,6 @@ def test_each_says_what_it_needs_and_keeps_it_in_a_copy(reference: Reference, na
     with pytest.raises(ModelError, match=r"Say the rest: --range LOW\.\.HIGH --order "):
         i2i.load(path, "cpu")
     model = i2i.load(path, "cpu", **TOLD[name])
-    copies.write(path, tmp_path / "copy.onnx", model.spec)
+    annotate.write(path, tmp_path / "copy.onnx", model.spec)
     image = photo(reference, 50, 70)
     np.testing.assert_array_equal(i2i.load(tmp_path / "copy.onnx", "cpu")(image), model(image))

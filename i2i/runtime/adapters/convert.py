@@ -7,8 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from i2i.runtime.adapters.fixed_size import tiled
 from i2i.runtime.errors import ModelError
-from i2i.runtime.foreign.tiled import tiled
 from i2i.spec import Form, Spec
 
 Infer = Callable[[np.ndarray], np.ndarray]  # the graph: its input tensor to its output tensor

@@ -11,8 +11,8 @@ from onnx import helper
 
 import i2i
 from i2i.runtime import ModelError, NonFiniteError
-from i2i.runtime.foreign.tiled import tiled
-from tests.runtime.foreign import models
+from i2i.runtime.adapters.fixed_size import tiled
+from tests.runtime.adapters import models
 
 RGB: dict = {"range": "0..1", "order": "rgb"}
 IDENTITY = [helper.make_node("Identity", ["x"], ["y"])]

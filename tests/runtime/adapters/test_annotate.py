@@ -13,13 +13,13 @@ import pytest
 import i2i
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import ModelError, Options, translate_folder
+from i2i.runtime.adapters import annotate
+from i2i.runtime.adapters.options import Told
 from i2i.runtime.folder import job_key
-from i2i.runtime.foreign import copies
-from i2i.runtime.foreign.told import Told
 from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.spec import METADATA_KEY, SCHEMA, Form, Spec
 from tests import tiny
-from tests.runtime.foreign import models
+from tests.runtime.adapters import models
 
 
 def picture(*shape: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def copy(tmp_path: Path) -> Path:
     """The negative of bytes in BGR, described."""
     path = models.mirror(tmp_path / "negative.onnx", 255)
     spec = i2i.load(path, "cpu", range="0..255", order="bgr").spec
-    copies.write(path, tmp_path / "described.onnx", spec)
+    annotate.write(path, tmp_path / "described.onnx", spec)
     return tmp_path / "described.onnx"
 
 
@@ -48,7 +48,7 @@ def test_the_copy_needs_no_word(copy: Path) -> None:
 
 
 def test_it_is_not_tried_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from i2i.runtime.foreign import probe
+    from i2i.runtime.adapters import probe
 
     monkeypatch.setattr(probe, "settle_size", lambda *_: pytest.fail("a probe"))
     i2i.load(copy, "cpu")
@@ -58,7 +58,7 @@ def test_what_is_told_goes_before_what_is_written(copy: Path) -> None:
     model = i2i.load(copy, "cpu", order="rgb")
     assert (model.spec.form.order, model.spec.form.range) == ("rgb", (0, 255))
     again = copy.with_name("again.onnx")
-    copies.write(copy, again, model.spec)
+    annotate.write(copy, again, model.spec)
     assert read_spec(again) == model.spec  # the last word counts
     with pytest.raises(ModelError, match=r"is no picture in 0\.\.1"):
         i2i.load(copy, "cpu", range="0..1")
@@ -79,8 +79,8 @@ def test_no_file_is_replaced_unless_told(copy: Path, tmp_path: Path) -> None:
         (tmp_path, "is a folder; give the name of a file in it, such as .*negative.onnx"),
     ):
         with pytest.raises(ValueError, match=words):
-            copies.write(original, target, spec)
-    copies.write(original, copy, replace(spec, method="anew"), overwrite=True)
+            annotate.write(original, target, spec)
+    annotate.write(original, copy, replace(spec, method="anew"), overwrite=True)
     assert read_spec(copy).method == "anew"
     assert original.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["described.onnx", "negative.onnx"]
@@ -157,7 +157,7 @@ def test_a_damaged_form_is_a_sentence(change: dict) -> None:
 
 
 def test_what_is_told_is_taken_out_of_other_options() -> None:
-    from i2i.runtime.foreign.told import taken_from
+    from i2i.runtime.adapters.options import taken_from
 
     options = {"quality": 5, "range": "0..255", "order": "bgr"}
     assert taken_from(options) == Told(range=(0, 255), order="bgr")

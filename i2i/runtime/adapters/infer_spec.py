@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from i2i.runtime.adapters import probe
+from i2i.runtime.adapters.convert import Infer
+from i2i.runtime.adapters.options import Range, Told, as_options, shown
+from i2i.runtime.adapters.ports import Ports, read_ports, settle_layout, settle_order
 from i2i.runtime.errors import ModelError
-from i2i.runtime.foreign import probe
-from i2i.runtime.foreign.ends import Infer
-from i2i.runtime.foreign.shapes import Ports, read_ports, settle_layout, settle_order
-from i2i.runtime.foreign.told import Range, Told, as_options, shown
 from i2i.runtime.graphs.signature import in_words
 from i2i.runtime.providers import quietly, reason
 from i2i.spec import FITS, Domain, Form, Spec

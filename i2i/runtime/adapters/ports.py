@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from i2i.runtime.adapters.options import Range, Told
 from i2i.runtime.errors import ModelError
-from i2i.runtime.foreign.told import Range, Told
 from i2i.runtime.graphs.signature import in_words
 from i2i.spec import LAYOUTS, Spec
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import i2i
-from tests.runtime.foreign import models
+from tests.runtime.adapters import models
 
 av = pytest.importorskip("av")
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from i2i.runtime.adapters import convert
+from i2i.runtime.adapters.convert import Infer
+from i2i.runtime.adapters.options import Range, shown
 from i2i.runtime.errors import ModelError
-from i2i.runtime.foreign import ends
-from i2i.runtime.foreign.ends import Infer
-from i2i.runtime.foreign.told import Range, shown
 from i2i.spec import Form
 
 RANGES: tuple[Range, ...] = ((0, 1), (-1, 1), (0, 255))
@@ -34,7 +34,7 @@ def likeliest(infer: Infer, form: Form, channels: int) -> Range | None:
         for side in _BASES if form.size is None else (0,):
             try:
                 image = picture(*(form.size or (side, side)), channels)
-                result = ends.from_tensor(infer(ends.to_tensor(image, trial)), trial)
+                result = convert.from_tensor(infer(convert.to_tensor(image, trial)), trial)
             except ModelError:
                 continue
             result = cv2.resize(result, image.shape[1::-1], interpolation=cv2.INTER_AREA).reshape(*image.shape[:2], -1)
@@ -80,7 +80,7 @@ def settle_size(infer: Infer, form: Form, channels: int, multiple: int | None) -
 
 
 def _run(infer: Infer, form: Form, height: int, width: int, channels: int) -> np.ndarray:
-    return ends.from_tensor(infer(ends.to_tensor(picture(height, width, channels), form)), form)
+    return convert.from_tensor(infer(convert.to_tensor(picture(height, width, channels), form)), form)
 
 
 def _keeps(infer: Infer, form: Form, height: int, width: int, channels: int) -> bool:
