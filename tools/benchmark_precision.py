@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 import i2i
-from i2i.runtime.providers import PROVIDERS
+from i2i.runtime.providers.table import PROVIDERS
 from i2i.spec import PRECISIONS, Spec
 
 

@@ -67,7 +67,7 @@ def versions() -> list[str]:
 def examine(asked: str, cards: list[str], problems: list[str]) -> int:
     """Runs the self-test on a provider, tells of it, and returns the exit status it calls for."""
     from i2i.runtime import ModelError, ProviderError, selftest
-    from i2i.runtime.providers import REPAIR, missing_library, onnxruntime
+    from i2i.runtime.providers.onnxruntime_session import REPAIR, missing_library, onnxruntime
 
     try:
         built = [name.removesuffix("ExecutionProvider") for name in onnxruntime().get_available_providers()]

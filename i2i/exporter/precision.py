@@ -20,7 +20,8 @@ from i2i.exporter.int8 import to_int8
 from i2i.exporter.pictures import Pictures
 from i2i.runtime.errors import NonFiniteError
 from i2i.runtime.graphs.onnx_file import described
-from i2i.runtime.providers import open_session, running_on
+from i2i.runtime.providers.onnxruntime_session import running_on
+from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
 LIMITS = {"fp16": Limits(60, math.inf), "int8": Limits(45, 8)}

@@ -18,13 +18,14 @@ from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.graphs import signature
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.log import note
-from i2i.runtime.providers import is_out_of_memory, on_processor, open_session, quietly, reason, running_on
+from i2i.runtime.providers.onnxruntime_session import is_out_of_memory, on_processor, quietly, reason, running_on
+from i2i.runtime.providers.table import open_session
 from i2i.runtime.room import MOST, Room
 from i2i.runtime.system.host import available_memory
 from i2i.spec import Spec
 
 if TYPE_CHECKING:
-    from i2i.runtime.binding import Binding
+    from i2i.runtime.providers.io_binding import Binding
 
 LARGE = 512 * 512
 """Pixels above which a processor runs one image at a time, on all cores and without keeping the memory."""
@@ -180,7 +181,7 @@ class Graph:
             raise ModelError(f"{self.path.name} failed on {batch.dtype} [{shape}]: {reason(error)}") from error
 
     def _buffers(self) -> Binding:
-        from i2i.runtime.binding import Binding  # where there is a GPU
+        from i2i.runtime.providers.io_binding import Binding  # where there is a GPU
         from i2i.runtime.system.cuda import page_locked
 
         return Binding(page_locked)
@@ -188,7 +189,7 @@ class Graph:
     def at_once(self, height: int, width: int, wish: int | None = None) -> int:
         """How many images of that size a GPU takes together: ``wish``, or as many as its memory has room for."""
         if self.provider == "tensorrt":
-            from i2i.runtime.tensorrt import images
+            from i2i.runtime.providers.tensorrt_session import images
 
             wish = min(wish or MOST, images(max(height, width)))
         size = height * width

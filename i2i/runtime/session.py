@@ -14,7 +14,7 @@ from i2i.images import Image
 from i2i.runtime import processing, targets
 from i2i.runtime.adapters.options import NOTHING, Told
 from i2i.runtime.graph import Graph
-from i2i.runtime.providers import on_processor
+from i2i.runtime.providers.onnxruntime_session import on_processor
 from i2i.runtime.system.host import cores
 from i2i.runtime.targets import To
 from i2i.runtime.tiles.ladder import Tile, run

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from i2i.cli import doctor
+from i2i.runtime.providers import table
 from i2i.runtime.system import host, packages
 from tests.conftest import Command
 
@@ -102,10 +103,10 @@ def test_the_truth_of_providers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_provider_is_listed_with_the_reason_where_it_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here no card is there, and OpenVINO is taken away; neither is a fault unless it is asked for."""
-    from i2i.runtime import providers
+    from i2i.runtime.providers import onnxruntime_session
 
     monkeypatch.setattr(host, "cuda_devices", list)
-    monkeypatch.setattr(providers, "cuda_devices", list)
+    monkeypatch.setattr(onnxruntime_session, "cuda_devices", list)
     monkeypatch.setitem(sys.modules, "openvino", None)
     result = CliRunner().invoke(doctor.command, [])
     assert result.exit_code == 0, result.output
@@ -127,6 +128,5 @@ def test_a_provider_that_runs_is_listed() -> None:
 
 def test_the_providers_of_the_command_line_are_those_of_the_runtime() -> None:
     from i2i.cli import providers as words
-    from i2i.runtime import providers
 
-    assert words.PROVIDERS == providers.PROVIDERS
+    assert words.PROVIDERS == table.PROVIDERS

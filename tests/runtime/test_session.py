@@ -12,7 +12,8 @@ from onnx import helper
 
 import i2i
 from i2i.images import convert
-from i2i.runtime import ModelError, NonFiniteError, ProviderError, graph, providers
+from i2i.runtime import ModelError, NonFiniteError, ProviderError, graph
+from i2i.runtime.providers import onnxruntime_session
 from i2i.runtime.session import Model
 from i2i.spec import Domain
 from tests import tiny
@@ -173,7 +174,7 @@ def test_unknown_operators_and_opsets_are_told(tmp_path: Path) -> None:
 
 def test_cuda_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
-    monkeypatch.setattr(providers, "cuda_devices", list)
+    monkeypatch.setattr(onnxruntime_session, "cuda_devices", list)
     with pytest.raises(ProviderError, match="shows no card"):
         i2i.load(path, "cuda")
     assert ProviderError.exit_status == 4
@@ -182,7 +183,7 @@ def test_cuda_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.
 def test_only_the_session_is_believed_on_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that falls back in silence, as ONNX Runtime's does: CUDA is listed, asked for, and not used."""
     path = tiny.inverter(tmp_path / "m.onnx")
-    real = providers.onnxruntime()
+    real = onnxruntime_session.onnxruntime()
     asked = []
 
     def silent(path: str, options: object, providers: list, **_: object) -> object:
@@ -197,8 +198,8 @@ def test_only_the_session_is_believed_on_where_it_runs(tmp_path: Path, monkeypat
         __version__="fake",
         __file__=real.__file__,
     )
-    monkeypatch.setattr(providers, "onnxruntime", lambda: fake)
-    monkeypatch.setattr(providers, "cuda_devices", lambda: ["a card"])
+    monkeypatch.setattr(onnxruntime_session, "onnxruntime", lambda: fake)
+    monkeypatch.setattr(onnxruntime_session, "cuda_devices", lambda: ["a card"])
     with pytest.raises(ProviderError, match=r"CUDA did not load .*cpu would run instead"):
         i2i.load(path, "cuda")
     assert asked[0][0][0] == "CUDAExecutionProvider"

@@ -14,7 +14,7 @@ from i2i.runtime.adapters.options import Range, Told, as_options, shown
 from i2i.runtime.adapters.ports import Ports, read_ports, settle_layout, settle_order
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.signature import in_words
-from i2i.runtime.providers import quietly, reason
+from i2i.runtime.providers.onnxruntime_session import quietly, reason
 from i2i.spec import FITS, Domain, Form, Spec
 
 _BITS = {"uint8": 8}  # a float has room for 16, and images of 8 bits come back in 8

@@ -11,7 +11,8 @@ import numpy as np
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
-from i2i.runtime.providers import open_session, quietly, reason
+from i2i.runtime.providers.onnxruntime_session import quietly, reason
+from i2i.runtime.providers.table import open_session
 from i2i.runtime.tiles import sampling
 from i2i.runtime.tiles.grid import STEP, Span
 from i2i.spec import Spec

@@ -14,9 +14,10 @@ from onnx import helper
 
 import i2i
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, Options, gate, providers, room, translate_folder
-from i2i.runtime.binding import Binding
+from i2i.runtime import Model, Options, gate, room, translate_folder
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.providers import table
+from i2i.runtime.providers.io_binding import Binding
 from i2i.runtime.system import cuda
 from tests import tiny
 from tests.runtime.adapters import models as foreign
@@ -68,7 +69,7 @@ def test_inputs_and_outputs_are_bound(card: Card, tmp_path: Path, monkeypatch: p
 
 def test_results_are_read_when_they_are_there(tmp_path: Path) -> None:
     """A card that copies to page-locked memory by itself, and is still at it when the inference returns."""
-    session = providers.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    session = table.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
     results: list[np.ndarray] = []
 
     class Late:
@@ -156,7 +157,7 @@ def test_page_locked_memory_is_given_back_from_any_thread(monkeypatch: pytest.Mo
 def test_bound_buffers_grow_and_serve_any_thread(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    session = providers.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    session = table.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
     binding = Binding(lambda size: np.empty(size, np.uint8))
 
     def ask(number: int) -> bool:

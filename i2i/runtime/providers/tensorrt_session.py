@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from i2i.runtime import compiled, providers
 from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.log import note
+from i2i.runtime.providers import engine_cache, onnxruntime_session, table
 from i2i.runtime.system.host import cuda_devices
 
 NAME = "TensorrtExecutionProvider"
@@ -44,14 +44,14 @@ class TensorRT:
 
     def __init__(self, model: Path, threads: int, precision: str, allow_fallback: bool) -> None:
         """Raises ProviderError where TensorRT does not load, and ModelError."""
-        providers.check_card("tensorrt")
+        onnxruntime_session.check_card("tensorrt")
         preload()
         self._model, self._threads, self._precision = model, threads, precision
         self._allow_fallback = allow_fallback
         self._lock, self._said = threading.Lock(), False
-        self.beyond = providers.open_session(model, "cuda", threads, allow_fallback=allow_fallback)
-        if providers.missing_library("tensorrt") is not None:
-            raise ProviderError(providers.not_loaded("tensorrt", "cuda"))
+        self.beyond = table.open_session(model, "cuda", threads, allow_fallback=allow_fallback)
+        if onnxruntime_session.missing_library("tensorrt") is not None:
+            raise ProviderError(onnxruntime_session.not_loaded("tensorrt", "cuda"))
         self._sessions: dict[Bucket, Any] = {None: self.beyond}
 
     def run(self, outputs: Any, feeds: Mapping[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
@@ -88,11 +88,17 @@ class TensorRT:
     def _open(self, bucket: Bucket) -> Any:
         """A session whose engine is there, or is built now."""
         shapes = profile(self.get_inputs(), bucket or 0)
-        facts = providers.onnxruntime().__version__, library_version(), cuda_devices()[:1], self._precision, shapes
-        place = compiled.place(self._model, "tensorrt", *facts)
+        facts = (
+            onnxruntime_session.onnxruntime().__version__,
+            library_version(),
+            cuda_devices()[:1],
+            self._precision,
+            shapes,
+        )
+        place = engine_cache.place(self._model, "tensorrt", *facts)
         what = f"images of up to {bucket} pixels a side" if bucket else "its images"
         if place.exists():
-            if compiled.is_whole(place):
+            if engine_cache.is_whole(place):
                 try:
                     return self._session(shapes, place)
                 except ModelError as error:
@@ -101,18 +107,18 @@ class TensorRT:
                 note(f"{place}: the engine that was kept is damaged, and is thrown away")
         note(f"{self._model.name}: TensorRT builds its engine for {what}, which takes minutes")
         try:
-            with compiled.building(place) as part:
+            with engine_cache.building(place) as part:
                 return self._session(shapes, part)
         except ModelError as error:
             raise ProviderError(f"{error}. TensorRT does not take it for {what}; --provider cuda may") from error
 
     def _session(self, shapes: Mapping[str, str], cache: Path | None) -> Any:
-        wanted = [(NAME, options(self._precision, shapes, cache)), providers.CUDA]
-        session = providers.open_in_onnxruntime(self._model, wanted, self._threads)
-        if providers.running_on(session) != "tensorrt":
-            raise ProviderError(providers.not_loaded("tensorrt", providers.running_on(session)))
+        wanted = [(NAME, options(self._precision, shapes, cache)), onnxruntime_session.CUDA]
+        session = onnxruntime_session.open_in_onnxruntime(self._model, wanted, self._threads)
+        if onnxruntime_session.running_on(session) != "tensorrt":
+            raise ProviderError(onnxruntime_session.not_loaded("tensorrt", onnxruntime_session.running_on(session)))
         if not self._allow_fallback:
-            providers.check_placement(session, self._model, "tensorrt")
+            onnxruntime_session.check_placement(session, self._model, "tensorrt")
         return session
 
 

@@ -16,13 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from i2i.runtime import placement
 from i2i.runtime.errors import ModelError, ProviderError
-from i2i.runtime.log import note
+from i2i.runtime.providers import placement
 from i2i.runtime.system import packages
-from i2i.runtime.system.host import cores, cuda_devices
+from i2i.runtime.system.host import cuda_devices
 
-PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")
 CUDA = (
     "CUDAExecutionProvider",
     # Every new size would be tuned anew under the default search, and the arena would double itself each time it grows.
@@ -52,68 +50,6 @@ def onnxruntime() -> ModuleType:
     if not hasattr(onnxruntime, "InferenceSession"):
         raise ModelError("; ".join(packages.shells()) or "onnxruntime is installed but empty: run `i2i doctor`")
     return onnxruntime
-
-
-def open_session(
-    path: Path | bytes,
-    provider: str = "auto",
-    threads: int = 0,
-    arena: bool = True,
-    *,
-    side_by_side: bool = False,
-    precision: str = "fp32",
-    allow_fallback: bool = False,
-) -> Any:
-    """A session of the file, or of the bytes of one: ONNX Runtime's, or what has the same methods.
-
-    Args:
-        provider: ``cuda``, ``tensorrt`` and ``openvino`` fail where they do not load; ``auto`` takes CUDA if a card is
-            there and it loads; ``cpu``.
-        threads: of one inference on the processor, or of as many inferences if they run ``side_by_side``; 0 leaves it
-            to the library.
-        arena: whether the processor keeps memory between calls, which is faster; without it large images need less.
-        precision: of the model, which TensorRT has to be told.
-        allow_fallback: whether nodes that work on pixels may run on the processor under a GPU's provider.
-
-    Bytes are taken to be a form of a file that was opened before. TensorRT would build an engine for each, which takes
-    minutes, so CUDA runs them.
-
-    Raises ProviderError or ModelError.
-    """
-    if provider not in PROVIDERS:
-        raise ValueError(f"unknown provider {provider!r}; choose from {', '.join(PROVIDERS)}")
-    if provider == "openvino":
-        from i2i.runtime.openvino_session import Session
-
-        if side_by_side:
-            return Session(path, threads, max(1, threads), arena)
-        # ONNX Runtime infers in as many threads as call it; a form is called from several if it has but a few itself.
-        streams = max(1, cores() // threads) if isinstance(path, bytes) and threads else 1
-        return Session(path, threads * streams, streams, arena)
-    threads = 1 if side_by_side else threads
-    if provider == "tensorrt" and isinstance(path, Path):
-        from i2i.runtime.tensorrt import TensorRT
-
-        return TensorRT(path, threads, precision, allow_fallback)
-    if provider == "tensorrt":
-        provider = "cuda"
-    if provider == "cuda":
-        check_card(provider)
-    wanted = [CUDA] if provider != "cpu" and cuda_devices() and offers(CUDA[0]) else []
-    try:
-        session = open_in_onnxruntime(path, wanted, threads, arena)
-    except ModelError as error:
-        if not wanted:
-            raise
-        session = open_in_onnxruntime(path, [], threads, arena)  # or the model is at fault, and not the card
-        if provider == "cuda":
-            raise ProviderError(f"{error}. The CPU can: --provider cpu") from error
-        note(f"{error}; it runs on the CPU instead")
-    if provider == "cuda" and running_on(session) != "cuda":
-        raise ProviderError(not_loaded(provider, running_on(session)))
-    if running_on(session) == "cuda" and isinstance(path, Path) and not allow_fallback:
-        check_placement(session, path, "cuda")
-    return session
 
 
 def open_in_onnxruntime(path: Path | bytes, wanted: Sequence[Wanted], threads: int, arena: bool = True) -> Any:

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from i2i.runtime import compiled
 from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.graphs.onnx_file import read_metadata
+from i2i.runtime.providers import engine_cache
 
 INSTALL = 'pip install "i2i[openvino]"'
 _DEVICE = "CPU"
@@ -126,8 +126,8 @@ class Session:
         place = None
         if isinstance(self._model, Path):
             facts = version, core.get_property(_DEVICE, "FULL_DEVICE_NAME"), settings["INFERENCE_PRECISION_HINT"]
-            place = compiled.place(self._model, "openvino", *facts)
-            blob = compiled.read(place)
+            place = engine_cache.place(self._model, "openvino", *facts)
+            blob = engine_cache.read(place)
             if blob is not None:
                 try:
                     return core.import_model(io.BytesIO(blob), _DEVICE, settings)
@@ -140,7 +140,7 @@ class Session:
         except RuntimeError as error:
             raise ModelError(f"{self._name}: OpenVINO {version} cannot run this model: {reason(error)}") from error
         if place is not None:
-            compiled.write(place, made.export_model().getbuffer())
+            engine_cache.write(place, made.export_model().getbuffer())
         return made
 
 
