@@ -12,15 +12,16 @@ from weakref import WeakMethod
 
 import numpy as np
 
-from i2i.runtime import need, processing
+from i2i.runtime import processing
 from i2i.runtime.adapters.options import NOTHING, Told
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.graphs import signature
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.log import note
+from i2i.runtime.memory import estimate
+from i2i.runtime.memory.batch_size import MOST, Room
 from i2i.runtime.providers.onnxruntime_session import is_out_of_memory, on_processor, quietly, reason, running_on
 from i2i.runtime.providers.table import open_session
-from i2i.runtime.room import MOST, Room
 from i2i.runtime.system.host import available_memory
 from i2i.spec import Spec
 
@@ -226,7 +227,7 @@ class Graph:
             return
         with self._lock:
             if self._bytes_per_pixel is None:
-                self._bytes_per_pixel = need.of_processor(
+                self._bytes_per_pixel = estimate.of_processor(
                     lambda side: self._through(self._whole, self._blank(side), target)
                 )
         needed = width * height * self._bytes_per_pixel
@@ -260,9 +261,9 @@ class Graph:
         if self.spec.form is not None and self.spec.form.size is not None:
             return 1  # it is run in parts of one size
         try:
-            sizes = need.Sizes(open_session(need.with_shapes(self.path.read_bytes()), "cpu", self.threads))
+            sizes = estimate.Sizes(open_session(estimate.with_shapes(self.path.read_bytes()), "cpu", self.threads))
             once = partial(self._through, sizes, target=self._any_target())
-            return need.of_largest_tensor(sizes, lambda side: once(self._blank(side)), self.spec)
+            return estimate.of_largest_tensor(sizes, lambda side: once(self._blank(side)), self.spec)
         except ModelError as error:
             note(
                 f"{self.path.name}: how large its tensors are cannot be measured ({error}); results of large images "
@@ -275,7 +276,7 @@ class Graph:
         # Of TensorRT's memory engines decide; what is too large for them goes to CUDA.
         session = self._session.beyond if self.provider == "tensorrt" else self._session
         try:
-            return need.of_card(lambda side: self._through(session, self._blank(side), self._any_target()))
+            return estimate.of_card(lambda side: self._through(session, self._blank(side), self._any_target()))
         except ModelError:
             return None
 

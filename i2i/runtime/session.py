@@ -21,7 +21,7 @@ from i2i.runtime.tiles.ladder import Tile, run
 from i2i.spec import Spec
 
 if TYPE_CHECKING:
-    from i2i.runtime.gate import Batcher
+    from i2i.runtime.memory.batcher import Batcher
 
 DIRECTIONS = ("a2b", "b2a", "any")  # names of files that say nothing to whoever finds the results
 
@@ -127,7 +127,7 @@ class Model:
 
     def batcher(self, batch: int | None, callers: int) -> Batcher:
         """Gathers the images of so many threads into batches of ``batch``, or of as many as the memory has room for."""
-        from i2i.runtime.gate import Batcher  # one image alone does without
+        from i2i.runtime.memory.batcher import Batcher  # one image alone does without
 
         self.graph.room.holds(1)  # measured now, while no other model of the job is at work
         return Batcher(self.run, lambda shape: self.graph.at_once(shape[0], shape[1], batch), callers)

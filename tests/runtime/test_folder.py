@@ -576,7 +576,7 @@ def test_a_batch_that_fails_is_tried_image_by_image() -> None:
     """As on a device whose memory holds one and not eight; only what fails alone has failed."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from i2i.runtime.gate import Batcher
+    from i2i.runtime.memory.batcher import Batcher
 
     def small_device(images: np.ndarray) -> np.ndarray:
         if len(images) > 1 or images[0, 0, 0, 0] == 13:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from i2i.runtime.gate import Batcher
 from i2i.runtime.graph import LARGE
-from i2i.runtime.room import MOST
+from i2i.runtime.memory.batch_size import MOST
+from i2i.runtime.memory.batcher import Batcher
 from i2i.runtime.session import Model
 from i2i.runtime.system.host import cores
 from i2i.runtime.video.reader import Item

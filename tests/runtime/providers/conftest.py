@@ -7,7 +7,7 @@ from weakref import WeakSet
 
 import pytest
 
-from i2i.runtime import room
+from i2i.runtime.memory import batch_size
 from i2i.runtime.providers import onnxruntime_session
 from tests.runtime.providers.gpu import NAMES, Card
 
@@ -24,7 +24,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
         __version__="fake",
         __file__=real.__file__,
     )
-    monkeypatch.setattr(room, "_ROOMS", WeakSet())  # models of other tests may not be gone yet
+    monkeypatch.setattr(batch_size, "_ROOMS", WeakSet())  # models of other tests may not be gone yet
     monkeypatch.setattr(onnxruntime_session, "onnxruntime", lambda: fake)
     monkeypatch.setattr(onnxruntime_session, "cuda_devices", lambda: ["a card"])
     monkeypatch.setattr("i2i.runtime.providers.tensorrt_session.cuda_devices", lambda: ["a card"])

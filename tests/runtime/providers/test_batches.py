@@ -10,9 +10,10 @@ from weakref import WeakSet
 import numpy as np
 import pytest
 
-from i2i.runtime import ProviderError, gate, room
-from i2i.runtime.gate import Batcher
-from i2i.runtime.room import Room
+from i2i.runtime import ProviderError
+from i2i.runtime.memory import batch_size, batcher
+from i2i.runtime.memory.batch_size import Room
+from i2i.runtime.memory.batcher import Batcher
 
 SMALL, TALL, WIDE = (4, 4, 3), (8, 4, 3), (4, 8, 3)
 
@@ -40,7 +41,7 @@ def waits(gathered: Batcher, count: int) -> None:
 
 def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes that come in turns, and a device that is quicker than they come."""
-    monkeypatch.setattr(gate, "WAIT", 30.0)
+    monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
     device.free.set()
     gathered = Batcher(device, lambda _: 4, callers=100)
@@ -59,7 +60,7 @@ def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.Monke
 
 
 def test_nobody_waits_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WAIT", 0.2)
+    monkeypatch.setattr(batcher, "WAIT", 0.2)
     device = Device()
     device.free.set()
     gathered = Batcher(device, lambda _: 4, callers=100)
@@ -71,7 +72,7 @@ def test_nobody_waits_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_when_every_caller_waits_the_largest_batch_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WAIT", 30.0)
+    monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
     gathered = Batcher(device, lambda _: 8, callers=5)
     with ThreadPoolExecutor(5) as threads:
@@ -89,7 +90,7 @@ def test_when_every_caller_waits_the_largest_batch_goes(monkeypatch: pytest.Monk
 
 
 def test_a_full_batch_goes_before_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WAIT", 0.05)
+    monkeypatch.setattr(batcher, "WAIT", 0.05)
     device = Device()
     gathered = Batcher(device, lambda shape: 3 if shape == TALL else 8, callers=100)
     with ThreadPoolExecutor(8) as threads:
@@ -107,7 +108,7 @@ def test_a_full_batch_goes_before_one_that_waits(monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_of_another_size_goes_however_many_full_batches_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WAIT", 30.0)
+    monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
     gathered = Batcher(device, lambda _: 2, callers=100)
     with ThreadPoolExecutor(40) as threads:
@@ -121,7 +122,7 @@ def test_one_of_another_size_goes_however_many_full_batches_come(monkeypatch: py
         for future in (*first, odd, *rest):
             future.result(timeout=20)
     gathered.close()
-    assert device.batches.index((1, *TALL)) == 1 + gate.TURNS
+    assert device.batches.index((1, *TALL)) == 1 + batcher.TURNS
     assert len(device.batches) == 12
 
 
@@ -155,7 +156,7 @@ def test_what_concerns_all_is_told_to_all() -> None:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No models of other tests."""
-    monkeypatch.setattr(room, "_ROOMS", WeakSet())
+    monkeypatch.setattr(batch_size, "_ROOMS", WeakSet())
 
 
 @pytest.mark.usefixtures("alone")

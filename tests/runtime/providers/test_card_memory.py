@@ -14,8 +14,9 @@ from onnx import helper
 
 import i2i
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, Options, gate, room, translate_folder
+from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.memory import batch_size, batcher
 from i2i.runtime.providers import table
 from i2i.runtime.providers.io_binding import Binding
 from i2i.runtime.system import cuda
@@ -29,7 +30,7 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder: the batch is halved for good, not again and again; what does not fit alone is tiled."""
-    monkeypatch.setattr(gate, "WAIT", 30.0)  # until a batch is full
+    monkeypatch.setattr(batcher, "WAIT", 30.0)  # until a batch is full
     path, said = network(tmp_path / "net.onnx"), []
     (tmp_path / "in").mkdir()
     for number in range(24):
@@ -252,7 +253,7 @@ def test_that_values_cannot_be_counted_is_said(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
-    monkeypatch.setattr("i2i.runtime.need.with_shapes", lambda model: b"no model")
+    monkeypatch.setattr("i2i.runtime.memory.estimate.with_shapes", lambda model: b"no model")
     assert model.graph._measure_values() == 1
     (said,) = caplog.messages
     assert said.startswith("m.onnx: how large its tensors are cannot be measured (")
@@ -264,9 +265,9 @@ def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Pa
     gc.disable()
     try:
         assert model.graph.at_once(64, 64, 3) == 3
-        assert len(room._ROOMS) == 1
+        assert len(batch_size._ROOMS) == 1
         del model
-        assert len(room._ROOMS) == 0
+        assert len(batch_size._ROOMS) == 0
     finally:
         gc.enable()
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -21,30 +20,6 @@ WAIT = 0.02
 """Seconds that an image waits for others of its size."""
 TURNS = 4
 """Batches of other sizes after which an image, which lies decoded in memory, goes before all that wait for less."""
-
-
-class Gate:
-    """Lets work through while its weights together stay within ``capacity``, in the order of asking."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._used = 0
-        self._turn = threading.Lock()
-        self._room = threading.Condition()
-
-    @contextmanager
-    def hold(self, weight: int) -> Iterator[None]:
-        """Waits for room. What weighs more than the capacity goes through alone."""
-        weight = min(weight, self.capacity)
-        with self._turn, self._room:  # whoever waits for room lets nobody overtake
-            self._room.wait_for(lambda: self._used + weight <= self.capacity)
-            self._used += weight
-        try:
-            yield
-        finally:
-            with self._room:
-                self._used -= weight
-                self._room.notify_all()
 
 
 class Request(NamedTuple):
