@@ -43,7 +43,7 @@ def _in_words(spec: Spec) -> str:
     """One line: from what to what, and what its tensors mean."""
     from i2i.cli.export import loss_in_words
     from i2i.runtime.adapters.options import shown
-    from i2i.runtime.targets import way
+    from i2i.runtime.model.targets import way
 
     form = spec.form
     if form is None:

@@ -19,9 +19,9 @@ from i2i.exporter.pictures import Pictures, gather
 from i2i.exporter.pixels import Pixels, Toward
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
-from i2i.runtime import targets
 from i2i.runtime.graphs.onnx_file import read_spec
-from i2i.runtime.targets import To
+from i2i.runtime.model import targets
+from i2i.runtime.model.targets import To
 from i2i.spec import METADATA_KEY, PRECISIONS, Spec
 
 Generators = Mapping[str, tuple[nn.Module, Spec]]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from i2i.runtime.errors import ModelError, NonFiniteError, ProviderError
     from i2i.runtime.files import Options
     from i2i.runtime.folder import translate_folder
-    from i2i.runtime.session import Model, load
+    from i2i.runtime.model.model import Model, load
 
 _HOMES = {
     "translate": "api",

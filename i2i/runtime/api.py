@@ -12,11 +12,12 @@ import numpy as np
 
 from i2i.atomic import clear_temporaries
 from i2i.images import Image, ImageError, decode_image, read_header, read_image
-from i2i.runtime import files, models
+from i2i.runtime import files
 from i2i.runtime.adapters.options import taken_from
 from i2i.runtime.files import Options
+from i2i.runtime.model import catalog
+from i2i.runtime.model.model import Model
 from i2i.runtime.plan import KEPT
-from i2i.runtime.session import Model
 from i2i.runtime.tiles.large import plan
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.kinds import is_video, video_target
@@ -78,7 +79,7 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", allow_fall
         raise ValueError(f"{', '.join(sorted(of_video))}: for videos, and this is none")
     if not isinstance(model, Model):
         several = film or (not isinstance(src, np.ndarray) and os.path.isdir(src))
-        choice = models.resolve(model, to)
+        choice = catalog.resolve(model, to)
         model, to = Model(choice.path, provider, None, several, told, allow_fallback), choice.to
     elif told:
         raise ValueError(f"{', '.join(told.said())}: the model is loaded already; i2i.load takes them")

@@ -23,8 +23,8 @@ from i2i.images import (
     write_image,
 )
 from i2i.runtime import processing
+from i2i.runtime.model.model import Model
 from i2i.runtime.plan import output_name
-from i2i.runtime.session import Model
 
 if TYPE_CHECKING:
     from i2i.images.image import Metadata

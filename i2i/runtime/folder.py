@@ -14,9 +14,9 @@ from i2i.images import ImageError
 from i2i.runtime import shards
 from i2i.runtime.files import Options, StoppedError, stop_if_full
 from i2i.runtime.job import Job, Outcome, Way
+from i2i.runtime.model.model import Model
 from i2i.runtime.plan import Item, plan, refuse_strangers
 from i2i.runtime.record import Record
-from i2i.runtime.session import Model
 from i2i.runtime.watch import Arrivals
 
 __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "translate_folder", "translate_folders"]

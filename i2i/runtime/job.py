@@ -23,13 +23,13 @@ from i2i.images import Image, ImageError, read_header, read_image
 from i2i.runtime import files
 from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options, StoppedError
-from i2i.runtime.graph import LARGE
 from i2i.runtime.memory.batch_size import MOST
 from i2i.runtime.memory.batcher import Batcher
 from i2i.runtime.memory.semaphore import Gate
+from i2i.runtime.model.executor import LARGE
+from i2i.runtime.model.model import Model
 from i2i.runtime.plan import Item
 from i2i.runtime.record import Record
-from i2i.runtime.session import Model
 from i2i.runtime.system.host import available_memory, cores
 from i2i.runtime.tiles.large import SHARE, decoded, plan
 

@@ -12,7 +12,7 @@ from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.log import note
 
 if TYPE_CHECKING:
-    from i2i.runtime.graph import Graph
+    from i2i.runtime.model.executor import Graph
     from i2i.runtime.tiles.job import Tiling
     from i2i.spec import Spec
 

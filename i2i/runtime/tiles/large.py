@@ -9,7 +9,7 @@ from i2i.images import Header, read_header
 from i2i.runtime import files
 from i2i.runtime.errors import ModelError
 from i2i.runtime.files import Options
-from i2i.runtime.session import Model
+from i2i.runtime.model.model import Model
 from i2i.runtime.system.host import available_memory
 
 if TYPE_CHECKING:

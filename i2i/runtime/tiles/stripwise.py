@@ -14,7 +14,7 @@ from i2i.images.large.writer import write_strips
 from i2i.images.metadata import read_metadata
 from i2i.runtime import files, processing
 from i2i.runtime.files import Options
-from i2i.runtime.session import Model
+from i2i.runtime.model.model import Model
 from i2i.runtime.tiles.job import Tiling, strips
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.graphs.instance_norm import Statistics
+from i2i.runtime.model.model import Model
 from i2i.runtime.providers.table import open_session
-from i2i.runtime.session import Model
 from i2i.runtime.video.line import Line, Place
 
 OWN = 0.25

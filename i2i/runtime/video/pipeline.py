@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from i2i.runtime.graph import LARGE
 from i2i.runtime.memory.batch_size import MOST
 from i2i.runtime.memory.batcher import Batcher
-from i2i.runtime.session import Model
+from i2i.runtime.model.executor import LARGE
+from i2i.runtime.model.model import Model
 from i2i.runtime.system.host import cores
 from i2i.runtime.video.reader import Item
 

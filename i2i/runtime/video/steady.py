@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 
 from i2i.runtime.errors import ModelError
-from i2i.runtime.session import Model
+from i2i.runtime.model.model import Model
 from i2i.runtime.video.carried import Carried
 from i2i.runtime.video.colour import thumbnail
 from i2i.runtime.video.cuts import HEIGHT, WIDTH, Cuts, FadeIn

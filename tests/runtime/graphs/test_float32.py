@@ -11,8 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from i2i.runtime import NonFiniteError, graph, load, models
+from i2i.runtime import NonFiniteError, load
 from i2i.runtime.graphs.float32 import widened
+from i2i.runtime.model import catalog, executor
 from i2i.runtime.tiles import gathering
 from i2i.spec import Spec
 from tests import tiny
@@ -117,8 +118,8 @@ def test_so_are_tiles_of_it_and_their_statistics(
 def test_what_float32_does_not_hold_either_is_an_error(
     tmp_path: Path, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = graph.open_session
-    monkeypatch.setattr(graph, "open_session", lambda *given, **options: Card(opened(*given, **options)))
+    opened = executor.open_session
+    monkeypatch.setattr(executor, "open_session", lambda *given, **options: Card(opened(*given, **options)))
     model = load(steep(tmp_path / "steep.onnx"), "cpu")
     np.testing.assert_array_equal(model(images[0]), images[0])
     with pytest.raises(NonFiniteError, match="non-finite output"):
@@ -138,7 +139,7 @@ def test_a_run_translates_with_its_file_in_float32_and_results_have_the_same_nam
     for name, precision in (("a2b", "fp32"), ("a2b.int8", "int8"), ("b2a.fp16", "fp16")):
         path = tiny.inverter(tmp_path / "onnx" / f"{name}.onnx", replace(tiny.RGB, precision=precision))
         assert load(path, "cpu").name == "negative"
-    run = models.read_run(tmp_path)
+    run = catalog.read_run(tmp_path)
     assert run is not None
     assert list(run.directions) == ["a2b"]
     zebra = tiny.inverter(tmp_path / "zebra.int8.onnx", replace(tiny.RGB, precision="int8"))

@@ -195,9 +195,9 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CUDA's kernels go astray in silence beyond 2^31; the network makes 6 values of a pixel."""
-    from i2i.runtime import graph
+    from i2i.runtime.model import executor
 
-    monkeypatch.setattr(graph, "_COUNTED", 6 * 5 * 64 * 64 + 1)
+    monkeypatch.setattr(executor, "_COUNTED", 6 * 5 * 64 * 64 + 1)
     said: list[str] = []
     model = Model(network(tmp_path / "net.onnx"), "cuda").tiled("auto", say=said.append)
     assert [model.graph.at_once(64, 64, wish) for wish in (3, 16)] == [3, 5]
@@ -216,18 +216,18 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     want = i2i.load(model.path, "cpu").tiled(128)(large)
     np.testing.assert_array_equal(model(large), want)
     assert said == ["160 x 160 pixels are too many at once; going on in tiles"]
-    monkeypatch.setattr(graph, "_COUNTED", 2**31)
+    monkeypatch.setattr(executor, "_COUNTED", 2**31)
     assert model.graph.holds(160, 160)
     assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").graph._measure_values() == 3
 
 
 def test_larger_results_have_more_values(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """4 x 4 pixels of three channels for each, where 20 of each that comes out are taken for few."""
-    from i2i.runtime import graph
+    from i2i.runtime.model import executor
 
     model = i2i.load(foreign.larger(tmp_path / "m.onnx", 4), "cuda", range="0..1", order="rgb")
-    monkeypatch.setattr(graph, "_WIDE", 20)
-    monkeypatch.setattr(graph, "_COUNTED", 48 * 2 * 64 * 64 + 1)
+    monkeypatch.setattr(executor, "_WIDE", 20)
+    monkeypatch.setattr(executor, "_COUNTED", 48 * 2 * 64 * 64 + 1)
     assert model.graph.at_once(64, 64, 3) == 2
     assert not model.graph.holds(128, 128)
 

@@ -11,7 +11,7 @@ import pytest
 
 import i2i
 from i2i.runtime import ModelError, NonFiniteError
-from i2i.runtime.graph import Graph
+from i2i.runtime.model.executor import Graph
 from i2i.runtime.tiles import gathering, job, sampling
 from i2i.runtime.tiles.grid import BLEND, cut
 from i2i.runtime.tiles.job import Tiling, strips, translate_tiled

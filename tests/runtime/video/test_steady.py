@@ -135,10 +135,10 @@ def test_large_frames_one_after_the_other(model: Model, film: Path, monkeypatch:
 
 
 def test_frames_beyond_the_memory_are_refused(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from i2i.runtime import graph
+    from i2i.runtime.model import executor
 
     monkeypatch.setattr(pipeline, "LARGE", 1000)
-    monkeypatch.setattr(graph, "available_memory", lambda: 1)
+    monkeypatch.setattr(executor, "available_memory", lambda: 1)
     with pytest.raises(ModelError, match="or leave out --steady: its frames cannot be cut into tiles"):
         results(model, film)
 
@@ -147,7 +147,7 @@ def test_a_graph_of_a_fixed_size_has_room_for_any_frame(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It sees no more of a large one than of a small one."""
-    from i2i.runtime import graph
+    from i2i.runtime.model import executor
 
     nodes = [helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"])]
     constants = {"scale": np.full(3, 0.2, np.float32), "bias": np.full(3, 0.5, np.float32)}
@@ -155,7 +155,7 @@ def test_a_graph_of_a_fixed_size_has_room_for_any_frame(
     path = tiny.write(tmp_path / "style.onnx", nodes, None, constants, *ends)
     style = load(path, "cpu", 2, range=(0, 1), output_range=(0, 1), order="rgb", fit="resize")
     monkeypatch.setattr(pipeline, "LARGE", 1000)
-    monkeypatch.setattr(graph, "available_memory", lambda: 1)
+    monkeypatch.setattr(executor, "available_memory", lambda: 1)
     summary = translate_video(style, film, None, video=STEADY)
     assert (summary.frames, summary.notes) == (12, [])
 

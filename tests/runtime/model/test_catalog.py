@@ -14,8 +14,9 @@ import pytest
 
 import i2i
 from i2i.images import Image, ImageError, read_image, write_image
-from i2i.runtime import ModelError, api, models
+from i2i.runtime import ModelError, api
 from i2i.runtime.api import SomeFailedError
+from i2i.runtime.model import catalog
 from i2i.spec import METADATA_KEY, Domain, Spec
 from tests import tiny
 
@@ -42,7 +43,7 @@ def a_run(path: Path, status: str = "finished", at: float = 1e9, exports: tuple[
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with runs/ in it and no models from elsewhere."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(models, "weights", list)
+    monkeypatch.setattr(catalog, "weights", list)
     return tmp_path
 
 
@@ -52,33 +53,33 @@ def test_the_newest_finished_run_is_taken(root: Path) -> None:
     a_run(Path("runs/running"), "running", at=1e9 + 9)
     (root / "runs" / "broken").mkdir()
     (root / "runs" / "broken" / "run.json").write_text("{")
-    choice = models.resolve()
-    assert choice == models.Choice(Path("runs/new/onnx/a2b.onnx"), f"the newest finished run, {Path('runs/new')}")
-    assert [run.path.name for run in models.runs()] == ["new", "old", "running"]
-    assert models.resolve("old", "horses").path == Path("runs/old/onnx/b2a.onnx")
-    assert models.resolve(root / "runs" / "running").path.name == "a2b.onnx"
+    choice = catalog.resolve()
+    assert choice == catalog.Choice(Path("runs/new/onnx/a2b.onnx"), f"the newest finished run, {Path('runs/new')}")
+    assert [run.path.name for run in catalog.runs()] == ["new", "old", "running"]
+    assert catalog.resolve("old", "horses").path == Path("runs/old/onnx/b2a.onnx")
+    assert catalog.resolve(root / "runs" / "running").path.name == "a2b.onnx"
 
 
 def test_without_a_run_the_default_is_taken_and_without_that_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         ModelError, match="no finished run under runs/ and none comes with this install; give one with -m"
     ):
-        models.resolve()
-    entry = models.Weights("day2night", tiny.inverter(root / "w" / "day2night.onnx"), {})
-    monkeypatch.setattr(models, "weights", lambda: [entry])
-    assert models.resolve() == models.Choice(entry.path, "the default; no finished run under runs/")
-    assert models.resolve("day2night").path == entry.path
+        catalog.resolve()
+    entry = catalog.Weights("day2night", tiny.inverter(root / "w" / "day2night.onnx"), {})
+    monkeypatch.setattr(catalog, "weights", lambda: [entry])
+    assert catalog.resolve() == catalog.Choice(entry.path, "the default; no finished run under runs/")
+    assert catalog.resolve("day2night").path == entry.path
     with pytest.raises(ModelError, match="none of day2night"):
-        models.resolve("night2day")
+        catalog.resolve("night2day")
     with pytest.raises(ModelError, match=r"nowhere\.onnx: no such model file"):
-        models.resolve("nowhere.onnx")
+        catalog.resolve("nowhere.onnx")
 
 
 @pytest.mark.parametrize("model", ["runs/one", "runs/one/onnx/a2b.onnx", None])
 def test_a_wrong_domain_lists_the_right_ones(root: Path, model: str | None) -> None:
     a_run(Path("runs/one"))
     with pytest.raises(ModelError, match="does not translate to 'cows'; it translates to zebras"):
-        models.resolve(model, "cows")
+        catalog.resolve(model, "cows")
 
 
 def test_a_run_is_exported_when_it_has_no_export_or_an_old_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,22 +91,22 @@ def test_a_run_is_exported_when_it_has_no_export_or_an_old_one(root: Path, monke
         return tiny.inverter(root / "exported.onnx")
 
     monkeypatch.setitem(sys.modules, "i2i.exporter", SimpleNamespace(export=export))
-    assert models.resolve(path, "zebras").path == path / "onnx" / "a2b.onnx"
+    assert catalog.resolve(path, "zebras").path == path / "onnx" / "a2b.onnx"
     assert asked == []
-    assert models.resolve(path, "horses").path == root / "exported.onnx"
+    assert catalog.resolve(path, "horses").path == root / "exported.onnx"
     os.utime(path / "weights" / "a2b.safetensors")  # trained on
-    assert "exported now" in models.resolve(path).why
+    assert "exported now" in catalog.resolve(path).why
     assert asked == [(path, "b2a"), (path, "a2b")]
 
 
 def test_a_direction_is_as_good_as_a_domain(root: Path) -> None:
     path = a_run(Path("runs/one"))
     for to, file in (("b2a", "b2a.onnx"), ("horses", "b2a.onnx"), ("a2b", "a2b.onnx")):
-        assert models.resolve(path, to).path == path / "onnx" / file
-        assert models.resolve(to=to).path == path / "onnx" / file
-        assert models.resolve(path / "onnx" / file, to).path == path / "onnx" / file
+        assert catalog.resolve(path, to).path == path / "onnx" / file
+        assert catalog.resolve(to=to).path == path / "onnx" / file
+        assert catalog.resolve(path / "onnx" / file, to).path == path / "onnx" / file
     with pytest.raises(ModelError, match=r"does not translate to 'b2a'; it translates to zebras \(a2b\)"):
-        models.resolve(path / "onnx" / "a2b.onnx", "b2a")
+        catalog.resolve(path / "onnx" / "a2b.onnx", "b2a")
 
 
 DAMAGED = {
@@ -126,13 +127,13 @@ def test_a_damaged_run_is_named_and_no_other_taken_for_it(root: Path, content: b
     os.utime(new / "run.json", (1e9 + 5, 1e9 + 5))
     for model in (None, "new", "runs/new"):
         with pytest.raises(ModelError, match=r"^runs/new/weights/b2a\.safetensors: damaged, or not .* with -m$"):
-            models.resolve(model)
+            catalog.resolve(model)
     with pytest.raises(ModelError, match=r"b2a\.safetensors"):
-        models.find()
-    assert [(run.path.name, run.error is None) for run in models.runs()] == [("new", False), ("old", True)]
-    assert models.resolve("old").path == Path("runs/old/onnx/a2b.onnx")
+        catalog.find()
+    assert [(run.path.name, run.error is None) for run in catalog.runs()] == [("new", False), ("old", True)]
+    assert catalog.resolve("old").path == Path("runs/old/onnx/a2b.onnx")
     a_run(Path("runs/newer"), at=1e9 + 9)
-    assert models.resolve().path == Path("runs/newer/onnx/a2b.onnx")
+    assert catalog.resolve().path == Path("runs/newer/onnx/a2b.onnx")
 
 
 def test_exports_of_the_bare_network_are_for_other_programs(root: Path) -> None:
@@ -143,7 +144,7 @@ def test_exports_of_the_bare_network_are_for_other_programs(root: Path) -> None:
     tiny.inverter(path / "onnx" / "a2b.tensor.onnx", bare)
     tiny.inverter(path / "onnx" / "b2a.tensor.onnx", replace(BACK, io="tensor"))
     shutil.rmtree(path / "weights")
-    run = models.read_run(path)
+    run = catalog.read_run(path)
     assert run is not None
     assert list(run.directions) == ["a2b"]
     assert run.exported("b2a") is None
@@ -155,13 +156,13 @@ def test_exports_alone_are_enough(root: Path) -> None:
 
     path = a_run(Path("runs/one"))
     shutil.rmtree(path / "weights")
-    assert models.resolve(path, "horses").path == path / "onnx" / "b2a.onnx"
+    assert catalog.resolve(path, "horses").path == path / "onnx" / "b2a.onnx"
 
 
 def test_the_models_that_come_with_i2i_are_sound() -> None:
     import hashlib
 
-    for entry in models.weights():
+    for entry in catalog.weights():
         data = entry.path.read_bytes()
         assert hashlib.sha256(data).hexdigest() == entry.facts["sha256"]
         assert len(data) == entry.facts["size"] < 2_000_000

@@ -12,9 +12,10 @@ from onnx import helper
 
 import i2i
 from i2i.images import convert
-from i2i.runtime import ModelError, NonFiniteError, ProviderError, graph
+from i2i.runtime import ModelError, NonFiniteError, ProviderError
+from i2i.runtime.model import executor
+from i2i.runtime.model.model import Model
 from i2i.runtime.providers import onnxruntime_session
-from i2i.runtime.session import Model
 from i2i.spec import Domain
 from tests import tiny
 
@@ -214,7 +215,7 @@ def test_an_image_beyond_the_memory_is_refused_before_it_is_tried(
     models: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = models["rgb"]
-    monkeypatch.setattr(graph, "available_memory", lambda: 100 << 20)
+    monkeypatch.setattr(executor, "available_memory", lambda: 100 << 20)
     monkeypatch.setattr(model.graph, "_bytes_per_pixel", 1000.0)
     with pytest.raises(ModelError, match=r"400 x 1000 pixels would take about 0.4 GiB"):
         model(picture(1000, 400, 3))
@@ -223,7 +224,7 @@ def test_an_image_beyond_the_memory_is_refused_before_it_is_tried(
 
 
 def test_memory_is_measured_on_a_blank_image(models: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "available_memory", lambda: 1 << 30)
+    monkeypatch.setattr(executor, "available_memory", lambda: 1 << 30)
     monkeypatch.setattr(models["deep"].graph, "_bytes_per_pixel", None)
     models["deep"](picture(800, 800, 3))
     # Two float32 copies of three channels at the least, 24 bytes; no more than a few.

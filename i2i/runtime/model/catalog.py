@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from i2i.runtime import targets
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.onnx_file import read_spec
-from i2i.runtime.targets import To
+from i2i.runtime.model import targets
+from i2i.runtime.model.targets import To
 from i2i.spec import METADATA_KEY, Spec
 
 RUNS = Path("runs")

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from i2i.images import Image
-from i2i.runtime import processing, targets
+from i2i.runtime import processing
 from i2i.runtime.adapters.options import NOTHING, Told
-from i2i.runtime.graph import Graph
+from i2i.runtime.model import targets
+from i2i.runtime.model.executor import Graph
+from i2i.runtime.model.targets import To
 from i2i.runtime.providers.onnxruntime_session import on_processor
 from i2i.runtime.system.host import cores
-from i2i.runtime.targets import To
 from i2i.runtime.tiles.ladder import Tile, run
 from i2i.spec import Spec
 

@@ -13,8 +13,9 @@ import pytest
 
 import i2i
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, ModelError, Options, graph, models, targets, translate_folder
+from i2i.runtime import Model, ModelError, Options, translate_folder
 from i2i.runtime.folder import job_key
+from i2i.runtime.model import catalog, executor, targets
 from i2i.spec import METADATA_KEY, Spec
 from tests import tiny
 
@@ -112,7 +113,7 @@ def test_a_model_of_one_direction_takes_its_own_name_alone(tmp_path: Path) -> No
 def test_a_bound_model_shares_the_sessions_and_can_be_bound_again(
     weather: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "open_session", lambda *_, **__: pytest.fail("a second session"))
+    monkeypatch.setattr(executor, "open_session", lambda *_, **__: pytest.fail("a second session"))
     rain = weather.toward("rain")
     assert (weather.to, rain.to) == (None, ("rain",))
     assert rain.toward(None) is rain.toward("rain") is rain
@@ -125,15 +126,15 @@ def test_a_bound_model_shares_the_sessions_and_can_be_bound_again(
 
 def test_large_images_have_one_session_for_all_domains(weather: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    real = graph.open_session
-    monkeypatch.setattr(graph, "open_session", lambda *a, **k: opened.append(a) or real(*a, **k))
+    real = executor.open_session
+    monkeypatch.setattr(executor, "open_session", lambda *a, **k: opened.append(a) or real(*a, **k))
     for index, name in enumerate(DOMAINS):
         assert (weather(np.full((600, 500, 3), 7, np.uint8), to=name) == 17 + 10 * index).all()
     assert len(opened) == 1
 
 
 def test_memory_is_measured_with_a_target(faces: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "available_memory", lambda: 1 << 30)
+    monkeypatch.setattr(executor, "available_memory", lambda: 1 << 30)
     faces(np.zeros((800, 800, 3), np.uint8), to="young")
     assert 10 < faces.graph._bytes_per_pixel < 400
 
@@ -238,21 +239,21 @@ def test_the_public_function_takes_a_domain(weather: Model, photos: Path, tmp_pa
 
 
 def test_which_file_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "weights", list)
+    monkeypatch.setattr(catalog, "weights", list)
     run = a_run(tmp_path / "w")
     file = run / "onnx" / "any.onnx"
-    assert models.resolve(run, "rain") == models.Choice(file, f"run {run}", "rain")
-    assert models.resolve("w", "rain", tmp_path).to == "rain"
-    assert models.resolve(None, "shine", tmp_path) == models.Choice(file, f"the newest finished run, {run}", "shine")
-    assert models.resolve(file, "cloudy") == models.Choice(file, "as asked", "cloudy")
+    assert catalog.resolve(run, "rain") == catalog.Choice(file, f"run {run}", "rain")
+    assert catalog.resolve("w", "rain", tmp_path).to == "rain"
+    assert catalog.resolve(None, "shine", tmp_path) == catalog.Choice(file, f"the newest finished run, {run}", "shine")
+    assert catalog.resolve(file, "cloudy") == catalog.Choice(file, "as asked", "cloudy")
     faces = a_run(tmp_path / "f", tiny.FACES)
     for to in ("male,young", ["male", "young"], ""):
-        assert models.resolve(faces, to).to == to
+        assert catalog.resolve(faces, to).to == to
     for model in (run, file):
         with pytest.raises(ModelError, match=r": to which domain .* one of cloudy, rain, shine"):
-            models.resolve(model)
+            catalog.resolve(model)
         with pytest.raises(ModelError, match=r"does not translate to 'snow'; it translates to cloudy, rain, shine$"):
-            models.resolve(model, "snow")
+            catalog.resolve(model, "snow")
 
 
 def test_a_run_is_exported_only_once_it_is_known_where_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,9 +268,9 @@ def test_a_run_is_exported_only_once_it_is_known_where_to(tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "i2i.exporter", SimpleNamespace(export=export))
     for to in (None, "snow", "any"):
         with pytest.raises(ModelError, match="cloudy, rain, shine"):
-            models.resolve(run, to)
+            catalog.resolve(run, to)
     assert asked == []
-    assert models.resolve(run, "rain").to == "rain"
+    assert catalog.resolve(run, "rain").to == "rain"
     assert asked == [(run, "any")]
 
 
@@ -287,7 +288,7 @@ def test_a_reconstruction_is_not_taken_for_a_translation(tmp_path: Path) -> None
     for direction, spec in ways.items():
         tiny.inverter(tmp_path / "run" / "onnx" / f"{direction}.onnx", spec)
     (tmp_path / "run" / "run.json").write_text(json.dumps({"method": "unit", "status": "finished", "step": 7}))
-    assert models.resolve(tmp_path / "run").path.stem == "a2b"
-    assert models.resolve(tmp_path / "run", "photo").path.stem == "b2a"
+    assert catalog.resolve(tmp_path / "run").path.stem == "a2b"
+    assert catalog.resolve(tmp_path / "run", "photo").path.stem == "b2a"
     with pytest.raises(ModelError, match=r"translates to negative \(a2b\), photo \(b2a\), photo \(a2a\), negative"):
-        models.resolve(tmp_path / "run", "cows")
+        catalog.resolve(tmp_path / "run", "cows")
