@@ -17,6 +17,11 @@ from i2i.images.image import Image, ImageError, convert, flatten
 from i2i.images.metadata import embed, png_chunk, webp_file, webp_parts
 from i2i.images.resolution import counted, writable
 
+# Suffixes that may be kept, since their formats are written; a file of another format gets ".png" behind its name.
+_KEPT = "png jpg jpeg jpe jfif mpo webp tif tiff bmp dib ppm pgm pbm pnm jp2"
+KEPT = frozenset("." + suffix for suffix in _KEPT.split())
+
+
 WRITABLE = {
     "PNG": ".png",
     "JPEG": ".jpg",

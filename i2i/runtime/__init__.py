@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from i2i.runtime.api import translate
     from i2i.runtime.errors import ModelError, NonFiniteError, ProviderError
-    from i2i.runtime.files import Options
-    from i2i.runtime.folder import translate_folder
+    from i2i.runtime.jobs.folder import translate_folder
+    from i2i.runtime.jobs.options import Options
     from i2i.runtime.model.model import Model, load
 
 _HOMES = {

@@ -31,7 +31,7 @@ from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model.executor import Graph
 from i2i.runtime.processing import is_finite
 from i2i.runtime.providers import placement
-from i2i.runtime.tiles.job import Tiling, translate_tiled
+from i2i.runtime.tiles.tiler import Tiling, translate_tiled
 from i2i.spec import Spec
 from tests.exporter import test_domains
 from tests.exporter.conftest import spec

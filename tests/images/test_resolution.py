@@ -17,8 +17,8 @@ from i2i.images import ImageError, decode_image, encode_image, read_header, read
 from i2i.images.exif import upright_exif
 from i2i.images.resolution import UNIT
 from i2i.runtime import Model, Options, translate_folder
-from i2i.runtime.api import translate_bytes, translate_file
-from i2i.runtime.tiles import large
+from i2i.runtime.jobs import large
+from i2i.runtime.jobs.single import translate_bytes, translate_file
 from tests import tiny
 from tests.images.samples import orientation_exif, picture, pillow_bytes
 from tests.runtime.tiles.networks import network

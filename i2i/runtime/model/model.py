@@ -18,7 +18,7 @@ from i2i.runtime.model.executor import Graph
 from i2i.runtime.model.targets import To
 from i2i.runtime.providers.onnxruntime_session import on_processor
 from i2i.runtime.system.host import cores
-from i2i.runtime.tiles.ladder import Tile, run
+from i2i.runtime.tiles.fallback import Tile, run
 from i2i.spec import Spec
 
 if TYPE_CHECKING:

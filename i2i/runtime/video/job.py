@@ -17,7 +17,7 @@ import numpy as np
 
 from i2i.images import Image, convert
 from i2i.runtime import processing
-from i2i.runtime.files import Options
+from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 from i2i.runtime.video import colour as colours
 from i2i.runtime.video.camera import Camera

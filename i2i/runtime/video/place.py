@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from i2i import atomic
-from i2i.runtime.files import Options
+from i2i.runtime.jobs.options import Options
 from i2i.runtime.video.errors import VideoError
 
 PREFIX, SUFFIX = ".i2i-", ".video"

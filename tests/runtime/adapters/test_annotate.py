@@ -15,8 +15,8 @@ from i2i.images import Image, read_image, write_image
 from i2i.runtime import ModelError, Options, translate_folder
 from i2i.runtime.adapters import annotate
 from i2i.runtime.adapters.options import Told
-from i2i.runtime.folder import job_key
 from i2i.runtime.graphs.onnx_file import described, read_spec
+from i2i.runtime.jobs.folder import job_key
 from i2i.spec import METADATA_KEY, SCHEMA, Form, Spec
 from tests import tiny
 from tests.runtime.adapters import models

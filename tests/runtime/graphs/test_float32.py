@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from i2i.runtime import NonFiniteError, load
 from i2i.runtime.graphs.float32 import widened
 from i2i.runtime.model import catalog, executor
-from i2i.runtime.tiles import gathering
+from i2i.runtime.tiles import shared_statistics
 from i2i.spec import Spec
 from tests import tiny
 from tests.runtime.tiles.networks import SPEC, network, photo
@@ -80,7 +80,7 @@ def test_so_are_tiles_of_it_and_their_statistics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where the image is bright a tile is a checkerboard, and statistics are no numbers."""
-    opened, cards = gathering.open_session, []
+    opened, cards = shared_statistics.open_session, []
 
     class Forms(Card):
         def run(self, names: Any, feeds: dict[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
@@ -102,11 +102,11 @@ def test_so_are_tiles_of_it_and_their_statistics(
     image[130:, 150:] = 250
     normalising = network(tmp_path / "net.onnx", replace(SPEC, precision="fp16"))
     plain = steep(tmp_path / "steep.onnx", replace(HALF, receptive_field=1, tiling="any"))
-    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 128)
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 128)
     for path, how in ((normalising, 128), (normalising, "exact"), (plain, 128)):
         want = load(path, "cpu", 1).tiled(how)(image)
         with monkeypatch.context() as patch:
-            patch.setattr(gathering, "open_session", wrapped)
+            patch.setattr(shared_statistics, "open_session", wrapped)
             caplog.clear()
             np.testing.assert_array_equal(load(path, "cpu", 1).tiled(how)(image), want)
         assert [record.getMessage() for record in caplog.records] == [

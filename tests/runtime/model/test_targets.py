@@ -14,7 +14,7 @@ import pytest
 import i2i
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import Model, ModelError, Options, translate_folder
-from i2i.runtime.folder import job_key
+from i2i.runtime.jobs.folder import job_key
 from i2i.runtime.model import catalog, executor, targets
 from i2i.spec import METADATA_KEY, Spec
 from tests import tiny

@@ -212,7 +212,7 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     assert not model.graph.holds(160, 160)
     with pytest.raises(TooLargeError, match=r"25600 pixels at once net\.onnx makes tensors of more than 2\^31 values"):
         model.tiled("off")(large)
-    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 128)
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 128)
     want = i2i.load(model.path, "cpu").tiled(128)(large)
     np.testing.assert_array_equal(model(large), want)
     assert said == ["160 x 160 pixels are too many at once; going on in tiles"]
@@ -276,11 +276,11 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file large enough to be read in strips: by the card's memory, if that of the machine holds the pixels."""
-    from i2i.runtime.tiles import large
+    from i2i.runtime.jobs import large
 
     free = [10**9]
     monkeypatch.setattr(large, "WHOLE", 1000)
-    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
     real = card.see
 
@@ -319,7 +319,7 @@ def test_the_memory_is_measured_before_anything_is_at_work(
 
 def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many threads there are, of which small ones all go together."""
-    from i2i.runtime import job
+    from i2i.runtime.jobs import workers
 
     (tmp_path / "in").mkdir()
     for number in range(12):
@@ -334,7 +334,7 @@ def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, m
             counts[0] += by
             counts[1] = max(counts)
 
-    real_read, real_write = job.read_image, job.files.write
+    real_read, real_write = workers.read_image, workers.files.write
 
     def read(*given: Any) -> Image:
         image = real_read(*given)
@@ -345,15 +345,15 @@ def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, m
         count(result, -1)
         return real_write(result, *given, **named)
 
-    monkeypatch.setattr(job, "read_image", read)
-    monkeypatch.setattr(job.files, "write", write)
-    monkeypatch.setattr(job, "available_memory", lambda: 4 * 3 * 5 * (2 * 90 * 100 + 20 * 9 * 10))
+    monkeypatch.setattr(workers, "read_image", read)
+    monkeypatch.setattr(workers.files, "write", write)
+    monkeypatch.setattr(workers, "available_memory", lambda: 4 * 3 * 5 * (2 * 90 * 100 + 20 * 9 * 10))
     model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=16)).done == 24
     assert large == [0, 2]
     assert most_small[1] > 2
     for free in (1000, 0):  # less than one takes
         large[:] = 0, 0
-        monkeypatch.setattr(job, "available_memory", lambda free=free: free)
+        monkeypatch.setattr(workers, "available_memory", lambda free=free: free)
         assert translate_folder(model, tmp_path / "in", tmp_path / f"{free}", Options(batch=16)).done == 24
         assert large == [0, 1]

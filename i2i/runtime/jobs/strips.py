@@ -12,10 +12,11 @@ from i2i.images import Image, ImageError
 from i2i.images.large.reader import StripReader
 from i2i.images.large.writer import write_strips
 from i2i.images.metadata import read_metadata
-from i2i.runtime import files, processing
-from i2i.runtime.files import Options
+from i2i.runtime import processing
+from i2i.runtime.jobs import image_file
+from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
-from i2i.runtime.tiles.job import Tiling, strips
+from i2i.runtime.tiles.tiler import Tiling, strips
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class Large:
                 metadata=metadata,
             )
         except ImageError as error:
-            files.stop_if_full(error.__cause__, output)
+            image_file.stop_if_full(error.__cause__, output)
             raise
-        return files.lacking(metadata, self.format)
+        return image_file.lacking(metadata, self.format)
 
     def _strips(self, background: int) -> Iterator[Image]:
         model = self.model

@@ -12,9 +12,9 @@ import pytest
 
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import Model, Options, translate_folder
-from i2i.runtime.folder import Summary
-from i2i.runtime.record import RECORD, Record
-from i2i.runtime.shards import Shard, from_environment, parse
+from i2i.runtime.jobs.folder import Summary
+from i2i.runtime.jobs.journal import RECORD, Record
+from i2i.runtime.jobs.sharding import Shard, from_environment, parse
 from tests import tiny
 from tests.conftest import ROOT
 

@@ -11,7 +11,7 @@ import i2i
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.model import executor
 from i2i.runtime.model.model import Model
-from i2i.runtime.tiles.ladder import Tile
+from i2i.runtime.tiles.fallback import Tile
 from tests import tiny
 from tests.runtime.tiles.networks import network, photo, psnr
 
@@ -37,7 +37,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_fits_is_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("i2i.runtime.tiles.job.translate_tiled", lambda *_: pytest.fail("tiled"))
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.translate_tiled", lambda *_: pytest.fail("tiled"))
     assert model(IMAGE).shape == IMAGE.shape
     for how in ("exact", 768):
         assert model.tiled(how)(IMAGE[:700, :768]).shape == (700, 768, 3)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from i2i.images import ImageError
-from i2i.runtime import shards
-from i2i.runtime.files import Options, StoppedError, stop_if_full
-from i2i.runtime.job import Job, Outcome, Way
+from i2i.runtime.jobs import sharding
+from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
+from i2i.runtime.jobs.journal import Record
+from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.planning import Item, plan, refuse_strangers
+from i2i.runtime.jobs.watcher import Arrivals
+from i2i.runtime.jobs.workers import Job, Outcome, Way
 from i2i.runtime.model.model import Model
-from i2i.runtime.plan import Item, plan, refuse_strangers
-from i2i.runtime.record import Record
-from i2i.runtime.watch import Arrivals
 
 __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "translate_folder", "translate_folders"]
 
@@ -68,7 +69,7 @@ def translate_folders(
     in, for whoever needs it then.
     """
     options, summary = options or Options(), summary or Summary()
-    shard = shards.WHOLE if options.shard is None else shards.parse(options.shard)
+    shard = sharding.WHOLE if options.shard is None else sharding.parse(options.shard)
 
     def tell(outcome: Outcome) -> None:
         setattr(summary, outcome.status, getattr(summary, outcome.status) + 1)

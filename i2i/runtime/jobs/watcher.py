@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from i2i.images import ImageError, name_images
-from i2i.runtime.files import Options
-from i2i.runtime.job import Way
-from i2i.runtime.plan import Item, ignores_case, outside
+from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.planning import Item, ignores_case, outside
+from i2i.runtime.jobs.workers import Way
 
 INTERVAL = 0.25
 """Seconds between two looks. A file is taken at the second look that finds it as it was at the one before."""

@@ -9,11 +9,11 @@ import PIL.Image
 import pytest
 
 from i2i.images import IMAGE_SUFFIXES, read_header
+from i2i.images.encode import KEPT
 from i2i.runtime import Model, Options
-from i2i.runtime.api import translate_file
-from i2i.runtime.files import output_format
-from i2i.runtime.plan import KEPT
-from i2i.runtime.tiles import large
+from i2i.runtime.jobs import large
+from i2i.runtime.jobs.image_file import output_format
+from i2i.runtime.jobs.single import translate_file
 from tests.runtime.tiles.networks import network
 
 

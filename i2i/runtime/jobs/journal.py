@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from i2i.atomic import clear_temporaries
-from i2i.runtime.shards import WHOLE, Shard
+from i2i.runtime.jobs.sharding import WHOLE, Shard
 
 RECORD = ".i2i-job.jsonl"
 

@@ -12,8 +12,8 @@ from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import Values
 from i2i.runtime.system.host import available_memory
-from i2i.runtime.tiles.gathering import Picture, Runner, gathered, sampled
 from i2i.runtime.tiles.grid import BLEND, STEP, Span, cut
+from i2i.runtime.tiles.shared_statistics import Picture, Runner, gathered, sampled
 from i2i.spec import Spec
 
 SIDE = 768

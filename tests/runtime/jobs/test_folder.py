@@ -19,10 +19,11 @@ import pytest
 from PIL import ImageCms
 
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, ModelError, Options, folder, job, translate_folder
-from i2i.runtime.files import StoppedError
-from i2i.runtime.folder import MixedError, Outcome, Summary
-from i2i.runtime.record import RECORD
+from i2i.runtime import Model, ModelError, Options, translate_folder
+from i2i.runtime.jobs import folder, workers
+from i2i.runtime.jobs.folder import MixedError, Outcome, Summary
+from i2i.runtime.jobs.image_file import StoppedError
+from i2i.runtime.jobs.journal import RECORD
 from tests import tiny
 
 
@@ -192,14 +193,14 @@ def test_a_result_that_is_not_finite_leaves_no_picture(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_or_cannot_be_opened_is_an_error_of_that_file(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = job.read_image
+    real = workers.read_image
 
     def vanishing(source: Path, *rest: object) -> Image:
         if source.name == "b.bmp":
             source.unlink()
         return real(source, *rest)
 
-    monkeypatch.setattr(job, "read_image", vanishing)
+    monkeypatch.setattr(workers, "read_image", vanishing)
     summary, outcomes = run(model, photos, tmp_path / "out")
     assert (summary.done, summary.failed) == (5, 1)
     assert [outcome.note for outcome in outcomes if outcome.note] == [f"{photos / 'b.bmp'}: No such file or directory"]
@@ -208,14 +209,14 @@ def test_a_file_that_vanishes_or_cannot_be_opened_is_an_error_of_that_file(
 def test_an_image_beyond_the_memory_is_named_and_the_others_go_on(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = job.read_image
+    real = workers.read_image
 
     def full(source: Path, *rest: object) -> Image:
         if source.name == "b.bmp":
             raise MemoryError
         return real(source, *rest)
 
-    monkeypatch.setattr(job, "read_image", full)
+    monkeypatch.setattr(workers, "read_image", full)
     summary, outcomes = run(model, photos, tmp_path / "out")
     assert (summary.done, summary.failed) == (5, 1)
     (note,) = [outcome.note for outcome in outcomes if outcome.status == "failed"]
@@ -334,7 +335,7 @@ def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_o
         """It does one image more."""
         told: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(job.Record, "done", killed)
+            patched.setattr(workers.Record, "done", killed)
             settings = Options(overwrite=True, workers=1, **options)
             with pytest.raises(KeyboardInterrupt):
                 translate_folder(model, photos, out, settings, lambda one, _: told.append(one.status))
@@ -342,7 +343,7 @@ def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_o
         return len(told)
 
     run(model, photos, out)
-    monkeypatch.setattr("i2i.runtime.record.time.time", lambda: 1000.0)  # the clock may even have gone back
+    monkeypatch.setattr("i2i.runtime.jobs.journal.time.time", lambda: 1000.0)  # the clock may even have gone back
     assert [skipped_until_killed() for _ in range(3)] == [0, 1, 2]
     assert run(model, photos, out, overwrite=True)[0] == Summary(total=6, done=3, skipped=3)
     assert run(model, photos, out, overwrite=True)[0].done == 6
@@ -359,7 +360,7 @@ def test_who_stops_taking_outcomes_ends_a_job_whose_outcomes_wait(
         time.sleep(0.2)  # in which the others are done with theirs
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "_UNTOLD", 1)
+    monkeypatch.setattr(workers, "_UNTOLD", 1)
     with pytest.raises(KeyboardInterrupt):
         translate_folder(model, photos, tmp_path / "out", report=interrupt)
     assert run(model, photos, tmp_path / "out")[0].failed == 0
@@ -374,7 +375,7 @@ def test_outcomes_that_nobody_takes_hold_the_work_up(
         time.sleep(0 if made else 0.3)  # in which a thread could do all
         made.append(len(files(tmp_path / "out")))
 
-    monkeypatch.setattr(job, "_UNTOLD", 1)
+    monkeypatch.setattr(workers, "_UNTOLD", 1)
     assert translate_folder(model, photos, tmp_path / "out", Options(workers=1), slow).done == 6
     assert made[0] <= 3  # what is told, one that waits, and one with the thread
 
@@ -427,7 +428,7 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
     def killed(**options: object) -> set[str]:
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(job.Record, "done", unsaid)
+            patched.setattr(workers.Record, "done", unsaid)
             with pytest.raises(KeyboardInterrupt):
                 run(model, photos, out, workers=1, **options)
         after = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
@@ -437,7 +438,7 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
     assert run(model, photos, out)[0] == Summary(total=6, done=5, skipped=1)
     assert killed(quality=80, overwrite=True) == {"a.png"}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(job.files, "write", unsaid)
+        patched.setattr(workers.files, "write", unsaid)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1, quality=80)
     with open(out / RECORD) as record:
@@ -459,7 +460,7 @@ def test_an_old_file_is_not_taken_for_the_one_that_was_begun(
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(job.files, "write", killed)
+        patched.setattr(workers.files, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1, quality=80, overwrite=True)
     old = out / "a.png"
@@ -479,7 +480,7 @@ def test_what_a_killed_job_put_in_place_is_not_replaced_unasked(model: Model, ph
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(job.Record, "done", killed)
+        patched.setattr(workers.Record, "done", killed)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1)
     assert set(files(out)) == {"a.png"}
@@ -494,7 +495,7 @@ def test_a_clock_that_goes_back_changes_nothing(
 ) -> None:
     out = tmp_path / "out"
     run(model, photos, out)
-    monkeypatch.setattr("i2i.runtime.record.time.time", lambda: 1000.0)
+    monkeypatch.setattr("i2i.runtime.jobs.journal.time.time", lambda: 1000.0)
     assert run(model, photos, out, quality=80, overwrite=True)[0].done == 6
     assert run(model, photos, out, quality=80)[0].skipped == 6
     with pytest.raises(MixedError, match="quality was 80 and is 95"):
@@ -522,7 +523,7 @@ def test_a_record_that_cannot_be_written_stops_the_job_too(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(job.Record, step, full)
+        patched.setattr(workers.Record, step, full)
         with pytest.raises(StoppedError, match="stopped here"):
             run(model, photos, tmp_path / "out")
     there = len(files(tmp_path / "out"))

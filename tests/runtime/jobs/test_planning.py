@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from i2i.images import Image, write_image
-from i2i.runtime import Model, Options, plan, translate_folder
-from i2i.runtime.plan import output_name
-from i2i.runtime.record import Record
+from i2i.runtime import Model, Options, translate_folder
+from i2i.runtime.jobs import planning
+from i2i.runtime.jobs.journal import Record
+from i2i.runtime.jobs.options import output_name
 from tests import tiny
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
@@ -30,7 +31,9 @@ def put(root: Path, *names: str) -> Path:
 
 
 def names(source: Path, target: Path, format: str | None = None) -> list[str]:
-    return [output_name(name, format) for name in plan.plan(source, [target], lambda name: output_name(name, format))]
+    return [
+        output_name(name, format) for name in planning.plan(source, [target], lambda name: output_name(name, format))
+    ]
 
 
 def test_two_sources_of_one_output_are_refused_before_any_work(model: Model, tmp_path: Path) -> None:
@@ -46,7 +49,7 @@ def test_names_that_differ_in_case_clash_where_case_is_ignored(tmp_path: Path, m
     if len(list(source.iterdir())) == 1:
         pytest.skip("this file system ignores case")
     assert names(source, tmp_path / "out") == ["A.png", "a.png"]
-    monkeypatch.setattr(plan, "ignores_case", lambda folder: True)
+    monkeypatch.setattr(planning, "ignores_case", lambda folder: True)
     with pytest.raises(ValueError, match="both be written"):
         names(source, tmp_path / "out")
 
@@ -146,7 +149,7 @@ def test_what_another_process_writes_meanwhile_is_no_stranger(tmp_path: Path) ->
     with theirs:
         theirs.begin("a.png", os.stat(tmp_path))
         put(tmp_path, "a.png")
-    plan.refuse_strangers(["a.png"], tmp_path, ours)
+    planning.refuse_strangers(["a.png"], tmp_path, ours)
     put(tmp_path, "b.png")
     with pytest.raises(ValueError, match=r"no earlier job wrote \(b\.png\)"):
-        plan.refuse_strangers(["a.png", "b.png"], tmp_path, ours)
+        planning.refuse_strangers(["a.png", "b.png"], tmp_path, ours)

@@ -8,14 +8,11 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from i2i.images import WRITABLE, ImageError, name_images
+from i2i.images import ImageError, name_images
+from i2i.runtime.jobs.options import output_name
 
 if TYPE_CHECKING:
-    from i2i.runtime.record import Record
-
-# Suffixes that may be kept, since their formats are written; a file of another format gets ".png" behind its name.
-_KEPT = "png jpg jpeg jpe jfif mpo webp tif tiff bmp dib ppm pgm pbm pnm jp2"
-KEPT = frozenset("." + suffix for suffix in _KEPT.split())
+    from i2i.runtime.jobs.journal import Record
 
 
 class Item(NamedTuple):
@@ -24,16 +21,6 @@ class Item(NamedTuple):
     source: Path
     name: str  # of the output, relative to the output folder, with "/"
     problem: str = ""  # why it must not be written
-
-
-def output_name(source: str | Path, format: str | None = None, suffix: str = "") -> str:
-    """The name of the translated file: that of its source, a relative path with "/" or a Path of which only the last
-    part counts, with ``suffix`` before the extension and the extension of another format where it has one."""
-    name = source.name if isinstance(source, Path) else source
-    stem, extension = os.path.splitext(name)
-    if format is not None:
-        return stem + suffix + WRITABLE[format]
-    return stem + suffix + extension if extension.lower() in KEPT else name + suffix + WRITABLE["PNG"]
 
 
 def plan(

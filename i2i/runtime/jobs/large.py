@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from i2i.images import Header, read_header
-from i2i.runtime import files
 from i2i.runtime.errors import ModelError
-from i2i.runtime.files import Options
+from i2i.runtime.jobs import image_file
+from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 from i2i.runtime.system.host import available_memory
 
 if TYPE_CHECKING:
-    from i2i.runtime.tiles.stripwise import Large
+    from i2i.runtime.jobs.strips import Large
 
 WHOLE = 2**26
 """Pixels up to which an image is decoded whole, if the memory is not short: with its result and what is between them it
@@ -37,10 +37,10 @@ def plan(source: Path, output: Path, model: Model, options: Options, header: Hea
     if not _is_large(header):
         return None
     from i2i.images.large.reader import STRIPWISE, open_strips  # which take a while to import, and few images need
-    from i2i.runtime.tiles.job import check
-    from i2i.runtime.tiles.stripwise import Large
+    from i2i.runtime.jobs.strips import Large
+    from i2i.runtime.tiles.tiler import check
 
-    form = files.output_format(source, output, header.format, options)
+    form = image_file.output_format(source, output, header.format, options)
     tiling = model.tile.tiling(model.spec)
     if form not in STRIPWISE or header.format not in STRIPWISE or max(header.width, header.height) <= tiling.side:
         return None

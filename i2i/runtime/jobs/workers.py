@@ -20,21 +20,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from i2i.images import Image, ImageError, read_header, read_image
-from i2i.runtime import files
 from i2i.runtime.errors import ModelError
-from i2i.runtime.files import Options, StoppedError
+from i2i.runtime.jobs import image_file
+from i2i.runtime.jobs.image_file import StoppedError
+from i2i.runtime.jobs.journal import Record
+from i2i.runtime.jobs.large import SHARE, decoded, plan
+from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.planning import Item
 from i2i.runtime.memory.batch_size import MOST
 from i2i.runtime.memory.batcher import Batcher
 from i2i.runtime.memory.semaphore import Gate
 from i2i.runtime.model.executor import LARGE
 from i2i.runtime.model.model import Model
-from i2i.runtime.plan import Item
-from i2i.runtime.record import Record
 from i2i.runtime.system.host import available_memory, cores
-from i2i.runtime.tiles.large import SHARE, decoded, plan
 
 if TYPE_CHECKING:
-    from i2i.runtime.tiles.stripwise import Large
+    from i2i.runtime.jobs.strips import Large
 
 Infer = Callable[[np.ndarray], np.ndarray]
 
@@ -203,13 +204,13 @@ class Job:
                         lost = self._write(way, item, status, partial(strips.translate, options=self.options))
                 else:
                     assert image is not None
-                    result = files.translate(image, way.model, self.options, infer)
-                    write = partial(files.write, result, item.source, options=self.options)
+                    result = image_file.translate(image, way.model, self.options, infer)
+                    write = partial(image_file.write, result, item.source, options=self.options)
                     lost = self._write(way, item, status, write)
             except StoppedError:
                 raise
             except (ImageError, ModelError, OSError, MemoryError) as error:
-                files.stop_if_full(error, way.target)  # the record, a folder
+                image_file.stop_if_full(error, way.target)  # the record, a folder
                 yield Outcome(item.source, "failed", _reason(item.source, error))
                 continue
             notes = "; ".join(filter(None, (note, lost)))
@@ -238,6 +239,6 @@ def _reason(source: Path, error: BaseException) -> str:
     if isinstance(error, ImageError):
         return str(error)
     if isinstance(error, MemoryError):  # of this image; others may be smaller
-        return str(ImageError(source, files.NO_MEMORY))
+        return str(ImageError(source, image_file.NO_MEMORY))
     reason = error.strerror if isinstance(error, OSError) else None
     return str(ImageError(source, reason or str(error)))

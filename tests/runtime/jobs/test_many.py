@@ -14,7 +14,7 @@ import pytest
 
 from i2i.images import Image, encode_image, write_image
 from i2i.runtime import Model, translate_folder
-from i2i.runtime.folder import Outcome, Summary
+from i2i.runtime.jobs.folder import Outcome, Summary
 from tests import tiny
 from tests.conftest import ROOT
 

@@ -15,11 +15,11 @@ import i2i
 from i2i.atomic import clear_temporaries
 from i2i.images import Image, ImageError, read_image, write_image
 from i2i.runtime import Options
-from i2i.runtime.api import translate_file
 from i2i.runtime.errors import TooLargeError
-from i2i.runtime.folder import translate_folder
+from i2i.runtime.jobs import large
+from i2i.runtime.jobs.folder import translate_folder
+from i2i.runtime.jobs.single import translate_file
 from i2i.runtime.model.model import Model
-from i2i.runtime.tiles import large
 from i2i.spec import Spec
 from tests import tiny
 from tests.conftest import ROOT
@@ -55,7 +55,7 @@ def picture(channels: int, bits: int) -> np.ndarray:
 def test_strips_are_the_image(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, bits: int, how: str | int
 ) -> None:
-    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     source = tmp_path / "a.tif"
     vips_of(picture(channels, bits)).tiffsave(source, compression="lzw", tile=bits == 8, tile_width=64, tile_height=64)
     tiled = model.tiled(how)
@@ -120,7 +120,7 @@ def test_auto_takes_strips_where_the_memory_is_short(
         raise TooLargeError("no room")
 
     monkeypatch.setattr("i2i.runtime.model.executor.Graph.check_room", short)
-    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     assert large.plan(tmp_path / "a.tif", tmp_path / "b.tif", auto, Options()) is not None
     assert said == ["500 x 420 pixels are too many at once; going on in tiles, strip by strip"]
 
@@ -164,7 +164,7 @@ def test_a_folder_of_them(model: Model, tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("a.tif", "b.png"):
         write_image(source / name, Image(picture(3, 8)))
     (source / "c.tif").write_bytes((source / "a.tif").read_bytes()[:-5000])
-    monkeypatch.setattr("i2i.runtime.job.read_image", lambda *_: pytest.fail("decoded whole"))
+    monkeypatch.setattr("i2i.runtime.jobs.workers.read_image", lambda *_: pytest.fail("decoded whole"))
     notes: list[str] = []
     tiled = model.tiled(160)
     summary = translate_folder(tiled, source, tmp_path / "out", report=lambda one, _: notes.append(one.note))
@@ -182,7 +182,7 @@ def test_of_a_model_of_several_domains_the_room_is_measured_too(
     """With the domain that it is asked for; in a folder one such image must not stop the others."""
     free = [5 * 10**8]  # less than would make measuring needless
     monkeypatch.setattr("i2i.runtime.model.executor.available_memory", lambda: free[0])
-    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     file = tiny.brighter(tmp_path / "net.onnx", replace(spec, receptive_field=1, tiling="any"))
     (tmp_path / "in").mkdir()
     pixels = picture(3, 8) // 2

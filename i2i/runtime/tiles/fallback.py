@@ -13,7 +13,7 @@ from i2i.runtime.log import note
 
 if TYPE_CHECKING:
     from i2i.runtime.model.executor import Graph
-    from i2i.runtime.tiles.job import Tiling
+    from i2i.runtime.tiles.tiler import Tiling
     from i2i.spec import Spec
 
 WORDS = ("auto", "exact", "off")
@@ -50,7 +50,7 @@ class Tile:
 
     def tiling(self, spec: Spec) -> Tiling:
         """How an image that is cut is cut, for a model with that Spec."""
-        from i2i.runtime.tiles.job import Tiling, side
+        from i2i.runtime.tiles.tiler import Tiling, side
 
         exact = self.how == "exact"
         return Tiling(exact, side(spec, exact) if isinstance(self.how, str) else self.how)
@@ -72,7 +72,7 @@ def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) 
             return _instead(graph, batch, target, tile, error)
     if len(batch) > 1:
         return np.concatenate([run(graph, image[None], target, tile) for image in batch])
-    from i2i.runtime.tiles.job import translate_tiled  # which takes a while to import
+    from i2i.runtime.tiles.tiler import translate_tiled  # which takes a while to import
 
     tiling = tile.tiling(graph.spec)
     if max(batch.shape[1:3]) <= tiling.side:
@@ -89,7 +89,7 @@ def _halves(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Ti
 def _instead(
     graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile, error: TooLargeError
 ) -> np.ndarray:
-    from i2i.runtime.tiles.job import check, translate_tiled
+    from i2i.runtime.tiles.tiler import check, translate_tiled
 
     try:
         check(graph.spec, graph.path.name)

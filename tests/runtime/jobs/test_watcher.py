@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from i2i.images import Image, encode_image, read_image, write_image
-from i2i.runtime import Model, Options, shards, watch
-from i2i.runtime.folder import Outcome, Summary, translate_folder, translate_folders
-from i2i.runtime.watch import Arrivals, is_being_written
+from i2i.runtime import Model, Options
+from i2i.runtime.jobs import sharding, watcher
+from i2i.runtime.jobs.folder import Outcome, Summary, translate_folder, translate_folders
+from i2i.runtime.jobs.watcher import Arrivals, is_being_written
 from tests import tiny
 from tests.conftest import ROOT
 
@@ -77,7 +78,7 @@ LOOK = 0.1
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "INTERVAL", LOOK)
+    monkeypatch.setattr(watcher, "INTERVAL", LOOK)
 
 
 @pytest.fixture
@@ -138,8 +139,8 @@ def test_a_file_with_a_writer_that_pauses_is_not_taken_half_done(watched: Watche
 
 def test_what_grows_between_two_looks_waits(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where nobody can be asked who has it open, or its writer opens it anew for each part."""
-    monkeypatch.setattr(watch, "is_being_written", lambda path: False)
-    monkeypatch.setattr(watch, "INTERVAL", 0.25)  # far longer than between two parts, on a busy machine too
+    monkeypatch.setattr(watcher, "is_being_written", lambda path: False)
+    monkeypatch.setattr(watcher, "INTERVAL", 0.25)  # far longer than between two parts, on a busy machine too
     data = encode_image(image(50), "PNG")
     path = watched.photos / "slow.png"
     for end in range(1, len(data) + 1, max(1, len(data) // 30)):
@@ -184,7 +185,7 @@ def test_two_that_would_be_one(tmp_path: Path) -> None:
 
 def test_two_that_would_be_one_in_different_shards(tmp_path: Path) -> None:
     """The other's result is not replaced, though a record of this folder says that it is a job's own."""
-    first, second = shards.parse("1/2"), shards.parse("2/2")
+    first, second = sharding.parse("1/2"), sharding.parse("2/2")
     name = next(str(i) for i in range(100) if first.holds(f"{i}.bmp") and second.holds(f"{i}.tif"))
     (tmp_path / "photos").mkdir()
     write_image(tmp_path / "photos" / f"{name}.bmp", image(10))
@@ -215,7 +216,7 @@ def test_who_has_a_file_open_to_write_is_known(tmp_path: Path) -> None:
 HOLDING = """
 import fcntl, sys, time
 from pathlib import Path
-from i2i.runtime.watch import Arrivals, is_being_written
+from i2i.runtime.jobs.watcher import Arrivals, is_being_written
 real = fcntl.fcntl
 def slow(file, command, value):
     real(file, command, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from i2i.images import (
     IMAGE_SUFFIXES,
-    MAX_PIXELS,
     WRITABLE,
     Image,
     ImageError,
@@ -23,8 +22,8 @@ from i2i.images import (
     write_image,
 )
 from i2i.runtime import processing
+from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
-from i2i.runtime.plan import output_name
 
 if TYPE_CHECKING:
     from i2i.images.image import Metadata
@@ -32,46 +31,6 @@ if TYPE_CHECKING:
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How files are to be translated."""
-
-    format: str | None = None  # of every output, a key of ``images.WRITABLE``; None: that of its source
-    quality: int = 95  # of JPEG and WebP, 0 to 100
-    background: int = 255  # grey level under transparent pixels, as the model sees them
-    max_pixels: int = MAX_PIXELS  # an image of more is refused
-    overwrite: bool = False  # translate again what is done, and replace files that no job wrote
-    batch: int | None = None  # images of a size at once on a GPU; None: as many as its memory has room for
-    workers: int | None = None  # images in work side by side; None: as many as cores, and more on a GPU
-    suffix: str = ""  # put behind the name of every output, before its extension
-    keep_metadata: bool = False  # EXIF and XMP, made upright and without thumbnails; where a camera was stays in it too
-    shard: str | None = None  # "2/7": of a folder, the second of seven parts
-
-    def __post_init__(self) -> None:
-        """Takes ``png`` for ``PNG``. Raises ValueError for what cannot be written."""
-        if self.format is not None:
-            object.__setattr__(self, "format", self.format.upper())
-            if self.format not in WRITABLE:
-                raise ValueError(f"cannot write {self.format} files; choose one of {', '.join(WRITABLE)}")
-        if "/" in self.suffix or os.sep in self.suffix or "\0" in self.suffix:
-            raise ValueError(f"a suffix is put behind a file's name and cannot hold a path: {self.suffix!r}")
-        for name in ("workers", "batch", "max_pixels"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; expected at least 1")
-        for name, most in (("quality", 100), ("background", 255)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to {most}")
-        if self.shard is not None:
-            from i2i.runtime import shards
-
-            shards.parse(self.shard)
-
-    def output_name(self, source: str | Path) -> str:
-        """The name of the translated file, of a source by its Path or its relative name."""
-        return output_name(source, self.format, self.suffix)
 
 
 class StoppedError(OSError):
