@@ -21,10 +21,10 @@ _HOMES = {
     "ModelError": "errors",
     "NonFiniteError": "errors",
     "ProviderError": "errors",
-    "Options": "files",
-    "translate_folder": "folder",
-    "Model": "session",
-    "load": "session",
+    "Options": "jobs.options",
+    "translate_folder": "jobs.folder",
+    "Model": "model.model",
+    "load": "model.model",
 }
 
 __all__ = ["Model", "ModelError", "NonFiniteError", "Options", "ProviderError", "load", "translate", "translate_folder"]

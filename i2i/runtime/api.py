@@ -13,8 +13,8 @@ from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.single import PathLike, destination, translate_file
 from i2i.runtime.model import catalog
 from i2i.runtime.model.model import Model
+from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
-from i2i.runtime.video.kinds import is_video, video_target
 from i2i.runtime.video.options import NAMES, VideoOptions
 
 if TYPE_CHECKING:

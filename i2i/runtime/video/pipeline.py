@@ -20,7 +20,7 @@ from i2i.runtime.memory.batcher import Batcher
 from i2i.runtime.model.executor import LARGE
 from i2i.runtime.model.model import Model
 from i2i.runtime.system.host import cores
-from i2i.runtime.video.reader import Item
+from i2i.runtime.video.frame.item import Item
 
 
 class Done(NamedTuple):

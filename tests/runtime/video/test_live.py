@@ -15,7 +15,8 @@ import pytest
 from i2i.cli import preview
 from i2i.cli import video as verb
 from i2i.runtime import Model
-from i2i.runtime.video import VideoError, VideoOptions, camera, translate_video
+from i2i.runtime.video import VideoError, VideoOptions, translate_video
+from i2i.runtime.video.source import camera
 from tests.conftest import ROOT, Command
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -15,16 +15,16 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from i2i.runtime.video import colour as colours
-from i2i.runtime.video import encoders, siting
-from i2i.runtime.video.copies import Copies, tags_of
 from i2i.runtime.video.errors import another_size
-from i2i.runtime.video.reader import Item, Reader
+from i2i.runtime.video.frame import chroma_location
+from i2i.runtime.video.frame import colour as colours
+from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.sink import encoders
+from i2i.runtime.video.sink.stream_copy import Copies, tags_of
+from i2i.runtime.video.source.camera import Source
 
 if TYPE_CHECKING:
-    from i2i.runtime.video.camera import Camera
-
-Source = Union[Reader, "Camera"]
+    pass
 
 
 class Film:
@@ -61,7 +61,7 @@ class Film:
         return colours.from_rgb(picture, form, replace(used, location=self._location(form)))
 
     def _location(self, pixel_format: str) -> int:
-        return siting.held(pixel_format, self.plan.encoder.name, self.reader.clip.colour.location)
+        return chroma_location.held(pixel_format, self.plan.encoder.name, self.reader.clip.colour.location)
 
     def write(self, frame: VideoFrame, item: Item) -> None:
         if self._output is None:
@@ -126,7 +126,7 @@ class Film:
         self.copies = Copies(reader, self._output)
         self._shift = max(0, -item.times[0])
         rate = reader.options.fps or reader.clip.rate
-        settings = plan.options | siting.option(frame.format.name, self._location(frame.format.name))
+        settings = plan.options | chroma_location.option(frame.format.name, self._location(frame.format.name))
         self._stream: VideoStream = self._output.add_stream(plan.encoder.name, rate=rate, options=settings)
         self._describe(frame)
         self.copies.add_streams(self._early + item.packets)

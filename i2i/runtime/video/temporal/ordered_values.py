@@ -3,23 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import Any
-
-
-@dataclass(frozen=True)
-class Place:
-    """A frame's place in the film: its number, the number of the first whose statistics are carried to it, the seconds
-    since the frame before, which are of no account for the first, and whether it begins a scene."""
-
-    number: int
-    first: int
-    step: float
-    cut: bool = False
-
-    @property
-    def begins(self) -> bool:
-        return self.number == self.first
 
 
 class BrokenError(RuntimeError):

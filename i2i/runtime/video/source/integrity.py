@@ -6,7 +6,7 @@ import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from i2i.runtime.video.clip import Clip
+from i2i.runtime.video.source.stream_info import Clip
 
 _GAP = 0.5  # seconds without a packet of any stream, where there are streams whose packets are all of a length
 _TAIL = 0.25  # seconds that may be missing at the end

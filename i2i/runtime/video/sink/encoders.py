@@ -9,10 +9,10 @@ from pathlib import Path
 
 import av
 
-from i2i.runtime.video.clip import Clip
+from i2i.runtime.video.detect import CONTAINERS
 from i2i.runtime.video.errors import VideoError
-from i2i.runtime.video.kinds import CONTAINERS
 from i2i.runtime.video.options import VideoOptions
+from i2i.runtime.video.source.stream_info import Clip
 
 os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder writes to stderr by itself
 

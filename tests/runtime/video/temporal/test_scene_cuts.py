@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from i2i.runtime.video.colour import thumbnail
-from i2i.runtime.video.cuts import HEIGHT, WIDTH, Cuts, FadeIn
+from i2i.runtime.video.frame.colour import thumbnail
+from i2i.runtime.video.temporal.scene_cuts import HEIGHT, WIDTH, Cuts, FadeIn
 
 CLIPS = {  # the frames at which they have cuts, as one sees
     "bikes.mp4": [30, 76, 137, 187, 242],

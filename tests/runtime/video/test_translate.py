@@ -11,11 +11,11 @@ import pytest
 
 import i2i
 from i2i.runtime import Model, Options
-from i2i.runtime.video import VideoOptions, job, kinds, translate_video
-from i2i.runtime.video.encoders import ENCODERS
+from i2i.runtime.video import VideoOptions, detect, translate, translate_video
+from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.options import CODECS
 from i2i.runtime.video.pipeline import Done
-from i2i.runtime.video.reader import Item
+from i2i.runtime.video.sink.encoders import ENCODERS
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts, psnr
 
@@ -33,7 +33,7 @@ def test_a_codec_in_each_of_its_containers(codec: str, identity: Model, tmp_path
     """Variable times, tags and the picture, in all that it goes into."""
     source = make(tmp_path / "in.mp4", times=[0, 512, 1152, 3000, 3512], colour=(1, 1, 1, 1))
     before = facts(source, planes=True)
-    for suffix, container in kinds.CONTAINERS.items():
+    for suffix, container in detect.CONTAINERS.items():
         target = tmp_path / f"{codec}{suffix}"
         if container not in ENCODERS[codec].containers:
             with pytest.raises(ValueError, match=f"{codec} does not go into {suffix}; choose "):
@@ -111,12 +111,12 @@ def test_names_and_places(identity: Model, tmp_path: Path) -> None:
 def test_what_is_a_video(tmp_path: Path) -> None:
     for name, head in {"a": b"\x1a\x45\xdf\xa3", "b": b"\0\0\0\x20ftypisom", "c": b"\0\0\0\x20ftypavif"}.items():
         (tmp_path / name).write_bytes(head.ljust(64, b"\0"))
-    found = [kinds.is_video(tmp_path / name) for name in ("a", "b", "c", "x.MP4", "x.png", "none")]
+    found = [detect.is_video(tmp_path / name) for name in ("a", "b", "c", "x.MP4", "x.png", "none")]
     assert found == [True, True, False, True, False, False]
     packet = b"\x47".ljust(188, b"\0")
     streams = 3 * packet, 3 * (bytes(4) + packet), 2 * packet, b"GIF89a".ljust(188, b"\0") + 2 * packet
-    assert [kinds.begins_like_video(head) for head in streams] == [True, True, False, False]
-    assert [kinds.camera(text) for text in ("camera:0", "camera:12", "camera:", "camera:x")] == [0, 12, None, None]
+    assert [detect.begins_like_video(head) for head in streams] == [True, True, False, False]
+    assert [detect.camera(text) for text in ("camera:0", "camera:12", "camera:", "camera:x")] == [0, 12, None, None]
 
 
 def test_observers_see_each_frame_in_its_order(identity: Model, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_of_frames_that_nobody_looks_at_no_pictures_are_kept(
         kept[item.times[0] // 512] = picture is not None and result is not None
         return Done(item, rendered, picture, result)
 
-    monkeypatch.setattr(job, "Done", done)
+    monkeypatch.setattr(translate, "Done", done)
     source = make(tmp_path / "in.mp4", times=range(0, 36 * 512, 512))
     translate_video(identity, source, tmp_path / "o.mp4")
     assert sorted(kept) == list(range(36))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import IO, Any
 
@@ -16,30 +16,18 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from i2i.runtime.video.clip import Clip, describe
-from i2i.runtime.video.damage import Damage
 from i2i.runtime.video.errors import VideoError
-from i2i.runtime.video.line import Place
+from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.frame.rotation import Turn
+from i2i.runtime.video.frame.timestamps import Times
 from i2i.runtime.video.options import VideoOptions
-from i2i.runtime.video.times import Times
-from i2i.runtime.video.turn import Turn
+from i2i.runtime.video.source.integrity import Damage
+from i2i.runtime.video.source.stream_info import Clip, describe
 
 _PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
 _ANYWHERE = ("mpegts", "mpeg", "flv")  # whose clocks begin at any time, as broadcasts do: their results begin at 0
 _BARE = ("h264", "hevc", "vvc")  # pictures alone, and none of their times; of other codecs FFmpeg counts them
 _LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
-
-
-@dataclass
-class Item:
-    """A frame that is to be shown at ``times``, and what lay before it in the file; without a frame, only that."""
-
-    frame: VideoFrame | None = None
-    times: list[int] = field(default_factory=list)  # in units of the reader's time_base
-    duration: int = 0  # of the last of them
-    packets: list[Packet] = field(default_factory=list)
-    observers: Sequence[Callable[..., object]] = ()  # who looks at it
-    place: Place | None = None  # where frames are carried on from one to the next
 
 
 class Reader:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from i2i.runtime.video.motion import Motion, Seen, carried
+from i2i.runtime.video.temporal.optical_flow import Motion, Seen, carried
 
 EVERY = 16
 """One pair of frames in so many is measured: at 720p that takes a core 1 to 2 ms a frame."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from i2i.images import WRITABLE, Image, encode_image
 from i2i.images.encode import fitting
-from i2i.runtime.video.film import Source
-from i2i.runtime.video.reader import Item
+from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.source.camera import Source
 
 TIMES = "timestamps.txt"
 

@@ -10,10 +10,10 @@ import pytest
 
 from i2i.runtime import Model
 from i2i.runtime.video import translate_video
-from i2i.runtime.video.flicker import EVERY, Flicker
+from i2i.runtime.video.temporal.flicker import EVERY, Flicker
 from tests.conftest import Command
 from tests.runtime.video.clips import make
-from tests.runtime.video.test_cuts import shot
+from tests.runtime.video.temporal.test_scene_cuts import shot
 
 Frames = Callable[[int], np.ndarray]
 

@@ -7,16 +7,21 @@ from typing import IO
 import av
 import numpy as np
 
-from i2i.runtime.video import colour as colours
-from i2i.runtime.video import siting
-from i2i.runtime.video.colour import FULL, Colour
 from i2i.runtime.video.errors import VideoError, another_size
-from i2i.runtime.video.film import Source
-from i2i.runtime.video.reader import Item
+from i2i.runtime.video.frame import chroma_location
+from i2i.runtime.video.frame import colour as colours
+from i2i.runtime.video.frame.colour import FULL, Colour
+from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.source.camera import Source
 
 _FORMS = {"420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
 # Where chroma lies is said of yuv420p alone; 420jpeg is CENTRE, which all is that nobody says.
-_420 = {siting.LEFT: "420mpeg2", siting.TOP_LEFT: "420paldv", siting.CENTRE: "420jpeg", siting.UNSAID: "420jpeg"}
+_420 = {
+    chroma_location.LEFT: "420mpeg2",
+    chroma_location.TOP_LEFT: "420paldv",
+    chroma_location.CENTRE: "420jpeg",
+    chroma_location.UNSAID: "420jpeg",
+}
 
 
 class Pipe:
@@ -30,9 +35,9 @@ class Pipe:
         self._rate = reader.options.fps or reader.clip.rate
         chroma, colour = reader.clip.chroma if reader.clip.chroma in _FORMS else "444", reader.clip.used
         self._form, self._range = _FORMS[chroma] + ("10le" if deep else ""), colour.range
-        names = _420 if self._form == "yuv420p" else {siting.UNSAID: chroma + "p10" if deep else chroma}
-        self._location = colour.location if colour.location in names else siting.LEFT
-        self._name = names.get(self._location, names[siting.UNSAID])
+        names = _420 if self._form == "yuv420p" else {chroma_location.UNSAID: chroma + "p10" if deep else chroma}
+        self._location = colour.location if colour.location in names else chroma_location.LEFT
+        self._name = names.get(self._location, names[chroma_location.UNSAID])
         if deep and reader.clip.bits > 10:
             self.notes.append(f"a pipe of frames holds no more than 10 of its {reader.clip.bits} bits")
         self._size: tuple[int, int] | None = None

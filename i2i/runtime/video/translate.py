@@ -19,22 +19,23 @@ from i2i.images import Image, convert
 from i2i.runtime import processing
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
-from i2i.runtime.video import colour as colours
-from i2i.runtime.video.camera import Camera
+from i2i.runtime.video.detect import camera
 from i2i.runtime.video.errors import InterruptedVideo, VideoError
-from i2i.runtime.video.film import Film, Source
-from i2i.runtime.video.flicker import Flicker
-from i2i.runtime.video.frames import Frames
+from i2i.runtime.video.frame import colour as colours
+from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.interrupt import Interrupt
-from i2i.runtime.video.kept import lost
-from i2i.runtime.video.kinds import camera
-from i2i.runtime.video.nowhere import Nowhere
 from i2i.runtime.video.options import STEADY_TIME, VideoOptions
-from i2i.runtime.video.pipe import Pipe
 from i2i.runtime.video.pipeline import Done, Pipeline
-from i2i.runtime.video.place import check_target, give_name, keep, workplace
-from i2i.runtime.video.reader import Item, Reader, turn_applied
-from i2i.runtime.video.steady import Infer, Steady
+from i2i.runtime.video.sink.discard import Nowhere
+from i2i.runtime.video.sink.image_folder import Frames
+from i2i.runtime.video.sink.verify import lost
+from i2i.runtime.video.sink.video_file import Film
+from i2i.runtime.video.sink.y4m import Pipe
+from i2i.runtime.video.source.camera import Camera, Source
+from i2i.runtime.video.source.reader import Reader, turn_applied
+from i2i.runtime.video.temporal.flicker import Flicker
+from i2i.runtime.video.temporal.smoothing import Infer, Steady
+from i2i.runtime.video.workspace import check_target, give_name, keep, workplace
 from i2i.spec import Spec
 
 Observer = Callable[[np.ndarray, np.ndarray, float], object]

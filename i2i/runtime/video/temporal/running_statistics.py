@@ -19,7 +19,8 @@ from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.graphs.instance_norm import Statistics
 from i2i.runtime.model.model import Model
 from i2i.runtime.providers.table import open_session
-from i2i.runtime.video.line import Line, Place
+from i2i.runtime.video.frame.item import Place
+from i2i.runtime.video.temporal.ordered_values import Line
 
 OWN = 0.25
 """The share of a frame's own statistics, which keeps what it is normalised by near to what it shows."""

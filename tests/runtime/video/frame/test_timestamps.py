@@ -12,10 +12,10 @@ import pytest
 
 from i2i.runtime import Model
 from i2i.runtime.video import VideoError, VideoOptions, translate_video
-from i2i.runtime.video.encoders import ENCODERS
-from i2i.runtime.video.kinds import CONTAINERS
+from i2i.runtime.video.detect import CONTAINERS
+from i2i.runtime.video.frame.timestamps import Times
 from i2i.runtime.video.options import seconds
-from i2i.runtime.video.times import Times
+from i2i.runtime.video.sink.encoders import ENCODERS
 from tests.runtime.video.clips import make, pattern
 from tests.runtime.video.facts import Facts, facts
 

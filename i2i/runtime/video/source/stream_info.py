@@ -10,9 +10,9 @@ import av
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from i2i.runtime.video import colour as colours
-from i2i.runtime.video.colour import Colour
-from i2i.runtime.video.turn import Turn, read_matrix, turn_of
+from i2i.runtime.video.frame import colour as colours
+from i2i.runtime.video.frame.colour import Colour
+from i2i.runtime.video.frame.rotation import Turn, read_matrix, turn_of
 
 # FFmpeg's names of side data, in words.
 _EXTRAS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-from i2i.runtime.video.film import Film
+from i2i.runtime.video.sink.video_file import Film
 
 _NAMES = ("colour matrix", "colour range", "primaries", "transfer")
 

@@ -19,10 +19,11 @@ from i2i.metrics import psnr
 from i2i.runtime import Model, ModelError, NonFiniteError, load
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.video import VideoOptions, pipeline, translate_video
-from i2i.runtime.video.carried import LAG, OWN, Carried, _Blended
-from i2i.runtime.video.flicker import Flicker
-from i2i.runtime.video.line import BrokenError, Line, Place
-from i2i.runtime.video.steady import Steady
+from i2i.runtime.video.frame.item import Place
+from i2i.runtime.video.temporal.flicker import Flicker
+from i2i.runtime.video.temporal.ordered_values import BrokenError, Line
+from i2i.runtime.video.temporal.running_statistics import LAG, OWN, Carried, _Blended
+from i2i.runtime.video.temporal.smoothing import Steady
 from tests import tiny
 from tests.runtime.tiles.networks import network, photo
 from tests.runtime.video.clips import make
@@ -433,7 +434,7 @@ def test_a_model_without_statistics_is_told_of_and_steadied_all_the_same(identit
 
 
 def test_a_camera_is_steadied_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    from i2i.runtime.video import camera
+    from i2i.runtime.video.source import camera
     from tests.runtime.video.test_live import FakeCamera
 
     monkeypatch.setattr(camera.cv2, "VideoCapture", FakeCamera)
@@ -489,7 +490,7 @@ def test_a_time_that_makes_no_sense(value: object, message: str) -> None:
 
 
 def test_places_in_time_of_a_variable_rate(levelling: Model) -> None:
-    from i2i.runtime.video.reader import Item
+    from i2i.runtime.video.frame.item import Item
 
     def item(time: int) -> Item:
         return Item(av.VideoFrame.from_ndarray(scene(time % 7), "rgb24"), [time])

@@ -15,8 +15,8 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from i2i.runtime.video import siting
 from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.frame import chroma_location
 
 BT709, UNSPECIFIED, FCC, BT601, SMPTE240M, BT2020 = 1, 2, 4, 6, 7, 9  # matrices, as ITU-T H.273 numbers them
 RGB = 0
@@ -39,12 +39,12 @@ class Colour:
     range: int = 0
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
-    location: int = siting.LEFT
+    location: int = chroma_location.LEFT
 
     @classmethod
     def of(cls, frame: av.VideoFrame, codec: str) -> Colour:
         """Of a frame that came out of that codec."""
-        primaries, transfer, location = frame.color_primaries, frame.color_trc, siting.find(frame, codec)
+        primaries, transfer, location = frame.color_primaries, frame.color_trc, chroma_location.find(frame, codec)
         return cls(int(frame.colorspace), int(frame.color_range), int(primaries), int(transfer), location)
 
     def resolved(self, width: int, height: int, full: bool = False) -> Colour:
@@ -114,8 +114,8 @@ def from_rgb(picture: np.ndarray, pixel_format: str, colour: Colour) -> av.Video
     if deep and not rgb:
         picture = np.rint(picture * np.float32(_WHITE / 65535)).astype(np.uint16)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "gbrp16le" if deep else "rgb24")
-    if colour.location != siting.UNSAID and siting.is_subsampled(pixel_format):
-        frame = siting.said(frame, colour.location)
+    if colour.location != chroma_location.UNSAID and chroma_location.is_subsampled(pixel_format):
+        frame = chroma_location.said(frame, colour.location)
     frame.color_range = FULL
     if rgb:
         return _reformatter("out").reformat(frame, format=pixel_format, interpolation=_TO_YUV, threads=1)

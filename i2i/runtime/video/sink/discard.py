@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from i2i.runtime.video.reader import Item
+from i2i.runtime.video.frame.item import Item
 
 
 class Nowhere:

@@ -33,12 +33,12 @@ import numpy as np
 
 from i2i.runtime.errors import ModelError
 from i2i.runtime.model.model import Model
-from i2i.runtime.video.carried import Carried
-from i2i.runtime.video.colour import thumbnail
-from i2i.runtime.video.cuts import HEIGHT, WIDTH, Cuts, FadeIn
-from i2i.runtime.video.line import Line, Place
-from i2i.runtime.video.motion import Motion, Seen, carried, largest
-from i2i.runtime.video.reader import Item
+from i2i.runtime.video.frame.colour import thumbnail
+from i2i.runtime.video.frame.item import Item, Place
+from i2i.runtime.video.temporal.optical_flow import Motion, Seen, carried, largest
+from i2i.runtime.video.temporal.ordered_values import Line
+from i2i.runtime.video.temporal.running_statistics import Carried
+from i2i.runtime.video.temporal.scene_cuts import HEIGHT, WIDTH, Cuts, FadeIn
 
 CHANGE, DRIFT = 12.0, 2.5  # levels of 255 at which w has fallen to 1 / e, where shows is 1
 SHOWN, MOST = 12.0, 1.5  # levels of 255 by which results differ where shows is 1, and the most that it is

@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 
 from i2i.runtime import Model
-from i2i.runtime.video import VideoOptions, siting, translate_video
-from i2i.runtime.video import colour as colours
+from i2i.runtime.video import VideoOptions, translate_video
+from i2i.runtime.video.frame import chroma_location
+from i2i.runtime.video.frame import colour as colours
 from tests.runtime.video.clips import make, to_rgb
 from tests.runtime.video.facts import facts
 
 WIDTH, HEIGHT = 64, 48
-PLACES = {siting.LEFT: (0, 0.5), siting.CENTRE: (0.5, 0.5), siting.TOP_LEFT: (0, 0)}  # right of and below a luma sample
+PLACES = {
+    chroma_location.LEFT: (0, 0.5),
+    chroma_location.CENTRE: (0.5, 0.5),
+    chroma_location.TOP_LEFT: (0, 0),
+}  # right of and below a luma sample
 RAMPS = (np.arange(WIDTH // 2), np.arange(HEIGHT // 2)[:, None])
 
 
@@ -48,7 +53,7 @@ def test_chroma_stays_where_it_is(
         off = (plane.astype(float) - were)[inner] / 2 ** (bits - 8)
         assert abs(off.mean()) < 0.2  # half a pixel would be 0.75
     with av.open(str(tmp_path / "out.mp4")) as container:
-        assert siting.find(next(container.decode(video=0)), kind) == location
+        assert chroma_location.find(next(container.decode(video=0)), kind) == location
     right, down = PLACES[location]
     x, y = (np.arange(WIDTH) - right) / 2, (np.arange(HEIGHT) - down) / 2
     ramps = [np.broadcast_to(90 + 3 * ramp, (HEIGHT, WIDTH)) for ramp in (y[:, None], x)]
@@ -90,8 +95,15 @@ def test_chroma_of_every_second_column_stays_where_it_is(codec: str, identity: M
 
 
 def test_an_encoder_that_does_not_write_it_gets_it_on_the_left() -> None:
-    held = {name: siting.held("yuv420p", name, siting.CENTRE) for name in ("libx264", "libsvtav1", "h264_nvenc")}
-    assert held == {"libx264": siting.CENTRE, "libsvtav1": siting.LEFT, "h264_nvenc": siting.LEFT}
+    held = {
+        name: chroma_location.held("yuv420p", name, chroma_location.CENTRE)
+        for name in ("libx264", "libsvtav1", "h264_nvenc")
+    }
+    assert held == {
+        "libx264": chroma_location.CENTRE,
+        "libsvtav1": chroma_location.LEFT,
+        "h264_nvenc": chroma_location.LEFT,
+    }
 
 
 def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:
@@ -103,9 +115,9 @@ def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:
     red = np.arange(60, 124)[8:-8:2]
     assert abs((cr - (128 + (red - 0.299 * red - 0.701 * 90) * 224 / 255 / 1.402)).mean()) < 0.15  # else 0.22
     frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-    assert siting.find(frame, "rawvideo") == siting.LEFT
-    assert siting.find(frame.reformat(format="yuv420p"), "vp9") == siting.UNSAID
-    assert siting.find(frame.reformat(16, 16, "yuv420p"), "mjpeg") == siting.CENTRE
+    assert chroma_location.find(frame, "rawvideo") == chroma_location.LEFT
+    assert chroma_location.find(frame.reformat(format="yuv420p"), "vp9") == chroma_location.UNSAID
+    assert chroma_location.find(frame.reformat(16, 16, "yuv420p"), "mjpeg") == chroma_location.CENTRE
 
 
 @pytest.mark.parametrize("name", ["420mpeg2", "420jpeg", "420paldv"])

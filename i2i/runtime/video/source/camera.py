@@ -7,19 +7,23 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Union
 
 import av
 import cv2
 import numpy as np
 
-from i2i.runtime.video.clip import Clip
-from i2i.runtime.video.colour import Colour
-from i2i.runtime.video.damage import Damage
 from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.frame.colour import Colour
+from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.frame.timestamps import Times
 from i2i.runtime.video.options import VideoOptions
-from i2i.runtime.video.reader import Item
-from i2i.runtime.video.times import Times
+from i2i.runtime.video.source.integrity import Damage
+from i2i.runtime.video.source.reader import Reader
+from i2i.runtime.video.source.stream_info import Clip
+
+Source = Union[Reader, "Camera"]
+
 
 _BASE = Fraction(1, 1000)  # the camera says no times, so they are those of this clock
 _PATIENCE = 10.0  # seconds without a picture after which the camera is taken to be gone

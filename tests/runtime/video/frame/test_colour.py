@@ -10,7 +10,7 @@ import pytest
 
 from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoError, VideoOptions, translate_video
-from i2i.runtime.video import colour as colours
+from i2i.runtime.video.frame import colour as colours
 from tests.runtime.video.clips import make, to_rgb, to_yuv
 from tests.runtime.video.facts import facts
 
