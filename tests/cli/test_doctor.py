@@ -103,10 +103,8 @@ def test_the_truth_of_providers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_provider_is_listed_with_the_reason_where_it_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here no card is there, and OpenVINO is taken away; neither is a fault unless it is asked for."""
-    from i2i.runtime.providers import onnxruntime_session
 
     monkeypatch.setattr(host, "cuda_devices", list)
-    monkeypatch.setattr(onnxruntime_session, "cuda_devices", list)
     monkeypatch.setitem(sys.modules, "openvino", None)
     result = CliRunner().invoke(doctor.command, [])
     assert result.exit_code == 0, result.output

@@ -269,6 +269,6 @@ def test_the_command_writes_it_and_lists_its_domains(folder: Path, monkeypatch: 
     assert isinstance(result.exception, ValueError)
     assert "it translates to cloudy, rain, shine" in str(result.exception)
 
-    monkeypatch.setattr(model.targets, "vector", lambda spec, names: np.array([3]))
+    monkeypatch.setattr("i2i.runtime.model.targets.vector", lambda spec, names: np.array([3]))
     with pytest.raises(NonFiniteError):  # a runtime that asks for a domain that is none hears of it
         model(pictures(1, 9, 9, spec())[0], to="rain")

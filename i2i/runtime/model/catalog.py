@@ -89,7 +89,7 @@ def read_run(path: Path) -> Run | None:
 
 def weights() -> list[Weights]:
     """The models that come with i2i; the first is the default. In the installed package, else in the source tree."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parents[2]
     for folder in (package / "weights", package.parent / "weights"):
         if (folder / "index.json").is_file():
             entries = json.loads((folder / "index.json").read_text())

@@ -18,8 +18,7 @@ from typing import Any
 
 from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.providers import placement
-from i2i.runtime.system import packages
-from i2i.runtime.system.host import cuda_devices
+from i2i.runtime.system import host, packages
 
 CUDA = (
     "CUDAExecutionProvider",
@@ -81,7 +80,7 @@ def open_in_onnxruntime(path: Path | bytes, wanted: Sequence[Wanted], threads: i
 
 def check_card(provider: str) -> None:
     """ProviderError if there is no card, or ONNX Runtime has nothing for it."""
-    if not cuda_devices():
+    if not host.cuda_devices():
         raise ProviderError(
             f"provider {provider} was asked for, but the NVIDIA driver shows no card; `i2i doctor` says more"
         )

@@ -16,7 +16,7 @@ from i2i.runtime.providers.onnxruntime_session import (
     open_in_onnxruntime,
     running_on,
 )
-from i2i.runtime.system.host import cores, cuda_devices
+from i2i.runtime.system import host
 
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")
 
@@ -55,7 +55,7 @@ def open_session(
         if side_by_side:
             return Session(path, threads, max(1, threads), arena)
         # ONNX Runtime infers in as many threads as call it; a form is called from several if it has but a few itself.
-        streams = max(1, cores() // threads) if isinstance(path, bytes) and threads else 1
+        streams = max(1, host.cores() // threads) if isinstance(path, bytes) and threads else 1
         return Session(path, threads * streams, streams, arena)
     threads = 1 if side_by_side else threads
     if provider == "tensorrt" and isinstance(path, Path):
@@ -66,7 +66,7 @@ def open_session(
         provider = "cuda"
     if provider == "cuda":
         check_card(provider)
-    wanted = [CUDA] if provider != "cpu" and cuda_devices() and offers(CUDA[0]) else []
+    wanted = [CUDA] if provider != "cpu" and host.cuda_devices() and offers(CUDA[0]) else []
     try:
         session = open_in_onnxruntime(path, wanted, threads, arena)
     except ModelError as error:

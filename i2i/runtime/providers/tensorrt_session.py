@@ -22,7 +22,7 @@ import numpy as np
 from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.log import note
 from i2i.runtime.providers import engine_cache, onnxruntime_session, table
-from i2i.runtime.system.host import cuda_devices
+from i2i.runtime.system import host
 
 NAME = "TensorrtExecutionProvider"
 SIDES = (512, 1024, 2048)
@@ -91,7 +91,7 @@ class TensorRT:
         facts = (
             onnxruntime_session.onnxruntime().__version__,
             library_version(),
-            cuda_devices()[:1],
+            host.cuda_devices()[:1],
             self._precision,
             shapes,
         )

@@ -438,7 +438,7 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
     assert run(model, photos, out)[0] == Summary(total=6, done=5, skipped=1)
     assert killed(quality=80, overwrite=True) == {"a.png"}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers.files, "write", unsaid)
+        patched.setattr(workers.image_file, "write", unsaid)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1, quality=80)
     with open(out / RECORD) as record:
@@ -460,7 +460,7 @@ def test_an_old_file_is_not_taken_for_the_one_that_was_begun(
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers.files, "write", killed)
+        patched.setattr(workers.image_file, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1, quality=80, overwrite=True)
     old = out / "a.png"

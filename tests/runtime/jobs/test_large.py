@@ -61,7 +61,7 @@ def test_strips_are_the_image(
     tiled = model.tiled(how)
     want = read_image(translate_file(tiled, source, tmp_path / "whole.tif", Options()))
     monkeypatch.setattr(large, "WHOLE", 1000)
-    monkeypatch.setattr("i2i.runtime.api.read_image", lambda *_: pytest.fail("decoded whole"))
+    monkeypatch.setattr("i2i.runtime.jobs.single.read_image", lambda *_: pytest.fail("decoded whole"))
     have = read_image(translate_file(tiled, source, tmp_path / "strips.tif", Options()))
     np.testing.assert_array_equal(have.pixels, want.pixels)
     assert have.pixels.dtype == (np.uint8 if bits == 8 else np.uint16)

@@ -14,8 +14,9 @@ import pytest
 
 import i2i
 from i2i.images import Image, ImageError, read_image, write_image
-from i2i.runtime import ModelError, api
+from i2i.runtime import ModelError
 from i2i.runtime.api import SomeFailedError
+from i2i.runtime.jobs import single
 from i2i.runtime.model import catalog
 from i2i.spec import METADATA_KEY, Domain, Spec
 from tests import tiny
@@ -211,7 +212,7 @@ def test_an_image_beyond_the_memory_is_named(negative: Path, tmp_path: Path, mon
         raise MemoryError
 
     write_image(tmp_path / "a.png", Image(np.zeros((4, 4, 3), np.uint8)))
-    monkeypatch.setattr(api, "read_image", full)
+    monkeypatch.setattr(single, "read_image", full)
     with pytest.raises(ImageError, match=r"a\.png: it does not fit into the memory"):
         i2i.translate(tmp_path / "a.png", None, negative)
 

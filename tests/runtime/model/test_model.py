@@ -16,6 +16,7 @@ from i2i.runtime import ModelError, NonFiniteError, ProviderError
 from i2i.runtime.model import executor
 from i2i.runtime.model.model import Model
 from i2i.runtime.providers import onnxruntime_session
+from i2i.runtime.system import host
 from i2i.spec import Domain
 from tests import tiny
 
@@ -175,7 +176,7 @@ def test_unknown_operators_and_opsets_are_told(tmp_path: Path) -> None:
 
 def test_cuda_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
-    monkeypatch.setattr(onnxruntime_session, "cuda_devices", list)
+    monkeypatch.setattr(host, "cuda_devices", list)
     with pytest.raises(ProviderError, match="shows no card"):
         i2i.load(path, "cuda")
     assert ProviderError.exit_status == 4
@@ -200,7 +201,7 @@ def test_only_the_session_is_believed_on_where_it_runs(tmp_path: Path, monkeypat
         __file__=real.__file__,
     )
     monkeypatch.setattr(onnxruntime_session, "onnxruntime", lambda: fake)
-    monkeypatch.setattr(onnxruntime_session, "cuda_devices", lambda: ["a card"])
+    monkeypatch.setattr(host, "cuda_devices", lambda: ["a card"])
     with pytest.raises(ProviderError, match=r"CUDA did not load .*cpu would run instead"):
         i2i.load(path, "cuda")
     assert asked[0][0][0] == "CUDAExecutionProvider"

@@ -9,6 +9,7 @@ import pytest
 
 from i2i.runtime.memory import batch_size
 from i2i.runtime.providers import onnxruntime_session
+from i2i.runtime.system import host
 from tests.runtime.providers.gpu import NAMES, Card
 
 
@@ -26,8 +27,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     )
     monkeypatch.setattr(batch_size, "_ROOMS", WeakSet())  # models of other tests may not be gone yet
     monkeypatch.setattr(onnxruntime_session, "onnxruntime", lambda: fake)
-    monkeypatch.setattr(onnxruntime_session, "cuda_devices", lambda: ["a card"])
-    monkeypatch.setattr("i2i.runtime.providers.tensorrt_session.cuda_devices", lambda: ["a card"])
+    monkeypatch.setattr(host, "cuda_devices", lambda: ["a card"])
     monkeypatch.setattr(
         onnxruntime_session,
         "missing_library",

@@ -334,7 +334,7 @@ def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, m
             counts[0] += by
             counts[1] = max(counts)
 
-    real_read, real_write = workers.read_image, workers.files.write
+    real_read, real_write = workers.read_image, workers.image_file.write
 
     def read(*given: Any) -> Image:
         image = real_read(*given)
@@ -346,7 +346,7 @@ def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, m
         return real_write(result, *given, **named)
 
     monkeypatch.setattr(workers, "read_image", read)
-    monkeypatch.setattr(workers.files, "write", write)
+    monkeypatch.setattr(workers.image_file, "write", write)
     monkeypatch.setattr(workers, "available_memory", lambda: 4 * 3 * 5 * (2 * 90 * 100 + 20 * 9 * 10))
     model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=16)).done == 24

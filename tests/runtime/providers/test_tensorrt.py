@@ -117,7 +117,7 @@ def test_an_engine_half_built_is_never_taken_for_one_and_is_cleared_away(card: C
 import os, sys
 from pathlib import Path
 from i2i.runtime.providers import engine_cache
-with compiled.building(Path(sys.argv[1])) as folder:
+with engine_cache.building(Path(sys.argv[1])) as folder:
     (folder / "graph_sm90.engine").write_bytes(b"half")
     print(folder, flush=True)
     sys.stdin.readline()
