@@ -89,7 +89,7 @@ def against_whole(model: Model, image: np.ndarray, tiling: Tiling, name: str, le
     wall, work = measure(
         {
             "whole": lambda: results.update(whole=model.tiled("off").run(image[None])[0]),
-            "tiles": lambda: results.update(tiles=translate_tiled(model.graph, image, None, tiling)),
+            "tiles": lambda: results.update(tiles=translate_tiled(model.executor, image, None, tiling)),
         },
         repeats,
     )
@@ -106,7 +106,7 @@ def against_whole(model: Model, image: np.ndarray, tiling: Tiling, name: str, le
 
 def agreement(model: Model, image: np.ndarray) -> None:
     """By how much neighbouring tiles differ where both have a result."""
-    runner, around = shared_statistics.Runner(model.graph, None), halo(model.spec, False)
+    runner, around = shared_statistics.Runner(model.executor, None), halo(model.spec, False)
     picture = Array(image)
     start = core_seconds()
     run = runner.open(runner.forms.fixed(shared_statistics.sampled(runner, picture, model.spec.source.peak)))

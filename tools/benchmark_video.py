@@ -29,7 +29,7 @@ from onnx import helper
 
 from i2i.images import read_image
 from i2i.runtime import Model, Options
-from i2i.runtime.adapters.options import Told
+from i2i.runtime.adapters.options import ModelOptions
 from i2i.runtime.graphs.onnx_file import described
 from i2i.runtime.system.host import cores
 from i2i.runtime.video import VideoOptions, translate_video
@@ -92,7 +92,7 @@ def flicker(
     "still" is the same without optical flow, where the source does not change at its place. PSNR and edges compare
     steady stills with plain ones; core-ms a frame are of the whole job, plain and steady.
     """
-    loaded = Model(model, "cpu", side_by_side=True, told=Told.of(dict(each.split("=", 1) for each in told)))
+    loaded = Model(model, "cpu", side_by_side=True, options=ModelOptions.of(dict(each.split("=", 1) for each in told)))
     click.echo(f"{model.stem}: {frames} frames, {size} pixels high")
     columns = "source  plain steady  fall | still: plain steady  fall |   PSNR edges | core-ms: plain steady"
     click.echo(f"{'clip':20} {columns}")

@@ -30,7 +30,7 @@ def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> 
     from i2i.runtime import Model
     from i2i.runtime.adapters import annotate
 
-    spec = Model(model, "cpu", told=foreign.taken_from(options)).spec
+    spec = Model(model, "cpu", options=foreign.taken_from(options)).spec
     if copy is not None and spec.form is None:
         raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
     click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
@@ -42,7 +42,7 @@ def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> 
 def _in_words(spec: Spec) -> str:
     """One line: from what to what, and what its tensors mean."""
     from i2i.cli.export import loss_in_words
-    from i2i.runtime.adapters.options import shown
+    from i2i.runtime.adapters.options import format_range
     from i2i.runtime.model.targets import way
 
     form = spec.form
@@ -54,9 +54,9 @@ def _in_words(spec: Spec) -> str:
         if form.size is not None
         else f"any size (in multiples of {spec.multiple}, at least {spec.minimum}, by padding)"
     )
-    facts = [f"layout {form.layout}", f"order {form.order}", f"range {shown(form.range)}"]
+    facts = [f"layout {form.layout}", f"order {form.order}", f"range {format_range(form.range)}"]
     if form.output_range != form.range:
-        facts.append(f"output range {shown(form.output_range)}")
+        facts.append(f"output range {format_range(form.output_range)}")
     if form.result != "image":
         facts.append(f"result {form.result}")
     return f"{way(spec)}  {', '.join([*facts, sizes, f'scale {form.scale}'])}"

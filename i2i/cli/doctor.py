@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from i2i.cli import providers
+from i2i.runtime.providers.table import AUTO, PROVIDERS
 
 PACKAGES = ("numpy", "Pillow", "torch", "onnx", "av", "openvino")  # beside those that have rivals
 NEEDED = {"torch": "needed to train and export", "onnx": "needed to tile, train and export"}
@@ -33,8 +34,8 @@ def command(provider: str) -> None:
     try:
         for asked in dict.fromkeys((provider, "cpu")):
             status = max(status, examine(asked, cards, problems))
-        for other in providers.PROVIDERS:
-            if other not in ("auto", "cpu", provider):
+        for other in PROVIDERS:
+            if other not in (AUTO, "cpu", provider):
                 click.echo(f"{other:<16} {offered(other)}")
     except (ImportError, AttributeError) as error:  # of a shell, or of a package of another system
         problems.append(f"the self-test could not begin: {error}")
@@ -67,7 +68,7 @@ def versions() -> list[str]:
 def examine(asked: str, cards: list[str], problems: list[str]) -> int:
     """Runs the self-test on a provider, tells of it, and returns the exit status it calls for."""
     from i2i.runtime import ModelError, ProviderError, selftest
-    from i2i.runtime.providers.onnxruntime_session import REPAIR, missing_library, onnxruntime
+    from i2i.runtime.providers.onnxruntime_session import missing_library, onnxruntime
 
     try:
         built = [name.removesuffix("ExecutionProvider") for name in onnxruntime().get_available_providers()]
@@ -79,11 +80,12 @@ def examine(asked: str, cards: list[str], problems: list[str]) -> int:
         click.echo(f"self-test        asked for {asked}: FAILED: {error}")
         return 1
     click.echo(f"self-test        asked for {asked}, ran on {used}: passed in {seconds:.2f} s")
-    if asked == "auto" and cards and used == "cpu":
+    if asked == AUTO and cards and used == "cpu":
         missing = missing_library("cuda")
         problems.append(
             "there is a GPU, and ONNX Runtime runs on the CPU: it offers "
-            f"{', '.join(built)}, and CUDA did not load{f' ({missing})' if missing else ''}. Repair: {REPAIR['cuda']}"
+            f"{', '.join(built)}, and CUDA did not load{f' ({missing})' if missing else ''}. Repair: "
+            f"{PROVIDERS['cuda'].install}"
         )
         return 1
     return 0

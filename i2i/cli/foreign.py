@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from i2i.cli.described import options_of
-from i2i.runtime.adapters.options import NAMES, Told
+from i2i.runtime.adapters.options import NAMES, ModelOptions
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds an option for each field of :class:`Told`."""
-    return options_of(Told, "Of a model that others made", command)
+    """Adds an option for each field of :class:`ModelOptions`."""
+    return options_of(ModelOptions, "Of a model that others made", command)
 
 
-def taken_from(options: dict[str, Any]) -> Told:
+def taken_from(options: dict[str, Any]) -> ModelOptions:
     """What ``options`` say of the model, taken out of them. Raises ValueError for what has no meaning."""
-    return Told(**{name: options.pop(name) for name in NAMES})
+    return ModelOptions(**{name: options.pop(name) for name in NAMES})

@@ -1,4 +1,4 @@
-"""Where a model is to run: the options of every verb that runs one."""
+"""Options that choose the execution provider of a model."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 import click
 
-PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")  # a test holds them equal to those of the runtime
+from i2i.runtime.providers.table import PROVIDERS
 
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--provider``."""
-    help = "What the model runs on; auto takes CUDA if there is a card and it loads, else the CPU."
-    return click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True, help=help)(
+    """Add ``--provider``."""
+    help = "Execution provider; auto takes CUDA if there is a graphics card and it loads, else the CPU."
+    return click.option("--provider", type=click.Choice(list(PROVIDERS)), default="auto", show_default=True, help=help)(
         command
     )
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--provider`` and ``--allow-fallback``."""
+    """Add ``--provider`` and ``--allow-fallback``."""
     help = "Let the processor run what a GPU's provider cannot, which costs a copy of the image there and back."
     return option(click.option("--allow-fallback", is_flag=True, help=help)(command))
 
 
 def notes() -> None:
-    """From now on what the runtime has to say of how a model runs goes to stderr, as notes."""
+    """Print the runtime's notes on stderr from now on."""
     from i2i.runtime.log import tell
 
     tell(lambda text: click.echo(f"note: {text}", err=True))

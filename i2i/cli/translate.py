@@ -69,7 +69,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     with uncollected():
         from i2i.runtime.api import Options  # and all that translates
 
-    told, tile = foreign.taken_from(options), options.pop("tile")
+    model_options, tile = foreign.taken_from(options), options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.notes()
     film = video.taken_from(src, options)
@@ -83,7 +83,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     if watch and (film is not None or not src.is_dir()):
         raise ValueError(f"--watch: for folders, and {shown(src)} is none")
-    loaded = opened(names or (None,), to, side_by_side=film is not None or src.is_dir(), told=told, **where)
+    loaded = opened(names or (None,), to, side_by_side=film is not None or src.is_dir(), options=model_options, **where)
     loaded = [tiles.bound(model, tile, alone=film is None and not src.is_dir()) for model in loaded]
     if film is not None:
         if len(loaded) > 1 or settings.shard is not None:

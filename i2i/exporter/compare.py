@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 
 from i2i.runtime.processing import check_finite
+from i2i.runtime.providers.session import Session
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
@@ -43,16 +44,16 @@ class Limits(NamedTuple):
         return f"at least {self.psnr:g} dB" + f" and at most {self.largest:g} levels" * math.isfinite(self.largest)
 
 
-def opened(model: onnx.ModelProto) -> Any:
-    """A session on the CPU."""
+def opened(model: onnx.ModelProto) -> Session:
+    """Open a session on the CPU."""
     return open_session(model.SerializeToString(), "cpu")
 
 
-def results(session: Any, images: Sequence[Feeds], spec: Spec) -> list[np.ndarray]:
+def results(session: Session, images: Sequence[Feeds], spec: Spec) -> list[np.ndarray]:
     """What the graph returns for each image. Raises NonFiniteError for a result that is none."""
     found = []
     for feeds in images:
-        result = session.run(None, feeds)[0]
+        result = session.run(feeds)[0]
         for each in result if spec.io == "pixels" else result.transpose(0, 2, 3, 1):
             check_finite(each)
         found.append(result)

@@ -78,7 +78,7 @@ def _opened(path: Path, spec: Spec) -> Callable[[list[np.ndarray]], np.ndarray]:
 
     def translate(probe: list[np.ndarray]) -> np.ndarray:
         try:
-            return session.run(["translation"], dict(zip(names, probe, strict=True)))[0]
+            return session.run(dict(zip(names, probe, strict=True)))[0]
         except Exception as error:
             raise ExportError(f"ONNX Runtime {onnxruntime.__version__} fails on {probe[0].shape}: {error}") from error
 

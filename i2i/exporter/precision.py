@@ -20,7 +20,6 @@ from i2i.exporter.int8 import to_int8
 from i2i.exporter.pictures import Pictures
 from i2i.runtime.errors import NonFiniteError
 from i2i.runtime.graphs.onnx_file import described
-from i2i.runtime.providers.onnxruntime_session import running_on
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
@@ -93,8 +92,8 @@ def _lost(
     except NonFiniteError as error:
         raise ExportError(f"the model in float32 gives no finite result for an image: {error}") from error
     session = open_session(graph.SerializeToString(), "cpu" if precision == "int8" else "auto")
-    provider = running_on(session)
-    if precision == "fp16" and provider == "cpu":
+    provider = session.provider
+    if precision == "fp16" and session.on_cpu:
         session, provider = open_session(emulated(graph), "cpu"), "cpu, rounded as float16"
     try:
         return compare.loss(compare.results(session, images, spec), want, spec), provider

@@ -41,7 +41,7 @@ def measure(
     session = opened(model)
     ends: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}  # of each channel; and values
     for feeds in images:
-        for name, tensor in zip(names, session.run(None, feeds), strict=True):
+        for name, tensor in zip(names, session.run(feeds), strict=True):
             low, high = tensor.min((0, 2, 3)), tensor.max((0, 2, 3))
             before = ends.get(name, (low, high, 0))
             ends[name] = np.minimum(low, before[0]), np.maximum(high, before[1]), max(tensor.size, before[2])

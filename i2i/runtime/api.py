@@ -74,7 +74,7 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", allow_fall
         choice = catalog.resolve(model, to)
         model, to = Model(choice.path, provider, None, several, told, allow_fallback), choice.to
     elif told:
-        raise ValueError(f"{', '.join(told.said())}: the model is loaded already; i2i.load takes them")
+        raise ValueError(f"{', '.join(told.given())}: the model is loaded already; i2i.load takes them")
     model = model.toward(to) if tile is None else model.toward(to).tiled(tile)
     if film:
         return _translate_video(model, src, video_target(src, dst, model.name, settings.format), settings, video)

@@ -28,7 +28,7 @@ from i2i.exporter.compare import Limits
 from i2i.exporter.parts import Parts
 from i2i.exporter.pictures import gather
 from i2i.runtime.graphs.onnx_file import read_spec
-from i2i.runtime.model.executor import Graph
+from i2i.runtime.model.executor import Executor
 from i2i.runtime.processing import is_finite
 from i2i.runtime.providers import placement
 from i2i.runtime.tiles.tiler import Tiling, translate_tiled
@@ -82,7 +82,7 @@ def test_a_file_is_what_was_measured_and_takes_any_size_and_batch(
     reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path, name: str, kind: str
 ) -> None:
     path, other = reduced[name, kind]
-    whole, small = (Graph(each, "cpu", 1, False) for each in (path, other))
+    whole, small = (Executor(each, "cpu", 1, False) for each in (path, other))
     promise = small.spec
     assert replace(promise, precision="fp32", loss={}) == whole.spec
     assert promise.precision == kind
@@ -156,7 +156,7 @@ def test_a_large_image_is_not_taken_for_one_that_is_not_finite(
     """Of 16-bit pixels, or the sum over an image, float16 has no room: those stay in float32."""
     noise = np.random.default_rng(0).integers(0, 256, (1, 560, 560, 3)).astype(np.uint8)
     graph = precision.emulated(onnx.load(reduced["resnet", "fp16"][1]))
-    result = precision.open_session(graph, "cpu").run(None, {"image": noise})[0]
+    result = precision.open_session(graph, "cpu").run({"image": noise})[0]
     assert is_finite(result[0])
 
 
@@ -175,7 +175,7 @@ def test_emulated_rounding_is_that_of_float16(reduced: dict[tuple[str, str], tup
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     with np.errstate(over="ignore"):
         want = values.astype(np.float16).astype(np.float32)
-    got = precision.open_session(precision.emulated(model), "cpu").run(None, {"x": values})[0]
+    got = precision.open_session(precision.emulated(model), "cpu").run({"x": values})[0]
     np.testing.assert_array_equal(got, want)
 
 
@@ -241,7 +241,7 @@ def test_nodes_are_told_apart_by_their_names(reduced: dict[tuple[str, str], tupl
 def test_tiles_share_the_statistics_of_the_whole_image(
     reduced: dict[tuple[str, str], tuple[Path, Path]], kind: str
 ) -> None:
-    graph = Graph(reduced["resnet", kind][1], "cpu", 1, False)
+    graph = Executor(reduced["resnet", kind][1], "cpu", 1, False)
     image = paint(scene(3), "day", 200)
     tiled = translate_tiled(graph, image, tiling=Tiling(exact=True, side=128)).astype(int)
     off = np.abs(tiled - graph.run(image[None])[0])

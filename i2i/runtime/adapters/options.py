@@ -1,6 +1,6 @@
-"""What a user may say of a model that others made, stated once: the command line makes its options from these fields.
+"""Options of third-party models. The command line makes its options from these fields.
 
-Standard library only, so that ``--help`` costs nothing.
+Standard library only, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ def _about(help: str, **facts: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the tensors of a model mean, as far as somebody said so; None where nobody did."""
+class ModelOptions:
+    """Meaning of a third-party model's tensors. None: to be found, or to be taken from the file."""
 
     layout: str | None = field(
-        default=None, metadata=_about("Whether the channels come first or last.", choices=LAYOUTS)
+        default=None, metadata=_about("Position of the channels, first or last.", choices=LAYOUTS)
     )
     range: Range | None = field(
-        default=None, metadata=_about("The values of black and white: 0..1, -1..1, 0..255.", metavar="LOW..HIGH")
+        default=None, metadata=_about("Input values of black and white: 0..1, -1..1, 0..255.", metavar="LOW..HIGH")
     )
     output_range: Range | None = field(
-        default=None, metadata=_about("Those of the output.  [default: as --range]", metavar="LOW..HIGH")
+        default=None, metadata=_about("Output values of black and white.  [default: as --range]", metavar="LOW..HIGH")
     )
     order: str | None = field(
         default=None,
         metadata=_about(
-            "Of the channels. Of a single one: grey, or y, the luma, whose result gets the image's own colour.",
+            "Channel order: rgb, bgr, grey, or y (luma only; colour is taken from the source).",
             choices=ORDERS,
         ),
     )
@@ -44,17 +44,20 @@ class Told:
     fit: str | None = field(
         default=None,
         metadata=_about(
-            "Where the model takes one size alone: resize images to it and their results back, or tile them.",
+            "For a model of one fixed size: resize images to it and results back, or tile them.",
             choices=FITS,
         ),
     )
     result: str | None = field(
         default=None,
-        metadata=_about("curves: not an image, but how to brighten it (Zero-DCE).  [default: image]", choices=RESULTS),
+        metadata=_about(
+            "Result of the model: image, or curves that brighten it (Zero-DCE).  [default: image]",
+            choices=RESULTS,
+        ),
     )
 
     def __post_init__(self) -> None:
-        """Turns text into numbers. Raises ValueError, naming the field, for what has no meaning."""
+        """Convert text to numbers. Raises ValueError, naming the field, for an invalid value."""
         for each in fields(self):
             value, known = getattr(self, each.name), each.metadata.get("choices")
             if value is not None and known is not None and value not in known:
@@ -66,44 +69,44 @@ class Told:
             raise ValueError(f"multiple is {self.multiple}; expected at least 1")
 
     def __bool__(self) -> bool:
-        return bool(self.said())
+        return bool(self.given())
 
     @classmethod
-    def of(cls, said: Mapping[str, Any]) -> Told:
-        """By names. Raises ValueError, with the names there are, for another."""
-        if unknown := set(said) - NAMES:
-            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; what can be told is {', '.join(sorted(NAMES))}")
-        return cls(**said)
+    def of(cls, given: Mapping[str, Any]) -> ModelOptions:
+        """Make options of keywords. Raises ValueError, with the known names, for an unknown one."""
+        if unknown := set(given) - NAMES:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(sorted(NAMES))}")
+        return cls(**given)
 
-    def said(self) -> dict[str, Any]:
-        """What somebody said, by its name."""
+    def given(self) -> dict[str, Any]:
+        """Return the options that are not None, by name."""
         return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
 
-    def over(self, form: Form) -> Told:
-        """What is said here, and for the rest what a description says."""
-        said = self.said()
+    def completed_by(self, form: Form) -> ModelOptions:
+        """Return these options, completed by a description."""
+        given = self.given()
         if self.range is not None and form.output_range == form.range:
-            said.setdefault("output_range", self.range)
+            given.setdefault("output_range", self.range)
         known = {name: getattr(form, name) for name in ("layout", "range", "output_range", "order", "fit", "result")}
-        return replace(Told(**known), **said)
+        return replace(ModelOptions(**known), **given)
 
 
-NOTHING = Told()
-NAMES = frozenset(each.name for each in fields(Told))
+NO_OPTIONS = ModelOptions()
+NAMES = frozenset(each.name for each in fields(ModelOptions))
 
 
-def taken_from(options: dict[str, Any]) -> Told:
-    """What ``options`` say of the model, taken out of them."""
-    return Told(**{name: options.pop(name) for name in NAMES & options.keys()})
+def taken_from(options: dict[str, Any]) -> ModelOptions:
+    """Remove the options of a third-party model from ``options`` and return them."""
+    return ModelOptions(**{name: options.pop(name) for name in NAMES & options.keys()})
 
 
-def as_options(said: Mapping[str, object]) -> str:
-    """As one would say it on the command line."""
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in said.items())
+def as_arguments(given: Mapping[str, object]) -> str:
+    """Format options as arguments of the command line."""
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
 
 
 def as_range(value: object, name: str = "range") -> Range:
-    """ "0..255", "-1..1" or two numbers. Raises ValueError for anything else."""
+    """Convert "0..255", "-1..1" or two numbers to a range. Raises ValueError for anything else."""
     parts: Any = value.split("..") if isinstance(value, str) else value
     try:
         low, high = map(float, parts)
@@ -114,6 +117,6 @@ def as_range(value: object, name: str = "range") -> Range:
     return low, high
 
 
-def shown(range: Range) -> str:
-    """A range as it is said."""
+def format_range(range: Range) -> str:
+    """Format a range as LOW..HIGH."""
     return f"{range[0]:g}..{range[1]:g}"

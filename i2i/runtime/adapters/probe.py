@@ -9,7 +9,7 @@ import numpy as np
 
 from i2i.runtime.adapters import convert
 from i2i.runtime.adapters.convert import Infer
-from i2i.runtime.adapters.options import Range, shown
+from i2i.runtime.adapters.options import Range, format_range
 from i2i.runtime.errors import ModelError
 from i2i.spec import Form
 
@@ -109,13 +109,13 @@ def _check_values(form: Form, result: np.ndarray) -> None:
     low, high = sorted(form.output_range)
     least, most = float(result.min()), float(result.max())
     if not np.isfinite(result).all():
-        raise ModelError(f"in range {shown(form.range)}, it returns NaN or infinity for a picture")
+        raise ModelError(f"in range {format_range(form.range)}, it returns NaN or infinity for a picture")
     if form.result == "curves":
         return
     slack = 0.02 * (high - low)
     beyond = float(((result < low - slack) | (result > high + slack)).mean())
     if most - least < slack or beyond > 0.5:
         raise ModelError(
-            f"given a picture in {shown(form.range)}, it returns values from {least:.3g} to {most:.3g}, which is no "
-            f"picture in {shown(form.output_range)}: say another --range, --output-range or --result"
+            f"given a picture in {format_range(form.range)}, it returns values from {least:.3g} to {most:.3g}, which "
+            f"is no picture in {format_range(form.output_range)}: say another --range, --output-range or --result"
         )

@@ -170,7 +170,7 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
     return {
         "model": model.path.name,
         "to": None if model.to is None else sorted(model.to),
-        **model.told.said(),
+        **model.options.given(),
         "format": options.format,
         "quality": options.quality,
         "background": options.background,

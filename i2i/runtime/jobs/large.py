@@ -76,6 +76,6 @@ def _is_short(header: Header) -> bool:
 
 def _is_held(model: Model, header: Header) -> bool:
     """Whether the memory has room for the whole image in the network: a GPU's own, with the pixels outside of it."""
-    if not model.on_processor and _is_short(header):
+    if not model.on_cpu and _is_short(header):
         return False
-    return model.graph.holds(header.width, header.height, model.target)
+    return model.executor.fits(header.width, header.height)

@@ -60,7 +60,7 @@ class Large:
         model = self.model
         picture = _Picture(self.reader, model, background)
         top = 0
-        for strip in strips(model.graph, picture, model.target, self.tiling, model.tile.progress):
+        for strip in strips(model.executor, picture, model.target, self.tiling, model.tile.progress):
             yield processing.restore(strip, picture.image(top, top + len(strip)), model.spec)
             top += len(strip)
 

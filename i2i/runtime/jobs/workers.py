@@ -29,7 +29,7 @@ from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.planning import Item
 from i2i.runtime.memory.batch_size import MOST
 from i2i.runtime.memory.batcher import Batcher
-from i2i.runtime.memory.semaphore import Gate
+from i2i.runtime.memory.semaphore import MemoryLimit
 from i2i.runtime.model.executor import LARGE
 from i2i.runtime.model.model import Model
 from i2i.runtime.system.host import available_memory, cores
@@ -78,10 +78,10 @@ class Job:
         self._batchers: list[Batcher] = []
         free = available_memory()
         share = max(1, free // SHARE) if free is not None else 2**31
-        self._decoded, self._gate = Gate(share), Gate(max(LARGE, share // _BYTES_PER_PIXEL))
+        self._decoded, self._gate = MemoryLimit(share), MemoryLimit(max(LARGE, share // _BYTES_PER_PIXEL))
         self.ways = [replace(way, model=way.model.for_many()) for way in ways]
-        workers = max(way.model.threads if way.model.on_processor else cores() for way in self.ways)
-        if not all(way.model.on_processor for way in self.ways):
+        workers = max(way.model.threads if way.model.on_cpu else cores() for way in self.ways)
+        if not all(way.model.on_cpu for way in self.ways):
             workers += 2 * (options.batch or MOST)  # enough that a batch gathers while one runs
         self._workers = options.workers or workers
         self._infers = [self._infer_with(way.model) for way in self.ways]
@@ -89,7 +89,7 @@ class Job:
     def _infer_with(self, model: Model) -> Infer:
         """[h, w, c] to the same through the graph: here if it runs on the processor, else in batches with what others
         have."""
-        if not model.on_processor:
+        if not model.on_cpu:
             self._batchers.append(model.batcher(self.options.batch, self._workers))
             return self._batchers[-1]
 

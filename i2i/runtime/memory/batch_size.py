@@ -1,4 +1,4 @@
-"""How many images of a size a device's memory has room for at once."""
+"""Find how many images of a size fit into a device's memory at once."""
 
 from __future__ import annotations
 
@@ -7,53 +7,54 @@ from collections.abc import Callable
 from weakref import WeakSet
 
 MOST = 16
-"""Images at once, however much memory there is: beyond, a GPU only has more to wait for."""
+"""Most images at once, however much memory there is: larger batches only make a GPU wait longer."""
 UNKNOWN = 8
-"""Images at once where the memory tells nothing."""
+"""Images at once where the memory is unknown."""
 
-_SHARE = 0.7  # of what is free: sizes that come later leave gaps between them, and others use the device too
-_ROOMS: WeakSet[Room] = WeakSet()  # that were asked: of all models that are at work on the device
-_ONE = threading.Lock()  # what another model takes while one is measured would be taken for its own
+_SHARE = 0.7  # of the free memory: later sizes leave gaps between them, and other processes use the device too
+_IN_USE: WeakSet[BatchSize] = WeakSet()  # one for each model that is at work on the device
+_LOCK = threading.Lock()  # memory that another model takes during a measurement would be counted as this one's
 
 
-class Room:
-    """Measured once, before the first batch, and corrected for good whenever the memory did not suffice after all.
+class BatchSize:
+    """Batch size of one model on a device: measured once, before the first batch, and reduced whenever the memory did
+    not suffice.
 
-    A device keeps what a model once took for that model, so each has an equal part of the memory.
+    A device keeps the memory that a model once took for that model, so each has an equal share.
     """
 
     def __init__(self, measure: Callable[[], tuple[float, int] | None]) -> None:
-        """``measure``: the bytes that an inference takes for each pixel, and the bytes that are free for it; None where
-        that is unknown."""
+        """``measure`` returns the bytes that an inference takes per pixel, and the bytes that are free; None if
+        unknown."""
         self._measure: Callable[[], tuple[float, int] | None] | None = measure
-        self._pixels: float | None = None  # that fit at once, were the whole memory for this model
-        self._failed: int | None = None  # those that did not
+        self._pixels: float | None = None  # fit at once if the whole memory is this model's
+        self._failed: int | None = None  # pixels that did not fit
 
     def batch(self, pixels: int, wish: int | None = None) -> int:
-        """Images of so many pixels at once: ``wish``, or as many as the memory holds, up to MOST."""
+        """Return how many images of so many pixels fit at once: ``wish`` at most, or up to MOST."""
         fit = self._fit(wish is None)
         most = wish or (UNKNOWN if fit is None else min(MOST, fit // pixels))
-        if self._failed is not None:  # even so many as were asked for
+        if self._failed is not None:  # limits ``wish`` as well
             most = min(most, self._failed // (2 * pixels))
         return max(1, most)
 
-    def holds(self, pixels: int) -> bool:
-        """Whether there is room for one image of so many pixels, as far as that is known."""
+    def fits(self, pixels: int) -> bool:
+        """True if one image of so many pixels fits, or if that is unknown."""
         fit = self._fit(True)
         return (fit is None or pixels <= fit) and (self._failed is None or pixels < self._failed)
 
     def exceeded(self, images: int, pixels: int) -> None:
-        """So many images of so many pixels were too much; from now on it is at most half of that."""
-        with _ONE:
+        """Record that so many images of so many pixels were too much: from now on at most half of that fits."""
+        with _LOCK:
             self._failed = min(images * pixels, self._failed or images * pixels)
 
     def _fit(self, measure: bool) -> int | None:
-        """Pixels that fit at once; None if unknown."""
-        with _ONE:
-            _ROOMS.add(self)
+        """Return how many pixels fit at once; None if unknown."""
+        with _LOCK:
+            _IN_USE.add(self)
             if measure and self._measure is not None:
                 measured = self._measure()
                 self._measure = None
                 if measured is not None and measured[0] > 0:
                     self._pixels = _SHARE * measured[1] / measured[0]
-            return None if self._pixels is None else int(self._pixels / len(_ROOMS))
+            return None if self._pixels is None else int(self._pixels / len(_IN_USE))

@@ -1,80 +1,162 @@
-"""What an inference needs for each pixel, found by inferences of blank images."""
+"""Estimate the memory and the tensor sizes that an inference needs per pixel, by inferences of blank images."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from i2i.runtime.system.host import PeakMemory
+from i2i.runtime.errors import ModelError, TooLargeError
+from i2i.runtime.log import note
+from i2i.runtime.providers.session import Output, Session
+from i2i.runtime.system.host import PeakMemory, available_memory
 from i2i.spec import Spec
 
 SIDE = 512
-"""Of the image by which memory is measured."""
+"""Side in pixels of the image by which memory is measured."""
 
-Try = Callable[[int], object]
-"""An inference of a blank image of so many pixels a side."""
+_AMPLE = 4096  # bytes per pixel, more than any generator needs: if that much is free, nothing is measured
+_MOST_VALUES = 2**31  # values of a tensor: CUDA's kernels count them in 32 bits, and give wrong results beyond
+_MANY_VALUES = 2048  # values per pixel of the result, more than any generator has: below, nothing is measured
 
-
-def of_processor(once: Try) -> float:
-    """Bytes for each pixel; other threads can only add to it."""
-
-    def measured() -> int:
-        peak = PeakMemory()
-        once(SIDE)
-        return peak.grown() or 0
-
-    return min(measured(), measured()) / SIDE**2
+Infer = Callable[[Session, int], object]
+"""Infers a blank image of that side in pixels in a session."""
 
 
-def of_card(once: Try) -> tuple[float, int] | None:
-    """Bytes of a card's memory for each pixel, and those that are free for it; None where the card does not tell."""
+class ProcessorMemory:
+    """The processor's memory that an image takes, measured when it first matters."""
+
+    def __init__(self, infer: Infer) -> None:
+        self._infer = infer
+        self._lock = threading.Lock()
+        self.bytes_per_pixel: float | None = None
+
+    def check(self, session: Session, width: int, height: int) -> None:
+        """Raise TooLargeError for an image for which too little memory is free, before the kernel ends the process."""
+        free = available_memory()
+        if free is None or width * height * _AMPLE <= free:
+            return
+        with self._lock:
+            if self.bytes_per_pixel is None:
+                self.bytes_per_pixel = self._measure(session)
+        needed = width * height * self.bytes_per_pixel
+        if needed > 0.9 * free:
+            raise TooLargeError(
+                f"translating {width} x {height} pixels would take about {needed / 2**30:.1f} GiB of memory and "
+                f"{free / 2**30:.1f} GiB are free; make the image smaller"
+            )
+
+    def _measure(self, session: Session) -> float:
+        """Return bytes per pixel: the lesser of two measurements, since other threads can only add to it."""
+
+        def measured() -> int:
+            peak = PeakMemory()
+            self._infer(session, SIDE)
+            return peak.grown() or 0
+
+        return min(measured(), measured()) / SIDE**2
+
+
+def device_memory(infer: Callable[[int], object]) -> tuple[float, int] | None:
+    """Return a GPU's memory in bytes per pixel, and the bytes that were free before; None if unknown.
+
+    The memory that the measurement took is kept for later inferences.
+    """
     from i2i.runtime.system import cuda
 
-    once(SIDE // 8)  # what is loaded with the first inference
-    before = cuda.free_memory()
-    once(SIDE)
-    after = cuda.free_memory()
-    # What it took is kept for the inferences that come.
+    try:
+        infer(SIDE // 8)  # loads what every inference needs
+        before = cuda.free_memory()
+        infer(SIDE)
+        after = cuda.free_memory()
+    except ModelError:
+        return None
     return None if before is None or after is None else (max(0, before - after) / SIDE**2, before)
 
 
-class Sizes:
-    """A session of ``with_shapes`` as one of the model.
+class TensorSizes:
+    """Limit on the pixels of one inference, so that no tensor has more values than ONNX Runtime counts on a GPU."""
+
+    def __init__(self, path: Path, spec: Spec, infer: Infer, open_graph: Callable[[bytes], Session]) -> None:
+        """``open_graph`` opens a rewritten graph on the processor."""
+        self._path, self._spec, self._infer, self._open_graph = path, spec, infer, open_graph
+        self._lock = threading.Lock()
+        self._values_per_pixel: float | None = None
+
+    def allows(self, pixels: int) -> bool:
+        """True if no tensor has too many values for so many pixels in one inference."""
+        return pixels * _MANY_VALUES * self._spec.scale**2 <= _MOST_VALUES or pixels <= self.most_pixels()
+
+    def check(self, pixels: int) -> None:
+        """Raise TooLargeError unless ``allows``."""
+        if not self.allows(pixels):
+            raise TooLargeError(
+                f"for {pixels} pixels at once {self._path.name} makes tensors of more than 2^31 values, which ONNX "
+                "Runtime does not count on a GPU; make the image smaller"
+            )
+
+    def most_pixels(self) -> float:
+        """Return the largest number of pixels in one inference."""
+        with self._lock:
+            if self._values_per_pixel is None:
+                self._values_per_pixel = self.values_per_pixel()
+        return (_MOST_VALUES - 1) / self._values_per_pixel
+
+    def values_per_pixel(self) -> float:
+        """Return the values of the largest tensor per image pixel; 1, with a note, if they cannot be measured."""
+        if self._spec.form is not None and self._spec.form.size is not None:
+            return 1  # it runs on tiles of one size
+        try:
+            session = ShapeSession(self._open_graph(with_shapes(self._path.read_bytes())))
+            return values_per_pixel(session, self._infer, self._spec)
+        except ModelError as error:
+            note(
+                f"{self._path.name}: the sizes of its tensors cannot be measured ({error}); results of large images "
+                "may be wrong, since ONNX Runtime does not count more than 2^31 values on a GPU"
+            )
+            return 1
+
+
+class ShapeSession:
+    """A session of a graph made by ``with_shapes``, which looks like a session of the model itself.
 
     Attributes:
-        values: of each tensor that its nodes made last.
+        values: number of values of each tensor of the last inference.
     """
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Session) -> None:
         self._session, self.values = session, np.zeros(0, np.int64)
+        self.provider, self.on_cpu, self.survives_fork = session.provider, session.on_cpu, session.survives_fork
+        self.inputs, self.outputs = session.inputs, session.outputs[:1]
 
-    def get_inputs(self) -> list[Any]:
-        return self._session.get_inputs()
+    @property
+    def for_measuring(self) -> Session:
+        return self
 
-    def get_outputs(self) -> list[Any]:
-        return self._session.get_outputs()[:1]
-
-    def run(self, names: None, feeds: Mapping[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
-        result, *shapes = self._session.run(names, feeds, options)
+    def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
+        result, *shapes = self._session.run(feeds)
         self.values = np.array([prod(shape.tolist()) for shape in shapes], np.int64)
         return [result]
 
+    def largest_batch(self, side: int) -> int | None:
+        return self._session.largest_batch(side)
 
-def of_largest_tensor(sizes: Sizes, once: Try, spec: Spec) -> float:
-    """Values for each pixel of the tensor that grows fastest with the image; those made of weights do not grow."""
+
+def values_per_pixel(session: ShapeSession, infer: Infer, spec: Spec) -> float:
+    """Return the values per pixel of the tensor that grows fastest with the image; tensors made of weights do not."""
     side = -(-max(SIDE // 8, spec.minimum) // spec.multiple) * spec.multiple
-    once(side)
-    few = sizes.values
-    once(2 * side)
-    return max(1.0, float((sizes.values - few).max()) / (3 * side**2))
+    infer(session, side)
+    few = session.values
+    infer(session, 2 * side)
+    return max(1.0, float((session.values - few).max()) / (3 * side**2))
 
 
 def with_shapes(model: bytes) -> bytes:
-    """The model, which behind its output returns the shape of each tensor that its nodes make; a sequence has none."""
-    import onnx  # which takes a while
+    """Return the model with the shape of each tensor that its nodes make as further outputs, except of sequences."""
+    import onnx  # slow to import
     from onnx import TensorProto, helper, shape_inference
 
     edited = onnx.load_model_from_string(model)

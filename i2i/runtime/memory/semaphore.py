@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Gate:
-    """Lets work through while its weights together stay within ``capacity``, in the order of asking."""
+class MemoryLimit:
+    """Limit the sum of the weights that are held at once to ``capacity``. Callers wait in the order of their calls."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._used = 0
         self._turn = threading.Lock()
-        self._room = threading.Condition()
+        self._released = threading.Condition()
 
     @contextmanager
     def hold(self, weight: int) -> Iterator[None]:
-        """Waits for room. What weighs more than the capacity goes through alone."""
+        """Hold ``weight``, after waiting until it fits. A weight above the capacity is held alone."""
         weight = min(weight, self.capacity)
-        with self._turn, self._room:  # whoever waits for room lets nobody overtake
-            self._room.wait_for(lambda: self._used + weight <= self.capacity)
+        with self._turn, self._released:  # a caller that waits is not overtaken
+            self._released.wait_for(lambda: self._used + weight <= self.capacity)
             self._used += weight
         try:
             yield
         finally:
-            with self._room:
+            with self._released:
                 self._used -= weight
-                self._room.notify_all()
+                self._released.notify_all()

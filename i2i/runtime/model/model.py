@@ -12,11 +12,10 @@ import numpy as np
 
 from i2i.images import Image
 from i2i.runtime import processing
-from i2i.runtime.adapters.options import NOTHING, Told
+from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions
 from i2i.runtime.model import targets
-from i2i.runtime.model.executor import Graph
+from i2i.runtime.model.executor import Executor
 from i2i.runtime.model.targets import To
-from i2i.runtime.providers.onnxruntime_session import on_processor
 from i2i.runtime.system.host import cores
 from i2i.runtime.tiles.fallback import Tile, run
 from i2i.spec import Spec
@@ -48,7 +47,7 @@ def load(
 
     Raises ModelError for a file that cannot be run, with the reason, and with the names of what has to be told.
     """
-    return Model(Path(path), provider, threads, told=Told.of(told), allow_fallback=allow_fallback)
+    return Model(Path(path), provider, threads, options=ModelOptions.of(told), allow_fallback=allow_fallback)
 
 
 class Model:
@@ -62,9 +61,10 @@ class Model:
 
     Attributes:
         spec: what the file promises, or what was found and told of a model that others made.
-        told: what was told of it.
+        options: what the user said about a third-party model.
         to: the domain or the attributes that it is bound to; None if it is not, or has one direction.
-        provider: where it really runs: ``cpu``, ``cuda``, ``tensorrt`` or ``openvino``.
+        provider: the provider that really runs it, a key of ``PROVIDERS``.
+        on_cpu: True if it runs on the processor, where one image per core is the fastest, and not in batches.
         tile: when it takes images in tiles, and how; ``tiled`` makes a model that does otherwise.
         threads: that it may use on a processor: together on one image, or ``side_by_side`` on as many images, called
             from as many threads, which gets more done.
@@ -76,16 +76,16 @@ class Model:
         provider: str = "auto",
         threads: int | None = None,
         side_by_side: bool = False,
-        told: Told = NOTHING,
+        options: ModelOptions = NO_OPTIONS,
         allow_fallback: bool = False,
     ) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; expected at least 1")
         self.path, self.threads, self.side_by_side = path, threads or cores(), side_by_side
-        self.told, self._allow_fallback = told, allow_fallback
-        self.graph = Graph(path, provider, self.threads, side_by_side, told, allow_fallback)
-        self.spec: Spec = self.graph.spec
-        self.provider = self.graph.provider
+        self.options, self._allow_fallback = options, allow_fallback
+        self.executor = Executor(path, provider, self.threads, side_by_side, options, allow_fallback)
+        self.spec: Spec = self.executor.spec
+        self.provider, self.on_cpu = self.executor.provider, self.executor.on_cpu
         self.to: tuple[str, ...] | None = None
         self.tile = Tile()
 
@@ -113,16 +113,11 @@ class Model:
         other.tile = Tile.of(how, **callbacks)
         return other
 
-    @property
-    def on_processor(self) -> bool:
-        """Whether it runs on the processor, where one image a core gets most done, and not on a device beside it."""
-        return on_processor(self.provider)
-
     def for_many(self) -> Model:
         """This model, opened anew if several of its inferences could run side by side on the processor and do not."""
-        if not self.on_processor or self.side_by_side:
+        if not self.on_cpu or self.side_by_side:
             return self
-        other = Model(self.path, self.provider, self.threads, True, self.told, self._allow_fallback).toward(self.to)
+        other = Model(self.path, self.provider, self.threads, True, self.options, self._allow_fallback).toward(self.to)
         other.tile = self.tile
         return other
 
@@ -130,8 +125,8 @@ class Model:
         """Gathers the images of so many threads into batches of ``batch``, or of as many as the memory has room for."""
         from i2i.runtime.memory.batcher import Batcher  # one image alone does without
 
-        self.graph.room.holds(1)  # measured now, while no other model of the job is at work
-        return Batcher(self.run, lambda shape: self.graph.at_once(shape[0], shape[1], batch), callers)
+        self.executor.batch_size.fits(1)  # measured now, while no other model of the job is at work
+        return Batcher(self.run, lambda shape: self.executor.at_once(shape[0], shape[1], batch), callers)
 
     @property
     def target(self) -> np.ndarray | None:
@@ -177,11 +172,11 @@ class Model:
     def translate(self, images: Sequence[Image], background: int = 255) -> list[Image]:
         """Translates images of one size, on a GPU several together."""
         ready = [processing.prepare(image, self.spec, background) for image in images]
-        size = 1 if self.on_processor or len(images) < 2 else self.graph.at_once(*images[0].pixels.shape[:2])
+        size = 1 if self.on_cpu or len(images) < 2 else self.executor.at_once(*images[0].pixels.shape[:2])
         batches = [np.stack(ready[at : at + size]) for at in range(0, len(ready), size)]
         results = [result for batch in batches for result in self.run(batch)]
         return [processing.restore(result, image, self.spec) for result, image in zip(results, images, strict=True)]
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """The bare graph: [n, h, w, c] in the source's channels, range and ``spec.dtype``, to the target's."""
-        return run(self.graph, batch, self.target, self.tile)
+        return run(self.executor, batch, self.target, self.tile)

@@ -1,7 +1,7 @@
-"""Inferences whose inputs and outputs lie in memory that the device copies from and to by itself.
+"""Inferences with inputs and outputs in page-locked memory, which the device reads and writes by itself.
 
-ONNX Runtime's ``run`` takes arrays as they come, whose pages a driver first has to copy to memory that stays in place,
-and allocates its outputs anew. Here both are bound to buffers that are used again.
+ONNX Runtime's ``run`` takes ordinary arrays, whose pages the driver must first copy to page-locked memory, and
+allocates new outputs each time. Here both are bound to buffers that are used again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 Allocate = Callable[[int], np.ndarray]
-"""Makes uint8 [size]."""
+"""Allocates uint8 [size]."""
 
 
 class Binding:
-    """Buffers for inferences of any sizes, from any number of threads; they grow to the largest that was asked for."""
+    """Buffers for inferences of any size from any number of threads. They grow to the largest size so far."""
 
     def __init__(self, allocate: Allocate) -> None:
         self._allocate = allocate
@@ -27,10 +27,7 @@ class Binding:
     def run(
         self, session: Any, feeds: Mapping[str, np.ndarray], shape: Sequence[int], dtype: str, options: Any = None
     ) -> np.ndarray:
-        """What ``session.run`` returns as its one output, which has that shape and type.
-
-        ``session`` is ONNX Runtime's, on whatever provider.
-        """
+        """Return the single output of ``session``, an ``onnxruntime.InferenceSession``, of that shape and type."""
         try:
             buffers = self._idle.pop()
         except IndexError:
@@ -52,7 +49,7 @@ class Binding:
     def _part(
         self, buffers: dict[str, np.ndarray], name: str, shape: Sequence[int], dtype: np.dtype[Any]
     ) -> np.ndarray:
-        """An array of that shape and type at the beginning of the buffer of that name."""
+        """Return an array of that shape and type at the beginning of the buffer of that name."""
         size = prod(shape) * dtype.itemsize
         if name not in buffers or buffers[name].size < size:
             buffers.pop(name, None)  # before the larger one is made

@@ -1,7 +1,7 @@
-"""A model in OpenVINO, behind the few methods of an ONNX Runtime session that are used here.
+"""Sessions of OpenVINO on the processor.
 
-onnxruntime-openvino would overwrite onnxruntime-gpu, so this is the package ``openvino`` itself, on the processor.
-Results are computed in float32 whatever the processor could do with less, so that pixels are those of ONNX Runtime.
+This is the package ``openvino`` itself, since onnxruntime-openvino would overwrite onnxruntime-gpu. Results are
+computed in float32 even where the processor has a faster type, so that pixels are those of ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -13,34 +13,27 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from i2i.runtime.errors import ModelError, ProviderError
-from i2i.runtime.graphs.onnx_file import read_metadata
+from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.providers import engine_cache
+from i2i.runtime.providers.session import Output, Port, Session, SessionOptions, is_out_of_memory
+from i2i.runtime.providers.table import PROVIDERS
+from i2i.runtime.system import host
 
-INSTALL = 'pip install "i2i[openvino]"'
 _DEVICE = "CPU"
-_TYPES = {"f32": "float", "f16": "float16", "f64": "double", "u8": "uint8", "i64": "int64", "i32": "int32"}
-_SHAPES_KEPT = 64  # whose kernels are kept; OpenVINO's 5000 would be memory without end in a folder of many sizes
-
-
-class Port(NamedTuple):
-    """An input or an output, as ONNX Runtime describes it; None in the shape is a free size."""
-
-    name: str
-    type: str
-    shape: list[int | None]
+_TYPES = {"f32": "float32", "f16": "float16", "f64": "float64", "u8": "uint8", "i64": "int64", "i32": "int32"}
+_SHAPES_KEPT = 64  # sizes whose kernels are kept; OpenVINO's 5000 would fill the memory in a folder of many sizes
 
 
 def openvino() -> ModuleType:
-    """The module. Raises ProviderError, with the line that installs it.
+    """Import OpenVINO. Raises ProviderError, with the command that installs it.
 
-    Its reporter of usage, which would write an identity into the home folder when it is imported, is kept out as the
-    package itself provides for where it is not installed.
+    Its usage reporter, which would write an identity into the home folder when it is imported, is hidden; the package
+    works without it.
     """
     if (known := sys.modules.get("openvino")) is not None:
         return known
@@ -52,34 +45,55 @@ def openvino() -> ModuleType:
         import openvino
     except ImportError as error:
         how = "is not installed" if error.name == "openvino" else f"does not import: {error}"
-        raise ProviderError(f"provider openvino was asked for, but OpenVINO {how}. Repair: {INSTALL}") from error
+        raise ProviderError(
+            f"provider openvino was asked for, but OpenVINO {how}. Repair: {PROVIDERS['openvino'].install}"
+        ) from error
     finally:
         if blocked:
             del sys.modules[reporter]
     return openvino
 
 
-class Session:
-    """A model compiled for this processor, for any number of threads: each inference has a request of its own."""
+def open_openvino(model: Path | bytes, options: SessionOptions) -> OpenVinoSession:
+    """Open a model in OpenVINO. Raises ProviderError if it is not installed, and ModelError."""
+    threads = options.threads
+    if options.side_by_side:
+        return OpenVinoSession(model, threads, max(1, threads), options.keep_memory)
+    # ONNX Runtime runs in as many inferences as there are callers; a rewritten graph is called from several if it has
+    # few threads.
+    streams = max(1, host.cores() // threads) if isinstance(model, bytes) and threads else 1
+    return OpenVinoSession(model, threads * streams, streams, options.keep_memory)
 
-    def __init__(self, model: Path | bytes, threads: int = 0, streams: int = 1, keep: bool = True) -> None:
-        """
+
+class OpenVinoSession:
+    """A model compiled for this processor. Each inference has a request of its own."""
+
+    provider = "openvino"
+    on_cpu = True
+    survives_fork = False
+
+    def __init__(self, model: Path | bytes, threads: int = 0, streams: int = 1, keep_memory: bool = True) -> None:
+        """Compile ``model``, or read it from the cache.
+
         Args:
-            threads: of the processor, of all streams together; 0 leaves it to OpenVINO.
+            threads: processor threads of all streams together; 0 leaves it to OpenVINO.
             streams: inferences that run side by side, each on its share of the threads.
-            keep: whether memory is kept between inferences.
+            keep_memory: keep memory between inferences.
 
-        Raises ModelError for what OpenVINO cannot run, and ProviderError where it is not installed.
+        Raises ModelError if OpenVINO cannot run the model, and ProviderError if it is not installed.
         """
         self._openvino = openvino()
         self._name = model.name if isinstance(model, Path) else "its rewritten graph"
-        self._model, self._keep = model, keep
+        self._model, self._keep_memory = model, keep_memory
         self._compiled = self._compile(threads, streams)
-        self._inputs, self._outputs = list(map(_port, self._compiled.inputs)), list(map(_port, self._compiled.outputs))
+        self.inputs, self.outputs = list(map(_port, self._compiled.inputs)), list(map(_port, self._compiled.outputs))
         self._requests: deque[Any] = deque()
 
-    def run(self, _: object, feeds: Mapping[str, np.ndarray], __: object = None) -> list[np.ndarray]:
-        """The outputs, in their order. Raises ModelError."""
+    @property
+    def for_measuring(self) -> Session:
+        return self
+
+    def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
         try:
             request = self._requests.pop()
         except IndexError:
@@ -87,31 +101,18 @@ class Session:
         try:
             results = list(request.infer(dict(feeds), share_inputs=True).values())
         except RuntimeError as error:
-            raise ModelError(reason(error)) from error
-        if self._keep:
+            kind = TooLargeError if is_out_of_memory(error) else ModelError
+            raise kind(reason(error)) from error
+        if self._keep_memory:
             self._requests.append(request)
         else:
             del request
-            with contextlib.suppress(RuntimeError):  # another thread is at work on it, and will come here itself
+            with contextlib.suppress(RuntimeError):  # another thread is at work, and does this when it ends
                 self._compiled.release_memory()
         return results
 
-    def get_inputs(self) -> list[Port]:
-        """What it takes."""
-        return self._inputs
-
-    def get_outputs(self) -> list[Port]:
-        """What it returns."""
-        return self._outputs
-
-    def get_providers(self) -> list[str]:
-        """Under the name that ONNX Runtime has for it."""
-        return ["OpenVINOExecutionProvider"]
-
-    def get_modelmeta(self) -> SimpleNamespace:
-        """The metadata of the file, which OpenVINO does not read."""
-        known = read_metadata(self._model) if isinstance(self._model, Path) else {}
-        return SimpleNamespace(custom_metadata_map=known)
+    def largest_batch(self, side: int) -> int | None:
+        return None
 
     def _compile(self, threads: int, streams: int) -> Any:
         core, version = self._openvino.Core(), self._openvino.__version__
@@ -145,13 +146,13 @@ class Session:
 
 
 def reason(error: Exception) -> str:
-    """What an error of OpenVINO says, without the places in its source where it was raised."""
+    """Return the message of an OpenVINO error without the source files in which it was raised."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not re.match(r"(Exception from |Check '.*' failed at )", line)]
-    return (" ".join(told) or str(error).strip())[:300]
+    kept = [line for line in lines if line and not re.match(r"(Exception from |Check '.*' failed at )", line)]
+    return (" ".join(kept) or str(error).strip())[:300]
 
 
 def _port(node: Any) -> Port:
-    kind = node.get_element_type().get_type_name()
-    sizes = [size.get_length() if size.is_static else None for size in node.get_partial_shape()]
-    return Port(node.get_any_name(), f"tensor({_TYPES.get(kind, kind)})", sizes)
+    kind, shape = node.get_element_type().get_type_name(), node.get_partial_shape()
+    sizes = [] if shape.rank.is_dynamic else [size.get_length() if size.is_static else None for size in shape]
+    return Port(node.get_any_name(), _TYPES.get(kind, kind), sizes)

@@ -1,9 +1,10 @@
-"""Which nodes of a graph a GPU left to the processor.
+"""Find the nodes of a graph that a GPU's provider left to the processor.
 
-ONNX Runtime puts nodes there in silence: those that only compute shapes on purpose, since a processor is quicker at
-that, and those that the GPU's provider has no kernel for, at the price of copying the image to and fro. Its own switch,
-``session.disable_cpu_ep_fallback``, refuses the first as well, which every graph has that pads an image to a multiple.
-So the session is asked what went where (ONNX Runtime 1.24), and the graph what is computed from pixels.
+ONNX Runtime puts nodes on the processor without a message: those that only compute shapes on purpose, since a processor
+is faster at that, and those for which the GPU's provider has no kernel, at the cost of copying the image there and
+back. Its own switch, ``session.disable_cpu_ep_fallback``, refuses the first kind too, which every graph has that pads
+an image to a multiple. So the placement is read from the session (ONNX Runtime 1.24), and the graph tells which nodes
+depend on pixels.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 RECORD = "session.record_ep_graph_assignment_info"
-"""The key of the session's settings by which it takes down what it put where."""
+"""Key of the session's settings by which it records on which provider it put each node."""
 
-_MEASURES = ("Shape", "Size")  # what takes pixels and returns none
+_MEASURES = ("Shape", "Size")  # nodes that take pixels and return none
 
 
 def left_to_cpu(session: Any, model: Path) -> list[str]:
-    """The nodes that are computed from pixels and run on the processor: ["Resize (node_upsample)"]."""
+    """Return the nodes that depend on pixels and run on the processor: ["Resize (node_upsample)"]."""
     there = [
         (node.op_type, node.name)
         for part in session.get_provider_graph_assignment_info()
@@ -33,8 +34,8 @@ def left_to_cpu(session: Any, model: Path) -> list[str]:
 
 
 def _of_shapes(model: Path) -> set[tuple[str, str]]:
-    """Kind and name of the nodes that no pixel reaches. One that an optimisation made is none of them."""
-    import onnx  # which takes a while
+    """Return kind and name of the nodes that do not depend on pixels, except nodes that an optimisation made."""
+    import onnx  # slow to import
 
     graph = onnx.load(model, load_external_data=False).graph
     pixels = {graph.input[0].name}
@@ -44,7 +45,7 @@ def _of_shapes(model: Path) -> set[tuple[str, str]]:
 
 
 def _spread(nodes: Iterable[Any], pixels: set[str], found: set[tuple[str, str]]) -> bool:
-    """Adds to ``found`` the nodes that ``pixels`` reach, and to ``pixels`` what they return; whether there are any."""
+    """Add to ``found`` the nodes that depend on ``pixels``, and their outputs to ``pixels``; True if there are any."""
     any_found = False
     for node in nodes:
         within = [_spread(graph.node, pixels, found) for graph in _graphs(node)]

@@ -1,83 +1,65 @@
-"""Execution providers by name, and how each opens a model."""
+"""The table of execution providers: the only place that knows their names."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from i2i.runtime.errors import ModelError, ProviderError
-from i2i.runtime.log import note
-from i2i.runtime.providers.onnxruntime_session import (
-    CUDA,
-    check_card,
-    check_placement,
-    not_loaded,
-    offers,
-    open_in_onnxruntime,
-    running_on,
-)
-from i2i.runtime.system import host
+if TYPE_CHECKING:
+    from i2i.runtime.providers.session import Session
 
-PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")
+
+@dataclass(frozen=True)
+class Provider:
+    """One execution provider. Nothing is imported before a model is opened with it."""
+
+    open: str
+    """``module:function``. The function takes a ``Path`` or the bytes of an ONNX file and ``SessionOptions`` and
+    returns a ``Session``. Bytes are a rewritten graph of a file that was opened before.
+
+    It raises ProviderError if the provider does not load, and ModelError if it cannot run the model."""
+    install: str = ""
+    """The command that installs what the provider needs beyond the base install."""
+
+
+_ONNXRUNTIME = "i2i.runtime.providers.onnxruntime_session"
+AUTO = "auto"
+"""The provider that takes the best one that loads. It has no session of its own."""
+
+PROVIDERS = {
+    AUTO: Provider(f"{_ONNXRUNTIME}:open_auto"),
+    "cpu": Provider(f"{_ONNXRUNTIME}:open_cpu"),
+    "cuda": Provider(f"{_ONNXRUNTIME}:open_cuda", "pip install 'onnxruntime-gpu[cuda,cudnn]'"),
+    "tensorrt": Provider(
+        "i2i.runtime.providers.tensorrt_session:open_tensorrt",
+        "pip install 'onnxruntime-gpu[cuda,cudnn]' 'tensorrt-cu13<11'",
+    ),
+    "openvino": Provider("i2i.runtime.providers.openvino_session:open_openvino", 'pip install "i2i[openvino]"'),
+}
 
 
 def open_session(
-    path: Path | bytes,
-    provider: str = "auto",
+    model: Path | bytes,
+    provider: str = AUTO,
     threads: int = 0,
-    arena: bool = True,
     *,
     side_by_side: bool = False,
+    keep_memory: bool = True,
     precision: str = "fp32",
     allow_fallback: bool = False,
-) -> Any:
-    """A session of the file, or of the bytes of one: ONNX Runtime's, or what has the same methods.
+) -> Session:
+    """Open a file, or the bytes of a rewritten graph, with a provider; the options are those of ``SessionOptions``.
 
-    Args:
-        provider: ``cuda``, ``tensorrt`` and ``openvino`` fail where they do not load; ``auto`` takes CUDA if a card is
-            there and it loads; ``cpu``.
-        threads: of one inference on the processor, or of as many inferences if they run ``side_by_side``; 0 leaves it
-            to the library.
-        arena: whether the processor keeps memory between calls, which is faster; without it large images need less.
-        precision: of the model, which TensorRT has to be told.
-        allow_fallback: whether nodes that work on pixels may run on the processor under a GPU's provider.
-
-    Bytes are taken to be a form of a file that was opened before. TensorRT would build an engine for each, which takes
-    minutes, so CUDA runs them.
-
-    Raises ProviderError or ModelError.
+    Raises ValueError for an unknown provider, ProviderError if it does not load, and ModelError if it cannot run the
+    model.
     """
+    from i2i.runtime.providers.session import SessionOptions  # NumPy, which the command line does not wait for
+
     if provider not in PROVIDERS:
         raise ValueError(f"unknown provider {provider!r}; choose from {', '.join(PROVIDERS)}")
-    if provider == "openvino":
-        from i2i.runtime.providers.openvino_session import Session
-
-        if side_by_side:
-            return Session(path, threads, max(1, threads), arena)
-        # ONNX Runtime infers in as many threads as call it; a form is called from several if it has but a few itself.
-        streams = max(1, host.cores() // threads) if isinstance(path, bytes) and threads else 1
-        return Session(path, threads * streams, streams, arena)
-    threads = 1 if side_by_side else threads
-    if provider == "tensorrt" and isinstance(path, Path):
-        from i2i.runtime.providers.tensorrt_session import TensorRT
-
-        return TensorRT(path, threads, precision, allow_fallback)
-    if provider == "tensorrt":
-        provider = "cuda"
-    if provider == "cuda":
-        check_card(provider)
-    wanted = [CUDA] if provider != "cpu" and host.cuda_devices() and offers(CUDA[0]) else []
-    try:
-        session = open_in_onnxruntime(path, wanted, threads, arena)
-    except ModelError as error:
-        if not wanted:
-            raise
-        session = open_in_onnxruntime(path, [], threads, arena)  # or the model is at fault, and not the card
-        if provider == "cuda":
-            raise ProviderError(f"{error}. The CPU can: --provider cpu") from error
-        note(f"{error}; it runs on the CPU instead")
-    if provider == "cuda" and running_on(session) != "cuda":
-        raise ProviderError(not_loaded(provider, running_on(session)))
-    if running_on(session) == "cuda" and isinstance(path, Path) and not allow_fallback:
-        check_placement(session, path, "cuda")
+    module, _, function = PROVIDERS[provider].open.partition(":")
+    options = SessionOptions(threads, side_by_side, keep_memory, precision, allow_fallback)
+    session: Session = getattr(import_module(module), function)(model, options)
     return session

@@ -1,10 +1,10 @@
-"""A model in TensorRT, through ONNX Runtime.
+"""Sessions of TensorRT, through ONNX Runtime.
 
-TensorRT builds an engine for a range of sizes, which takes minutes, and ONNX Runtime would build it anew for each size
-beyond those seen so far. So there is an engine for each bucket of sizes, built when its first image comes and kept
-beside the model (``compiled``). ONNX Runtime's own name of an engine leaves the weights out, so a folder's name holds
-them; and it trusts what lies there, so a folder that is not as it was built is built anew. What is in no bucket CUDA
-runs, and it is said.
+TensorRT builds an engine for a range of sizes, which takes minutes, and ONNX Runtime would build it again for each size
+beyond those seen so far. So there is one engine for each bucket of sizes, built when its first image arrives and kept
+beside the model (``engine_cache``). ONNX Runtime's own name of an engine does not depend on the weights, so the
+folder's name does; and ONNX Runtime trusts the files in it, so a folder that has changed since it was built is built
+again. CUDA runs sizes that are in no bucket, with a note.
 """
 
 from __future__ import annotations
@@ -21,78 +21,79 @@ import numpy as np
 
 from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.log import note
-from i2i.runtime.providers import engine_cache, onnxruntime_session, table
+from i2i.runtime.providers import engine_cache, onnxruntime_session
+from i2i.runtime.providers.onnxruntime_session import OnnxRuntimeSession
+from i2i.runtime.providers.session import Output, Port, Session, SessionOptions
 from i2i.runtime.system import host
 
 NAME = "TensorrtExecutionProvider"
 SIDES = (512, 1024, 2048)
-"""The longer side up to which images share an engine."""
+"""Buckets: the longer side in pixels up to which images share an engine."""
 LEAST = 64
-"""Pixels of a side from which on there is one."""
+"""Shortest side in pixels for which there is an engine."""
 PIXELS = 16 * SIDES[0] ** 2
-"""Of a batch, at most: an engine takes the memory of its largest shapes, whatever comes."""
+"""Most pixels of a batch: an engine takes the memory of its largest shapes, whatever the images."""
 
-Bucket = int | None  # one of SIDES; 0: the graph has one size alone; None: for CUDA
+Bucket = int | None  # one of SIDES; 0: the graph takes one size only; None: run on CUDA
 
 
-class TensorRT:
-    """A model on TensorRT, with the methods of an ONNX Runtime session that are used here.
+def open_tensorrt(model: Path | bytes, options: SessionOptions) -> Session:
+    """Open a model on TensorRT, or a rewritten graph on CUDA: to build an engine for each would take minutes."""
+    if isinstance(model, bytes):
+        return onnxruntime_session.open_cuda(model, options)
+    onnxruntime_session.check_card("tensorrt", NAME)
+    preload()
+    cuda = onnxruntime_session.open_cuda(model, options)
+    if onnxruntime_session.missing_library("tensorrt") is not None:
+        raise ProviderError(onnxruntime_session.not_loaded("tensorrt", "cuda"))
+    return TensorRTSession(model, cuda, options)
 
-    Attributes:
-        beyond: the session on CUDA for what is in no bucket.
-    """
 
-    def __init__(self, model: Path, threads: int, precision: str, allow_fallback: bool) -> None:
-        """Raises ProviderError where TensorRT does not load, and ModelError."""
-        onnxruntime_session.check_card("tensorrt")
-        preload()
-        self._model, self._threads, self._precision = model, threads, precision
-        self._allow_fallback = allow_fallback
-        self._lock, self._said = threading.Lock(), False
-        self.beyond = table.open_session(model, "cuda", threads, allow_fallback=allow_fallback)
-        if onnxruntime_session.missing_library("tensorrt") is not None:
-            raise ProviderError(onnxruntime_session.not_loaded("tensorrt", "cuda"))
-        self._sessions: dict[Bucket, Any] = {None: self.beyond}
+class TensorRTSession:
+    """A model on TensorRT, and on CUDA for images that are in no bucket of sizes."""
 
-    def run(self, outputs: Any, feeds: Mapping[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
-        """The outputs, in their order."""
-        return self.session_for(feeds).run(outputs, feeds, options)
+    provider = "tensorrt"
+    on_cpu = False
+    survives_fork = False
 
-    def session_for(self, feeds: Mapping[str, np.ndarray]) -> Any:
-        """The ONNX Runtime session for inputs of these shapes. Raises ProviderError or ModelError."""
-        bucket = bucket_of([(node.shape, feeds[node.name].shape) for node in self.get_inputs()])
+    def __init__(self, model: Path, cuda: OnnxRuntimeSession, options: SessionOptions) -> None:
+        """``cuda`` is a session of the same model."""
+        self._model, self._cuda, self._options = model, cuda, options
+        self._lock, self._noted = threading.Lock(), False
+        self._sessions: dict[Bucket, OnnxRuntimeSession] = {None: cuda}
+        self.inputs: Sequence[Port] = cuda.inputs
+        self.outputs: Sequence[Port] = cuda.outputs
+
+    @property
+    def for_measuring(self) -> Session:
+        """CUDA's session: the memory of an engine is fixed, and images too large for it go to CUDA."""
+        return self._cuda
+
+    def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
+        return self._session_for(feeds).run(feeds, output)
+
+    def largest_batch(self, side: int) -> int | None:
+        return largest_batch(side)
+
+    def _session_for(self, feeds: Mapping[str, np.ndarray]) -> OnnxRuntimeSession:
+        """Return the session for inputs of these shapes. Raises ProviderError if its engine cannot be built."""
+        bucket = bucket_of([(port.shape, feeds[port.name].shape) for port in self.inputs])
         with self._lock:
-            if bucket is None and not self._said:
-                self._said = True
+            if bucket is None and not self._noted:
+                self._noted = True
                 note(f"{self._model.name}: images of sides below {LEAST} or above {SIDES[-1]} pixels run on CUDA, too")
             if bucket not in self._sessions:
                 self._sessions[bucket] = self._open(bucket)
             return self._sessions[bucket]
 
-    def get_inputs(self) -> Any:
-        """What it takes."""
-        return self.beyond.get_inputs()
-
-    def get_outputs(self) -> Any:
-        """What it returns."""
-        return self.beyond.get_outputs()
-
-    def get_modelmeta(self) -> Any:
-        """What the file says of itself."""
-        return self.beyond.get_modelmeta()
-
-    def get_providers(self) -> list[str]:
-        """What images of the usual sizes run on, which the constructor has seen to load."""
-        return [NAME, *self.beyond.get_providers()]
-
-    def _open(self, bucket: Bucket) -> Any:
-        """A session whose engine is there, or is built now."""
-        shapes = profile(self.get_inputs(), bucket or 0)
+    def _open(self, bucket: Bucket) -> OnnxRuntimeSession:
+        """Open a session whose engine is read from the cache, or is built now."""
+        shapes = profile(self.inputs, bucket or 0)
         facts = (
             onnxruntime_session.onnxruntime().__version__,
             library_version(),
             host.cuda_devices()[:1],
-            self._precision,
+            self._options.precision,
             shapes,
         )
         place = engine_cache.place(self._model, "tensorrt", *facts)
@@ -112,18 +113,23 @@ class TensorRT:
         except ModelError as error:
             raise ProviderError(f"{error}. TensorRT does not take it for {what}; --provider cuda may") from error
 
-    def _session(self, shapes: Mapping[str, str], cache: Path | None) -> Any:
-        wanted = [(NAME, options(self._precision, shapes, cache)), onnxruntime_session.CUDA]
-        session = onnxruntime_session.open_in_onnxruntime(self._model, wanted, self._threads)
-        if onnxruntime_session.running_on(session) != "tensorrt":
-            raise ProviderError(onnxruntime_session.not_loaded("tensorrt", onnxruntime_session.running_on(session)))
-        if not self._allow_fallback:
-            onnxruntime_session.check_placement(session, self._model, "tensorrt")
+    def _session(self, shapes: Mapping[str, str], cache: Path | None) -> OnnxRuntimeSession:
+        wanted = [
+            (NAME, provider_options(self._options.precision, shapes, cache)),
+            (onnxruntime_session.CUDA, onnxruntime_session.CUDA_OPTIONS),
+        ]
+        session = OnnxRuntimeSession(
+            self._model, wanted, self._options.threads_per_inference, buffers=self._cuda.buffers
+        )
+        if session.provider != self.provider:
+            raise ProviderError(onnxruntime_session.not_loaded(self.provider, session.provider))
+        if not self._options.allow_fallback:
+            session.check_placement(self._model, self.provider)
         return session
 
 
 def bucket_of(shapes: Sequence[tuple[Sequence[Any], Sequence[int]]]) -> Bucket:
-    """The bucket of inputs, each by the graph's shape, in which a number is no free size, and by its own."""
+    """Return the bucket of inputs, each given as the graph's shape, in which a number is a fixed size, and its own."""
     free = [size for known, given in shapes for size, axis in zip(given, known, strict=True) if _free(axis)]
     if not free:
         return 0
@@ -132,16 +138,17 @@ def bucket_of(shapes: Sequence[tuple[Sequence[Any], Sequence[int]]]) -> Bucket:
     if sides and min(sides) < LEAST:
         return None
     side = next((side for side in SIDES if max(sides, default=0) <= side), None)
-    return side if side is not None and given[0] <= images(side) else None
+    return side if side is not None and given[0] <= largest_batch(side) else None
 
 
-def images(side: int) -> int:
-    """That are translated at once, at most, of so many pixels along their longer side."""
+def largest_batch(side: int) -> int:
+    """Return how many images of that longer side in pixels an engine takes at once."""
     return max(1, PIXELS // next((bucket for bucket in SIDES if side <= bucket), side) ** 2)
 
 
-def profile(inputs: Sequence[Any], side: int) -> dict[str, str]:
-    """The least, likeliest and largest shapes of the inputs, as ONNX Runtime takes them; empty if none is free."""
+def profile(inputs: Sequence[Port], side: int) -> dict[str, str]:
+    """Return the least, likeliest and largest shapes of the inputs as options of ONNX Runtime; empty if all are
+    fixed."""
     if not any(_free(axis) for node in inputs for axis in node.shape):
         return {}
 
@@ -151,7 +158,7 @@ def profile(inputs: Sequence[Any], side: int) -> dict[str, str]:
             for node in inputs
         )
 
-    most = images(side) if side else 1
+    most = largest_batch(side) if side else 1
 
     return {
         "trt_profile_min_shapes": shapes(1, LEAST),
@@ -160,8 +167,8 @@ def profile(inputs: Sequence[Any], side: int) -> dict[str, str]:
     }
 
 
-def options(precision: str, shapes: Mapping[str, str], cache: Path | None) -> dict[str, str]:
-    """Of the provider: float32 stays float32 unless the model is of another precision."""
+def provider_options(precision: str, shapes: Mapping[str, str], cache: Path | None) -> dict[str, str]:
+    """Return ONNX Runtime's options of the provider. A model in float32 runs in float32."""
     known = {
         "trt_fp16_enable": str(int(precision == "fp16")),
         "trt_int8_enable": str(int(precision == "int8")),
@@ -176,7 +183,7 @@ def options(precision: str, shapes: Mapping[str, str], cache: Path | None) -> di
 
 
 def preload() -> None:
-    """Loads TensorRT from its pip package, where no loader looks for it."""
+    """Load TensorRT from its pip package, where the system's loader does not search."""
     found = util.find_spec("tensorrt_libs")
     for folder in found.submodule_search_locations or () if found is not None else ():
         for name in ("libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10", "nvinfer_10.dll"):
@@ -185,7 +192,7 @@ def preload() -> None:
 
 
 def library_version() -> int | None:
-    """Of TensorRT, whose engines no other version reads; None where unknown."""
+    """Return the version of TensorRT, or None if unknown. No other version reads its engines."""
     with contextlib.suppress(OSError, AttributeError):
         return int(ctypes.CDLL("libnvinfer.so.10").getInferLibVersion())
     return None
@@ -196,5 +203,5 @@ def _free(axis: Any) -> bool:
 
 
 def _size(at: int, axis: Any, count: int, pixels: int) -> int:
-    """Of a free axis: the first counts images, the others pixels."""
+    """Return the size of an axis. Of free axes the first counts images, the others pixels."""
     return axis if not _free(axis) else count if at == 0 else pixels

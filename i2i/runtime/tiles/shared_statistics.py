@@ -1,18 +1,18 @@
-"""One set of statistics for a whole image: nearly, from patches, or exactly, pass by pass."""
+"""Normalisation statistics that all tiles of an image share: approximate, from patches, or exact, pass by pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
-from i2i.runtime.providers.onnxruntime_session import quietly, reason
-from i2i.runtime.providers.table import open_session
+from i2i.runtime.providers.session import Session
 from i2i.runtime.tiles import sampling
 from i2i.runtime.tiles.grid import STEP, Span
 from i2i.spec import Spec
@@ -20,8 +20,26 @@ from i2i.spec import Spec
 _BEYOND = 2**31 - 1
 
 
+class Network(Protocol):
+    """A model that can be run in tiles."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def spec(self) -> Spec:
+        """What the file takes and returns."""
+
+    def open_graph(self, graph: bytes) -> Session:
+        """Open a rewritten graph of the file."""
+
+    def open_in_float32(self, graph: bytes) -> Session:
+        """Open a rewritten graph of the file with float32 in place of every float16."""
+
+
 class Picture(Protocol):
-    """An image of which parts can be had, as the graph takes it."""
+    """An image that is read in parts, as the graph takes it."""
 
     height: int
     width: int
@@ -31,38 +49,40 @@ class Picture(Protocol):
 
 
 class Runner:
-    """Sessions of the forms of one model; images of one size, told where to."""
+    """Sessions of the rewritten graphs of one model. ``target`` is the second input of a model of several domains."""
 
-    def __init__(self, graph: Any, target: np.ndarray | None) -> None:
-        self.graph, self.target = graph, target
-        self.forms = Statistics(graph.path)
+    def __init__(self, network: Network, target: np.ndarray | None) -> None:
+        self.network, self.target = network, target
+        self.forms = Statistics(network.path)
 
-    def open(self, form: bytes) -> Callable[..., list[np.ndarray]]:
-        """The form as a function of a batch [n, h, w, c] and of its further inputs by name; what float16 overflows on
-        is computed in float32."""
-        graph = self.graph
-        session = open_session(form, graph.provider, graph.threads, arena=False)
-        names = [node.name for node in session.get_inputs()]
-        in_float32 = cache(lambda: graph.open_in_float32(form))
+    def open(self, graph: bytes) -> Callable[..., list[np.ndarray]]:
+        """Open a rewritten graph as a function of a batch [n, h, w, c] and of its further inputs by name.
+
+        Images on which float16 overflows are computed in float32.
+        """
+        network = self.network
+        session = network.open_graph(graph)
+        names = [port.name for port in session.inputs]
+        in_float32 = cache(lambda: network.open_in_float32(graph))
 
         def run(batch: np.ndarray, **further: np.ndarray) -> list[np.ndarray]:
             feeds = {names[0]: np.ascontiguousarray(batch), **further}
             if self.target is not None:
                 feeds[names[1]] = np.repeat(self.target, len(batch), axis=0)
             try:
-                results = session.run(None, feeds, quietly())
-                if graph.spec.precision == "fp16" and not all(map(processing.all_finite, results)):
-                    results = in_float32().run(None, feeds, quietly())
+                results = session.run(feeds)
+                if network.spec.precision == "fp16" and not all(map(processing.all_finite, results)):
+                    results = in_float32().run(feeds)
                 return results
-            except Exception as error:  # ONNX Runtime's errors have no common class but this
+            except ModelError as error:
                 shape = " x ".join(map(str, batch.shape))
-                raise ModelError(f"{graph.path.name} failed on a tile [{shape}]: {reason(error)}") from error
+                raise ModelError(f"{network.path.name} failed on a tile [{shape}]: {error}") from error
 
         return run
 
 
 def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
-    """Statistics of patches that stand for the image."""
+    """Return the statistics of patches that are chosen to represent the image."""
     patches, seen = [], []
     whole, count = np.zeros(1), 0
     size = sampling.PATCH
@@ -84,7 +104,7 @@ def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
 def gathered(
     runner: Runner, picture: Picture, down: list[Span], across: list[Span], tick: Callable[[], None]
 ) -> list[np.ndarray]:
-    """The statistics of the whole image: pass by pass, each with those of the passes before it."""
+    """Return the statistics of the whole image, gathered pass by pass with those of earlier passes."""
     forms = runner.forms
     known: dict[int, np.ndarray] = {}
     strides = _strides(runner)
@@ -106,28 +126,28 @@ def gathered(
 
 
 def _core(span: Span, length: int) -> tuple[int, int]:
-    """From where to where a tile's core is, counted from where it is seen."""
-    # The last tile's ends with its maps: half of an odd image is not half its pixels.
+    """Return where a tile's core begins and ends, relative to the tile."""
+    # The core of the last tile ends with its maps: half of an odd image is not half its pixels.
     stop = _BEYOND if span.core.stop == length else span.core.stop - span.seen.start
     return span.core.start - span.seen.start, stop
 
 
 def _strides(runner: Runner) -> list[int]:
-    """By how much smaller each normalised map is than the image. Raises ModelError where that is no whole number."""
+    """Return by what factor each normalised map is smaller than the image. Raises ModelError unless it is whole."""
     side = 2 * STEP
-    spec: Spec = runner.graph.spec
+    spec: Spec = runner.network.spec
     shapes = runner.open(runner.forms.shapes())(np.zeros((1, side, side, spec.source.channels), spec.dtype))
     strides = [side // int(shape[2]) if len(shape) == 4 and shape[2] else 0 for shape in shapes]
     for shape, stride in zip(shapes, strides, strict=True):
         if not stride or STEP % stride or tuple(shape[2:]) != (side // stride,) * 2:
             raise ModelError(
-                f"{runner.graph.path.name} has maps of {shape.tolist()} for {side} pixels: not to be tiled"
+                f"{runner.network.path.name} has maps of {shape.tolist()} for {side} pixels and cannot be tiled"
             )
     return strides
 
 
 class _Moments:
-    """Mean and variance of parts that come one after the other (Chan et al. 1983), in double precision."""
+    """Mean and variance accumulated part by part (Chan et al. 1983), in double precision."""
 
     def __init__(self, channels: int) -> None:
         self.count, self.mean, self.squares = 0, np.zeros(channels), np.zeros(channels)

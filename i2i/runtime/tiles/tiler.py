@@ -1,10 +1,9 @@
-"""A large image through a model: its statistics first, then its tiles, row by row."""
+"""Translate a large image in tiles: shared statistics first, then tiles row by row."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,22 +12,22 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import Values
 from i2i.runtime.system.host import available_memory
 from i2i.runtime.tiles.grid import BLEND, STEP, Span, cut
-from i2i.runtime.tiles.shared_statistics import Picture, Runner, gathered, sampled
+from i2i.runtime.tiles.shared_statistics import Network, Picture, Runner, gathered, sampled
 from i2i.spec import Spec
 
 SIDE = 768
-"""Pixels of a tile where there is memory. Tiles of 1024 would see 5 % less twice, and take 1.8 times the memory."""
+"""Side of a tile in pixels, if memory allows. Tiles of 1024 compute 5 % less twice, and take 1.8 times the memory."""
 _SMALLER = (512, 384, 256)
-_TAKES = 2048  # bytes for each pixel of a tile; generators with 64 filters take about 1,000
+_TAKES = 2048  # bytes per pixel of a tile; generators with 64 filters take about 1,000
 NEAR = 32
-"""Of what lies further away than that, a result knows little: 52 dB on a network with random weights."""
+"""Pixels beyond which the surroundings change a result little: 52 dB on a network with random weights."""
 
 Progress = Callable[[int, int], None]
-"""Is called with the tiles that are done, and all there are; a pass over the image for statistics counts as well."""
+"""Called with the tiles that are done and the number of all tiles, those of passes for statistics included."""
 
 
 class Array:
-    """A picture that is in memory."""
+    """A ``Picture`` in memory."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -40,10 +39,10 @@ class Array:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut.
+    """How an image is cut into tiles.
 
-    ``exact`` goes over it once for each normalisation that rests on another, and gathers the statistics of the whole
-    image; else they are those of patches. ``side`` is that of what the network sees at once, a multiple of 32.
+    ``exact`` gathers the statistics of the whole image, in one pass for each normalisation that depends on another;
+    else they are those of patches. ``side`` is the side of a tile in pixels, margin included, a multiple of 32.
     """
 
     exact: bool = False
@@ -51,11 +50,11 @@ class Tiling:
 
 
 def check(spec: Spec, name: str) -> None:
-    """ModelError unless the model can be tiled without a seam."""
+    """Raise ModelError unless the model can be tiled without seams."""
     if spec.form is not None:
         raise ModelError(
-            f"{name} cannot be tiled: others made it, and nothing says how far a pixel of its result sees. Make the "
-            "image smaller; a file that takes one size alone can be run part by part (fit tile)"
+            f"{name} cannot be tiled: it is a third-party model, and its receptive field is unknown. Make the image "
+            "smaller; a file that takes one size only can be run part by part (fit tile)"
         )
     if spec.tiling == "no" or spec.receptive_field is None:
         raise ModelError(
@@ -67,14 +66,14 @@ def check(spec: Spec, name: str) -> None:
 
 
 def side(spec: Spec, exact: bool) -> int:
-    """Of a tile, in pixels: what half of the free memory holds, up to SIDE, and enough for what tiles see twice."""
+    """Return the side of a tile in pixels: up to SIDE within half of the free memory, and enough for two margins."""
     free = available_memory()
     found = next((s for s in (SIDE, *_SMALLER) if free is None or s * s * _TAKES <= free // 2), _SMALLER[-1])
     return max(found, 2 * halo(spec, exact) + 2 * STEP)
 
 
 def halo(spec: Spec, exact: bool) -> int:
-    """What a tile sees beyond its core, in pixels: a multiple of STEP."""
+    """Return the margin of a tile around its core in pixels, a multiple of STEP."""
     reach = (spec.receptive_field or 1) // 2 + 1 + BLEND
     if not exact and spec.tiling == "statistics":
         reach = min(reach, NEAR)
@@ -82,19 +81,19 @@ def halo(spec: Spec, exact: bool) -> int:
 
 
 def translate_tiled(
-    graph: Any,
+    network: Network,
     image: np.ndarray,
     target: np.ndarray | None = None,
     tiling: Tiling | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """[h, w, c] as the graph takes it, tile by tile, to [h, w, c'].
+    """Translate [h, w, c] as the graph takes it, tile by tile, to [h, w, c'].
 
     Raises ModelError for a model that cannot be tiled, and NonFiniteError.
     """
     result: np.ndarray | None = None
     top = 0
-    for strip in strips(graph, Array(image), target, tiling or Tiling(), progress):
+    for strip in strips(network, Array(image), target, tiling or Tiling(), progress):
         if result is None:
             result = np.empty((*image.shape[:2], strip.shape[2]), strip.dtype)
         result[top : top + len(strip)] = strip
@@ -104,27 +103,26 @@ def translate_tiled(
 
 
 def strips(
-    graph: Any, picture: Picture, target: np.ndarray | None, tiling: Tiling, progress: Progress | None = None
+    network: Network, picture: Picture, target: np.ndarray | None, tiling: Tiling, progress: Progress | None = None
 ) -> Iterator[np.ndarray]:
-    """The result from top to bottom, in strips [rows, width, c'] of as many rows as a tile has, or fewer.
+    """Yield the result from top to bottom, in strips [rows, width, c'] of at most as many rows as a tile has.
 
-    ``graph`` has a ``path``, ``spec``, ``provider`` and ``threads``; ``target`` is the second input of a model of
-    several domains, [1] or [1, D].
+    ``target`` is the second input of a model of several domains, [1] or [1, D].
     """
-    spec: Spec = graph.spec
-    check(spec, graph.path.name)
+    spec = network.spec
+    check(spec, network.path.name)
     around = halo(spec, tiling.exact)
     if tiling.side < 2 * around + 2 * STEP:
         raise ModelError(
-            f"tiles of {tiling.side} pixels are too small for {graph.path.name}, which sees {around} pixels beyond "
+            f"tiles of {tiling.side} pixels are too small for {network.path.name}, which sees {around} pixels beyond "
             f"each; take at least {2 * around + 2 * STEP}"
         )
     length = tiling.side // STEP * STEP
     down, across = cut(picture.height, length, around), cut(picture.width, length, around)
-    runner = Runner(graph, target)
+    runner = Runner(network, target)
     if spec.tiling == "statistics" and not runner.forms.norms:
         raise ModelError(
-            f"{graph.path.name} normalises by the whole image in a way that is not known here, so it cannot be tiled"
+            f"{network.path.name} normalises by the whole image in a way that is not known here, so it cannot be tiled"
         )
     passes = runner.forms.levels if tiling.exact else 0
     done, total = 0, (passes + 1) * len(down) * len(across)
@@ -155,7 +153,7 @@ def strips(
 def _row(
     run: Callable[..., list[np.ndarray]], picture: Picture, rows: Span, across: list[Span], tick: Callable[[], None]
 ) -> np.ndarray:
-    """A row of tiles, float32 [kept rows, width, c'], weighted towards the rows above and below."""
+    """Return a row of tiles, float32 [kept rows, width, c'], blended with weights towards the rows above and below."""
     strip: np.ndarray | None = None
     for columns in across:
         (result,) = run(picture.read(rows.seen, columns.seen)[None])

@@ -46,10 +46,10 @@ class Pipeline:
     def __init__(self, model: Model, pixels: int, batch: int | None = None) -> None:
         """``pixels`` of a frame decide whether a CPU takes several frames side by side."""
         model = model.for_many()
-        self.model, self.side_by_side = model, model.on_processor and pixels <= LARGE
+        self.model, self.side_by_side = model, model.on_cpu and pixels <= LARGE
         self._batcher: Batcher | None = None
         self._turn = threading.Lock()
-        if model.on_processor:
+        if model.on_cpu:
             workers = model.threads if self.side_by_side else 2  # of large frames one is inferred, another converted
             self._infer = self._beside if self.side_by_side else self._alone
         else:

@@ -196,8 +196,8 @@ def test_free_channels_are_those_of_the_order(tmp_path: Path) -> None:
     ("shape", "told", "words"),
     [
         ((1, 3, 8, 8), {"layout": "nhwc"}, "does not have the channels where layout nhwc has them"),
-        ((1, 3, "h", "w"), {"order": "grey"}, "order grey is not of 3 channels"),
-        ((1, 1, "h", "w"), {"order": "bgr"}, "order bgr is not of 1 channel;"),
+        ((1, 3, "h", "w"), {"order": "grey"}, "order grey does not fit 3 channels"),
+        ((1, 1, "h", "w"), {"order": "bgr"}, "order bgr does not fit 1 channel;"),
         ((1, 7, 9, 5), {}, "takes no images"),
         ((1, 3, 8, "w"), {}, "height is 8 and its width free"),
         ((4, 3, "h", "w"), {}, "batch is fixed at 4"),
@@ -221,7 +221,7 @@ def test_what_is_no_image_or_not_as_told_is_refused(tmp_path: Path, shape: tuple
         ({"order": "grb"}, "order is 'grb'; choose one of rgb, bgr, grey, y"),
         ({"fit": "crop"}, "fit is 'crop'; choose one of"),
         ({"multiple": 0}, "at least 1"),
-        ({"size": 3}, "unknown: size; what can be told is fit, layout, multiple, order"),
+        ({"size": 3}, "unknown: size; known are fit, layout, multiple, order"),
     ],
 )
 def test_what_has_no_meaning_is_named(tmp_path: Path, told: dict, words: str) -> None:

@@ -14,7 +14,6 @@ from onnx import TensorProto, helper
 from i2i.runtime import NonFiniteError, load
 from i2i.runtime.graphs.float32 import widened
 from i2i.runtime.model import catalog, executor
-from i2i.runtime.tiles import shared_statistics
 from i2i.spec import Spec
 from tests import tiny
 from tests.runtime.tiles.networks import SPEC, network, photo
@@ -34,9 +33,9 @@ class Card:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.session, name)
 
-    def run(self, names: Any, feeds: dict[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
+    def run(self, feeds: dict[str, np.ndarray], output: Any = None) -> list[np.ndarray]:
         self.runs += 1
-        (result,) = self.session.run(names, feeds, options)
+        (result,) = self.session.run(feeds, output)
         mark = (255 * (np.indices(result.shape[1:3]).sum(0) % 2)).astype(np.uint8)[..., None]
         return [np.where(feeds["x"].max((1, 2, 3), keepdims=True) > 65504 / 400, mark, result)]
 
@@ -64,13 +63,13 @@ def test_an_image_that_overflows_float16_is_computed_in_float32(
     tmp_path: Path, images: list[np.ndarray], caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load(steep(tmp_path / "steep.onnx"), "cpu")
-    model.graph._session = Card(model.graph._session)
+    model.executor._session = Card(model.executor._session)
     np.testing.assert_array_equal(model(images[0]), images[0])
     assert not caplog.records
     for _ in range(2):
         np.testing.assert_array_equal(model(images[1]), images[1])
     np.testing.assert_array_equal(model.run(np.stack(images)), np.stack(images))
-    assert model.graph._session.runs == 4
+    assert model.executor._session.runs == 4
     assert [record.getMessage() for record in caplog.records] == [
         "steep.onnx: float16 overflows on some images; those are computed in float32"
     ]
@@ -80,11 +79,11 @@ def test_so_are_tiles_of_it_and_their_statistics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where the image is bright a tile is a checkerboard, and statistics are no numbers."""
-    opened, cards = shared_statistics.open_session, []
+    opened, cards = executor.Executor.open_graph, []
 
     class Forms(Card):
-        def run(self, names: Any, feeds: dict[str, np.ndarray], options: Any = None) -> list[np.ndarray]:
-            results = self.session.run(names, feeds, options)
+        def run(self, feeds: dict[str, np.ndarray], output: Any = None) -> list[np.ndarray]:
+            results = self.session.run(feeds, output)
             self.runs += 1
             if feeds["x"].max() <= 65504 / 400:
                 return results
@@ -106,7 +105,7 @@ def test_so_are_tiles_of_it_and_their_statistics(
     for path, how in ((normalising, 128), (normalising, "exact"), (plain, 128)):
         want = load(path, "cpu", 1).tiled(how)(image)
         with monkeypatch.context() as patch:
-            patch.setattr(shared_statistics, "open_session", wrapped)
+            patch.setattr(executor.Executor, "open_graph", wrapped)
             caplog.clear()
             np.testing.assert_array_equal(load(path, "cpu", 1).tiled(how)(image), want)
         assert [record.getMessage() for record in caplog.records] == [

@@ -563,7 +563,7 @@ def test_a_device_gets_images_of_one_size_together(
     waiting = threading.Event()
     threading.Timer(0.3, waiting.set).start()
     device = Model(model.path, "cpu", 1)
-    monkeypatch.setattr(device, "provider", "cuda")
+    monkeypatch.setattr(device, "on_cpu", False)
     monkeypatch.setattr(device, "run", counting)
     assert run(device, tmp_path / "in", tmp_path / "out", batch=batch)[0].done == 30
     assert sum(sizes) == 30

@@ -119,7 +119,7 @@ def test_auto_takes_strips_where_the_memory_is_short(
     def short(*_: object) -> None:
         raise TooLargeError("no room")
 
-    monkeypatch.setattr("i2i.runtime.model.executor.Graph.check_room", short)
+    monkeypatch.setattr("i2i.runtime.model.executor.Executor.check_size", short)
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     assert large.plan(tmp_path / "a.tif", tmp_path / "b.tif", auto, Options()) is not None
     assert said == ["500 x 420 pixels are too many at once; going on in tiles, strip by strip"]
@@ -181,7 +181,7 @@ def test_of_a_model_of_several_domains_the_room_is_measured_too(
 ) -> None:
     """With the domain that it is asked for; in a folder one such image must not stop the others."""
     free = [5 * 10**8]  # less than would make measuring needless
-    monkeypatch.setattr("i2i.runtime.model.executor.available_memory", lambda: free[0])
+    monkeypatch.setattr("i2i.runtime.memory.estimate.available_memory", lambda: free[0])
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     file = tiny.brighter(tmp_path / "net.onnx", replace(spec, receptive_field=1, tiling="any"))
     (tmp_path / "in").mkdir()

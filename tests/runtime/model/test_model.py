@@ -13,7 +13,7 @@ from onnx import helper
 import i2i
 from i2i.images import convert
 from i2i.runtime import ModelError, NonFiniteError, ProviderError
-from i2i.runtime.model import executor
+from i2i.runtime.memory import estimate
 from i2i.runtime.model.model import Model
 from i2i.runtime.providers import onnxruntime_session
 from i2i.runtime.system import host
@@ -216,20 +216,20 @@ def test_an_image_beyond_the_memory_is_refused_before_it_is_tried(
     models: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = models["rgb"]
-    monkeypatch.setattr(executor, "available_memory", lambda: 100 << 20)
-    monkeypatch.setattr(model.graph, "_bytes_per_pixel", 1000.0)
+    monkeypatch.setattr(estimate, "available_memory", lambda: 100 << 20)
+    monkeypatch.setattr(model.executor.memory, "bytes_per_pixel", 1000.0)
     with pytest.raises(ModelError, match=r"400 x 1000 pixels would take about 0.4 GiB"):
         model(picture(1000, 400, 3))
-    monkeypatch.setattr(model.graph, "_bytes_per_pixel", 100.0)
+    monkeypatch.setattr(model.executor.memory, "bytes_per_pixel", 100.0)
     assert model(picture(1000, 400, 3)).shape == (1000, 400, 3)
 
 
 def test_memory_is_measured_on_a_blank_image(models: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "available_memory", lambda: 1 << 30)
-    monkeypatch.setattr(models["deep"].graph, "_bytes_per_pixel", None)
+    monkeypatch.setattr(estimate, "available_memory", lambda: 1 << 30)
+    monkeypatch.setattr(models["deep"].executor.memory, "bytes_per_pixel", None)
     models["deep"](picture(800, 800, 3))
     # Two float32 copies of three channels at the least, 24 bytes; no more than a few.
-    assert 10 < models["deep"].graph._bytes_per_pixel < 400
+    assert 10 < models["deep"].executor.memory.bytes_per_pixel < 400
 
 
 @pytest.mark.parametrize("text", ["bfc_arena.cc:376 Failed to allocate memory for requested buffer", "std::bad_alloc"])
@@ -237,8 +237,8 @@ def test_running_out_of_memory_is_told_as_such(models: dict, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise RuntimeError(text)
 
-    node = SimpleNamespace(name="x")
-    monkeypatch.setattr(models["rgb"].graph, "_session", SimpleNamespace(run=fail, get_inputs=lambda: [node]))
+    session = models["rgb"].executor._session
+    monkeypatch.setattr(session, "_session", SimpleNamespace(run=fail))
     with pytest.raises(ModelError, match="memory does not hold this image"):
         models["rgb"](picture(4, 4, 3))
 

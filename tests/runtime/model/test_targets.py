@@ -134,9 +134,9 @@ def test_large_images_have_one_session_for_all_domains(weather: Model, monkeypat
 
 
 def test_memory_is_measured_with_a_target(faces: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "available_memory", lambda: 1 << 30)
+    monkeypatch.setattr("i2i.runtime.memory.estimate.available_memory", lambda: 1 << 30)
     faces(np.zeros((800, 800, 3), np.uint8), to="young")
-    assert 10 < faces.graph._bytes_per_pixel < 400
+    assert 10 < faces.executor.memory.bytes_per_pixel < 400
 
 
 def test_results_are_named_after_the_file_and_the_domain(tmp_path: Path) -> None:
@@ -203,15 +203,16 @@ def test_batches_on_a_device_have_a_target_for_each_image(
 ) -> None:
     """The way of a GPU, on a model that says it is on one."""
     rain, seen = weather.toward("rain"), []
-    real = rain.graph._session
+    session = rain.executor._session
+    plain = session.run
 
-    def watched(outputs: None, feeds: dict[str, np.ndarray], options: object) -> list[np.ndarray]:
+    def watched(feeds: dict[str, np.ndarray], output: object) -> list[np.ndarray]:
         if feeds["x"].shape[1:] == grey(0).shape:  # and no larger one, of which the memory is measured
             seen.append((len(feeds["x"]), feeds["target"].tolist()))
-        return real.run(outputs, feeds, options)
+        return plain(feeds)
 
-    monkeypatch.setattr(rain.graph, "_session", SimpleNamespace(run=watched, get_inputs=real.get_inputs))
-    monkeypatch.setattr(rain, "provider", "cuda")
+    monkeypatch.setattr(session, "run", watched)
+    monkeypatch.setattr(rain, "on_cpu", False)
     assert translate_folder(rain, photos, tmp_path / "out", Options(batch=3)).done == 3
     assert sum(n for n, _ in seen) == 3
     assert all(target == [1] * n for n, target in seen)

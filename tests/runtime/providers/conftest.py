@@ -25,7 +25,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
         __version__="fake",
         __file__=real.__file__,
     )
-    monkeypatch.setattr(batch_size, "_ROOMS", WeakSet())  # models of other tests may not be gone yet
+    monkeypatch.setattr(batch_size, "_IN_USE", WeakSet())  # models of other tests may not be gone yet
     monkeypatch.setattr(onnxruntime_session, "onnxruntime", lambda: fake)
     monkeypatch.setattr(host, "cuda_devices", lambda: ["a card"])
     monkeypatch.setattr(

@@ -12,7 +12,7 @@ import pytest
 
 from i2i.runtime import ProviderError
 from i2i.runtime.memory import batch_size, batcher
-from i2i.runtime.memory.batch_size import Room
+from i2i.runtime.memory.batch_size import BatchSize
 from i2i.runtime.memory.batcher import Batcher
 
 SMALL, TALL, WIDE = (4, 4, 3), (8, 4, 3), (4, 8, 3)
@@ -156,7 +156,7 @@ def test_what_concerns_all_is_told_to_all() -> None:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No models of other tests."""
-    monkeypatch.setattr(batch_size, "_ROOMS", WeakSet())
+    monkeypatch.setattr(batch_size, "_IN_USE", WeakSet())
 
 
 @pytest.mark.usefixtures("alone")
@@ -167,28 +167,28 @@ def test_the_memory_is_asked_once_and_corrected() -> None:
         asked.append(1)
         return 100.0, 1_000_000
 
-    one = Room(measure)
+    one = BatchSize(measure)
     assert one.batch(1000) == 7  # 70 % of the memory
     assert one.batch(100) == 16
     assert one.batch(100_000) == 1
     assert len(asked) == 1
-    assert [one.holds(7000), one.holds(7001)] == [True, False]
+    assert [one.fits(7000), one.fits(7001)] == [True, False]
     one.exceeded(7, 1000)
     assert [one.batch(1000), one.batch(1000, wish=5), one.batch(500)] == [3, 3, 7]
-    assert [one.holds(6999), one.holds(7000)] == [True, False]
+    assert [one.fits(6999), one.fits(7000)] == [True, False]
     one.exceeded(7, 500)
     assert one.batch(500) == 3
     one.exceeded(8, 1000)  # more than what is known to be too much
     assert one.batch(500) == 3
-    assert Room(lambda: None).batch(1000) == 8
-    assert Room(lambda: None).holds(10**12)
+    assert BatchSize(lambda: None).batch(1000) == 8
+    assert BatchSize(lambda: None).fits(10**12)
 
 
 @pytest.mark.usefixtures("alone")
 def test_models_share_the_memory_for_as_long_as_they_are_there() -> None:
-    one = Room(lambda: (100.0, 1_000_000))
+    one = BatchSize(lambda: (100.0, 1_000_000))
     assert one.batch(1000) == 7
-    other = Room(lambda: (100.0, 1_000_000))
+    other = BatchSize(lambda: (100.0, 1_000_000))
     assert one.batch(1000) == 7  # the other was not asked for anything so far
     assert [other.batch(1000), one.batch(1000)] == [3, 3]
     del other
@@ -207,7 +207,7 @@ def test_memory_is_measured_by_one_thread_for_one_model_at_a_time() -> None:
         now -= 1
         return 100.0, 1_000_000
 
-    rooms = [Room(measure), Room(measure)]
+    rooms = [BatchSize(measure), BatchSize(measure)]
     with ThreadPoolExecutor(6) as threads:
         assert set(threads.map(lambda number: rooms[number % 2].batch(1000), range(6))) <= {3, 7}
     assert (most, asked) == (1, 2)

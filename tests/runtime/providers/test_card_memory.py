@@ -70,7 +70,7 @@ def test_inputs_and_outputs_are_bound(card: Card, tmp_path: Path, monkeypatch: p
 
 def test_results_are_read_when_they_are_there(tmp_path: Path) -> None:
     """A card that copies to page-locked memory by itself, and is still at it when the inference returns."""
-    session = table.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    session = table.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)._session
     results: list[np.ndarray] = []
 
     class Late:
@@ -158,7 +158,7 @@ def test_page_locked_memory_is_given_back_from_any_thread(monkeypatch: pytest.Mo
 def test_bound_buffers_grow_and_serve_any_thread(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    session = table.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    session = table.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)._session
     binding = Binding(lambda size: np.empty(size, np.uint8))
 
     def ask(number: int) -> bool:
@@ -181,26 +181,26 @@ def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypa
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     rest = (100 << 20) - 40 * 64 * 64
-    assert model.graph.room.batch(512 * 512) == 0.7 * rest // (40 * (512**2 - 64**2) / 512**2) // 512**2 == 7
-    assert model.graph.room.batch(64 * 64) == 16  # no more, however small
-    assert model.graph.room.batch(8000 * 8000) == 1
-    assert model.graph.room.batch(512 * 512, 3) == 3
-    model.graph.room.exceeded(3, 512 * 512)
-    assert model.graph.room.batch(512 * 512, 3) == 1
+    assert model.executor.batch_size.batch(512 * 512) == 0.7 * rest // (40 * (512**2 - 64**2) / 512**2) // 512**2 == 7
+    assert model.executor.batch_size.batch(64 * 64) == 16  # no more, however small
+    assert model.executor.batch_size.batch(8000 * 8000) == 1
+    assert model.executor.batch_size.batch(512 * 512, 3) == 3
+    model.executor.batch_size.exceeded(3, 512 * 512)
+    assert model.executor.batch_size.batch(512 * 512, 3) == 1
     monkeypatch.setattr(cuda, "free_memory", lambda: None)
-    assert i2i.load(model.path, "cuda").graph.room.batch(512 * 512) == 8
+    assert i2i.load(model.path, "cuda").executor.batch_size.batch(512 * 512) == 8
 
 
 def test_no_tensor_has_more_values_than_a_card_counts(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CUDA's kernels go astray in silence beyond 2^31; the network makes 6 values of a pixel."""
-    from i2i.runtime.model import executor
+    from i2i.runtime.memory import estimate
 
-    monkeypatch.setattr(executor, "_COUNTED", 6 * 5 * 64 * 64 + 1)
+    monkeypatch.setattr(estimate, "_MOST_VALUES", 6 * 5 * 64 * 64 + 1)
     said: list[str] = []
     model = Model(network(tmp_path / "net.onnx"), "cuda").tiled("auto", say=said.append)
-    assert [model.graph.at_once(64, 64, wish) for wish in (3, 16)] == [3, 5]
+    assert [model.executor.at_once(64, 64, wish) for wish in (3, 16)] == [3, 5]
     images = np.stack([photo(64, 64)] * 12)
     model(images)
     card.batches.clear()
@@ -209,27 +209,27 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     assert "12 images" in said[0]
     said.clear()
     large = photo(160, 160)
-    assert not model.graph.holds(160, 160)
+    assert not model.executor.fits(160, 160)
     with pytest.raises(TooLargeError, match=r"25600 pixels at once net\.onnx makes tensors of more than 2\^31 values"):
         model.tiled("off")(large)
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 128)
     want = i2i.load(model.path, "cpu").tiled(128)(large)
     np.testing.assert_array_equal(model(large), want)
     assert said == ["160 x 160 pixels are too many at once; going on in tiles"]
-    monkeypatch.setattr(executor, "_COUNTED", 2**31)
-    assert model.graph.holds(160, 160)
-    assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").graph._measure_values() == 3
+    monkeypatch.setattr(estimate, "_MOST_VALUES", 2**31)
+    assert model.executor.fits(160, 160)
+    assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").executor.tensor_sizes.values_per_pixel() == 3
 
 
 def test_larger_results_have_more_values(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """4 x 4 pixels of three channels for each, where 20 of each that comes out are taken for few."""
-    from i2i.runtime.model import executor
+    from i2i.runtime.memory import estimate
 
     model = i2i.load(foreign.larger(tmp_path / "m.onnx", 4), "cuda", range="0..1", order="rgb")
-    monkeypatch.setattr(executor, "_WIDE", 20)
-    monkeypatch.setattr(executor, "_COUNTED", 48 * 2 * 64 * 64 + 1)
-    assert model.graph.at_once(64, 64, 3) == 2
-    assert not model.graph.holds(128, 128)
+    monkeypatch.setattr(estimate, "_MANY_VALUES", 20)
+    monkeypatch.setattr(estimate, "_MOST_VALUES", 48 * 2 * 64 * 64 + 1)
+    assert model.executor.at_once(64, 64, 3) == 2
+    assert not model.executor.fits(128, 128)
 
 
 def test_values_are_counted_beside_sequences_and_weights(
@@ -245,7 +245,7 @@ def test_values_are_counted_beside_sequences_and_weights(
         helper.make_node("Mul", ["joined", "one"], ["y"]),
     ]
     path = foreign.graph(tmp_path / "m.onnx", nodes, {"weights": weights, "step": np.float32(1)})
-    assert i2i.load(path, "cuda", range="0..1", order="rgb").graph._measure_values() == 3
+    assert i2i.load(path, "cuda", range="0..1", order="rgb").executor.tensor_sizes.values_per_pixel() == 3
     assert not caplog.messages
 
 
@@ -254,9 +254,9 @@ def test_that_values_cannot_be_counted_is_said(
 ) -> None:
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     monkeypatch.setattr("i2i.runtime.memory.estimate.with_shapes", lambda model: b"no model")
-    assert model.graph._measure_values() == 1
+    assert model.executor.tensor_sizes.values_per_pixel() == 1
     (said,) = caplog.messages
-    assert said.startswith("m.onnx: how large its tensors are cannot be measured (")
+    assert said.startswith("m.onnx: the sizes of its tensors cannot be measured (")
 
 
 def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Path) -> None:
@@ -264,10 +264,10 @@ def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Pa
     model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     gc.disable()
     try:
-        assert model.graph.at_once(64, 64, 3) == 3
-        assert len(batch_size._ROOMS) == 1
+        assert model.executor.at_once(64, 64, 3) == 3
+        assert len(batch_size._IN_USE) == 1
         del model
-        assert len(batch_size._ROOMS) == 0
+        assert len(batch_size._IN_USE) == 0
     finally:
         gc.enable()
 
@@ -297,7 +297,7 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
         patch.setattr(large, "available_memory", lambda: 500 * 600 * 3 * 5 * 4 - 1)
         patch.setattr(large, "WHOLE", 64)
         assert large.plan(*where, model, Options()) is not None
-    model.graph.room.exceeded(1, 500 * 600)
+    model.executor.batch_size.exceeded(1, 500 * 600)
     assert large.plan(*where, model, Options()) is not None
     other = Model(network(tmp_path / "other.onnx"), "cuda")
     free[0] = 10**9
@@ -311,7 +311,7 @@ def test_the_memory_is_measured_before_anything_is_at_work(
 ) -> None:
     models = [Model(network(tmp_path / name), provider) for name in ("a.onnx", "b.onnx")]
     batchers = [model.batcher(wish, 4) for model in models]
-    assert [model.graph.room._measure for model in models] == [None, None]
+    assert [model.executor.batch_size._measure for model in models] == [None, None]
     assert card.batches == [(1, 64, 64, 3), (1, 512, 512, 3)] * 2
     for gathered in batchers:
         gathered.close()

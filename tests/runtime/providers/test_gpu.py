@@ -124,7 +124,7 @@ def test_on_a_card_the_pixels_are_those_of_the_cpu(tmp_path: Path, provider: str
     free = cuda.free_memory()
     assert free is not None
     assert free > 1 << 28
-    assert 1 <= there.graph.room.batch(256 * 256) <= 16
+    assert 1 <= there.executor.batch_size.batch(256 * 256) <= 16
 
 
 @pytest.mark.gpu

@@ -17,7 +17,7 @@ from i2i.cli import main
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import Model, ModelError, NonFiniteError, ProviderError, translate_folder
 from i2i.runtime.providers import engine_cache
-from i2i.runtime.providers.openvino_session import Session, reason
+from i2i.runtime.providers.openvino_session import OpenVinoSession, reason
 from i2i.runtime.video import translate_video
 from tests import tiny
 from tests.conftest import Command
@@ -59,7 +59,7 @@ def test_every_form_of_pixels(tmp_path: Path, spec: i2i.Spec) -> None:
     kind = np.uint16 if spec.source.bits == 16 else np.uint8
     image = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (40, 33, spec.source.channels), kind)
     model = i2i.load(path, "openvino", 2)
-    assert (model.provider, model.on_processor) == ("openvino", True)
+    assert (model.provider, model.on_cpu) == ("openvino", True)
     np.testing.assert_array_equal(model(image), np.iinfo(kind).max - image)
 
 
@@ -93,11 +93,11 @@ def test_eight_threads_on_one_session(tmp_path: Path) -> None:
 
 def test_memory_is_given_back_while_others_are_at_work(tmp_path: Path) -> None:
     """OpenVINO refuses that then, and no result is lost for it; whoever is the last gives it back."""
-    session = Session(network(tmp_path / "net.onnx"), 2, 2, keep=False)
+    session = OpenVinoSession(network(tmp_path / "net.onnx"), 2, 2, keep_memory=False)
     feeds = {"x": photo(200, 200)[None]}
-    (want,) = session.run(None, feeds)
+    (want,) = session.run(feeds)
     with ThreadPoolExecutor(3) as threads:
-        for (result,) in threads.map(lambda _: session.run(None, feeds), range(20), timeout=60):
+        for (result,) in threads.map(lambda _: session.run(feeds), range(20), timeout=60):
             np.testing.assert_array_equal(result, want)
 
 
@@ -166,9 +166,9 @@ def test_what_it_cannot_run_is_a_model_error(tmp_path: Path) -> None:
     path = tiny.write(tmp_path / "m.onnx", [tiny.helper.make_node("Frobnicate", ["x"], ["y"])], tiny.RGB)
     with pytest.raises(ModelError, match=r"m\.onnx: OpenVINO .* cannot run this model: .*Frobnicate"):
         i2i.load(path, "openvino")
-    session = Session(tiny.inverter(tmp_path / "n.onnx"), 1)
+    session = OpenVinoSession(tiny.inverter(tmp_path / "n.onnx"), 1)
     with pytest.raises(ModelError):
-        session.run(None, {"x": np.zeros((1, 4, 4, 5), np.uint8)})
+        session.run({"x": np.zeros((1, 4, 4, 5), np.uint8)})
 
 
 def test_errors_are_told_without_source_files() -> None:
@@ -246,7 +246,7 @@ def test_it_is_told_what_its_defaults_would_spoil(tmp_path: Path) -> None:
     """float32, though a processor have less; threads tied to no core, since another process may run beside it."""
     path = tiny.inverter(tmp_path / "m.onnx")
     for _ in range(2):  # compiled, and from the cache
-        session = Model(path, "openvino", 2, side_by_side=True).graph._session
+        session = Model(path, "openvino", 2, side_by_side=True).executor._session
         told = session._compiled.get_property
         assert told("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
         assert (told("NUM_STREAMS"), told("INFERENCE_NUM_THREADS"), told("ENABLE_CPU_PINNING")) == (2, 2, False)

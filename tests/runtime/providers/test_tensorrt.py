@@ -33,8 +33,8 @@ def test_tensorrt_has_an_engine_for_each_bucket_of_sizes(
     assert settings["trt_profile_opt_shapes"] == "x:8x256x256x3,target:8"
     assert settings["trt_profile_max_shapes"] == "x:16x512x512x3,target:16"
     assert asked[1][1]["trt_profile_max_shapes"] == "x:4x1024x1024x3,target:4"
-    assert [model.graph.at_once(side, 64) for side in (64, 600, 2048)] == [16, 4, 1]
-    assert model.graph.at_once(64, 64, 3) == 3
+    assert [model.executor.at_once(side, 64) for side in (64, 600, 2048)] == [16, 4, 1]
+    assert model.executor.at_once(64, 64, 3) == 3
     assert settings["trt_fp16_enable"] == settings["trt_int8_enable"] == "0"
     assert settings["trt_engine_cache_enable"] == "1"
     assert len(list(engine_cache.folder(model.path).glob("tensorrt-*"))) == 2
@@ -143,8 +143,8 @@ with engine_cache.building(Path(sys.argv[1])) as folder:
 
 
 def test_tensorrt_follows_the_models_precision_and_a_fixed_size(tmp_path: Path) -> None:
-    assert tensorrt_session.options("fp16", {}, None) == {"trt_fp16_enable": "1", "trt_int8_enable": "0"}
-    assert tensorrt_session.options("int8", {}, None)["trt_int8_enable"] == "1"
+    assert tensorrt_session.provider_options("fp16", {}, None) == {"trt_fp16_enable": "1", "trt_int8_enable": "0"}
+    assert tensorrt_session.provider_options("int8", {}, None)["trt_int8_enable"] == "1"
     fixed = [([1, 3, 224, 224], (1, 3, 224, 224))]
     assert tensorrt_session.bucket_of(fixed) == 0
     free: list = ["n", "h", "w", 3]

@@ -9,6 +9,7 @@ import pytest
 
 import i2i
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.memory import estimate
 from i2i.runtime.model import executor
 from i2i.runtime.model.model import Model
 from i2i.runtime.tiles.fallback import Tile
@@ -26,14 +27,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A memory that holds one image of half a million pixels."""
-    plain = executor.Graph.run
+    plain = executor.Executor.run
 
-    def run(self: executor.Graph, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
+    def run(self: executor.Executor, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         if batch.shape[0] * batch.shape[1] * batch.shape[2] > 500_000:
             raise TooLargeError("it would take too much memory")
         return plain(self, batch, target)
 
-    monkeypatch.setattr(executor.Graph, "run", run)
+    monkeypatch.setattr(executor.Executor, "run", run)
 
 
 def test_what_fits_is_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +97,7 @@ def test_how_is_a_word_or_a_side() -> None:
 
 def test_the_memory_of_the_machine_decides(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first to say that an image is too large is the graph itself, before the kernel's killer does."""
-    monkeypatch.setattr(executor, "available_memory", lambda: 1 << 20)
+    monkeypatch.setattr(estimate, "available_memory", lambda: 1 << 20)
     said: list[str] = []
     other = i2i.load(model.path, "cpu", threads=1).tiled("auto", say=said.append)
     assert other(IMAGE).shape == IMAGE.shape

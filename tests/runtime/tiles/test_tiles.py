@@ -11,7 +11,7 @@ import pytest
 
 import i2i
 from i2i.runtime import ModelError, NonFiniteError
-from i2i.runtime.model.executor import Graph
+from i2i.runtime.model.executor import Executor
 from i2i.runtime.tiles import sampling, shared_statistics, tiler
 from i2i.runtime.tiles.grid import BLEND, cut
 from i2i.runtime.tiles.tiler import Tiling, strips, translate_tiled
@@ -23,15 +23,15 @@ SMALL = 192
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Executor:
     return opened(network(tmp_path_factory.mktemp("net") / "net.onnx"))
 
 
-def opened(path: Path) -> Graph:
-    return Graph(path, "cpu", 1, False)
+def opened(path: Path) -> Executor:
+    return Executor(path, "cpu", 1, False)
 
 
-def test_exact_tiles_are_the_whole_image(graph: Graph) -> None:
+def test_exact_tiles_are_the_whole_image(graph: Executor) -> None:
     whole = graph.run(IMAGE[None])[0]
     tiled = translate_tiled(graph, IMAGE, tiling=Tiling(exact=True, side=SMALL))
     assert tiled.shape == whole.shape
@@ -41,7 +41,7 @@ def test_exact_tiles_are_the_whole_image(graph: Graph) -> None:
     assert np.abs(tile[:100, :100].astype(int) - whole[:100, :100]).max() > 10
 
 
-def test_sampled_statistics_are_near_and_leave_no_seam(graph: Graph) -> None:
+def test_sampled_statistics_are_near_and_leave_no_seam(graph: Executor) -> None:
     """Near for weights that are random, in so few patches as there is room for: with its own, a tile is at 12 dB."""
     whole = graph.run(IMAGE[None])[0].astype(int)
     tiled = translate_tiled(graph, IMAGE, tiling=Tiling(side=SMALL)).astype(int)
@@ -52,7 +52,7 @@ def test_sampled_statistics_are_near_and_leave_no_seam(graph: Graph) -> None:
     assert steps[edges].max() < np.percentile(steps, 99) + 0.5
 
 
-def test_neighbours_agree_where_they_overlap(graph: Graph) -> None:
+def test_neighbours_agree_where_they_overlap(graph: Executor) -> None:
     """To one level, under either kind of statistics."""
     runner = shared_statistics.Runner(graph, None)
     picture = tiler.Array(IMAGE)
@@ -68,7 +68,7 @@ def test_neighbours_agree_where_they_overlap(graph: Graph) -> None:
         assert np.abs(parts[0] - parts[1]).max() <= 1
 
 
-def test_strips_come_in_order_and_tell_how_far_they_are(graph: Graph) -> None:
+def test_strips_come_in_order_and_tell_how_far_they_are(graph: Executor) -> None:
     told: list[tuple[int, int]] = []
     parts = strips(graph, tiler.Array(IMAGE), None, Tiling(exact=True, side=SMALL), lambda *now: told.append(now))
     heights = [part.shape[0] for part in parts]
@@ -93,7 +93,7 @@ def test_what_sees_the_whole_image_says_so(tmp_path: Path) -> None:
 
 def test_what_others_made_says_that_nothing_is_known_of_it(tmp_path: Path) -> None:
     other = i2i.load(models.larger(tmp_path / "m.onnx", 1), "cpu", threads=1, range=(0, 1), order="rgb", layout="nchw")
-    with pytest.raises(ModelError, match="others made it, and nothing says how far a pixel of its result sees"):
+    with pytest.raises(ModelError, match="it is a third-party model, and its receptive field is unknown"):
         other.tiled(SMALL)(IMAGE)
     np.testing.assert_array_equal(other.tiled("auto")(IMAGE), other.tiled("off")(IMAGE))
 
@@ -113,7 +113,7 @@ def test_norms_that_are_not_known_are_not_passed_over(tmp_path: Path) -> None:
         translate_tiled(other, IMAGE)
 
 
-def test_tiles_too_small_for_the_network_are_refused(graph: Graph, tmp_path: Path) -> None:
+def test_tiles_too_small_for_the_network_are_refused(graph: Executor, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="take at least 128"):
         translate_tiled(graph, IMAGE, tiling=Tiling(side=96))
     wide = opened(network(tmp_path / "net.onnx", replace(SPEC, receptive_field=169)))

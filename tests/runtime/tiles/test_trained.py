@@ -63,16 +63,16 @@ def whole(model: Model, picture: np.ndarray) -> np.ndarray:
 
 def test_patches_stand_for_the_image(model: Model, picture: np.ndarray, whole: np.ndarray) -> None:
     tiling = tiler.Tiling(side=SIDE)
-    assert psnr(tiler.translate_tiled(model.graph, picture, None, tiling), whole) >= 35
+    assert psnr(tiler.translate_tiled(model.executor, picture, None, tiling), whole) >= 35
 
 
 def test_exact_is_exact(model: Model, picture: np.ndarray, whole: np.ndarray) -> None:
     tiling = tiler.Tiling(exact=True, side=SIDE)
-    assert psnr(tiler.translate_tiled(model.graph, picture, None, tiling), whole) >= 50
+    assert psnr(tiler.translate_tiled(model.executor, picture, None, tiling), whole) >= 50
 
 
 def test_neighbouring_tiles_agree_to_one_level(model: Model, picture: np.ndarray) -> None:
-    runner = shared_statistics.Runner(model.graph, None)
+    runner = shared_statistics.Runner(model.executor, None)
     used = shared_statistics.sampled(runner, tiler.Array(picture), model.spec.source.peak)
     run = runner.open(runner.forms.fixed(used))
     spans = cut(896, SIDE, tiler.halo(model.spec, exact=False))

@@ -159,7 +159,7 @@ def test_on_a_gpu_frames_go_in_batches_and_come_in_order(identity: Model, tmp_pa
         return batch
 
     model = copy.copy(identity)
-    model.provider, model.run = "cuda", run  # type: ignore[method-assign]
+    model.on_cpu, model.run = False, run  # type: ignore[method-assign]
     level = lambda number: np.full((48, 64, 3), 6 * number, np.uint8)  # noqa: E731
     source = make(tmp_path / "in.mp4", times=range(0, 40 * 512, 512), picture=level)
     translate_video(model, source, tmp_path / "out.mp4", Options(batch=4), VideoOptions(crf=1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.graphs.instance_norm import Statistics
 from i2i.runtime.model.model import Model
+from i2i.runtime.providers.session import Output, Session
 from i2i.runtime.providers.table import open_session
 from i2i.runtime.video.frame.item import Place
 from i2i.runtime.video.temporal.ordered_values import Line
@@ -43,8 +45,8 @@ class Carried:
         self._channels = sum(norm.channels for norm in forms.norms)
         threads = max(1, -(-model.threads // LAG)) if side_by_side else model.threads
         self._form = forms.blended()
-        self._session = open_session(self._form, model.provider, threads, side_by_side)
-        self._wide: Any = None  # the same in float32, once a frame asks for it
+        self._session = open_session(self._form, model.provider, threads, side_by_side=side_by_side)
+        self._wide: Session | None = None  # the same in float32, once a frame asks for it
         self._target = model.target
         self._turn: Any = nullcontext() if side_by_side else threading.Lock()
         self._turn_of_averages, self._turn_to_widen = threading.Lock(), threading.Lock()
@@ -63,7 +65,7 @@ class Carried:
             given, share = self._averages.get(max(place.first, place.number - LAG)), OWN
         try:
             if not self._side_by_side:
-                self.model.graph.check_room(image.shape[1], image.shape[0], self._target)
+                self.model.executor.check_size(image.shape[1], image.shape[0])
             with self._turn:
                 result, used = self._infer(image, given, share)
         except TooLargeError as error:
@@ -98,13 +100,13 @@ class Carried:
             blended.append(_Blended(self._session_in_float32(), given, share))
             return blended[-1]
 
-        result = self.model.graph.run_in(blended[0], in_float32, image[None], self._target)
+        result = self.model.executor.run_in(blended[0], in_float32, image[None], self._target)
         return result[0], np.mean(blended[-1].used, axis=0)
 
-    def _session_in_float32(self) -> Any:
+    def _session_in_float32(self) -> Session:
         with self._turn_to_widen:
             if self._wide is None:
-                self._wide = self.model.graph.open_in_float32(self._form)
+                self._wide = self.model.executor.open_in_float32(self._form)
             return self._wide
 
 
@@ -115,14 +117,21 @@ class _Blended:
         used: float32 [1, sum of channels, 2] of each inference.
     """
 
-    def __init__(self, session: Any, given: np.ndarray, share: float) -> None:
+    def __init__(self, session: Session, given: np.ndarray, share: float) -> None:
         self._session, self._further = session, {"own": np.array(share, np.float32), "given": given}
+        self.provider, self.on_cpu, self.survives_fork = session.provider, session.on_cpu, session.survives_fork
+        self.inputs = [port for port in session.inputs if port.name not in self._further]
+        self.outputs = session.outputs[:1]
         self.used: list[np.ndarray] = []
 
-    def get_inputs(self) -> list[Any]:
-        return [node for node in self._session.get_inputs() if node.name not in self._further]
+    @property
+    def for_measuring(self) -> Session:
+        return self
 
-    def run(self, names: None, feeds: dict[str, np.ndarray], options: Any) -> list[np.ndarray]:
-        result, used = self._session.run(names, feeds | self._further, options)
+    def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
+        result, used = self._session.run({**feeds, **self._further})
         self.used.append(used)
         return [result]
+
+    def largest_batch(self, side: int) -> int | None:
+        return self._session.largest_batch(side)

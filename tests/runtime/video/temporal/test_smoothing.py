@@ -136,10 +136,10 @@ def test_large_frames_one_after_the_other(model: Model, film: Path, monkeypatch:
 
 
 def test_frames_beyond_the_memory_are_refused(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from i2i.runtime.model import executor
+    from i2i.runtime.memory import estimate
 
     monkeypatch.setattr(pipeline, "LARGE", 1000)
-    monkeypatch.setattr(executor, "available_memory", lambda: 1)
+    monkeypatch.setattr(estimate, "available_memory", lambda: 1)
     with pytest.raises(ModelError, match="or leave out --steady: its frames cannot be cut into tiles"):
         results(model, film)
 
@@ -148,7 +148,7 @@ def test_a_graph_of_a_fixed_size_has_room_for_any_frame(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It sees no more of a large one than of a small one."""
-    from i2i.runtime.model import executor
+    from i2i.runtime.memory import estimate
 
     nodes = [helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"])]
     constants = {"scale": np.full(3, 0.2, np.float32), "bias": np.full(3, 0.5, np.float32)}
@@ -156,7 +156,7 @@ def test_a_graph_of_a_fixed_size_has_room_for_any_frame(
     path = tiny.write(tmp_path / "style.onnx", nodes, None, constants, *ends)
     style = load(path, "cpu", 2, range=(0, 1), output_range=(0, 1), order="rgb", fit="resize")
     monkeypatch.setattr(pipeline, "LARGE", 1000)
-    monkeypatch.setattr(executor, "available_memory", lambda: 1)
+    monkeypatch.setattr(estimate, "available_memory", lambda: 1)
     summary = translate_video(style, film, None, video=STEADY)
     assert (summary.frames, summary.notes) == (12, [])
 
@@ -165,7 +165,7 @@ def test_memory_that_ends_on_the_way_is_told_of_with_what_to_do(
     normalising: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise RuntimeError("Failed to allocate memory for requested buffer")
+        raise TooLargeError("Failed to allocate memory for requested buffer")
 
     monkeypatch.setattr(_Blended, "run", full)
     with pytest.raises(TooLargeError, match=r"cpu memory does not hold this image .*, or leave out --steady"):
@@ -193,8 +193,8 @@ def test_a_frame_on_which_float16_overflows_is_computed_in_float32(
     steady, other, run = Carried(half, 0.25, True), Carried(half, 0.25, True), _Blended.run
     expected = [other(frame, Place(n, 0, 0.04)) for n, frame in enumerate(frames)]
 
-    def overflows(self: _Blended, names: None, feeds: dict[str, np.ndarray], options: object) -> list[np.ndarray]:
-        (result,) = run(self, names, feeds, options)
+    def overflows(self: _Blended, feeds: dict[str, np.ndarray], output: object) -> list[np.ndarray]:
+        (result,) = run(self, feeds)
         if self._session is steady._wide or feeds["x"].mean() < 120:
             return [result]
         self.used[-1] = np.full_like(self.used[-1], np.nan)
