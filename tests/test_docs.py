@@ -39,7 +39,7 @@ def test_broken_links_and_missing_names_fail(tmp_path):
         assert sum(f"i2i.{name} is public" in line for line in found) == 1, (name, done.stderr)
     assert len(found) == 6 + len(public), done.stderr
     built = (tmp_path / "build" / "docs" / "docs" / "page.html").read_text(encoding="utf-8")
-    assert "The largest value of a pixel: 255 or 65535." in built
+    assert "Largest value of a pixel: 255 or 65535." in built
 
 
 def test_every_page_is_listed():
