@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from i2i.engine.run import Run
@@ -38,7 +38,8 @@ def save_network(run: Path, net: nn.Module, spec: Spec, export: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: _portable(tensor) for key, tensor in net.state_dict().items()}
     header = {METADATA_KEY: spec.to_json(), EXPORT_KEY: export}
-    atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    data = save(tensors, metadata=header)  # save_file reports a full disk as an error of the format
+    atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def _portable(tensor: Tensor) -> Tensor:
