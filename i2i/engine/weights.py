@@ -21,6 +21,8 @@ ANY = "any"  # the direction of a network that translates to each of several dom
 IMAGE, AVERAGED = "image", "averaged"  # statistics of an imported network's batch norm: each image's, its training's
 EXPORT_KEY = "export"  # the translator's own name of the direction, beside the user's in the Spec
 
+_IMPORT = "Weights of another program become a run with `i2i import {}`; then give the folder of that run"
+
 
 def save_weights(run: Run, networks: dict[str, nn.Module], step: int) -> None:
     """Writes each exported network to ``weights/DIRECTION.safetensors`` with its recipe in the header."""
@@ -92,7 +94,7 @@ def load_generators(run: str | Path) -> dict[str, tuple[nn.Module, Spec]]:
 def _load(path: Path) -> tuple[nn.Module, Spec]:
     tensors, header = _read(path)
     if METADATA_KEY not in header or EXPORT_KEY not in header:
-        raise ValueError(f"{path} does not say what network it is for; expected weights that i2i train wrote")
+        raise ValueError(f"{path} does not say what network it is for. {_IMPORT.format(path)}")
     spec, export = Spec.from_json(header[METADATA_KEY]), header[EXPORT_KEY]
     net = _made(spec, export)
     expected = {key: tuple(t.shape) for key, t in net.state_dict().items()}
@@ -119,4 +121,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+        with open(path, "rb") as file:
+            if file.read(9)[5:] != b"\0\0\0{":  # the end of the header's length, and the header
+                raise ValueError(f"{path} is no safetensors file. {_IMPORT.format(path)}") from error
+        raise ValueError(f"{path} is damaged: {error}") from error
