@@ -146,7 +146,9 @@ def _report(
 
 def _half(facts: Facts, source: Source) -> Facts:
     height, width = facts.size
-    return facts if source.half is None else replace(facts, size=(height, width // 2))
+    if source.half is None:
+        return facts
+    return replace(facts, size=(height, width // 2), highest=(facts.highest[source.half],) * 2)
 
 
 def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:

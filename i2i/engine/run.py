@@ -146,7 +146,7 @@ class Run:
         """Writes the state after ``step`` steps; keeps the one before it and no older one."""
         folder = self.path / "state"
         folder.mkdir(parents=True, exist_ok=True)
-        atomically(folder / f"{step:09d}.pt", lambda temporary: torch.save(state, temporary))
+        atomically(folder / f"{step:09d}.pt", lambda temporary: _save(state, temporary))
         for old in self._states()[:-KEPT_STATES]:
             old.unlink(missing_ok=True)
 
@@ -183,6 +183,18 @@ class Run:
 
     def _states(self) -> list[Path]:
         return sorted((self.path / "state").glob("[0-9]*.pt"))
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """Write ``state`` with torch.save. Raises OSError when the disk is full, which PyTorch reports as RuntimeError."""
+    with open(path, "wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # Closing the unfinished archive fails too, and that error replaces the one that says why.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def kept(path: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from i2i.atomic import atomically
@@ -20,6 +20,8 @@ from i2i.translators import translator_class
 ANY = "any"  # the direction of a network that translates to each of several domains
 IMAGE, AVERAGED = "image", "averaged"  # statistics of an imported network's batch norm: each image's, its training's
 EXPORT_KEY = "export"  # the translator's own name of the direction, beside the user's in the Spec
+
+_IMPORT = "Weights of another program become a run with `i2i import {}`; then give the folder of that run"
 
 
 def save_weights(run: Run, networks: dict[str, nn.Module], step: int) -> None:
@@ -38,7 +40,8 @@ def save_network(run: Path, net: nn.Module, spec: Spec, export: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: _portable(tensor) for key, tensor in net.state_dict().items()}
     header = {METADATA_KEY: spec.to_json(), EXPORT_KEY: export}
-    atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    data = save(tensors, metadata=header)  # save_file reports a full disk as an error of the format
+    atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def _portable(tensor: Tensor) -> Tensor:
@@ -91,7 +94,7 @@ def load_generators(run: str | Path) -> dict[str, tuple[nn.Module, Spec]]:
 def _load(path: Path) -> tuple[nn.Module, Spec]:
     tensors, header = _read(path)
     if METADATA_KEY not in header or EXPORT_KEY not in header:
-        raise ValueError(f"{path} does not say what network it is for; expected weights that i2i train wrote")
+        raise ValueError(f"{path} does not say what network it is for. {_IMPORT.format(path)}")
     spec, export = Spec.from_json(header[METADATA_KEY]), header[EXPORT_KEY]
     net = _made(spec, export)
     expected = {key: tuple(t.shape) for key, t in net.state_dict().items()}
@@ -118,4 +121,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+        with open(path, "rb") as file:
+            if file.read(9)[5:] != b"\0\0\0{":  # the end of the header's length, and the header
+                raise ValueError(f"{path} is no safetensors file. {_IMPORT.format(path)}") from error
+        raise ValueError(f"{path} is damaged: {error}") from error
