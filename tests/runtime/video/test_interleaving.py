@@ -161,9 +161,7 @@ def test_too_much_before_the_first_frame_is_refused(tmp_path: Path, monkeypatch:
     path = slides(tmp_path / "in.mkv", times=(18,), options=NO_DELAY)
     monkeypatch.setattr(reader, "_HELD", 60_000)
     monkeypatch.setattr(reader, "_BEFORE", 1 << 18)
-    with pytest.raises(
-        VideoError, match=r"more than 0\.25 MiB of other streams come before its first frame; .*--"
-    ):
+    with pytest.raises(VideoError, match=r"more than 0\.25 MiB of other streams come before its first frame; .*--"):
         reader.Reader(str(path), VideoOptions())
 
 
