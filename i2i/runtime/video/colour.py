@@ -25,7 +25,7 @@ HDR = (16, 18)  # the transfers PQ and HLG
 
 # Grey of no said range is limited in the codecs whose standards say so, and full in all others: raw, lossless and still
 # images, from cameras, microscopes and archives. FFmpeg and OpenCV return the values of those as they are.
-_LIMITED_GREY = frozenset("h264 hevc vvc av1 libdav1d vp9 libvpx-vp9 mpeg1video mpeg2video mpeg4 vc1 dirac".split())
+_LIMITED_GREY = ("h264", "hevc", "vvc", "av1", "libdav1d", "vp9", "libvpx-vp9", "mpeg1video", "mpeg2video", "mpeg4")
 _MATRICES = {BT709: 1, FCC: 4, 5: 5, BT601: 5, SMPTE240M: 7, BT2020: 9}  # H.273 -> libswscale
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 _FROM_YUV, _TO_YUV = _EXACT | Interpolation.BICUBIC, _EXACT | Interpolation.AREA  # how chroma grows, and shrinks

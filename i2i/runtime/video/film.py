@@ -18,7 +18,6 @@ from av.video.stream import VideoStream
 from i2i.runtime.video import colour as colours
 from i2i.runtime.video import encoders, siting
 from i2i.runtime.video.copies import Copies, tags_of
-from i2i.runtime.video.errors import another_size
 from i2i.runtime.video.reader import Item, Reader
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ class Film:
         """
         self.path, self.target, self.reader = path, target, reader
         self.frames = 0
+        self.one_size = True
         self.notes: list[str] = []
         self.deep, self.bits, self.is_rgb = deep, 8, False  # the last two of what is written
         clip, options = reader.clip, reader.options
@@ -66,9 +66,7 @@ class Film:
     def write(self, frame: VideoFrame, item: Item) -> None:
         if self._output is None:
             self._open(frame, item)
-        size = frame.height, frame.width
-        if size != (before := self._size or size):
-            raise another_size(self.reader.name, self.frames + 1, size, before)
+        assert (frame.height, frame.width) == self._size
         self.copies.write(self._early + item.packets)
         self._early = []
         used = self.tags
