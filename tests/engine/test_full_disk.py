@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import pytest
 import torch
-from i2i.files import atomically
 from torch import nn
 
+from i2i.atomic import atomically
 from i2i.engine.ranks import World
 from i2i.engine.report import Reporter, _append
 from i2i.engine.run import Run
