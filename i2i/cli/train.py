@@ -59,6 +59,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     i2i train pix2pix  --data facades              aligned A|B files
     i2i train cyclegan --a horses --b zebras       any two folders
     i2i train stargan  --data weather              a folder a domain
+    i2i train cyclegan --a horses --b zebras --out runs/tuned --init runs/other   fine-tunes another run
     i2i train --out runs/cyclegan-horses2zebras    goes on where that run was
 
     The same command again goes on where it was stopped. Start it with torchrun to use several GPUs.

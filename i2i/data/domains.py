@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -158,8 +158,8 @@ def _in_table(
 ) -> tuple[tuple[str, ...], list[Labelled], list[str]]:
     """The images of the split that have a row, and what has no counterpart.
 
-    A row names its image by its path below the folder of the data, or by the file's name alone. Where there are splits,
-    the table is about all of them.
+    A row names its image by its path below the folder of the data, below one above it, or by the file's name alone.
+    Where there are splits, the table is about all of them.
     """
     columns = chosen(table.names, select, table.path)
     folders = subfolders(root)
@@ -174,7 +174,8 @@ def _in_table(
         by_name.setdefault(path.name, []).append(path)
     images, left_out, used = [], [], set()
     for name, values in table.rows.items():
-        paths = [by_path[name]] if name in by_path else by_name.get(name, [])
+        below = next((path for path in _below(root, name) if path in by_path), None)
+        paths = [by_path[below]] if below is not None else by_name.get(name, [])
         if len(paths) > 1:
             problems.append(f"{name}: there are {len(paths)} images of this name, {paths[0]} and {paths[1]}")
         elif not paths:
@@ -189,6 +190,16 @@ def _in_table(
         raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
     left_out += [f"{path}: no row in {table.path.name}" for path in everything if path not in used]
     return tuple(table.names[column] for column in columns), images, left_out
+
+
+def _below(root: Path, name: str) -> Iterator[str]:
+    """Yield the paths below ``root`` that the name in a row may mean: it may begin with folders of ``root`` itself."""
+    yield name
+    for path in dict.fromkeys((PurePosixPath(name), PurePosixPath(name.replace("\\", "/")))):
+        folders = root.resolve().parts
+        for start in range(len(path.parts)):
+            if folders[len(folders) - start :] == path.parts[:start]:
+                yield "/".join(path.parts[start:])
 
 
 def _describe_folders(

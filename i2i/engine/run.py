@@ -116,6 +116,11 @@ class Run:
         facts = self.facts
         return facts.get("status") == "finished" and length(self.settings, facts["images"])[0] <= facts["step"]
 
+    @property
+    def started(self) -> bool:
+        """True if the run has saved a state, so that it goes on from there."""
+        return bool(self._states())
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keeps other trainings out of the folder, and clears away what a killed one left half-written.

@@ -19,6 +19,8 @@ def option(default: Any, help: str, **more: Any) -> Any:
 
 PLACES = ("a", "b", "data", "attributes")
 """The settings that say where the images lie."""
+PATHS = (*PLACES, "init")
+"""The settings that are paths."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Settings:
     data: str | None = option(None, "One folder: aligned A|B files, trainA and trainB, or one a domain.", free=True)
     attributes: str | None = option(None, "Table of attributes, CelebA's or CSV.", free=True, metavar="FILE")
     select: str | None = option(None, "Attributes or domains to learn, of those there are.", metavar="NAME,NAME...")
+    init: str | None = option(
+        None,
+        "Start a new run from the weights of another: its folder, an imported run's, or a .safetensors file in one.",
+        metavar="RUN|FILE",
+    )
     direction: str = option("a2b", "Which way one-sided methods and pairs translate.", choices=("a2b", "b2a"))
     channels: str = option("auto", "Grey, colour or colour with alpha.", choices=("auto", "1", "3", "4"))
     max_bad: int = option(0, "Unreadable files that are tolerated and left out.", free=True)
@@ -92,7 +99,7 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def _typed(name: str, default: Any, value: Any) -> Any:
     if name == "size":
         return _size(value)
-    if name in PLACES and value is not None:
+    if name in PATHS and value is not None:
         return str(Path(value).expanduser().resolve())
     if isinstance(default, int | float) and not isinstance(value, bool):
         return number(name, default, value)
