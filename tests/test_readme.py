@@ -8,7 +8,7 @@ import click
 import pytest
 
 import i2i
-from i2i.cli import VERBS, group
+from i2i.cli import NAMES, group
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def test_links_lead_somewhere(target):
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("i2i ")])
 def test_every_command_and_option_exists(line):
     words = shlex.split(line, comments=True)
-    assert words[1] in VERBS
+    assert words[1] in NAMES
     command = group.get_command(click.Context(group), words[1])
     assert command is not None
     known = {name for parameter in command.params for name in parameter.opts + parameter.secondary_opts}

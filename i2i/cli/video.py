@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli.described import options_of
+from i2i.cli.help import option
 from i2i.runtime.video.options import NAMES, VideoOptions
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
     from i2i.runtime.video import VideoSummary
+
+GROUP = "Video"
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class Film:
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for each field of :class:`VideoOptions`, and ``--preview``."""
-    preview = "Of a video: show the results in a window while it runs."
-    command = click.option("--preview", is_flag=True, help=preview)(command)
-    return options_of(VideoOptions, "Of a video", command)
+    preview = "Show the translated frames in a window during the job."
+    command = option("--preview", group=GROUP, is_flag=True, help=preview)(command)
+    return options_of(VideoOptions, GROUP, command)
 
 
 def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
