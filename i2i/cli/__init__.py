@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from i2i.cli import help
+from i2i.cli import help, streams
 
 # Group of the help page -> command -> summary. ``i2i/cli/NAME.py`` defines ``command`` (``NAME_.py`` where the name is
 # a Python keyword). The summaries stand here so that ``--help`` imports none of these modules.
@@ -106,27 +106,35 @@ def group() -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Runs a verb and exits: 0 done, 1 some items failed, 2 wrong usage or input, 4 no such provider, 130 interrupted.
+    """Run a command and exit: 0 done, 1 some items failed, 2 wrong usage or input, 4 provider not available,
+    130 interrupted.
 
-    An error that the user can mend is one line on stderr; ``I2I_TRACEBACK=1`` shows where it came from.
+    An error that the user can correct is one line on standard error; ``I2I_TRACEBACK=1`` shows its traceback. Standard
+    streams may be closed, full or None.
     """
     global _alone
     _alone = True
     atexit.register(_leave)
+    with streams.protected():
+        sys.exit(_status(arguments))
+
+
+def _status(arguments: list[str] | None) -> int:
+    """Run a command and return its exit status."""
     try:
         result = group.main(args=arguments, prog_name="i2i", standalone_mode=False)
     except click.Abort as error:
-        if isinstance(error.__cause__, EOFError):  # which click takes for one at a prompt: a fault of the program
+        if isinstance(error.__cause__, EOFError):  # click takes it for the end of input at a prompt; it is a bug
             raise error.__cause__ from None
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (ValueError, OSError, ImportError) as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # while a library in C++ was imported
             click.echo("interrupted", err=True)
-            sys.exit(130)
+            return 130
         if os.environ.get("I2I_TRACEBACK"):
             raise
         explained = explain(error)
@@ -134,8 +142,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         status, message = explained
         click.echo(f"error: {message}", err=True)
-        sys.exit(status)
-    sys.exit(result if isinstance(result, int) else 0)  # ctx.exit(status) comes back as its status
+        return status
+    return result if isinstance(result, int) else 0  # ctx.exit(status) comes back as its status
 
 
 def _leave() -> None:
@@ -152,9 +160,6 @@ def explain(error: Exception) -> tuple[int, str] | None:
         if missing not in EXTRAS:
             return None
         return 2, f"this needs {missing}, which is not installed: pip install {EXTRAS[missing]}"
-    if isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (so that nothing more is written to it at exit)
-        return 1, "the output was closed"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         usage = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)

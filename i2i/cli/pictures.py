@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import video
+from i2i.cli import streams, video
 from i2i.cli.help import option
 from i2i.cli.progress import reporting, shown
 
@@ -144,8 +144,8 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
     if settings.suffix:
         raise ValueError("--suffix: what goes through a pipe has no name, and a DST is the whole name")
     target = None if dst in (None, "-") else Path(str(dst))
-    if target is None and sys.stdout.isatty():
-        raise ValueError("a terminal cannot show the result: send it on with > or |, or name a DST")
+    if target is None:
+        output = streams.output()
     if target is not None and (target.is_dir() or str(dst).endswith(("/", os.sep))):
         raise ValueError(f"{dst} is a folder, and what comes through a pipe has no name: give the result one")
     if target is not None and target.exists() and not settings.overwrite:
@@ -156,7 +156,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
     try:
         if src != Path("-"):
             read_header(src, settings.max_pixels)  # of a named pipe, of which a read might never return, it is an error
-        data = sys.stdin.buffer.read() if src == Path("-") else src.read_bytes()
+        data = streams.input().read() if src == Path("-") else src.read_bytes()
         result = translate_bytes(models[0], data, settings, name)
         _note_frames(name, result.frames)
         if target is not None:
@@ -167,7 +167,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
             click.echo(shown(target))
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
-        sys.stdout.buffer.write(encode_image(result, form, settings.quality, name=name))
+        output.write(encode_image(result, form, settings.quality, name=name))
         if lost := files.lacking(result.metadata, form, keeps_profile(result, form)):
             _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i.cli import streams
 from i2i.cli.described import options_of
 from i2i.cli.help import option
 from i2i.runtime.video.options import NAMES, VideoOptions
@@ -48,8 +49,7 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
     given = {name: options.pop(name) for name in NAMES}
     given = {name: value for name, value in given.items() if value is not None}
     preview = options.pop("preview")
-    entrance: Any = sys.stdin.buffer
-    piped = str(src) == "-" and begins_like_video(entrance.peek(HEAD))
+    piped = str(src) == "-" and begins_like_video(streams.input().peek(HEAD))  # type: ignore[attr-defined]
     if piped or is_video(str(src)):
         return Film(VideoOptions(**given), preview)
     if given or preview:
@@ -73,9 +73,7 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
 
     target: Any = None
     if dst == "-":
-        if sys.stdout.isatty():
-            raise ValueError("a terminal cannot show the result: send it on with > or |, or name a DST")
-        target = sys.stdout.buffer
+        target = streams.output()
     elif dst is not None or not (film.preview and camera(src) is not None):
         target = video_target(str(src), dst, model.name, settings.format)
     window = Window(f"i2i: {click.format_filename(src)}", ends=target is None) if film.preview else None

@@ -152,7 +152,7 @@ def test_a_terminal_gets_no_frames(tmp_path: Path, identity_file: Path) -> None:
     os.close(theirs)
     os.close(ours)
     assert done.returncode == 2
-    assert b"a terminal cannot show the result: send it on" in done.stderr
+    assert b"a terminal cannot show the result: redirect it" in done.stderr
 
 
 def test_a_pipe_cannot_go_back(identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
