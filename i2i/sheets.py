@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from i2i.files import atomically
+from i2i.atomic import atomically
 
 _PAPER, _INK = 255, 32
 _GAP = 8

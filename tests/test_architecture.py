@@ -32,18 +32,22 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (1, {"numpy", "cv2", "PIL", "pyvips"}),
     "spec": (1, set()),
-    "files": (0, set()),
+    "atomic": (0, set()),
+    "errors": (0, set()),
 }
 # The exporter reads the weights of a run where no generators are given, and the importer writes them; nothing of the
 # engine knows either.
 SIDEWAYS = {("exporter", "engine"), ("importer", "engine")}
 # A run that the user named and that was never exported is exported on the way: the one place where the running half
 # reaches for the training half, within a function, and it does all else without.
-BRIDGES = {("runtime/models.py", "i2i.exporter")}
+BRIDGES = {("runtime/model/catalog.py", "i2i.exporter")}
 # What the package itself imports when it is imported; its public names are found on first use.
 ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 
-PUBLIC = {"Domain", "Spec", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate"}
+PUBLIC = {
+    "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
+    "VideoError", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate",
+}  # fmt: skip
 
 
 class Import(NamedTuple):

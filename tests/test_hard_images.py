@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from i2i.images import read_image
-from i2i.runtime.plan import output_name
-from i2i.runtime.record import RECORD
+from i2i.runtime.jobs.journal import RECORD
+from i2i.runtime.jobs.options import output_name
 from tests import tiny
 from tests.conftest import ROOT
 

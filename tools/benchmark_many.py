@@ -10,7 +10,8 @@ import click
 import numpy as np
 from measuring import PausedJob, draw, timed
 
-from i2i.runtime import Model, models, translate_folder
+from i2i.runtime import Model, translate_folder
+from i2i.runtime.model import catalog
 
 PARTS = 100
 """Of the job. The first tenth of them is compared with the last; the very first, which pays the start, is left out.
@@ -31,7 +32,7 @@ def many(files: int, size: int, model: str | None, flat: bool) -> None:
     known: `over the control` is the job's time over that of the other, both for an image, where only the job can
     change. All are medians of parts, `last / first` with its standard error.
     """
-    path = models.resolve(model).path
+    path = catalog.resolve(model).path
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         root = Path(place)
         pictures = sorted(draw(root / "drawn", CONTROL, size, "png").iterdir())

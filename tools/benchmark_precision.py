@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 import i2i
-from i2i.runtime.providers import PROVIDERS
+from i2i.runtime.providers.table import PROVIDERS
 from i2i.spec import PRECISIONS, Spec
 
 
@@ -109,7 +109,7 @@ def main(
 ) -> None:
     """A table in Markdown: milliseconds an image, peak memory, size and loss, for precisions and providers."""
     from i2i.exporter import pictures
-    from i2i.runtime.onnxfile import read_spec
+    from i2i.runtime.graphs.onnx_file import read_spec
 
     chosen = providers.split(",")
     if unknown := set(chosen) - set(PROVIDERS):

@@ -23,17 +23,17 @@ from measuring import core_seconds, measure
 
 import i2i
 from i2i.images import Image, read_image
-from i2i.images.spool import write_strips
+from i2i.images.large.writer import write_strips
 from i2i.metrics import psnr
 from i2i.runtime import Model
-from i2i.runtime.tiles import gathering
+from i2i.runtime.tiles import shared_statistics
 from i2i.runtime.tiles.grid import Span, cut
-from i2i.runtime.tiles.job import SIDE, Array, Tiling, halo, translate_tiled
+from i2i.runtime.tiles.tiler import SIDE, Array, Tiling, halo, translate_tiled
 
 # The command line, of which every image goes strip by strip.
 CHILD = """
 import atexit, re
-from i2i.runtime.tiles import large
+from i2i.runtime.jobs import large
 large.WHOLE = 0
 # What the kernel tells a parent of its child begins with the parent's own peak.
 atexit.register(lambda: print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
@@ -106,10 +106,10 @@ def against_whole(model: Model, image: np.ndarray, tiling: Tiling, name: str, le
 
 def agreement(model: Model, image: np.ndarray) -> None:
     """By how much neighbouring tiles differ where both have a result."""
-    runner, around = gathering.Runner(model.graph, None), halo(model.spec, False)
+    runner, around = shared_statistics.Runner(model.graph, None), halo(model.spec, False)
     picture = Array(image)
     start = core_seconds()
-    run = runner.open(runner.forms.fixed(gathering.sampled(runner, picture, model.spec.source.peak)))
+    run = runner.open(runner.forms.fixed(shared_statistics.sampled(runner, picture, model.spec.source.peak)))
     sampling = core_seconds() - start
     spans = cut(image.shape[0], SIDE, around)
     found: list[np.ndarray] = []

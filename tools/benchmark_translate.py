@@ -20,8 +20,9 @@ from measuring import NAMES, PausedJob, bare_session, draw, resnet, timed
 
 import i2i
 from i2i.images import Image, encode_image, read_image
-from i2i.runtime import Model, models
-from i2i.runtime.machine import cores
+from i2i.runtime import Model
+from i2i.runtime.model import catalog
+from i2i.runtime.system.host import cores
 
 FORMS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
@@ -75,8 +76,8 @@ def translate(
     """
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         root = Path(place)
-        paths = [models.resolve(name).path.resolve() for name in given]
-        paths = paths or [resnet(root / "resnet9.onnx", blocks=9), models.resolve(None).path]
+        paths = [catalog.resolve(name).path.resolve() for name in given]
+        paths = paths or [resnet(root / "resnet9.onnx", blocks=9), catalog.resolve(None).path]
         files = sorted(draw(root / "in", images, size, suffix).iterdir())
         cv2.setNumThreads(1)
         kinds = {"folder": Folder, "film": Film, "image": Single}

@@ -29,9 +29,9 @@ from onnx import helper
 
 from i2i.images import read_image
 from i2i.runtime import Model, Options
-from i2i.runtime.foreign.told import Told
-from i2i.runtime.machine import cores
-from i2i.runtime.onnxfile import described
+from i2i.runtime.adapters.options import Told
+from i2i.runtime.graphs.onnx_file import described
+from i2i.runtime.system.host import cores
 from i2i.runtime.video import VideoOptions, translate_video
 from i2i.spec import Domain, Spec
 

@@ -14,7 +14,7 @@ from i2i.images import Image, write_image
 from i2i.metrics import psnr
 from i2i.runtime import Model
 from i2i.runtime.video import VideoOptions, translate_video
-from i2i.runtime.video.flicker import Flicker
+from i2i.runtime.video.temporal.flicker import Flicker
 
 _UNCHANGED = 3.0  # levels of 255: where the source differs by less at the same place, nothing moves
 

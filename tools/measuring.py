@@ -21,7 +21,7 @@ import onnxruntime
 import i2i
 from i2i.images import Image, write_image
 from i2i.runtime import Model
-from i2i.runtime.machine import cores
+from i2i.runtime.system.host import cores
 from i2i.spec import Domain, Spec
 
 # Of onnxruntime, for what i2i calls them; OpenVINO is another library, and has no bare session here.

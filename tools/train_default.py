@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 import i2i
+from i2i.atomic import atomically
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.engine import load_generators
 from i2i.exporter import export_network
-from i2i.files import atomically
 from i2i.images import Image, write_image
 from i2i.metrics import l1, psnr, ssim
 from i2i.sheets import sheet

@@ -40,22 +40,22 @@ def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> 
     that are missing. A copy that describes itself needs none: `i2i translate photos/ -m COPY`.
     """
     from i2i.runtime import Model
-    from i2i.runtime.foreign import copies
+    from i2i.runtime.adapters import annotate
 
     spec = Model(model, "cpu", told=foreign.taken_from(options)).spec
     if copy is not None and spec.form is None:
         raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
     click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
     if copy is not None:
-        copies.write(model, copy, spec, overwrite)
+        annotate.write(model, copy, spec, overwrite)
         click.echo(click.format_filename(copy))
 
 
 def _in_words(spec: Spec) -> str:
     """One line: from what to what, and what its tensors mean."""
     from i2i.cli.export import loss_in_words
-    from i2i.runtime.foreign.told import shown
-    from i2i.runtime.targets import way
+    from i2i.runtime.adapters.options import shown
+    from i2i.runtime.model.targets import way
 
     form = spec.form
     if form is None:

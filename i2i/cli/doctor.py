@@ -23,13 +23,13 @@ def command(provider: str) -> None:
 
     Exit status: 0 all is well, 1 something is wrong (the output says how to repair it), 4 provider not available.
     """
-    from i2i.runtime import machine, packages
+    from i2i.runtime.system import host, packages
 
     for line in versions():
         click.echo(line)
-    free = machine.available_memory()
-    click.echo(f"processor        {machine.cores()} cores, {_gib(free)} of memory free")
-    cards = machine.cuda_devices()
+    free = host.available_memory()
+    click.echo(f"processor        {host.cores()} cores, {_gib(free)} of memory free")
+    cards = host.cuda_devices()
     click.echo(f"GPU              {', '.join(cards) or 'none that the NVIDIA driver shows'}")
     problems = packages.rivals() + packages.shells()
     status = 1 if problems else 0
@@ -53,7 +53,7 @@ def versions() -> list[str]:
     from importlib import metadata
 
     from i2i import __version__
-    from i2i.runtime import packages
+    from i2i.runtime.system import packages
 
     found = {"i2i": __version__, "Python": f"{platform.python_version()} on {platform.platform(terse=True)}"}
     for name in PACKAGES:
@@ -70,7 +70,7 @@ def versions() -> list[str]:
 def examine(asked: str, cards: list[str], problems: list[str]) -> int:
     """Runs the self-test on a provider, tells of it, and returns the exit status it calls for."""
     from i2i.runtime import ModelError, ProviderError, selftest
-    from i2i.runtime.providers import REPAIR, missing_library, onnxruntime
+    from i2i.runtime.providers.onnxruntime_session import REPAIR, missing_library, onnxruntime
 
     try:
         built = [name.removesuffix("ExecutionProvider") for name in onnxruntime().get_available_providers()]

@@ -84,8 +84,8 @@ def command(run: Path, path: Path | None, to: str | None, io: str, precision: st
 
 def describe(path: Path) -> str:
     """The line on an exported file: where it is, what it does, its size, and how close to PyTorch it is."""
-    from i2i.runtime.onnxfile import read_spec
-    from i2i.runtime.targets import way
+    from i2i.runtime.graphs.onnx_file import read_spec
+    from i2i.runtime.model.targets import way
 
     spec = read_spec(path)
     assert spec is not None  # the exporter has just written it

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from i2i.cli.described import options_of
-from i2i.runtime.foreign.told import NAMES, Told
+from i2i.runtime.adapters.options import NAMES, Told
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:

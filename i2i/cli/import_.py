@@ -74,8 +74,8 @@ def command(checkpoint: Path, run: Path | None, domains: str | None, **options: 
 
 def describe(run: Path) -> str:
     """The line on an imported run: where it is, what it does and what it was recognised as."""
-    from i2i.runtime.models import read_run
-    from i2i.runtime.targets import way
+    from i2i.runtime.model.catalog import read_run
+    from i2i.runtime.model.targets import way
 
     found = read_run(run)
     assert found is not None  # the importer has just written it

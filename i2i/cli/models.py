@@ -18,10 +18,10 @@ def command(root: str) -> None:
 
     An asterisk marks the one that `i2i translate` uses without -m.
     """
-    from i2i.runtime import models, targets
+    from i2i.runtime.model import catalog, targets
 
-    found = models.runs(root)
-    newest = models.newest(found)
+    found = catalog.runs(root)
+    newest = catalog.newest(found)
     for run in found:
         mark = "*" if newest is not None and run.path == newest.path else " "
         ways = ", ".join(targets.way(spec) for spec in run.directions.values())
@@ -31,9 +31,9 @@ def command(root: str) -> None:
             if run.error is None
             else f"{mark} {run.path}  {run.method}  cannot be used  {run.status}, step {run.step}, {run.error}"
         )
-    for number, entry in enumerate(models.weights()):
+    for number, entry in enumerate(catalog.weights()):
         mark = "*" if newest is None and number == 0 else " "
         about = entry.facts.get("about", "")
         click.echo(f"{mark} {entry.name}  {entry.facts.get('size', 0) / 1e6:.1f} MB  {about}")
-    if newest is None and not models.weights():
+    if newest is None and not catalog.weights():
         click.echo("none: train one with `i2i train`, or give a file with -m")

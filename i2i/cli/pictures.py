@@ -18,7 +18,7 @@ from i2i.cli.progress import reporting, shown
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
-    from i2i.runtime.folder import Summary
+    from i2i.runtime.jobs.folder import Summary
 
 FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test holds them equal to images.WRITABLE
 
@@ -116,7 +116,7 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
     """One image, of which a failure is exit status 1, as it would be of one among many."""
     from i2i.images import ImageError, read_header
     from i2i.runtime import ModelError
-    from i2i.runtime.api import destinations, translate_files
+    from i2i.runtime.jobs.single import destinations, translate_files
 
     if settings.shard is not None:
         raise ValueError(f"--shard: for folders, and {shown(src)} is none")
@@ -134,10 +134,11 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
 
 def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """One image from standard input, or to standard output, or both; ``-`` and no DST mean them."""
-    from i2i.files import clear_temporaries
+    from i2i.atomic import clear_temporaries
     from i2i.images import WRITABLE, ImageError, encode_image, keeps_profile, read_header
-    from i2i.runtime import ModelError, files
-    from i2i.runtime.api import translate_bytes
+    from i2i.runtime import ModelError
+    from i2i.runtime.jobs import image_file
+    from i2i.runtime.jobs.single import translate_bytes
 
     if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
         raise ValueError("- is one image through one model: no folder, no --shard and one -m")
@@ -152,7 +153,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
         raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     name = "<stdin>" if src == Path("-") else str(src)
     if target is not None:
-        files.output_format(src, target, "", settings)  # before there is work that would be lost
+        image_file.output_format(src, target, "", settings)  # before there is work that would be lost
     try:
         if src != Path("-"):
             read_header(src, settings.max_pixels)  # of a named pipe, of which a read might never return, it is an error
@@ -162,13 +163,13 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
             clear_temporaries(target.parent, target.name)
-            if lost := files.write(result, src, target, settings):
+            if lost := image_file.write(result, src, target, settings):
                 _note(f"{target}: {lost}")
             click.echo(shown(target))
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
         output.write(encode_image(result, form, settings.quality, name=name))
-        if lost := files.lacking(result.metadata, form, keeps_profile(result, form)):
+        if lost := image_file.lacking(result.metadata, form, keeps_profile(result, form)):
             _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)
@@ -186,8 +187,8 @@ def _note(text: str) -> None:
 
 def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, watch: bool) -> None:
     """A folder of images; 1 is the exit status if some of them failed. To ``watch`` it is ended by Ctrl-C."""
-    from i2i.runtime.api import destinations
-    from i2i.runtime.folder import Summary
+    from i2i.runtime.jobs.folder import Summary
+    from i2i.runtime.jobs.single import destinations
 
     settings = replace(settings, shard=_shard(settings.shard))
     targets = destinations(src, dst, [model.name for model in models], settings)
@@ -211,7 +212,7 @@ def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Option
 
 def _translate(pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary) -> None:
     """Where results of another model or settings would be mixed with these, whoever sits at a terminal is asked."""
-    from i2i.runtime.folder import MixedError, translate_folders
+    from i2i.runtime.jobs.folder import MixedError, translate_folders
 
     if watch:
         click.echo(f"watching {shown(src)}, until Ctrl-C", err=True)
@@ -230,11 +231,11 @@ def _translate(pairs: list[tuple[Model, Path]], src: Path, settings: Options, wa
 
 def _shard(said: str | None) -> str | None:
     """The part of the folder that is meant, said on stderr if a scheduler and nobody else named it."""
-    from i2i.runtime import shards
+    from i2i.runtime.jobs import sharding
 
     if said is not None:
         return said
-    shard = shards.from_environment(os.environ)
+    shard = sharding.from_environment(os.environ)
     if shard is None:
         return None
     click.echo(f"shard {shard}, as {shard.source} says (--shard 1/1 would be the whole folder)", err=True)

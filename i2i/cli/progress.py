@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from i2i.runtime.folder import Outcome, Summary
+    from i2i.runtime.jobs.folder import Outcome, Summary
 
 Report = Callable[["Outcome", "Summary"], None]
 

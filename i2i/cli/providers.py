@@ -27,6 +27,6 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def notes() -> None:
     """From now on what the runtime has to say of how a model runs goes to stderr, as notes."""
-    from i2i.runtime.notes import tell
+    from i2i.runtime.log import tell
 
     tell(lambda text: click.echo(f"note: {text}", err=True))

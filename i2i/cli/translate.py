@@ -73,7 +73,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     # NumPy and OpenCV each start threads for linear algebra when they are imported, of which there is none here that is
     # worth one; to start and to end them takes longer than a small image.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from i2i.runtime import packages
+    from i2i.runtime.system import packages
 
     for problem in packages.rivals():
         click.echo(f"warning: {problem}", err=True)
@@ -113,11 +113,12 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
 
 def opened(names: Sequence[str | None], to: str | None, **how: Any) -> list[Model]:
     """The models that are meant, opened as ``how`` says; each is said on stderr, with its way and its provider."""
-    from i2i.runtime import Model, models, targets
+    from i2i.runtime import Model
+    from i2i.runtime.model import catalog, targets
 
     loaded = []
     for name in names:
-        choice = models.resolve(name, to)
+        choice = catalog.resolve(name, to)
         model = Model(choice.path, **how).toward(choice.to)
         way = targets.way(model.spec, model.to)
         click.echo(f"model {shown(choice.path)} ({choice.why}): {way}, on {model.provider}", err=True)

@@ -44,7 +44,7 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
 
     Raises ValueError for what has no meaning, and where a video's options are given and there is no video.
     """
-    from i2i.runtime.video.kinds import HEAD, begins_like_video, is_video
+    from i2i.runtime.video.detect import HEAD, begins_like_video, is_video
 
     given = {name: options.pop(name) for name in NAMES}
     given = {name: value for name, value in given.items() if value is not None}
@@ -60,16 +60,16 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
 
 def videos_in(folder: Path) -> int:
     """How many videos there are below a folder."""
-    from i2i.runtime.video import kinds
+    from i2i.runtime.video import detect
 
-    return kinds.videos_in(folder)
+    return detect.videos_in(folder)
 
 
 def translate(model: Model, src: Path, dst: str | None, settings: Options, film: Film) -> None:
     """One video, with what there is to say of it. A damaged one ends in exit status 1, Ctrl-C in 130."""
+    from i2i.cli.preview import Window
     from i2i.runtime.video import InterruptedVideo, VideoError, translate_video
-    from i2i.runtime.video.kinds import camera, video_target
-    from i2i.runtime.video.window import Window
+    from i2i.runtime.video.detect import camera, video_target
 
     target: Any = None
     if dst == "-":

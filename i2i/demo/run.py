@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 import i2i
+from i2i.atomic import atomically
 from i2i.demo.commands import run_all
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.demo.tasks import TASKS, Task
-from i2i.files import atomically
 from i2i.images import Image, list_images, read_image, write_image
 from i2i.metrics import l1
-from i2i.runtime.models import read_run, resolve
+from i2i.runtime.model.catalog import read_run, resolve
 from i2i.sheets import sheet
 
 SIDE = 107  # of a drawing: a crop of 96 pixels moves about in it, and it is not resampled for that

@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from i2i.atomic import atomically
 from i2i.engine.ranks import World
-from i2i.files import atomically
+from i2i.errors import I2IError
 
 
-class NonFinite(RuntimeError):  # noqa: N818 (what happened, not what went wrong)
+class NonFinite(I2IError, RuntimeError):  # noqa: N818 (what happened, not what went wrong)
     """A loss term or a weight became NaN or infinite."""
 
     exit_status = 1

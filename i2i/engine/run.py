@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
+from i2i.atomic import atomically, clear_temporaries, lock
 from i2i.data.layout import domain_name
 from i2i.engine.schedule import length
 from i2i.engine.settings import PLACES, PRESETS, Settings, merge, number
-from i2i.files import atomically, clear_temporaries, lock
 from i2i.translators import translator_class
 
 KEPT_STATES = 2

@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from i2i.atomic import atomically
 from i2i.engine.run import Run
 from i2i.engine.settings import PLACES
-from i2i.files import atomically
 from i2i.networks import averaged, generator
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import translator_class

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from i2i.runtime.pixels import check_finite
-from i2i.runtime.providers import open_session
+from i2i.runtime.processing import check_finite
+from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
 Feeds = dict[str, np.ndarray]

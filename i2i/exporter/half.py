@@ -12,7 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from i2i.exporter.parts import FLOAT, HALF, LAYERS, Parts, finish, types_of, weights_of
-from i2i.runtime.widened import widened
+from i2i.runtime.graphs.float32 import widened
 
 # What only carries, joins, adds or bends values of the size of a map, and which ONNX has in float16.
 HARMLESS = frozenset((

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from i2i.errors import ExportError
 from i2i.exporter import ends
-from i2i.exporter.graph import ExportError
 from i2i.exporter.pixels import Pixels, checkerboard
 from i2i.runtime.errors import ModelError
-from i2i.runtime.providers import open_session
+from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
 LEVELS = 1  # of a uint8 graph: two roundings of nearly the same number

@@ -12,7 +12,7 @@ import numpy as np
 
 from i2i.data.layout import Source, find_layout, list_sources
 from i2i.images import Image, list_images, read_image
-from i2i.runtime import pixels
+from i2i.runtime import processing
 from i2i.spec import Spec
 
 SIDE = 256  # pixels of a crop, where the image has as many
@@ -56,7 +56,7 @@ def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: 
             + "; give a folder of more: --calibrate DIR"
         )
     held_out = max(FEWEST_HELD_OUT, min(HELD_OUT, len(images) // 3)) if calibrated else len(images)
-    ready = [_middle(pixels.prepare(image, spec), spec) for image in images]
+    ready = [_middle(processing.prepare(image, spec), spec) for image in images]
     return Pictures(
         tuple(ready[held_out:]),
         tuple(_odd(array, ODD[i % len(ODD)], spec) for i, array in enumerate(ready[:held_out])),

@@ -12,15 +12,16 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from i2i.errors import ExportError
 from i2i.exporter import compare, ends
 from i2i.exporter.compare import Feeds, Limits, Loss
-from i2i.exporter.graph import ExportError
 from i2i.exporter.half import emulated, to_half
 from i2i.exporter.int8 import to_int8
 from i2i.exporter.pictures import Pictures
 from i2i.runtime.errors import NonFiniteError
-from i2i.runtime.onnxfile import described
-from i2i.runtime.providers import open_session, running_on
+from i2i.runtime.graphs.onnx_file import described
+from i2i.runtime.providers.onnxruntime_session import running_on
+from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
 LIMITS = {"fp16": Limits(60, math.inf), "int8": Limits(45, 8)}
@@ -126,6 +127,6 @@ def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
 
 
 def _tensor(image: np.ndarray, spec: Spec) -> np.ndarray:
-    from i2i.runtime.pixels import to_tensor
+    from i2i.runtime.processing import to_tensor
 
     return to_tensor(image[None], spec)

@@ -12,16 +12,16 @@ import onnx
 import torch
 from torch import nn
 
+from i2i.atomic import atomically
+from i2i.errors import ExportError
 from i2i.exporter import graph, parity
-from i2i.exporter.graph import ExportError
 from i2i.exporter.pictures import Pictures, gather
 from i2i.exporter.pixels import Pixels, Toward
 from i2i.exporter.precision import reduced
-from i2i.files import atomically
 from i2i.networks import per_image
-from i2i.runtime import targets
-from i2i.runtime.onnxfile import read_spec
-from i2i.runtime.targets import To
+from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.model import targets
+from i2i.runtime.model.targets import To
 from i2i.spec import METADATA_KEY, PRECISIONS, Spec
 
 Generators = Mapping[str, tuple[nn.Module, Spec]]

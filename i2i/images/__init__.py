@@ -10,9 +10,9 @@ their first frame, and ``frames`` says how many there are. Written: all of those
 from i2i.images.decode import decode_image, read_image
 from i2i.images.encode import WRITABLE, encode_image, format_of, keeps_profile, write_image
 from i2i.images.header import MAX_PIXELS, read_header
+from i2i.images.image import Header, Image, ImageError, convert, flatten
 from i2i.images.listing import IMAGE_SUFFIXES, list_images, name_images
 from i2i.images.metadata import left_out
-from i2i.images.pixels import Header, Image, ImageError, convert, flatten
 
 __all__ = [
     "IMAGE_SUFFIXES",

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from i2i.images.header import MAX_PIXELS, open_regular, parse_header
+from i2i.images.image import Header, Image, ImageError
 from i2i.images.metadata import read_metadata
-from i2i.images.pixels import Header, Image, ImageError
 
 # OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -111,7 +111,7 @@ def _pillow(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]
 
 def _vips(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     """What neither reads as it was meant."""
-    from i2i.images.strips import vips  # which few images need
+    from i2i.images.large.reader import vips  # which few images need
 
     library = vips()
     try:

@@ -11,10 +11,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from i2i.files import atomically
-from i2i.images import jp2, resolution, tiff
+from i2i.atomic import atomically
+from i2i.images import jp2, resolution, tags
+from i2i.images.image import Image, ImageError, convert, flatten
 from i2i.images.metadata import embed, png_chunk, webp_file, webp_parts
-from i2i.images.pixels import Image, ImageError, convert, flatten
+from i2i.images.resolution import counted, writable
+
+# Suffixes that may be kept, since their formats are written; a file of another format gets ".png" behind its name.
+_KEPT = "png jpg jpeg jpe jfif mpo webp tif tiff bmp dib ppm pgm pbm pnm jp2"
+KEPT = frozenset("." + suffix for suffix in _KEPT.split())
+
 
 WRITABLE = {
     "PNG": ".png",
@@ -96,7 +102,7 @@ def encode_image(
     data = extras[format](data, image, alpha) if format in extras else data
     if image.metadata is None:
         return data
-    return embed(data, format, image.metadata, image.width, image.height, alpha is not None, _known(image))
+    return embed(data, format, image.metadata, image.width, image.height, alpha is not None, writable(image.resolution))
 
 
 def keeps_profile(image: Image, format: str) -> bool:
@@ -156,19 +162,8 @@ def _png_grey_alpha(pixels: np.ndarray, alpha: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def _known(image: Image) -> resolution.Resolution | None:
-    """The resolution, if it is one that can be written."""
-    return image.resolution and resolution.per_millimetre(*image.resolution, 1.0)
-
-
-def _counted(image: Image, unit: float) -> tuple[int, int] | None:
-    """Pixels for a unit (in millimetres), across and down, where they are known."""
-    known = _known(image)
-    return known and (round(known[0] * unit), round(known[1] * unit))
-
-
 def _png_chunks(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
-    size = _counted(image, resolution.METRE)
+    size = counted(image.resolution, resolution.METRE)
     chunks = png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(image.icc)) if image.icc else b""
     chunks += png_chunk(b"pHYs", struct.pack(">IIB", *size, 1)) if size else b""
     at = 8 + 25  # behind the signature and IHDR
@@ -176,7 +171,7 @@ def _png_chunks(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
 
 
 def _jpeg_parts(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
-    known = _known(image)
+    known = writable(image.resolution)
     jfif = known and resolution.jfif(known)
     if jfif and data[2:4] == b"\xff\xe0":
         data = data[:2] + jfif + data[2 + len(jfif) :]
@@ -209,19 +204,19 @@ def _jp2_profile(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
 
 
 def _tiff_tags(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
-    tags = []
+    entries = []
     if alpha is not None:
-        tags.append((tiff.EXTRA_SAMPLES, 3, 1, struct.pack("<H", 2)))  # not premultiplied; OpenCV leaves it unsaid
-    known = _known(image)
+        entries.append((tags.EXTRA_SAMPLES, 3, 1, struct.pack("<H", 2)))  # not premultiplied; OpenCV leaves it unsaid
+    known = writable(image.resolution)
     if known is not None:
         for tag, fraction in zip((resolution.X, resolution.Y), resolution.per_inch(known), strict=True):
-            tags.append((tag, 5, 1, struct.pack("<II", *fraction)))
-        tags.append((resolution.UNIT, 3, 1, struct.pack("<H", 2)))
+            entries.append((tag, 5, 1, struct.pack("<II", *fraction)))
+        entries.append((resolution.UNIT, 3, 1, struct.pack("<H", 2)))
     if image.icc:
-        tags.append((tiff.ICC, 7, len(image.icc), image.icc))
-    return tiff.with_tags(data, tags) if tags else data
+        entries.append((tags.ICC, 7, len(image.icc), image.icc))
+    return tags.with_tags(data, entries) if entries else data
 
 
 def _bmp_size(data: bytes, image: Image, alpha: np.ndarray | None) -> bytes:
-    size = _counted(image, resolution.METRE)
+    size = counted(image.resolution, resolution.METRE)
     return data[:38] + struct.pack("<ii", *size) + data[46:] if size else data

@@ -6,28 +6,22 @@ They raise ValueError or struct.error for what is damaged, and UnsupportedError 
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from i2i.images import resolution, tiff
-from i2i.images.pixels import Header, UnsupportedError
-
-_ICC_LIMIT = 16 << 20
-
-
-def _xmp_orientation(xmp: bytes) -> int:
-    found = re.search(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])", xmp)
-    return int(found.group(1)) if found else 1
+from i2i.images import resolution, tags
+from i2i.images.exif import orientation_in_xmp
+from i2i.images.image import Header, UnsupportedError
+from i2i.images.tags import ICC_LIMIT
 
 
 def inflate(data: bytes) -> bytes | None:
     """At most 16 MB of a zlib stream; None where it is damaged or longer."""
     stream = zlib.decompressobj()
     try:
-        text = stream.decompress(data, _ICC_LIMIT)
+        text = stream.decompress(data, ICC_LIMIT)
     except zlib.error:
         return None
     return None if stream.unconsumed_tail else text
@@ -70,14 +64,14 @@ def png_header(file: BinaryIO) -> Header:
             if colour == 0:
                 level = struct.unpack(">H", file.read(2))[0] & (2**depth - 1)
                 key = level * 255 // (2**depth - 1) if depth < 8 else level
-        elif kind == b"iCCP" and length <= _ICC_LIMIT:
+        elif kind == b"iCCP" and length <= ICC_LIMIT:
             icc = inflate(file.read(length).partition(b"\0")[2][1:])
         elif kind == b"acTL":
             frames = max(1, struct.unpack(">I", file.read(4))[0])
         elif kind == b"pHYs" and length == 9:
             across, down, unit = struct.unpack(">IIB", file.read(9))
             found = resolution.per_millimetre(across, down, resolution.METRE if unit == 1 else None)
-        elif kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= _ICC_LIMIT:
+        elif kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= ICC_LIMIT:
             data = file.read(length)
             orientation = _png_orientation(kind, data) if orientation == 1 else orientation
             of_exif = resolution.of_exif(data) if kind == b"eXIf" else of_exif
@@ -90,14 +84,14 @@ def png_header(file: BinaryIO) -> Header:
 def _png_orientation(kind: bytes, data: bytes) -> int:
     """From an EXIF chunk, or from XMP or ImageMagick's EXIF (a length and hex digits) in a chunk of text."""
     if kind == b"eXIf":
-        return tiff.exif_orientation(data)
+        return tags.exif_orientation(data)
     word, _, text = data.partition(b"\0")
     if word == b"XML:com.adobe.xmp":
-        return _xmp_orientation(text)
+        return orientation_in_xmp(text)
     if word == b"Raw profile type exif":
         profile = text if kind == b"tEXt" else inflate(text[1:]) or b""
         digits = b"".join(profile.split()[2:])
-        return tiff.exif_orientation(bytes.fromhex(digits.decode("ascii"))) if digits.isalnum() else 1
+        return tags.exif_orientation(bytes.fromhex(digits.decode("ascii"))) if digits.isalnum() else 1
     return 1
 
 
@@ -133,9 +127,9 @@ def jpeg_header(file: BinaryIO) -> Header:
             data = file.read(max(length, 0))
             found = found or resolution.of_segment(data)  # JFIF comes first
             if data.startswith(b"Exif\0\0"):
-                exif_orientation = tiff.exif_orientation(data)
+                exif_orientation = tags.exif_orientation(data)
             elif data.startswith(b"http://ns.adobe.com/xap/1.0/"):
-                xmp_orientation = _xmp_orientation(data)
+                xmp_orientation = orientation_in_xmp(data)
         elif marker == 0xE2:
             data = file.read(max(length, 0))
             if data.startswith(b"ICC_PROFILE\0") and len(data) > 14:
@@ -154,7 +148,7 @@ def jpeg_header(file: BinaryIO) -> Header:
 
 def _mpf_pictures(data: bytes) -> int:
     try:
-        return tiff.read_directory(io.BytesIO(data), (tiff.MPF_PICTURES,)).number(tiff.MPF_PICTURES, 1)
+        return tags.read_directory(io.BytesIO(data), (tags.MPF_PICTURES,)).number(tags.MPF_PICTURES, 1)
     except (ValueError, struct.error, OverflowError):
         return 1
 
@@ -182,10 +176,10 @@ def webp_header(file: BinaryIO) -> Header:
             break
         kind, length = struct.unpack("<4sI", head)
         frames += kind == b"ANMF"
-        if kind == b"ICCP" and length <= _ICC_LIMIT:
+        if kind == b"ICCP" and length <= ICC_LIMIT:
             icc = file.read(length)
-        elif kind == b"EXIF" and length <= _ICC_LIMIT:
+        elif kind == b"EXIF" and length <= ICC_LIMIT:
             exif = file.read(length)
-            orientation, found = tiff.exif_orientation(exif), resolution.of_exif(exif)
+            orientation, found = tags.exif_orientation(exif), resolution.of_exif(exif)
         at += 8 + length + length % 2
     return Header("WEBP", width, height, 3, 8, bool(data[0] & 0x10), max(1, frames), orientation, icc, resolution=found)

@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from i2i.images import formats, jp2, other_formats, tiff
-from i2i.images.pixels import Header, ImageError, UnsupportedError
+from i2i.images import formats, jp2, other_formats, tags
+from i2i.images.image import Header, ImageError, UnsupportedError
 
 MAX_PIXELS = 100_000_000
 
@@ -70,7 +70,7 @@ def parse_header(file: BinaryIO, path: str | os.PathLike[str], max_pixels: int =
 
 
 def _parser(start: bytes) -> Callable[[BinaryIO], Header] | None:
-    if tiff.is_tiff(start):
+    if tags.is_tiff(start):
         return other_formats.tiff_header
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return formats.webp_header

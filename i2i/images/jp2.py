@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from i2i.images.pixels import Header, UnsupportedError
+from i2i.images.image import Header, UnsupportedError
 
 _CODE_STREAM = b"\xff\x4f\xff\x51"
 _LIMIT = 16 << 20  # bytes of a box that is read

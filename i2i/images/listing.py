@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from i2i.images.pixels import ImageError
+from i2i.images.image import ImageError
 
 _READ = "jpg jpeg jpe jfif mpo png apng webp tif tiff bmp dib gif ico ppm pgm pbm pnm jp2 j2k j2c jpx jpf"
 _NAMED = "avif heic heif jxl qoi tga psd exr hdr pcx dds"  # not read, but listed: better an error than silence

@@ -6,30 +6,30 @@ import re
 import struct
 from typing import BinaryIO
 
-from i2i.images import resolution, tiff
-from i2i.images.pixels import Header, UnsupportedError
+from i2i.images import resolution, tags
+from i2i.images.image import Header, UnsupportedError
 
 
 def tiff_header(file: BinaryIO) -> Header:
     wanted = (
-        tiff.WIDTH, tiff.HEIGHT, tiff.BITS, tiff.COMPRESSION, tiff.PHOTOMETRIC, tiff.ORIENTATION, tiff.SAMPLES,
-        tiff.PLANES, tiff.EXTRA_SAMPLES, tiff.SAMPLE_FORMAT, tiff.ICC, tiff.TILE_WIDTH, tiff.TILE_HEIGHT,
+        tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.ORIENTATION, tags.SAMPLES,
+        tags.PLANES, tags.EXTRA_SAMPLES, tags.SAMPLE_FORMAT, tags.ICC, tags.TILE_WIDTH, tags.TILE_HEIGHT,
         resolution.X, resolution.Y, resolution.UNIT,
     )  # fmt: skip
-    directory = tiff.read_directory(file, wanted)
+    directory = tags.read_directory(file, wanted)
     number = directory.number
-    bits, samples, kind = number(tiff.BITS, 1), number(tiff.SAMPLES, 1), number(tiff.SAMPLE_FORMAT, 1)
+    bits, samples, kind = number(tags.BITS, 1), number(tags.SAMPLES, 1), number(tags.SAMPLE_FORMAT, 1)
     if kind == 3:
         raise UnsupportedError(
             f"a floating-point TIFF ({bits} bits); images here are integers: convert it to 8 or 16 bits"
         )
     if kind not in (1, 4) or bits not in (1, 2, 4, 8, 16):
         raise UnsupportedError(f"a TIFF of {bits}-bit {'signed ' * (kind == 2)}samples; convert it to 8 or 16 bits")
-    photometric = number(tiff.PHOTOMETRIC, 1)
+    photometric = number(tags.PHOTOMETRIC, 1)
     if photometric not in (0, 1, 2, 3, 5, 6, 8):
         raise UnsupportedError(f"a TIFF of photometric interpretation {photometric}; convert it to RGB")
     colours = {0: 1, 1: 1, 3: 1, 5: 4}.get(photometric, 3)
-    alpha, planes = samples > colours, samples > 1 and number(tiff.PLANES, 1) == 2
+    alpha, planes = samples > colours, samples > 1 and number(tags.PLANES, 1) == 2
     if (bits == 16 and photometric == 8) or (alpha and colours == 1 and (bits == 16 or planes or photometric == 0)):
         raise UnsupportedError(
             "a TIFF of Lab in 16 bits, or of grey with alpha in 16 bits, in planes or with a white of 0, which no "
@@ -37,20 +37,20 @@ def tiff_header(file: BinaryIO) -> Header:
         )
     # OpenCV returns RGBA of 8 bits premultiplied, drops the alpha of grey, has a Lab of its own, no 2 and 4 bits, and
     # in 8 bits no tiles of less than 32 pixels.
-    small = min(number(tiff.TILE_WIDTH, 32), number(tiff.TILE_HEIGHT, 32)) < 32
+    small = min(number(tags.TILE_WIDTH, 32), number(tags.TILE_HEIGHT, 32)) < 32
     pillow = photometric == 8 or bits in (2, 4) or (bits < 16 and (alpha or small))
     # OpenCV garbles colours that are stored plane by plane in 16 bits, takes a white of 0 for black there, and leaves
     # colours multiplied with their alpha.
-    multiplied = alpha and photometric == 2 and number(tiff.EXTRA_SAMPLES, 0) == 1
+    multiplied = alpha and photometric == 2 and number(tags.EXTRA_SAMPLES, 0) == 1
     vips = bits == 16 and (planes or photometric == 0 or multiplied)
     if vips and planes and photometric != 2:
         raise UnsupportedError("a 16-bit TIFF of planes that are not red, green and blue; convert it to RGB")
-    if vips and planes and tiff.TILE_WIDTH in directory.tags:
+    if vips and planes and tags.TILE_WIDTH in directory.tags:
         raise UnsupportedError("a 16-bit TIFF in tiles plane by plane, which no decoder here reads; convert it to PNG")
-    orientation = number(tiff.ORIENTATION, 1)
-    icc = directory.tags.get(tiff.ICC)
+    orientation = number(tags.ORIENTATION, 1)
+    icc = directory.tags.get(tags.ICC)
     return Header(
-        "TIFF", number(tiff.WIDTH, 0), number(tiff.HEIGHT, 0), 1 if photometric in (0, 1) else 3,
+        "TIFF", number(tags.WIDTH, 0), number(tags.HEIGHT, 0), 1 if photometric in (0, 1) else 3,
         16 if bits == 16 else 8, alpha and photometric != 5, directory.pages,
         orientation if 1 <= orientation <= 8 else 1,
         icc if isinstance(icc, bytes) else None, "vips" if vips else "pillow" if pillow else "cv2",

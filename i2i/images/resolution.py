@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 
-from i2i.images import tiff
+from i2i.images import tags
 
 Resolution = tuple[float, float]
 INCH, CENTIMETRE, METRE = 25.4, 10.0, 1000.0
@@ -40,7 +40,7 @@ def jfif(resolution: Resolution) -> bytes:
     return struct.pack(">HH5sHBHHBB", 0xFFE0, 16, b"JFIF\0", 0x0102, 1, *size, 0, 0)
 
 
-def of_tiff(directory: tiff.Directory) -> Resolution | None:
+def of_tiff(directory: tags.Directory) -> Resolution | None:
     across, down = (directory.tags.get(tag) for tag in (X, Y))
     if not (isinstance(across, tuple) and isinstance(down, tuple) and len(across) == len(down) == 2):
         return None
@@ -62,6 +62,17 @@ def of_segment(data: bytes) -> Resolution | None:
 
 def of_exif(exif: bytes) -> Resolution | None:
     try:
-        return of_tiff(tiff.read_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")), (X, Y, UNIT)))
+        return of_tiff(tags.read_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")), (X, Y, UNIT)))
     except (ValueError, struct.error, OverflowError):
         return None
+
+
+def writable(resolution: Resolution | None) -> Resolution | None:
+    """Return the resolution if files can hold it, else None."""
+    return resolution and per_millimetre(*resolution, 1.0)
+
+
+def counted(resolution: Resolution | None, unit: float) -> tuple[int, int] | None:
+    """Return whole pixels for a unit of that many millimetres, across and down, or None."""
+    known = writable(resolution)
+    return known and (round(known[0] * unit), round(known[1] * unit))

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from i2i.runtime.api import translate
     from i2i.runtime.errors import ModelError, NonFiniteError, ProviderError
-    from i2i.runtime.files import Options
-    from i2i.runtime.folder import translate_folder
-    from i2i.runtime.session import Model, load
+    from i2i.runtime.jobs.folder import translate_folder
+    from i2i.runtime.jobs.options import Options
+    from i2i.runtime.model.model import Model, load
 
 _HOMES = {
     "translate": "api",
     "ModelError": "errors",
     "NonFiniteError": "errors",
     "ProviderError": "errors",
-    "Options": "files",
-    "translate_folder": "folder",
-    "Model": "session",
-    "load": "session",
+    "Options": "jobs.options",
+    "translate_folder": "jobs.folder",
+    "Model": "model.model",
+    "load": "model.model",
 }
 
 __all__ = ["Model", "ModelError", "NonFiniteError", "Options", "ProviderError", "load", "translate", "translate_folder"]

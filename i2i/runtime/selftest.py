@@ -15,8 +15,8 @@ import numpy as np
 
 from i2i.images import Image, read_image, write_image
 from i2i.runtime.errors import ModelError
-from i2i.runtime.onnxfile import Field, described, message
-from i2i.runtime.session import load
+from i2i.runtime.graphs.onnx_file import Field, described, message
+from i2i.runtime.model.model import load
 from i2i.spec import Domain, Spec
 
 _FLOAT, _UINT8 = 1, 2  # TensorProto.DataType

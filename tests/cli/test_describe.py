@@ -9,7 +9,7 @@ import numpy as np
 from i2i.images import Image, read_image, write_image
 from tests import tiny
 from tests.conftest import Command
-from tests.runtime.foreign import models
+from tests.runtime.adapters import models
 
 
 def test_a_model_is_asked_about_described_and_run(tmp_path: Path, i2i_command: Command) -> None:

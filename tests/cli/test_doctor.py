@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from i2i.cli import doctor
-from i2i.runtime import machine, packages
+from i2i.runtime.providers import table
+from i2i.runtime.system import host, packages
 from tests.conftest import Command
 
 
@@ -86,7 +87,7 @@ def test_commands_warn_once_of_rivals(tmp_path: Path, i2i_command: Command) -> N
 def test_a_card_that_is_not_used_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     from i2i.runtime import selftest
 
-    monkeypatch.setattr(machine, "cuda_devices", lambda: ["NVIDIA Test"])
+    monkeypatch.setattr(host, "cuda_devices", lambda: ["NVIDIA Test"])
     monkeypatch.setattr(selftest, "run", lambda provider: ("cpu", 0.1))
     result = CliRunner().invoke(doctor.command, [])
     assert result.exit_code == 1
@@ -94,7 +95,7 @@ def test_a_card_that_is_not_used_is_a_problem(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_truth_of_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cuda_devices", list)
+    monkeypatch.setattr(host, "cuda_devices", list)
     result = CliRunner().invoke(doctor.command, ["--provider", "cpu"])
     assert "self-test        asked for cpu, ran on cpu: passed in" in result.output
     assert "GPU              none that the NVIDIA driver shows" in result.output
@@ -102,10 +103,8 @@ def test_the_truth_of_providers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_provider_is_listed_with_the_reason_where_it_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here no card is there, and OpenVINO is taken away; neither is a fault unless it is asked for."""
-    from i2i.runtime import providers
 
-    monkeypatch.setattr(machine, "cuda_devices", list)
-    monkeypatch.setattr(providers, "cuda_devices", list)
+    monkeypatch.setattr(host, "cuda_devices", list)
     monkeypatch.setitem(sys.modules, "openvino", None)
     result = CliRunner().invoke(doctor.command, [])
     assert result.exit_code == 0, result.output
@@ -127,6 +126,5 @@ def test_a_provider_that_runs_is_listed() -> None:
 
 def test_the_providers_of_the_command_line_are_those_of_the_runtime() -> None:
     from i2i.cli import providers as words
-    from i2i.runtime import providers
 
-    assert words.PROVIDERS == providers.PROVIDERS
+    assert words.PROVIDERS == table.PROVIDERS

@@ -16,7 +16,7 @@ from i2i.engine import load_generators
 from i2i.exporter.pixels import Pixels, Toward
 from i2i.images import Image, read_image, write_image
 from i2i.networks import per_image
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.graphs.onnx_file import read_spec
 from tests.translators.cases import CASES
 
 Here = Callable[..., tuple[int, str, str]]

@@ -16,7 +16,7 @@ import pytest
 
 from i2i.cli import NAMES
 from i2i.images import Image, write_image
-from i2i.runtime.machine import cores
+from i2i.runtime.system.host import cores
 from tests import tiny
 from tests.conftest import ROOT, Command
 
@@ -83,7 +83,7 @@ main(sys.argv[2:])
 def test_one_image_starts_with_nothing_that_it_does_not_need(tmp_path: Path, negative: Path) -> None:
     """Other libraries, idle threads, a search for garbage where there is none: each takes longer than an image."""
     image = next(draw(tmp_path / "in").iterdir())
-    others = "torch onnx av PIL pyvips rich logging importlib.metadata fractions i2i.runtime.foreign.find"
+    others = "torch onnx av PIL pyvips rich logging importlib.metadata fractions i2i.runtime.adapters.infer_spec"
     done = python(STARTED, others, "translate", image, tmp_path / "out.png", "-m", negative, "--provider", "cpu")
     assert done.returncode == 0, done.stderr
     collections, threads, *loaded = done.stdout.rpartition("#")[2].split()

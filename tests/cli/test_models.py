@@ -8,7 +8,7 @@ import numpy as np
 
 from i2i.images import Image, read_image, write_image
 from tests.conftest import Command
-from tests.runtime.test_models import a_run
+from tests.runtime.model.test_catalog import a_run
 
 
 def test_the_newest_finished_run_is_taken_and_named(tmp_path: Path, i2i_inside: Command) -> None:

@@ -10,7 +10,7 @@ import pytest
 from i2i.images import Image, read_image, write_image
 from tests import tiny
 from tests.conftest import Command
-from tests.runtime.test_targets import a_run
+from tests.runtime.model.test_targets import a_run
 
 
 @pytest.fixture

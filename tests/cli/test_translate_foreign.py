@@ -10,7 +10,7 @@ import pytest
 from i2i.images import Image, read_image, write_image
 from tests import tiny
 from tests.conftest import Command
-from tests.runtime.foreign import models
+from tests.runtime.adapters import models
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
 

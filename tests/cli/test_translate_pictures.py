@@ -17,8 +17,9 @@ import pytest
 
 import i2i
 from i2i.images import Image, decode_image, encode_image, read_image, write_image
-from i2i.runtime import Model, Options, job, translate_folder
-from i2i.runtime.folder import Summary, translate_folders
+from i2i.runtime import Model, Options, translate_folder
+from i2i.runtime.jobs import workers
+from i2i.runtime.jobs.folder import Summary, translate_folders
 from tests import tiny
 from tests.conftest import ROOT, Command
 from tests.images.test_metadata import exif as with_place
@@ -86,13 +87,13 @@ def test_models_of_one_name_are_refused(place: Path, i2i_inside: Command) -> Non
 
 def test_an_image_is_decoded_once_for_all_models(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    real = job.read_image
+    real = workers.read_image
 
     def counting(path: Path, *rest: int) -> Image:
         read.append(path.name)
         return real(path, *rest)
 
-    monkeypatch.setattr(job, "read_image", counting)
+    monkeypatch.setattr(workers, "read_image", counting)
     (place / "photos" / "bad.png").write_bytes(b"")
     notes = []
     pairs = [(Model(place / f"{name}.onnx", "cpu", 1), place / "out" / name) for name in "ab"]
@@ -116,15 +117,15 @@ def test_a_suffix(place: Path, i2i_inside: Command) -> None:
 def test_workers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(place / "a.onnx", "cpu", 1)
     for asked in (1, 3):
-        jobs: list[job.Job] = []
-        real = job.Job.__init__
+        jobs: list[workers.Job] = []
+        real = workers.Job.__init__
 
-        def watched(self: job.Job, *rest: object, jobs: list[job.Job] = jobs, real: object = real) -> None:
+        def watched(self: workers.Job, *rest: object, jobs: list[workers.Job] = jobs, real: object = real) -> None:
             jobs.append(self)
             real(self, *rest)  # type: ignore[operator]
 
         with monkeypatch.context() as patched:
-            patched.setattr(job.Job, "__init__", watched)
+            patched.setattr(workers.Job, "__init__", watched)
             translate_folder(model, place / "photos", place / f"out{asked}", Options(workers=asked))
         assert len(jobs[0]._threads) == asked
     with pytest.raises(ValueError, match="workers is 0"):
@@ -159,7 +160,7 @@ def test_pipes_at_one_end(place: Path) -> None:
     data = encode_image(Image(np.full((6, 5, 3), 100, np.uint8)), "BMP")
     assert decode_image(piped(place, data, "-", "--format", "png").stdout).format == "PNG"
     assert decode_image(piped(place, b"", "photos/sub/y.jpg", "-").stdout).format == "JPEG"
-    killed = "import os; from i2i.files import *; atomically(Path('new/x.webp'), lambda path: os._exit(9))"
+    killed = "import os; from i2i.atomic import *; atomically(Path('new/x.webp'), lambda path: os._exit(9))"
     (place / "new").mkdir()
     subprocess.run([sys.executable, "-c", killed], cwd=place, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     assert len(os.listdir(place / "new")) == 1

@@ -96,7 +96,7 @@ def test_a_kill_after_the_last_state_and_before_its_weights(folders, tmp_path, m
 
 
 def test_two_trainings_do_not_share_a_folder(folders, tmp_path, one_thread):
-    from i2i.files import lock
+    from i2i.atomic import lock
 
     options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
     run = train(**options, steps=1, out=tmp_path / "run", quiet=True)

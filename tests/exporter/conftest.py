@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import nn
 
+from i2i.atomic import lock
 from i2i.exporter import export_network
-from i2i.files import lock
 from i2i.networks import ResNet, UNet
 from i2i.spec import Domain, Spec
 from i2i.translators import Translator

@@ -20,8 +20,8 @@ from i2i.exporter import ExportError, export, export_network, parity, writer
 from i2i.exporter.ends import targets
 from i2i.exporter.pixels import Pixels, Toward
 from i2i.networks import per_image
-from i2i.runtime import NonFiniteError, load, session
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime import NonFiniteError, load
+from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import Translator
 from tests.exporter.conftest import Small, pictures
@@ -269,6 +269,6 @@ def test_the_command_writes_it_and_lists_its_domains(folder: Path, monkeypatch: 
     assert isinstance(result.exception, ValueError)
     assert "it translates to cloudy, rain, shine" in str(result.exception)
 
-    monkeypatch.setattr(session.targets, "vector", lambda spec, names: np.array([3]))
+    monkeypatch.setattr("i2i.runtime.model.targets.vector", lambda spec, names: np.array([3]))
     with pytest.raises(NonFiniteError):  # a runtime that asks for a domain that is none hears of it
         model(pictures(1, 9, 9, spec())[0], to="rain")

@@ -20,7 +20,7 @@ from i2i.exporter.pixels import Pixels
 from i2i.networks import per_image
 from i2i.networks.blocks import InstanceNorm2d
 from i2i.runtime import NonFiniteError, load
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.spec import METADATA_KEY, Spec
 from tests.exporter.conftest import Small, Undefined, by_hand, pictures, run, spec
 

@@ -10,7 +10,7 @@ import torch
 
 from i2i.exporter import export_network
 from i2i.networks import generator, per_image
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.graphs.onnx_file import read_spec
 from tests.exporter.conftest import by_hand, pictures, run, spec
 
 pytestmark = pytest.mark.slow

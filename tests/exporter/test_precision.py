@@ -27,11 +27,11 @@ from i2i.exporter import ExportError, default_path, export, export_network, prec
 from i2i.exporter.compare import Limits
 from i2i.exporter.parts import Parts
 from i2i.exporter.pictures import gather
-from i2i.runtime import placement
-from i2i.runtime.graph import Graph
-from i2i.runtime.onnxfile import read_spec
-from i2i.runtime.pixels import is_finite
-from i2i.runtime.tiles.job import Tiling, translate_tiled
+from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.model.executor import Graph
+from i2i.runtime.processing import is_finite
+from i2i.runtime.providers import placement
+from i2i.runtime.tiles.tiler import Tiling, translate_tiled
 from i2i.spec import Spec
 from tests.exporter import test_domains
 from tests.exporter.conftest import spec

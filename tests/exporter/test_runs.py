@@ -21,7 +21,7 @@ from i2i.engine import load_generators
 from i2i.exporter import default_path, export, writer
 from i2i.networks import per_image
 from i2i.runtime import load
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import translator_class
 from tests.exporter.conftest import by_hand, pictures, run, spec

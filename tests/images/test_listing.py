@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from i2i.files import TEMPORARY_SUFFIX
+from i2i.atomic import TEMPORARY_SUFFIX
 from i2i.images import ImageError, list_images
 
 

@@ -10,8 +10,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from i2i.images import Image, ImageError, decode_image, encode_image, left_out, read_image, spool
-from i2i.images.metadata import Metadata, read_metadata, upright_exif, upright_xmp
+from i2i.images import Image, ImageError, decode_image, encode_image, left_out, read_image
+from i2i.images.exif import upright_exif, upright_xmp
+from i2i.images.image import Metadata
+from i2i.images.large import writer
+from i2i.images.metadata import read_metadata
 from tests.images.samples import picture
 
 THUMBNAIL = b"\xff\xd8what it was before\xff\xd9"
@@ -201,11 +204,11 @@ def test_a_file_of_strips_has_the_same_bytes_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, resolution: tuple[float, float] | None
 ) -> None:
     """libvips would write EXIF anew, and what cameras note of their own would point elsewhere."""
-    monkeypatch.setattr(spool, "_BLOCK", 100)  # the file is longer
+    monkeypatch.setattr(writer, "_BLOCK", 100)  # the file is longer
     image = Image(picture(), metadata=Metadata(exif(), XMP), resolution=resolution)
     path = tmp_path / "a"
     strips = (Image(image.pixels[top : top + 7]) for top in range(0, image.height, 7))
-    spool.write_strips(path, strips, format, 100, resolution=resolution, metadata=image.metadata)
+    writer.write_strips(path, strips, format, 100, resolution=resolution, metadata=image.metadata)
     have, want = read_image(path, metadata=True), decode_image(encode_image(image, format, 100), metadata=True)
     assert have.metadata == want.metadata
     assert have.metadata is not None

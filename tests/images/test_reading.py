@@ -13,7 +13,7 @@ import tifffile
 
 from i2i.images import Header, ImageError, convert, decode_image, flatten, read_header, read_image
 from i2i.images.header import parse_header
-from i2i.images.strips import open_strips
+from i2i.images.large.reader import open_strips
 from tests.images.samples import alpha_of, orientation_exif, picture, pillow_bytes
 
 

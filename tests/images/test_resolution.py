@@ -13,12 +13,12 @@ import PIL.Image
 import pytest
 import tifffile
 
-from i2i.images import ImageError, decode_image, encode_image, read_header, read_image, tiff
-from i2i.images.metadata import upright_exif
+from i2i.images import ImageError, decode_image, encode_image, read_header, read_image, tags
+from i2i.images.exif import upright_exif
 from i2i.images.resolution import UNIT
 from i2i.runtime import Model, Options, translate_folder
-from i2i.runtime.api import translate_bytes, translate_file
-from i2i.runtime.tiles import large
+from i2i.runtime.jobs import large
+from i2i.runtime.jobs.single import translate_bytes, translate_file
 from tests import tiny
 from tests.images.samples import orientation_exif, picture, pillow_bytes
 from tests.runtime.tiles.networks import network
@@ -115,7 +115,7 @@ def test_the_unit_is_taken_back_of_every_tiff(order: Any, big: bool) -> None:
     tifffile.imwrite(lone, picture(), byteorder=order, bigtiff=big, resolution=(300, 150), resolutionunit=2)
     file.write(lone.getvalue())
     for start, whole in ((0, lone), (6, file)):
-        tiff.set_short(whole, start, UNIT, 1)
+        tags.set_short(whole, start, UNIT, 1)
         image = decode_image(whole.getvalue()[start:])
         np.testing.assert_array_equal(image.pixels, picture())
         assert image.resolution is None
@@ -225,6 +225,6 @@ def test_a_translation_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert (b"eXIf" in target.read_bytes()[:200]) == (keep and suffix == "png")  # only where it is asked for
         assert read_image(target).pixels.shape == (40, 180, 3)
         with PIL.Image.open(target) as written:
-            tags = written.getexif()
+            found = written.getexif()
         if name != "jfif" and keep and suffix != "tif":
-            assert (tags[282], tags[283], tags[296]) == (150, 300, 2)
+            assert (found[282], found[283], found[296]) == (150, 300, 2)

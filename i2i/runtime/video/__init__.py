@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from i2i.runtime.video.errors import DamagedError, InterruptedVideo, VideoError
-    from i2i.runtime.video.job import VideoSummary, translate_video
     from i2i.runtime.video.options import VideoOptions
+    from i2i.runtime.video.translate import VideoSummary, translate_video
 
 _HOMES = {
     "DamagedError": "errors",
     "InterruptedVideo": "errors",
     "VideoError": "errors",
     "VideoOptions": "options",
-    "VideoSummary": "job",
-    "translate_video": "job",
+    "VideoSummary": "translate",
+    "translate_video": "translate",
 }
 
 __all__ = ["DamagedError", "InterruptedVideo", "VideoError", "VideoOptions", "VideoSummary", "translate_video"]

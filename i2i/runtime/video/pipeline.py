@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from i2i.runtime.gate import Batcher
-from i2i.runtime.graph import LARGE
-from i2i.runtime.machine import cores
-from i2i.runtime.room import MOST
-from i2i.runtime.session import Model
-from i2i.runtime.video.reader import Item
+from i2i.runtime.memory.batch_size import MOST
+from i2i.runtime.memory.batcher import Batcher
+from i2i.runtime.model.executor import LARGE
+from i2i.runtime.model.model import Model
+from i2i.runtime.system.host import cores
+from i2i.runtime.video.frame.item import Item
 
 
 class Done(NamedTuple):

@@ -7,14 +7,16 @@ from weakref import WeakSet
 
 import pytest
 
-from i2i.runtime import providers, room
+from i2i.runtime.memory import batch_size
+from i2i.runtime.providers import onnxruntime_session
+from i2i.runtime.system import host
 from tests.runtime.providers.gpu import NAMES, Card
 
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     """A machine with that card."""
-    real, found = providers.onnxruntime(), Card()
+    real, found = onnxruntime_session.onnxruntime(), Card()
     fake = SimpleNamespace(
         InferenceSession=found.open,
         SessionOptions=real.SessionOptions,
@@ -23,12 +25,11 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
         __version__="fake",
         __file__=real.__file__,
     )
-    monkeypatch.setattr(room, "_ROOMS", WeakSet())  # models of other tests may not be gone yet
-    monkeypatch.setattr(providers, "onnxruntime", lambda: fake)
-    monkeypatch.setattr(providers, "cuda_devices", lambda: ["a card"])
-    monkeypatch.setattr("i2i.runtime.tensorrt.cuda_devices", lambda: ["a card"])
+    monkeypatch.setattr(batch_size, "_ROOMS", WeakSet())  # models of other tests may not be gone yet
+    monkeypatch.setattr(onnxruntime_session, "onnxruntime", lambda: fake)
+    monkeypatch.setattr(host, "cuda_devices", lambda: ["a card"])
     monkeypatch.setattr(
-        providers,
+        onnxruntime_session,
         "missing_library",
         lambda name: None if NAMES[name] in found.loads else "libnvinfer.so.10: cannot open shared object file",
     )

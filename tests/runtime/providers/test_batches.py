@@ -10,9 +10,10 @@ from weakref import WeakSet
 import numpy as np
 import pytest
 
-from i2i.runtime import ProviderError, gate, room
-from i2i.runtime.gate import Batcher
-from i2i.runtime.room import Room
+from i2i.runtime import ProviderError
+from i2i.runtime.memory import batch_size, batcher
+from i2i.runtime.memory.batch_size import Room
+from i2i.runtime.memory.batcher import Batcher
 
 SMALL, TALL, WIDE = (4, 4, 3), (8, 4, 3), (4, 8, 3)
 
@@ -30,98 +31,98 @@ class Device:
         return 255 - batch
 
 
-def waits(batcher: Batcher, count: int) -> None:
+def waits(gathered: Batcher, count: int) -> None:
     """Until so many images wait."""
     end = time.monotonic() + 30
-    while sum(map(len, batcher._waiting.values())) != count:
+    while sum(map(len, gathered._waiting.values())) != count:
         assert time.monotonic() < end
         time.sleep(0.001)
 
 
 def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes that come in turns, and a device that is quicker than they come."""
-    monkeypatch.setattr(gate, "WAIT", 30.0)
+    monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
     device.free.set()
-    batcher = Batcher(device, lambda _: 4, callers=100)
+    gathered = Batcher(device, lambda _: 4, callers=100)
     with ThreadPoolExecutor(24) as threads:
         asked = []
         for number in range(24):
             shape = (SMALL, TALL, WIDE)[number % 3]
-            asked.append((number, shape, threads.submit(batcher, np.full(shape, number, np.uint8))))
+            asked.append((number, shape, threads.submit(gathered, np.full(shape, number, np.uint8))))
             time.sleep(0.002)
         for number, shape, future in asked:
             result = future.result(timeout=20)
             assert result.shape == shape
             assert (result == 255 - number).all()
-    batcher.close()
+    gathered.close()
     assert sorted(device.batches) == sorted([(4, *SMALL), (4, *TALL), (4, *WIDE)] * 2)
 
 
 def test_nobody_waits_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WAIT", 0.2)
+    monkeypatch.setattr(batcher, "WAIT", 0.2)
     device = Device()
     device.free.set()
-    batcher = Batcher(device, lambda _: 4, callers=100)
+    gathered = Batcher(device, lambda _: 4, callers=100)
     start = time.monotonic()
-    batcher(np.zeros(SMALL, np.uint8))
+    gathered(np.zeros(SMALL, np.uint8))
     assert 0.2 <= time.monotonic() - start < 5
-    batcher.close()
+    gathered.close()
     assert device.batches == [(1, *SMALL)]
 
 
 def test_when_every_caller_waits_the_largest_batch_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WAIT", 30.0)
+    monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
-    batcher = Batcher(device, lambda _: 8, callers=5)
+    gathered = Batcher(device, lambda _: 8, callers=5)
     with ThreadPoolExecutor(5) as threads:
-        first = [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(2)]
-        waits(batcher, 2)
-        rest = [threads.submit(batcher, np.zeros(TALL, np.uint8)) for _ in range(3)]
+        first = [threads.submit(gathered, np.zeros(SMALL, np.uint8)) for _ in range(2)]
+        waits(gathered, 2)
+        rest = [threads.submit(gathered, np.zeros(TALL, np.uint8)) for _ in range(3)]
         device.free.set()
         for future in rest:
             future.result(timeout=20)
         assert device.batches == [(3, *TALL)]
-        batcher.close()  # what is left goes at the end
+        gathered.close()  # what is left goes at the end
         for future in first:
             future.result(timeout=20)
     assert device.batches == [(3, *TALL), (2, *SMALL)]
 
 
 def test_a_full_batch_goes_before_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WAIT", 0.05)
+    monkeypatch.setattr(batcher, "WAIT", 0.05)
     device = Device()
-    batcher = Batcher(device, lambda shape: 3 if shape == TALL else 8, callers=100)
+    gathered = Batcher(device, lambda shape: 3 if shape == TALL else 8, callers=100)
     with ThreadPoolExecutor(8) as threads:
-        held = threads.submit(batcher, np.zeros(WIDE, np.uint8))  # the device is busy with it
+        held = threads.submit(gathered, np.zeros(WIDE, np.uint8))  # the device is busy with it
         time.sleep(0.2)
-        asked = [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(2)]
-        waits(batcher, 2)
-        asked += [threads.submit(batcher, np.zeros(TALL, np.uint8)) for _ in range(4)]
-        waits(batcher, 6)
+        asked = [threads.submit(gathered, np.zeros(SMALL, np.uint8)) for _ in range(2)]
+        waits(gathered, 2)
+        asked += [threads.submit(gathered, np.zeros(TALL, np.uint8)) for _ in range(4)]
+        waits(gathered, 6)
         device.free.set()
         for future in (held, *asked):
             future.result(timeout=20)
-    batcher.close()
+    gathered.close()
     assert device.batches[:2] == [(1, *WIDE), (3, *TALL)]
 
 
 def test_one_of_another_size_goes_however_many_full_batches_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WAIT", 30.0)
+    monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
-    batcher = Batcher(device, lambda _: 2, callers=100)
+    gathered = Batcher(device, lambda _: 2, callers=100)
     with ThreadPoolExecutor(40) as threads:
-        first = [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(2)]
-        waits(batcher, 0)  # the device is busy with them
-        odd = threads.submit(batcher, np.zeros(TALL, np.uint8))
-        waits(batcher, 1)
-        rest = [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(20)]
-        waits(batcher, 21)
+        first = [threads.submit(gathered, np.zeros(SMALL, np.uint8)) for _ in range(2)]
+        waits(gathered, 0)  # the device is busy with them
+        odd = threads.submit(gathered, np.zeros(TALL, np.uint8))
+        waits(gathered, 1)
+        rest = [threads.submit(gathered, np.zeros(SMALL, np.uint8)) for _ in range(20)]
+        waits(gathered, 21)
         device.free.set()
         for future in (*first, odd, *rest):
             future.result(timeout=20)
-    batcher.close()
-    assert device.batches.index((1, *TALL)) == 1 + gate.TURNS
+    gathered.close()
+    assert device.batches.index((1, *TALL)) == 1 + batcher.TURNS
     assert len(device.batches) == 12
 
 
@@ -131,31 +132,31 @@ def test_what_concerns_all_is_told_to_all() -> None:
     def broken(_: object) -> int:
         raise MemoryError("no size")
 
-    batcher = Batcher(Device(), broken, callers=3)
+    gathered = Batcher(Device(), broken, callers=3)
     with ThreadPoolExecutor(3) as threads:
-        for future in [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(3)]:
+        for future in [threads.submit(gathered, np.zeros(SMALL, np.uint8)) for _ in range(3)]:
             with pytest.raises(MemoryError):
                 future.result(timeout=20)
-    batcher.close()
+    gathered.close()
     tried: list[int] = []
 
     def gone(batch: np.ndarray) -> np.ndarray:
         tried.append(len(batch))
         raise ProviderError("the card is gone")
 
-    batcher = Batcher(gone, lambda _: 3, callers=3)
+    gathered = Batcher(gone, lambda _: 3, callers=3)
     with ThreadPoolExecutor(3) as threads:
-        for future in [threads.submit(batcher, np.zeros(SMALL, np.uint8)) for _ in range(3)]:
+        for future in [threads.submit(gathered, np.zeros(SMALL, np.uint8)) for _ in range(3)]:
             with pytest.raises(ProviderError):
                 future.result(timeout=20)
-    batcher.close()
+    gathered.close()
     assert sum(tried) == 3
 
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No models of other tests."""
-    monkeypatch.setattr(room, "_ROOMS", WeakSet())
+    monkeypatch.setattr(batch_size, "_ROOMS", WeakSet())
 
 
 @pytest.mark.usefixtures("alone")

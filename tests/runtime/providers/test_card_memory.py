@@ -14,11 +14,14 @@ from onnx import helper
 
 import i2i
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, Options, cuda, gate, providers, room, translate_folder
-from i2i.runtime.binding import Binding
+from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.memory import batch_size, batcher
+from i2i.runtime.providers import table
+from i2i.runtime.providers.io_binding import Binding
+from i2i.runtime.system import cuda
 from tests import tiny
-from tests.runtime.foreign import models as foreign
+from tests.runtime.adapters import models as foreign
 from tests.runtime.providers.gpu import Card
 from tests.runtime.tiles.networks import network, photo
 
@@ -27,7 +30,7 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder: the batch is halved for good, not again and again; what does not fit alone is tiled."""
-    monkeypatch.setattr(gate, "WAIT", 30.0)  # until a batch is full
+    monkeypatch.setattr(batcher, "WAIT", 30.0)  # until a batch is full
     path, said = network(tmp_path / "net.onnx"), []
     (tmp_path / "in").mkdir()
     for number in range(24):
@@ -67,7 +70,7 @@ def test_inputs_and_outputs_are_bound(card: Card, tmp_path: Path, monkeypatch: p
 
 def test_results_are_read_when_they_are_there(tmp_path: Path) -> None:
     """A card that copies to page-locked memory by itself, and is still at it when the inference returns."""
-    session = providers.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    session = table.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
     results: list[np.ndarray] = []
 
     class Late:
@@ -155,7 +158,7 @@ def test_page_locked_memory_is_given_back_from_any_thread(monkeypatch: pytest.Mo
 def test_bound_buffers_grow_and_serve_any_thread(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    session = providers.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    session = table.open_session(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
     binding = Binding(lambda size: np.empty(size, np.uint8))
 
     def ask(number: int) -> bool:
@@ -192,9 +195,9 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CUDA's kernels go astray in silence beyond 2^31; the network makes 6 values of a pixel."""
-    from i2i.runtime import graph
+    from i2i.runtime.model import executor
 
-    monkeypatch.setattr(graph, "_COUNTED", 6 * 5 * 64 * 64 + 1)
+    monkeypatch.setattr(executor, "_COUNTED", 6 * 5 * 64 * 64 + 1)
     said: list[str] = []
     model = Model(network(tmp_path / "net.onnx"), "cuda").tiled("auto", say=said.append)
     assert [model.graph.at_once(64, 64, wish) for wish in (3, 16)] == [3, 5]
@@ -209,22 +212,22 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     assert not model.graph.holds(160, 160)
     with pytest.raises(TooLargeError, match=r"25600 pixels at once net\.onnx makes tensors of more than 2\^31 values"):
         model.tiled("off")(large)
-    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 128)
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 128)
     want = i2i.load(model.path, "cpu").tiled(128)(large)
     np.testing.assert_array_equal(model(large), want)
     assert said == ["160 x 160 pixels are too many at once; going on in tiles"]
-    monkeypatch.setattr(graph, "_COUNTED", 2**31)
+    monkeypatch.setattr(executor, "_COUNTED", 2**31)
     assert model.graph.holds(160, 160)
     assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").graph._measure_values() == 3
 
 
 def test_larger_results_have_more_values(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """4 x 4 pixels of three channels for each, where 20 of each that comes out are taken for few."""
-    from i2i.runtime import graph
+    from i2i.runtime.model import executor
 
     model = i2i.load(foreign.larger(tmp_path / "m.onnx", 4), "cuda", range="0..1", order="rgb")
-    monkeypatch.setattr(graph, "_WIDE", 20)
-    monkeypatch.setattr(graph, "_COUNTED", 48 * 2 * 64 * 64 + 1)
+    monkeypatch.setattr(executor, "_WIDE", 20)
+    monkeypatch.setattr(executor, "_COUNTED", 48 * 2 * 64 * 64 + 1)
     assert model.graph.at_once(64, 64, 3) == 2
     assert not model.graph.holds(128, 128)
 
@@ -250,7 +253,7 @@ def test_that_values_cannot_be_counted_is_said(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
-    monkeypatch.setattr("i2i.runtime.need.with_shapes", lambda model: b"no model")
+    monkeypatch.setattr("i2i.runtime.memory.estimate.with_shapes", lambda model: b"no model")
     assert model.graph._measure_values() == 1
     (said,) = caplog.messages
     assert said.startswith("m.onnx: how large its tensors are cannot be measured (")
@@ -262,9 +265,9 @@ def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Pa
     gc.disable()
     try:
         assert model.graph.at_once(64, 64, 3) == 3
-        assert len(room._ROOMS) == 1
+        assert len(batch_size._ROOMS) == 1
         del model
-        assert len(room._ROOMS) == 0
+        assert len(batch_size._ROOMS) == 0
     finally:
         gc.enable()
 
@@ -273,11 +276,11 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file large enough to be read in strips: by the card's memory, if that of the machine holds the pixels."""
-    from i2i.runtime.tiles import large
+    from i2i.runtime.jobs import large
 
     free = [10**9]
     monkeypatch.setattr(large, "WHOLE", 1000)
-    monkeypatch.setattr("i2i.runtime.tiles.job.side", lambda *_: 160)
+    monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
     real = card.see
 
@@ -310,13 +313,13 @@ def test_the_memory_is_measured_before_anything_is_at_work(
     batchers = [model.batcher(wish, 4) for model in models]
     assert [model.graph.room._measure for model in models] == [None, None]
     assert card.batches == [(1, 64, 64, 3), (1, 512, 512, 3)] * 2
-    for batcher in batchers:
-        batcher.close()
+    for gathered in batchers:
+        gathered.close()
 
 
 def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many threads there are, of which small ones all go together."""
-    from i2i.runtime import job
+    from i2i.runtime.jobs import workers
 
     (tmp_path / "in").mkdir()
     for number in range(12):
@@ -331,7 +334,7 @@ def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, m
             counts[0] += by
             counts[1] = max(counts)
 
-    real_read, real_write = job.read_image, job.files.write
+    real_read, real_write = workers.read_image, workers.image_file.write
 
     def read(*given: Any) -> Image:
         image = real_read(*given)
@@ -342,15 +345,15 @@ def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, m
         count(result, -1)
         return real_write(result, *given, **named)
 
-    monkeypatch.setattr(job, "read_image", read)
-    monkeypatch.setattr(job.files, "write", write)
-    monkeypatch.setattr(job, "available_memory", lambda: 4 * 3 * 5 * (2 * 90 * 100 + 20 * 9 * 10))
+    monkeypatch.setattr(workers, "read_image", read)
+    monkeypatch.setattr(workers.image_file, "write", write)
+    monkeypatch.setattr(workers, "available_memory", lambda: 4 * 3 * 5 * (2 * 90 * 100 + 20 * 9 * 10))
     model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=16)).done == 24
     assert large == [0, 2]
     assert most_small[1] > 2
     for free in (1000, 0):  # less than one takes
         large[:] = 0, 0
-        monkeypatch.setattr(job, "available_memory", lambda free=free: free)
+        monkeypatch.setattr(workers, "available_memory", lambda free=free: free)
         assert translate_folder(model, tmp_path / "in", tmp_path / f"{free}", Options(batch=16)).done == 24
         assert large == [0, 1]

@@ -10,8 +10,10 @@ import pytest
 import i2i
 from i2i.cli import main
 from i2i.images import Image, write_image
-from i2i.runtime import ModelError, ProviderError, cuda, placement, providers
-from i2i.runtime.onnxfile import read_spec
+from i2i.runtime import ModelError, ProviderError
+from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.providers import placement
+from i2i.runtime.system import cuda, host
 from tests import tiny
 from tests.runtime.providers.gpu import Card
 from tests.runtime.tiles.networks import network, photo
@@ -99,7 +101,7 @@ def test_a_branch_on_pixels_is_of_pixels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_no_card_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
-    monkeypatch.setattr(providers, "cuda_devices", list)
+    monkeypatch.setattr(host, "cuda_devices", list)
     with pytest.raises(ProviderError, match=f"provider {provider} was asked for, but the NVIDIA driver shows no card"):
         i2i.load(tiny.inverter(tmp_path / "m.onnx"), provider)
 

@@ -15,8 +15,9 @@ import pytest
 import i2i
 from i2i.cli import main
 from i2i.images import Image, read_image, write_image
-from i2i.runtime import Model, ModelError, NonFiniteError, ProviderError, compiled, translate_folder
-from i2i.runtime.openvino_session import Session, reason
+from i2i.runtime import Model, ModelError, NonFiniteError, ProviderError, translate_folder
+from i2i.runtime.providers import engine_cache
+from i2i.runtime.providers.openvino_session import Session, reason
 from i2i.runtime.video import translate_video
 from tests import tiny
 from tests.conftest import Command
@@ -129,7 +130,7 @@ def test_it_is_compiled_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     path = tiny.inverter(tmp_path / "m.onnx")
     image = photo(9, 8)
     np.testing.assert_array_equal(i2i.load(path, "openvino", 1)(image), 255 - image)
-    (kept,) = compiled.folder(path).iterdir()
+    (kept,) = engine_cache.folder(path).iterdir()
     first = kept.stat().st_mtime_ns
     np.testing.assert_array_equal(i2i.load(path, "openvino", 1)(image), 255 - image)
     assert kept.stat().st_mtime_ns == first
@@ -138,7 +139,7 @@ def test_it_is_compiled_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     assert kept.stat().st_mtime_ns != first
     tiny.tinted(path)  # another model under the same name
     np.testing.assert_array_equal(i2i.load(path, "openvino", 1)(image // 2), image // 2 + np.uint8([1, 2, 3]))
-    (other,) = compiled.folder(path).iterdir()
+    (other,) = engine_cache.folder(path).iterdir()
     assert other != kept
     assert not caplog.records
 
@@ -148,14 +149,14 @@ def test_the_cache_is_what_is_used(tmp_path: Path) -> None:
     path, other = tiny.inverter(tmp_path / "m.onnx"), tiny.tinted(tmp_path / "other.onnx")
     for each in (path, other):
         i2i.load(each, "openvino", 1)
-    (here,), (there,) = (list(compiled.folder(each).iterdir()) for each in (path, other))
+    (here,), (there,) = (list(engine_cache.folder(each).iterdir()) for each in (path, other))
     here.write_bytes(there.read_bytes())
     assert (i2i.load(path, "openvino", 1)(np.zeros((4, 4, 3), np.uint8)) == [1, 2, 3]).all()
 
 
 def test_without_a_place_for_the_cache_it_goes_on_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
-    compiled.folder(path).write_text("a file where the folder should be")
+    engine_cache.folder(path).write_text("a file where the folder should be")
     image = photo(9, 8)
     np.testing.assert_array_equal(i2i.load(path, "openvino", 1)(image), 255 - image)
     assert [record.getMessage().count("the compiled model is not kept") for record in caplog.records] == [1]

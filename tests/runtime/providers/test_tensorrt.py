@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.runtime import ProviderError, compiled, tensorrt
+from i2i.runtime import ProviderError
+from i2i.runtime.providers import engine_cache, tensorrt_session
 from tests import tiny
 from tests.runtime.providers.gpu import Card
 from tests.runtime.tiles.networks import network, photo
@@ -36,12 +37,12 @@ def test_tensorrt_has_an_engine_for_each_bucket_of_sizes(
     assert model.graph.at_once(64, 64, 3) == 3
     assert settings["trt_fp16_enable"] == settings["trt_int8_enable"] == "0"
     assert settings["trt_engine_cache_enable"] == "1"
-    assert len(list(compiled.folder(model.path).glob("tensorrt-*"))) == 2
-    assert not list(compiled.folder(model.path).glob(".i2i-*"))
+    assert len(list(engine_cache.folder(model.path).glob("tensorrt-*"))) == 2
+    assert not list(engine_cache.folder(model.path).glob(".i2i-*"))
     again = i2i.load(model.path, "tensorrt")
     again(np.zeros((100, 300, 3), np.uint8), to="rain")
     kept = Path(card.asked[-1][0][1]["trt_engine_cache_path"])
-    assert kept.parent == compiled.folder(model.path)
+    assert kept.parent == engine_cache.folder(model.path)
     assert kept.name.startswith("tensorrt-")
     again(np.zeros((5, 300, 3), np.uint8), to="rain")
     again(np.zeros((6, 300, 3), np.uint8), to="rain")
@@ -62,7 +63,7 @@ def test_an_engine_that_cannot_be_used_is_built_anew_once(
         return found
 
     def kept() -> Path:
-        (place,) = compiled.folder(path).iterdir()
+        (place,) = engine_cache.folder(path).iterdir()
         return place / "graph_sm90.engine"
 
     i2i.load(path, "tensorrt")(image)
@@ -99,7 +100,7 @@ def test_an_engine_that_cannot_be_kept_is_used_and_it_is_said(
     card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
-    compiled.folder(path).write_text("a file where the folder should be")
+    engine_cache.folder(path).write_text("a file where the folder should be")
     assert (i2i.load(path, "tensorrt")(np.zeros((64, 64, 3), np.uint8)) == 255).all()
     said = [record.getMessage() for record in caplog.records]
     assert sum("the compiled model is not kept" in text for text in said) == 1
@@ -115,14 +116,14 @@ def test_an_engine_half_built_is_never_taken_for_one_and_is_cleared_away(card: C
     program = """
 import os, sys
 from pathlib import Path
-from i2i.runtime import compiled
-with compiled.building(Path(sys.argv[1])) as folder:
+from i2i.runtime.providers import engine_cache
+with engine_cache.building(Path(sys.argv[1])) as folder:
     (folder / "graph_sm90.engine").write_bytes(b"half")
     print(folder, flush=True)
     sys.stdin.readline()
     os.kill(os.getpid(), 9)
 """
-    command = [sys.executable, "-c", program, compiled.place(path, "tensorrt", "other settings")]
+    command = [sys.executable, "-c", program, engine_cache.place(path, "tensorrt", "other settings")]
     killed, at_work = (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
     )
@@ -135,22 +136,22 @@ with compiled.building(Path(sys.argv[1])) as folder:
     i2i.load(path, "tensorrt")(np.zeros((64, 64, 3), np.uint8))
     assert [folder.is_dir() for folder in folders] == [False, True]
     at_work.communicate("\n")
-    with compiled.building(compiled.place(path, "tensorrt")):
+    with engine_cache.building(engine_cache.place(path, "tensorrt")):
         assert not folders[1].exists()
-    (kept,) = compiled.folder(path).iterdir()  # nothing was put into the last
-    assert compiled.is_whole(kept)
+    (kept,) = engine_cache.folder(path).iterdir()  # nothing was put into the last
+    assert engine_cache.is_whole(kept)
 
 
 def test_tensorrt_follows_the_models_precision_and_a_fixed_size(tmp_path: Path) -> None:
-    assert tensorrt.options("fp16", {}, None) == {"trt_fp16_enable": "1", "trt_int8_enable": "0"}
-    assert tensorrt.options("int8", {}, None)["trt_int8_enable"] == "1"
+    assert tensorrt_session.options("fp16", {}, None) == {"trt_fp16_enable": "1", "trt_int8_enable": "0"}
+    assert tensorrt_session.options("int8", {}, None)["trt_int8_enable"] == "1"
     fixed = [([1, 3, 224, 224], (1, 3, 224, 224))]
-    assert tensorrt.bucket_of(fixed) == 0
+    assert tensorrt_session.bucket_of(fixed) == 0
     free: list = ["n", "h", "w", 3]
     cases = {(1, 64, 64, 3): 512, (16, 64, 64, 3): 512, (1, 64, 2048, 3): 2048, (4, 900, 900, 3): 1024}
     outside = [(17, 64, 64, 3), (1, 63, 64, 3), (1, 64, 2049, 3), (2, 64, 2048, 3)]
     for shape, bucket in {**cases, **dict.fromkeys(outside)}.items():
-        assert tensorrt.bucket_of([(free, shape)]) == bucket
+        assert tensorrt_session.bucket_of([(free, shape)]) == bucket
 
 
 def test_tensorrt_that_does_not_load_is_an_error(card: Card, tmp_path: Path) -> None:

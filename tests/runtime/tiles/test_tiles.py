@@ -11,11 +11,11 @@ import pytest
 
 import i2i
 from i2i.runtime import ModelError, NonFiniteError
-from i2i.runtime.graph import Graph
-from i2i.runtime.tiles import gathering, job, sampling
+from i2i.runtime.model.executor import Graph
+from i2i.runtime.tiles import sampling, shared_statistics, tiler
 from i2i.runtime.tiles.grid import BLEND, cut
-from i2i.runtime.tiles.job import Tiling, strips, translate_tiled
-from tests.runtime.foreign import models
+from i2i.runtime.tiles.tiler import Tiling, strips, translate_tiled
+from tests.runtime.adapters import models
 from tests.runtime.tiles.networks import SPEC, network, photo, psnr
 
 IMAGE = photo(403, 517)
@@ -54,9 +54,9 @@ def test_sampled_statistics_are_near_and_leave_no_seam(graph: Graph) -> None:
 
 def test_neighbours_agree_where_they_overlap(graph: Graph) -> None:
     """To one level, under either kind of statistics."""
-    runner = gathering.Runner(graph, None)
-    picture = job.Array(IMAGE)
-    run = runner.open(runner.forms.fixed(gathering.sampled(runner, picture, 255)))
+    runner = shared_statistics.Runner(graph, None)
+    picture = tiler.Array(IMAGE)
+    run = runner.open(runner.forms.fixed(shared_statistics.sampled(runner, picture, 255)))
     spans = cut(IMAGE.shape[1], SMALL, 32)
     for left, right in pairwise(spans):
         both = slice(right.kept.start, left.kept.stop)
@@ -70,7 +70,7 @@ def test_neighbours_agree_where_they_overlap(graph: Graph) -> None:
 
 def test_strips_come_in_order_and_tell_how_far_they_are(graph: Graph) -> None:
     told: list[tuple[int, int]] = []
-    parts = strips(graph, job.Array(IMAGE), None, Tiling(exact=True, side=SMALL), lambda *now: told.append(now))
+    parts = strips(graph, tiler.Array(IMAGE), None, Tiling(exact=True, side=SMALL), lambda *now: told.append(now))
     heights = [part.shape[0] for part in parts]
     assert sum(heights) == 403
     assert len(heights) == len(cut(403, SMALL, 32)) > 1
@@ -100,10 +100,10 @@ def test_what_others_made_says_that_nothing_is_known_of_it(tmp_path: Path) -> No
 
 def test_the_side_of_a_tile_is_what_the_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, side in ((None, 768), (64 << 30, 768), (2 << 30, 512), (1000 << 20, 384), (1 << 20, 256)):
-        monkeypatch.setattr(job, "available_memory", lambda free=free: free)
-        assert job.side(SPEC, False) == side
-    assert job.side(replace(SPEC, receptive_field=401), True) == 2 * 224 + 64  # and what an exact tile sees beyond
-    assert job.side(replace(SPEC, receptive_field=401), False) == 256
+        monkeypatch.setattr(tiler, "available_memory", lambda free=free: free)
+        assert tiler.side(SPEC, False) == side
+    assert tiler.side(replace(SPEC, receptive_field=401), True) == 2 * 224 + 64  # and what an exact tile sees beyond
+    assert tiler.side(replace(SPEC, receptive_field=401), False) == 256
 
 
 def test_norms_that_are_not_known_are_not_passed_over(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_tile_that_is_not_finite_fails_the_image(tmp_path: Path) -> None:
         return [np.repeat(255 * odd[None, :, :, None], 3, axis=3).astype(np.uint8)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gathering.Runner, "open", lambda *_: checkerboard)
+        patch.setattr(shared_statistics.Runner, "open", lambda *_: checkerboard)
         with pytest.raises(NonFiniteError):
             translate_tiled(graph, IMAGE, tiling=Tiling(side=SMALL))
 

@@ -17,7 +17,7 @@ from i2i.demo.scenes import scene
 from i2i.images import Image, write_image
 from i2i.metrics import psnr
 from i2i.runtime import Model
-from i2i.runtime.tiles import gathering, job
+from i2i.runtime.tiles import shared_statistics, tiler
 from i2i.runtime.tiles.grid import cut
 
 pytestmark = pytest.mark.slow
@@ -62,20 +62,20 @@ def whole(model: Model, picture: np.ndarray) -> np.ndarray:
 
 
 def test_patches_stand_for_the_image(model: Model, picture: np.ndarray, whole: np.ndarray) -> None:
-    tiling = job.Tiling(side=SIDE)
-    assert psnr(job.translate_tiled(model.graph, picture, None, tiling), whole) >= 35
+    tiling = tiler.Tiling(side=SIDE)
+    assert psnr(tiler.translate_tiled(model.graph, picture, None, tiling), whole) >= 35
 
 
 def test_exact_is_exact(model: Model, picture: np.ndarray, whole: np.ndarray) -> None:
-    tiling = job.Tiling(exact=True, side=SIDE)
-    assert psnr(job.translate_tiled(model.graph, picture, None, tiling), whole) >= 50
+    tiling = tiler.Tiling(exact=True, side=SIDE)
+    assert psnr(tiler.translate_tiled(model.graph, picture, None, tiling), whole) >= 50
 
 
 def test_neighbouring_tiles_agree_to_one_level(model: Model, picture: np.ndarray) -> None:
-    runner = gathering.Runner(model.graph, None)
-    used = gathering.sampled(runner, job.Array(picture), model.spec.source.peak)
+    runner = shared_statistics.Runner(model.graph, None)
+    used = shared_statistics.sampled(runner, tiler.Array(picture), model.spec.source.peak)
     run = runner.open(runner.forms.fixed(used))
-    spans = cut(896, SIDE, job.halo(model.spec, exact=False))
+    spans = cut(896, SIDE, tiler.halo(model.spec, exact=False))
     tiles = [run(picture[None, :SIDE, span.seen])[0][0].astype(int) for span in spans]
     assert len(spans) > 2
     for (left, a), (right, b) in pairwise(zip(spans, tiles, strict=True)):

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from i2i.cli import preview
 from i2i.cli import video as verb
 from i2i.runtime import Model
-from i2i.runtime.video import VideoError, VideoOptions, camera, translate_video, window
+from i2i.runtime.video import VideoError, VideoOptions, translate_video
+from i2i.runtime.video.source import camera
 from tests.conftest import ROOT, Command
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts
@@ -69,9 +71,9 @@ def test_a_preview_needs_a_display(tmp_path: Path, identity_file: Path, i2i_comm
 def test_a_window_that_fails_does_not_take_the_job_along(
     identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "missing", lambda: None)
-    monkeypatch.setattr(window.sys, "executable", "/bin/false")
-    shown = window.Window("title")
+    monkeypatch.setattr(preview, "missing", lambda: None)
+    monkeypatch.setattr(preview.sys, "executable", "/bin/false")
+    shown = preview.Window("title")
     source = make(tmp_path / "in.mp4")
     assert translate_video(identity, source, tmp_path / "out.mp4", observers=[shown]).frames == 12
     shown.close()
@@ -85,7 +87,7 @@ def test_a_window_shows_the_newest_frame(tmp_path: Path, monkeypatch: pytest.Mon
     server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
     try:
         monkeypatch.setenv("DISPLAY", f":{os.read(reading, 16).decode().strip()}")
-        shown = window.Window("i2i")
+        shown = preview.Window("i2i")
         green, purple = (np.full((60, 80, 3), colour, np.uint8) for colour in ((10, 200, 30), (170, 40, 150)))
         shown(green, green, 0.0)
         shown(green, purple, 0.04)
@@ -105,10 +107,10 @@ def test_a_window_shows_the_newest_frame(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_what_a_window_is_sent(tmp_path: Path) -> None:
     deep = (np.arange(24, dtype=np.uint16) << 8).reshape(2, 4, 3)
-    (tmp_path / "pipe").write_bytes(window.packed(deep) + window.packed(deep)[:-1])
+    (tmp_path / "pipe").write_bytes(preview.packed(deep) + preview.packed(deep)[:-1])
     with open(tmp_path / "pipe", "rb") as pipe:
-        assert window.unpacked(pipe) == (4, 2, bytes(range(24)))
-        assert window.unpacked(pipe) is None
+        assert preview.unpacked(pipe) == (4, 2, bytes(range(24)))
+        assert preview.unpacked(pipe) is None
 
 
 def test_the_command_line(tmp_path: Path, identity_file: Path, i2i_command: Command, i2i_inside: Command) -> None:

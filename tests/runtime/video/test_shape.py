@@ -11,7 +11,7 @@ import pytest
 
 from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoError, VideoOptions, translate_video
-from i2i.runtime.video.turn import ONE, Turn, turn_of
+from i2i.runtime.video.frame.rotation import ONE, Turn, turn_of
 from tests.runtime.video.clips import make, pattern
 from tests.runtime.video.facts import facts
 

@@ -1,0 +1,131 @@
+"""What an image is in its file and in memory, and the two conversions that training and translation share."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from i2i.errors import I2IError
+
+if TYPE_CHECKING:
+    from i2i.images.resolution import Resolution
+
+
+class ImageError(I2IError):
+    """An image that cannot be read or written: ``str(error)`` is "PATH: reason", on one line."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path = Path(path)
+        self.reason = reason
+        super().__init__(path, reason)  # both, so that the error survives pickling
+
+    def __str__(self) -> str:
+        # A file's name may hold line breaks and bytes that are no text; a message holds neither.
+        name = os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        return f"{name}: {self.reason}".replace("\n", "\\n").replace("\r", "\\r")
+
+
+class UnsupportedError(ValueError):
+    """A sound file of a kind that is not read here."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The size is that of the upright image; ``channels`` counts colour (1 or 3) and not alpha."""
+
+    format: str
+    width: int
+    height: int
+    channels: int = 3
+    bits: int = 8
+    alpha: bool = False
+    frames: int = 1
+    orientation: int = 1  # 1 to 8, as EXIF numbers them
+    icc: bytes | None = None
+    decoder: str = "cv2"  # "cv2", "pillow", "vips" or "pnm"
+    key: int | None = None  # the grey level that is transparent, as the decoder scales it
+    start: int = 0  # where the pixels of a PNM begin
+    peak: int = 255  # the largest value of a PNM
+    resolution: Resolution | None = None  # pixels for a millimetre, across and down, if the file says
+
+
+@dataclass
+class Image:
+    """A decoded image, upright, in RGB order, with the colour that is stored under its alpha."""
+
+    pixels: np.ndarray  # [h, w, 1 | 3] uint8 | uint16
+    alpha: np.ndarray | None = None  # [h, w], of the same type; 0 is transparent
+    icc: bytes | None = None  # the colour profile, if it is of this image's colour space
+    format: str = "PNG"  # what it was read from
+    frames: int = 1  # how many frames or pages the file holds; the first is here
+    metadata: Metadata | None = None  # EXIF and XMP, if they were asked for
+    resolution: Resolution | None = None  # pixels for a millimetre, across and down, where it is known
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """Colour channels, 1 or 3; alpha is not counted."""
+        return int(self.pixels.shape[2])
+
+    @property
+    def bits(self) -> int:
+        return 8 * self.pixels.dtype.itemsize
+
+
+def flatten(image: Image, background: int = 255) -> np.ndarray:
+    """The colours as they look on a grey of that 8-bit level: [h, w, c], of the image's own type."""
+    if image.alpha is None:
+        return image.pixels
+    peak = 2**image.bits - 1
+    if int(image.alpha.min()) == peak:
+        return image.pixels
+    level, out = background * (peak // 255), np.empty_like(image.pixels)
+    rows = max(1, (1 << 20) // image.width)  # a strip at a time: the products take four bytes for each of these
+    for top in range(0, image.height, rows):
+        strip = slice(top, top + rows)
+        alpha = image.alpha[strip, :, None].astype(np.uint32)  # 65535 * 65535 + 32767 still fits
+        out[strip] = (image.pixels[strip] * alpha + level * (peak - alpha) + peak // 2) // peak
+    return out
+
+
+@functools.cache
+def _to_8_bits() -> np.ndarray:
+    """[65536], a table, which needs no wider numbers in between; images of 8 bits do without it."""
+    return ((np.arange(65536) + 128) // 257).astype(np.uint8)
+
+
+def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
+    """Pixels [h, w, 1 | 3] as [h, w, channels] of 8 or 16 bits: luma of Rec. 601, 257 levels of 16 bits to one of 8."""
+    if channels not in (1, 3) or bits not in (8, 16):
+        raise ValueError(f"an image has 1 or 3 channels of 8 or 16 bits, not {channels} of {bits}")
+    if pixels.dtype == np.uint8 and bits == 16:
+        pixels = pixels.astype(np.uint16) * np.uint16(257)
+    elif pixels.dtype == np.uint16 and bits == 8:
+        pixels = _to_8_bits()[pixels]
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)[..., None]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says of its image beside the pixels, as it was stored."""
+
+    exif: bytes | None = None  # a TIFF structure, without the "Exif" before it
+    xmp: bytes | None = None
+    unread: bool = False  # there is EXIF that is not read here: that of a TIFF, or what is damaged

@@ -1,0 +1,128 @@
+"""Between images and the tensors of a graph that others made, as its ``Form`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from i2i.runtime.adapters.fixed_size import tiled
+from i2i.runtime.errors import ModelError
+from i2i.spec import Form, Spec
+
+Infer = Callable[[np.ndarray], np.ndarray]  # the graph: its input tensor to its output tensor
+
+_CURVES = 8  # times that curves are applied (Guo et al., Zero-Reference Deep Curve Estimation, eq. 3 and sec. 3.2)
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
+
+
+def translate(infer: Infer, batch: np.ndarray, spec: Spec) -> np.ndarray:
+    """[n, h, w, c] in the source's range to float32 [n, h * scale, w * scale, c'] in the target's.
+
+    One image at a time: that a graph's batch is free does not mean that its images do not touch each other.
+    """
+    top = np.float32(spec.source.peak)
+    return np.stack([_one(infer, image / top, spec) for image in batch]) * np.float32(spec.target.peak)
+
+
+def _one(infer: Infer, image: np.ndarray, spec: Spec) -> np.ndarray:
+    """[h, w, c] in 0..1 to the same, not clipped."""
+    form = spec.form
+    assert form is not None
+    if form.result == "curves":
+        return _brightened(image, _through(infer, image, spec, form))
+    if form.order != "y":
+        return _through(infer, image, spec, form)
+    luma = image @ _LUMA
+    colour = _resized((image - luma[..., None])[..., [0, 2]], luma.shape[0] * form.scale, luma.shape[1] * form.scale)
+    return _coloured(_through(infer, luma[..., None], spec, form)[..., 0], colour)
+
+
+def _coloured(luma: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """RGB of a luma, clipped to 0..1, and of the differences of red and blue from it, of which Cr and Cb are multiples:
+    the colour of the image itself, upscaled."""
+    luma = np.where(np.isfinite(luma), np.clip(luma, 0, 1), np.nan)
+    red, blue = luma + colour[..., 0], luma + colour[..., 1]
+    green = luma - (_LUMA[0] * colour[..., 0] + _LUMA[2] * colour[..., 1]) / _LUMA[1]
+    return np.stack([red, green, blue], axis=2)
+
+
+def _brightened(image: np.ndarray, curves: np.ndarray) -> np.ndarray:
+    """x + r (x^2 - x), 8 times, by 8 maps r or by one; they are smooth, so their size need not be the image's."""
+    curves = _resized(curves, image.shape[0], image.shape[1], cv2.INTER_LINEAR)
+    maps = np.split(curves, curves.shape[2] // image.shape[2], axis=2)
+    for step in range(_CURVES):
+        image = image + maps[step % len(maps)] * (image * image - image)
+    return image
+
+
+def _through(infer: Infer, image: np.ndarray, spec: Spec, form: Form) -> np.ndarray:
+    """The image, made to fit, through the graph, and its result as large as it shall be: [h * scale, w * scale, c']."""
+    height, width = image.shape[:2]
+    if form.result == "curves" and form.size is not None:
+        return _graph(infer, _resized(image, *form.size), form)
+    if form.size is not None:
+        if (height, width) == form.size:
+            return _graph(infer, image, form)
+        if form.fit == "tile":
+            return tiled(lambda tile: _graph(infer, tile, form), image, form.size, form.scale)
+        return _resized(_graph(infer, _resized(image, *form.size), form), height * form.scale, width * form.scale)
+    padded = [
+        max(-(-side // spec.multiple), -(-spec.minimum // spec.multiple)) * spec.multiple for side in (height, width)
+    ]
+    if padded != [height, width]:
+        image = np.pad(image, ((0, padded[0] - height), (0, padded[1] - width), (0, 0)), "symmetric")
+    result = _graph(infer, image, form)
+    expected = (padded[0] * form.scale, padded[1] * form.scale)
+    if result.shape[:2] != expected:
+        raise ModelError(
+            f"the model returned {result.shape[1]} x {result.shape[0]} for {padded[1]} x {padded[0]}, and not "
+            f"{form.scale} times as many each way, as it was found to; --multiple may name one that it keeps to"
+        )
+    return result[: height * form.scale, : width * form.scale]
+
+
+def _graph(infer: Infer, image: np.ndarray, form: Form) -> np.ndarray:
+    """[h, w, c] in 0..1 to what the graph makes of it, in 0..1 (curves: as they come), without padding or resizing."""
+    result = from_tensor(infer(to_tensor(image, form)), form)
+    if form.result == "curves":
+        return result
+    low, high = form.output_range
+    return (result - np.float32(low)) / np.float32(high - low)
+
+
+def to_tensor(image: np.ndarray, form: Form) -> np.ndarray:
+    """[h, w, c] in 0..1 as the graph takes it: [1, c, h, w] or [1, h, w, c], in its order, range and type."""
+    low, high = form.range
+    values = _ordered(image, form) * np.float32(high - low) + np.float32(low)
+    if form.dtype == "uint8":
+        values = np.rint(values)
+    if form.layout == "nchw":
+        values = values.transpose(2, 0, 1)
+    return np.ascontiguousarray(values[None], form.dtype)
+
+
+def from_tensor(result: np.ndarray, form: Form) -> np.ndarray:
+    """What the graph returned, float32 [h, w, c], in RGB order and in its own range. Raises ModelError."""
+    if result.ndim != 4 or len(result) != 1:
+        raise ModelError(f"the model returned {list(result.shape)}, which is not one image")
+    image = result[0].transpose(1, 2, 0) if form.layout == "nchw" else result[0]
+    return _ordered(image.astype(np.float32), form)
+
+
+def _ordered(image: np.ndarray, form: Form) -> np.ndarray:
+    """RGB for BGR, or BGR for RGB, where the graph has that; alpha stays where it is."""
+    if form.order != "bgr" or image.shape[2] not in (3, 4):
+        return image
+    return image[..., [2, 1, 0, 3][: image.shape[2]]]
+
+
+def _resized(image: np.ndarray, height: int, width: int, by: int | None = None) -> np.ndarray:
+    """Bicubic where it grows; where it shrinks, the mean of what falls together."""
+    if image.shape[:2] == (height, width):
+        return image
+    if by is None:
+        by = cv2.INTER_AREA if height <= image.shape[0] and width <= image.shape[1] else cv2.INTER_CUBIC
+    result = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=by)
+    return result.reshape(height, width, image.shape[2])

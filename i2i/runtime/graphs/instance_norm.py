@@ -1,0 +1,249 @@
+"""The statistics of a graph's normalisations, taken out of its own hands.
+
+Instance normalisation (arXiv:1607.08022) is y = scale (x - mean) / sqrt(variance + epsilon) + bias,
+with the mean and variance of each channel over the image. What a network sees of a tile or of a frame is therefore
+normalised otherwise than the whole image or the frame before. Here an ONNX graph is rewritten, each of its
+``InstanceNormalization`` nodes into the arithmetic that it stands for, so that its statistics can be told, shared or
+read. The file stays as it is, and any model has these forms, whoever exported it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from i2i.runtime.errors import ModelError
+from i2i.runtime.graphs.editor import Edit
+
+Values = Sequence[np.ndarray]
+"""Of each normalisation its statistics: float32 [channels, 2], mean and variance."""
+
+CORE, WEIGHTS = "core", "weights"
+"""Inputs of the forms that gather: of ``core``, int64 [4], the top, left, bottom and right in pixels."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """One normalisation: of ``x``, with the weights ``scale`` and ``bias``, to ``y``."""
+
+    index: int
+    x: str
+    scale: str
+    bias: str
+    y: str
+    epsilon: float
+    channels: int
+    level: int
+    """How many normalisations lie one behind the other up to this one, itself included."""
+    half: bool
+    """Whether it is of float16, in which the squares of a map have no room."""
+
+
+class Statistics:
+    """The forms of a model. Each takes the model's own inputs, and ``core`` where it says so.
+
+    Attributes:
+        norms: its normalisations, in the order of the graph; there may be none.
+    """
+
+    def __init__(self, model: Path | bytes) -> None:
+        """``model``: the file, or its bytes. Raises ModelError if its normalisations cannot be taken out."""
+        self._bytes = model if isinstance(model, bytes) else model.read_bytes()
+        self.norms = _norms(self._read().graph)
+
+    @property
+    def levels(self) -> int:
+        return max((norm.level for norm in self.norms), default=0)
+
+    def fixed(self, values: Values) -> bytes:
+        """With these statistics, whatever the image. They become weights, so this is faster than the model itself."""
+        edit = _Edit(self._read())
+        for norm in self.norms:
+            edit.replace(norm, *edit.known(norm, values[norm.index]))
+        return edit.finish()
+
+    def shapes(self) -> bytes:
+        """Returns of each normalisation the shape of its map, int64 [n, c, h, w], instead of an image."""
+        edit = _Edit(self._read())
+        shapes = [edit.add("Shape", [norm.x], f"{norm.y}/shape") for norm in self.norms]
+        return edit.finish([helper.make_tensor_value_info(name, TensorProto.INT64, [None]) for name in shapes])
+
+    def gathering(self, level: int, known: Mapping[int, np.ndarray], strides: Sequence[int]) -> bytes:
+        """Goes up to the normalisations of that level, with ``known`` statistics for those before, and no further.
+
+        Takes ``core``. Returns for each normalisation of the level, in order, mean and variance [n, channels, 1, 1] of
+        the core, and the shape of the core on this map, int64 [4].
+        """
+        edit = _Edit(self._read(), strides)
+        outputs = []
+        for norm in self.norms:
+            if norm.level < level:
+                edit.replace(norm, *edit.known(norm, known[norm.index]))
+            elif norm.level == level:
+                part = edit.core(norm)
+                outputs += [_float(name) for name in edit.measure(norm, part)]
+                shape = edit.add("Shape", [part], f"{norm.y}/shape")
+                outputs.append(helper.make_tensor_value_info(shape, TensorProto.INT64, [4]))
+        return edit.finish(outputs)
+
+    def joint(self) -> bytes:
+        """The images of a batch share one set of statistics, the averages of theirs with ``weights``.
+
+        Takes ``weights``, float32 [n, 1, 1, 1], whose sum is 1. Returns ``used`` instead of images: float32 [1, sum of
+        channels, 2].
+        """
+        edit = _Edit(self._read())
+        edit.model.graph.input.append(_float(WEIGHTS, [None, 1, 1, 1]))
+        used = []
+        for norm in self.norms:
+            statistics = edit.measure_together(norm, norm.x, WEIGHTS)
+            edit.replace(norm, *statistics)
+            used.append(edit.pair(norm, *statistics))
+        return edit.finish([_float(edit.add("Concat", used, "used", axis=1))])
+
+    def blended(self) -> bytes:
+        """Statistics are own * (those of the image) + (1 - own) * given, and are returned.
+
+        Takes ``own``, a float32 scalar from 0 to 1, and ``given``, float32 [n or 1, sum of channels, 2]; returns
+        ``used``, float32 [n, sum of channels, 2], behind the translation. With own = 1 it is the model as it was.
+        """
+        edit = _Edit(self._read())
+        graph = edit.model.graph
+        graph.input.extend(
+            [helper.make_tensor_value_info("own", TensorProto.FLOAT, []), _float("given", [None, None, 2])]
+        )
+        rest = edit.add("Sub", [edit.constant("one", np.float32(1)), "own"], "given/share")
+        parts = [f"{norm.y}/given" for norm in self.norms]
+        edit.split("given", [norm.channels for norm in self.norms], parts, 1)
+        used = []
+        for norm, part in zip(self.norms, parts, strict=True):
+            own = edit.pair(norm, *edit.measure(norm, norm.x))
+            mine, theirs = edit.add("Mul", [own, "own"], f"{own}/share"), edit.add("Mul", [part, rest], f"{part}/share")
+            used.append(edit.add("Add", [mine, theirs], f"{norm.y}/used"))
+            edit.replace(norm, *edit.separate(norm, used[-1]))
+        return edit.finish([*graph.output, _float(edit.add("Concat", used, "used", axis=1))])
+
+    def split(self, used: np.ndarray) -> list[np.ndarray]:
+        """``used`` [1, sum of channels, 2] as ``fixed`` takes it."""
+        return np.split(used[0], np.cumsum([norm.channels for norm in self.norms])[:-1])
+
+    def _read(self) -> onnx.ModelProto:
+        return onnx.load_model_from_string(self._bytes)
+
+
+def _float(name: str, shape: Sequence[int | None] | None = None) -> onnx.ValueInfoProto:
+    """An input, whose axes OpenVINO has to know, or an output."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _norms(graph: onnx.GraphProto) -> tuple[Norm, ...]:
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    levels: dict[str, int] = {}
+    norms: list[Norm] = []
+    for node in graph.node:
+        if any(attribute.HasField("g") for attribute in node.attribute):
+            raise ModelError(f"its graph branches ({node.op_type}), and its normalisations cannot be taken out")
+        level = max((levels.get(name, 0) for name in node.input), default=0)
+        if node.op_type == "InstanceNormalization":
+            level += 1
+            x, scale, bias = node.input
+            if scale not in weights:
+                raise ModelError("the scale of a normalisation is computed; its statistics cannot be taken out")
+            epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
+            half = weights[scale].data_type == TensorProto.FLOAT16
+            channels = weights[scale].dims[0]
+            norms.append(Norm(len(norms), x, scale, bias, node.output[0], epsilon, channels, level, half))
+        levels.update(dict.fromkeys(node.output, level))
+    return tuple(norms)
+
+
+class _Edit(Edit):
+    """Statistics between nodes are float32 [n or 1, channels, 1, 1]."""
+
+    def __init__(self, model: onnx.ModelProto, strides: Sequence[int] | None = None) -> None:
+        super().__init__(model)
+        self._strides = strides or ()
+        if strides is not None:
+            model.graph.input.append(helper.make_tensor_value_info(CORE, TensorProto.INT64, [4]))
+
+    def known(self, norm: Norm, values: np.ndarray) -> tuple[str, str]:
+        """Mean and variance as constants; ``values`` is [channels, 2]."""
+        mean, variance = values.astype(np.float32).T.reshape(2, 1, -1, 1, 1)
+        return self.constant(f"{norm.y}/mean", mean), self.constant(f"{norm.y}/variance", variance)
+
+    def core(self, norm: Norm) -> str:
+        """The part of the norm's input that lies within ``core``; what reaches beyond the map ends with it."""
+        stride = self.constant(f"{norm.y}/stride", np.int64(self._strides[norm.index]))
+        bounds = self.add("Div", [CORE, stride], f"{norm.y}/{CORE}")
+        halves = [f"{bounds}/from", f"{bounds}/to"]
+        self.split(bounds, [2, 2], halves, 0)
+        axes = self.constant(f"{bounds}/axes", np.array([2, 3], np.int64))
+        return self.add("Slice", [norm.x, *halves, axes], f"{norm.y}/x/{CORE}")
+
+    def measure(self, norm: Norm, x: str) -> tuple[str, str]:
+        """Mean and variance of each image's ``x``."""
+        name, axes = f"{norm.y}/own", (2, 3)
+        x = self._float(norm, x)
+        mean = self.reduce("ReduceMean", x, f"{name}/mean", axes)
+        off = self.add("Sub", [x, mean], f"{name}/off")
+        return mean, self.reduce("ReduceMean", self.add("Mul", [off, off], f"{name}/square"), f"{name}/variance", axes)
+
+    def measure_together(self, norm: Norm, x: str, weights: str) -> tuple[str, str]:
+        """Mean and variance of all images' ``x``, of which each counts as its weight says.
+
+        The variance is that of sums of squares, E[x^2] - E[x]^2, which is less exact, and takes neither the memory nor
+        the time of maps that are as large as ``x``: the batch is large, and samples are not exact either.
+        """
+        name = f"{norm.y}/all"
+        x = self._float(norm, x)
+        mean = self._weighted(self.reduce("ReduceMean", x, f"{name}/means", (2, 3)), f"{name}/mean", weights)
+        sums = self.reduce("ReduceSumSquare", x, f"{name}/sums", (2, 3))
+        ends = [self.constant(f"{name}/{end}", np.array([at], np.int64)) for end, at in (("from", 2), ("to", 4))]
+        size = self.add("Slice", [self.add("Shape", [x], f"{name}/shape"), *ends], f"{name}/size")
+        count = self.add("ReduceProd", [size], f"{name}/count", keepdims=1)
+        squares = self.add("Div", [sums, self.add("Cast", [count], f"{name}/n", to=TensorProto.FLOAT)], f"{name}/each")
+        square = self._weighted(squares, f"{name}/square", weights)
+        least = self.add("Sub", [square, self.add("Mul", [mean, mean], f"{name}/mean/square")], f"{name}/least")
+        return mean, self.add("Max", [least, self.constant(f"{name}/zero", np.float32(0))], f"{name}/variance")
+
+    def _float(self, norm: Norm, x: str) -> str:
+        return self.add("Cast", [x], f"{norm.y}/x/float", to=TensorProto.FLOAT) if norm.half else x
+
+    def _weighted(self, each: str, name: str, weights: str) -> str:
+        return self.reduce("ReduceSum", self.add("Mul", [each, weights], f"{name}/weighted"), name, (0,))
+
+    def replace(self, norm: Norm, mean: str, variance: str) -> None:
+        """y = a x + b with a = scale / sqrt(variance + epsilon) and b = bias - a mean."""
+        self.nodes = [node for node in self.nodes if norm.y not in node.output]
+        name = norm.y
+        column = self.constant(f"{name}/column", np.array([1, -1, 1, 1], np.int64))
+        scale, bias = norm.scale, norm.bias
+        if norm.half:
+            scale, bias = (self.add("Cast", [w], f"{name}/{w}/float", to=TensorProto.FLOAT) for w in (scale, bias))
+        scale = self.add("Reshape", [scale, column], f"{name}/scale")
+        bias = self.add("Reshape", [bias, column], f"{name}/bias")
+        safe = self.add("Add", [variance, self.constant(f"{name}/epsilon", np.float32(norm.epsilon))], f"{name}/safe")
+        a = self.add("Div", [scale, self.add("Sqrt", [safe], f"{name}/deviation")], f"{name}/a")
+        b = self.add("Sub", [bias, self.add("Mul", [a, mean], f"{name}/shift")], f"{name}/b")
+        if norm.half:
+            a, b = (self.add("Cast", [w], f"{w}/half", to=TensorProto.FLOAT16) for w in (a, b))
+        self.add("Add", [self.add("Mul", [norm.x, a], f"{name}/scaled"), b], name)
+
+    def pair(self, norm: Norm, mean: str, variance: str) -> str:
+        """[n, channels, 2] of the two."""
+        flat = self.constant(f"{norm.y}/flat", np.array([0, -1, 1], np.int64))
+        names = [self.add("Reshape", [each, flat], f"{each}/flat") for each in (mean, variance)]
+        return self.add("Concat", names, f"{norm.y}/pair", axis=2)
+
+    def separate(self, norm: Norm, pair: str) -> tuple[str, str]:
+        """The reverse of ``pair``."""
+        shape = self.constant(f"{pair}/shape", np.array([0, -1, 1, 1], np.int64))
+        halves = [f"{pair}/mean/flat", f"{pair}/variance/flat"]
+        self.split(pair, [1, 1], halves, 2)
+        mean, variance = (self.add("Reshape", [half, shape], half.removesuffix("/flat")) for half in halves)
+        return mean, variance

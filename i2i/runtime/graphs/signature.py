@@ -1,0 +1,70 @@
+"""Whether a graph of ours has the inputs and outputs that its Spec promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from i2i.runtime.errors import ModelError
+from i2i.spec import Spec
+
+_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "int64": "tensor(int64)"}
+
+
+def check(spec: Spec, session: Any, path: Path) -> None:
+    """ModelError unless it has."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    source, target = _promises(spec)
+    sound = len(inputs) == len(source) and len(outputs) == len(target)
+    for node, (dtype, sizes) in zip((*inputs, *outputs), source + target, strict=False):
+        fits = len(node.shape) == len(sizes) and node.type == _TYPES[dtype]
+        sound = sound and fits and all(map(_fits, node.shape, sizes))
+    if not sound:
+        from i2i.runtime.graphs.signature import in_words
+
+        promised = " to ".join(
+            ", ".join(f"{dtype} [{', '.join(map(str, sizes))}]" for dtype, sizes in ends) for ends in (source, target)
+        )
+        raise ModelError(
+            f"{path}: its description promises {promised} (any N, H, W), but the model expects {in_words(session)}; "
+            "export it again"
+        )
+
+
+def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list[tuple[str, tuple[str | int, ...]]]]:
+    """Type and sizes of the inputs and of the outputs, as the Spec has them; a name is a free size."""
+
+    def image(channels: int) -> tuple[str, tuple[str | int, ...]]:
+        return spec.dtype, ("N", "H", "W", channels) if spec.io == "pixels" else ("N", channels, "H", "W")
+
+    inputs = [image(spec.source.channels)]
+    if spec.domains:
+        inputs.append(("float32", ("N", len(spec.domains))) if spec.attributes else ("int64", ("N",)))
+    return inputs, [image(spec.target.channels)]
+
+
+def _fits(size: int | str | None, promised: int | str) -> bool:
+    """Whether a size of the graph is free where that is promised, and the number or free where one is."""
+    return not isinstance(size, int) or size == promised
+
+
+def in_words(session: Any) -> str:
+    """The inputs and outputs of a graph, in words."""
+    return " and returns ".join(
+        ", ".join(f"{node.name!r}: {_type(node.type)} {_shape(node.shape)}" for node in nodes)
+        for nodes in (session.get_inputs(), session.get_outputs())
+    )
+
+
+def _type(text: str) -> str:
+    name = text.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _shape(shape: Sequence[int | str | None]) -> str:
+    layout = ""
+    if len(shape) == 4:
+        layout = {True: " (channels first)", False: " (channels last)"}.get(shape[1] in (1, 3, 4), "")
+        layout = layout if shape[1] in (1, 3, 4) or shape[3] in (1, 3, 4) else ""
+    return f"[{', '.join(str(size) if size is not None else '?' for size in shape)}]{layout}"

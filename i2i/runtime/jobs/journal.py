@@ -1,0 +1,208 @@
+"""What a folder job has done, so that the same command run again does only the rest.
+
+Files in the output folder, one for a whole job and one for each of its shards, that are read as one. One JSON object on
+a line, only ever appended to: a process that is killed leaves at most half a line, which is passed over. A job begins
+with a line of its model and settings; each output has a line before it is written and one when it is there. Who is
+killed between an output and its second line has finished it all the same: the first says which file was there before.
+
+A job that is told to do again what is done has the time in its line since when results count, and a last line once it
+is finished. Without that line it was killed, and the next of its kind goes on from that time, unless a job of another
+number of shards has begun since.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from i2i.atomic import clear_temporaries
+from i2i.runtime.jobs.sharding import WHOLE, Shard
+
+RECORD = ".i2i-job.jsonl"
+
+
+State = tuple[int, int]  # which file: its inode, and when it was written
+_BEGUN = -1
+
+
+class _Entry(NamedTuple):
+    """The last word on one output; small, since a folder may hold many."""
+
+    at: float  # when its job began
+    job: str | None
+    source_size: int
+    source_time: int
+    size: int  # _BEGUN: it was about to be written
+    before: State | None  # of what was there then, under the name of the output
+
+
+def record_name(shard: Shard) -> str:
+    """The name of the file: each shard writes one of its own."""
+    return RECORD if shard.count == 1 else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
+
+
+class Record:
+    """The record in ``folder`` as seen by one job.
+
+    ``job`` names all that makes the bytes of its outputs; ``facts`` say in words what that is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        job: str,
+        facts: Mapping[str, Any] | None = None,
+        shard: Shard = WHOLE,
+        again: bool = False,
+    ) -> None:
+        """With ``again`` only what was done since this job began is done, or since the killed one that it goes on with
+        did."""
+        self.folder, self.job, self.facts, self._again = folder, job, dict(facts or {}), again
+        self._name = record_name(shard)
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._last: dict[str, Any] = {}  # the beginning of the job that began last
+        self._file: FileIO | None = None
+        self._at = 0.0  # when this job began
+        self._since = 0.0  # results of jobs that began before do not count
+        self._killed: float | None = None  # the same of the last job here, if it was to do all again and did not
+        self._here_at = self._others_at = 0.0  # when that job began, and the last of another number of shards
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Reads what other processes have noted since, too."""
+        for path in sorted(self.folder.glob(".i2i-job*.jsonl")):
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        at, jobs = 0.0, {self.job: self.job}
+        with suppress(FileNotFoundError), open(path, "rb") as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                except ValueError:  # the end of a process that was killed
+                    continue
+                if not isinstance(entry, dict):
+                    continue
+                name, job = entry.get("name"), entry.get("job", entry.get("begun"))
+                if not isinstance(name, str):
+                    at = max(at, float(entry.get("at", at)))  # a clock may go back, the lines of a file do not
+                    if path.name == self._name:
+                        self._killed = float(entry["since"]) if "since" in entry else None
+                    if job is not None and at >= self._last.get("at", 0.0):
+                        self._last = {**entry, "at": at}
+                    continue
+                if at < self._entries.get(name, _NEVER).at:
+                    continue  # a later job, in the file of another shard, has had it since
+                self._entries[name] = _entry(at, None if job is None else jobs.setdefault(job, job), entry)
+        if path.name == self._name:
+            self._here_at = at
+        elif path.name.rpartition("-of-")[2] != self._name.rpartition("-of-")[2]:
+            self._others_at = max(self._others_at, at)
+
+    def __enter__(self) -> Record:
+        """Opens the record to be written, and clears away what a killed process left half-written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for folder in {self.folder, *(self.folder / parent for parent in set(map(os.path.dirname, self._entries)))}:
+            clear_temporaries(folder)
+        self._file = open(self.folder / self._name, "ab+", buffering=0)
+        self._at = round(max(time.time(), self._last.get("at", 0.0) + 0.001), 3)  # later than all that is here
+        if self._again:
+            if self._here_at < self._others_at:  # which may have done all that was left
+                self._killed = None
+            self._since = self._at if self._killed is None else self._killed
+        if self._file.seek(0, os.SEEK_END):
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
+        self._append({"job": self.job, "at": self._at, **({"since": self._since} if self._again else {}), **self.facts})
+        return self
+
+    def finish(self) -> None:
+        """Notes that this job has come to its end."""
+        self._append({"finished": self.job})
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def owns(self, name: str) -> bool:
+        """Whether a job wrote the output of that name, or was about to: then it may be replaced."""
+        return name in self._entries
+
+    def is_done(self, name: str, source: os.stat_result) -> bool:
+        """Whether the output is there as this job would write it: same source, same model, same settings."""
+        entry = self._entries.get(name, _NEVER)
+        if entry.at < self._since:
+            return False
+        if (entry.job, entry.source_size, entry.source_time) != (self.job, source.st_size, source.st_mtime_ns):
+            return False
+        try:
+            status = os.stat(self.folder / name)
+        except OSError:
+            return False
+        if entry.size != _BEGUN:
+            return status.st_size == entry.size
+        # A file has its name only when it is whole. One of no bytes is what a power failure may leave of it. It was
+        # written beside what was there, so that inode and time are others; one that somebody touched, copied or put
+        # back shares one of them.
+        inode, when = entry.before or (None, None)
+        return status.st_size > 0 and status.st_ino != inode and status.st_mtime_ns != when
+
+    def difference(self) -> str | None:
+        """In what this job is another than the last one here, of which there are results; None if it is the same.
+
+        Once a job was told to replace them it is the last one, and goes on without being told again. What it had only
+        begun counts as its result: killed before the line that says so, it may have put it in place.
+        """
+        if self._last.get("job") == self.job:
+            return None
+        others = (name for name, entry in self._entries.items() if entry.job != self.job)
+        if not any((self.folder / name).exists() for name in others):
+            return None
+        changes = [
+            f"{key} was {self._last[key]} and is {now}"
+            for key, now in self.facts.items()
+            if key in self._last and self._last[key] != now
+        ]
+        known = self._last.keys() >= self.facts.keys()
+        return "; ".join(changes) or ("the model's file has changed" if known else "another model or other settings")
+
+    def begin(self, name: str, source: os.stat_result) -> None:
+        """Notes that ``name`` is about to be written, from a source as ``source`` says."""
+        before = None
+        with suppress(OSError):
+            there = os.stat(self.folder / name)
+            before = [there.st_ino, there.st_mtime_ns]
+        facts = {"source": [source.st_size, source.st_mtime_ns], "before": before}
+        self._append({"name": name, "begun": self.job, **facts})
+
+    def done(self, name: str, source: os.stat_result) -> None:
+        """Notes that ``name`` is in place, made of a source that was as ``source`` says when it was opened."""
+        size = os.stat(self.folder / name).st_size
+        self._append({"name": name, "job": self.job, "source": [source.st_size, source.st_mtime_ns], "size": size})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        assert self._file is not None, "the record is not open"
+        with self._lock:
+            self._file.write(json.dumps(entry).encode() + b"\n")
+        if entry.get("name") in self._entries:  # of a name that is new to the record nothing is kept
+            self._entries[entry["name"]] = _entry(self._at, self.job, entry)
+
+
+def _entry(at: float, job: str | None, line: Mapping[str, Any]) -> _Entry:
+    """What a line says of an output."""
+    size, when = line.get("source", (0, 0))
+    before = line.get("before")
+    return _Entry(at, job, size, when, line.get("size", _BEGUN), None if before is None else (before[0], before[1]))
+
+
+_NEVER = _Entry(-1.0, None, -1, -1, -2, None)

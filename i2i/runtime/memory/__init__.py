@@ -1,0 +1,1 @@
+"""How much fits into memory, and batches that fill it."""

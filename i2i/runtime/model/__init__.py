@@ -1,0 +1,1 @@
+"""A model file as a function of images."""

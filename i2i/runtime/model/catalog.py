@@ -1,0 +1,201 @@
+"""The models at hand: runs under ``runs/`` and the files of ``weights/``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from i2i.runtime.errors import ModelError
+from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.model import targets
+from i2i.runtime.model.targets import To
+from i2i.spec import METADATA_KEY, Spec
+
+RUNS = Path("runs")
+_MARKS = (".tensor", ".fp16", ".int8")  # in the names of exports beside the one that a run translates with
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a training run, as its ``run.json`` describes it."""
+
+    path: Path
+    method: str
+    status: str
+    step: int
+    changed: float  # when it was last written, in seconds since 1970
+    directions: dict[str, Spec] = field(default_factory=dict)
+    error: str | None = None  # why not all of its weights can be read, with the name of the file
+
+    def exported(self, direction: str) -> Path | None:
+        """The ONNX file of a direction, unless the run has newer weights than it."""
+        file, weights = self.path / "onnx" / f"{direction}.onnx", self.path / "weights" / f"{direction}.safetensors"
+        if not file.is_file() or (weights.exists() and weights.stat().st_mtime > file.stat().st_mtime):
+            return None
+        return file
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model that comes with i2i, as ``weights/index.json`` describes it."""
+
+    name: str
+    path: Path
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model file and how it was come by."""
+
+    path: Path
+    why: str
+    to: To | None = None
+    """What is left to be said to the model, ``Model(path).toward(to)``: the domain, where the file knows several."""
+
+
+def find(root: str | Path = RUNS) -> Run | None:
+    """The newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
+    run = newest(runs(root))
+    if run is not None:
+        _check_sound(run)
+    return run
+
+
+def newest(runs: Iterable[Run]) -> Run | None:
+    """The newest finished one of these runs, damaged or not, or None."""
+    finished = [run for run in runs if run.status == "finished" and (run.directions or run.error)]
+    return max(finished, key=lambda run: run.changed, default=None)
+
+
+def runs(root: str | Path = RUNS) -> list[Run]:
+    """Every run under ``root``, in order of name. A folder without a ``run.json`` that can be read is no run."""
+    return [run for file in sorted(Path(root).glob("*/run.json")) if (run := read_run(file.parent)) is not None]
+
+
+def read_run(path: Path) -> Run | None:
+    """The run in that folder, or None if it has no ``run.json`` that can be read."""
+    try:
+        facts = json.loads((path / "run.json").read_text())
+        changed = (path / "run.json").stat().st_mtime
+        return Run(path, facts["method"], facts["status"], int(facts.get("step", 0)), changed, *_directions(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def weights() -> list[Weights]:
+    """The models that come with i2i; the first is the default. In the installed package, else in the source tree."""
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "weights", package.parent / "weights"):
+        if (folder / "index.json").is_file():
+            entries = json.loads((folder / "index.json").read_text())
+            return [Weights(entry["name"], folder / entry["file"], entry) for entry in entries]
+    return []
+
+
+def resolve(model: str | os.PathLike[str] | None = None, to: To | None = None, root: str | Path = RUNS) -> Choice:
+    """The file of a model: an ``.onnx`` file, a run's folder, the name of either, or nothing (the newest finished run).
+
+    A run that has no current export is exported, which needs PyTorch. ``to`` names the direction ("b2a"), the domain
+    to translate to, or attributes; a model of several domains has to be told. Raises ModelError, with the names that
+    there are, or with the file of a run that is damaged.
+    """
+    if model is None:
+        return _default(to, root)
+    path = Path(model)
+    if path.is_file():
+        return _of_file(path, to, "as asked")
+    run = read_run(path) or read_run(Path(root) / path)
+    if run is not None:
+        return _of_run(run, to)
+    for entry in weights():
+        if entry.name == str(model):
+            return _of_file(entry.path, to, "it comes with i2i")
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path}: no such model file")
+    known = [run.path.name for run in runs(root)] + [entry.name for entry in weights()]
+    raise ModelError(
+        f"no model {str(model)!r}: it is no file, no folder of a run, and none of {', '.join(known) or 'none'}"
+    )
+
+
+def _default(to: To | None, root: str | Path) -> Choice:
+    run = find(root)
+    if run is not None:
+        return replace(_of_run(run, to), why=f"the newest finished run, {run.path}")
+    for entry in weights():
+        return _of_file(entry.path, to, f"the default; no finished run under {root}/")
+    raise ModelError(f"no model: no finished run under {root}/ and none comes with this install; give one with -m")
+
+
+def _of_run(run: Run, to: To | None) -> Choice:
+    _check_sound(run)
+    if not run.directions:
+        raise ModelError(f"{run.path}: this run has no weights yet; train it on, or give another model with -m")
+    direction = targets.choose(run.directions, to, str(run.path))
+    spec = run.directions[direction]
+    if spec.domains:
+        targets.aim(spec, to, str(run.path))  # before an export, which takes its time
+    rest = to if spec.domains else None
+    file = run.exported(direction)
+    if file is not None:
+        return Choice(file, f"run {run.path}", rest)
+    from i2i.exporter import export  # needs PyTorch, unlike all else here
+
+    return Choice(export(run.path, to=direction), f"run {run.path}, exported now", rest)
+
+
+def _of_file(path: Path, to: To | None, why: str) -> Choice:
+    spec = read_spec(path)
+    if spec is not None:
+        targets.aim(spec, to, str(path))
+    return Choice(path, why, to)
+
+
+def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
+    """What a run can be exported to, translations first, and the first error in reading that.
+
+    From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs,
+    and those in another precision are asked for by their names.
+    """
+    weights = sorted((run / "weights").glob("*.safetensors"))
+    exports = [file for file in sorted((run / "onnx").glob("*.onnx")) if not file.stem.endswith(_MARKS)]
+    found: dict[str, Spec] = {}
+    error = None
+    for file in weights or exports:
+        try:
+            spec = read_header(file) if weights else read_spec(file)
+        except (OSError, ValueError) as problem:
+            reason = f"{file}: {problem.strerror or problem}" if isinstance(problem, OSError) else str(problem)
+            error = error or reason
+            continue
+        if spec is not None:
+            found[spec.direction if weights else file.stem] = spec
+    return targets.ordered(found), error
+
+
+def _check_sound(run: Run) -> None:
+    if run.error is not None:
+        raise ModelError(
+            f"{run.error}; so the run {run.path} cannot be used: train it again, or give another model with -m"
+        )
+
+
+def read_header(path: Path) -> Spec:
+    """The Spec in the header of a safetensors file: eight bytes of length, then JSON. Raises ValueError, naming it."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        text = file.read(size) if size <= 100_000_000 else b""
+    try:
+        metadata = json.loads(text)["__metadata__"]
+        description = metadata[METADATA_KEY]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged, or not the weights of an i2i run (its header cannot be read)") from error
+    try:
+        return Spec.from_json(description)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

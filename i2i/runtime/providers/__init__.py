@@ -1,0 +1,1 @@
+"""Execution providers: ONNX Runtime, TensorRT and OpenVINO sessions."""

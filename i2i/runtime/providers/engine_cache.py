@@ -1,0 +1,133 @@
+"""What a provider makes of a model before it runs, kept so that it is made once.
+
+It lies beside the model, in the folder ``MODEL.onnx.cache``: OpenVINO's blobs as files, TensorRT's engines in folders
+of their own. A name holds a digest of the model's content and of all else that decides the result (versions, device,
+settings), so what is there fits or is not looked at. Everything in the folder can be deleted at any time. Whoever can
+write there can decide what the model does, as whoever can write the model itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from i2i.atomic import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, atomically, clear_temporaries, scratch
+from i2i.runtime.log import note
+
+_DIGEST = 32  # bytes of the SHA-256 in front of what a file holds
+_SEAL = "sha256"  # the file that has the digest of a folder's others
+_FOLDER = ".d"  # behind the name of the temporary file whose lock is that of a folder which is being filled
+
+
+def folder(model: Path) -> Path:
+    """Where the compiled forms of a model are."""
+    return model.with_name(f"{model.name}.cache")
+
+
+def place(model: Path, kind: str, *facts: object) -> Path:
+    """The file or folder of what ``kind``, a provider, makes of the model's content under these facts."""
+    settings = hashlib.sha256(repr(facts).encode()).hexdigest()[:8]
+    with open(model, "rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return folder(model) / f"{kind}-{settings}-{content}"
+
+
+def read(path: Path) -> memoryview | None:
+    """What ``write`` wrote there, or None if nothing is there, or not what was written."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(memoryview(data)[_DIGEST:]).digest() != data[:_DIGEST]:
+        return None
+    return memoryview(data)[_DIGEST:]
+
+
+def write(path: Path, data: bytes | memoryview) -> None:
+    """Keeps it under that name, whole or not at all, and removes what was made of earlier contents of the model."""
+
+    def fill(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            file.write(hashlib.sha256(data).digest())
+            file.write(data)
+
+    try:
+        path.parent.mkdir(exist_ok=True)
+        _clear(path.parent)
+        atomically(path, fill, durable=False)
+    except OSError as error:
+        refused(path, error)
+        return
+    outdated(path)
+
+
+@contextmanager
+def building(place: Path) -> Iterator[Path | None]:
+    """A folder to be filled, which gets the name ``place`` when the block has ended without an error, in place of what
+    is there; None where there can be no such folder, or nothing is to be kept."""
+    with ExitStack() as stack:
+        part: Path | None = None
+        try:
+            place.parent.mkdir(exist_ok=True)
+            _clear(place.parent)
+            part = Path(f"{stack.enter_context(scratch(place.parent))}{_FOLDER}")
+            part.mkdir()
+            stack.callback(shutil.rmtree, part, ignore_errors=True)
+        except OSError as error:
+            part = None
+            refused(place, error)
+        yield part
+        if part is None or not any(part.iterdir()):
+            return
+        try:
+            (part / _SEAL).write_text(_digest(part))
+            shutil.rmtree(place, ignore_errors=True)
+            os.rename(part, place)
+        except OSError as error:
+            if not is_whole(place):  # by another process that was done just now
+                refused(place, error)
+                return
+    outdated(place)
+
+
+def is_whole(place: Path) -> bool:
+    """Whether a folder that was built is there, with the files that it had then."""
+    try:
+        return (place / _SEAL).read_text() == _digest(place)
+    except (OSError, ValueError):
+        return False
+
+
+def _digest(place: Path) -> str:
+    """Of the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(place.iterdir()):
+        if path.name != _SEAL:
+            with open(path, "rb") as file:
+                digest.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _clear(folder: Path) -> None:
+    """Removes what killed processes left: a folder that is being filled has a temporary file, locked, beside it."""
+    clear_temporaries(folder)
+    for left in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}{_FOLDER}"):
+        if not left.with_suffix("").exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def refused(path: Path, error: OSError) -> None:
+    """Says that the next start has to compile the model again."""
+    note(f"{path.parent}: {error.strerror or error}; the compiled model is not kept, and is made anew at each start")
+
+
+def outdated(path: Path) -> None:
+    """Removes what the same settings made of other contents of the model."""
+    for other in path.parent.glob(f"{path.name.rpartition('-')[0]}-*"):
+        if other != path:
+            with suppress(OSError):
+                shutil.rmtree(other) if other.is_dir() else other.unlink()

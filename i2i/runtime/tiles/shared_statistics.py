@@ -1,0 +1,143 @@
+"""One set of statistics for a whole image: nearly, from patches, or exactly, pass by pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from i2i.runtime import processing
+from i2i.runtime.errors import ModelError
+from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
+from i2i.runtime.providers.onnxruntime_session import quietly, reason
+from i2i.runtime.providers.table import open_session
+from i2i.runtime.tiles import sampling
+from i2i.runtime.tiles.grid import STEP, Span
+from i2i.spec import Spec
+
+_BEYOND = 2**31 - 1
+
+
+class Picture(Protocol):
+    """An image of which parts can be had, as the graph takes it."""
+
+    height: int
+    width: int
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """[rows, columns, c] in the source's range."""
+
+
+class Runner:
+    """Sessions of the forms of one model; images of one size, told where to."""
+
+    def __init__(self, graph: Any, target: np.ndarray | None) -> None:
+        self.graph, self.target = graph, target
+        self.forms = Statistics(graph.path)
+
+    def open(self, form: bytes) -> Callable[..., list[np.ndarray]]:
+        """The form as a function of a batch [n, h, w, c] and of its further inputs by name; what float16 overflows on
+        is computed in float32."""
+        graph = self.graph
+        session = open_session(form, graph.provider, graph.threads, arena=False)
+        names = [node.name for node in session.get_inputs()]
+        in_float32 = cache(lambda: graph.open_in_float32(form))
+
+        def run(batch: np.ndarray, **further: np.ndarray) -> list[np.ndarray]:
+            feeds = {names[0]: np.ascontiguousarray(batch), **further}
+            if self.target is not None:
+                feeds[names[1]] = np.repeat(self.target, len(batch), axis=0)
+            try:
+                results = session.run(None, feeds, quietly())
+                if graph.spec.precision == "fp16" and not all(map(processing.all_finite, results)):
+                    results = in_float32().run(None, feeds, quietly())
+                return results
+            except Exception as error:  # ONNX Runtime's errors have no common class but this
+                shape = " x ".join(map(str, batch.shape))
+                raise ModelError(f"{graph.path.name} failed on a tile [{shape}]: {reason(error)}") from error
+
+        return run
+
+
+def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
+    """Statistics of patches that stand for the image."""
+    patches, seen = [], []
+    whole, count = np.zeros(1), 0
+    size = sampling.PATCH
+    places = sampling.places(picture.height, picture.width)
+    for top, left in places:
+        patch = picture.read(slice(top, top + size), slice(left, left + size))
+        patches.append(patch)
+        seen.append(sampling.features(patch, peak).mean((0, 1), dtype=np.float64))
+    for top in range(0, picture.height, size):
+        strip = sampling.features(picture.read(slice(top, top + size), slice(0, picture.width)), peak)
+        whole = whole + strip.sum((0, 1), dtype=np.float64)
+        count += strip.shape[0] * strip.shape[1]
+    weights = sampling.weights(np.stack(seen), whole / count)
+    run = runner.open(runner.forms.joint())
+    (used,) = run(np.stack(patches), **{WEIGHTS: weights.reshape(-1, 1, 1, 1)})
+    return runner.forms.split(used)
+
+
+def gathered(
+    runner: Runner, picture: Picture, down: list[Span], across: list[Span], tick: Callable[[], None]
+) -> list[np.ndarray]:
+    """The statistics of the whole image: pass by pass, each with those of the passes before it."""
+    forms = runner.forms
+    known: dict[int, np.ndarray] = {}
+    strides = _strides(runner)
+    for level in range(1, forms.levels + 1):
+        norms = [norm for norm in forms.norms if norm.level == level]
+        run = runner.open(forms.gathering(level, known, strides))
+        sums = [_Moments(norm.channels) for norm in norms]
+        for rows in down:
+            for columns in across:
+                (top, bottom), (left, right) = _core(rows, picture.height), _core(columns, picture.width)
+                core = np.array([top, left, bottom, right], np.int64)
+                results = run(picture.read(rows.seen, columns.seen)[None], **{CORE: core})
+                for i, moments in enumerate(sums):
+                    mean, variance, shape = results[3 * i : 3 * i + 3]
+                    moments.add(mean.ravel(), variance.ravel(), int(shape[2] * shape[3]))
+                tick()
+        known |= {norm.index: moments.statistics() for norm, moments in zip(norms, sums, strict=True)}
+    return [known[norm.index] for norm in forms.norms]
+
+
+def _core(span: Span, length: int) -> tuple[int, int]:
+    """From where to where a tile's core is, counted from where it is seen."""
+    # The last tile's ends with its maps: half of an odd image is not half its pixels.
+    stop = _BEYOND if span.core.stop == length else span.core.stop - span.seen.start
+    return span.core.start - span.seen.start, stop
+
+
+def _strides(runner: Runner) -> list[int]:
+    """By how much smaller each normalised map is than the image. Raises ModelError where that is no whole number."""
+    side = 2 * STEP
+    spec: Spec = runner.graph.spec
+    shapes = runner.open(runner.forms.shapes())(np.zeros((1, side, side, spec.source.channels), spec.dtype))
+    strides = [side // int(shape[2]) if len(shape) == 4 and shape[2] else 0 for shape in shapes]
+    for shape, stride in zip(shapes, strides, strict=True):
+        if not stride or STEP % stride or tuple(shape[2:]) != (side // stride,) * 2:
+            raise ModelError(
+                f"{runner.graph.path.name} has maps of {shape.tolist()} for {side} pixels: not to be tiled"
+            )
+    return strides
+
+
+class _Moments:
+    """Mean and variance of parts that come one after the other (Chan et al. 1983), in double precision."""
+
+    def __init__(self, channels: int) -> None:
+        self.count, self.mean, self.squares = 0, np.zeros(channels), np.zeros(channels)
+
+    def add(self, mean: np.ndarray, variance: np.ndarray, count: int) -> None:
+        total = self.count + count
+        off = mean.astype(np.float64) - self.mean
+        self.squares += variance.astype(np.float64) * count + off**2 * self.count * count / total
+        self.mean = self.mean + off * count / total
+        self.count = total
+
+    def statistics(self) -> np.ndarray:
+        return np.stack([self.mean, self.squares / self.count], 1).astype(np.float32)

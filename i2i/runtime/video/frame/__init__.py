@@ -1,0 +1,1 @@
+"""One video frame: colour, chroma location, rotation and time."""

@@ -1,0 +1,1 @@
+"""Where translated frames go: a video file, image files, a pipe."""

@@ -1,0 +1,141 @@
+"""Codecs that a result can be written in, and in which containers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from i2i.runtime.video.detect import CONTAINERS
+from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.options import VideoOptions
+from i2i.runtime.video.source.stream_info import Clip
+
+os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder writes to stderr by itself
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One codec: FFmpeg's encoder, its pixel formats by bits and chroma, and what it is told."""
+
+    name: str
+    formats: dict[tuple[int, str], str]  # (8 or 10 bits, chroma of the source) -> pixel format
+    containers: tuple[str, ...] = ("mp4", "mov", "matroska")
+    crf: tuple[str, int] | None = None  # the option that sets the quality, and its default
+    worst: int = 51  # the largest value of that option; some encoders take more and use this
+    preset: str | None = None  # the default speed
+    options: dict[str, str] = field(default_factory=dict)
+    tag: str | None = None  # four letters that Apple's players ask for
+
+
+CHROMA = ("420", "422", "444", "rgb")
+
+
+def _forms(**forms: str) -> dict[tuple[int, str], str]:
+    """From ``b8="420 422 444 rgb"`` and ``b10=...``: a pixel format for each chroma of a source."""
+    rows = {int(bits[1:]): zip(CHROMA, row.split(), strict=True) for bits, row in forms.items()}
+    return {(bits, chroma): form for bits, row in rows.items() for chroma, form in row}
+
+
+_YUV = _forms(b8="yuv420p yuv422p yuv444p yuv444p", b10="yuv420p10le yuv422p10le yuv444p10le yuv444p10le")
+_420 = _forms(b8="yuv420p yuv420p yuv420p yuv420p", b10="yuv420p10le yuv420p10le yuv420p10le yuv420p10le")
+_PRORES = _forms(**dict.fromkeys(("b8", "b10"), "yuv422p10le yuv422p10le yuv444p10le yuv444p10le"))
+_GBR = _forms(b8="bgr0 bgr0 bgr0 bgr0", b10="gbrp16le gbrp16le gbrp16le gbrp16le")  # the model's pixels as they are
+_NV8 = _forms(b8="yuv420p yuv420p yuv444p yuv444p")
+_NV = _NV8 | _forms(b10="p010le p010le yuv444p16le yuv444p16le")
+_QUIET = {"x265-params": "log-level=none"}
+_VBR = {"rc": "vbr", "b": "0"}  # the quality is ``cq``, at whatever rate
+
+_ALL = ("mp4", "matroska", "webm")
+
+ENCODERS = {
+    "h264": Encoder("libx264", _YUV, crf=("crf", 18), preset="veryfast"),
+    "hevc": Encoder("libx265", _YUV, crf=("crf", 20), preset="veryfast", options=_QUIET, tag="hvc1"),
+    "av1": Encoder("libsvtav1", _420, _ALL, crf=("crf", 24), worst=63, preset="10"),
+    "prores": Encoder("prores_ks", _PRORES, ("mov", "matroska"), options={"vendor": "apl0"}),
+    "ffv1": Encoder("ffv1", _GBR, ("matroska",), options={"level": "3", "slices": "4", "slicecrc": "1"}),
+    "h264_nvenc": Encoder("h264_nvenc", _NV8, crf=("cq", 20), preset="p5", options=_VBR),
+    "hevc_nvenc": Encoder("hevc_nvenc", _NV, crf=("cq", 22), preset="p5", options=_VBR, tag="hvc1"),
+    "av1_nvenc": Encoder("av1_nvenc", _NV, _ALL, crf=("cq", 28), preset="p5", options=_VBR),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the pictures of one job are encoded."""
+
+    encoder: Encoder
+    container: str
+    even: str  # the pixel format
+    odd: str  # and that of a result with a side of odd length, which 4:2:0 and 4:2:2 of H.264 and HEVC cannot have
+    options: dict[str, str]
+
+    def pixel_format(self, height: int, width: int) -> str:
+        return self.odd if height % 2 or width % 2 else self.even
+
+
+def container_of(target: Path) -> str:
+    """FFmpeg's name of the container that a suffix stands for. Raises ValueError for one that is not written."""
+    name = CONTAINERS.get(target.suffix.lower())
+    if name is None:
+        raise ValueError(
+            f"{target}: videos are written as {', '.join(sorted(CONTAINERS))}; give it one of these suffixes, or "
+            "--format png for a folder of frames"
+        )
+    return name
+
+
+def plan(target: Path, options: VideoOptions, clip: Clip, deep: bool) -> Plan:
+    """The encoder for a result of more than 8 bits if ``deep``.
+
+    Raises ValueError for a codec that does not go into the container, or that has no such option.
+    """
+    container = container_of(target)
+    codec = options.codec
+    if codec == "auto":
+        codec = "av1" if container == "webm" else "hevc" if deep else "h264"
+    encoder = ENCODERS[codec]
+    if container not in encoder.containers:
+        fitting = [suffix for suffix, name in CONTAINERS.items() if name in encoder.containers]
+        raise ValueError(f"{target}: {codec} does not go into {target.suffix}; choose {', '.join(fitting)}")
+    if encoder.name.endswith("_nvenc"):
+        _check_nvenc(codec)
+    settings = dict(encoder.options)
+    for name, value in (("crf", options.crf), ("preset", options.preset)):
+        if value is not None and getattr(encoder, name) is None:
+            raise ValueError(f"{codec} has no --{name}; leave it out")
+    if encoder.crf is not None:
+        if (options.crf or 0) > encoder.worst:
+            raise ValueError(f"{codec} takes a --crf from 0 to {encoder.worst}, and {options.crf} was given")
+        settings[encoder.crf[0]] = str(encoder.crf[1] if options.crf is None else options.crf)
+    if encoder.preset is not None:
+        settings["preset"] = options.preset or encoder.preset
+    if codec == "prores":
+        settings["profile"] = "4444" if clip.chroma in ("444", "rgb") else "hq"
+    bits = 10 if (deep and (10, "420") in encoder.formats) else 8
+    return Plan(encoder, container, encoder.formats[bits, clip.chroma], encoder.formats[bits, "444"], settings)
+
+
+def _check_nvenc(codec: str) -> None:
+    """ValueError, with what to do, where NVIDIA's encoder does not open: it is in FFmpeg even where no card is."""
+    context = av.CodecContext.create(codec, "w")
+    context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"  # type: ignore[attr-defined]
+    context.time_base = Fraction(1, 25)
+    try:
+        context.open()
+    except (av.FFmpegError, OSError) as error:
+        software = codec.removesuffix("_nvenc")
+        raise ValueError(
+            f"--codec {codec} needs an NVIDIA card with an encoder and its driver, and here it does not open "
+            f"({getattr(error, 'strerror', None) or error}); --codec {software} encodes on the processor"
+        ) from error
+
+
+def unopenable(encoder: Encoder, options: dict[str, str], error: Exception, source: object) -> VideoError:
+    """The error for an encoder that did not take its settings."""
+    told = " ".join(f"{name}={value}" for name, value in options.items())
+    reason = f"the encoder {encoder.name} does not open with {told} ({error}); check --preset and --crf"
+    return VideoError(source, reason)

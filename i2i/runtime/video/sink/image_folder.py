@@ -1,0 +1,50 @@
+"""Writing a video as a folder of numbered images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from i2i.images import WRITABLE, Image, encode_image
+from i2i.images.encode import fitting
+from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.source.camera import Source
+
+TIMES = "timestamps.txt"
+
+
+class Frames:
+    """A folder that gets 000001.png, 000002.png ..., and the times at which they are shown.
+
+    ``timestamps.txt`` is in the form that mkvmerge and x264 take (version 2): milliseconds, one a line.
+    """
+
+    def __init__(self, path: Path, reader: Source, format: str, quality: int, deep: bool) -> None:
+        self.path, self.reader, self.format, self.quality = path, reader, format, quality
+        self.frames = 0
+        self.notes: list[str] = []
+        path.mkdir()
+        self._times = open(path / TIMES, "w", encoding="ascii")  # noqa: SIM115  (closed by close)
+        self._times.write("# timestamp format v2\n")
+        kinds = sorted({stream.type for stream in reader.others} - {"data"})
+        if kinds:
+            self.notes.append(f"a folder of frames holds no {' and no '.join(kinds)}")
+        if deep and fitting(Image(np.zeros((1, 1, 3), np.uint16)), format)[0].dtype == np.uint8:
+            self.notes.append(f"{format} holds no more than 8 of its {reader.clip.bits} bits")
+
+    def render(self, picture: np.ndarray) -> bytes:
+        """RGB [h, w, 3] as the bytes of an image file."""
+        return encode_image(Image(picture), self.format, self.quality)
+
+    def write(self, image: bytes, item: Item) -> None:
+        for time in item.times:
+            self.frames += 1
+            (self.path / f"{self.frames:06d}{WRITABLE[self.format]}").write_bytes(image)
+            self._times.write(f"{float(time * self.reader.time_base * 1000):.6f}\n")
+
+    def others(self, item: Item) -> None:
+        """An image holds no sound."""
+
+    def close(self) -> None:
+        self._times.close()

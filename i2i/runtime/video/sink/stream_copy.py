@@ -1,0 +1,133 @@
+"""What of a video is copied as it is: sound, subtitles, cover, attachments, chapters, titles; and what cannot be."""
+
+from __future__ import annotations
+
+import errno
+import io
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from i2i.runtime.video.source.reader import is_cover
+
+# What the container or the encoder says of itself, which is another one now.
+_OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
+_OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags", "_statistics_writing_app"}
+_OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
+_PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
+
+
+class Copies:
+    """The streams of one output that are copied from its source, and the notes of what was left out."""
+
+    def __init__(self, reader: Any, output: OutputContainer) -> None:
+        self.reader, self.output = reader, output
+        self.notes: list[str] = []
+        self.titles: dict[str, str] = {}
+        self.chapters: list[Any] = []
+        self._streams: dict[int, Stream] = {}  # index in the source -> in the output
+        self._refused: dict[int, int] = {}  # packets that the container did not take
+        self._shift = Fraction(0)  # seconds that all moves, where the first frame would be before zero
+
+    def add_streams(self, first: list[Packet]) -> None:
+        """Before the header is written: a stream for each that the container takes. ``first``: what came before the
+        first frame, with it the covers."""
+        told = self.reader.container.chapters()
+        for stream in self.reader.others:
+            name = getattr(stream, "name", None) or "unknown"
+            if name == "bin_data" and told:  # the chapters of an MP4, as a stream: they are written anew
+                continue
+            try:
+                if stream.type == "data" or (stream.type == "attachment" and self.output.format.name != "matroska"):
+                    raise ValueError("it is not held")
+                if is_cover(stream) and self.output.format.name != "mp4":
+                    self._attach(stream, [bytes(packet) for packet in first if packet.stream.index == stream.index])
+                else:
+                    self._streams[stream.index] = self._add(stream)
+            except (ValueError, av.FFmpegError):
+                self.notes.append(
+                    f"stream {stream.index} ({stream.type}, {name}) was dropped: {self.output.format.name} does not "
+                    "hold it"
+                )
+
+    def _attach(self, cover: Any, pictures: list[bytes]) -> None:
+        """As Matroska has it; ValueError in another container."""
+        if self.output.format.name != "matroska" or not pictures:
+            raise ValueError("it is not held")
+        suffix, kind = _PICTURES.get(cover.name, (cover.name, cover.name))
+        self.output.add_attachment(f"cover.{suffix}", f"image/{kind}", pictures[0])
+
+    def _add(self, stream: Any) -> Stream:
+        if stream.type == "attachment":
+            tags = stream.metadata
+            name = tags.get("filename", f"attachment-{stream.index}")
+            return self.output.add_attachment(name, tags.get("mimetype", "application/octet-stream"), stream.data)
+        _try(stream, self.output.format.name)
+        copy = self.output.add_stream_from_template(stream, opaque=True)
+        if stream.type == "video" and not is_cover(stream):
+            self.notes.append(f"stream {stream.index}, another video, was copied as it is")
+        copy.metadata.update(tags_of(stream.metadata))
+        copy.disposition = stream.disposition
+        return copy
+
+    def add_tags(self, shift: Fraction) -> None:
+        """Titles, and the chapters of what was not cut off, moved as all is."""
+        first, until = self.reader.span
+        self._shift = shift - first
+        self.titles = tags_of(self.reader.container.metadata)
+        self.output.metadata.update(self.titles)
+        for chapter in self.reader.container.chapters():
+            base = chapter["time_base"] or Fraction(1, 1000)
+            move = round(self._shift / base)
+            start, end = chapter["start"] + move, chapter["end"] + move
+            if until is not None:  # a film lasts as long as its chapters
+                end = min(end, round((until + self._shift) / base))
+            if end > max(0, start):
+                moved: Any = {**chapter, "start": max(0, start), "end": end}
+                self.chapters.append(moved)
+        if self.chapters:
+            self.output.set_chapters(self.chapters)
+
+    def write(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            source = packet.stream.index
+            if source not in self._streams:
+                continue
+            if packet.size == 2 and packet.stream.name == "mov_text":  # a pause, as the muxer writes it by itself
+                continue
+            packet.stream = self._streams[source]
+            move = round(self._shift / packet.time_base)
+            for name in ("pts", "dts"):
+                if (value := getattr(packet, name)) is not None:
+                    setattr(packet, name, value + move)
+            try:
+                self.output.mux(packet)
+            except av.FFmpegError as error:
+                if not isinstance(error, av.InvalidDataError) and error.errno != errno.EINVAL:
+                    raise
+                self._refused[source] = self._refused.get(source, 0) + 1  # times that go back, in a damaged source
+
+    def finish(self) -> None:
+        for index, count in self._refused.items():
+            self.notes.append(f"{count} packets of stream {index} were dropped: their times make no sense")
+
+
+def _try(stream: Any, container: str) -> None:
+    """Raises what FFmpeg does for a stream that it adds to such a container and then cannot write: with the header, or
+    at the end, in MP4, for samples of channels without names. Else all would be lost with it."""
+    with av.open(io.BytesIO(), "w", format=container) as trial:
+        copy = trial.add_stream_from_template(stream, opaque=True)
+        trial.start_encoding()
+        if stream.name.startswith("pcm_"):
+            packet = Packet(bytes(5760))
+            packet.stream, packet.pts, packet.dts, packet.time_base = copy, 0, 0, stream.time_base
+            trial.mux(packet)
+
+
+def tags_of(metadata: dict[str, str]) -> dict[str, str]:
+    """The metadata that is about the content."""
+    return {key: value for key, value in metadata.items() if key.lower().partition("-")[0] not in _OF_THE_FILE}

@@ -1,0 +1,115 @@
+"""Whether all of a video was there: a decoder fills gaps, and a container that was cut off ends like a whole one."""
+
+from __future__ import annotations
+
+import av
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from i2i.runtime.video.source.stream_info import Clip
+
+_GAP = 0.5  # seconds without a packet of any stream, where there are streams whose packets are all of a length
+_TAIL = 0.25  # seconds that may be missing at the end
+
+
+class Damage:
+    """What was read and what was missing of one video."""
+
+    def __init__(self, begin: float = 0.0, rate: float | None = None) -> None:
+        """``begin``: the time at which the file says it begins; ``rate``: frames a second, where they are constant."""
+        self._begin, self._step = begin, 1 / rate if rate else None
+        self.frames = 0  # that were asked for
+        self.skipped = 0  # that an edit list leaves out
+        self.notes: list[str] = []
+        self.tail: float | None = None  # seconds that the file lasts, where it says so and not FFmpeg
+        self._packets = 0
+        self._bad = 0
+        self._errors: dict[str, None] = {}  # reasons, in the order in which they came
+        self._reached: float | None = None  # the end of what was read, of any stream
+        self._sound: float | None = None  # the time of the last packet of sound
+        self._holes = 0.0
+        self._shown: float | None = None  # the time of the last frame
+        self._even, self._jumps = 0, 0.0  # frames that came when they should, and seconds without one
+        self._expected: int | None = None
+
+    @property
+    def found(self) -> bool:
+        return bool(self._errors)
+
+    def text(self) -> str:
+        """Of a damaged video: how much of it there was."""
+        of = f" of {self._expected}" if self._expected and self._expected >= self.frames else ""
+        return f"damaged: {self.frames}{of} frames ({'; '.join(self._errors)})"
+
+    def nothing(self, cut: bool) -> str:
+        """Why there is no frame at all."""
+        if self._errors:
+            return f"no frame of it can be decoded ({next(iter(self._errors))})"
+        return "it holds no frame between start and end" if cut else "it holds no frame"
+
+    def restart(self) -> None:
+        """Forgets what was wrong before the first frame that was asked for."""
+        self.frames = 1
+        self._errors, self._bad, self._holes, self._even, self._jumps = {}, 0, 0.0, 0, 0.0
+
+    def saw(self, packet: Packet, picture: bool) -> None:
+        if packet.size == 0:
+            return
+        if picture:
+            self._packets += 1
+            self.skipped += packet.is_discard
+        if packet.is_corrupt:
+            self._say("a packet is incomplete")
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None or packet.time_base is None:
+            return
+        begin = float(time * packet.time_base)
+        if packet.stream.type == "audio":  # sound has no pauses, unlike pictures and subtitles
+            if self._sound is not None and begin - self._sound > _GAP and begin - (self._reached or begin) > _GAP:
+                self._holes += begin - self._sound
+            self._sound = max(self._sound or begin, begin)
+        if picture or packet.stream.type == "audio":
+            end = begin + float((packet.duration or 0) * packet.time_base)
+            self._reached = end if self._reached is None else max(self._reached, end)
+
+    def decoded(self, frame: VideoFrame) -> None:
+        self._bad += frame.is_corrupt
+        if frame.time is None:
+            return
+        step = frame.time - self._shown if self._shown is not None else 0.0
+        if self._step is not None and abs(step - self._step) < 0.002:
+            self._even += 1
+        elif step > max(_GAP, 10 * (self._step or 0)):
+            self._jumps += step
+        self._shown = frame.time
+
+    def undecodable(self, error: av.FFmpegError) -> None:
+        self._say(f"a frame cannot be decoded: {error.strerror}")
+
+    def unreadable(self, error: av.FFmpegError) -> None:
+        self._say(f"it cannot be read to its end: {error.strerror}")
+
+    def finish(self, clip: Clip, cut: bool) -> None:
+        """Looks at the whole, once all is read; of a part that was ``cut`` out nothing can be said."""
+        if self._bad:
+            self._say(f"{self._bad} frames are incomplete")
+        holes = self._holes or (self._jumps if self._even > 0.9 * self.frames else 0.0)
+        if holes:
+            self._say(f"{holes:.1f} seconds are missing in the middle")
+        if cut:
+            return
+        self._expected = clip.declared - self.skipped if clip.declared else None
+        if self._expected is None and clip.length is not None:
+            self._expected = round(clip.length * clip.rate)
+        if clip.declared:
+            missing = clip.declared > self._packets
+        else:
+            missing = self.tail is not None and (self._reached or 0.0) - self._begin < self.tail - _TAIL
+        lost = self._packets - self.skipped - self.frames if clip.declared else 0
+        if missing:
+            self._say("it ends too early")
+        elif lost > 0 and not self._errors:
+            self._say(f"{lost} frames are missing")
+
+    def _say(self, reason: str) -> None:
+        self._errors[reason] = None

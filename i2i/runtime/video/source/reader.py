@@ -1,0 +1,286 @@
+"""A video file as a sequence of frames with their times, and of the packets of its other streams as they lie."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
+from typing import IO, Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from i2i.runtime.video.errors import VideoError
+from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.frame.rotation import Turn
+from i2i.runtime.video.frame.timestamps import Times
+from i2i.runtime.video.options import VideoOptions
+from i2i.runtime.video.source.integrity import Damage
+from i2i.runtime.video.source.stream_info import Clip, describe
+
+_PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
+_ANYWHERE = ("mpegts", "mpeg", "flv")  # whose clocks begin at any time, as broadcasts do: their results begin at 0
+_BARE = ("h264", "hevc", "vvc")  # pictures alone, and none of their times; of other codecs FFmpeg counts them
+_LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
+
+
+class Reader:
+    """An open video, as a context that closes it.
+
+    Attributes:
+        clip: what its first frame and its header say.
+        stream: its pictures; cover art is none.
+        others: the streams that can be copied.
+        time_base: the unit of the items' times, 1 / fps where that was asked for.
+        damage: what could not be read, complete once the items are at their end.
+        live: whether it goes on until somebody ends it.
+        span: the seconds of the file at which the result begins and before which it ends, None for the file's end.
+    """
+
+    live = False
+
+    def __init__(self, source: str | IO[bytes], options: VideoOptions, name: str | None = None) -> None:
+        """Raises VideoError for what cannot be opened, or has no pictures."""
+        self.name, self.options = name or str(source), options
+        self.container = _open(source, self.name)
+        try:
+            self.stream = self._pictures()
+            self.stream.thread_type = "AUTO"
+            self.stream.codec_context.thread_count = 0
+            self.others = [s for s in self.container.streams if s is not self.stream and s.type != "unknown"]
+            self._begin = begin = (self.container.start_time or 0) / av.time_base
+            self._step = float(1 / (self.stream.average_rate or 25))
+            self.damage = Damage(begin, float(self.stream.average_rate or 0) or None)
+            self._start = options.start + begin if options.start else None
+            self._end = options.end + begin if options.end is not None else None
+            form = self.container.format.name
+            zero = self._start if self._start is not None else begin if form in _ANYWHERE else 0.0
+            self.span = _seconds(zero), None if self._end is None else _seconds(self._end)
+            self._frames: Iterator[Item] = iter(())
+            first = self._find_first(seekable=isinstance(source, str))
+            assert first.frame is not None
+            length = self.container.duration / av.time_base if self.container.duration else None
+            said = form in ("avi", "matroska,webm")  # of others FFmpeg estimates it
+            if said and length is not None and 0 < begin < length:
+                length -= begin  # it is counted from zero
+            self.clip: Clip = describe(self.stream, first.frame, length)
+            self.damage.tail = length if said else None
+            self.time_base: Fraction = 1 / options.fps if options.fps else self.clip.time_base
+            self._first = first
+        except BaseException:
+            self.container.close()
+            raise
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    @property
+    def expected(self) -> int | None:
+        """About how many frames there will be; None where the file does not say."""
+        clip, options = self.clip, self.options
+        seconds = clip.length if clip.length is not None else float((clip.declared or 0) / clip.rate)
+        if not seconds:
+            return None
+        if clip.declared and not self._cut and not options.fps:
+            return clip.declared - self.damage.skipped
+        shown = min(seconds, options.end if options.end is not None else seconds) - options.start
+        return max(0, round(shown * (options.fps or clip.rate)))
+
+    @property
+    def sar(self) -> Fraction:
+        """Width over height of a result's pixels."""
+        return shape_of(self.clip, self.options)
+
+    @property
+    def _cut(self) -> bool:
+        return self._start is not None or self._end is not None
+
+    def _find_first(self, seekable: bool) -> Item:
+        """The first frame to translate, with the packets before it; ``_frames`` goes on from there.
+
+        Where a file has no index, as MPEG-TS, a seek may end behind the key frame that it needs: then from further
+        back, and at last from the beginning. Raises VideoError if there is none.
+        """
+        places: list[float | None] = [None]
+        if self._cut and self.container.format.name in _BARE:
+            raise VideoError(self.name, "its frames have no times: leave out --start and --end, or give it a container")
+        if self._start is not None and seekable:
+            places = [self._start, max(self._begin, self._start - 10), None]
+        for place in places:
+            if seekable and self._start is not None:
+                with suppress(av.FFmpegError):  # what cannot be sought in is read from its beginning
+                    self.container.seek(round((self._begin if place is None else place) * av.time_base))
+            self._frames = self._decode()
+            early: list[Packet] = []
+            for item in self._frames:
+                early += item.packets
+                if item.frame is None:
+                    continue
+                late = self._start is not None and (item.frame.time or 0.0) - self._start > 2 * self._step
+                if late and place is not None:
+                    break
+                if self._start is not None:
+                    self.damage.restart()  # what lies before was not asked for
+                return replace(item, packets=early)
+        reason = self.damage.nothing(self._cut)
+        if not seekable and "mp4" in self.container.format.name:
+            reason += (
+                "; a pipe cannot go back to an index behind the pictures; ffmpeg's -movflags faststart puts it first"
+            )
+        raise VideoError(self.name, reason)
+
+    def items(self) -> Iterator[Item]:
+        """Every frame in order of time, with the packets before it."""
+        times = Times(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self.span[0])
+        waiting: Item | None = None
+        for item in itertools.chain([self._first], self._frames):
+            if item.frame is None:
+                yield item
+                continue
+            if waiting is not None:
+                yield from self._timed(times, waiting, item.frame)
+            waiting = item
+        if waiting is not None:
+            yield from self._timed(times, waiting, None)
+        self.damage.finish(self.clip, self._cut)
+        if times.mended:
+            self.damage.notes.append(f"{times.mended} frames had no time of their own, or one before the last frame's")
+
+    def _timed(self, times: Times, item: Item, following: VideoFrame | None) -> Iterator[Item]:
+        assert item.frame is not None
+        shown, duration = times.of(item.frame, following)
+        if not shown:  # dropped by a lower rate; what lay before it is not
+            item = replace(item, frame=None)
+        yield replace(item, times=shown, duration=duration)
+
+    def _decode(self) -> Iterator[Item]:
+        """Frames within start and end, in order, each with the packets of the other streams that came before it."""
+        packets: list[Packet] = []
+        over = False
+        sounding = {stream.index for stream in self.others if stream.type == "audio"}
+        for packet in self._demux():
+            if packet.stream is not self.stream:
+                if self._within(packet, sounding):
+                    packets.append(packet)
+                if over and not sounding:
+                    break
+                if len(packets) >= _PACKETS:
+                    yield Item(packets=packets)
+                    packets = []
+                continue
+            if over:
+                continue
+            for frame in self._decoded(packet):
+                when = frame.time if frame.pts is not None else None
+                if self._start is not None and when is not None and when < self._start - 1e-6:
+                    continue
+                if self._end is not None and when is not None and when >= self._end - 1e-6:
+                    over = True
+                    break
+                self.damage.frames += 1
+                yield Item(frame, packets=packets)
+                packets = []
+            if over and not sounding:
+                break
+        if packets:
+            yield Item(packets=packets)
+
+    def _demux(self) -> Iterator[Packet]:
+        packets = self.container.demux([self.stream, *(s for s in self.others if s.type != "attachment")])
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError as error:
+                self.damage.unreadable(error)
+                yield from self._flush()
+                return
+            self.damage.saw(packet, packet.stream is self.stream)
+            yield packet
+
+    def _flush(self) -> Iterator[Packet]:
+        """An empty packet, on which a decoder gives what it still holds."""
+        packet = Packet()
+        packet.stream = self.stream
+        yield packet
+
+    def _decoded(self, packet: Packet) -> list[VideoFrame]:
+        try:
+            frames: list[Any] = packet.decode()
+        except av.FFmpegError as error:
+            self.damage.undecodable(error)
+            return []
+        for frame in frames:
+            self.damage.decoded(frame)
+        return frames
+
+    def _within(self, packet: Packet, sounding: set[int]) -> bool:
+        """Whether a packet of another stream is to be copied; ``sounding`` loses the streams that are at the end."""
+        if packet.size == 0:
+            sounding.discard(packet.stream.index)
+            return False
+        if is_cover(packet.stream):
+            packet.pts = packet.dts = 0  # it has none
+            return True
+        if packet.dts is None:
+            return False
+        when = float((packet.pts if packet.pts is not None else packet.dts) * packet.time_base)
+        if self._end is not None and when >= self._end:
+            sounding.discard(packet.stream.index)
+            return False
+        return self._start is None or when >= self._start
+
+    def _pictures(self) -> VideoStream:
+        videos = [stream for stream in self.container.streams.video if not is_cover(stream)]
+        if not videos:
+            kinds = ", ".join(sorted({stream.type for stream in self.container.streams})) or "nothing"
+            raise VideoError(self.name, f"it holds no video stream (only {kinds})")
+        best = self.container.streams.best("video")
+        chosen = best if isinstance(best, VideoStream) and best in videos else videos[0]
+        if chosen.codec_context is None:
+            raise VideoError(self.name, "its video codec is not among those that this FFmpeg decodes")
+        return chosen
+
+
+def turn_applied(clip: Clip, options: VideoOptions) -> Turn:
+    """How the frames are turned before they are translated."""
+    return clip.turn if options.rotation == "apply" and clip.turn is not None else Turn()
+
+
+def shape_of(clip: Clip, options: VideoOptions) -> Fraction:
+    """Width over height of a result's pixels, which changes when a frame is turned."""
+    return 1 / clip.sar if turn_applied(clip, options).swaps else clip.sar
+
+
+def _seconds(time: float) -> Fraction:
+    return Fraction(time).limit_denominator(10**6)
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a stream is a picture on the cover and no video."""
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def _open(source: str | IO[bytes], name: str) -> InputContainer:
+    try:
+        # With "file:" a colon in its name makes no address of it.
+        container = av.open(f"file:{source}" if isinstance(source, str) else source, "r", metadata_errors="replace")
+    except av.FFmpegError as error:
+        reason = "it ends before its first frame" if isinstance(error, EOFError) else error.strerror or str(error)
+        if isinstance(error, av.InvalidDataError):
+            reason = "it is no video that FFmpeg can open: damaged, cut off before its index, or something else"
+        raise VideoError(name, reason) from error
+    if container.format.name in _LISTS:
+        container.close()
+        raise VideoError(name, f"it is a list of videos ({container.format.name}) and none itself; name them instead")
+    return container

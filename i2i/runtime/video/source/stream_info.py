@@ -1,0 +1,107 @@
+"""What a video is, as its file and its first frame say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from i2i.runtime.video.frame import colour as colours
+from i2i.runtime.video.frame.colour import Colour
+from i2i.runtime.video.frame.rotation import Turn, read_matrix, turn_of
+
+# FFmpeg's names of side data, in words.
+_EXTRAS = {
+    "MASTERING_DISPLAY_METADATA": "HDR10's mastering display",
+    "CONTENT_LIGHT_LEVEL": "HDR10's light levels",
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DOVI_METADATA": "Dolby Vision",
+    "A53_CC": "closed captions",
+    "STEREO3D": "stereo layout",
+    "SPHERICAL": "spherical layout",
+}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video's pictures, before any is translated.
+
+    Attributes:
+        width: of the stored frames, as ``height``.
+        pixel_format: FFmpeg's name of it.
+        colour: the tags as they are, which may say nothing.
+        sar: width of a pixel over its height.
+        matrix: the nine numbers of the display matrix, None for none.
+        rate: frames a second on average.
+        time_base: the unit of the frames' times.
+        declared: frames that the file says it holds, edit lists not counted; None where it does not say.
+        length: seconds that the file says it lasts.
+    """
+
+    width: int
+    height: int
+    pixel_format: str
+    colour: Colour
+    sar: Fraction
+    matrix: tuple[int, ...] | None
+    rate: Fraction
+    time_base: Fraction
+    declared: int | None = None
+    length: float | None = None
+    interlaced: bool = False
+    extras: tuple[str, ...] = ()
+    """What is in the pictures' side data and is not written again."""
+
+    @property
+    def bits(self) -> int:
+        return colours.bits(self.pixel_format)
+
+    @property
+    def used(self) -> Colour:
+        """The colour by which its frames are converted."""
+        return self.colour.resolved(self.width, self.height, colours.is_full(self.pixel_format))
+
+    @property
+    def turn(self) -> Turn | None:
+        """How its frames are turned to be upright; None for a display matrix by no right angle."""
+        return Turn() if self.matrix is None else turn_of(self.matrix)
+
+    @property
+    def chroma(self) -> str:
+        """420, 422 or 444; grey counts as 420, and RGB as rgb."""
+        form = av.VideoFormat(self.pixel_format)
+        if form.is_rgb or self.pixel_format.startswith("pal"):
+            return "rgb"
+        if len(form.components) < 3:
+            return "420"
+        across, down = form.chroma_width(16), form.chroma_height(16)
+        return {(8, 8): "420", (8, 16): "422"}.get((across, down), "444" if (across, down) == (16, 16) else "420")
+
+
+def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Clip:
+    """The clip of a stream whose first frame is this."""
+    matrix = None
+    found: Any = list(frame.side_data)
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is not None:
+        matrix = read_matrix(bytes(data))
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    return Clip(
+        frame.width,
+        frame.height,
+        frame.format.name,
+        Colour.of(frame, stream.codec_context.name),
+        stream.sample_aspect_ratio or Fraction(1),
+        matrix if matrix is None or turn_of(matrix) != Turn() else None,
+        rate,
+        stream.time_base or 1 / rate,
+        # The index of MP4 is whole when the file is opened, and holds what an edit list lets through.
+        len(stream.index_entries) or None if stream.frames and "mp4" in stream.container.format.name else None,
+        length,
+        frame.interlaced_frame,
+        tuple(sorted({words for data in found if (words := _EXTRAS.get(data.type.name))})),
+    )

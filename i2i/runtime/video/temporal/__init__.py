@@ -1,0 +1,1 @@
+"""Consistency over time: smoothing, optical flow, scene cuts, flicker."""

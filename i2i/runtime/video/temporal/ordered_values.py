@@ -1,0 +1,49 @@
+"""A frame's place in its film, and what it leaves for those behind it while several are in work at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+
+class BrokenError(RuntimeError):
+    """A frame that is waited for will never come; why is said where it failed."""
+
+
+class Line:
+    """Values under the numbers of their frames, from any thread.
+
+    A frame may wait for those before it alone. Since frames are begun in their order, whoever waits finds the awaited
+    one in work or done, however few workers there are.
+    """
+
+    def __init__(self, keep: int = 1) -> None:
+        """``keep``: how many of the newest values are held."""
+        self._values: dict[int, Any] = {}
+        self._keep = keep
+        self._changed = threading.Condition()
+        self._failed: int | None = None  # the first that will never come
+
+    def put(self, number: int, value: Any) -> None:
+        with self._changed:
+            self._values[number] = value
+            for old in [each for each in self._values if each <= number - self._keep]:
+                del self._values[old]
+            self._changed.notify_all()
+
+    def get(self, number: int) -> Any:
+        """Waits for it. Raises BrokenError if it will never come, and KeyError for one that is held no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._never(number) or (self._values and max(self._values) >= number))
+            if self._never(number):
+                raise BrokenError("a frame before this one could not be translated")
+            return self._values[number]
+
+    def fail(self, number: int) -> None:
+        """Lets all go that wait for this one or one behind it. Those before it still come."""
+        with self._changed:
+            self._failed = number if self._failed is None else min(number, self._failed)
+            self._changed.notify_all()
+
+    def _never(self, number: int) -> bool:
+        return self._failed is not None and number >= self._failed

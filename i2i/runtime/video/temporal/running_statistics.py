@@ -1,0 +1,128 @@
+"""The statistics of a model's normalisations, carried from frame to frame.
+
+A network that normalises by the frame's own statistics (``graphs.instance_norm``) makes all of a result brighter or
+darker when a part of the frame changes. Here a frame is normalised by a mixture: ``OWN`` of its own statistics, and
+for the rest an exponential average of those of the frames up to ``LAG`` before it, within the scene. The lag lets
+``LAG`` frames be translated side by side; it is the same however many are, so the pixels are too.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from i2i.runtime.errors import ModelError, TooLargeError
+from i2i.runtime.graphs.instance_norm import Statistics
+from i2i.runtime.model.model import Model
+from i2i.runtime.providers.table import open_session
+from i2i.runtime.video.frame.item import Place
+from i2i.runtime.video.temporal.ordered_values import Line
+
+OWN = 0.25
+"""The share of a frame's own statistics, which keeps what it is normalised by near to what it shows."""
+LAG = 4
+
+
+class Carried:
+    """A model under statistics that are carried, for frames from any thread."""
+
+    def __init__(self, model: Model, seconds: float, side_by_side: bool) -> None:
+        """``model``: bound to a domain if it has several. ``seconds``: the time constant of the average.
+        ``side_by_side``: whether frames are inferred so, or one at a time, on all cores.
+
+        Raises ModelError for a model whose statistics cannot be taken out, or that has none.
+        """
+        forms = Statistics(model.path)
+        if not forms.norms:
+            raise ModelError("it has no normalisation by the statistics of an image")
+        self.model, self._seconds = model, seconds
+        self._channels = sum(norm.channels for norm in forms.norms)
+        threads = max(1, -(-model.threads // LAG)) if side_by_side else model.threads
+        self._form = forms.blended()
+        self._session = open_session(self._form, model.provider, threads, side_by_side)
+        self._wide: Any = None  # the same in float32, once a frame asks for it
+        self._target = model.target
+        self._turn: Any = nullcontext() if side_by_side else threading.Lock()
+        self._turn_of_averages, self._turn_to_widen = threading.Lock(), threading.Lock()
+        self._side_by_side = side_by_side
+        self._own: dict[int, tuple[Place, np.ndarray]] = {}
+        self._next, self._average = 0, np.zeros(0, np.float32)
+        self._averages = Line(LAG + 1)
+
+    def __call__(self, image: np.ndarray, place: Place) -> np.ndarray:
+        """[h, w, c] as the model's graph takes it, to [h, w, c'].
+
+        Raises TooLargeError, with what to do, for a frame that the memory does not hold at once.
+        """
+        given, share = np.zeros((1, self._channels, 2), np.float32), 1.0
+        if not place.begins:
+            given, share = self._averages.get(max(place.first, place.number - LAG)), OWN
+        try:
+            if not self._side_by_side:
+                self.model.graph.check_room(image.shape[1], image.shape[0], self._target)
+            with self._turn:
+                result, used = self._infer(image, given, share)
+        except TooLargeError as error:
+            raise TooLargeError(f"{error}, or leave out --steady: its frames cannot be cut into tiles") from error
+        self._tell(place, (used - (1 - share) * given) / np.float32(share))
+        return result
+
+    def fail(self, number: int) -> None:
+        """Lets all frames go that wait for that one."""
+        self._averages.fail(number)
+
+    def _tell(self, place: Place, own: np.ndarray) -> None:
+        """The statistics of a frame, which are averaged in the order of the frames."""
+        with self._turn_of_averages:
+            self._own[place.number] = (place, own)
+            while self._next in self._own:
+                at, new = self._own.pop(self._next)
+                if at.begins:
+                    self._average = new
+                else:
+                    self._average = self._average + np.float32(-math.expm1(-at.step / self._seconds)) * (
+                        new - self._average
+                    )
+                self._averages.put(self._next, self._average)
+                self._next += 1
+
+    def _infer(self, image: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """The result, and the statistics that were used; the mean of those of its parts where it goes in parts."""
+        blended = [_Blended(self._session, given, share)]
+
+        def in_float32() -> _Blended:
+            blended.append(_Blended(self._session_in_float32(), given, share))
+            return blended[-1]
+
+        result = self.model.graph.run_in(blended[0], in_float32, image[None], self._target)
+        return result[0], np.mean(blended[-1].used, axis=0)
+
+    def _session_in_float32(self) -> Any:
+        with self._turn_to_widen:
+            if self._wide is None:
+                self._wide = self.model.graph.open_in_float32(self._form)
+            return self._wide
+
+
+class _Blended:
+    """A session of a model's blended form as one of the model, for one frame.
+
+    Attributes:
+        used: float32 [1, sum of channels, 2] of each inference.
+    """
+
+    def __init__(self, session: Any, given: np.ndarray, share: float) -> None:
+        self._session, self._further = session, {"own": np.array(share, np.float32), "given": given}
+        self.used: list[np.ndarray] = []
+
+    def get_inputs(self) -> list[Any]:
+        return [node for node in self._session.get_inputs() if node.name not in self._further]
+
+    def run(self, names: None, feeds: dict[str, np.ndarray], options: Any) -> list[np.ndarray]:
+        result, used = self._session.run(names, feeds | self._further, options)
+        self.used.append(used)
+        return [result]

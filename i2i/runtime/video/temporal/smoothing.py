@@ -1,0 +1,142 @@
+"""Steady pictures: what does not change in the source does not change in the result.
+
+Two things are carried from frame to frame. The statistics by which the model normalises (``carried``), so that a result
+is not brighter or darker as a whole because a part of the frame changed. And the result itself: where the source is
+what it was, if need be at another place (``motion``), the result is mixed with what was there. In formulas, with the
+translation O_t of the source I_t and the result R_t,
+
+    R_t = O_t + w (R_{t-1} - O_t),
+    w = exp(-step / seconds) exp(-(fade / DRIFT)^2) exp(-shows^2 ((change / CHANGE)^2 + (drift / DRIFT)^2)),
+
+with R_{t-1} moved along the motion: an average in time, as a filter against noise is, that lets go wherever the source
+does, and at a scene cut altogether. A change of the source counts as far as it shows: by how many times SHOWN levels
+the two results differ there, at most MOST. So what trembles in the source alone breaks off no average, what stays
+behind of a change is too faint to be seen, and what would be a ghost is let go the sooner; a fade of the whole picture
+counts always. The source is compared with what is carried of it in the same way, which is what the result shows; so a
+slow change is not missed for being small in each frame. Two exceptions keep stills sharp:
+
+- Where nothing moves and the results are unlike (other strokes of a painter in each frame), a mean of them is no
+  picture that the model makes. There the result is held as it is, until the source changes.
+- Where something moves, fine detail is mixed with the share FINE of w, since moving it again and again blurs it.
+
+The aim is that of Lai et al., Learning Blind Video Temporal Consistency (arXiv:1808.00449), without their network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+from i2i.runtime.errors import ModelError
+from i2i.runtime.model.model import Model
+from i2i.runtime.video.frame.colour import thumbnail
+from i2i.runtime.video.frame.item import Item, Place
+from i2i.runtime.video.temporal.optical_flow import Motion, Seen, carried, largest
+from i2i.runtime.video.temporal.ordered_values import Line
+from i2i.runtime.video.temporal.running_statistics import Carried
+from i2i.runtime.video.temporal.scene_cuts import HEIGHT, WIDTH, Cuts, FadeIn
+
+CHANGE, DRIFT = 12.0, 2.5  # levels of 255 at which w has fallen to 1 / e, where shows is 1
+SHOWN, MOST = 12.0, 1.5  # levels of 255 by which results differ where shows is 1, and the most that it is
+UNLIKE = 12.0  # levels of 255 from which on results are held and not mixed, wholly from twice as many
+FINE = 0.7  # the share of w for what is finer than 5 pixels, where it moves
+
+Infer = Callable[[np.ndarray], np.ndarray]
+
+
+class Steady:
+    """The memory of one job; frames come to it from any thread, numbered in their order by ``places``."""
+
+    def __init__(self, model: Model, seconds: float, side_by_side: bool, longest: int) -> None:
+        """``side_by_side``: whether frames are inferred so; ``longest``: their longer side. ``note`` says so if the
+        model's statistics cannot be carried."""
+        self._seconds = seconds
+        self._carried: Carried | None = None
+        self.note: str | None = None
+        try:
+            if model.tile.how not in ("auto", "off") and longest > model.tile.tiling(model.spec).side:
+                raise ModelError("its frames are translated in tiles")
+            self._carried = Carried(model, seconds, side_by_side)
+        except ModelError as error:
+            self.note = (
+                f"{model.path.name}: no statistics are carried from frame to frame ({error}); its results alone are "
+                "steadied, where the source does not change"
+            )
+        self._memories = Line()
+
+    def places(self, items: Iterable[Item], time_base: Fraction) -> Iterator[Item]:
+        """The items as they come, each frame with its place in the film."""
+        cuts, fade, number, first, last = Cuts(), FadeIn(), 0, 0, 0.0
+        for item in items:
+            if item.frame is not None:
+                second = float(item.times[0] * time_base)
+                small = thumbnail(item.frame, WIDTH, HEIGHT)
+                cut, rises = cuts.begins(small), fade.rises(small, second)
+                if cut or rises:
+                    first = number
+                item.place = Place(number, first, second - last, cut)
+                number, last = number + 1, second
+            yield item
+
+    def infer(self, place: Place, infer: Infer) -> Infer:
+        """The model's graph for that frame, in place of ``infer`` if its statistics can be carried."""
+        model = self._carried
+        return infer if model is None else lambda image: model(image, place)
+
+    def blend(self, place: Place, source: np.ndarray, result: np.ndarray) -> np.ndarray:
+        """The steady result [h', w', 3] of a frame, uint8 or uint16, from its source [h, w, 3] and its translation."""
+        memory = Memory(Seen.of(source), result)
+        before: Memory | None = None if place.number == 0 else self._memories.get(place.number - 1)
+        if before is not None and not place.cut and before.result.shape == result.shape:
+            memory = memory.mixed(before, float(np.exp(-place.step / self._seconds)), np.iinfo(result.dtype).max)
+        self._memories.put(place.number, memory)
+        return memory.shown(result.dtype)
+
+    def fail(self, place: Place) -> None:
+        """Lets all frames go that wait for this one, which failed."""
+        for line in (self._memories, self._carried):
+            if line is not None:
+                line.fail(place.number)
+
+
+class Memory:
+    """A result, and the source that it shows, both as they are carried on: they are mixed alike.
+
+    So what the source is compared with is not the frame before but all that the result is made of, and many changes
+    too small to be seen one by one are not lost.
+    """
+
+    def __init__(self, seen: Seen, result: np.ndarray, source: np.ndarray | None = None) -> None:
+        self.seen = seen
+        self.result = result.astype(np.float32)  # a mixture that is rounded in each frame stands still too early
+        self.source = seen.colour.astype(np.float32) if source is None else source
+
+    def shown(self, kind: np.dtype) -> np.ndarray:
+        """Rounded, and clipped, as OpenCV does it in one go."""
+        return cv2.add(self.result, 0.0, dtype=cv2.CV_8U if kind == np.uint8 else cv2.CV_16U)  # type: ignore[call-overload]
+
+    def mixed(self, before: Memory, most: float, peak: float) -> Memory:
+        """With what was before: by at most the share ``most`` where the two results differ by flicker alone."""
+        motion = Motion.between(self.seen, before.seen)
+        size = motion.still.shape[::-1]
+        large = motion.at(*self.result.shape[:2])
+        off = carried(before.result, large.flow) - self.result
+        levels = cv2.resize(largest(np.abs(off)), size, interpolation=cv2.INTER_AREA) * np.float32(255 / peak)
+        shows = np.minimum(cv2.blur(levels, (5, 5)) / SHOWN, MOST)
+        most *= math.exp(-((motion.fade / DRIFT) ** 2))
+        same = cv2.exp(-((shows * cv2.magnitude(motion.change / CHANGE, motion.drift / DRIFT)) ** 2))
+        hold = np.clip((cv2.blur(levels, (9, 9)) - UNLIKE) / UNLIKE, 0, 1) * motion.still
+        weight = most * same * (1 - hold) + np.clip(3 * same - 1, 0, 1) * hold
+        narrow = cv2.blur(np.where(motion.still, weight, FINE * weight), (3, 3))
+        wide, fine = (cv2.merge([cv2.resize(each, large.still.shape[::-1])] * 3) for each in (weight, narrow))
+        if motion.still.all():
+            result = self.result + wide * off
+        else:
+            coarse = cv2.blur(off, (5, 5))
+            result = self.result + wide * coarse + fine * (off - coarse)
+        source = self.source + weight[..., None] * (carried(before.source, motion.flow, cv2.INTER_LINEAR) - self.source)
+        return Memory(Seen.of(np.rint(source).astype(np.uint8)), result, source)

@@ -1,0 +1,327 @@
+"""A folder that is being filled while it is translated."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from i2i.images import Image, encode_image, read_image, write_image
+from i2i.runtime import Model, Options
+from i2i.runtime.jobs import sharding, watcher
+from i2i.runtime.jobs.folder import Outcome, Summary, translate_folder, translate_folders
+from i2i.runtime.jobs.watcher import Arrivals, is_being_written
+from tests import tiny
+from tests.conftest import ROOT
+
+
+def image(level: int) -> Image:
+    return Image(np.full((6, 5, 3), level, np.uint8))
+
+
+def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
+
+
+class Watched:
+    """A job that watches ``photos`` in a thread, and what it reports."""
+
+    def __init__(self, place: Path, **options: object) -> None:
+        self.photos, self.out = place / "photos", place / "out"
+        self.photos.mkdir(exist_ok=True)
+        self.outcomes: list[Outcome] = []
+        self.summary = Summary()
+        self._stop = False
+        self._end: BaseException | None = None
+        model = Model(tiny.inverter(place / "invert.onnx"), "cpu", 2, side_by_side=True)
+        arguments = ([(model, self.out)], self.photos, Options(**options), self._report, True, self.summary)
+        self._thread = threading.Thread(target=self._work, args=arguments)
+        self._thread.start()
+
+    def _report(self, outcome: Outcome, summary: Summary) -> None:
+        self.outcomes.append(outcome)
+        if self._stop:
+            raise KeyboardInterrupt
+
+    def _work(self, *arguments: object) -> None:
+        try:
+            translate_folders(*arguments)  # type: ignore[arg-type]
+        except BaseException as error:
+            self._end = error
+
+    def stop(self, last: str = "zz-last.png") -> None:
+        self._stop = True
+        write_image(self.photos / last, image(1))
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        assert isinstance(self._end, KeyboardInterrupt), self._end
+
+    def notes(self) -> dict[str, str]:
+        return {outcome.source.name: outcome.note for outcome in self.outcomes if outcome.status == "failed"}
+
+
+LOOK = 0.1
+"""Seconds between two looks, where nothing is said of them."""
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "INTERVAL", LOOK)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / "first.png", image(10))
+    job = Watched(tmp_path)
+    wait_for(lambda: (job.out / "first.png").exists())
+    yield job
+    job.stop()
+    assert not list(job.out.rglob("*.part"))
+
+
+def test_files_are_taken_as_they_come_and_when_they_change(watched: Watched) -> None:
+    (watched.photos / "new folder").mkdir()
+    start = time.monotonic()
+    write_image(watched.photos / "new folder" / "second.png", image(20))
+    wait_for(lambda: (watched.out / "new folder" / "second.png").exists())
+    assert time.monotonic() - start < 15  # under one on a quiet machine
+    write_image(watched.photos / "first.png", image(30))
+    wait_for(lambda: (read_image(watched.out / "first.png").pixels == 225).all())
+    time.sleep(6 * LOOK)
+    names = sorted(outcome.source.name for outcome in watched.outcomes)
+    assert names == ["first.png", "first.png", "second.png"]  # and not over and over
+
+
+def test_a_file_that_is_again_as_an_earlier_job_had_it_is_made_again(watched: Watched, tmp_path: Path) -> None:
+    """As a BMP, whose results are of one size whatever they show."""
+    source, kept = watched.photos / "a.bmp", tmp_path / "kept"
+    write_image(source, image(10))
+    wait_for(lambda: watched.summary.done == 2)
+    watched.stop()
+    again = Watched(tmp_path)
+    try:
+        wait_for(lambda: again.summary.skipped == 3)  # with the last one of the first job
+        shutil.copy2(source, kept)
+        write_image(source, image(30))
+        wait_for(lambda: (read_image(again.out / "a.bmp").pixels == 225).all())
+        os.replace(kept, source)
+        wait_for(lambda: (read_image(again.out / "a.bmp").pixels == 245).all(), 5)
+    finally:
+        again.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there it is known who has a file open")
+def test_a_file_with_a_writer_that_pauses_is_not_taken_half_done(watched: Watched) -> None:
+    data = encode_image(image(50), "BMP")
+    with open(watched.photos / "slow.bmp", "wb") as file:
+        for half in (data[: len(data) // 2], data[len(data) // 2 :]):
+            file.write(half)
+            file.flush()
+            time.sleep(6 * LOOK)
+            assert not (watched.out / "slow.bmp").exists()
+    wait_for(lambda: (watched.out / "slow.bmp").exists())
+    assert (read_image(watched.out / "slow.bmp").pixels == 205).all()
+    assert not watched.notes()
+
+
+def test_what_grows_between_two_looks_waits(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nobody can be asked who has it open, or its writer opens it anew for each part."""
+    monkeypatch.setattr(watcher, "is_being_written", lambda path: False)
+    monkeypatch.setattr(watcher, "INTERVAL", 0.25)  # far longer than between two parts, on a busy machine too
+    data = encode_image(image(50), "PNG")
+    path = watched.photos / "slow.png"
+    for end in range(1, len(data) + 1, max(1, len(data) // 30)):
+        path.write_bytes(data[:end])
+        time.sleep(0.05)
+    path.write_bytes(data)
+    wait_for(lambda: (watched.out / "slow.png").exists())
+    assert not watched.notes()
+
+
+def test_a_bad_file_is_named_once_and_taken_again_when_it_is_mended(watched: Watched) -> None:
+    (watched.photos / "bad.png").write_bytes(b"")
+    wait_for(lambda: "bad.png" in watched.notes())
+    write_image(watched.photos / "bad.png", image(60))
+    wait_for(lambda: (watched.out / "bad.png").exists())
+    assert watched.summary.failed == 1
+
+
+def test_what_would_cost_somebody_a_file_is_refused_as_it_comes(watched: Watched) -> None:
+    (watched.out / "theirs.png").write_bytes(b"somebody's")
+    (watched.out / "back").symlink_to(watched.photos)
+    write_image(watched.photos / "theirs.png", image(70))
+    (watched.photos / "back").mkdir()
+    write_image(watched.photos / "back" / "first.png", image(80))
+    wait_for(lambda: len(watched.notes()) == 2)
+    assert "no earlier job wrote it" in watched.notes()["theirs.png"]
+    assert "originals are never overwritten" in watched.notes()["first.png"]
+    assert (watched.out / "theirs.png").read_bytes() == b"somebody's"
+    assert (read_image(watched.photos / "first.png").pixels == 10).all()
+
+
+def test_two_that_would_be_one(tmp_path: Path) -> None:
+    job = Watched(tmp_path, format="PNG")
+    write_image(job.photos / "a.bmp", image(10))
+    wait_for(lambda: (job.out / "a.png").exists())
+    write_image(job.photos / "a.tif", image(20))
+    wait_for(lambda: job.notes())
+    assert "as a.bmp is; rename one" in job.notes()["a.tif"]
+    job.stop()
+    assert (read_image(job.out / "a.png").pixels == 245).all()
+
+
+def test_two_that_would_be_one_in_different_shards(tmp_path: Path) -> None:
+    """The other's result is not replaced, though a record of this folder says that it is a job's own."""
+    first, second = sharding.parse("1/2"), sharding.parse("2/2")
+    name = next(str(i) for i in range(100) if first.holds(f"{i}.bmp") and second.holds(f"{i}.tif"))
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / f"{name}.bmp", image(10))
+    model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1)
+    translate_folder(model, tmp_path / "photos", tmp_path / "out", Options(format="PNG", shard="1/2"))
+    early = next(early for i in range(100) if second.holds(early := f"early-{i}.png"))
+    write_image(tmp_path / "photos" / early, image(1))
+    job = Watched(tmp_path, format="PNG", shard="2/2")
+    wait_for(lambda: (job.out / early).exists())  # two that are there before it begins are refused as a whole
+    write_image(job.photos / f"{name}.tif", image(20))
+    wait_for(job.notes)
+    assert f"as {name}.bmp is; rename one" in job.notes()[f"{name}.tif"]
+    job.stop(next(last for i in range(100) if second.holds(last := f"last-{i}.png")))
+    assert (read_image(job.out / f"{name}.png").pixels == 245).all()
+
+
+def test_who_has_a_file_open_to_write_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x")
+    assert not is_being_written(path)
+    assert not is_being_written(tmp_path / "nowhere.png")
+    with open(path, "ab") as file:
+        assert is_being_written(path) == (sys.platform == "linux")
+        file.write(b"y")
+    assert not is_being_written(path)
+
+
+HOLDING = """
+import fcntl, sys, time
+from pathlib import Path
+from i2i.runtime.jobs.watcher import Arrivals, is_being_written
+real = fcntl.fcntl
+def slow(file, command, value):
+    real(file, command, value)
+    if (command, value) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+        print("held", flush=True)
+        time.sleep(1)
+fcntl.fcntl = slow
+print(is_being_written(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are leases")
+def test_who_breaks_the_lease_does_not_end_the_process(tmp_path: Path) -> None:
+    """The signal that tells of it ends a process unless it is another than the usual."""
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x")
+    process = subprocess.Popen([sys.executable, "-c", HOLDING, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with open(path, "ab") as file:  # waits until it is given up
+        file.write(b"y")
+    assert process.communicate(timeout=60)[0] == "False\n"
+    assert process.returncode == 0
+
+
+def test_ctrl_c_ends_it_with_its_counts(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / "a.png", image(10))
+    tiny.inverter(tmp_path / "invert.onnx")
+    words = [sys.executable, "-m", "i2i", "translate", "photos", "out", "-m", "invert.onnx", "--watch"]
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    process = subprocess.Popen(
+        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=heed, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for(lambda: (tmp_path / "out" / "a.png").exists())
+    write_image(tmp_path / "photos" / "b.png", image(20))
+    wait_for(lambda: (tmp_path / "out" / "b.png").exists())
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert out.startswith("out: 2 translated, 0 done before, 0 failed")
+    assert "watching photos, until Ctrl-C" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_folder_that_comes_and_cannot_be_read_is_named_once(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def refusing(path: Path) -> object:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    (watched.photos / "locked").mkdir()
+    wait_for(lambda: watched.notes())
+    time.sleep(6 * LOOK)
+    assert watched.notes() == {"locked": f"{watched.photos / 'locked'}: the folder cannot be read: Permission denied"}
+    assert watched.summary.failed == 1
+
+
+def test_one_that_does_all_again_and_was_ended_by_its_user_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / "first.png", image(10))
+    for _ in range(2):
+        job = Watched(tmp_path, overwrite=True)
+        wait_for(lambda: job.outcomes)  # noqa: B023
+        job.stop()
+        assert job.outcomes[0].status == "done"
+
+
+def test_one_that_does_all_again_and_was_ended_in_its_backlog_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(8):
+        write_image(tmp_path / "photos" / f"{number}.png", image(10))
+    (tmp_path / "photos" / "bad.png").write_bytes(b"")
+
+    def ended(until: int) -> list[str]:
+        """What becomes of each, with Ctrl-C after so many results."""
+        told: list[str] = []
+
+        def report(outcome: Outcome, _: Summary) -> None:
+            told.append(outcome.status)
+            if len(told) == until:
+                raise KeyboardInterrupt
+
+        model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1, side_by_side=True)
+        options = Options(overwrite=True, workers=1)
+        with pytest.raises(KeyboardInterrupt):
+            translate_folders([(model, tmp_path / "out")], tmp_path / "photos", options, report, watch=True)
+        return told
+
+    assert ended(until=2).count("done") == 2
+    told = ended(until=9)
+    assert told.count("skipped") >= 2
+    assert told.count("failed") == 1
+    assert ended(until=9).count("done") == 8
+
+
+def test_what_is_gone_is_waited_for_no_more(tmp_path: Path) -> None:
+    arrivals = Arrivals(tmp_path, [], Options(), lambda name: True, ["a.png"])
+    assert arrivals.caught_up()
+    write_image(tmp_path / "a.png", image(10))
+    assert not arrivals.caught_up()

@@ -1,0 +1,39 @@
+"""What is free within a container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from i2i.runtime.system import host
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_cached_files_count_as_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    """A group of 50 MiB, full but for 1 MiB, of which 30 are the contents of files that were read."""
+    monkeypatch.chdir(tmp_path)
+    (_, limit, taken, cache) = host.GROUPS[2 - version]
+    assert (limit, cache) == {2: ("memory.max", "inactive_file"), 1: ("memory.limit_in_bytes", "total_inactive_file")}[
+        version
+    ]
+    monkeypatch.setattr(host, "GROUPS", [(tmp_path, limit, taken, cache), (tmp_path / "nowhere", "a", "b", "c")])
+    (tmp_path / limit).write_text(f"{50 * MIB}\n")
+    (tmp_path / taken).write_text(f"{49 * MIB}\n")
+    (tmp_path / "memory.stat").write_text(f"anon {19 * MIB}\nactive_file 7\n{cache} {30 * MIB}\n{cache}_other 5\n")
+    assert host.available_memory() == 31 * MIB
+    (tmp_path / "memory.stat").unlink()
+    assert host.available_memory() == MIB  # what is cached is unknown, and the limit still holds
+
+
+def test_a_group_without_a_limit_leaves_what_the_machine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "GROUPS", [])
+    free = host.available_memory()
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("5\n")
+    monkeypatch.setattr(host, "GROUPS", [(tmp_path, "memory.max", "memory.current", "inactive_file")])
+    again = host.available_memory()
+    assert (free is None) == (again is None)
+    assert again is None or again > 50 * MIB

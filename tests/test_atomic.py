@@ -1,0 +1,85 @@
+"""Files that are whole or not there, beside others that write into the same folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from i2i.atomic import atomically, clear_temporaries
+from tests.conftest import ROOT
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from i2i.atomic import atomically
+def write(path):
+    path.write_bytes(b"half")
+    print("half", flush=True)
+    sys.stdin.readline()
+    path.write_bytes(b"whole")
+atomically(Path(sys.argv[1]), write)
+"""
+
+
+def writer(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "half\n"
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+def test_what_another_process_is_writing_is_not_cleared_away(tmp_path: Path) -> None:
+    process = writer(tmp_path / "a.bin")
+    clear_temporaries(tmp_path)
+    assert len(list(tmp_path.glob("*.part"))) == 1
+    process.communicate("go on\n", timeout=60)
+    assert process.returncode == 0
+    assert (tmp_path / "a.bin").read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    process = writer(tmp_path / "a.bin")
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert len(list(tmp_path.glob("*.part"))) == 1
+    clear_temporaries(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+def test_of_one_file_alone_what_was_left_is_cleared_away(tmp_path: Path) -> None:
+    killed, other, alive = (writer(tmp_path / name) for name in ("a.bin", "b.bin", "a.bin"))
+    for process in (killed, other):
+        process.kill()
+        process.communicate(timeout=60)
+    clear_temporaries(tmp_path, "a.bin")
+    assert len(os.listdir(tmp_path)) == 2
+    alive.communicate("go on\n", timeout=60)
+    assert (tmp_path / "a.bin").read_bytes() == b"whole"
+    clear_temporaries(tmp_path, "b.bin")
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_no_handle_is_left_open(tmp_path: Path) -> None:
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        atomically(tmp_path / "a", lambda path: path.write_bytes(b"x"))
+        with pytest.raises(RuntimeError):
+            atomically(tmp_path / "a", fail)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def fail(path: Path) -> None:
+    raise RuntimeError
