@@ -44,10 +44,9 @@ _OPTIONS = (
     click.option("--suffix", metavar="TEXT", help="Put behind the name of every output: photo.png, photoTEXT.png."),
     click.option(
         "--background",
-        type=click.IntRange(0, 255),
-        default=255,
-        show_default=True,
-        help="Grey level under transparent pixels, as the model sees them.",
+        metavar="edge|0..255",
+        help="What the model sees under transparent pixels: the picture's own colours, continued from its edges, or a "
+        "grey of that level.  [default: what the model was trained with, edge unless that was set]",
     ),
     click.option(
         "--keep-metadata",

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from i2i.spec import EDGE, parse_background
+
 
 def option(default: Any, help: str, **more: Any) -> Any:
     """A field with the words its command-line option is explained by."""
@@ -33,6 +35,9 @@ class Settings:
     select: str | None = option(None, "Attributes or domains to learn, of those there are.", metavar="NAME,NAME...")
     direction: str = option("a2b", "Which way one-sided methods and pairs translate.", choices=("a2b", "b2a"))
     channels: str = option("auto", "Grey, colour or colour with alpha.", choices=("auto", "1", "3", "4"))
+    background: str = option(
+        EDGE, "Seen under transparent pixels: the visible colours continued (edge), or a grey.", metavar="edge|0..255"
+    )
     max_bad: int = option(0, "Unreadable files that are tolerated and left out.", free=True)
     size: tuple[int, int] = option((256, 256), "Pixels of a training crop: 256, or HEIGHTxWIDTH.", metavar="SIZE")
     batch: int = option(
@@ -61,6 +66,7 @@ class Settings:
             raise ValueError(f"size is {self.size}; a crop has at least one pixel")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
+        parse_background(self.background)
         for f in fields(self):
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
