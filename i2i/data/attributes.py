@@ -55,7 +55,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         rows = _csv(path, lines)
         skipped = _index_column(rows)
         (_, (_, *names)), *table = ((number, row[skipped:]) for number, row in rows)
-        words = iter(table)
+        words = (row for row in table)
     else:
         raise DataError(f"{path}: this is no table of attributes; {_EXPECTED}")
     return _table(path, tuple(name.strip() for name in names), words, count)

@@ -87,7 +87,9 @@ class Run:
             raise ValueError(f"{path} holds a network that was trained elsewhere; train in another folder with --out")
         facts = dict(seen)
         try:
-            old, old_hyper = Settings.from_dict(facts.pop("settings")), facts.pop("hyperparameters")
+            # Runs that do not say otherwise were trained with transparent images on white.
+            old = Settings.from_dict({"background": "255"} | facts.pop("settings"))
+            old_hyper = facts.pop("hyperparameters")
             merged = merge(old, settings)
             hyper = hyperparameters(old.method, hyper)
         except ValueError as error:

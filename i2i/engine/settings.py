@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from i2i.spec import EDGE, parse_background
+
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:
     """A field with the help text of its command-line option and the group of the help page that lists it."""
@@ -50,6 +52,10 @@ class Settings:
     channels: str = option(
         "auto", "Channels per image: 1 grey, 3 RGB, 4 RGB with alpha; auto: as the files have.", "Data",
         choices=("auto", "1", "3", "4"),
+    )  # fmt: skip
+    background: str = option(
+        EDGE, "Colour under transparent pixels: edge continues the visible colours, 0 to 255 is a grey level.", "Data",
+        metavar="edge|0..255",
     )  # fmt: skip
     max_bad: int = option(0, "Number of unreadable files to skip before the data is refused.", "Data", free=True)
     size: tuple[int, int] = option(
@@ -91,6 +97,7 @@ class Settings:
             raise ValueError(f"size is {self.size}; a crop has at least one pixel")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
+        parse_background(self.background)
         for f in fields(self):
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:

@@ -15,7 +15,7 @@ from i2i.atomic import atomically
 from i2i.engine.run import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
-from i2i.spec import METADATA_KEY, Domain, Spec
+from i2i.spec import METADATA_KEY, Domain, Spec, parse_background
 from i2i.translators import translator_class
 
 ANY = "any"  # the direction of a network that translates to each of several domains
@@ -71,6 +71,7 @@ def describe(run: Run, direction: str) -> Spec:
             "hyperparameters": run.hyperparameters,
             "settings": settings,
         },
+        background=parse_background(run.settings.background),
     )
     if direction == ANY:
         return replace(
