@@ -42,7 +42,7 @@ class Settings:
     select: str | None = option(None, "Domains or attributes to use.  [default: all]", "Data", metavar="NAME,NAME...")
     init: str | None = option(
         None,
-        "Start a new run from the weights of another: its folder, an imported run's, or a .safetensors file in one.",
+        "Start a new run from the weights of a run, an imported run or a .safetensors file in one.  [default: random]",
         "Run",
         metavar="RUN|FILE",
     )

@@ -16,7 +16,7 @@ from i2i.images import convert
 from i2i.runtime import ModelError, NonFiniteError, ProviderError
 from i2i.runtime.model import executor
 from i2i.runtime.model.model import Model
-from i2i.runtime.providers.onnxruntime_session import onnxruntime_session
+from i2i.runtime.providers import onnxruntime_session
 from i2i.runtime.system import host
 from i2i.spec import Domain, Spec
 from tests import tiny
