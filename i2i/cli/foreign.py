@@ -11,7 +11,7 @@ from i2i.runtime.adapters.options import NAMES, ModelOptions
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for each field of :class:`ModelOptions`."""
-    return options_of(ModelOptions, "Of a model that others made", command)
+    return options_of(ModelOptions, "Third-party models", command)
 
 
 def taken_from(options: dict[str, Any]) -> ModelOptions:

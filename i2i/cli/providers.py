@@ -7,21 +7,21 @@ from typing import Any
 
 import click
 
+from i2i.cli.help import option as grouped
 from i2i.runtime.providers.table import PROVIDERS
 
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--provider``."""
-    help = "Execution provider; auto takes CUDA if there is a graphics card and it loads, else the CPU."
-    return click.option("--provider", type=click.Choice(list(PROVIDERS)), default="auto", show_default=True, help=help)(
-        command
-    )
+    text = "Execution provider that runs the model; auto: CUDA if a GPU is present and it loads, else the CPU."
+    choice = click.Choice(list(PROVIDERS))
+    return grouped("--provider", group="Model", type=choice, default="auto", show_default=True, help=text)(command)
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--provider`` and ``--allow-fallback``."""
-    help = "Let the processor run what a GPU's provider cannot, which costs a copy of the image there and back."
-    return option(click.option("--allow-fallback", is_flag=True, help=help)(command))
+    text = "Let the CPU run operators that the GPU's provider lacks; each costs a copy of the image there and back."
+    return option(grouped("--allow-fallback", group="Model", is_flag=True, help=text)(command))
 
 
 def notes() -> None:

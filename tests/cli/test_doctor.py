@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from i2i.cli import doctor
-from i2i.runtime.providers import table
 from i2i.runtime.system import host, packages
 from tests.conftest import Command
 
@@ -122,9 +121,3 @@ def test_a_provider_that_runs_is_listed() -> None:
     pytest.importorskip("openvino")
     result = CliRunner().invoke(doctor.command, ["--provider", "cpu"])
     assert "openvino         runs: the self-test passed on openvino in" in result.output
-
-
-def test_the_providers_of_the_command_line_are_those_of_the_runtime() -> None:
-    from i2i.cli import providers as words
-
-    assert words.PROVIDERS == table.PROVIDERS

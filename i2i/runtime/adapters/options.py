@@ -23,10 +23,18 @@ class ModelOptions:
     """Meaning of a third-party model's tensors. None: to be found, or to be taken from the file."""
 
     layout: str | None = field(
-        default=None, metadata=_about("Position of the channels, first or last.", choices=LAYOUTS)
+        default=None,
+        metadata=_about(
+            "Axis order of the tensors: channels first (nchw) or last (nhwc).  [default: found from their shapes]",
+            choices=LAYOUTS,
+        ),
     )
     range: Range | None = field(
-        default=None, metadata=_about("Input values of black and white: 0..1, -1..1, 0..255.", metavar="LOW..HIGH")
+        default=None,
+        metadata=_about(
+            "Input values of black and white: 0..1, -1..1 or 0..255; required where the file does not say.",
+            metavar="LOW..HIGH",
+        ),
     )
     output_range: Range | None = field(
         default=None, metadata=_about("Output values of black and white.  [default: as --range]", metavar="LOW..HIGH")
@@ -34,24 +42,31 @@ class ModelOptions:
     order: str | None = field(
         default=None,
         metadata=_about(
-            "Channel order: rgb, bgr, grey, or y (luma only; colour is taken from the source).",
+            "Channel order of the model: rgb, bgr, grey, or y (luma only; colour is taken from the source); required "
+            "where the file does not say.",
             choices=ORDERS,
         ),
     )
     multiple: int | None = field(
-        default=None, metadata=_about("Height and width must be multiples of this.  [default: found]", least=1)
+        default=None,
+        metadata=_about(
+            "Pixels that height and width must be a multiple of; images are padded to it.  [default: found by running "
+            "the model]",
+            least=1,
+        ),
     )
     fit: str | None = field(
         default=None,
         metadata=_about(
-            "For a model of one fixed size: resize images to it and results back, or tile them.",
+            "Handling of a model of one fixed size: resize images to it and the results back, or cut them into tiles "
+            "of that size; required for such a model.",
             choices=FITS,
         ),
     )
     result: str | None = field(
         default=None,
         metadata=_about(
-            "Result of the model: image, or curves that brighten it (Zero-DCE).  [default: image]",
+            "Content of the output: an image, or the brightening curves of Zero-DCE.  [default: image]",
             choices=RESULTS,
         ),
     )

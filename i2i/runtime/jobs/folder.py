@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from i2i.errors import I2IError
 from i2i.images import ImageError
 from i2i.runtime.jobs import sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
@@ -19,11 +20,12 @@ from i2i.runtime.jobs.planning import Item, plan, refuse_strangers
 from i2i.runtime.jobs.watcher import Arrivals
 from i2i.runtime.jobs.workers import Job, Outcome, Way
 from i2i.runtime.model.model import Model
+from i2i.spec import Background
 
 __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "translate_folder", "translate_folders"]
 
 
-class MixedError(ValueError):
+class MixedError(I2IError):
     """The output folder holds results of another model or of other settings."""
 
 
@@ -153,7 +155,7 @@ def refuse_mixture(target: Path, record: Record) -> None:
 def job_key(model: Model, options: Options) -> str:
     """Names all that decides the pixels and bytes of an output, apart from its source."""
     digest = hashlib.sha256(model.path.read_bytes())
-    digest.update(repr((options.format, options.quality, options.background)).encode())
+    digest.update(repr((options.format, options.quality, background(model, options))).encode())
     if options.keep_metadata:
         digest.update(b"metadata")
     if model.to is not None:
@@ -165,6 +167,11 @@ def job_key(model: Model, options: Options) -> str:
     return digest.hexdigest()[:16]
 
 
+def background(model: Model, options: Options) -> Background:
+    """Return what the model sees under transparent pixels: as the options say, else as it was trained."""
+    return model.spec.background if options.background is None else options.background
+
+
 def facts(model: Model, options: Options) -> dict[str, Any]:
     """The same in words, for whoever reads the record."""
     return {
@@ -173,7 +180,7 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
         **model.options.given(),
         "format": options.format,
         "quality": options.quality,
-        "background": options.background,
+        "background": background(model, options),
         "tile": model.tile.how,
         "metadata": options.keep_metadata,
     }

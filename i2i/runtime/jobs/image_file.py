@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from i2i.errors import I2IError
 from i2i.images import (
     IMAGE_SUFFIXES,
     WRITABLE,
@@ -33,14 +34,14 @@ NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memo
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-class StoppedError(OSError):
+class StoppedError(I2IError, OSError):
     """Nothing more can be written, as on a full disk. A folder job goes on from there when it is run again."""
 
 
 def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
     """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     array = infer(processing.prepare(image, model.spec, options.background))
-    result = keep_grey(processing.restore(array, image, model.spec), image)
+    result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
     return replace(result, metadata=image.metadata, resolution=image.resolution)
 
 

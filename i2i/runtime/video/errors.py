@@ -1,12 +1,14 @@
-"""What can be wrong with a video."""
+"""Errors of videos."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from i2i.errors import I2IError
 
-class VideoError(ValueError):
+
+class VideoError(I2IError):
     """A video that cannot be read or written: ``str(error)`` is "SOURCE: reason"."""
 
     exit_status = 1
@@ -17,13 +19,6 @@ class VideoError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}".replace("\n", "\\n")
-
-
-def another_size(source: object, frame: int, now: tuple[int, int], before: tuple[int, int]) -> VideoError:
-    """The error for the frame of that number, from 1, whose result has another height and width than those before."""
-    sizes = " and not ".join(f"{width} x {height}" for height, width in (now, before))
-    mend = "--format png writes frames of any, and --end stops before it"
-    return VideoError(source, f"from frame {frame} on the results are {sizes}, and a video has one size; {mend}")
 
 
 class DamagedError(VideoError):
