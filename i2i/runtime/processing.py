@@ -31,7 +31,7 @@ def to_images(array: np.ndarray, name: str = "the model") -> list[Image]:
     if array.ndim == 2:
         array = array[..., None]
     if array.shape[-1] > 4:
-        first = array.shape[-3] in (1, 3, 4)
+        first = array.shape[-3] in (1, 3, 4) and min(array.shape[-2:]) >= 16  # fewer may be channels
         raise ModelError(expected + (": its channels seem to come first; move them to the end" if first else ""))
     stack = array if array.ndim == 4 else array[None]
     if stack.shape[-1] in (1, 3):

@@ -110,11 +110,6 @@ NO_OPTIONS = ModelOptions()
 NAMES = frozenset(each.name for each in fields(ModelOptions))
 
 
-def taken_from(options: dict[str, Any]) -> ModelOptions:
-    """Remove the options of a third-party model from ``options`` and return them."""
-    return ModelOptions(**{name: options.pop(name) for name in NAMES & options.keys()})
-
-
 def as_arguments(given: Mapping[str, object]) -> str:
     """Format options as arguments of the command line."""
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())

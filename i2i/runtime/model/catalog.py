@@ -97,24 +97,29 @@ def weights() -> list[Weights]:
     return []
 
 
-def resolve(model: str | os.PathLike[str] | None = None, to: To | None = None, root: str | Path = RUNS) -> Choice:
-    """The file of a model: an ``.onnx`` file, a run's folder, the name of either, or nothing (the newest finished run).
+def resolve(
+    model: str | os.PathLike[str] | None = None,
+    to: To | None = None,
+    root: str | Path = RUNS,
+    require_to: bool = True,
+) -> Choice:
+    """Find the file of a model: an ``.onnx`` file, a run's folder, a name, or nothing (the newest finished run).
 
-    A run that has no current export is exported, which needs PyTorch. ``to`` names the direction ("b2a"), the domain
-    to translate to, or attributes; a model of several domains has to be told. Raises ModelError, with the names that
-    there are, or with the file of a run that is damaged.
+    A run without a current export is exported, which needs PyTorch. ``to`` names the direction ("b2a"), the domain to
+    translate to, or attributes; ``require_to`` makes it an error to leave it out for a model of several domains. Raises
+    ModelError, with the known names, or with the file of a run that is damaged.
     """
     if model is None:
-        return _default(to, root)
+        return _default(to, root, require_to)
     path = Path(model)
     if path.is_file():
-        return _of_file(path, to, "as asked")
+        return _of_file(path, to, "as asked", require_to)
     run = read_run(path) or read_run(Path(root) / path)
     if run is not None:
-        return _of_run(run, to)
+        return _of_run(run, to, require_to)
     for entry in weights():
         if entry.name == str(model):
-            return _of_file(entry.path, to, "it comes with i2i")
+            return _of_file(entry.path, to, "it comes with i2i", require_to)
     if path.suffix == ".onnx":
         raise ModelError(f"{path}: no such model file")
     known = [run.path.name for run in runs(root)] + [entry.name for entry in weights()]
@@ -123,22 +128,22 @@ def resolve(model: str | os.PathLike[str] | None = None, to: To | None = None, r
     )
 
 
-def _default(to: To | None, root: str | Path) -> Choice:
+def _default(to: To | None, root: str | Path, require_to: bool) -> Choice:
     run = find(root)
     if run is not None:
-        return replace(_of_run(run, to), why=f"the newest finished run, {run.path}")
+        return replace(_of_run(run, to, require_to), why=f"the newest finished run, {run.path}")
     for entry in weights():
-        return _of_file(entry.path, to, f"the default; no finished run under {root}/")
+        return _of_file(entry.path, to, f"the default; no finished run under {root}/", require_to)
     raise ModelError(f"no model: no finished run under {root}/ and none comes with this install; give one with -m")
 
 
-def _of_run(run: Run, to: To | None) -> Choice:
+def _of_run(run: Run, to: To | None, require_to: bool) -> Choice:
     _check_sound(run)
     if not run.directions:
         raise ModelError(f"{run.path}: this run has no weights yet; train it on, or give another model with -m")
     direction = targets.choose(run.directions, to, str(run.path))
     spec = run.directions[direction]
-    if spec.domains:
+    if spec.domains and (to is not None or require_to):
         targets.aim(spec, to, str(run.path))  # before an export, which takes its time
     rest = to if spec.domains else None
     file = run.exported(direction)
@@ -149,9 +154,9 @@ def _of_run(run: Run, to: To | None) -> Choice:
     return Choice(export(run.path, to=direction), f"run {run.path}, exported now", rest)
 
 
-def _of_file(path: Path, to: To | None, why: str) -> Choice:
+def _of_file(path: Path, to: To | None, why: str, require_to: bool) -> Choice:
     spec = read_spec(path)
-    if spec is not None:
+    if spec is not None and (to is not None or require_to):
         targets.aim(spec, to, str(path))
     return Choice(path, why, to)
 

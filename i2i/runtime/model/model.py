@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,9 @@ import numpy as np
 
 from i2i.images import Image
 from i2i.runtime import processing
-from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions
-from i2i.runtime.model import targets
+from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions, Range
+from i2i.runtime.errors import ModelError
+from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.executor import Executor
 from i2i.runtime.model.targets import To
 from i2i.runtime.system.host import cores
@@ -27,27 +30,67 @@ DIRECTIONS = ("a2b", "b2a", "any")  # names of files that say nothing to whoever
 
 
 def load(
-    path: str | Path,
+    model: str | os.PathLike[str] | None = None,
     provider: str = "auto",
     threads: int | None = None,
     allow_fallback: bool = False,
-    **told: Any,
+    *,
+    to: To | None = None,
+    layout: str | None = None,
+    range: Range | str | None = None,
+    output_range: Range | str | None = None,
+    order: str | None = None,
+    multiple: int | None = None,
+    fit: str | None = None,
+    result: str | None = None,
 ) -> Model:
-    """Opens an ``.onnx`` file as a function of images: an export, or one that others made.
+    """Open a model as a function of images: an export of i2i, or a third-party ONNX file.
 
     Args:
-        provider: auto | cpu | cuda | tensorrt | openvino. ``auto`` takes CUDA or the CPU, whichever there is, and
-            ``model.provider`` says what that was; the others raise ProviderError if they do not load.
+        model: an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; by default the newest finished
+            run under ``runs/``, else the default model. A run that was not exported is exported, which needs PyTorch.
+        provider: auto | cpu | cuda | tensorrt | openvino. ``auto`` takes CUDA or the CPU, and ``model.provider`` is the
+            one that was taken; the others raise ProviderError if they do not load.
         threads: processor threads that the model may use; by default all cores.
-        allow_fallback: whether nodes that work on pixels may run on the processor if a GPU's provider cannot run them;
-            else that is a ProviderError, which names them.
-        told: of a model that others made, what cannot be found with certainty: layout="nchw" or "nhwc", range="0..255"
-            or (0, 255), output_range, order="rgb", "bgr", "grey" or "y", multiple, fit="resize" or "tile",
-            result="image" or "curves". ``i2i describe`` writes them into a copy of the file, which then needs none.
+        allow_fallback: let the processor run nodes that work on pixels and that a GPU's provider cannot run; otherwise
+            they raise ProviderError, which names them.
+        to: the domain to translate to, attributes, or a direction ("b2a"), as ``Model.toward`` and
+            :func:`i2i.translate` take it.
+        layout: of a third-party model: "nchw" (channels first) or "nhwc".
+        range: of a third-party model: input values of black and white, (0, 255) or "0..255".
+        output_range: of a third-party model: output values of black and white; by default as ``range``.
+        order: of a third-party model: channel order "rgb", "bgr", "grey" or "y" (luma only; colour is taken from the
+            source).
+        multiple: of a third-party model: height and width must be multiples of this; by default found.
+        fit: of a third-party model of one fixed size: "resize" images to it and results back, or "tile" them.
+        result: of a third-party model: "image", or "curves" that brighten the image (Zero-DCE).
 
-    Raises ModelError for a file that cannot be run, with the reason, and with the names of what has to be told.
+    ``i2i describe`` writes the options of a third-party model into a copy of the file, which then needs none.
+
+    Raises ModelError for a model that cannot be found or run, with the options that a third-party model needs.
     """
-    return Model(Path(path), provider, threads, options=ModelOptions.of(told), allow_fallback=allow_fallback)
+    given: Any = (layout, range, output_range, order, multiple, fit, result)  # ranges may be text, which is converted
+    options = ModelOptions(*given)
+    choice = catalog.resolve(model, to, require_to=False)
+    loaded = Model(choice.path, provider, threads, options=options, allow_fallback=allow_fallback)
+    return loaded if choice.to is None else loaded.toward(choice.to)
+
+
+@lru_cache(maxsize=1)
+def _reopened(_state: tuple[int, ...], *arguments: Any) -> Model:
+    """Open a model that was pickled. A worker of a process pool gets the same model with every task, and keeps it."""
+    return Model(*arguments)
+
+
+def _unpickled(arguments: tuple[Any, ...], to: tuple[str, ...] | None, tile: Tile) -> Model:
+    path: Path = arguments[0]
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}; a pickled model is opened again from its file") from error
+    model = copy.copy(_reopened((os.getpid(), stat.st_mtime_ns, stat.st_size), *arguments))
+    model.to, model.tile = to, tile
+    return model
 
 
 class Model:
@@ -58,6 +101,8 @@ class Model:
     One of several domains is asked for one of them, ``model(image, to="rain")``, or bound to it once and for all:
     ``rain = model.toward("rain")``. For attributes ``to`` names those that the image shall have, and it gets no other:
     ``to=["Male", "Young"]``, ``to="Male,Young"``, ``to=[]``.
+
+    A model can be pickled, by its path and options, and copied; copies share its sessions.
 
     Attributes:
         spec: what the file promises, or what was found and told of a model that others made.
@@ -82,12 +127,28 @@ class Model:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; expected at least 1")
         self.path, self.threads, self.side_by_side = path, threads or cores(), side_by_side
-        self.options, self._allow_fallback = options, allow_fallback
+        self.options, self._allow_fallback, self._requested = options, allow_fallback, provider
         self.executor = Executor(path, provider, self.threads, side_by_side, options, allow_fallback)
         self.spec: Spec = self.executor.spec
         self.provider, self.on_cpu = self.executor.provider, self.executor.on_cpu
         self.to: tuple[str, ...] | None = None
         self.tile = Tile()
+
+    def __copy__(self) -> Model:
+        """Return a model with the same sessions."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        """Return a model with the same sessions, which any number of threads may share."""
+        return copy.copy(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the path and the options: the model is opened again where it is unpickled."""
+        path = Path(os.path.abspath(self.path))
+        arguments = (path, self._requested, self.threads, self.side_by_side, self.options, self._allow_fallback)
+        return _unpickled, (arguments, self.to, self.tile)
 
     def toward(self, to: To | None) -> Model:
         """This model bound to a domain or to attributes, with the same sessions; None leaves it as it is bound.

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 WORDS = ("auto", "exact", "off")
 
 
+def _silent(text: str) -> None:
+    """Show no message."""
+
+
 @dataclass(frozen=True)
 class Tile:
     """When and how images are translated in tiles."""
@@ -41,7 +45,7 @@ class Tile:
 
     def __post_init__(self) -> None:
         if self.say is None:
-            object.__setattr__(self, "say", lambda text: None)
+            object.__setattr__(self, "say", _silent)
 
     @classmethod
     def of(cls, text: str | int, **callbacks: Callable) -> Tile:

@@ -14,7 +14,6 @@ import i2i
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import ModelError, Options, translate_folder
 from i2i.runtime.adapters import annotate
-from i2i.runtime.adapters.options import ModelOptions
 from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.jobs.folder import job_key
 from i2i.spec import METADATA_KEY, SCHEMA, Form, Spec
@@ -154,15 +153,6 @@ def test_a_damaged_form_is_a_sentence(change: dict) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011  (each has words of its own)
         Spec.from_json(json.dumps(facts))
     assert "\n" not in str(error.value)
-
-
-def test_what_is_told_is_taken_out_of_other_options() -> None:
-    from i2i.runtime.adapters.options import taken_from
-
-    options = {"quality": 5, "range": "0..255", "order": "bgr"}
-    assert taken_from(options) == ModelOptions(range=(0, 255), order="bgr")
-    assert options == {"quality": 5}
-    assert not taken_from(options)
 
 
 def test_the_key_of_a_job_holds_what_was_told(copy: Path) -> None:

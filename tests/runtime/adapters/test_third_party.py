@@ -221,7 +221,6 @@ def test_what_is_no_image_or_not_as_told_is_refused(tmp_path: Path, shape: tuple
         ({"order": "grb"}, "order is 'grb'; choose one of rgb, bgr, grey, y"),
         ({"fit": "crop"}, "fit is 'crop'; choose one of"),
         ({"multiple": 0}, "at least 1"),
-        ({"size": 3}, "unknown: size; known are fit, layout, multiple, order"),
     ],
 )
 def test_what_has_no_meaning_is_named(tmp_path: Path, told: dict, words: str) -> None:
