@@ -30,25 +30,33 @@ EXAMPLES = [
     type=click.Path(path_type=Path),
     help="Write a copy of MODEL that describes itself.  [default: no copy]",
 )
+@help.option("--output", group="Model", metavar="NAME", help="Output to keep, of a model with several outputs.")
 @help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
 @foreign.options
-def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> None:
+def command(model: Path, copy: Path | None, output: str | None, overwrite: bool, **options: Any) -> None:
     """Show what MODEL, an .onnx file, takes and returns, and write a copy that describes itself.
 
     What can be known for certain is found from the tensors' shapes and by running the model on a generated image:
     layout, size, the multiple of the sides, and the scale of the result. The rest are options, and an error names those
     that are missing. A copy that describes itself needs none: `i2i translate photos/ -m COPY`.
+
+    A model that keeps weights in other files of its folder is written as one file.
     """
     from i2i.runtime import Model
     from i2i.runtime.adapters import annotate
 
-    spec = Model(model, "cpu", options=foreign.taken_from(options)).spec
-    if copy is not None and spec.form is None:
-        raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
-    click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
-    if copy is not None:
-        annotate.write(model, copy, spec, overwrite)
-        click.echo(click.format_filename(copy))
+    stated = foreign.taken_from(options)
+    if copy is None and output is None:
+        click.echo(f"{click.format_filename(model)}  {_in_words(Model(model, 'cpu', options=stated).spec)}")
+        return
+    with annotate.single_file(model, output) as source:
+        spec = Model(source, "cpu", options=stated).spec
+        if copy is not None and spec.form is None:
+            raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
+        click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
+        if copy is not None:
+            annotate.write(source, copy, spec, overwrite)
+            click.echo(click.format_filename(copy))
 
 
 def _in_words(spec: Spec) -> str:

@@ -62,6 +62,12 @@ class Ports:
 def read_ports(session: Session, path: Path) -> Ports:
     """Return the ports of an image-to-image graph. Raises ModelError, with the reason, for any other graph."""
     inputs, outputs = session.inputs, session.outputs
+    if len(inputs) == 1 and len(outputs) > 1:
+        names = ", ".join(port.name for port in outputs)
+        raise ModelError(
+            f"it has {len(outputs)} outputs ({names}); `i2i describe {path.name} --output {outputs[0].name} -o COPY` "
+            "writes a copy with one of them"
+        )
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"it has {len(inputs)} inputs and {len(outputs)} outputs; one of each can be used")
     for node in (*inputs, *outputs):

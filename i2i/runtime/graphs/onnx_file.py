@@ -84,7 +84,8 @@ def _read_spec(path: Path, *_state: int) -> Spec | None:
     if facts.external is not None:
         raise ModelError(
             f"{path}: it keeps weights in another file ({facts.external!r}), which is refused; a model must be one "
-            "file (onnx.save writes one unless save_as_external_data is set)"
+            f"file: `i2i describe {path.name} -o COPY` writes one (if you trust the model), as does onnx.save without "
+            "save_as_external_data"
         )
     if strange := facts.domains - facts.own - _DOMAINS:
         raise ModelError(
@@ -106,6 +107,14 @@ class _Facts:
     external: str | None = None  # where the first data outside of the file would be read from
     domains: set[str] = field(default_factory=set)  # of the operators that are used
     own: set[str] = field(default_factory=set)  # of those that the file itself defines
+
+
+def has_external_data(path: Path) -> bool:
+    """True if a model keeps weights in other files; False also for a file that is no model."""
+    try:
+        return _look_over(memoryview(path.read_bytes())).external is not None
+    except (OSError, ValueError):
+        return False
 
 
 def read_metadata(path: Path) -> dict[str, str]:
