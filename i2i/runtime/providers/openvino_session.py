@@ -2,6 +2,7 @@
 
 This is the package ``openvino`` itself, since onnxruntime-openvino would overwrite onnxruntime-gpu. Results are
 computed in float32 even where the processor has a faster type, so that pixels are those of ONNX Runtime.
+Compiled models are kept in ``engine_cache``: OpenVINO's own ``CACHE_DIR`` runs a damaged file without an error.
 """
 
 from __future__ import annotations

@@ -276,7 +276,7 @@ def test_running_out_of_memory_is_told_as_such(models: dict, monkeypatch: pytest
         models["rgb"](picture(4, 4, 3))
 
 
-def test_the_self_test_needs_no_onnx_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_self_test_runs_a_model_and_sees_wrong_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     from i2i.runtime import selftest
 
     assert selftest.run("cpu")[0] == "cpu"
