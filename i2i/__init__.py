@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # From 1.29 on, ONNX Runtime's packages for Linux and macOS send usage data to their maker unless this is set before it
-# is imported. Pictures and models are the user's own affair; whoever wants it sets the variable to 0.
+# is imported. Images and models are private; to send usage data, set the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Public name -> the module that defines it. No module directly under i2i may bear one of these names:

@@ -1,4 +1,4 @@
-"""What a user should know of how a model runs, as it comes to pass.
+"""Notes to the user about how a model runs.
 
 Through the logger ``i2i``: without any setting Python prints it on stderr, and a program that wants it elsewhere, or
 not at all, has its usual means.
@@ -25,7 +25,7 @@ class _Shown:
 
 
 def note(text: str) -> None:
-    """Says it."""
+    """Log a note."""
     import logging  # which takes longer than a small image, and there is seldom something to say
 
     logger = logging.getLogger(_LOGGER)
@@ -44,6 +44,6 @@ def note(text: str) -> None:
 
 
 def tell(show: Callable[[str], object] | None) -> None:
-    """From now on ``show`` is called with each note, in the thread that it comes from; None: Python's own way again."""
+    """Call ``show`` with each note from now on, in the note's own thread; None: log through Python's logging again."""
     global _show
     _show = show

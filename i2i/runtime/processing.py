@@ -1,4 +1,4 @@
-"""Between images and the arrays that a graph takes: channels, bits, range, and what must not be lost on the way."""
+"""Convert between images and the arrays that a graph takes: channels, bits, range, alpha and profile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NON_FINITE = (
 
 
 def to_images(array: np.ndarray, name: str = "the model") -> list[Image]:
-    """The images of an array [h, w], [h, w, c] or [n, h, w, c]; ModelError for anything else."""
+    """Return the images of an array [h, w], [h, w, c] or [n, h, w, c]; ModelError for anything else."""
     form = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
     expected = f"{name} expects uint8 or uint16 [h, w], [h, w, c] or [n, h, w, c] with 1 to 4 channels last, got {form}"
     if not isinstance(array, np.ndarray):
@@ -40,7 +40,7 @@ def to_images(array: np.ndarray, name: str = "the model") -> list[Image]:
 
 
 def from_images(images: Sequence[Image], like: np.ndarray) -> np.ndarray:
-    """The images as one array with the axes that ``like`` has."""
+    """Return the images as one array with the axes that ``like`` has."""
     if like.ndim == 2 and images[0].alpha is None and images[0].channels == 1:
         return images[0].pixels[..., 0]
     arrays = [
@@ -113,7 +113,7 @@ def check_finite(result: np.ndarray) -> None:
 
 
 def is_finite(result: np.ndarray) -> bool:
-    """Whether [h, w, c] holds no NaN or infinity, and is not the checkerboard by which a uint8 graph says that it did.
+    """True if [h, w, c] contains no NaN or infinity, and is not the checkerboard by which a uint8 graph reports one.
 
     The checkerboard is 255 where row + column is odd, else 0, in every channel, and is believed from 16 pixels on.
     """
@@ -127,7 +127,7 @@ def is_finite(result: np.ndarray) -> bool:
 
 
 def all_finite(results: np.ndarray) -> bool:
-    """Whether numbers of any shape are, or images [n, h, w, c] of uint8 each ``is_finite``."""
+    """True if all numbers are finite, or for uint8 all images of [n, h, w, c] are, by ``is_finite``."""
     return is_finite(results) if results.dtype != np.uint8 else all(map(is_finite, results))
 
 

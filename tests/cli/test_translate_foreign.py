@@ -49,4 +49,4 @@ def test_an_export_is_told_nothing(place: Path, i2i_inside: Command) -> None:
     tiny.inverter(place / "export.onnx")
     done = i2i_inside("translate", "photos/a.png", "-m", "export.onnx", "--order", "bgr", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "export.onnx: it describes itself: order can be said of models that others made" in done.stderr
+    assert "export.onnx: it describes itself: order are options of third-party models" in done.stderr

@@ -18,7 +18,7 @@ def write(source: Path, target: Path, spec: Spec, overwrite: bool = False) -> No
     """Copies ``source`` to ``target``, whole or not at all, with ``spec`` behind: protobuf reads what follows a message
     as more of it, so the model's own bytes stay as they are.
 
-    Raises ValueError where that would replace the model itself or, unless told to ``overwrite``, any other file.
+    Raises ValueError if that would replace the model itself or, without ``overwrite``, any other file.
     """
     if target.exists():
         if target.is_dir():

@@ -1,4 +1,4 @@
-"""Between images and the tensors of a graph that others made, as its ``Form`` says."""
+"""Convert between images and the tensors of a third-party graph, by its ``Form``."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def to_tensor(image: np.ndarray, form: Form) -> np.ndarray:
 
 
 def from_tensor(result: np.ndarray, form: Form) -> np.ndarray:
-    """What the graph returned, float32 [h, w, c], in RGB order and in its own range. Raises ModelError."""
+    """Convert what the graph returned to float32 [h, w, c], in RGB order and in its own range. Raises ModelError."""
     if result.ndim != 4 or len(result) != 1:
         raise ModelError(f"the model returned {list(result.shape)}, which is not one image")
     image = result[0].transpose(1, 2, 0) if form.layout == "nchw" else result[0]

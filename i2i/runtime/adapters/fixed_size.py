@@ -35,11 +35,11 @@ def tiled(
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where tiles begin: evenly, the last at the end."""
+    """Return the first pixels of tiles: evenly spaced, the last tile at the end."""
     step = side - side // 4
     return [round(start) for start in np.linspace(0, length - side, 1 + -(-(length - side) // step))]
 
 
 def _ramp(side: int) -> np.ndarray:
-    """The weight of a tile's pixels along one axis: least at its ends, where it sees least."""
+    """The weight of a tile's pixels along one axis: least at its ends, which lack context."""
     return np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)).astype(np.float32)

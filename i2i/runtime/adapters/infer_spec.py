@@ -1,4 +1,4 @@
-"""The Spec of a graph that others made: found where that is certain, else as told, else asked for by name."""
+"""Infer the Spec of a third-party graph: what is certain is found, the rest is given or asked for by name."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _BITS = {"uint8": 8}  # a float has room for 16, and images of 8 bits come back 
 
 
 def describe(session: Session, path: Path, options: ModelOptions) -> Spec:
-    """What the graph takes and returns.
+    """Return what the graph takes and returns.
 
     The layout is certain where only one axis can be that of the channels; the range where pixels are bytes or the file
-    declares it, as the order may be; sizes and scale are tried. Raises ModelError with all that has to be options.
+    declares it, as the order may be; sizes and scale are tried. Raises ModelError with all options that are missing.
     """
     try:
         ports = read_ports(session, path)
@@ -97,7 +97,7 @@ def runner(session: Session, name: str) -> Infer:
 
 
 class UnknownError(Exception):
-    """What is not certain and was not options."""
+    """Facts about a model that are neither certain nor given."""
 
     def __init__(self, known: dict[str, str], missing: dict[str, str], guess: Range | None) -> None:
         super().__init__(missing)
@@ -118,9 +118,7 @@ class UnknownError(Exception):
 def merge(spec: Spec, options: ModelOptions, path: Path) -> ModelOptions:
     """Return ``options``, completed by the file's own description. Raises ModelError for an export of i2i."""
     if spec.form is None:
-        raise ModelError(
-            f"{path}: it describes itself: {', '.join(options.given())} can be said of models that others made"
-        )
+        raise ModelError(f"{path}: it describes itself: {', '.join(options.given())} are options of third-party models")
     whole = options.completed_by(spec.form)
     return (
         whole if options.multiple is not None or spec.form.size is not None else replace(whole, multiple=spec.multiple)

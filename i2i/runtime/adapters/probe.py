@@ -50,7 +50,7 @@ def likeliest(infer: Infer, form: Form, channels: int) -> Range | None:
 def settle_size(infer: Infer, form: Form, channels: int, multiple: int | None) -> tuple[Form, int, int, int]:
     """The form with its scale, the multiple and the minimum of its sides, and the channels that come out.
 
-    Raises ModelError if nothing runs, or if what comes out is not within the range that it was said to be in.
+    Raises ModelError if nothing runs, or if the result is not within the stated range.
     """
     if form.size is not None:
         result = _run(infer, form, *form.size, channels)
@@ -84,7 +84,7 @@ def _run(infer: Infer, form: Form, height: int, width: int, channels: int) -> np
 
 
 def _keeps(infer: Infer, form: Form, height: int, width: int, channels: int) -> bool:
-    """Whether an image of that size comes back in that size times the scale, in numbers."""
+    """True if an image of that size returns at that size times the scale, without NaN."""
     try:
         result = _run(infer, form, height, width, channels)
     except ModelError:
@@ -105,7 +105,7 @@ def _scale(form: Form, result: np.ndarray, height: int, width: int) -> int:
 
 
 def _check_values(form: Form, result: np.ndarray) -> None:
-    """What a picture becomes is no picture if most of it is beyond the range, or all of it is one value."""
+    """Raise ModelError if most of the result is beyond the range, or all of it is one value."""
     low, high = sorted(form.output_range)
     least, most = float(result.min()), float(result.max())
     if not np.isfinite(result).all():

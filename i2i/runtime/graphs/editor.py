@@ -62,7 +62,7 @@ class Edit:
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
-    """Those that the outputs rest on, each behind what it takes."""
+    """Return the nodes that the outputs depend on, in topological order."""
     maker = {name: node for node in nodes for name in node.output if name}
     done: set[str] = set()
     order: list[onnx.NodeProto] = []

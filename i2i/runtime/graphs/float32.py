@@ -10,7 +10,7 @@ HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 
 
 def widened(model: bytes) -> bytes:
-    """The model with float32 for every float16: the same weights, and room for what float16 overflows on."""
+    """Return the model with float32 for every float16: the same weights, without overflow."""
     edited = onnx.load_model_from_string(model)
     graph = edited.graph
     for tensor in graph.initializer:

@@ -1,10 +1,10 @@
-"""The statistics of a graph's normalisations, taken out of its own hands.
+"""Rewrite InstanceNormalization nodes so that mean and variance can be set, shared or returned.
 
 Instance normalisation (arXiv:1607.08022) is y = scale (x - mean) / sqrt(variance + epsilon) + bias,
 with the mean and variance of each channel over the image. What a network sees of a tile or of a frame is therefore
 normalised otherwise than the whole image or the frame before. Here an ONNX graph is rewritten, each of its
-``InstanceNormalization`` nodes into the arithmetic that it stands for, so that its statistics can be told, shared or
-read. The file stays as it is, and any model has these forms, whoever exported it.
+``InstanceNormalization`` nodes into the arithmetic that it stands for, so that its statistics can be set, shared or
+read. The file stays as it is, and any model can be rewritten, third-party ones too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.editor import Edit
 
 Values = Sequence[np.ndarray]
-"""Of each normalisation its statistics: float32 [channels, 2], mean and variance."""
+"""Statistics of each normalisation: float32 [channels, 2], mean and variance."""
 
 CORE, WEIGHTS = "core", "weights"
 """Inputs of the forms that gather: of ``core``, int64 [4], the top, left, bottom and right in pixels."""
@@ -39,9 +39,9 @@ class Norm:
     epsilon: float
     channels: int
     level: int
-    """How many normalisations lie one behind the other up to this one, itself included."""
+    """Number of normalisations in sequence up to this one, itself included."""
     half: bool
-    """Whether it is of float16, in which the squares of a map have no room."""
+    """True for float16, which overflows on the squares of a map."""
 
 
 class Statistics:

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, read from its bytes: no session, no weights, no ``onnx`` package.
+"""Read the metadata of an ONNX file from its bytes: no session, no weights, no ``onnx`` package.
 
 A file from elsewhere is looked over here before ONNX Runtime sees it: its description, and whether it would make the
 runtime open other files or need program code. Only the wire format of protobuf is needed, which is tags, lengths and
@@ -44,7 +44,7 @@ _STRANGERS = (
 
 
 def read_spec(path: str | Path) -> Spec | None:
-    """The description of an i2i export; None for a sound ONNX file without one.
+    """Return the description of an i2i export; None for a sound ONNX file without one.
 
     Raises ModelError for what is no ONNX file, for a description that cannot be read, for a model that keeps weights
     in other files, since a path within a model could name any file of this machine, and for one whose operators would
@@ -100,7 +100,7 @@ def _read_spec(path: Path, *_state: int) -> Spec | None:
 
 @dataclass
 class _Facts:
-    """What was seen in a model's file."""
+    """Facts found in a model file."""
 
     text: str | None = None  # the description
     graphs: int = 0
@@ -118,7 +118,7 @@ def has_external_data(path: Path) -> bool:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """All that a sound ONNX file says of itself by key and value."""
+    """Return the metadata of an ONNX file."""
     with open(path, "rb") as file:
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     pairs = [_pair(value) for number, value in _walk(data) if number == _METADATA]
@@ -196,7 +196,7 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 
 def described(spec: Spec) -> bytes:
-    """The description as it is put behind a model's bytes."""
+    """Return the description as bytes to append to a model."""
     return message((_METADATA, message((1, METADATA_KEY), (2, spec.to_json()))))
 
 

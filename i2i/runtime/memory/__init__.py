@@ -1,1 +1,1 @@
-"""How much fits into memory, and batches that fill it."""
+"""Memory limits, memory estimates, and batches."""

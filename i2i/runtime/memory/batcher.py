@@ -1,4 +1,4 @@
-"""How much may be in memory at once, and how requests for one device are gathered."""
+"""Gather single images from many threads into batches for one device."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Batcher:
         while True:
             try:
                 requests = self._gather()
-            except Exception as error:  # of ``size``: it belongs to all who wait, or they would for ever
+            except Exception as error:  # of ``size``: raised in all callers, or they would wait for ever
                 self._refuse(error)
                 continue
             if not requests:
@@ -126,7 +126,7 @@ class Batcher:
     def _serve(self, requests: list[Request]) -> None:
         try:
             results = self._run(np.stack([request.image for request in requests]))
-        except Exception as error:  # it belongs to those who asked
+        except Exception as error:  # it is raised in each caller
             alone = len(requests) == 1 or isinstance(error, ProviderError)
             for request in requests:
                 if alone:

@@ -1,4 +1,4 @@
-"""The models at hand: runs under ``runs/`` and the files of ``weights/``."""
+"""Find models: runs under ``runs/`` and the files of ``weights/``."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class Choice:
-    """A model file and how it was come by."""
+    """A model file and why it was chosen."""
 
     path: Path
     why: str
     to: To | None = None
-    """What is left to be said to the model, ``Model(path).toward(to)``: the domain, where the file knows several."""
+    """Argument for ``Model(path).toward``: the domain, for a file of several domains."""
 
 
 def find(root: str | Path = RUNS) -> Run | None:
-    """The newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
+    """Return the newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
     run = newest(runs(root))
     if run is not None:
         _check_sound(run)
@@ -67,7 +67,7 @@ def find(root: str | Path = RUNS) -> Run | None:
 
 
 def newest(runs: Iterable[Run]) -> Run | None:
-    """The newest finished one of these runs, damaged or not, or None."""
+    """Return the newest finished one of these runs, damaged or not, or None."""
     finished = [run for run in runs if run.status == "finished" and (run.directions or run.error)]
     return max(finished, key=lambda run: run.changed, default=None)
 
@@ -78,7 +78,7 @@ def runs(root: str | Path = RUNS) -> list[Run]:
 
 
 def read_run(path: Path) -> Run | None:
-    """The run in that folder, or None if it has no ``run.json`` that can be read."""
+    """Return the run in that folder, or None if it has no ``run.json`` that can be read."""
     try:
         facts = json.loads((path / "run.json").read_text())
         changed = (path / "run.json").stat().st_mtime
@@ -88,7 +88,7 @@ def read_run(path: Path) -> Run | None:
 
 
 def weights() -> list[Weights]:
-    """The models that come with i2i; the first is the default. In the installed package, else in the source tree."""
+    """Return the models that come with i2i; the default first. In the installed package, else in the source tree."""
     package = Path(__file__).resolve().parents[2]
     for folder in (package / "weights", package.parent / "weights"):
         if (folder / "index.json").is_file():
@@ -162,7 +162,7 @@ def _of_file(path: Path, to: To | None, why: str, require_to: bool) -> Choice:
 
 
 def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
-    """What a run can be exported to, translations first, and the first error in reading that.
+    """Return the directions of a run, translations first, and the first error in reading them.
 
     From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs,
     and those in another precision are asked for by their names.
@@ -191,7 +191,7 @@ def _check_sound(run: Run) -> None:
 
 
 def read_header(path: Path) -> Spec:
-    """The Spec in the header of a safetensors file: eight bytes of length, then JSON. Raises ValueError, naming it."""
+    """Return the Spec in the header of a safetensors file (eight bytes of length, then JSON). Raises ValueError."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         text = file.read(size) if size <= 100_000_000 else b""

@@ -26,7 +26,7 @@ from i2i.spec import Background, Spec, parse_background
 if TYPE_CHECKING:
     from i2i.runtime.memory.batcher import Batcher
 
-DIRECTIONS = ("a2b", "b2a", "any")  # names of files that say nothing to whoever finds the results
+DIRECTIONS = ("a2b", "b2a", "any")  # file names that do not tell what the results show
 
 
 def load(
@@ -96,7 +96,7 @@ def _unpickled(arguments: tuple[Any, ...], to: tuple[str, ...] | None, tile: Til
 class Model:
     """A translator: ``model(image)`` returns the translated image, of the same height, width and type.
 
-    A model that others made may return ``spec.scale`` times the height and width.
+    A third-party model may return ``spec.scale`` times the height and width.
 
     One of several domains is asked for one of them, ``model(image, to="rain")``, or bound to it once and for all:
     ``rain = model.toward("rain")``. For attributes ``to`` names those that the image shall have, and it gets no other:
@@ -105,7 +105,7 @@ class Model:
     A model can be pickled, by its path and options, and copied; copies share its sessions.
 
     Attributes:
-        spec: what the file promises, or what was found and told of a model that others made.
+        spec: what the file takes and returns; for a third-party model as found and given.
         options: what the user said about a third-party model.
         to: the domain or the attributes that it is bound to; None if it is not, or has one direction.
         provider: the provider that really runs it, a key of ``PROVIDERS``.
@@ -151,9 +151,9 @@ class Model:
         return _unpickled, (arguments, self.to, self.tile)
 
     def toward(self, to: To | None) -> Model:
-        """This model bound to a domain or to attributes, with the same sessions; None leaves it as it is bound.
+        """Return this model bound to a domain or to attributes, with the same sessions; None keeps the binding.
 
-        Raises ModelError, with what there is, for what it does not translate to, and if it has to be bound and is not.
+        Raises ModelError, with the known names, for an unknown one, and if a model of several domains is not bound.
         """
         if to is None and self.to is not None:
             return self
@@ -165,7 +165,7 @@ class Model:
         return bound
 
     def tiled(self, how: str | int, **callbacks: Callable) -> Model:
-        """This model with the same sessions, taking images in tiles as ``how`` says, with the callbacks of ``Tile``:
+        """Return this model with the same sessions, taking images in tiles as ``how`` says, with callbacks of ``Tile``:
         ``auto`` (where the memory does not hold them whole), ``exact``, the side of a tile in pixels, or ``off``.
 
         Raises ValueError for anything else.
@@ -175,7 +175,7 @@ class Model:
         return other
 
     def for_many(self) -> Model:
-        """This model, opened anew if several of its inferences could run side by side on the processor and do not."""
+        """Return a model that runs several inferences side by side, if it runs on the processor."""
         if not self.on_cpu or self.side_by_side:
             return self
         other = Model(self.path, self.provider, self.threads, True, self.options, self._allow_fallback).toward(self.to)
@@ -183,7 +183,7 @@ class Model:
         return other
 
     def batcher(self, batch: int | None, callers: int) -> Batcher:
-        """Gathers the images of so many threads into batches of ``batch``, or of as many as the memory has room for."""
+        """Return a batcher of so many threads' images, in batches of ``batch`` or as many as fit into memory."""
         from i2i.runtime.memory.batcher import Batcher  # one image alone does without
 
         self.executor.batch_size.fits(1)  # measured now, while no other model of the job is at work
@@ -191,25 +191,25 @@ class Model:
 
     @property
     def target(self) -> np.ndarray | None:
-        """The graph's second input for one image, as ``targets.vector`` makes it; None if it has a single direction.
+        """Second input of the graph for one image, as ``targets.vector`` makes it; None for a single direction.
 
-        Raises ModelError if it has to be bound and is not.
+        Raises ModelError if a model of several domains is not bound.
         """
         names = self.toward(None).to
         return None if names is None else targets.vector(self.spec, names)
 
     @property
     def name(self) -> str:
-        """What its results are named after: the file, or the domain it translates to if the file is one of a run.
+        """Name for results: that of the file, or of the target domain if the file is one of a run.
 
         Where there are several domains, the file and the domain. In which precision it computes is nothing to them.
         """
         stem = self.path.stem.removesuffix(f".{self.spec.precision}")
-        told = stem.removesuffix(".tensor") not in DIRECTIONS
-        parts = [stem] if told else []
+        telling = stem.removesuffix(".tensor") not in DIRECTIONS
+        parts = [stem] if telling else []
         if self.to is not None:
             parts += self.to or ["none"]
-        elif not told:
+        elif not telling:
             parts = [self.spec.target.name]
         return re.sub(r"[^\w.-]+", "-", "-".join(parts))
 
@@ -244,5 +244,5 @@ class Model:
         return [processing.restore(result, image, self.spec, background) for result, image in pairs]
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """The bare graph: [n, h, w, c] in the source's channels, range and ``spec.dtype``, to the target's."""
+        """Run the bare graph on [n, h, w, c] in the source's channels, range and ``spec.dtype``, to the target's."""
         return run(self.executor, batch, self.target, self.tile)

@@ -1,4 +1,4 @@
-"""What ``to`` means: a direction or a domain of a run, a domain of a model that knows several, or attributes."""
+"""Resolve ``to``: a direction or a domain of a run, a domain of a model of several, or attributes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from i2i.runtime.errors import ModelError
 from i2i.spec import Spec
 
 To = str | Sequence[str]
-"""As users say it: a name, or for attributes several of them, as a list or with commas between."""
+"""Type of ``to``: a name, or for attributes several names, as a list or separated by commas."""
 
 
 def ordered(ways: Mapping[str, Spec]) -> dict[str, Spec]:
@@ -19,7 +19,7 @@ def ordered(ways: Mapping[str, Spec]) -> dict[str, Spec]:
 
 
 def choose(ways: Mapping[str, Spec], to: To | None, who: str) -> str:
-    """The direction that is called ``to``, else the first that leads to a domain of that name; the first for None.
+    """Return the direction that is called ``to``, else the first that leads to that domain; the first for None.
 
     Raises ModelError, with what there is.
     """
@@ -35,7 +35,7 @@ def choose(ways: Mapping[str, Spec], to: To | None, who: str) -> str:
 
 
 def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
-    """The names among ``spec.domains`` that ``to`` asks for: one, or any number of attributes; None for ``spec`` of a
+    """Return the names among ``spec.domains`` in ``to``: one, or any number of attributes; None for ``spec`` of a
     single direction, which ``to`` may only confirm.
 
     Raises ModelError, with what there is, for anything else, and where ``to`` is needed and not given.
@@ -56,7 +56,7 @@ def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
 
 
 def vector(spec: Spec, names: Sequence[str]) -> np.ndarray:
-    """The graph's second input for one image: the index of its domain, int64 [1], or attributes, float32 [1, D]."""
+    """Return the graph's second input for one image: index of the domain, int64 [1], or attributes, float32 [1, D]."""
     if spec.attributes:
         return np.array([[name in names for name in spec.domains]], np.float32)
     return np.array([spec.domains.index(names[0])], np.int64)

@@ -1,9 +1,9 @@
-"""What a provider makes of a model before it runs, kept so that it is made once.
+"""Cache of compiled models: what a provider compiles before the first inference is compiled once.
 
 It lies beside the model, in the folder ``MODEL.onnx.cache``: OpenVINO's blobs as files, TensorRT's engines in folders
 of their own. A name holds a digest of the model's content and of all else that decides the result (versions, device,
-settings), so what is there fits or is not looked at. Everything in the folder can be deleted at any time. Whoever can
-write there can decide what the model does, as whoever can write the model itself.
+settings), so what is there fits or is not looked at. Everything in the folder can be deleted at any time. Who can
+write there can decide what the model does, as who can write the model itself.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _FOLDER = ".d"  # behind the name of the temporary file whose lock is that of a 
 
 
 def folder(model: Path) -> Path:
-    """Where the compiled forms of a model are."""
+    """Return the cache folder of a model."""
     return model.with_name(f"{model.name}.cache")
 
 
 def place(model: Path, kind: str, *facts: object) -> Path:
-    """The file or folder of what ``kind``, a provider, makes of the model's content under these facts."""
+    """Return the file or folder of the model's content compiled by the provider ``kind`` under these settings."""
     settings = hashlib.sha256(repr(facts).encode()).hexdigest()[:8]
     with open(model, "rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -37,7 +37,7 @@ def place(model: Path, kind: str, *facts: object) -> Path:
 
 
 def read(path: Path) -> memoryview | None:
-    """What ``write`` wrote there, or None if nothing is there, or not what was written."""
+    """Return what ``write`` wrote there, or None if it is missing or damaged."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -48,7 +48,7 @@ def read(path: Path) -> memoryview | None:
 
 
 def write(path: Path, data: bytes | memoryview) -> None:
-    """Keeps it under that name, whole or not at all, and removes what was made of earlier contents of the model."""
+    """Write the file, whole or not at all, and remove those of earlier contents of the model."""
 
     def fill(temporary: Path) -> None:
         with open(temporary, "wb") as file:
@@ -67,8 +67,7 @@ def write(path: Path, data: bytes | memoryview) -> None:
 
 @contextmanager
 def building(place: Path) -> Iterator[Path | None]:
-    """A folder to be filled, which gets the name ``place`` when the block has ended without an error, in place of what
-    is there; None where there can be no such folder, or nothing is to be kept."""
+    """Yield a folder to fill, which replaces ``place`` when the block ends without an error; None if that fails."""
     with ExitStack() as stack:
         part: Path | None = None
         try:
@@ -95,7 +94,7 @@ def building(place: Path) -> Iterator[Path | None]:
 
 
 def is_whole(place: Path) -> bool:
-    """Whether a folder that was built is there, with the files that it had then."""
+    """True if a folder that was built is there, with unchanged files."""
     try:
         return (place / _SEAL).read_text() == _digest(place)
     except (OSError, ValueError):
@@ -103,7 +102,7 @@ def is_whole(place: Path) -> bool:
 
 
 def _digest(place: Path) -> str:
-    """Of the names and contents of a folder's files."""
+    """Return a digest of the names and contents of a folder's files."""
     digest = hashlib.sha256()
     for path in sorted(place.iterdir()):
         if path.name != _SEAL:
@@ -113,7 +112,7 @@ def _digest(place: Path) -> str:
 
 
 def _clear(folder: Path) -> None:
-    """Removes what killed processes left: a folder that is being filled has a temporary file, locked, beside it."""
+    """Remove the leftovers of killed processes: a folder that is being filled has a locked temporary file beside it."""
     clear_temporaries(folder)
     for left in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}{_FOLDER}"):
         if not left.with_suffix("").exists():
@@ -121,12 +120,14 @@ def _clear(folder: Path) -> None:
 
 
 def refused(path: Path, error: OSError) -> None:
-    """Says that the next start has to compile the model again."""
-    note(f"{path.parent}: {error.strerror or error}; the compiled model is not kept, and is made anew at each start")
+    """Note that the next start compiles the model again."""
+    note(
+        f"{path.parent}: {error.strerror or error}; the compiled model is not kept, and is compiled again at each start"
+    )
 
 
 def outdated(path: Path) -> None:
-    """Removes what the same settings made of other contents of the model."""
+    """Remove what was compiled under the same settings of other contents of the model."""
     for other in path.parent.glob(f"{path.name.rpartition('-')[0]}-*"):
         if other != path:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the driver of the first NVIDIA card is asked for directly: free memory, and memory that the card can reach.
+"""Call the driver of the first NVIDIA card: free memory, and page-locked memory.
 
 ONNX Runtime tells of neither, and the libraries that do are hundreds of megabytes. Everything here is in the primary
 context of the card, which ONNX Runtime uses too.

@@ -1,4 +1,4 @@
-"""What this machine has: memory, processors, graphics cards."""
+"""Facts about this machine: memory, processors, graphics cards."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PeakMemory:
         with suppress(AttributeError, OSError, TypeError):  # not every C library has it
             ctypes.CDLL(None).malloc_trim(0)  # or memory that was freed and kept would be taken again unnoticed
         with suppress(OSError, ValueError, StopIteration):
-            Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+            Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
             self.start = _status("VmRSS")
 
     def grown(self) -> int | None:

@@ -80,7 +80,7 @@ def shells() -> list[str]:
 
 
 def _is_hollow(module: str) -> bool:
-    """Whether its folder is there and its content is not."""
+    """True if the module's folder is there without its content."""
     spec = util.find_spec(module)
     if spec is None:
         return False

@@ -1,4 +1,4 @@
-"""Where tiles lie along one side of an image, and how the results of neighbours become one."""
+"""Positions of tiles along one side of an image, and blending of neighbours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Span(NamedTuple):
 
     @property
     def inside(self) -> slice:
-        """What is kept, counted from where it is seen."""
+        """The kept part, relative to the tile."""
         return slice(self.kept.start - self.seen.start, self.kept.stop - self.seen.start)
 
     def ramp(self) -> np.ndarray:

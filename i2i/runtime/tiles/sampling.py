@@ -12,7 +12,7 @@ import numpy as np
 
 PATCH = 64
 SHARE = 0.3
-"""Of the image's pixels that are seen in patches."""
+"""Share of the image's pixels in patches."""
 FEWEST, MOST = 64, 384
 """Patches, which overlap in a small image; they go through the network together."""
 _RIDGE = 0.1
@@ -35,7 +35,7 @@ def places(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def features(pixels: np.ndarray, peak: int) -> np.ndarray:
-    """What is cheap to know of every pixel, float32 [h, w, features] of [h, w, c] in 0..peak."""
+    """Return cheap features of every pixel, float32 [h, w, features] of [h, w, c] in 0..peak."""
     x = pixels.astype(np.float32) / (peak / 2) - 1
     grey = x.mean(2)
     maps = [x[..., i] for i in range(x.shape[2])] + [x[..., i] ** 2 for i in range(x.shape[2])]

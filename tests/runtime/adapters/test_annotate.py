@@ -65,7 +65,7 @@ def test_what_is_told_goes_before_what_is_written(copy: Path) -> None:
 
 def test_an_export_describes_itself(tmp_path: Path) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match="describes itself: range, order can be said of models that others made"):
+    with pytest.raises(ModelError, match="describes itself: range, order are options of third-party models"):
         i2i.load(path, "cpu", order="bgr", range="0..1")
 
 

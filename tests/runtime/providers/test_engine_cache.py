@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_get_its_name_is_not_kept_and_it_is_said(
         (part / "m.engine").write_text("whole")
     assert list(place.parent.iterdir()) == []
     (said,) = caplog.messages
-    assert said.endswith("Permission denied; the compiled model is not kept, and is made anew at each start")
+    assert said.endswith("Permission denied; the compiled model is not kept, and is compiled again at each start")
 
 
 def test_only_what_the_same_settings_made_of_earlier_contents_goes(model: Path) -> None:
