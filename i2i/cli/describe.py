@@ -30,7 +30,12 @@ EXAMPLES = [
     type=click.Path(path_type=Path),
     help="Write a copy of MODEL that describes itself.  [default: no copy]",
 )
-@help.option("--output", group="Model", metavar="NAME", help="Output to keep, of a model with several outputs.")
+@help.option(
+    "--output",
+    group="Third-party models",
+    metavar="NAME",
+    help="Output to keep, of a model with several outputs.  [default: its only output]",
+)
 @help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
 @foreign.options
 def command(model: Path, copy: Path | None, output: str | None, overwrite: bool, **options: Any) -> None:

@@ -69,7 +69,7 @@ GROUPS = {
     "export": {"Input and output": "out calibrate", "Model": "to io precision"},
     "describe": {
         "Input and output": "out overwrite",
-        "Third-party models": "layout range output-range order multiple fit result",
+        "Third-party models": "output layout range output-range order multiple fit result",
     },
 }
 
