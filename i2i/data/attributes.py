@@ -46,7 +46,8 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         raise DataError(f"{path}: the table of attributes cannot be read: {reason}") from error
     lines = text.splitlines()
     first = lines[0] if lines else ""
-    count = None
+    count: int | None = None
+    words: Iterator[tuple[int, list[str]]]
     if first.strip().isdecimal() and len(lines) > 1:
         count, names = int(first), lines[1].split()
         words = ((number, line.split()) for number, line in enumerate(lines[2:], 3) if line.strip())

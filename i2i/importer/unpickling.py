@@ -52,6 +52,7 @@ class Function:
     """A function that a pickle may call and cannot change."""
 
     __slots__ = ("_function",)
+    _function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         object.__setattr__(self, "_function", function)
@@ -78,38 +79,36 @@ def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
     return _utils._rebuild_tensor(storage, offset, size, stride)
 
 
-ALLOWED: dict[str, Function] = {
-    name: Function(function)
-    for name, function in {
-        "collections.OrderedDict": collections.OrderedDict,
-        "builtins.set": set,
-        "__builtin__.set": set,
-        "torch.Size": torch.Size,
-        "torch.device": torch.device,
-        "torch._utils._rebuild_tensor": _tensor,
-        "torch._utils._rebuild_tensor_v2": _tensor,
-        "torch._utils._rebuild_parameter": _parameter,
-        "torch._utils._rebuild_parameter_with_state": _parameter,
-        "torch._utils._rebuild_sparse_tensor": _utils._rebuild_sparse_tensor,
-        "torch._utils._rebuild_meta_tensor_no_storage": _utils._rebuild_meta_tensor_no_storage,
-        "torch._utils._rebuild_qtensor": _utils._rebuild_qtensor,
-        "torch.serialization._get_layout": _get_layout,
-        "torch._tensor._rebuild_from_type_v2": _typed,
-    }.items()
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": collections.OrderedDict,
+    "builtins.set": set,
+    "__builtin__.set": set,
+    "torch.Size": torch.Size,
+    "torch.device": torch.device,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._utils._rebuild_sparse_tensor": _utils._rebuild_sparse_tensor,
+    "torch._utils._rebuild_meta_tensor_no_storage": _utils._rebuild_meta_tensor_no_storage,
+    "torch.serialization._get_layout": _get_layout,
+    "torch._tensor._rebuild_from_type_v2": _typed,
 }
+CONSTANTS = (torch.dtype, torch.layout)
+ALLOWED = {name: Function(function) for name, function in _FUNCTIONS.items()}
 
 
 def module(ignored: dict[str, None]) -> ModuleType:
     """Return what ``torch.load`` takes as ``pickle_module``; it adds the names of all placeholders to ``ignored``."""
 
-    class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    class Unpickler(pickle._Unpickler):
         # In Python, since the one in C reserves as much memory as a damaged file asks for.
         def find_class(self, module: str, name: str) -> Any:
             full = f"{module}.{name}"
             if full in ALLOWED:
                 return ALLOWED[full]
-            if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype | torch.layout):
-                return dtype
+            if module == "torch" and isinstance(constant := vars(torch).get(name), CONSTANTS):
+                return constant
             ignored[full] = None
             return type("Inert", (Inert,), {"origin": full})
 
