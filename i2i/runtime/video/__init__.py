@@ -18,8 +18,8 @@ _HOMES = {
     "InterruptedVideo": "errors",
     "VideoError": "errors",
     "VideoOptions": "options",
-    "VideoSummary": "translate",
-    "translate_video": "translate",
+    "VideoSummary": "job",
+    "translate_video": "job",
 }
 
 __all__ = ["DamagedError", "InterruptedVideo", "VideoError", "VideoOptions", "VideoSummary", "translate_video"]

@@ -31,7 +31,7 @@ def test_a_result_that_is_no_picture_ends_the_job(deep_identity: Model, tmp_path
 
 def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512))
-    with workspace.workplace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
+    with workspace.workspace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
         translate_video(identity, source, tmp_path / "out.mp4")
     translate_video(identity, source, tmp_path / "out.mp4")
 
@@ -154,7 +154,7 @@ def test_ctrl_c_waits_for_the_frame_at_hand() -> None:
 def test_a_killed_job_leaves_nothing_under_the_final_name(
     number: str, long: Path, tmp_path: Path, identity_file: Path, i2i_command: Command
 ) -> None:
-    """And the next one clears away what it left. tests/runtime/jobs/test_kills.py kills at every moment."""
+    """And the next one clears away what it left. tests/runtime/test_kills.py kills at every moment."""
     process = started(long, tmp_path / "out.mp4", identity_file)
     process.send_signal(getattr(signal, number))
     _, errors = process.communicate(timeout=60)
