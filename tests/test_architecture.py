@@ -28,7 +28,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "networks": (2, {"torch"}),
     "gan": (2, {"torch"}),
     "losses": (2, {"torch"}),
-    "runtime": (2, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av"}),
+    "runtime": (2, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (1, {"numpy", "cv2", "PIL", "pyvips"}),
     "spec": (1, set()),

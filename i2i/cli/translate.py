@@ -72,7 +72,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     told, tile = foreign.taken_from(options), options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.notes()
-    film = video.taken_from(src, options)
+    film = video.taken_from(src, dst, options)
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
         raise ValueError(f"{shown(src)}: no such file or folder")

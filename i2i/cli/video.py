@@ -35,7 +35,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(VideoOptions, "Of a video", command)
 
 
-def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
+def taken_from(src: Path, dst: str | None, options: dict[str, Any]) -> Film | None:
     """What ``options`` say of a video, taken out of them; None if ``src`` is none.
 
     Raises ValueError for what has no meaning, and where a video's options are given and there is no video.
@@ -47,7 +47,7 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
     preview = options.pop("preview")
     entrance: Any = sys.stdin.buffer
     piped = str(src) == "-" and begins_like_video(entrance.peek(HEAD))
-    if piped or is_video(str(src)):
+    if piped or is_video(str(src), dst):
         return Film(VideoOptions(**given), preview)
     if given or preview:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*sorted(given), *(["preview"] if preview else [])])

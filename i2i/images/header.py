@@ -90,6 +90,8 @@ def _unknown(start: bytes, suffix: str) -> str:
     }  # fmt: skip
     name = next((name for magic, name in known.items() if start.startswith(magic)), None)
     if start[4:8] == b"ftyp":
+        if not re.search(rb"avif|avis|heic|heix|mif1|msf1|crx ", start[8:]):
+            return "this is a video (MP4 or QuickTime), not an image; give it the suffix .mp4 or .mov"
         name = "AVIF or HEIC"
     elif name is None and suffix.lower() == ".tga":
         name = "TGA"

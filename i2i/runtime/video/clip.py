@@ -57,6 +57,8 @@ class Clip:
     interlaced: bool = False
     extras: tuple[str, ...] = ()
     """What is in the pictures' side data and is not written again."""
+    plays: int | None = None
+    """How often an animation is shown, 0 for without end; None for a video."""
 
     @property
     def bits(self) -> int:
@@ -74,7 +76,9 @@ class Clip:
 
     @property
     def chroma(self) -> str:
-        """420, 422 or 444; grey counts as 420, and RGB as rgb."""
+        """420, 422 or 444; grey counts as 420, and RGB as rgb, but for an animation: few players show 4:4:4."""
+        if self.plays is not None:
+            return "420"
         form = av.VideoFormat(self.pixel_format)
         if form.is_rgb or self.pixel_format.startswith("pal"):
             return "rgb"

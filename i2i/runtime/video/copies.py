@@ -100,6 +100,7 @@ class Copies:
                 continue
             if packet.size == 2 and packet.stream.name == "mov_text":  # a pause, as the muxer writes it by itself
                 continue
+            assert packet.dts is not None  # the reader leaves out others
             if packet.dts < self._last.get(source, packet.dts):
                 self._drop(source, "their times go back in the source")
                 continue

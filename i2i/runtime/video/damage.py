@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
@@ -30,7 +29,7 @@ class Damage:
         self._holes = 0.0
         self._shown: float | None = None  # the time of the last frame
         self._even, self._jumps = 0, 0.0  # frames that came when they should, and seconds without one
-        self._expected: int | None = None
+        self.expected: int | None = None  # frames that it should have, once it is read
 
     @property
     def found(self) -> bool:
@@ -38,7 +37,7 @@ class Damage:
 
     def text(self) -> str:
         """Of a damaged video: how much of it there was."""
-        of = f" of {self._expected}" if self._expected and self._expected >= self.frames else ""
+        of = f" of {self.expected}" if self.expected and self.expected >= self.frames else ""
         return f"damaged: {self.frames}{of} frames ({'; '.join(self._errors)})"
 
     def nothing(self, cut: bool) -> str:
@@ -83,11 +82,11 @@ class Damage:
             self._jumps += step
         self._shown = frame.time
 
-    def undecodable(self, error: av.FFmpegError) -> None:
-        self._say(f"a frame cannot be decoded: {error.strerror}")
+    def undecodable(self, reason: str) -> None:
+        self._say(f"a frame cannot be decoded: {reason}")
 
-    def unreadable(self, error: av.FFmpegError) -> None:
-        self._say(f"it cannot be read to its end: {error.strerror}")
+    def unreadable(self, reason: str) -> None:
+        self._say(f"it cannot be read to its end: {reason}")
 
     def finish(self, clip: Clip, cut: bool) -> None:
         """Looks at the whole, once all is read; of a part that was ``cut`` out nothing can be said."""
@@ -98,9 +97,9 @@ class Damage:
             self._say(f"{holes:.1f} seconds are missing in the middle")
         if cut:
             return
-        self._expected = clip.declared - self.skipped if clip.declared else None
-        if self._expected is None and clip.length is not None:
-            self._expected = round(clip.length * clip.rate)
+        self.expected = clip.declared - self.skipped if clip.declared else None
+        if self.expected is None and clip.length is not None:
+            self.expected = round(clip.length * clip.rate)
         if clip.declared:
             missing = clip.declared > self._packets
         else:

@@ -12,6 +12,7 @@ from i2i.runtime.video.film import Source
 from i2i.runtime.video.reader import Item
 
 TIMES = "timestamps.txt"
+_CLEAR = Image(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8))
 
 
 class Frames:
@@ -28,15 +29,16 @@ class Frames:
         path.mkdir()
         self._times = open(path / TIMES, "w", encoding="ascii")  # noqa: SIM115  (closed by close)
         self._times.write("# timestamp format v2\n")
+        self.alpha = fitting(_CLEAR, format)[1] is not None
         kinds = sorted({stream.type for stream in reader.others} - {"data"})
         if kinds:
             self.notes.append(f"a folder of frames holds no {' and no '.join(kinds)}")
         if deep and fitting(Image(np.zeros((1, 1, 3), np.uint16)), format)[0].dtype == np.uint8:
             self.notes.append(f"{format} holds no more than 8 of its {reader.clip.bits} bits")
 
-    def render(self, picture: np.ndarray) -> bytes:
-        """RGB [h, w, 3] as the bytes of an image file."""
-        return encode_image(Image(picture), self.format, self.quality)
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
+        """RGB [h, w, 3] and its alpha [h, w] as the bytes of an image file."""
+        return encode_image(Image(picture, alpha), self.format, self.quality)
 
     def write(self, image: bytes, item: Item) -> None:
         for time in item.times:

@@ -16,7 +16,7 @@ import av
 import cv2
 import numpy as np
 
-from i2i.images import Image, convert
+from i2i.images import Image, convert, flatten
 from i2i.runtime import pixels
 from i2i.runtime.files import Options
 from i2i.runtime.session import Model
@@ -28,7 +28,7 @@ from i2i.runtime.video.flicker import Flicker
 from i2i.runtime.video.frames import Frames
 from i2i.runtime.video.interrupt import Interrupt
 from i2i.runtime.video.kept import lost
-from i2i.runtime.video.kinds import camera
+from i2i.runtime.video.kinds import animation, camera
 from i2i.runtime.video.nowhere import Nowhere
 from i2i.runtime.video.options import STEADY_TIME, VideoOptions
 from i2i.runtime.video.pipe import Pipe
@@ -50,8 +50,10 @@ class Sink(Protocol):
     notes: list[str]
     one_size: bool
     """True if all frames have the size of the first."""
+    alpha: bool
+    """True if frames may be transparent."""
 
-    def render(self, picture: np.ndarray) -> Any: ...
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> Any: ...
     def write(self, rendered: Any, item: Item) -> None: ...
     def others(self, item: Item) -> None: ...
     def close(self) -> None: ...
@@ -127,6 +129,10 @@ def open_source(source: str | Path, video: VideoOptions) -> Source:
         return Reader(sys.stdin.buffer, video, "standard input")
     if not os.path.exists(source):
         raise ValueError(f"{source}: no such file or folder")
+    if (header := animation(source)) is not None:
+        from i2i.runtime.video.animation import Animation  # with Pillow, which a video does without
+
+        return Animation(str(source), header, video)
     return Reader(str(source), video)
 
 
@@ -139,7 +145,7 @@ def _into_file(run: _Run, target: Path) -> None:
         if format:
             sink = Frames(result, run.reader, format, run.options.quality, run.deep)
         else:
-            sink = Film(result, target, run.reader, run.deep)
+            sink = Film(result, target, run.reader, run.deep, run.options.quality)
         try:
             run.carry(sink)
         except KeyboardInterrupt as error:
@@ -169,6 +175,8 @@ class _Run:
 
     resized: str | None = None
     """The note of a source whose frames change their size."""
+    composed: bool = False
+    """True if transparent frames were put on the background."""
 
     def __post_init__(self) -> None:
         spec, clip = self.model.spec, self.reader.clip
@@ -203,6 +211,9 @@ class _Run:
         sink.close()
         if self.resized is not None and sink.one_size:
             summary.notes.append(self.resized)
+        if self.composed:
+            grey = self.options.background
+            summary.notes.append(f"its transparency is not held: it was put on the background, a grey of level {grey}")
         summary.notes += sink.notes + reader.damage.notes
         summary.damage = reader.damage.text() if reader.damage.found else None
 
@@ -226,9 +237,10 @@ class _Run:
         """One frame, in a thread of its own."""
         assert item.frame is not None
         try:
-            picture = self.turn.apply(self._rgb(item.frame, sink.one_size))
+            image = self._image(item.frame, sink)
             item.frame = None  # its memory is wanted for the next ones
-            ready = pixels.prepare(Image(picture), self.model.spec, self.options.background)
+            picture, alpha = image.pixels, image.alpha
+            ready = pixels.prepare(image, self.model.spec, self.options.background)
             if steady is None or item.place is None:
                 result = finished(infer(ready), self.model.spec, self.deep)
             else:
@@ -238,23 +250,38 @@ class _Run:
             if steady is not None and item.place is not None:
                 steady.fail(item.place)
             raise
-        rendered = sink.render(result)
+        if alpha is not None and alpha.shape != result.shape[:2]:
+            alpha = cv2.resize(alpha, result.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        rendered = sink.render(result, alpha)
         return Done(item, rendered, picture, result) if item.observers else Done(item, rendered, None, None)
 
-    def _rgb(self, frame: av.VideoFrame, one_size: bool) -> np.ndarray:
-        """Return a frame as RGB [h, w, 3], with ``one_size`` scaled to the first frame's size, as FFmpeg does it."""
+    def _image(self, frame: av.VideoFrame, sink: Sink) -> Image:
+        """Return a frame upright, in the size and with the transparency that the sink holds."""
+        alpha = colours.alpha_of(frame, self.deep)
+        image = Image(self._rgb(frame), alpha)
+        clip = self.reader.clip
+        if sink.one_size and (frame.width, frame.height) != (clip.width, clip.height):  # scaled, as FFmpeg does it
+            image = Image(self._scaled(image.pixels), None if alpha is None else self._scaled(alpha))
+        if alpha is not None and not sink.alpha:
+            self.composed = True
+            image = Image(flatten(image, self.options.background))
+        alpha = None if image.alpha is None else self.turn.apply(image.alpha[..., None])[..., 0]
+        return Image(self.turn.apply(image.pixels), alpha)
+
+    def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
         clip = self.reader.clip
         if (frame.width, frame.height) == (clip.width, clip.height):
             return colours.to_rgb(frame, self.colour, self.deep)
         tags = colours.Colour.of(frame, clip.codec)  # of another stream that was joined to the first
         used = tags.resolved(frame.width, frame.height, colours.default_range(frame.format.name, clip.codec))
         colours.check(used, frame.format.name, self.reader.name)
-        picture = colours.to_rgb(frame, used, self.deep)
-        if not one_size:
-            return picture
-        smaller = clip.width * clip.height < frame.width * frame.height
-        kind = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-        return cv2.resize(picture, (clip.width, clip.height), interpolation=kind)
+        return colours.to_rgb(frame, used, self.deep)
+
+    def _scaled(self, picture: np.ndarray) -> np.ndarray:
+        """Return a picture of another size in that of the first frame."""
+        width, height = self.reader.clip.width, self.reader.clip.height
+        kind = cv2.INTER_AREA if width * height < picture.shape[0] * picture.shape[1] else cv2.INTER_CUBIC
+        return cv2.resize(picture, (width, height), interpolation=kind)
 
     def _tell(self, done: Done) -> None:
         if done.source is not None and done.result is not None:
@@ -297,8 +324,8 @@ def remarks(reader: Source, spec: Spec, encoded: bool) -> list[str]:
         notes.append("the tags that say that it is HDR are lost, which bare frames have no place for")
     if clip.interlaced:
         notes.append("it is interlaced; each frame is translated whole, with both of its fields")
-    if any(part.is_alpha for part in av.VideoFormat(clip.pixel_format).components):
-        notes.append("its transparency is left out")
+    if clip.plays not in (None, 1) and not encoded:
+        notes.append("its loop count is lost, which bare frames have no place for")
     return notes
 
 

@@ -12,10 +12,10 @@ class Nowhere:
 
     def __init__(self) -> None:
         self.frames = 0
-        self.one_size = True
+        self.one_size, self.alpha = True, False
         self.notes: list[str] = []
 
-    def render(self, picture: np.ndarray) -> None:
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> None:
         """Nothing."""
 
     def write(self, rendered: None, item: Item) -> None:

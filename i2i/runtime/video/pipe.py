@@ -25,7 +25,7 @@ class Pipe:
     def __init__(self, file: IO[bytes], reader: Source, deep: bool) -> None:
         self.file, self.reader = file, reader
         self.frames = 0
-        self.one_size = True
+        self.one_size, self.alpha = True, False
         kinds = sorted({stream.type for stream in reader.others} - {"data"})
         self.notes = [f"a pipe of frames holds no {' and no '.join(kinds)}"] if kinds else []
         self._rate = reader.options.fps or reader.clip.rate
@@ -39,7 +39,7 @@ class Pipe:
         self._size: tuple[int, int] | None = None
         self._first: float | None = None
 
-    def render(self, picture: np.ndarray) -> tuple[int, int, bytes]:
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> tuple[int, int, bytes]:
         """RGB [h, w, 3] as height, width and the bytes of a frame."""
         height, width = picture.shape[:2]
         colour = Colour(colours.guess(width, height), self._range, location=self._location)

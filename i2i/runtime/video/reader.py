@@ -231,7 +231,7 @@ class Reader:
             except StopIteration:
                 return
             except av.FFmpegError as error:
-                self.damage.unreadable(error)
+                self.damage.unreadable(error.strerror or str(error))
                 yield from self._flush()
                 return
             self.damage.saw(packet, packet.stream is self.stream)
@@ -247,7 +247,7 @@ class Reader:
         try:
             frames: list[Any] = packet.decode()
         except av.FFmpegError as error:
-            self.damage.undecodable(error)
+            self.damage.undecodable(error.strerror or str(error))
             return []
         for frame in frames:
             self.damage.decoded(frame)

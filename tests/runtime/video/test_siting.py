@@ -12,6 +12,7 @@ import pytest
 from i2i.runtime import Model
 from i2i.runtime.video import VideoOptions, siting, translate_video
 from i2i.runtime.video import colour as colours
+from i2i.runtime.video.encoders import ENCODERS
 from tests.runtime.video.clips import make, to_rgb
 from tests.runtime.video.facts import facts
 
@@ -90,8 +91,9 @@ def test_chroma_of_every_second_column_stays_where_it_is(codec: str, identity: M
 
 
 def test_an_encoder_that_does_not_write_it_gets_it_on_the_left() -> None:
-    held = {name: siting.held("yuv420p", name, siting.CENTRE) for name in ("libx264", "libsvtav1", "h264_nvenc")}
-    assert held == {"libx264": siting.CENTRE, "libsvtav1": siting.LEFT, "h264_nvenc": siting.LEFT}
+    names = ("h264", "av1", "h264_nvenc")
+    held = {name: siting.held("yuv420p", ENCODERS[name].locations, siting.CENTRE) for name in names}
+    assert held == {"h264": siting.CENTRE, "av1": siting.LEFT, "h264_nvenc": siting.LEFT}
 
 
 def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:
