@@ -19,6 +19,7 @@ from i2i.runtime.video import colour as colours
 from i2i.runtime.video import encoders, siting
 from i2i.runtime.video.copies import Copies, tags_of
 from i2i.runtime.video.delays import set_length
+from i2i.runtime.video.kept import Contents, lost, of_file, of_source
 from i2i.runtime.video.reader import Item, Reader
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Film:
         self.frames = 0
         self.one_size = True
         self.notes: list[str] = []
-        self.deep, self.bits, self.is_rgb = deep, 8, False  # the last two of what is written
+        self._deep, self._bits, self._is_rgb = deep, 8, False  # the last two of what is written
         clip, options = reader.clip, reader.options
         keep = options.rotation == "keep" or clip.turn is None
         self.matrix = clip.matrix if keep else None
@@ -135,6 +136,27 @@ class Film:
         if self._halved:
             self.notes.append("a GIF holds no half-transparent pixels: those of 50 % and more became opaque")
 
+    def lost(self) -> list[str]:
+        """Return what the closed file does not hold of the source, in one sentence or none."""
+        if not self.frames:
+            return []
+        wanted = of_source(self.reader, self._deep)
+        bits, copies = self._bits, self.copies
+        if self.plan.encoder.loop is not None:
+            held = Contents(bits, plays=self.reader.clip.plays or 0)
+        else:
+            tags = self.tags
+            seen = {"primaries": tags.primaries, "transfer": tags.transfer}
+            if not self._is_rgb:  # which has no matrix and is full
+                seen |= {"matrix": tags.matrix, "range": tags.range}
+            wanted = replace(wanted, **seen)
+            held = of_file(self.path, bits, turned=True)
+            held = replace(held, range=wanted.range) if self._is_rgb else held
+        wanted = replace(
+            wanted, streams=frozenset(), chapters=len(copies.chapters), metadata=frozenset(copies.titles)
+        )  # copies has noted the streams
+        return lost(f"{self.plan.encoder.name} in {self.target.suffix}", wanted, held)
+
     def _put(self, output: Any, packet: Any, last: bool = False) -> None:
         packet.duration = self._durations.pop(packet.pts, packet.duration)
         self._end = max(self._end, packet.pts + packet.duration)
@@ -170,7 +192,7 @@ class Film:
     def _describe(self, frame: VideoFrame) -> None:
         """All that the stream of pictures says of itself."""
         plan, reader = self.plan, self.reader
-        self.bits, self.is_rgb = colours.bits(frame.format.name), frame.format.is_rgb or self.alpha
+        self._bits, self._is_rgb = colours.bits(frame.format.name), frame.format.is_rgb or self.alpha
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
         context.time_base = self._stream.time_base = self._base
@@ -181,7 +203,7 @@ class Film:
         used = reader.clip.used
         self.tags = tags = reader.clip.colour.tags(frame.width, frame.height, used)
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
-        if self.is_rgb:
+        if self._is_rgb:
             context.colorspace, context.color_range = colours.RGB, colours.FULL
         else:
             context.colorspace, context.color_range = tags.matrix, tags.range

@@ -27,7 +27,6 @@ from i2i.runtime.video.film import Film, Source
 from i2i.runtime.video.flicker import Flicker
 from i2i.runtime.video.frames import Frames
 from i2i.runtime.video.interrupt import Interrupt
-from i2i.runtime.video.kept import lost
 from i2i.runtime.video.kinds import animation, camera
 from i2i.runtime.video.nowhere import Nowhere
 from i2i.runtime.video.options import STEADY_TIME, VideoOptions
@@ -56,6 +55,7 @@ class Sink(Protocol):
     def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> Any: ...
     def write(self, rendered: Any, item: Item) -> None: ...
     def others(self, item: Item) -> None: ...
+    def lost(self) -> list[str]: ...
     def close(self) -> None: ...
 
 
@@ -108,7 +108,7 @@ def translate_video(
     elif options.format:
         raise ValueError(f"--format {options.format}: of a folder of frames; a pipe of them is YUV4MPEG2")
     with open_source(source, video) as reader:
-        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec, encoded))
+        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec))
         flicker = Flicker()
         run = _Run(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
@@ -157,8 +157,6 @@ def _into_file(run: _Run, target: Path) -> None:
             if isinstance(error, OSError | av.FFmpegError):
                 raise _explained(error, target) from error
             raise
-        if isinstance(sink, Film):
-            run.summary.notes += lost(result, sink)
         give_name(result, target)
 
 
@@ -214,7 +212,7 @@ class _Run:
         if self.composed:
             grey = self.options.background
             summary.notes.append(f"its transparency is not held: it was put on the background, a grey of level {grey}")
-        summary.notes += sink.notes + reader.damage.notes
+        summary.notes += sink.notes + reader.damage.notes + sink.lost()
         summary.damage = reader.damage.text() if reader.damage.found else None
 
     def _marked(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -308,8 +306,8 @@ def is_deep(reader: Source, spec: Spec) -> bool:
     return reader.clip.bits > 8 and min(spec.source.bits, spec.target.bits) > 8
 
 
-def remarks(reader: Source, spec: Spec, encoded: bool) -> list[str]:
-    """What a user should know of the result, a film if ``encoded`` and else bare frames, before it is there."""
+def remarks(reader: Source, spec: Spec) -> list[str]:
+    """Return what a user should know of the result, whatever is written."""
     clip, notes = reader.clip, []
     if clip.bits > 8 and not is_deep(reader, spec):
         hdr = " (HDR)" if clip.colour.transfer in colours.HDR else ""
@@ -318,14 +316,8 @@ def remarks(reader: Source, spec: Spec, encoded: bool) -> list[str]:
         notes.append(f"not carried over: {', '.join(clip.extras)}")
     if clip.turn is None:
         notes.append("its frames are turned by no right angle; they are translated as stored")
-    if clip.matrix is not None and not encoded and (clip.turn is None or reader.options.rotation == "keep"):
-        notes.append("the tag that says how to turn its frames is lost, which bare frames have no place for")
-    if clip.colour.transfer in colours.HDR and not encoded:
-        notes.append("the tags that say that it is HDR are lost, which bare frames have no place for")
     if clip.interlaced:
         notes.append("it is interlaced; each frame is translated whole, with both of its fields")
-    if clip.plays not in (None, 1) and not encoded:
-        notes.append("its loop count is lost, which bare frames have no place for")
     return notes
 
 

@@ -21,6 +21,10 @@ class Nowhere:
     def write(self, rendered: None, item: Item) -> None:
         self.frames += len(item.times)
 
+    def lost(self) -> list[str]:
+        """Return nothing: no result is kept."""
+        return []
+
     def others(self, item: Item) -> None:
         """Nothing."""
 

@@ -12,6 +12,7 @@ from i2i.runtime.video import siting
 from i2i.runtime.video.colour import FULL, Colour
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.film import Source
+from i2i.runtime.video.kept import Contents, lost, of_source
 from i2i.runtime.video.reader import Item
 
 _FORMS = {"420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
@@ -26,16 +27,14 @@ class Pipe:
         self.file, self.reader = file, reader
         self.frames = 0
         self.one_size, self.alpha = True, False
-        kinds = sorted({stream.type for stream in reader.others} - {"data"})
-        self.notes = [f"a pipe of frames holds no {' and no '.join(kinds)}"] if kinds else []
+        self.notes: list[str] = []
+        self._deep = deep
         self._rate = reader.options.fps or reader.clip.rate
         chroma, colour = reader.clip.chroma if reader.clip.chroma in _FORMS else "444", reader.clip.used
         self._form, self._range = _FORMS[chroma] + ("10le" if deep else ""), colour.range
         names = _420 if self._form == "yuv420p" else {siting.UNSAID: chroma + "p10" if deep else chroma}
         self._location = colour.location if colour.location in names else siting.LEFT
         self._name = names.get(self._location, names[siting.UNSAID])
-        if deep and reader.clip.bits > 10:
-            self.notes.append(f"a pipe of frames holds no more than 10 of its {reader.clip.bits} bits")
         self._size: tuple[int, int] | None = None
         self._first: float | None = None
 
@@ -61,6 +60,11 @@ class Pipe:
                 )
             self.file.write(b"FRAME\n" + data)
             self.frames += 1
+
+    def lost(self) -> list[str]:
+        """Return what the stream does not hold of the source, in one sentence or none."""
+        held = Contents(bits=10 if self._deep else 8, shape=self.reader.sar)
+        return lost("a pipe of frames", of_source(self.reader, self._deep), held)
 
     def others(self, item: Item) -> None:
         """Frames are all that goes through."""

@@ -138,11 +138,35 @@ def test_soft_edges_are_kept_where_they_are_held(identity: Model, tmp_path: Path
 def test_transparent_frames_as_images_stay_so(identity: Model, tmp_path: Path) -> None:
     source = animate(tmp_path / "in.gif", alpha=0)
     summary = translate_video(identity, source, tmp_path / "png", Options(format="png"))
-    assert summary.notes == ["its loop count is lost, which bare frames have no place for"]
+    assert summary.notes == ["a folder of PNG images does not hold its loop count"]
     with PIL.Image.open(tmp_path / "png" / "000002.png") as image:
         assert same(np.asarray(image), picture(1))
     jpeg = translate_video(identity, source, tmp_path / "jpeg", Options(format="jpeg", background=0))
     assert "its transparency is not held: it was put on the background, a grey of level 0" in jpeg.notes
+
+
+@pytest.mark.parametrize(("codec", "form"), [("ffv1", "bgra"), ("ffv1", "yuva420p"), ("qtrle", "argb")])
+def test_a_transparent_video_keeps_it_where_it_is_held(codec: str, form: str, identity: Model, tmp_path: Path) -> None:
+    path = tmp_path / ("in.mov" if codec == "qtrle" else "in.mkv")
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, form
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(picture(number), "rgba").reformat(format=form)
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    assert translate_video(identity, path, tmp_path / "out.webp", Options(quality=100)).notes == []
+    frames, delays, _ = shown(tmp_path / "out.webp")
+    assert (len(frames), delays) == (3, 3 * [40])
+    assert [frame[8, 6 + 4 * number, 3] for number, frame in enumerate(frames)] == 3 * [0]
+    if form != "yuva420p":  # whose chroma of the edges is mixed
+        assert all(same(frame, picture(number)) for number, frame in enumerate(frames))
+    notes = translate_video(identity, path, tmp_path / "out.mp4", video=VideoOptions(crf=1)).notes
+    assert notes[0] == "its transparency is not held: it was put on the background, a grey of level 255"
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    assert np.abs(first[8, 6] - 255).max() <= 6
 
 
 def test_a_model_that_enlarges_enlarges_transparency_too(twice: Model, tmp_path: Path) -> None:
