@@ -13,13 +13,13 @@ import PIL.Image
 from PIL import ImageSequence
 
 from i2i.images import Header
-from i2i.runtime.video.clip import Clip
+from i2i.runtime.video.clip import StreamInfo
 from i2i.runtime.video.colour import LIMITED, Colour
-from i2i.runtime.video.damage import Damage
+from i2i.runtime.video.damage import Integrity
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.options import VideoOptions
 from i2i.runtime.video.reader import Item
-from i2i.runtime.video.times import Times
+from i2i.runtime.video.times import Timestamps
 
 _TICKS = {"GIF": 100, "WEBP": 1000, "PNG": 90_000}  # a second; those of PNG are fractions
 _QUICK = 10  # milliseconds of delay up to which browsers show a frame for _USUAL
@@ -48,12 +48,12 @@ class Animation:
             plays = 1 if plays is None else plays + 1 if plays else 0
         lost = ["its colour profile"] if "icc_profile" in self._image.info else []
         lost += [f"more than 8 of its {header.bits} bits"] if header.bits > 8 else []
-        self.clip = Clip(
+        self.clip = StreamInfo(
             self._image.width, self._image.height, "rgba", Colour(range=LIMITED), Fraction(1), None, Fraction(10),
             self._base, self._count, length, header.format.lower(), extras=tuple(lost), plays=plays or 0,
         )  # fmt: skip
         self.time_base: Fraction = 1 / options.fps if options.fps else self._base
-        self.damage = Damage()
+        self.damage = Integrity()
         self.sar = Fraction(1)
         self.span = Fraction(options.start).limit_denominator(10**6), None
         self.expected = None if options.fps or options.start or options.end else self._count
@@ -69,7 +69,7 @@ class Animation:
 
     def items(self) -> Iterator[Item]:
         """Yield every frame as it is shown, with what earlier frames leave of themselves."""
-        times = Times(self._base, self.clip.rate, self.options.fps, self.span[0])
+        times = Timestamps(self._base, self.clip.rate, self.options.fps, self.span[0])
         for picture, begin, duration in self._frames():
             if self.options.end is not None and begin >= self.options.end - 1e-6:
                 break

@@ -21,7 +21,7 @@ _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
 _PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
 
 
-class Copies:
+class StreamCopies:
     """The streams of one output that are copied from its source, and the notes of what was left out."""
 
     def __init__(self, reader: Any, output: OutputContainer) -> None:

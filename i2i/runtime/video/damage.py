@@ -5,13 +5,13 @@ from __future__ import annotations
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from i2i.runtime.video.clip import Clip
+from i2i.runtime.video.clip import StreamInfo
 
 _GAP = 0.5  # seconds without a packet of any stream, where there are streams whose packets are all of a length
 _TAIL = 0.25  # seconds that may be missing at the end
 
 
-class Damage:
+class Integrity:
     """What was read and what was missing of one video."""
 
     def __init__(self, begin: float = 0.0, rate: float | None = None) -> None:
@@ -88,7 +88,7 @@ class Damage:
     def unreadable(self, reason: str) -> None:
         self._say(f"it cannot be read to its end: {reason}")
 
-    def finish(self, clip: Clip, cut: bool) -> None:
+    def finish(self, clip: StreamInfo, cut: bool) -> None:
         """Looks at the whole, once all is read; of a part that was ``cut`` out nothing can be said."""
         if self._bad:
             self._say(f"{self._bad} frames are incomplete")

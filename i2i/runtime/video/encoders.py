@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 
 from i2i.runtime.video import siting
-from i2i.runtime.video.clip import Clip
+from i2i.runtime.video.clip import StreamInfo
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.kinds import CONTAINERS
 from i2i.runtime.video.options import VideoOptions
@@ -110,7 +110,7 @@ def container_of(target: Path, animated: bool = False) -> str:
     return name
 
 
-def plan(target: Path, options: VideoOptions, clip: Clip, deep: bool, quality: int = 95) -> Plan:
+def plan(target: Path, options: VideoOptions, clip: StreamInfo, deep: bool, quality: int = 95) -> Plan:
     """Return the encoder for a result of more than 8 bits if ``deep``; ``quality``, 0 to 100, is that of WebP.
 
     Raises ValueError for a codec that does not go into the container, or that has no such option.
@@ -150,7 +150,7 @@ def plan(target: Path, options: VideoOptions, clip: Clip, deep: bool, quality: i
     return Plan(encoder, container, even, odd, settings, _muxer(encoder, clip))
 
 
-def _muxer(encoder: Encoder, clip: Clip) -> dict[str, str]:
+def _muxer(encoder: Encoder, clip: StreamInfo) -> dict[str, str]:
     """Return the option for an animation's loop count, which of a video is without end."""
     if encoder.loop is None:
         return {}

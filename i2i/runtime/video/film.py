@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from i2i.runtime.video import colour as colours
 from i2i.runtime.video import encoders, siting
-from i2i.runtime.video.copies import Copies, tags_of
+from i2i.runtime.video.copies import StreamCopies, tags_of
 from i2i.runtime.video.delays import set_length
 from i2i.runtime.video.kept import Contents, lost, of_file, of_source
 from i2i.runtime.video.reader import Item, Reader
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Source = Union[Reader, "Camera", "Animation"]
 
 
-class Film:
+class VideoFile:
     """A video that is being written; its size is that of the first result.
 
     ``render`` may be called from any thread, the others from one.
@@ -146,7 +146,7 @@ class Film:
             held = Contents(bits, plays=self.reader.clip.plays or 0)
         else:
             tags = self.tags
-            seen = {"primaries": tags.primaries, "transfer": tags.transfer}
+            seen: dict[str, Any] = {"primaries": tags.primaries, "transfer": tags.transfer}
             if not self._is_rgb:  # which has no matrix and is full
                 seen |= {"matrix": tags.matrix, "range": tags.range}
             wanted = replace(wanted, **seen)
@@ -175,7 +175,7 @@ class Film:
             options |= {"movflags": "+faststart", "movie_timescale": str(_timescale(base, reader.others))}
         self._output = av.open(str(self.path), "w", format=plan.container, container_options=options)
         self._size = (frame.height, frame.width)
-        self.copies = Copies(reader, self._output)
+        self.copies = StreamCopies(reader, self._output)
         self._shift = max(0, -item.times[0])
         rate = reader.options.fps or reader.clip.rate
         settings = plan.options | siting.option(frame.format.name, self._location(frame.format.name))

@@ -17,7 +17,7 @@ _DEEP = Image(np.zeros((1, 1, 3), np.uint16))
 _CLEAR = Image(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8))
 
 
-class Frames:
+class ImageFolder:
     """A folder that gets 000001.png, 000002.png ..., and the times at which they are shown.
 
     ``timestamps.txt`` is in the form that mkvmerge and x264 take (version 2): milliseconds, one a line.

@@ -23,18 +23,18 @@ from i2i.runtime.session import Model
 from i2i.runtime.video import colour as colours
 from i2i.runtime.video.camera import Camera
 from i2i.runtime.video.errors import InterruptedVideo, VideoError
-from i2i.runtime.video.film import Film, Source
+from i2i.runtime.video.film import Source, VideoFile
 from i2i.runtime.video.flicker import Flicker
-from i2i.runtime.video.frames import Frames
+from i2i.runtime.video.frames import ImageFolder
 from i2i.runtime.video.interrupt import Interrupt
 from i2i.runtime.video.kinds import animation, camera
-from i2i.runtime.video.nowhere import Nowhere
+from i2i.runtime.video.nowhere import Discard
 from i2i.runtime.video.options import STEADY_TIME, VideoOptions
-from i2i.runtime.video.pipe import Pipe
-from i2i.runtime.video.pipeline import Done, Pipeline
-from i2i.runtime.video.place import check_target, give_name, keep, workplace
-from i2i.runtime.video.reader import Item, Reader, turn_applied
-from i2i.runtime.video.steady import Infer, Steady
+from i2i.runtime.video.pipe import Y4MStream
+from i2i.runtime.video.pipeline import Pipeline, TranslatedFrame
+from i2i.runtime.video.place import check_target, keep, publish, workspace
+from i2i.runtime.video.reader import Item, Reader, rotation_applied
+from i2i.runtime.video.steady import Infer, Smoother
 from i2i.spec import Spec
 
 Observer = Callable[[np.ndarray, np.ndarray, float], object]
@@ -110,11 +110,11 @@ def translate_video(
     with open_source(source, video) as reader:
         summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec))
         flicker = Flicker()
-        run = _Run(model.toward(None), reader, options, summary, report, [flicker, *observers])
+        run = _Job(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
             _into_file(run, target)
         else:
-            run.carry(Nowhere() if target is None else Pipe(target, reader, run.deep))
+            run.carry(Discard() if target is None else Y4MStream(target, reader, run.deep))
     summary.flicker, summary.source_flicker = flicker.of_result, flicker.of_source
     summary.seconds = time.perf_counter() - start
     return summary
@@ -136,16 +136,16 @@ def open_source(source: str | Path, video: VideoOptions) -> Source:
     return Reader(str(source), video)
 
 
-def _into_file(run: _Run, target: Path) -> None:
+def _into_file(run: _Job, target: Path) -> None:
     """A video or a folder of frames, under its name once it is whole."""
     format = run.options.format
-    with workplace(target) as place:
+    with workspace(target) as place:
         result = place / ("frames" if format else f"film{target.suffix}")
         sink: Sink
         if format:
-            sink = Frames(result, run.reader, format, run.options.quality, run.deep)
+            sink = ImageFolder(result, run.reader, format, run.options.quality, run.deep)
         else:
-            sink = Film(result, target, run.reader, run.deep, run.options.quality)
+            sink = VideoFile(result, target, run.reader, run.deep, run.options.quality)
         try:
             run.carry(sink)
         except KeyboardInterrupt as error:
@@ -157,11 +157,11 @@ def _into_file(run: _Run, target: Path) -> None:
             if isinstance(error, OSError | av.FFmpegError):
                 raise _explained(error, target) from error
             raise
-        give_name(result, target)
+        publish(result, target)
 
 
 @dataclass
-class _Run:
+class _Job:
     """One job's model, frames and settings."""
 
     model: Model
@@ -179,7 +179,7 @@ class _Run:
     def __post_init__(self) -> None:
         spec, clip = self.model.spec, self.reader.clip
         self.deep = is_deep(self.reader, spec)
-        self.turn, self.colour = turn_applied(clip, self.reader.options), clip.used
+        self.turn, self.colour = rotation_applied(clip, self.reader.options), clip.used
         colours.check(self.colour, clip.pixel_format, self.reader.name)
 
     def carry(self, sink: Sink) -> None:
@@ -188,10 +188,10 @@ class _Run:
         summary.expected = reader.expected
         area, items = clip.width * clip.height, self._marked(reader.items())
         with Interrupt() as interrupt, Pipeline(self.model, area, self.options.batch) as pipeline:
-            steady: Steady | None = None
+            steady: Smoother | None = None
             if reader.options.steady:
                 seconds, longest = reader.options.steady_time or STEADY_TIME, max(clip.width, clip.height)
-                steady = Steady(pipeline.model, seconds, pipeline.side_by_side, longest)
+                steady = Smoother(pipeline.model, seconds, pipeline.side_by_side, longest)
                 items = steady.places(items, reader.time_base)
                 summary.notes += [steady.note] if steady.note else []
             try:
@@ -231,7 +231,7 @@ class _Run:
                 number += 1
             yield item
 
-    def _work(self, item: Item, infer: Infer, sink: Sink, steady: Steady | None) -> Done:
+    def _work(self, item: Item, infer: Infer, sink: Sink, steady: Smoother | None) -> TranslatedFrame:
         """One frame, in a thread of its own."""
         assert item.frame is not None
         try:
@@ -251,7 +251,11 @@ class _Run:
         if alpha is not None and alpha.shape != result.shape[:2]:
             alpha = cv2.resize(alpha, result.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         rendered = sink.render(result, alpha)
-        return Done(item, rendered, picture, result) if item.observers else Done(item, rendered, None, None)
+        return (
+            TranslatedFrame(item, rendered, picture, result)
+            if item.observers
+            else TranslatedFrame(item, rendered, None, None)
+        )
 
     def _image(self, frame: av.VideoFrame, sink: Sink) -> Image:
         """Return a frame upright, in the size and with the transparency that the sink holds."""
@@ -281,7 +285,7 @@ class _Run:
         kind = cv2.INTER_AREA if width * height < picture.shape[0] * picture.shape[1] else cv2.INTER_CUBIC
         return cv2.resize(picture, (width, height), interpolation=kind)
 
-    def _tell(self, done: Done) -> None:
+    def _tell(self, done: TranslatedFrame) -> None:
         if done.source is not None and done.result is not None:
             for observe in done.item.observers:
                 observe(done.source, done.result, float(done.item.times[0] * self.reader.time_base))

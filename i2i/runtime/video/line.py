@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Place:
+class FramePosition:
     """A frame's place in the film: its number, the number of the first whose statistics are carried to it, the seconds
     since the frame before, which are of no account for the first, and whether it begins a scene."""
 
@@ -22,11 +22,11 @@ class Place:
         return self.number == self.first
 
 
-class BrokenError(RuntimeError):
+class FrameFailedError(RuntimeError):
     """A frame that is waited for will never come; why is said where it failed."""
 
 
-class Line:
+class OrderedValues:
     """Values under the numbers of their frames, from any thread.
 
     A frame may wait for those before it alone. Since frames are begun in their order, whoever waits finds the awaited
@@ -52,7 +52,7 @@ class Line:
         with self._changed:
             self._changed.wait_for(lambda: self._never(number) or (self._values and max(self._values) >= number))
             if self._never(number):
-                raise BrokenError("a frame before this one could not be translated")
+                raise FrameFailedError("a frame before this one could not be translated")
             return self._values[number]
 
     def fail(self, number: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from i2i.runtime.video.reader import Item
 
 
-class Nowhere:
+class Discard:
     """Takes results that only observers look at."""
 
     def __init__(self) -> None:

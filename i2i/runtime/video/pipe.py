@@ -20,7 +20,7 @@ _FORMS = {"420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
 _420 = {siting.LEFT: "420mpeg2", siting.TOP_LEFT: "420paldv", siting.CENTRE: "420jpeg", siting.UNSAID: "420jpeg"}
 
 
-class Pipe:
+class Y4MStream:
     """A stream of raw frames at one rate. It names no matrix, so its matrix is the one that readers guess by size."""
 
     def __init__(self, file: IO[bytes], reader: Source, deep: bool) -> None:

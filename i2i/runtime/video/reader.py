@@ -15,13 +15,13 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from i2i.runtime.video.clip import Clip, describe
-from i2i.runtime.video.damage import Damage
+from i2i.runtime.video.clip import StreamInfo, describe
+from i2i.runtime.video.damage import Integrity
 from i2i.runtime.video.errors import VideoError
-from i2i.runtime.video.line import Place
+from i2i.runtime.video.line import FramePosition
 from i2i.runtime.video.options import VideoOptions
-from i2i.runtime.video.times import Times
-from i2i.runtime.video.turn import Turn
+from i2i.runtime.video.times import Timestamps
+from i2i.runtime.video.turn import Rotation
 
 _HELD = 4 << 20  # bytes of packets that may lie between two frames, before they are handed on without one
 _BEFORE = 512 << 20  # bytes of packets that may come before the first frame, without which no file can be begun
@@ -43,7 +43,7 @@ class Item:
     duration: int = 0  # of the last of them
     packets: list[Packet] = field(default_factory=list)
     observers: Sequence[Callable[..., object]] = ()  # who looks at it
-    place: Place | None = None  # where frames are carried on from one to the next
+    place: FramePosition | None = None  # where frames are carried on from one to the next
 
 
 class Reader:
@@ -72,7 +72,7 @@ class Reader:
             self.others = [s for s in self.container.streams if s is not self.stream and s.type != "unknown"]
             self._begin = begin = (self.container.start_time or 0) / av.time_base
             self._step = float(1 / (self.stream.average_rate or 25))
-            self.damage = Damage(begin, float(self.stream.average_rate or 0) or None)
+            self.damage = Integrity(begin, float(self.stream.average_rate or 0) or None)
             self._start = options.start + begin if options.start else None
             self._end = options.end + begin if options.end is not None else None
             form = self.container.format.name
@@ -85,7 +85,7 @@ class Reader:
             said = form in ("avi", "matroska,webm")  # of others FFmpeg estimates it
             if said and length is not None and 0 < begin < length:
                 length -= begin  # it is counted from zero
-            self.clip: Clip = describe(self.stream, first.frame, length)
+            self.clip: StreamInfo = describe(self.stream, first.frame, length)
             self.damage.tail = length if said else None
             self.time_base: Fraction = 1 / options.fps if options.fps else self.clip.time_base
             self._first = first
@@ -114,7 +114,7 @@ class Reader:
     @property
     def sar(self) -> Fraction:
         """Width over height of a result's pixels."""
-        return shape_of(self.clip, self.options)
+        return pixel_shape(self.clip, self.options)
 
     @property
     def _cut(self) -> bool:
@@ -164,7 +164,7 @@ class Reader:
         A frame waits for the next one, which ends the time for which it is shown, and the packets between the two wait
         behind it. Where these exceed ``_HELD`` bytes, all go ahead of the frame; each stream keeps its order.
         """
-        times = Times(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self.span[0])
+        times = Timestamps(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self.span[0])
         waiting, behind = self._first, list[Packet]()
         for item in self._frames:
             if item.frame is not None:
@@ -182,7 +182,7 @@ class Reader:
         if times.mended:
             self.damage.notes.append(f"{times.mended} frames had no time of their own, or one before the last frame's")
 
-    def _timed(self, times: Times, item: Item, following: VideoFrame | None) -> Iterator[Item]:
+    def _timed(self, times: Timestamps, item: Item, following: VideoFrame | None) -> Iterator[Item]:
         assert item.frame is not None
         shown, duration = times.of(item.frame, following)
         if not shown:  # dropped by a lower rate; what lay before it is not
@@ -281,14 +281,14 @@ class Reader:
         return chosen
 
 
-def turn_applied(clip: Clip, options: VideoOptions) -> Turn:
+def rotation_applied(clip: StreamInfo, options: VideoOptions) -> Rotation:
     """How the frames are turned before they are translated."""
-    return clip.turn if options.rotation == "apply" and clip.turn is not None else Turn()
+    return clip.turn if options.rotation == "apply" and clip.turn is not None else Rotation()
 
 
-def shape_of(clip: Clip, options: VideoOptions) -> Fraction:
+def pixel_shape(clip: StreamInfo, options: VideoOptions) -> Fraction:
     """Width over height of a result's pixels, which changes when a frame is turned."""
-    return 1 / clip.sar if turn_applied(clip, options).swaps else clip.sar
+    return 1 / clip.sar if rotation_applied(clip, options).swaps else clip.sar
 
 
 def _memory(packet: Packet) -> int:

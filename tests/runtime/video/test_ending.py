@@ -31,7 +31,7 @@ def test_a_result_that_is_no_picture_ends_the_job(deep_identity: Model, tmp_path
 
 def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512))
-    with place.workplace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
+    with place.workspace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
         translate_video(identity, source, tmp_path / "out.mp4")
     translate_video(identity, source, tmp_path / "out.mp4")
 

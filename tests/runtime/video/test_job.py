@@ -14,7 +14,7 @@ from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions, job, kinds, translate_video
 from i2i.runtime.video.encoders import ENCODERS
 from i2i.runtime.video.options import CODECS
-from i2i.runtime.video.pipeline import Done
+from i2i.runtime.video.pipeline import TranslatedFrame
 from i2i.runtime.video.reader import Item
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts, psnr
@@ -138,11 +138,11 @@ def test_of_frames_that_nobody_looks_at_no_pictures_are_kept(
     """The figure for flicker needs two in 16; what else looks sees all, if it does not say otherwise."""
     kept: dict[int, bool] = {}
 
-    def done(item: Item, rendered: object, picture: np.ndarray | None, result: np.ndarray | None) -> Done:
+    def done(item: Item, rendered: object, picture: np.ndarray | None, result: np.ndarray | None) -> TranslatedFrame:
         kept[item.times[0] // 512] = picture is not None and result is not None
-        return Done(item, rendered, picture, result)
+        return TranslatedFrame(item, rendered, picture, result)
 
-    monkeypatch.setattr(job, "Done", done)
+    monkeypatch.setattr(job, "TranslatedFrame", done)
     source = make(tmp_path / "in.mp4", times=range(0, 36 * 512, 512))
     translate_video(identity, source, tmp_path / "o.mp4")
     assert sorted(kept) == list(range(36))
