@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from i2i.errors import I2IError
 from i2i.images import (
     IMAGE_SUFFIXES,
     WRITABLE,
@@ -50,7 +51,7 @@ class Lost(NamedTuple):
 NOTHING = Lost()
 
 
-class StoppedError(OSError):
+class StoppedError(I2IError, OSError):
     """Nothing more can be written, as on a full disk. A folder job goes on from there when it is run again."""
 
 
