@@ -9,7 +9,7 @@ their first frame, and ``frames`` says how many there are. Written: all of those
 
 from i2i.images.alpha import extend, seen, unmix
 from i2i.images.decode import decode_image, read_image
-from i2i.images.encode import WRITABLE, encode_image, format_of, keeps_profile, write_image
+from i2i.images.encode import WRITABLE, encode_image, format_of, losses, write_image
 from i2i.images.header import MAX_PIXELS, read_header
 from i2i.images.image import Header, Image, ImageError, convert, flatten
 from i2i.images.listing import IMAGE_SUFFIXES, list_images, name_images
@@ -28,9 +28,9 @@ __all__ = [
     "extend",
     "flatten",
     "format_of",
-    "keeps_profile",
     "left_out",
     "list_images",
+    "losses",
     "name_images",
     "read_header",
     "read_image",

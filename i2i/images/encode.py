@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 from i2i.atomic import atomically
 from i2i.images import jp2, resolution, tags
 from i2i.images.image import Image, ImageError, convert, flatten
-from i2i.images.metadata import embed, png_chunk, webp_file, webp_parts
+from i2i.images.metadata import embed, left_out, png_chunk, webp_file, webp_parts
 from i2i.images.resolution import counted, writable
 
 # Suffixes that may be kept, since their formats are written; a file of another format gets ".png" behind its name.
@@ -39,22 +39,39 @@ _SUFFIXES = {
     ".pbm": "PNM", ".pnm": "PNM", ".jp2": "JPEG2000",
 }  # fmt: skip
 
-_DEEP = ("PNG", "TIFF", "PNM", "JPEG2000")  # hold 16 bits
-_ALPHA = ("PNG", "TIFF", "WEBP", "BMP", "JPEG2000")  # hold alpha
-_PROFILED = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000")  # hold a colour profile
-_GREY_ALPHA = ("PNG",)  # hold grey with alpha; the others get RGBA
-_COLOURS = ("WEBP",)  # hold no grey
+
+@dataclass(frozen=True)
+class Holds:
+    """What a written file of a format can hold. What an image has beyond it is converted or left out, and named."""
+
+    bits: int = 8
+    alpha: bool = False
+    grey: bool = True
+    grey_alpha: bool = False
+    profile: bool = False
+    resolution: bool = False
+
+
+HOLDS = {
+    "PNG": Holds(16, True, grey_alpha=True, profile=True, resolution=True),
+    "JPEG": Holds(profile=True, resolution=True),
+    "WEBP": Holds(alpha=True, grey=False, profile=True),
+    "TIFF": Holds(16, True, profile=True, resolution=True),
+    "BMP": Holds(alpha=True, resolution=True),
+    "PNM": Holds(16),
+    "JPEG2000": Holds(16, True, profile=True),
+}
+"""By the formats of ``WRITABLE``. EXIF and XMP, which depend on their length too, are in ``metadata.left_out``."""
 
 
 def write_image(
     path: str | os.PathLike[str], image: Image, format: str | None = None, quality: int = 95, strict: bool = False
 ) -> None:
-    """Writes the whole file or none: under a temporary name in the same folder, then renamed.
+    """Write the whole file or none: under a temporary name in the same folder, then renamed.
 
     ``format`` is that of the suffix unless given. What the format cannot hold is converted (alpha composited on white,
-    16 bits rounded to 8, the profile left out), or with ``strict`` is an ImageError. ``quality`` (0 to 100) is of JPEG
-    and WebP; a WebP of quality 100 is lossless. EXIF and XMP are written where the image has them and the format can
-    hold them, as ``metadata.left_out`` says; the resolution in PNG, JPEG, TIFF and BMP.
+    16 bits rounded to 8) or left out, and ``losses`` names it; with ``strict`` it is an ImageError where pixels are
+    concerned. ``quality`` (0 to 100) is of JPEG and WebP; a WebP of quality 100 is lossless.
     """
     path = Path(path)
     format = format or format_of(path)
@@ -81,12 +98,11 @@ def encode_image(
     """The bytes of a file of that format; ``name`` is for the error."""
     if format not in WRITABLE:
         raise ImageError(name, f"cannot write {format} files; choose one of {', '.join(WRITABLE)}")
-    lost = ["16 bits"] if image.bits == 16 and format not in _DEEP else []
-    lost += ["alpha"] if image.alpha is not None and format not in _ALPHA else []
+    lost = _lost_pixels(image, format)
     if lost and strict:
         raise ImageError(name, f"{format} cannot hold {' or '.join(lost)}; choose PNG or TIFF")
     pixels, alpha = fitting(image, format)
-    if not keeps_profile(image, format):
+    if not _keeps_profile(image, format):
         image = replace(image, icc=None)
     try:
         if alpha is not None and pixels.shape[2] == 1:
@@ -105,24 +121,40 @@ def encode_image(
     return embed(data, format, image.metadata, image.width, image.height, alpha is not None, writable(image.resolution))
 
 
-def keeps_profile(image: Image, format: str) -> bool:
-    """Whether a file of that format has the image's colour profile, if it has one: one of grey describes no colours."""
-    alpha = image.alpha if format in _ALPHA else None
+def losses(image: Image, format: str) -> list[str]:
+    """Return the names of everything that the image has and a file of that format, written here, does not hold."""
+    lost = _lost_pixels(image, format)
+    lost += [] if _keeps_profile(image, format) else ["colour profile"]
+    lost += ["resolution"] if writable(image.resolution) and not HOLDS[format].resolution else []
+    return lost + (left_out(image.metadata, format) if image.metadata is not None else [])
+
+
+def _lost_pixels(image: Image, format: str) -> list[str]:
+    """Return what is lost of the pixels. An alpha that is opaque throughout is no loss."""
+    lost = ["16 bits"] if image.bits > HOLDS[format].bits else []
+    if image.alpha is not None and not HOLDS[format].alpha and int(image.alpha.min()) < 2**image.bits - 1:
+        lost.append("alpha")
+    return lost
+
+
+def _keeps_profile(image: Image, format: str) -> bool:
+    """True unless a file of that format loses the image's colour profile: one of grey describes no colours."""
+    alpha = image.alpha if HOLDS[format].alpha else None
     coloured = image.channels == 1 and _becomes_colours(alpha, format)
-    return image.icc is None or (format in _PROFILED and not coloured)
+    return image.icc is None or (HOLDS[format].profile and not coloured)
 
 
 def _becomes_colours(alpha: np.ndarray | None, format: str) -> bool:
-    """Whether a grey image with this alpha does."""
-    return format in _COLOURS or (alpha is not None and format not in _GREY_ALPHA)
+    """True if a grey image with this alpha is written as colours."""
+    return not HOLDS[format].grey or (alpha is not None and not HOLDS[format].grey_alpha)
 
 
 def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """The colours and the alpha of an image, converted to what the format can hold."""
+    """Return the colours and the alpha of an image, converted to what the format can hold."""
     pixels, alpha = image.pixels, image.alpha
-    if alpha is not None and format not in _ALPHA:
+    if alpha is not None and not HOLDS[format].alpha:
         pixels, alpha = flatten(image), None
-    if image.bits == 16 and format not in _DEEP:
+    if image.bits > HOLDS[format].bits:
         pixels = convert(pixels, image.channels, 8)
         alpha = None if alpha is None else convert(alpha[..., None], 1, 8)[..., 0]
     if pixels.shape[2] == 1 and _becomes_colours(alpha, format):

@@ -18,8 +18,8 @@ _HOMES = {
     "InterruptedVideo": "errors",
     "VideoError": "errors",
     "VideoOptions": "options",
-    "VideoSummary": "job",
-    "translate_video": "job",
+    "VideoSummary": "translate",
+    "translate_video": "translate",
 }
 
 __all__ = ["DamagedError", "InterruptedVideo", "VideoError", "VideoOptions", "VideoSummary", "translate_video"]

@@ -267,7 +267,8 @@ class _Job:
             image = Image(self._scaled(image.pixels), None if alpha is None else self._scaled(alpha))
         if alpha is not None and not sink.alpha:
             self.composed = True
-            image = Image(flatten(image, self.options.background))
+            grey = self.options.background
+            image = Image(flatten(image, grey if isinstance(grey, int) else 255))
         alpha = None if image.alpha is None else self.turn.apply(image.alpha[..., None])[..., 0]
         return Image(self.turn.apply(image.pixels), alpha)
 

@@ -154,7 +154,7 @@ def test_ctrl_c_waits_for_the_frame_at_hand() -> None:
 def test_a_killed_job_leaves_nothing_under_the_final_name(
     number: str, long: Path, tmp_path: Path, identity_file: Path, i2i_command: Command
 ) -> None:
-    """And the next one clears away what it left. tests/runtime/test_kills.py kills at every moment."""
+    """And the next one clears away what it left. tests/runtime/jobs/test_kills.py kills at every moment."""
     process = started(long, tmp_path / "out.mp4", identity_file)
     process.send_signal(getattr(signal, number))
     _, errors = process.communicate(timeout=60)
