@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from i2i.runtime import Model, Options
     from i2i.runtime.jobs.folder import Summary
 
-FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test holds them equal to images.WRITABLE
+FORMATS = ("png", "jpeg", "webp", "avif", "tiff", "bmp", "pnm", "jpeg2000")  # a test compares with images.WRITABLE
 
 
 class Count(click.ParamType):
@@ -40,7 +40,7 @@ _OPTIONS = (
     ),
     click.option("--workers", type=click.IntRange(1, 1024), help="Images in work side by side.  [default: one a core]"),
     click.option("--format", type=click.Choice(FORMATS), help="Of every output.  [default: that of its source]"),
-    click.option("--quality", type=click.IntRange(0, 100), default=95, show_default=True, help="Of JPEG and WebP."),
+    click.option("--quality", type=click.IntRange(0, 100), default=95, show_default=True, help="JPEG, WebP, AVIF."),
     click.option("--suffix", metavar="TEXT", help="Put behind the name of every output: photo.png, photoTEXT.png."),
     click.option(
         "--background",

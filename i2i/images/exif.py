@@ -14,7 +14,11 @@ GPS_TAG = 34853
 XMP_TAG = 700
 
 
-def orientation_in_xmp(xmp: bytes) -> int:
+def orientation_of(exif: bytes | None, xmp: bytes | None) -> int:
+    """Return the orientation, 1 to 8, that EXIF states, or else XMP; 1 where neither can be understood."""
+    turned = tags.exif_orientation(exif) if exif else 1
+    if turned > 1 or not xmp:
+        return turned
     found = re.search(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])", xmp)
     return int(found.group(1)) if found else 1
 

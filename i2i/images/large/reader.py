@@ -15,20 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from i2i.images import tags
+from i2i.images.formats.table import FORMATS, STRIPWISE
 from i2i.images.header import MAX_PIXELS, open_regular, read_header
 from i2i.images.image import Header, Image, ImageError
 
-STRIPWISE = ("TIFF", "PNG", "JPEG")
-"""Formats that are read and written strip by strip."""
-_LOADERS = {"TIFF": "tiffload", "PNG": "pngload", "JPEG": "jpegload"}
+__all__ = ["STRIPWISE", "StripReader", "open_strips", "vips"]
+
 _FORMATS = {"uchar": np.uint8, "ushort": np.uint16}
 _UPRIGHT: dict[int, tuple[str, ...]] = {
     1: (), 2: ("fliphor",), 3: ("rot180",), 4: ("flipver",), 5: ("rot90", "fliphor"), 6: ("rot90",),
     7: ("rot270", "fliphor"), 8: ("rot270",),
 }  # fmt: skip
-_PHOTOMETRIC = (0, 1, 2, 3, 6)  # grey either way, RGB, a palette, YCbCr
-_UNASSOCIATED = 2  # of EXTRA_SAMPLES: alpha that the colours are not multiplied with
 
 
 def vips() -> Any:
@@ -56,12 +53,13 @@ class StripReader:
         self._band = np.empty((0, header.width, self._image.bands), _FORMATS.get(self._image.format, np.uint8))
 
     def _open(self) -> Any:
-        library = vips()
+        library, strips = vips(), FORMATS[self.header.format].strips
+        assert strips is not None
         turns = _UPRIGHT[self.header.orientation]
         # To turn an image over is to read it in another order: then it is unpacked into a temporary file first.
         options = {"access": "random" if turns else "sequential", "fail_on": "error"}
         try:
-            image = getattr(library.Image, _LOADERS[self.header.format])(os.fspath(self.path), **options)
+            image = getattr(library.Image, strips.load)(os.fspath(self.path), **options)
             for turn in turns:
                 image = getattr(image, turn)()
         except library.Error as error:
@@ -127,17 +125,11 @@ def open_strips(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> S
     """
     path = Path(path)
     header = read_header(path, max_pixels)
-    if header.format not in STRIPWISE:
+    row = FORMATS[header.format]
+    if row.strips is None:
         return None
-    if header.format == "TIFF":
-        with open_regular(path) as file:
-            directory = tags.read_directory(file, (tags.EXTRA_SAMPLES, tags.PHOTOMETRIC, tags.PLANES, tags.TILE_WIDTH))
-        number = directory.number
-        if number(tags.PHOTOMETRIC, 1) not in _PHOTOMETRIC:
-            return None
-        if header.alpha and number(tags.EXTRA_SAMPLES, 0) != _UNASSOCIATED:
-            return None
-        if number(tags.PLANES, 1) == 2 and tags.TILE_WIDTH in directory.tags:  # which libvips finds only as it reads
+    with open_regular(path) as file:
+        if not row.code.stripwise(file, header):
             return None
     reader = StripReader(path, header)
     return reader if reader.faithful else None
