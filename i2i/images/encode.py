@@ -73,6 +73,7 @@ def losses(image: Image, format: str) -> list[str]:
     """Return the names of everything that the image has and a file of that format cannot hold."""
     lost = _lost_pixels(image, holds(format))
     lost += [] if keeps_profile(image, format) else ["colour profile"]
+    lost += ["resolution"] if writable(image.resolution) and not holds(format).resolution else []
     lost += left_out(image.metadata, format) if image.metadata is not None else []
     return lost + list(image.auxiliary)
 
@@ -99,8 +100,11 @@ def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _lost_pixels(image: Image, limits: Holds) -> list[str]:
+    """Return what is lost of the pixels. An alpha that is opaque throughout is no loss."""
     lost = ["16 bits"] if image.bits > limits.bits else []
-    return lost + (["alpha"] if image.alpha is not None and not limits.alpha else [])
+    if image.alpha is not None and not limits.alpha and int(image.alpha.min()) < 2**image.bits - 1:
+        lost.append("alpha")
+    return lost
 
 
 def _becomes_colours(alpha: np.ndarray | None, limits: Holds) -> bool:

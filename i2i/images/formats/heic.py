@@ -32,14 +32,14 @@ def header(file: BinaryIO) -> Header:
     """
     found, image = _open(file)
     mode, _, deep = image.mode.partition(";")
-    if mode not in ("L", "LA", "RGB", "RGBA", "I", "La", "RGBa"):
+    if mode not in ("L", "LA", "RGB", "RGBA", "I") or deep not in ("", "16"):  # others are multiplied with their alpha
         raise UnsupportedError(f"a HEIC file of mode {image.mode}; convert it to PNG")
     info = image.info
     beside = ["depth map"] if info["depth_images"] else []
     beside += [_name(kind) for kind in info.get("aux", {})]
     width, height = image.size
     return Header(
-        width, height, 1 if mode in ("L", "LA", "I", "La") else 3, 16 if deep or mode == "I" else 8, image.has_alpha,
+        width, height, 1 if mode in ("L", "LA", "I") else 3, 16 if deep or mode == "I" else 8, image.has_alpha,
         max(1, len(found)), icc=info.get("icc_profile") or None,
         resolution=resolution.of_exif(info["exif"]) if info.get("exif") else None, auxiliary=tuple(beside),
     )  # fmt: skip

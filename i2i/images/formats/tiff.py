@@ -115,6 +115,8 @@ def _refuse_channels(samples: int, colours: int, extra: tuple[int, ...] | bytes 
     """
     if samples == colours:
         return
+    if samples < colours:
+        raise ValueError(f"{samples} channels where its colours have {colours}")
     alpha = (colours == 3 and extra is None) or (isinstance(extra, tuple) and extra[:1] in ((1,), (2,)))
     if samples == colours + 1 and colours < 4 and alpha:
         return
