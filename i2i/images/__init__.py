@@ -7,6 +7,7 @@ The formats are the rows of ``formats.table.FORMATS``. Animations and multi-page
 ``frames`` says how many there are.
 """
 
+from i2i.images.alpha import extend, seen, unmix
 from i2i.images.decode import decode_image, read_image
 from i2i.images.encode import WRITABLE, encode_image, format_of, keeps_profile, losses, write_image
 from i2i.images.formats.table import IMAGE_SUFFIXES
@@ -25,6 +26,7 @@ __all__ = [
     "convert",
     "decode_image",
     "encode_image",
+    "extend",
     "flatten",
     "format_of",
     "keeps_profile",
@@ -34,5 +36,7 @@ __all__ = [
     "name_images",
     "read_header",
     "read_image",
+    "seen",
+    "unmix",
     "write_image",
 ]
