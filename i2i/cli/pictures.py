@@ -134,7 +134,7 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
 def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """One image from standard input, or to standard output, or both; ``-`` and no DST mean them."""
     from i2i.atomic import clear_temporaries
-    from i2i.images import WRITABLE, ImageError, encode_image, keeps_profile, read_header
+    from i2i.images import WRITABLE, ImageError, encode_image, read_header
     from i2i.runtime import ModelError
     from i2i.runtime.jobs import image_file
     from i2i.runtime.jobs.single import translate_bytes
@@ -168,7 +168,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
         output.write(encode_image(result, form, settings.quality, name=name))
-        if lost := image_file.lacking(result.metadata, form, keeps_profile(result, form)):
+        if lost := image_file.Lost.of(result, form):
             _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)

@@ -20,12 +20,29 @@ Report = Callable[["Outcome", "Summary"], None]
 
 @contextmanager
 def reporting() -> Iterator[Report]:
-    """Tells on stderr of each file that failed and how far the job is: by a bar on a terminal, else a line a minute."""
+    """Show on stderr each file that failed, how far the job is (by a bar on a terminal, else a line a minute), and at
+    the end, in one line for each kind of loss, what results lack of their sources."""
+    lost: dict[tuple[str, str], tuple[int, Path]] = {}  # of what, in which format: how many, and the first
 
     def tell(outcome: Outcome, say: Callable[[str], None]) -> None:
         if outcome.note:
             say(f"{'failed' if outcome.status == 'failed' else 'note'}: {outcome.note}")
+        for what in outcome.lost.what:
+            count, first = lost.get((what, outcome.lost.format), (0, outcome.source))
+            lost[what, outcome.lost.format] = count + 1, first
 
+    try:
+        with _progress(tell) as report:
+            yield report
+    finally:
+        for (what, format), (count, first) in lost.items():
+            results, more = ("1 result", "") if count == 1 else (f"{count} results", f" and {count - 1} more")
+            text = f"{results} without {what}, which could not be carried over to {format}: {shown(first)}{more}"
+            click.echo(f"note: {text}", err=True)
+
+
+@contextmanager
+def _progress(tell: Callable[[Outcome, Callable[[str], None]], None]) -> Iterator[Report]:
     if not sys.stderr.isatty():
         last = time.monotonic()
 

@@ -9,7 +9,7 @@ The formats are the rows of ``formats.table.FORMATS``. Animations and multi-page
 
 from i2i.images.alpha import extend, seen, unmix
 from i2i.images.decode import decode_image, read_image
-from i2i.images.encode import WRITABLE, encode_image, format_of, keeps_profile, losses, write_image
+from i2i.images.encode import WRITABLE, encode_image, format_of, losses, write_image
 from i2i.images.formats.table import IMAGE_SUFFIXES
 from i2i.images.header import MAX_PIXELS, read_header
 from i2i.images.image import Header, Image, ImageError, convert, flatten
@@ -29,7 +29,6 @@ __all__ = [
     "extend",
     "flatten",
     "format_of",
-    "keeps_profile",
     "left_out",
     "list_images",
     "losses",

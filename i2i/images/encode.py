@@ -15,7 +15,7 @@ from i2i.images.image import Image, ImageError, convert, flatten
 from i2i.images.metadata import carried, left_out
 from i2i.images.resolution import writable
 
-__all__ = ["KEPT", "WRITABLE", "encode_image", "fitting", "format_of", "keeps_profile", "losses", "write_image"]
+__all__ = ["KEPT", "WRITABLE", "encode_image", "fitting", "format_of", "losses", "write_image"]
 
 
 def write_image(
@@ -60,7 +60,7 @@ def encode_image(
     pixels, alpha = fitting(image, format)
     known = writable(image.resolution)
     fitted = replace(
-        image, pixels=pixels, alpha=alpha, icc=image.icc if keeps_profile(image, format) else None,
+        image, pixels=pixels, alpha=alpha, icc=image.icc if _keeps_profile(image, format) else None,
         metadata=carried(image.metadata, format, image.width, image.height, known),
     )  # fmt: skip
     try:
@@ -72,13 +72,13 @@ def encode_image(
 def losses(image: Image, format: str) -> list[str]:
     """Return the names of everything that the image has and a file of that format cannot hold."""
     lost = _lost_pixels(image, holds(format))
-    lost += [] if keeps_profile(image, format) else ["colour profile"]
+    lost += [] if _keeps_profile(image, format) else ["colour profile"]
     lost += ["resolution"] if writable(image.resolution) and not holds(format).resolution else []
     lost += left_out(image.metadata, format) if image.metadata is not None else []
     return lost + list(image.auxiliary)
 
 
-def keeps_profile(image: Image, format: str) -> bool:
+def _keeps_profile(image: Image, format: str) -> bool:
     """True unless a file of that format loses the image's profile: one of grey describes no colours."""
     limits = holds(format)
     coloured = image.channels == 1 and _becomes_colours(image.alpha if limits.alpha else None, limits)

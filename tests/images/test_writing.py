@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 from PIL import ImageCms
 
-from i2i.images import WRITABLE, Image, ImageError, decode_image, encode_image, flatten, read_image, write_image
+from i2i.images import WRITABLE, Image, ImageError, decode_image, encode_image, flatten, losses, read_image, write_image
 from tests.images.samples import alpha_of, orientation_exif, picture, pillow_bytes
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -32,6 +32,17 @@ def test_alpha_is_kept(format, channels, bits):
     back = decode_image(encode_image(image, format))
     np.testing.assert_array_equal(back.pixels, image.pixels)
     np.testing.assert_array_equal(back.alpha, image.alpha)
+
+
+@pytest.mark.parametrize("format", WRITABLE)
+def test_what_a_file_does_not_hold_is_named(format: str) -> None:
+    """And nothing else: what is not named comes back."""
+    image = Image(picture(bits=16), alpha_of(bits=16), PROFILE, resolution=(10.0, 10.0))
+    back = decode_image(encode_image(image, format, 100))
+    missing = ["16 bits"] * (back.bits == 8) + ["alpha"] * (back.alpha is None)
+    missing += ["colour profile"] * (back.icc is None) + ["resolution"] * (back.resolution is None)
+    assert losses(image, format) == missing
+    assert losses(Image(picture(), np.full((48, 64), 255, np.uint8)), format) == []
 
 
 def test_grey_with_alpha_is_what_pillow_finds():

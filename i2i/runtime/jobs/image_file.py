@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,20 +18,37 @@ from i2i.images import (
     Image,
     ImageError,
     format_of,
-    keeps_profile,
-    left_out,
+    losses,
     write_image,
 )
 from i2i.runtime import processing
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 
-if TYPE_CHECKING:
-    from i2i.images.image import Metadata
-
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+class Lost(NamedTuple):
+    """What a result lacks of its source because its file cannot hold it. False if that is nothing."""
+
+    what: tuple[str, ...] = ()
+    format: str = ""
+
+    @classmethod
+    def of(cls, image: Image, format: str) -> Lost:
+        """Return what a file of that format lacks of the image."""
+        return cls(tuple(losses(image, format)), format)
+
+    def __bool__(self) -> bool:
+        return bool(self.what)
+
+    def __str__(self) -> str:
+        return f"without its {' and '.join(self.what)}, which could not be carried over to {self.format}"
+
+
+NOTHING = Lost()
 
 
 class StoppedError(I2IError, OSError):
@@ -42,7 +59,7 @@ def translate(image: Image, model: Model, options: Options, infer: Callable[[np.
     """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
-    return replace(result, metadata=image.metadata, resolution=image.resolution)
+    return replace(result, metadata=image.metadata, resolution=image.resolution, auxiliary=image.auxiliary)
 
 
 def keep_grey(result: Image, image: Image) -> Image:
@@ -53,8 +70,8 @@ def keep_grey(result: Image, image: Image) -> Image:
     return result
 
 
-def write(result: Image, source: Path, output: Path, options: Options) -> str:
-    """Writes the output whole or not at all; returns what of the metadata it lacks, in words, or "".
+def write(result: Image, source: Path, output: Path, options: Options) -> Lost:
+    """Write the output whole or not at all; return what it lacks of the result.
 
     Raises ImageError, or StoppedError where no file can be written.
     """
@@ -64,7 +81,7 @@ def write(result: Image, source: Path, output: Path, options: Options) -> str:
     except ImageError as error:
         stop_if_full(error.__cause__, output)
         raise
-    return lacking(result.metadata, form, keeps_profile(result, form))
+    return Lost.of(result, form)
 
 
 def output_format(source: Path, output: Path, read: str, options: Options) -> str:
@@ -84,13 +101,6 @@ def output_format(source: Path, output: Path, read: str, options: Options) -> st
     if options.format not in (None, said):
         raise ValueError(f"{output} is the name of a {said} file, and {options.format} is asked for: leave one out")
     return said
-
-
-def lacking(metadata: Metadata | None, format: str, keeps_profile: bool = True) -> str:
-    """What a file of that format does not hold of an image's colour profile and metadata, in words, or ""."""
-    lost = [] if keeps_profile else ["colour profile"]
-    lost += left_out(metadata, format) if metadata is not None else []
-    return f"without its {' and '.join(lost)}, which could not be carried over to {format}" if lost else ""
 
 
 def stop_if_full(error: BaseException | None, output: Path) -> None:

@@ -32,8 +32,8 @@ class Large:
     format: str
     tiling: Tiling
 
-    def translate(self, output: Path, options: Options) -> str:
-        """Writes the output whole or not at all; returns what of the metadata it lacks, in words, or "".
+    def translate(self, output: Path, options: Options) -> image_file.Lost:
+        """Write the output whole or not at all; return what it lacks of the source.
 
         Its pixels are those that the image has if it is decoded whole and translated in the same tiles. Over a grey
         ``background`` half-transparent pixels may differ, since each strip is un-mixed by itself.
@@ -59,7 +59,11 @@ class Large:
         except ImageError as error:
             image_file.stop_if_full(error.__cause__, output)
             raise
-        return image_file.lacking(metadata, self.format)
+        # One pixel stands for them all: an alpha is taken for one that shows.
+        pixel = np.zeros((1, 1, header.channels + 1), np.uint16 if header.bits == 16 else np.uint8)
+        alpha = pixel[..., -1] if header.alpha else None
+        source = Image(pixel[..., :-1], alpha, header.icc, metadata=metadata, resolution=header.resolution)
+        return image_file.Lost.of(source, self.format)
 
     def _strips(self, alpha: bool, background: Background | None) -> Iterator[Image]:
         model = self.model

@@ -22,7 +22,7 @@ import numpy as np
 from i2i.images import Image, ImageError, read_header, read_image
 from i2i.runtime.errors import ModelError
 from i2i.runtime.jobs import image_file
-from i2i.runtime.jobs.image_file import StoppedError
+from i2i.runtime.jobs.image_file import NOTHING, Lost, StoppedError
 from i2i.runtime.jobs.journal import Record
 from i2i.runtime.jobs.large import SHARE, decoded, plan
 from i2i.runtime.jobs.options import Options
@@ -50,6 +50,7 @@ class Outcome:
     source: Path
     status: str
     note: str = ""  # why it failed, or what one should know of the result; it names the file
+    lost: Lost = NOTHING  # what the result lacks of its source
 
 
 @dataclass
@@ -213,8 +214,7 @@ class Job:
                 image_file.stop_if_full(error, way.target)  # the record, a folder
                 yield Outcome(item.source, "failed", _reason(item.source, error))
                 continue
-            notes = "; ".join(filter(None, (note, lost)))
-            yield Outcome(item.source, "done", notes and str(ImageError(item.source, notes)))
+            yield Outcome(item.source, "done", note and str(ImageError(item.source, note)), lost)
             note = ""
 
     def _failed(self, item: Item, error: BaseException) -> Iterator[Outcome]:
@@ -222,8 +222,8 @@ class Job:
         yield Outcome(item.source, "failed", _reason(item.source, error))
         yield from (Outcome(item.source, "failed") for _ in self.ways[1:])
 
-    def _write(self, way: Way, item: Item, status: os.stat_result, write: Callable[[Path], str]) -> str:
-        """Has the output written, and the record know of it; returns what ``write`` says of it."""
+    def _write(self, way: Way, item: Item, status: os.stat_result, write: Callable[[Path], Lost]) -> Lost:
+        """Write the output and note it in the record; return what ``write`` returns."""
         output = way.target / item.name
         if output.parent not in self._made:
             output.parent.mkdir(parents=True, exist_ok=True)
