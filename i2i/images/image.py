@@ -88,7 +88,7 @@ class Image:
 
 
 def flatten(image: Image, background: int = 255) -> np.ndarray:
-    """The colours as they look on a grey of that 8-bit level: [h, w, c], of the image's own type."""
+    """Return the colours composited on a grey of that 8-bit level: [h, w, c], of the image's own type."""
     if image.alpha is None:
         return image.pixels
     peak = 2**image.bits - 1
@@ -110,7 +110,7 @@ def _to_8_bits() -> np.ndarray:
 
 
 def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
-    """Pixels [h, w, 1 | 3] as [h, w, channels] of 8 or 16 bits: luma of Rec. 601, 257 levels of 16 bits to one of 8."""
+    """Return pixels [h, w, 1 | 3] as [h, w, channels] of 8 or 16 bits, by the luma of Rec. 601 and a factor of 257."""
     if channels not in (1, 3) or bits not in (8, 16):
         raise ValueError(f"an image has 1 or 3 channels of 8 or 16 bits, not {channels} of {bits}")
     if pixels.dtype == np.uint8 and bits == 16:

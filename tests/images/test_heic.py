@@ -16,6 +16,7 @@ import i2i
 from i2i.images import ImageError, convert, decode_image, encode_image, losses, read_header, read_image
 from i2i.images.metadata import read_metadata
 from i2i.runtime import Model, Options, translate_folder
+from i2i.runtime.jobs.single import translate_files
 from tests import tiny
 from tests.images.samples import alpha_of, picture
 
@@ -92,6 +93,14 @@ def test_pictures_beside_the_main_one_are_named(kind: bytes, name: str) -> None:
     assert image.alpha is None
     assert image.auxiliary == (name,)
     assert losses(image, "PNG") == [name]
+
+
+def test_a_translation_names_them(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(auxiliary(b"urn:mpeg:hevc:2015:auxid:2"))
+    notes: list[str] = []
+    model = Model(tiny.inverter(tmp_path / "a.onnx"), "cpu", 1)
+    translate_files([(model, tmp_path / "a.png")], tmp_path / "a.heic", Options(), notes.append)
+    assert notes == [f"{tmp_path / 'a.png'}: without its depth map, which could not be carried over to PNG"]
 
 
 def test_a_damaged_file_is_an_error() -> None:

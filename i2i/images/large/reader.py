@@ -1,4 +1,4 @@
-"""Images that are not decoded whole, but strip by strip, in memory that does not grow with the height.
+"""Read images strip by strip, in memory that does not grow with the height.
 
 libvips decodes them to the same pixels as ``read_image`` does, bit for bit. Files that it takes for something else
 (CMYK, Lab, premultiplied alpha ...) are left to that.
@@ -29,7 +29,7 @@ _UPRIGHT: dict[int, tuple[str, ...]] = {
 
 
 def vips() -> Any:
-    """The library, which is needed by few and so is imported late; it keeps nothing between calls, and logs."""
+    """Return pyvips, imported late since few need it, with its cache and its log switched off."""
     logging.getLogger("pyvips").addHandler(logging.NullHandler())  # or Python would print its warnings
     import pyvips
 
@@ -38,14 +38,14 @@ def vips() -> Any:
 
 
 class StripReader:
-    """An image file as rows from top to bottom, upright. Going back to the top decodes it anew.
+    """An image file as rows from top to bottom, upright. Going back to the top decodes it again.
 
     Attributes:
         header: as ``read_header`` has it.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
-        """``header`` is that of the file. Raises ImageError; :func:`open_strips` finds what can be read so."""
+        """``header`` is that of the file. Raises ImageError; :func:`open_strips` tells if a file can be read so."""
         self.path, self.header = path, header
         self._image = self._open()
         self._region: Any = None
@@ -68,7 +68,7 @@ class StripReader:
 
     def _failed(self, error: Exception) -> ImageError:
         lines = str(error).strip().splitlines()
-        system = re.search(r"system error: (.+)", str(error))  # so libvips says what is none of the file's fault
+        system = re.search(r"system error: (.+)", str(error))  # libvips names an error of the system so
         if system is None:
             return ImageError(self.path, f"damaged {self.header.format} data: {lines[-1].strip()}")
         reason = f"cannot be read: {system[1]}"
@@ -79,7 +79,7 @@ class StripReader:
 
     @property
     def faithful(self) -> bool:
-        """Whether these are the pixels that ``read_image`` returns."""
+        """True if these are the pixels that ``read_image`` returns."""
         image, header = self._image, self.header
         return (
             (image.width, image.height, image.bands) == (header.width, header.height, header.channels + header.alpha)
@@ -88,7 +88,7 @@ class StripReader:
         )
 
     def read(self, rows: slice) -> Image:
-        """The rows, of those that there are. Those that begin no higher than the ones before are quick.
+        """Return rows of the image, fewer at its end. Rows that begin no higher than the ones before are quick.
 
         Raises ImageError where the file is damaged.
         """
@@ -119,7 +119,7 @@ class StripReader:
 
 
 def open_strips(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> StripReader | None:
-    """The file to be read from top to bottom; None if that would not give what ``read_image`` gives.
+    """Open a file to be read from top to bottom; None if that would not give what ``read_image`` gives.
 
     Raises ImageError where the file cannot be opened, is no image of a known format, is too large or damaged.
     """

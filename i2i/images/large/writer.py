@@ -1,4 +1,4 @@
-"""An image that comes strip by strip, made a file at its end."""
+"""Write an image that arrives strip by strip."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def write_strips(
     resolution: Resolution | None = None,
     metadata: Metadata | None = None,
 ) -> None:
-    """Writes an image, given from top to bottom in strips of one width and form, whole or not at all.
+    """Write an image, given from top to bottom in strips of one width and form, whole or not at all.
 
-    ``format`` is one of ``strips.STRIPWISE``; what it cannot hold is converted as ``write_image`` does it. The strips
+    ``format`` is one of ``table.STRIPWISE``; what it cannot hold is converted as ``write_image`` does it. The strips
     wait uncompressed in a temporary file beside ``path``, since only the last shows whether all of them are grey.
 
     Args:
@@ -55,7 +55,7 @@ def write_strips(
             colours, alpha = fitting(strip, format)
             grey = grey and bool((colours == colours[..., :1]).all())
             rows = colours if alpha is None else np.concatenate([colours, alpha[..., None]], axis=2)
-            # Opened for each, so that what the system says when it is closed is told as well.
+            # Opened for each, so that an error on closing is reported as well.
             with _told(path, format), open(raw, "ab") as file:
                 file.write(np.ascontiguousarray(rows).data)
             height += len(rows)
@@ -77,8 +77,7 @@ def write_strips(
 
 @contextmanager
 def _told(path: Path, format: str) -> Iterator[None]:
-    """What fails here is the output, and not what the strips come from: an ImageError, caused by an OSError if the
-    system is at fault."""
+    """Raise an error of the output as an ImageError about ``path``, caused by an OSError if the system is at fault."""
     try:
         yield
     except OSError as error:
@@ -130,7 +129,7 @@ def _save(
 
 
 def _insert(path: Path, at: int, more: bytes) -> None:
-    """Moves what is behind that place in the file, from its end on, since all of it may be more than the memory."""
+    """Insert bytes into a file: what follows is moved block by block, since it may be larger than the memory."""
     with open(path, "r+b") as file:
         end = file.seek(0, os.SEEK_END)
         while end > at:
