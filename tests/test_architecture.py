@@ -30,7 +30,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "losses": (2, {"torch"}),
     "runtime": (2, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
-    "images": (1, {"numpy", "cv2", "PIL", "pyvips"}),
+    "images": (1, {"numpy", "cv2", "PIL", "pi_heif", "pyvips"}),
     "spec": (1, set()),
     "atomic": (0, set()),
     "errors": (0, set()),

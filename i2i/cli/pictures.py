@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from i2i.runtime import Model, Options
     from i2i.runtime.jobs.folder import Summary
 
-FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test holds them equal to images.WRITABLE
+FORMATS = ("png", "jpeg", "webp", "avif", "tiff", "bmp", "pnm", "jpeg2000")  # a test compares with images.WRITABLE
 
 
 FILES, MODEL, LARGE = "Input and output", "Model", "Large images"
@@ -48,7 +48,7 @@ _OPTIONS = (
         type=click.IntRange(0, 100),
         default=95,
         show_default=True,
-        help="Quality of JPEG and WebP results in percent.",
+        help="Quality of JPEG, WebP and AVIF results in percent.",
     ),
     option(
         "--suffix",

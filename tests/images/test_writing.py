@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 
 import numpy as np
 import PIL.Image
@@ -68,25 +67,7 @@ def test_the_colour_profile_is_kept_and_the_file_is_sound(format, with_alpha):
     assert np.abs(expected - colours)[visible].mean() < 1
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("more", [0, 200_000])
-def test_the_colour_profile_of_a_jpeg_2000_is_in_a_box_of_its_header(channels, more):
-    profile = PROFILE[:16] + {1: b"GRAY", 3: b"RGB "}[channels] + PROFILE[20:] + bytes(more)
-    image = Image(picture(channels=channels), icc=profile)
-    data = encode_image(image, "JPEG2000")
-    back = decode_image(data)
-    assert back.icc == profile
-    np.testing.assert_array_equal(back.pixels, image.pixels)
-    box = struct.pack(">I4sBBB", 11 + len(profile), b"colr", 2, 0, 0) + profile
-    at = data.index(b"jp2h") - 4
-    (length,) = struct.unpack_from(">I", data, at)
-    assert box in data[at : at + length]
-    assert data[at + length + 4 : at + length + 8] == b"jp2c"
-    with PIL.Image.open(io.BytesIO(data)) as found:
-        np.testing.assert_array_equal(np.asarray(found).reshape(image.pixels.shape), image.pixels)
-
-
-@pytest.mark.parametrize("format", ["WEBP", "TIFF", "JPEG2000"])
+@pytest.mark.parametrize("format", ["WEBP", "TIFF"])
 def test_a_profile_of_grey_is_not_written_to_a_file_of_colours(format):
     profile = PROFILE[:16] + b"GRAY" + PROFILE[20:]
     data = encode_image(Image(picture(channels=1), alpha_of(), profile), format)

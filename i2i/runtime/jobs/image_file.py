@@ -59,7 +59,7 @@ def translate(image: Image, model: Model, options: Options, infer: Callable[[np.
     """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
-    return replace(result, metadata=image.metadata, resolution=image.resolution)
+    return replace(result, metadata=image.metadata, resolution=image.resolution, auxiliary=image.auxiliary)
 
 
 def keep_grey(result: Image, image: Image) -> Image:
