@@ -1,4 +1,4 @@
-"""``i2i describe``: what a model takes and returns, and a copy of the file that says so itself."""
+"""``i2i describe``: input and output of a model, and a copy of its file that contains its description."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("model", type=click.Path(path_type=Path))
 @foreign.options
+@click.option("--output", metavar="NAME", help="The output to use, for a model with several; the copy keeps no other.")
 @click.option(
-    "-o", "--out", "copy", type=click.Path(path_type=Path), help="Write a copy of MODEL that describes itself."
+    "-o", "--out", "copy", type=click.Path(path_type=Path), help="Write a copy of MODEL that contains its description."
 )
-@click.option("--overwrite", is_flag=True, help="Replace what is there under that name.")
-def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> None:
-    """Say what MODEL, an .onnx file, takes and returns, and write that into a copy of it.
+@click.option("--overwrite", is_flag=True, help="Replace the file of that name.")
+def command(model: Path, output: str | None, copy: Path | None, overwrite: bool, **options: Any) -> None:
+    """Show input and output of MODEL, an .onnx file, and write them into a copy of it.
 
-    What is certain is found, from the shapes of its tensors and by running it on a drawn picture: layout, size, the
-    multiple that sides must be of, and by how much the result is larger. The rest has to be told, as the error says; a
-    copy that describes itself is then run as any model is, `i2i translate photos/ -m COPY`.
+    Layout, size, the multiple of its sides and the scale of the result are found from the shapes of its tensors and by
+    running it on a test picture; the error names the options that give the rest. The copy then needs no options:
+    `i2i translate photos/ -m COPY`. It is one file: weights in other files of MODEL's folder are put into it.
     """
-    from i2i.runtime import Model
     from i2i.runtime.adapters import annotate
 
-    spec = Model(model, "cpu", told=foreign.taken_from(options)).spec
-    if copy is not None and spec.form is None:
+    spec, single = annotate.describe(model, foreign.taken_from(options), output)
+    if copy is not None and spec.form is None and single is None:
         raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
     click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
     if copy is not None:
-        annotate.write(model, copy, spec, overwrite)
+        annotate.write(model, copy, spec, overwrite, single)
         click.echo(click.format_filename(copy))
 
 
 def _in_words(spec: Spec) -> str:
-    """One line: from what to what, and what its tensors mean."""
+    """Return one line: the domains, and the meaning of the tensors."""
     from i2i.cli.export import loss_in_words
     from i2i.runtime.adapters.options import shown
     from i2i.runtime.model.targets import way
