@@ -7,26 +7,44 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign
+from i2i.cli import foreign, help
 
 if TYPE_CHECKING:
     from i2i.spec import Spec
 
 
-@click.command
-@click.argument("model", type=click.Path(path_type=Path))
-@foreign.options
-@click.option("--output", metavar="NAME", help="The output to use, for a model with several; the copy keeps no other.")
-@click.option(
-    "-o", "--out", "copy", type=click.Path(path_type=Path), help="Write a copy of MODEL that contains its description."
-)
-@click.option("--overwrite", is_flag=True, help="Replace the file of that name.")
-def command(model: Path, output: str | None, copy: Path | None, overwrite: bool, **options: Any) -> None:
-    """Show input and output of MODEL, an .onnx file, and write them into a copy of it.
+EXAMPLES = [
+    ("i2i describe model.onnx", "show its inputs and outputs"),
+    ("i2i describe model.onnx --range 0..1", "state what the file does not"),
+    ("i2i describe model.onnx --order rgb -o copy.onnx", "write that into a copy"),
+]
 
-    Layout, size, the multiple of its sides and the scale of the result are found from the shapes of its tensors and by
-    running it on a test picture; the error names the options that give the rest. The copy then needs no options:
-    `i2i translate photos/ -m COPY`. It is one file: weights in other files of MODEL's folder are put into it.
+
+@help.command(examples=EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@help.option(
+    "-o",
+    "--out",
+    "copy",
+    group="Input and output",
+    type=click.Path(path_type=Path),
+    help="Write a copy of MODEL that describes itself.  [default: no copy]",
+)
+@help.option(
+    "--output",
+    group="Input and output",
+    metavar="NAME",
+    help="Output of the model to use; the copy keeps no other; required for a model with several.",
+)
+@help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
+@foreign.options
+def command(model: Path, output: str | None, copy: Path | None, overwrite: bool, **options: Any) -> None:
+    """Show what MODEL, an .onnx file, takes and returns, and write a copy that describes itself.
+
+    What can be known for certain is found from the tensors' shapes and by running the model on a generated image:
+    layout, size, the multiple of the sides, and the scale of the result. The rest are options, and an error names those
+    that are missing. A copy that describes itself needs none: `i2i translate photos/ -m COPY`.
+    The copy is one file: weights in other files of MODEL's folder are put into it.
     """
     from i2i.runtime.adapters import annotate
 

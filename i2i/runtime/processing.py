@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from i2i.images import Image, convert, flatten
+from i2i.images import Image, convert, seen, unmix
 from i2i.runtime.errors import ModelError, NonFiniteError
-from i2i.spec import Spec
+from i2i.spec import EDGE, Background, Spec
 
 NON_FINITE = (
     "non-finite output: the model returned NaN or infinity for this image. Its weights are damaged or its precision is "
@@ -53,10 +53,11 @@ def from_images(images: Sequence[Image], like: np.ndarray) -> np.ndarray:
     return np.stack(arrays) if like.ndim == 4 else arrays[0]
 
 
-def prepare(image: Image, spec: Spec, background: int = 255) -> np.ndarray:
+def prepare(image: Image, spec: Spec, background: Background | None = None) -> np.ndarray:
     """Return the image as input of the graph: [h, w, c] in the source's channels and range, of type ``spec.dtype``.
 
-    ``background``, 0 to 255, is the grey level behind transparent pixels if the model takes no alpha.
+    ``background`` is the filling of transparent pixels for a model that takes no alpha, as ``images.alpha`` describes;
+    None: what it was trained with.
     """
     source = spec.source
     if source.channels == 4:  # the model takes alpha, and the colours stored under it
@@ -66,15 +67,19 @@ def prepare(image: Image, spec: Spec, background: int = 255) -> np.ndarray:
             alpha = np.full(image.pixels.shape[:2], 2**image.bits - 1, image.pixels.dtype)
         array = np.concatenate([colours, convert(alpha[..., None], 1, source.bits)], axis=2)
     else:
-        array = convert(flatten(image, background), source.channels, source.bits)
+        colours = seen(image, spec.background if background is None else background)
+        array = convert(colours, source.channels, source.bits)
     return np.ascontiguousarray(array, dtype=spec.dtype)
 
 
-def restore(result: np.ndarray, image: Image, spec: Spec) -> Image:
+def restore(result: np.ndarray, image: Image, spec: Spec, background: Background | None = None) -> Image:
     """Return the graph's output [h, w, c] as an image with the depth, alpha, format and frames of ``image``.
 
-    Alpha is upscaled if the model upscales. Raises NonFiniteError for NaN or infinity, which a cast would turn black,
-    and ModelError for another size than the Spec states.
+    Alpha is upscaled if the model upscales. ``background`` is that of ``prepare``: a grey level is removed from
+    half-transparent pixels again.
+
+    Raises NonFiniteError for NaN or infinity, which a cast would turn black, and ModelError for another size than the
+    Spec states.
     """
     check_finite(result)
     height, width = (side * spec.scale for side in image.pixels.shape[:2])
@@ -94,6 +99,15 @@ def restore(result: np.ndarray, image: Image, spec: Spec) -> Image:
         alpha = convert(np.ascontiguousarray(result[..., 3:]), 1, image.bits)[..., 0]
         result = result[..., :3]
     colours = convert(result, result.shape[2], image.bits)
+    background = spec.background if background is None else background
+    # An upscaled alpha is not the one that the image was composited with.
+    if (
+        alpha is not None
+        and background != EDGE
+        and spec.scale == 1
+        and 4 not in (spec.source.channels, target.channels)
+    ):
+        colours = unmix(colours, alpha)
     # A grey profile does not describe colours, nor the reverse.
     icc = image.icc if colours.shape[2] == image.channels else None
     return Image(colours, alpha, icc, image.format, image.frames)

@@ -25,34 +25,53 @@ class Told:
     Raises ValueError, naming the field, for a value that has no meaning.
     """
 
-    layout: str | None = field(default=None, metadata=_about("Channels first (nchw) or last (nhwc).", choices=LAYOUTS))
+    layout: str | None = field(
+        default=None,
+        metadata=_about(
+            "Axis order of the tensors: channels first (nchw) or last (nhwc).  [default: found from their shapes]",
+            choices=LAYOUTS,
+        ),
+    )
     range: Range | None = field(
-        default=None, metadata=_about("Values of black and white: 0..1, -1..1, 0..255.", metavar="LOW..HIGH")
+        default=None,
+        metadata=_about(
+            "Input values of black and white: 0..1, -1..1 or 0..255; required where the file does not say.",
+            metavar="LOW..HIGH",
+        ),
     )
     output_range: Range | None = field(
-        default=None,
-        metadata=_about("Values of black and white in the output.  [default: as --range]", metavar="LOW..HIGH"),
+        default=None, metadata=_about("Output values of black and white.  [default: as --range]", metavar="LOW..HIGH")
     )
     order: str | None = field(
         default=None,
         metadata=_about(
-            "Order of the channels; for a single one grey, or y (luma; the result keeps the image's colour).",
+            "Channel order of the model: rgb, bgr, grey, or y (luma only; colour is taken from the source); required "
+            "where the file does not say.",
             choices=ORDERS,
         ),
     )
     multiple: int | None = field(
-        default=None, metadata=_about("Number of which height and width must be multiples.  [default: found]", least=1)
+        default=None,
+        metadata=_about(
+            "Pixels that height and width must be a multiple of; images are padded to it.  [default: found by running "
+            "the model]",
+            least=1,
+        ),
     )
     fit: str | None = field(
         default=None,
         metadata=_about(
-            "Resize images to a fixed input size and results back, or tile them.",
+            "Handling of a model of one fixed size: resize images to it and the results back, or cut them into tiles "
+            "of that size; required for such a model.",
             choices=FITS,
         ),
     )
     result: str | None = field(
         default=None,
-        metadata=_about("An image as output, or brightening curves (Zero-DCE).  [default: image]", choices=RESULTS),
+        metadata=_about(
+            "Content of the output: an image, or the brightening curves of Zero-DCE.  [default: image]",
+            choices=RESULTS,
+        ),
     )
 
     def __post_init__(self) -> None:
