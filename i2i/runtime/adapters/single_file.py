@@ -27,7 +27,7 @@ def combined(path: Path, output: str | None = None) -> bytes | None:
         model = onnx.load(path)
     except Exception as error:  # those of onnx and of protobuf have no common class but this
         raise ModelError(
-            f"{path}: its weights cannot be read: {str(error).splitlines()[0]}; they must be in the folder of the "
+            f"{path}: its weights cannot be read: {(str(error) or repr(error)).splitlines()[0]}; they must be in the folder of the "
             "model, in the file that it names"
         ) from error
     if output is not None:
