@@ -26,9 +26,9 @@ def combined(path: Path, output: str | None = None) -> bytes | None:
     try:
         model = onnx.load(path)
     except Exception as error:  # those of onnx and of protobuf have no common class but this
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise ModelError(
-            f"{path}: its weights cannot be read: {(str(error) or repr(error)).splitlines()[0]}; they must be in the folder of the "
-            "model, in the file that it names"
+            f"{path}: its weights cannot be read: {reason}; they must be in the model's folder, in the file that it names"
         ) from error
     if output is not None:
         names = [value.name for value in model.graph.output]
