@@ -28,7 +28,7 @@ def combined(path: Path, output: str | None = None) -> bytes | None:
     except Exception as error:  # those of onnx and of protobuf have no common class but this
         reason = (str(error) or repr(error)).splitlines()[0]
         raise ModelError(
-            f"{path}: its weights cannot be read: {reason}; they must be in the model's folder, in the file that it names"
+            f"{path}: its weights cannot be read: {reason}; expected in the model's folder, in the file that it names"
         ) from error
     if output is not None:
         names = [value.name for value in model.graph.output]

@@ -73,7 +73,7 @@ def test_no_file_outside_of_the_folder_is_read(tmp_path: Path, how: str) -> None
     elif how == "short":
         (folder / "weights.data").write_bytes(b"12")
     with pytest.raises(
-        ModelError, match=r"m\.onnx: its weights cannot be read: .*; they must be in the model's folder"
+        ModelError, match=r"m\.onnx: its weights cannot be read: .*; expected in the model's folder"
     ) as error:
         annotate.describe(path, options(**RGB))
     assert "\n" not in str(error.value)
