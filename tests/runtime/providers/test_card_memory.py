@@ -39,7 +39,7 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     model = Model(path, "cuda").tiled("auto", say=said.append)
     assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=8)).done == 24
     assert [shape[0] for shape in card.batches if shape[1] == 64] == [1, 8] + [4] * 6  # one measures
-    assert said == ["8 images are too many at once; going on with 4"]
+    assert said == ["8 images at once do not fit into memory; continuing with 4"]
     alone = Model(path, "cpu")
     for number in (0, 23):
         made = read_image(tmp_path / "out" / f"{number:02}.png").pixels
@@ -48,7 +48,7 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     large = photo(820, 900)
     card.pixels = 800 * 800
     assert model(large).shape == large.shape
-    assert said == ["900 x 820 pixels are too many at once; going on in tiles"]
+    assert said == ["900 x 820 pixels at once do not fit into memory; continuing in tiles"]
 
 
 def test_inputs_and_outputs_are_bound(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 128)
     want = i2i.load(model.path, "cpu").tiled(128)(large)
     np.testing.assert_array_equal(model(large), want)
-    assert said == ["160 x 160 pixels are too many at once; going on in tiles"]
+    assert said == ["160 x 160 pixels at once do not fit into memory; continuing in tiles"]
     monkeypatch.setattr(executor, "_COUNTED", 2**31)
     assert model.graph.holds(160, 160)
     assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").graph._measure_values() == 3
