@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from i2i.data import check
     from i2i.engine import train
+    from i2i.errors import DataError, ExportError, I2IError
     from i2i.exporter import export
+    from i2i.images import ImageError
     from i2i.importer import import_checkpoint
-    from i2i.runtime import load, translate
+    from i2i.runtime import Model, ModelError, ProviderError, load, translate
+    from i2i.runtime.video import VideoError
     from i2i.spec import Domain, Spec
 
 __version__ = "0.1.0"
@@ -32,11 +35,22 @@ _HOMES = {
     "import_checkpoint": "i2i.importer",
     "load": "i2i.runtime",
     "translate": "i2i.runtime",
+    "I2IError": "i2i.errors",
+    "DataError": "i2i.errors",
+    "ExportError": "i2i.errors",
+    "ImageError": "i2i.images",
+    "Model": "i2i.runtime",
+    "ModelError": "i2i.runtime",
+    "ProviderError": "i2i.runtime",
+    "VideoError": "i2i.runtime.video",
     "Domain": "i2i.spec",
     "Spec": "i2i.spec",
 }
 
-__all__ = ["Domain", "Spec", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate"]
+__all__ = [
+    "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
+    "VideoError", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

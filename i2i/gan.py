@@ -1,7 +1,7 @@
-"""The adversarial part of every translator: objectives, constraints on the critic, and the pool of past images.
+"""Adversarial part of every translator: objectives, constraints on the critic, and the pool of past images.
 
-An objective says what critic and generator minimise; a constraint says how the critic is kept well-behaved. The two
-are chosen apart, and both are tables: a new one is a row.
+An objective is the losses of critic and generator; a constraint limits the critic. They are chosen independently, and
+both are tables: a new one is a row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Objective(NamedTuple):
-    """What the two sides minimise, as functions of the critic's raw outputs on real and generated images."""
+    """Loss of each side, as functions of the critic's raw outputs on real and generated images."""
 
     critic: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
@@ -59,7 +59,7 @@ OBJECTIVES = {
 
 
 def wide(x: Tensor) -> Tensor:
-    """x in at least single precision: a mean over a patch map loses too much in half."""
+    """Return x in at least single precision: a mean over a patch map loses too much in half."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -68,14 +68,14 @@ Judge = Callable[[Tensor], Tensor]
 
 
 def gradient(D: Judge, x: Tensor) -> Tensor:
-    """The gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
+    """Return the gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
     x = x.detach().requires_grad_()
     (grad,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
     return grad.flatten(1)
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:
-    """A random point on the line between each real image and its generated one."""
+    """Return a random point on the line between each real image and its generated one."""
     alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
     return alpha * real + (1 - alpha) * fake
 
@@ -116,7 +116,7 @@ CONSTRAINTS = {
 
 @dataclass(frozen=True)
 class Adversarial:
-    """An objective under a constraint; what a translator holds of the table above.
+    """Objective under a constraint, as a translator uses it.
 
     Raises ValueError for an unknown name, and for ``wgan`` without a constraint: such a critic has no bound.
     """
@@ -139,7 +139,7 @@ class Adversarial:
             )
 
     def constrain(self, D: nn.Module) -> nn.Module:
-        """Gives the network of a critic the constraint that lives in its layers, in place."""
+        """Apply the constraint that lives in a critic's layers, in place."""
         if CONSTRAINTS[self.constraint].spectral:
             for module in D.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
@@ -147,15 +147,15 @@ class Adversarial:
         return D
 
     def critic(self, D: Judge, real: Tensor, fake: Tensor) -> Tensor:
-        """What the critic minimises on real and generated images, without its penalty."""
+        """Return the critic's loss on real and generated images, without its penalty."""
         return self.critic_of(D(real), D(fake.detach()))
 
     def critic_of(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The same of a critic's outputs, for one that says more than this: of detached images, or G is asked too."""
+        """Return the critic's loss from its outputs on real and on detached generated images."""
         return OBJECTIVES[self.objective].critic(wide(real), wide(fake))
 
     def penalty(self, D: Judge, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
-        """The constraint's weighted term, in float32 even under autocast; no term where the constraint has none."""
+        """Return the constraint's weighted term, in float32 even under autocast, or no term."""
         rule = CONSTRAINTS[self.constraint]
         if rule.penalty is None:
             return {}
@@ -163,22 +163,22 @@ class Adversarial:
             return {name: rule.weight * rule.penalty(D, wide(real.detach()), wide(fake.detach()))}
 
     def generator(self, D: Judge, fake: Tensor) -> Tensor:
-        """What the generator minimises on its images."""
+        """Return the generator's loss on its images."""
         return self.generator_of(D(fake))
 
     def generator_of(self, fake: Tensor) -> Tensor:
-        """The same of the critic's output on them."""
+        """Return the generator's loss from the critic's output on its images."""
         return OBJECTIVES[self.objective].generator(wide(fake))
 
     def after(self, *critics: nn.Module) -> Callable[[], None] | None:
-        """What to do after each move of the critics, if anything: clip their weights."""
+        """Function to call after each step of the critics, or None: it clips their weights."""
         bound = CONSTRAINTS[self.constraint].clip
         return partial(clip, [p for D in critics for p in D.parameters()], bound) if bound else None
 
 
 @torch.no_grad()
 def clip(parameters: Iterable[Tensor], bound: float) -> None:
-    """Clips every weight to [-bound, bound]."""
+    """Clip every weight to [-bound, bound]."""
     for parameter in parameters:
         parameter.clamp_(-bound, bound)
 

@@ -8,10 +8,10 @@ from torch.nn.functional import cross_entropy
 
 
 def patch_nce(q: Tensor, k: Tensor, T: float = 0.07) -> Tensor:
-    """Park et al. 2020 (arXiv:2007.15651), eq. 2: each patch of q is to be told from all others by its equal in k.
+    """Park et al. 2020 (arXiv:2007.15651), eq. 2: classify, for each patch of q, which patch of k is at the same place.
 
-    -log exp(q_s . k_s / T) / sum_t exp(q_s . k_t / T), in the mean over patches s and images; the patches t are those
-    of the same image. In float32 even under autocast: a difference of cosines is divided by T.
+    Return -log exp(q_s . k_s / T) / sum_t exp(q_s . k_t / T), averaged over patches s and images; the patches t
+    are those of the same image. In float32 even under autocast: a difference of cosines is divided by T.
 
     Args:
         q, k: [n, patches, d], unit vectors; patch s of both lies at the same place.

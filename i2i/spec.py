@@ -1,4 +1,4 @@
-"""What an exported file promises, in words a program in any language can read.
+"""Description of an exported model, as JSON that programs in any language can read.
 
 Standard library only: the training half writes it, the running half reads it, and neither needs the other.
 """
@@ -24,7 +24,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class Domain:
-    """One kind of image: its name and the form of its pixels."""
+    """Domain of images: its name, channels and bits."""
 
     name: str
     channels: int = 3
@@ -32,13 +32,13 @@ class Domain:
 
     @property
     def peak(self) -> int:
-        """The largest value of a pixel: 255 or 65535."""
+        """Largest value of a pixel: 255 or 65535."""
         return 2**self.bits - 1
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the tensors of a graph mean that others made (``io="described"``): one image in, one image out.
+    """Meaning of a third-party graph's tensors (``io="described"``): one image in, one image out.
 
     Raises ValueError for values that have no meaning.
     """
@@ -87,12 +87,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Spec:
-    """The promise of one exported translator; JSON under the key ``i2i`` of the ONNX file's metadata.
+    """Description of one exported translator; JSON under the key ``i2i`` of the ONNX file's metadata.
 
     With ``io="pixels"`` the graph takes ``uint8 [N, H, W, C]`` when both domains have 8 bits, and otherwise
     ``float32 [N, H, W, C]`` in each domain's own range (0..255 or 0..65535), and returns the same. With
     ``io="tensor"`` it is the bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order. With
-    ``io="described"`` it is a graph that others made, and ``form`` says what it takes and returns.
+    ``io="described"`` it is a third-party graph, and ``form`` describes its input and output.
     """
 
     method: str
@@ -129,12 +129,12 @@ class Spec:
 
     @property
     def scale(self) -> int:
-        """How many times as high and wide as the image the result is."""
+        """Ratio of the result's height and width to the image's."""
         return 1 if self.form is None else self.form.scale
 
     @property
     def dtype(self) -> str:
-        """The type of the graph's pixels, as NumPy names it."""
+        """Type of the graph's pixels, as NumPy names it."""
         return "uint8" if self.io == "pixels" and self.source.bits == self.target.bits == 8 else "float32"
 
     def to_json(self) -> str:
@@ -142,7 +142,7 @@ class Spec:
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
-        """Reads what ``to_json`` wrote. Raises ValueError for anything else, a newer schema included."""
+        """Return the Spec that ``to_json`` wrote. Raises ValueError for anything else, a newer schema included."""
         try:
             facts = json.loads(text)
             if facts["schema"] > SCHEMA:

@@ -32,9 +32,8 @@ def adopt(net: nn.Module, theirs: Mapping[str, object]) -> None:
     """
     theirs = {key: value for key, value in theirs.items() if not key.endswith(".filt")}
     ours = net.state_dict()
-    for statistic in ("running", "num_batches"):  # that may be left out, since nothing of ours depends on them
-        if not any(statistic in key for key in theirs):
-            ours = {key: value for key, value in ours.items() if statistic not in key}
+    if not any("running" in key for key in theirs):  # statistics that nothing of ours depends on
+        ours = {key: value for key, value in ours.items() if "running" not in key and "num_batches" not in key}
     assert len(ours) == len(theirs), f"{len(ours)} tensors here, {len(theirs)} there"
     tensors = [torch.as_tensor(np.asarray(value)) for value in theirs.values()]
     for key, tensor in zip(ours, tensors, strict=True):
@@ -42,24 +41,6 @@ def adopt(net: nn.Module, theirs: Mapping[str, object]) -> None:
     net.load_state_dict(net.state_dict() | dict(zip(ours, tensors, strict=True)))
 
 
-def without_statistics(weights: Mapping[str, object]) -> dict[str, object]:
-    """Return the weights without running statistics, for networks that have none."""
-    return {key: value for key, value in weights.items() if "running" not in key and "num_batches" not in key}
-
-
 def group(archive: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """The arrays of an archive under ``prefix/``, by the rest of their names, in order."""
     return {key[len(prefix) + 1 :]: archive[key] for key in archive if key.startswith(prefix + "/")}
-
-
-def assert_trained(net: nn.Module, archive: Mapping[str, np.ndarray], name: str) -> None:
-    """Assert that training moved a network from the weights ``before/name`` of an archive to those ``after/name``.
-
-    A bias straight before an instance norm has no gradient and moves by rounding noise alone, hence the absolute
-    tolerance.
-    """
-    after, before = group(archive, f"after/{name}"), group(archive, f"before/{name}")
-    for (key, ours), (their_key, theirs) in zip(net.named_parameters(), after.items(), strict=True):
-        assert torch.allclose(ours, torch.from_numpy(theirs), rtol=1e-6, atol=1e-8), key
-        if key.endswith("weight"):
-            assert np.abs(theirs - before[their_key]).max() > 1e-5, f"{key} did not move"

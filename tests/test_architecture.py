@@ -33,6 +33,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "images": (1, {"numpy", "cv2", "PIL", "pyvips"}),
     "spec": (1, set()),
     "atomic": (0, set()),
+    "errors": (0, set()),
 }
 # The exporter reads the weights of a run where no generators are given, and the importer writes them; nothing of the
 # engine knows either.
@@ -43,7 +44,10 @@ BRIDGES = {("runtime/model/catalog.py", "i2i.exporter")}
 # What the package itself imports when it is imported; its public names are found on first use.
 ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 
-PUBLIC = {"Domain", "Spec", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate"}
+PUBLIC = {
+    "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
+    "VideoError", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate",
+}  # fmt: skip
 
 
 class Import(NamedTuple):

@@ -1,4 +1,4 @@
-"""The worked example of docs/extending.md is the translator that it is said to be, and its commands run."""
+"""The translator in docs/extending.md implements its paper, and the commands of the page run."""
 
 import inspect
 import json
@@ -86,7 +86,7 @@ def test_it_is_the_papers_game(package, one_thread):
     assert all(torch.isfinite(term) for term in terms.values())
 
 
-def test_what_the_page_says_of_players_and_data_is_so():
+def test_players_and_data_match_the_page():
     for name in ("lr", "betas", "weight_decay", "every", "after"):
         assert f"`{name}" in TEXT
         assert name in inspect.signature(Player).parameters

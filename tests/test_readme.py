@@ -1,46 +1,116 @@
-"""The README's commands and names are those that there are."""
+"""The commands of README.md and docs/ parse, and README.md shows what its commands print."""
 
 import re
 import shlex
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 import i2i
 from i2i.cli import VERBS, group
+from i2i.images import Image, write_image
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-SHELL = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines()]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TINY = ["--size", "32", "--steps", "2", "--log-every", "1", "--set", "ngf=2", "--set", "ndf=2"]
 
 
-def test_two_commands_serve_a_fresh_machine():
-    fresh = [line for line in SHELL if "pip install" in line]
-    assert len(fresh) == 2
-    assert fresh[0].endswith("/i2i demo")
-    assert fresh[1].endswith("tools/check.py")
-    assert (ROOT / "tools" / "check.py").is_file()
+def shell(text: str) -> list[str]:
+    """The lines of a page's shell blocks."""
+    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
 
 
-def test_the_picture_is_there_and_small():
-    (picture,) = re.findall(r"!\[.+?\]\((.+?)\)", TEXT)
-    assert (ROOT / picture).stat().st_size < 200_000
+COMMANDS = [
+    pytest.param(command, id=f"{page.name}: {command}")
+    for page in PAGES
+    for line in shell(page.read_text(encoding="utf-8"))
+    for command in line.split(" | ")
+    if command.startswith("i2i ")
+]
+SHOWN = re.findall(r"```sh\n(i2i [^\n]+)\n```\n```text\n(.*?)```", TEXT, re.S)
+"""Commands of README.md, each with the output shown below it."""
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"[^!]\[[^\]]+\]\(([^)#]+)\)", TEXT))))
-def test_links_lead_somewhere(target):
-    assert target.startswith("https://") or (ROOT / target).exists()
-
-
-@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("i2i ")])
-def test_every_command_and_option_exists(line):
-    words = shlex.split(line, comments=True)
+def parse(line: str) -> tuple[click.Command, dict[str, object]]:
+    """The click command of a shell line and its options; a click.UsageError unless they exist."""
+    words = shlex.split(line.partition(" > ")[0], comments=True)
     assert words[1] in VERBS
     command = group.get_command(click.Context(group), words[1])
     assert command is not None
-    known = {name for parameter in command.params for name in parameter.opts + parameter.secondary_opts}
-    assert {word for word in words if word.startswith("-")} <= known
+    context = click.Context(command)
+    options, rest, _ = command.make_parser(context).parse_args(words[2:])
+    assert not rest
+    for parameter in command.params:  # values too, where they do not depend on what lies on the disk
+        if parameter.name in options and isinstance(parameter.type, click.Choice | click.IntRange):
+            parameter.type_cast_value(context, options[parameter.name])
+    return command, options
+
+
+def pattern(shown: str) -> str:
+    """Regular expression for a line of output: numbers, file names and the device may differ, ``...`` is anything."""
+    parts = re.split(r"(\.\.\.|[\w-]+\.png|\bon cpu\b|\d[\d.,:e-]*)", shown)
+    kinds = {"...": ".*", "on cpu": r"on \w+"}
+    return "".join(
+        re.escape(part) if i % 2 == 0 else kinds.get(part, r"[\w-]+\.png" if part.endswith(".png") else r"\d[\d.,:e-]*")
+        for i, part in enumerate(parts)
+    )
+
+
+def test_two_commands_serve_a_fresh_machine():
+    fresh = [line for line in shell(TEXT) if "pip install" in line]
+    assert len(fresh) == 2
+    assert fresh[0].endswith("/i2i demo")
+    assert fresh[1].endswith("tools/check.py")
+    assert [line for line in TEXT.splitlines() if "tools/check.py" in line] == fresh[1:]
+    assert (ROOT / "tools" / "check.py").is_file()
+
+
+def test_pictures_are_there_and_small():
+    pictures = re.findall(r"!\[.+?\]\((.+?)\)", TEXT)
+    assert pictures == ["docs/demo.jpg", "docs/emoji.png"]
+    assert sum((ROOT / picture).stat().st_size for picture in pictures) < 350_000
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_and_option_exists(line):
+    parse(line)
+
+
+@pytest.mark.parametrize("line", ["i2i train --nothing", "i2i translate a --format mp3", "i2i export a b", "i2i fly"])
+def test_a_wrong_command_is_found(line):
+    with pytest.raises((click.UsageError, AssertionError)):
+        parse(line)
+
+
+def test_the_table_of_options_is_complete():
+    command, _ = parse("i2i translate a")
+    (table,) = re.findall(r"^\| option of `i2i translate` .*?\n\n", TEXT, re.S | re.M)
+    listed = re.findall(r"`(--?[a-z-]+)`", table)
+    assert len(listed) == len(set(listed))
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    assert all(len(set(option.opts) & set(listed)) == 1 for option in options if option.name != "help"), listed
+    assert len(listed) == len([option for option in options if option.name != "help"])
+
+
+def test_commands_print_what_is_shown(tmp_path, i2i_inside, one_thread):
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    for folder in ("noto", "twemoji", "pictures"):
+        (tmp_path / folder).mkdir()
+        for i in range(5):
+            pixels = rng.integers(0, 256, (40, 40, 1 if i > 2 else 3), dtype=np.uint8)
+            write_image(tmp_path / folder / f"{i}.png", Image(pixels, np.full((40, 40), 255 - i, np.uint8)))
+    assert [command.split()[1] for command, _ in SHOWN] == ["check", "train", "export", "translate"]
+    for command, shown in SHOWN:
+        words = shlex.split(command)[1:]
+        done = i2i_inside(*words, *(TINY if words[0] == "train" else []), cwd=tmp_path)
+        printed = (done.stdout + done.stderr).splitlines()
+        assert done.returncode == 0, printed
+        for line in shown.splitlines():
+            assert any(re.fullmatch(pattern(line), found) for found in printed), f"not printed: {line}\n{printed}"
 
 
 def test_every_python_name_exists():

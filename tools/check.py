@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Everything a change must pass, as one command: lint, format, types and the fast tests.
+"""Everything a change must pass, as one command: lint, format, types, documentation and the fast tests.
 
-    python tools/check.py                  all four; exit status 1 if any failed, and which
+    python tools/check.py                  all five; exit status 1 if any failed, and which
     python tools/check.py tests/runtime    the same with some of the tests
 
 What is left out of the fast tests runs with ``python -m pytest -m slow`` (minutes) and ``-m gpu`` (a CUDA device).
@@ -24,6 +24,8 @@ CHECKS = {
     "lint": ["ruff", "check", "."],
     "format": ["ruff", "format", "--check", "."],
     "types": ["mypy"],
+    # Fails on warnings: broken links, malformed docstrings. -E: unchanged pages are checked again too.
+    "docs": ["sphinx", "-W", "--keep-going", "-q", "-E", "-c", "docs", ".", "build/docs"],
     # A module's tests stay together, since they share what was trained or exported for them; long ones come first.
     "tests": [
         *("pytest", "-q", "-m", "not slow and not gpu"),

@@ -6,7 +6,8 @@ function of (seed, step): a resumed run sees what the unbroken one would have se
 
 from i2i.data.batches import Batches
 from i2i.data.dataset import Dataset, check, has_split, read_folders
-from i2i.data.inspection import DataError, Report
+from i2i.data.inspection import Report
 from i2i.data.transforms import View
+from i2i.errors import DataError
 
 __all__ = ["Batches", "DataError", "Dataset", "Report", "View", "check", "has_split", "read_folders"]

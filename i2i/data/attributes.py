@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from i2i.data.inspection import DataError, named
+from i2i.data.inspection import named
+from i2i.errors import DataError
 
 _VALUES = {"1": 1, "0": 0, "-1": 0}
 _EXPECTED = """expected one of

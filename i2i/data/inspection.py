@@ -16,10 +16,6 @@ from i2i.images.header import open_regular
 SHOWN = 20  # files that a message names before it only counts
 
 
-class DataError(ValueError):
-    """Data that cannot be trained on; the message names the files."""
-
-
 @dataclass(frozen=True)
 class Facts:
     """What one file holds."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from i2i.data.inspection import DataError
+from i2i.errors import DataError
 from i2i.images import ImageError, list_images
 
 Folder = str | os.PathLike[str]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i.data.inspection import SHOWN, DataError, Facts, Report, inspect_files, named
+from i2i.data.inspection import SHOWN, Facts, Report, inspect_files, named
+from i2i.errors import DataError
 from i2i.images import Image, convert, flatten
 from i2i.spec import Domain
 

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from i2i.atomic import atomically
 from i2i.engine.ranks import World
+from i2i.errors import I2IError
 
 
-class NonFinite(RuntimeError):  # noqa: N818 (what happened, not what went wrong)
+class NonFinite(I2IError, RuntimeError):  # noqa: N818 (what happened, not what went wrong)
     """A loss term or a weight became NaN or infinite."""
 
     exit_status = 1

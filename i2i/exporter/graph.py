@@ -14,17 +14,12 @@ import torch
 from torch import nn
 
 from i2i import __version__
+from i2i.errors import ExportError
 from i2i.exporter import ends
 from i2i.spec import Spec
 
 # The floor for reflection padding and the ceiling of what every released CUDA provider has kernels for.
 OPSET = 18
-
-
-class ExportError(ValueError):
-    """A network that could not be exported as promised; no file is left."""
-
-    exit_status = 1
 
 
 def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:

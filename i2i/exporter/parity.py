@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from i2i.errors import ExportError
 from i2i.exporter import ends
-from i2i.exporter.graph import ExportError
 from i2i.exporter.pixels import Pixels, checkerboard
 from i2i.runtime.errors import ModelError
 from i2i.runtime.providers.table import open_session

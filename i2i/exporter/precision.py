@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from i2i.errors import ExportError
 from i2i.exporter import compare, ends
 from i2i.exporter.compare import Feeds, Limits, Loss
-from i2i.exporter.graph import ExportError
 from i2i.exporter.half import emulated, to_half
 from i2i.exporter.int8 import to_int8
 from i2i.exporter.pictures import Pictures

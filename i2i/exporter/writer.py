@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from i2i.atomic import atomically
+from i2i.errors import ExportError
 from i2i.exporter import graph, parity
-from i2i.exporter.graph import ExportError
 from i2i.exporter.pictures import Pictures, gather
 from i2i.exporter.pixels import Pixels, Toward
 from i2i.exporter.precision import reduced

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from i2i.errors import I2IError
+
 if TYPE_CHECKING:
     from i2i.images.resolution import Resolution
 
 
-class ImageError(ValueError):
+class ImageError(I2IError):
     """An image that cannot be read or written: ``str(error)`` is "PATH: reason", on one line."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:

@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Family(NamedTuple):
-    """Networks that one name stands for, apart from the number in it."""
+    """Networks that share a name, apart from the number in it."""
 
     make: type[nn.Module]
     number: str | None
@@ -49,7 +49,7 @@ class Family(NamedTuple):
 
 
 def exponent(size: int) -> int:
-    """How often ``size`` pixels can be halved. Raises ValueError unless that leaves one pixel."""
+    """Return how often ``size`` pixels can be halved. Raises ValueError unless that leaves one pixel."""
     if size.bit_count() != 1:
         raise ValueError(f"generator is 'unet_{size}'; expected unet_N with N a power of two: unet_128, unet_256")
     return size.bit_length() - 1
@@ -75,17 +75,17 @@ DISCRIMINATORS = {
 
 
 def generator(name: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
-    """The generator a name stands for: ``unet_256`` (any power of two from 8) or ``resnet_9`` (any number of blocks).
+    """Build a generator by name: ``unet_256`` (any power of two from 8) or ``resnet_9`` (any number of blocks).
 
-    Raises ValueError for a name that stands for none, or for a network without these options, with those that would do.
+    Raises ValueError for an unknown name or option, and lists the known ones.
     """
     return _made(GENERATORS, "generator", name, in_channels, out_channels, **options)
 
 
 def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
-    """The discriminator a name stands for: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
+    """Build a discriminator by name: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
 
-    Raises ValueError for a name that stands for none, or for a network without these options, with those that would do.
+    Raises ValueError for an unknown name or option, and lists the known ones.
     """
     return _made(DISCRIMINATORS, "discriminator", name, in_channels, **options)
 

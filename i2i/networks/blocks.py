@@ -1,4 +1,4 @@
-"""What the networks share: normalisations, the way up and down a pyramid, initialisation, the test-time copy."""
+"""Shared layers: normalisations, downsampling and upsampling, initialisation, the test-time copy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation whose one impossible case is explained in the user's terms."""
+    """Batch normalisation with a clear error for the one input it cannot normalise."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
@@ -48,9 +48,9 @@ def norm_layer(norm: str, channels: int) -> nn.Module:
 
 
 def has_bias(norm: str) -> bool:
-    """Whether the authors give a bias to a convolution before this normalisation: only before instance norm.
+    """True if the authors give a bias to a convolution before this normalisation: only before instance norm.
 
-    There it is cancelled and learns nothing, and without a norm it is missed; the authors' weights have it so.
+    There the norm cancels it, and without a norm it is missing; the authors' weights have it so.
     """
     return norm == "instance"
 
@@ -72,7 +72,7 @@ class HalvingConv2d(nn.Conv2d):
 
 
 class BlurDown(nn.Module):
-    """Halves a map, n pixels to ceil(n / 2), as [1, 2, 1] / 4 sees it both ways: what a stride would alias is gone.
+    """Halves a map, n pixels to ceil(n / 2), filtered by [1, 2, 1] / 4 both ways, so that the stride does not alias.
 
     Zhang 2019 (arXiv:1904.11486). At the border the map is reflected, so it has at least two rows and columns.
     """
@@ -89,9 +89,9 @@ class BlurDown(nn.Module):
 
 
 class _Blur(torch.autograd.Function):
-    """A map [n, c, h, w] under fixed kernels [c, 1, 3, 3], of which nothing need be kept for the way back.
+    """Filter a map [n, c, h, w] with fixed kernels [c, 1, 3, 3], and keep nothing for the backward pass.
 
-    PyTorch would keep the padded map, a copy of what is kept already: a tenth of the memory of a step of CUT.
+    PyTorch would keep the padded map, a second copy: a tenth of the memory of a step of CUT.
     """
 
     @staticmethod
@@ -110,11 +110,11 @@ class _Blur(torch.autograd.Function):
 
 
 class Upsample2x(nn.Module):
-    """Doubles a map and crops it to the size it had on the way down, at most one row and one column.
+    """Double a map and crop it to the size it had on the way down, at most one row and one column.
 
     ``deconv`` is the authors' transposed convolution; ``resize`` repeats pixels and convolves, which has no
     checkerboards (Odena et al., https://doi.org/10.23915/distill.00003); ``blur`` spreads them with [1, 3, 3, 1] / 4,
-    which is bilinear interpolation, and convolves: what ``BlurDown`` is on the way down.
+    which is bilinear interpolation, and convolves: the counterpart of ``BlurDown``.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, upsample: str, bias: bool) -> None:
@@ -147,7 +147,7 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
     With ``xavier`` the deviation of a layer's weights is gain * sqrt(2 / (its inputs + its outputs)), as in CUT.
     """
     if any(parameter.is_meta for parameter in net.parameters()):
-        return net  # only shapes are asked for: to draw no numbers takes PyTorch longer than to draw them
+        return net  # only shapes are needed here, and skipping the drawing would cost more than drawing
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             WEIGHTS[weights](module.weight, gain)
@@ -160,9 +160,9 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
 
 
 class AveragedNorm2d(nn.Module):
-    """Batch norm with the running averages that training left, always: the same for every image, alone or in a batch.
+    """Batch norm that always uses the running averages of training: equal for every image, alone or in a batch.
 
-    No ``nn.BatchNorm2d``, so that ``per_image`` leaves it as it is; its tensors have the same names.
+    Not a ``nn.BatchNorm2d``, so that ``per_image`` leaves it as it is; its tensors have the same names.
     """
 
     weight: nn.Parameter
@@ -198,7 +198,7 @@ def _without_batch_norm(net: nn.Module, norm: Callable[[nn.BatchNorm2d], nn.Modu
 
 
 def per_image(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` as it is to be used: dropout off, and batch norm with the statistics of each single image.
+    """Return a copy of ``net`` for inference: dropout off, and batch norm with the statistics of each single image.
 
     The authors test pix2pix in training mode at batch 1, where batch norm *is* affine instance norm, to the bit.
     """
@@ -206,7 +206,7 @@ def per_image(net: nn.Module) -> nn.Module:
 
 
 def averaged(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` whose batch norm keeps to the averages of its training, for one that learnt in large batches.
+    """Return a copy of ``net`` whose batch norm uses its running averages, for networks trained in large batches.
 
     There the statistics of a batch are near those of the data, and those of a single image are not.
     """

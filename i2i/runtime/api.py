@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from i2i.errors import I2IError
 from i2i.runtime.adapters.options import taken_from
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.single import PathLike, destination, translate_file
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from i2i.runtime.jobs.folder import Outcome, Summary
 
 
-class SomeFailedError(ValueError):
+class SomeFailedError(I2IError):
     """A folder was translated but for some of its files; ``failed`` says of each why."""
 
     exit_status = 1

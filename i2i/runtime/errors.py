@@ -1,21 +1,23 @@
-"""What can be wrong with a model or the machine it is to run on. Standard library only, so that naming them is free."""
+"""Errors of models and execution providers."""
 
 from __future__ import annotations
 
+from i2i.errors import I2IError
 
-class ModelError(ValueError):
+
+class ModelError(I2IError):
     """A model file that cannot be used, or an image that the model cannot take."""
 
 
 class TooLargeError(ModelError):
-    """An image, or several at once, that the memory does not hold."""
+    """An image, or a batch, that does not fit into memory."""
 
 
 class NonFiniteError(ModelError):
     """The model returned NaN or infinity: its weights are damaged, or its precision is too low for this image."""
 
 
-class ProviderError(ValueError):
-    """The execution provider that was asked for did not load."""
+class ProviderError(I2IError):
+    """The requested execution provider did not load."""
 
     exit_status = 4

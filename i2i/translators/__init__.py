@@ -21,7 +21,7 @@ TRANSLATORS = {
 
 
 def translator_class(method: str) -> type[Translator]:
-    """The class a method's name stands for; a class of one's own goes by its dotted path, ``package.module:Class``.
+    """Return the class of a method by name, or a user's class by its dotted path, ``package.module:Class``.
 
     Raises ValueError when there is none.
     """

@@ -14,7 +14,7 @@ Views = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Player:
-    """One side of the game: the networks it moves and the loss terms it moves to reduce."""
+    """One side of the game: its networks, and the loss terms that it reduces."""
 
     net: nn.Module
     loss: Callable[[Views], Views]
@@ -44,13 +44,13 @@ class Translator(nn.Module):
     """The settings of the authors' run, which ``--preset paper`` stands for."""
 
     def forward(self, batch: Views) -> Views:
-        """Every image of a step, made once."""
+        """Return every image of a step, each computed once."""
         raise NotImplementedError
 
     def players(self) -> dict[str, Player]:
-        """The players by name, in order of play."""
+        """Return the players by name, in order of play."""
         raise NotImplementedError
 
     def exports(self) -> dict[str, nn.Module]:
-        """What is worth shipping, by direction: from side to side ("a2b"), or "any" for a network of (x, c)."""
+        """Networks to export, by direction: "a2b" or "b2a", or "any" for a network of (x, c)."""
         raise NotImplementedError

@@ -17,8 +17,8 @@ from i2i.translators.base import Player, Translator, Views
 class StarGAN(Translator):
     """L_D = -L_adv + lambda_cls L_cls^r   (eq. 5), L_G = L_adv + lambda_cls L_cls^f + lambda_rec L_rec   (eq. 6).
 
-    One generator G(x, c) turns an image x into domain c; D says of an image whether it is real (D_src) and which
-    domain it shows (D_cls). L_adv is that of Wasserstein GANs with a gradient penalty (eq. 8).
+    One generator G(x, c) turns an image x into domain c; D predicts whether an image is real (D_src) and its
+    domain (D_cls). L_adv is that of Wasserstein GANs with a gradient penalty (eq. 8).
 
     Args:
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1]; equal.
@@ -126,9 +126,9 @@ class StarGAN(Translator):
 
 
 def permuted(c: Tensor) -> Tensor:
-    """Target labels: those of the batch in another order, so that they are as frequent as in the data.
+    """Return target labels: those of the batch in another order, so that they are as frequent as in the data.
 
-    Raises ValueError for one label, which has no other order: nothing would ever be translated.
+    Raises ValueError for a batch of one, which has no other order.
     """
     if len(c) < 2:
         raise ValueError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from i2i.errors import I2IError
 from i2i.images import ImageError
 from i2i.runtime.jobs import sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
@@ -23,7 +24,7 @@ from i2i.runtime.model.model import Model
 __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "translate_folder", "translate_folders"]
 
 
-class MixedError(ValueError):
+class MixedError(I2IError):
     """The output folder holds results of another model or of other settings."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from i2i.errors import I2IError
 from i2i.images import (
     IMAGE_SUFFIXES,
     WRITABLE,
@@ -33,7 +34,7 @@ NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memo
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-class StoppedError(OSError):
+class StoppedError(I2IError, OSError):
     """Nothing more can be written, as on a full disk. A folder job goes on from there when it is run again."""
 
 

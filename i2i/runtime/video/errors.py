@@ -1,12 +1,14 @@
-"""What can be wrong with a video."""
+"""Errors of videos."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from i2i.errors import I2IError
 
-class VideoError(ValueError):
+
+class VideoError(I2IError):
     """A video that cannot be read or written: ``str(error)`` is "SOURCE: reason"."""
 
     exit_status = 1
