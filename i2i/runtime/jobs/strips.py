@@ -1,10 +1,9 @@
-"""An image file that is not decoded whole: in strips from one file, tile by tile, and in strips to another."""
+"""Translate an image file that does not fit into memory: read strips, run tiles, write strips."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -15,27 +14,28 @@ from i2i.images.metadata import read_metadata
 from i2i.runtime import processing
 from i2i.runtime.jobs import image_file
 from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.planning import ImageTask
 from i2i.runtime.model.model import Model
 from i2i.runtime.tiles.tiler import Tiling, strips
 
 
 @dataclass(frozen=True)
-class Large:
-    """A file that is to be translated strip by strip, and how."""
+class StripTranslation:
+    """An image to translate strip by strip."""
 
+    task: ImageTask
     reader: StripReader
     model: Model
-    format: str
     tiling: Tiling
 
-    def translate(self, output: Path, options: Options) -> str:
-        """Writes the output whole or not at all; returns what of the metadata it lacks, in words, or "".
+    def run(self, options: Options) -> str:
+        """Write the result completely or not at all; return what of the metadata it lacks, in words, or "".
 
-        Its pixels are those that the image has if it is decoded whole and translated in the same tiles.
+        Its pixels equal those of the image decoded whole and translated in the same tiles.
 
         Raises ModelError, ImageError, or StoppedError where no file can be written.
         """
-        header = self.reader.header
+        header, form, output = self.reader.header, self.task.format, self.task.target
         metadata = None
         if options.keep_metadata:
             with open(self.reader.path, "rb") as file:
@@ -44,7 +44,7 @@ class Large:
             write_strips(
                 output,
                 self._strips(options.background),
-                self.format,
+                form,
                 options.quality,
                 keep_grey=header.channels == 1,
                 icc=header.icc,
@@ -54,7 +54,7 @@ class Large:
         except ImageError as error:
             image_file.stop_if_full(error.__cause__, output)
             raise
-        return image_file.lacking(metadata, self.format)
+        return image_file.lacking(metadata, form)
 
     def _strips(self, background: int) -> Iterator[Image]:
         model = self.model
@@ -66,7 +66,7 @@ class Large:
 
 
 class _Picture:
-    """The file as the graph takes it: rows that were read last are kept."""
+    """Rows of the file as the graph takes them; the rows read last are kept."""
 
     def __init__(self, reader: StripReader, model: Model, background: int) -> None:
         self._reader, self._spec, self._background = reader, model.spec, background
@@ -82,7 +82,7 @@ class _Picture:
         return self._array[:, columns]
 
     def image(self, top: int, bottom: int) -> Image:
-        """Rows of the file, of those that were read last."""
+        """Return rows of the file, among those read last."""
         assert self._image is not None
         rows, image = slice(top - self._rows.start, bottom - self._rows.start), self._image
         alpha = None if image.alpha is None else image.alpha[rows]
