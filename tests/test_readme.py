@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.cli import VERBS, group
+from i2i.cli import NAMES, group
 from i2i.images import Image, write_image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ SHOWN = re.findall(r"```sh\n(i2i [^\n]+)\n```\n```text\n(.*?)```", TEXT, re.S)
 def parse(line: str) -> tuple[click.Command, dict[str, object]]:
     """The click command of a shell line and its options; a click.UsageError unless they exist."""
     words = shlex.split(line.partition(" > ")[0], comments=True)
-    assert words[1] in VERBS
+    assert words[1] in NAMES
     command = group.get_command(click.Context(group), words[1])
     assert command is not None
     context = click.Context(command)

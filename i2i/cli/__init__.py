@@ -14,19 +14,38 @@ from typing import NoReturn
 
 import click
 
-# Verb -> what it does. ``i2i/cli/VERB.py`` defines ``command`` (``VERB_.py`` where Python has the word for itself); the
-# words stand here so that ``--help`` imports none.
-VERBS = {
-    "train": "Train a translator on two folders of images.",
-    "import": "Make a run of a generator that others trained.",
-    "export": "Write the generators of a run as ONNX files.",
-    "translate": "Translate an image, a folder of images or a video.",
-    "describe": "Say what a model that others made takes and returns.",
-    "check": "Report what training would find in a folder of data.",
-    "models": "List the finished runs and the models at hand.",
-    "doctor": "Say what is installed, what really runs, and how to mend it.",
-    "demo": "Draw data, train, export and translate, in five minutes.",
+from i2i.cli import help, streams
+
+# Group of the help page -> command -> summary. ``i2i/cli/NAME.py`` defines ``command`` (``NAME_.py`` where the name is
+# a Python keyword). The summaries stand here so that ``--help`` imports none of these modules.
+COMMANDS = {
+    "Train": {
+        "train": "Train a translator on two folders of images.",
+        "import": "Convert a third-party checkpoint into a run.",
+    },
+    "Export": {
+        "export": "Write the generators of a run as ONNX files.",
+    },
+    "Run": {
+        "translate": "Translate an image, a folder of images or a video.",
+        "demo": "Draw data, train, export and translate, in five minutes.",
+    },
+    "Inspect": {
+        "check": "Check a folder of data before training.",
+        "describe": "Show what a third-party model takes and returns.",
+        "models": "List the finished runs and the available models.",
+        "doctor": "Show what is installed and what works, and how to repair it.",
+    },
 }
+NAMES = [name for commands in COMMANDS.values() for name in commands]
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+EXAMPLES = [
+    ("i2i train cyclegan --a horses --b zebras", "train on two folders"),
+    ("i2i translate photos/", "translate with the newest run"),
+    ("i2i export runs/cyclegan-horses2zebras", "write ONNX files"),
+    ("i2i translate --help", "all options of a command"),
+]
 
 # Module that may be missing -> what brings it.
 _TRAIN = ("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard")
@@ -49,20 +68,25 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-class Verbs(click.Group):
-    """A click group that imports a verb only when it is used."""
+class Group(help.Command, click.Group):
+    """A click group that imports a command only when it is used, and lists its commands in groups."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return NAMES
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         with uncollected():
-            return import_module(f"i2i.cli.{module}").command if cmd_name in VERBS else None
+            return import_module(f"i2i.cli.{module}").command if cmd_name in NAMES else None
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for group, commands in COMMANDS.items():
+            with formatter.section(group):
+                formatter.write_dl(list(commands.items()), col_max=12)
+        super().format_options(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+        """Nothing more: the groups above list the commands."""
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -73,41 +97,44 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool)
         ctx.exit()
 
 
-@click.group(cls=Verbs, name="i2i", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, name="i2i", examples=EXAMPLES, context_settings=SETTINGS)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
 )
 def group() -> None:
-    """Image-to-image translation: from two folders of images to a deployed translator.
-
-    \b
-    i2i train cyclegan --a horses --b zebras    trains
-    i2i translate pictures/                     translates with what was trained last
-    """
+    """Image-to-image translation: from two folders of images to a deployed translator."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Runs a verb and exits: 0 done, 1 some items failed, 2 wrong usage or input, 4 no such provider, 130 interrupted.
+    """Run a command and exit: 0 done, 1 some items failed, 2 wrong usage or input, 4 provider not available,
+    130 interrupted.
 
-    An error that the user can mend is one line on stderr; ``I2I_TRACEBACK=1`` shows where it came from.
+    An error that the user can correct is one line on standard error; ``I2I_TRACEBACK=1`` shows its traceback. Standard
+    streams may be closed, full or None.
     """
     global _alone
     _alone = True
     atexit.register(_leave)
+    with streams.protected():
+        sys.exit(_status(arguments))
+
+
+def _status(arguments: list[str] | None) -> int:
+    """Run a command and return its exit status."""
     try:
         result = group.main(args=arguments, prog_name="i2i", standalone_mode=False)
     except click.Abort as error:
-        if isinstance(error.__cause__, EOFError):  # which click takes for one at a prompt: a fault of the program
+        if isinstance(error.__cause__, EOFError):  # click takes it for the end of input at a prompt; it is a bug
             raise error.__cause__ from None
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (ValueError, OSError, ImportError) as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # while a library in C++ was imported
             click.echo("interrupted", err=True)
-            sys.exit(130)
+            return 130
         if os.environ.get("I2I_TRACEBACK"):
             raise
         explained = explain(error)
@@ -115,8 +142,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         status, message = explained
         click.echo(f"error: {message}", err=True)
-        sys.exit(status)
-    sys.exit(result if isinstance(result, int) else 0)  # ctx.exit(status) comes back as its status
+        return status
+    return result if isinstance(result, int) else 0  # ctx.exit(status) comes back as its status
 
 
 def _leave() -> None:
@@ -133,9 +160,6 @@ def explain(error: Exception) -> tuple[int, str] | None:
         if missing not in EXTRAS:
             return None
         return 2, f"this needs {missing}, which is not installed: pip install {EXTRAS[missing]}"
-    if isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (so that nothing more is written to it at exit)
-        return 1, "the output was closed"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         usage = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)

@@ -8,34 +8,77 @@ from typing import TYPE_CHECKING
 
 import click
 
+from i2i.cli import help
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-@click.command()
+EXAMPLES = [
+    ("i2i check pix2pix --data facades", "what training pix2pix would find"),
+    ("i2i check --a horses --b zebras", "two folders without pairs"),
+    ("i2i check stargan --data weather", "a folder per domain"),
+]
+
+
+@help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@click.option(
-    "--data", type=click.Path(),
-    help="A folder of all domains: train/ of pairs side by side, trainA trainB, or train/DOMAIN.",
-)  # fmt: skip
-@click.option("--a", type=click.Path(), help="The folder of domain A.")
-@click.option("--b", type=click.Path(), help="The folder of domain B.")
-@click.option("--attributes", type=click.Path(), help="A table of what each image shows, CelebA's or CSV.")
-@click.option("--select", metavar="NAME,NAME...", help="Which of many domains, or of the table's attributes.")
-@click.option("--paired/--unpaired", default=None, help="Which kind of data, where no METHOD says it.")
-@click.option("--direction", type=click.Choice(["a2b", "b2a"]), default="a2b", show_default=True)
-@click.option("--channels", type=click.Choice(["auto", "1", "3", "4"]), default="auto", show_default=True)
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="train", show_default=True)
-@click.option("--max-bad", type=click.IntRange(0), default=0, show_default=True, help="Unreadable files to leave out.")
+@help.option("--a", group="Data", metavar="DIR", type=click.Path(), help="Folder of domain A.")
+@help.option("--b", group="Data", metavar="DIR", type=click.Path(), help="Folder of domain B.")
+@help.option(
+    "--data",
+    group="Data",
+    metavar="DIR",
+    type=click.Path(),
+    help="Folder of all domains, instead of --a and --b: train/ with pairs side by side, trainA and trainB, or "
+    "train/DOMAIN.",
+)
+@help.option(
+    "--attributes", group="Data", metavar="FILE", type=click.Path(), help="Table of attributes, as CelebA's or CSV."
+)
+@help.option("--select", group="Data", metavar="NAME,NAME...", help="Domains or attributes to use.  [default: all]")
+@help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
+@help.option(
+    "--direction",
+    group="Data",
+    type=click.Choice(["a2b", "b2a"]),
+    default="a2b",
+    show_default=True,
+    help="Direction of translation.",
+)
+@help.option(
+    "--channels",
+    group="Data",
+    type=click.Choice(["auto", "1", "3", "4"]),
+    default="auto",
+    show_default=True,
+    help="Channels per image: 1 grey, 3 RGB, 4 RGB with alpha; auto: as the files have.",
+)
+@help.option(
+    "--split",
+    group="Data",
+    type=click.Choice(["train", "val", "test"]),
+    default="train",
+    show_default=True,
+    help="Part of the data set to read.",
+)
+@help.option(
+    "--max-bad",
+    group="Data",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Number of unreadable files to skip before the data is refused.",
+)
 def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None, direction: str,
     channels: str, split: str, max_bad: int, attributes: str | None, select: str | None,
 ) -> None:  # fmt: skip
-    """Report what training METHOD would find in the data, and name every file that would stop it.
+    """Check data before training METHOD: report what is there, and name every file that would stop the training.
 
-    Each file is decoded once. Exits with 1 where training would refuse the data. Without METHOD or --paired or
-    --unpaired, files side by side are taken as pairs and two folders as unpaired; what --attributes or --select is
-    about has many domains.
+    Decodes each file once. Exits with status 1 if training would refuse the data. Without METHOD, --paired or
+    --unpaired, files side by side count as pairs, and two folders as unpaired; --attributes and --select imply many
+    domains.
     """
     if data is None and (a is None or b is None):
         raise click.UsageError("give --data DIR, or both --a DIR and --b DIR")

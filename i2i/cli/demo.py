@@ -6,25 +6,35 @@ from pathlib import Path
 
 import click
 
+from i2i.cli import help
 
-@click.command()
-@click.option(
+EXAMPLES = [("i2i demo", "writes i2i-demo/contact.png"), ("i2i demo --out /tmp/demo --seed 7", "other landscapes")]
+
+
+@help.command(examples=EXAMPLES)
+@help.option(
     "--out",
+    group="Input and output",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("i2i-demo"),
     show_default=True,
-    help="Folder that everything is written to; run again, it goes on there.",
+    help="Folder for everything the demo writes; an interrupted demo continues there.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the drawings and the training."
+@help.option(
+    "--seed",
+    group="Training",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the drawings and the training.",
 )
 @click.pass_context
 def command(ctx: click.Context, out: Path, seed: int) -> None:
     """Draw data, train, export and translate, in five minutes.
 
-    Draws small landscapes, trains pix2pix on pairs (labels to day) and CycleGAN on unpaired pictures (day to night),
-    exports both, translates a folder with each file, and writes one contact sheet beside the truth. Exits with status 1
-    if the results are not near enough to it.
+    Draws small landscapes, trains pix2pix on pairs (labels to day) and CycleGAN on unpaired images (day to night),
+    exports both, translates a folder with each, and writes one contact sheet with sources, results and ground truth.
+    Exits with status 1 if the results are too far from the ground truth.
     """
     from i2i.demo.run import demo
 

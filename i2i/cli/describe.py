@@ -7,25 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign
+from i2i.cli import foreign, help
 
 if TYPE_CHECKING:
     from i2i.spec import Spec
 
 
-@click.command
-@click.argument("model", type=click.Path(path_type=Path))
-@foreign.options
-@click.option(
-    "-o", "--out", "copy", type=click.Path(path_type=Path), help="Write a copy of MODEL that describes itself."
-)
-@click.option("--overwrite", is_flag=True, help="Replace what is there under that name.")
-def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> None:
-    """Say what MODEL, an .onnx file, takes and returns, and write that into a copy of it.
+EXAMPLES = [
+    ("i2i describe model.onnx", "show its inputs and outputs"),
+    ("i2i describe model.onnx --range 0..1", "state what the file does not"),
+    ("i2i describe model.onnx --order rgb -o copy.onnx", "write that into a copy"),
+]
 
-    What is certain is found, from the shapes of its tensors and by running it on a drawn picture: layout, size, the
-    multiple that sides must be of, and by how much the result is larger. The rest has to be told, as the error says; a
-    copy that describes itself is then run as any model is, `i2i translate photos/ -m COPY`.
+
+@help.command(examples=EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@help.option(
+    "-o",
+    "--out",
+    "copy",
+    group="Input and output",
+    type=click.Path(path_type=Path),
+    help="Write a copy of MODEL that describes itself.  [default: no copy]",
+)
+@help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
+@foreign.options
+def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> None:
+    """Show what MODEL, an .onnx file, takes and returns, and write a copy that describes itself.
+
+    What can be known for certain is found from the tensors' shapes and by running the model on a generated image:
+    layout, size, the multiple of the sides, and the scale of the result. The rest are options, and an error names those
+    that are missing. A copy that describes itself needs none: `i2i translate photos/ -m COPY`.
     """
     from i2i.runtime import Model
     from i2i.runtime.adapters import annotate

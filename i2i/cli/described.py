@@ -8,20 +8,26 @@ from typing import Any
 
 import click
 
+from i2i.cli.help import option
 
-def options_of(described: type, of: str, command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds an option for each field of ``described``, whose metadata holds its help, choices and bounds.
 
-    ``of`` says in the help what they are about. An option that is not given is None.
+def options_of(described: type, group: str, command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option to ``command`` for each field of the dataclass ``described``.
+
+    The field's metadata contains its help text, choices and bounds. ``group`` is the section of the help page. An
+    option that is not given is None.
     """
     for field in reversed(fields(described)):
         facts = field.metadata
-        name, help = f"--{field.name.replace('_', '-')}", f"{of}: {facts['help'][0].lower()}{facts['help'][1:]}"
+        name, text = f"--{field.name.replace('_', '-')}", facts["help"]
         if facts.get("flag"):
-            command = click.option(name, is_flag=True, default=None, help=help)(command)
+            command = option(name, group=group, is_flag=True, default=None, help=text)(command)
             continue
+        if field.default is not None:
+            text += f"  [default: {field.default or 0}]"
         kind: Any = click.Choice(facts["choices"]) if "choices" in facts else str
         if "least" in facts:
             kind = click.IntRange(facts["least"], facts.get("most"))
-        command = click.option(name, type=kind, default=None, metavar=facts.get("metavar"), help=help)(command)
+        metavar = facts.get("metavar")
+        command = option(name, group=group, type=kind, default=None, metavar=metavar, help=text)(command)
     return command

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import click
 
-from i2i.cli import providers
+from i2i.cli import help, providers
 
 PACKAGES = ("numpy", "Pillow", "torch", "onnx", "av", "openvino")  # beside those that have rivals
 NEEDED = {"torch": "needed to train and export", "onnx": "needed to tile, train and export"}
 
 
-@click.command
+EXAMPLES = [("i2i doctor", "check everything"), ("i2i doctor --provider cuda", "fail unless CUDA works")]
+
+
+@help.command(examples=EXAMPLES)
 @providers.option
 def command(provider: str) -> None:
-    """Say what is installed, what really runs, and how to mend it.
+    """Show what is installed and what works, and how to repair the rest.
 
-    Each provider runs a small model, or the reason is told why it cannot, which is a fault only of the one that
-    --provider asks for.
+    Each provider runs a small model. One that cannot run shows the reason, which is an error only for the provider of
+    --provider.
 
-    Exit status: 0 all is well, 1 something is wrong (each with the lines that repair it), 4 no such provider.
+    Exit status: 0 all is well, 1 something is wrong (the output says how to repair it), 4 provider not available.
     """
     from i2i.runtime.system import host, packages
 

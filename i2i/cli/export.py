@@ -6,52 +6,68 @@ from pathlib import Path
 
 import click
 
+from i2i.cli import help
 from i2i.spec import PRECISIONS, Spec
 
+EXAMPLES = [
+    ("i2i export runs/cyclegan-horse2zebra", "one file for each direction"),
+    ("i2i export runs/cyclegan-horse2zebra --to zebra", "one of them"),
+    ("i2i export RUN --precision int8", "a quarter of the size"),
+]
 
-@click.command
+
+@help.command(examples=EXAMPLES)
 @click.argument("run", type=click.Path(exists=True, path_type=Path))
-@click.option(
+@help.option(
     "-o",
     "--out",
     "path",
+    group="Input and output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file, for one direction: that of --to, or else the run's first.  "
-    "[default: RUN/onnx/DIRECTION.onnx; DIRECTION.tensor.onnx, DIRECTION.int8.onnx for what is something else]",
+    help="File to write, for one direction: that of --to, else the run's first.  [default: RUN/onnx/DIRECTION.onnx, "
+    "or DIRECTION.tensor.onnx, DIRECTION.int8.onnx and so on for other interfaces and precisions]",
 )
-@click.option("--to", metavar="DOMAIN", help="Export only the generator that translates to this domain.")
-@click.option(
+@help.option(
+    "--calibrate",
+    group="Input and output",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of images like those the model will see, to calibrate int8 and to measure the loss of fp16 and int8: "
+    "at least 4, for int8 at least 12, better 24.  [default: the run's training images]",
+)
+@help.option(
+    "--to",
+    group="Model",
+    metavar="DOMAIN",
+    help="Export only the generator that translates to this domain.  [default: all]",
+)
+@help.option(
     "--io",
+    group="Model",
     type=click.Choice(["pixels", "tensor"]),
     default="pixels",
     show_default=True,
-    help="pixels: images in, images out. tensor: the bare network on [-1, 1].",
+    help="Interface of the file. pixels: images in, images out; tensor: the bare network on values from -1 to 1.",
 )
-@click.option(
+@help.option(
     "--precision",
+    group="Model",
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="fp16: half the size, and faster on GPUs; a CPU computes it in float32. int8: a quarter of the size, and "
-    "faster on CPUs, with OpenVINO above all.",
-)
-@click.option(
-    "--calibrate",
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="For fp16 and int8: images such as the model will see, 4 or more, for int8 12 or more, better 24. int8 is "
-    "calibrated on some, and the loss is measured on others.  [default: those that the run was trained on]",
+    help="Precision of the weights. fp16: half the size, faster on GPUs; a CPU computes it in float32. int8: a quarter "
+    "of the size, faster on CPUs, most of all with OpenVINO.",
 )
 def command(run: Path, path: Path | None, to: str | None, io: str, precision: str, calibrate: Path | None) -> None:
     """Write the generators of RUN, the folder of a training run, as ONNX files.
 
-    RUN may also be a file in fp32 that was exported before, to have it in another precision.
+    RUN may also be an exported file in fp32, to convert it to another precision.
 
-    A file takes images of any size and gives them back translated, in any program that runs ONNX, and describes
-    itself. Each is compared with PyTorch before it is there. A generator of several domains is one file.
+    A file takes images of any size, returns them translated, runs in any program that runs ONNX, and describes itself.
+    Each is compared with PyTorch before it is written. A generator of several domains is one file.
 
-    fp16 and int8 are compared with fp32 on real images, and written only if they lose little: PSNR of at least 60 dB,
-    for int8 45 dB and no value off by more than 8 of 255. What was measured is in the file.
+    fp16 and int8 are compared with fp32 on real images, and refused below a PSNR of 60 dB (int8: 45 dB, or a value
+    off by more than 8 of 255). The measured loss is stored in the file.
     """
     from i2i.exporter import choose, default_path, directions, export
 

@@ -11,7 +11,7 @@ from i2i.runtime.adapters.options import NAMES, Told
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for each field of :class:`Told`."""
-    return options_of(Told, "Of a model that others made", command)
+    return options_of(Told, "Third-party models", command)
 
 
 def taken_from(options: dict[str, Any]) -> Told:

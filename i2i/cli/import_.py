@@ -6,34 +6,64 @@ from pathlib import Path
 
 import click
 
+from i2i.cli import help
 
-@click.command("import")
+EXAMPLES = [
+    ("i2i import latest_net_G.pth --a horse --b zebra", "makes runs/import-latest_net_G"),
+    ("i2i translate photos/ -m import-latest_net_G", "uses it"),
+]
+
+
+@help.command("import", examples=EXAMPLES)
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", "run", type=click.Path(file_okay=False, path_type=Path), metavar="RUN",
-              help="Folder of the run.  [default: runs/import-NAME]")  # fmt: skip
-@click.option("--a", default="a", metavar="NAME", help="Name of the domain that it translates from.")
-@click.option("--b", default="b", metavar="NAME", help="Name of the domain that it translates to.")
-@click.option("--domains", metavar="NAME,NAME...", help="Names of a StarGAN's domains, in the order of its labels.")
-@click.option("--attributes", is_flag=True, help="A StarGAN's domains may be had together, as CelebA's attributes.")
-@click.option(
-    "--statistics",
-    type=click.Choice(["image", "averaged"]),
-    help="Of batch norm: each image's own, or the file's averages.  [default: as its authors use it]",
+@help.option(
+    "-o",
+    "--out",
+    "run",
+    group="Input and output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="Folder of the run.  [default: runs/import-NAME]",
 )
-@click.option("--part", metavar="NAME", help="Which network, where the file holds several generators.")
+@help.option(
+    "--a", group="Model", default="a", show_default=True, metavar="NAME", help="Name of the domain it translates from."
+)
+@help.option(
+    "--b", group="Model", default="b", show_default=True, metavar="NAME", help="Name of the domain it translates to."
+)
+@help.option(
+    "--domains",
+    group="Model",
+    metavar="NAME,NAME...",
+    help="Names of a StarGAN's domains, in the order of its labels.  [default: c0, c1, ...]",
+)
+@help.option(
+    "--attributes",
+    group="Model",
+    is_flag=True,
+    help="A StarGAN's domains can be combined, as CelebA's attributes can.",
+)
+@help.option(
+    "--statistics",
+    group="Model",
+    type=click.Choice(["image", "averaged"]),
+    help="Statistics of batch norm: each image's own, or the averages in the file.  [default: as its authors test it]",
+)
+@help.option(
+    "--part",
+    group="Model",
+    metavar="NAME",
+    help="Network to import, where the file contains several generators.  [default: the only one]",
+)
 def command(checkpoint: Path, run: Path | None, domains: str | None, **options: str | bool | None) -> None:
-    """Make a run of CHECKPOINT, a .pth, .pt, .pkl or .safetensors file of a generator that others trained.
+    """Convert CHECKPOINT, a third-party generator's .pth, .pt, .pkl or .safetensors file, into a run.
 
-    \b
-    i2i import latest_net_G.pth -o runs/horse2zebra --a horse --b zebra
-    i2i translate pictures/ -m horse2zebra
+    The architecture follows from the tensors' names and shapes; no code in the file runs. Known are the ResNets and
+    U-Nets of CycleGAN and pix2pix, CUT's ResNet, StarGAN, pix2pixHD's global generator, and CSC321's CycleGAN.
 
-    What it is follows from its tensors' names and shapes alone, and nothing in the file is run: CycleGAN's and
-    pix2pix's ResNets and U-Nets, CUT's ResNet, StarGAN, pix2pixHD's global generator, CSC321's CycleGAN.
-
-    Batch norm takes the statistics of each image, as the authors do when they test what they trained at batch 1, and in
-    CSC321's, trained in batches of 16, the averages of the training. If large areas lose their colour, a network was
-    trained in larger batches: --statistics averaged.
+    Batch norm uses the statistics of each image, as the authors test networks trained at batch size 1; for CSC321's
+    CycleGAN, trained at batch size 16, the averages of the training. If large areas lose their colour, the network was
+    trained with larger batches: use --statistics averaged.
     """
     from i2i.importer import import_checkpoint
 
@@ -43,7 +73,7 @@ def command(checkpoint: Path, run: Path | None, domains: str | None, **options: 
 
 
 def describe(run: Path) -> str:
-    """The line on an imported run: where it is, what it does and what it was recognised as."""
+    """Return the lines on an imported run: its folder, what it does, its family, and what was not loaded."""
     from i2i.runtime.model.catalog import read_run
     from i2i.runtime.model.targets import way
 
@@ -52,4 +82,8 @@ def describe(run: Path) -> str:
     (spec,) = found.directions.values()
     channels = f"{spec.source.channels} to {spec.target.channels} channels"
     recipe = spec.recipe
-    return f"{run}  {way(spec)}  {recipe['imported']['family']}, {channels}, statistics: {recipe['statistics']}"
+    line = f"{run}  {way(spec)}  {recipe['imported']['family']}, {channels}, statistics: {recipe['statistics']}"
+    if ignored := recipe["imported"].get("ignored"):
+        more = f" and {len(ignored) - 5} more" if len(ignored) > 5 else ""
+        line += f"\nonly tensors were read; these objects of the file were not loaded: {', '.join(ignored[:5])}{more}"
+    return line

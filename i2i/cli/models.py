@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import click
 
+from i2i.cli import help
 
-@click.command
-@click.option("--runs", "root", default="runs", show_default=True, help="The folder of runs.")
+EXAMPLES = [("i2i models", "all of them"), ("i2i models --runs /data/runs", "another folder of runs")]
+
+
+@help.command(examples=EXAMPLES)
+@help.option(
+    "--runs", "root", group="Input and output", default="runs", show_default=True, metavar="DIR", help="Folder of runs."
+)
 def command(root: str) -> None:
-    """List the runs under runs/ and the models that come with i2i; `i2i translate -m NAME` takes each.
+    """List the runs under runs/ and the models that come with i2i, by the names that `i2i translate -m` takes.
 
-    The one marked * is what `i2i translate` takes without -m.
+    An asterisk marks the one that `i2i translate` uses without -m.
     """
     from i2i.runtime.model import catalog, targets
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import video
+from i2i.cli import streams, video
+from i2i.cli.help import option
 from i2i.cli.progress import reporting, shown
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from i2i.runtime.jobs.folder import Summary
 
 FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test holds them equal to images.WRITABLE
+
+
+FILES, MODEL, LARGE = "Input and output", "Model", "Large images"
 
 
 class Count(click.ParamType):
@@ -32,44 +36,78 @@ class Count(click.ParamType):
 
 
 _OPTIONS = (
-    click.option(
+    option(
+        "--format",
+        group=FILES,
+        type=click.Choice(FORMATS),
+        help="Format of every result; of a video, a folder of frames.  [default: that of the source]",
+    ),
+    option(
+        "--quality",
+        group=FILES,
+        type=click.IntRange(0, 100),
+        default=95,
+        show_default=True,
+        help="Quality of JPEG and WebP results in percent.",
+    ),
+    option(
+        "--suffix",
+        group=FILES,
+        metavar="TEXT",
+        help="Text appended to the name of every result: photo.png becomes photoTEXT.png.  [default: none]",
+    ),
+    option(
+        "--background",
+        group=FILES,
+        metavar="edge|0..255",
+        help="Colour under transparent pixels in the model's input: edge continues the picture's own colours, 0 to 255 "
+        "is a grey level.  [default: as the model was trained, edge unless set there]",
+    ),
+    option(
+        "--keep-metadata",
+        group=FILES,
+        is_flag=True,
+        help="Keep EXIF (time and place included) and XMP, with the orientation reset and thumbnails removed.",
+    ),
+    option(
+        "--overwrite", group=FILES, is_flag=True, help="Translate finished images again and replace existing files."
+    ),
+    option(
+        "--watch", group=FILES, is_flag=True, help="Keep translating images as they arrive in a folder, until Ctrl-C."
+    ),
+    option(
         "--batch",
+        group=MODEL,
         type=Count(),
         metavar="N|auto",
-        help="Images of a size at once on a GPU.  [default: auto, as many as its memory has room for, up to 16]",
+        help="Images of equal size per call of a GPU, from 1.  [default: auto, as many as fit its memory, up to 16]",
     ),
-    click.option("--workers", type=click.IntRange(1, 1024), help="Images in work side by side.  [default: one a core]"),
-    click.option("--format", type=click.Choice(FORMATS), help="Of every output.  [default: that of its source]"),
-    click.option("--quality", type=click.IntRange(0, 100), default=95, show_default=True, help="Of JPEG and WebP."),
-    click.option("--suffix", metavar="TEXT", help="Put behind the name of every output: photo.png, photoTEXT.png."),
-    click.option(
-        "--background",
-        type=click.IntRange(0, 255),
-        default=255,
-        show_default=True,
-        help="Grey level under transparent pixels, as the model sees them.",
+    option(
+        "--workers",
+        group=MODEL,
+        type=click.IntRange(1, 1024),
+        help="Images processed in parallel.  [default: one per core]",
     ),
-    click.option(
-        "--keep-metadata",
-        is_flag=True,
-        help="Keep EXIF, of where and when too, and XMP: made upright, thumbnails dropped.",
+    option(
+        "--max-pixels",
+        group=LARGE,
+        type=click.IntRange(1),
+        help="Pixels (width times height) above which an image is refused.  [default: 100000000]",
     ),
-    click.option("--max-pixels", type=click.IntRange(1), help="Refuse images of more pixels.  [default: 100000000]"),
-    click.option("--watch", is_flag=True, help="Of a folder: go on with images as they come, until Ctrl-C."),
-    click.option("--overwrite", is_flag=True, help="Translate again what is done, and replace what is there."),
-    click.option(
+    option(
         "--shard",
+        group="Many machines",
         metavar="I/N",
-        help="Of a folder, only part I of N; 1/1 is all of it.  [default: as a SLURM array, an indexed Kubernetes job "
-        "or torchrun says]",
+        help="Translate only part I of N of a folder, I from 1 to N; 1/1 is the whole folder.  [default: as a SLURM "
+        "array, an indexed Kubernetes job or torchrun says, else 1/1]",
     ),
 )
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options of images."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
+    """Add the options of images."""
+    for add in reversed(_OPTIONS):
+        command = add(command)
     return command
 
 
@@ -107,8 +145,8 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
     if settings.suffix:
         raise ValueError("--suffix: what goes through a pipe has no name, and a DST is the whole name")
     target = None if dst in (None, "-") else Path(str(dst))
-    if target is None and sys.stdout.isatty():
-        raise ValueError("a terminal cannot show the result: send it on with > or |, or name a DST")
+    if target is None:
+        output = streams.output()
     if target is not None and (target.is_dir() or str(dst).endswith(("/", os.sep))):
         raise ValueError(f"{dst} is a folder, and what comes through a pipe has no name: give the result one")
     if target is not None and target.exists() and not settings.overwrite:
@@ -119,7 +157,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
     try:
         if src != Path("-"):
             read_header(src, settings.max_pixels)  # of a named pipe, of which a read might never return, it is an error
-        data = sys.stdin.buffer.read() if src == Path("-") else src.read_bytes()
+        data = streams.input().read() if src == Path("-") else src.read_bytes()
         result = translate_bytes(models[0], data, settings, name)
         _note_frames(name, result.frames)
         if target is not None:
@@ -131,7 +169,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
             click.echo(shown(target))
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
-        sys.stdout.buffer.write(encode_image(result, form, settings.quality, name=name))
+        output.write(encode_image(result, form, settings.quality, name=name))
         if lost := image_file.lacking(result.metadata, form, keeps_profile(result, form)):
             _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:

@@ -7,21 +7,22 @@ from typing import Any
 
 import click
 
+from i2i.cli.help import option as grouped
+
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")  # a test holds them equal to those of the runtime
 
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--provider``."""
-    help = "What the model runs on; auto takes CUDA if there is a card and it loads, else the CPU."
-    return click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True, help=help)(
-        command
-    )
+    """Add ``--provider``."""
+    text = "Execution provider that runs the model; auto: CUDA if a GPU is present and it loads, else the CPU."
+    choice = click.Choice(PROVIDERS)
+    return grouped("--provider", group="Model", type=choice, default="auto", show_default=True, help=text)(command)
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--provider`` and ``--allow-fallback``."""
-    help = "Let the processor run what a GPU's provider cannot, which costs a copy of the image there and back."
-    return option(click.option("--allow-fallback", is_flag=True, help=help)(command))
+    """Add ``--provider`` and ``--allow-fallback``."""
+    text = "Let the CPU run operators that the GPU's provider lacks; each costs a copy of the image there and back."
+    return option(grouped("--allow-fallback", group="Model", is_flag=True, help=text)(command))
 
 
 def notes() -> None:

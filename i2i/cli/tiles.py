@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i.cli.help import option as grouped
+
 if TYPE_CHECKING:
     from i2i.runtime import Model
 
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--tile``."""
-    return click.option(
+    """Add ``--tile``."""
+    return grouped(
         "--tile",
+        group="Large images",
         metavar="auto|N|exact|off",
         default="auto",
         show_default=True,
-        help="Cut images into tiles that share their statistics, so that there are no seams: auto where the memory "
-        "does not hold them whole; N into tiles of N pixels; exact with the statistics of the whole image, which takes "
-        "many passes; off never. A TIFF, PNG or JPEG beyond 67 million pixels then goes from file to file in strips.",
+        help="Cut images into tiles that share their normalisation statistics, so that no seams show. auto: only where "
+        "memory is too small for the whole image; N: tiles of N pixels a side; exact: statistics of the whole image, "
+        "in many passes; off: never. A TIFF, PNG or JPEG above 67 million pixels is read and written in strips.",
     )(command)
 
 

@@ -7,17 +7,19 @@ from typing import Any
 
 import click
 
+from i2i.cli import help
 from i2i.engine.settings import PRESETS, Settings
 
 
 def _options(function: Any) -> Any:
-    """Adds one option for each setting. None stands for "not given": a run that goes on keeps what it has."""
+    """Add an option for each setting. None means "not given": a run that continues keeps its own value."""
     for setting in reversed([f for f in fields(Settings) if f.name != "method"]):
         choices = setting.metadata.get("choices")
         default = "x".join(map(str, setting.default)) if isinstance(setting.default, tuple) else setting.default
-        words = setting.metadata["help"] + ("" if default in (None, 0) else f"  [default: {default}]")
-        function = click.option(
+        words = setting.metadata["help"] + ("" if default is None else f"  [default: {default}]")
+        function = help.option(
             f"--{setting.name.replace('_', '-')}",
+            group=setting.metadata["group"],
             type=click.Choice(choices) if choices else str,
             metavar=None if choices else setting.metadata.get("metavar", "DIR" if default is None else "N"),
             help=words,
@@ -36,15 +38,44 @@ def _named_values(_context: click.Context, _parameter: click.Parameter, given: t
     return {name: value for name, _, value in pairs}
 
 
-@click.command("train")
+EXAMPLES = [
+    ("i2i train pix2pix --data facades", "aligned A|B files"),
+    ("i2i train cyclegan --a horses --b zebras", "two folders, no pairs"),
+    ("i2i train stargan --data weather", "a folder per domain"),
+    ("i2i train cyclegan --a horses --b zebras --out runs/tuned --init runs/other", "fine-tunes another run"),
+    ("i2i train --out runs/cyclegan-horses2zebras", "continues that run"),
+]
+
+
+@help.command("train", examples=EXAMPLES)
 @click.argument("method", required=False)
 @_options
-@click.option("--out", type=click.Path(), metavar="RUN", help="Folder of the run; an existing run goes on.")
-@click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings that a name stands for.")
-@click.option("--set", "hyperparameters", multiple=True, callback=_named_values, metavar="NAME=VALUE",
-              help="A hyper-parameter of the method, such as generator=resnet_6 or lambda_cyc=5.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Check data and settings, say what would be done, and stop.")
-@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@help.option(
+    "--preset",
+    group="Method",
+    type=click.Choice(list(PRESETS)),
+    help="Named set of settings. paper: as the authors trained; fast: smaller networks, half as long.  [default: none]",
+)
+@help.option(
+    "--set",
+    "hyperparameters",
+    group="Method",
+    multiple=True,
+    callback=_named_values,
+    metavar="NAME=VALUE",
+    help="Hyper-parameter of the method, such as generator=resnet_6 or lambda_cyc=5. Can be repeated.",
+)
+@help.option(
+    "--out",
+    group="Run",
+    type=click.Path(),
+    metavar="RUN",
+    help="Folder of the run; an existing run continues.  [default: runs/METHOD-A2B]",
+)
+@help.option(
+    "--dry-run", group="Run", is_flag=True, help="Check data and settings, show what training would do, and stop."
+)
+@help.option("--quiet", group="Run", is_flag=True, help="Print nothing but errors.")
 def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -> None:
     """Train METHOD on folders of images.
 
@@ -52,16 +83,10 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     pix2pix                       pairs
     cyclegan unit                 two folders without pairs, both ways
     cut fastcut direct constancy  two folders without pairs, from A to B
-    stargan                       a folder a domain, or a table of attributes
-    package.module:Class          a translator of your own
+    stargan                       a folder per domain, or a table of attributes
+    package.module:Class          your own translator
 
-    \b
-    i2i train pix2pix  --data facades              aligned A|B files
-    i2i train cyclegan --a horses --b zebras       any two folders
-    i2i train stargan  --data weather              a folder a domain
-    i2i train --out runs/cyclegan-horses2zebras    goes on where that run was
-
-    The same command again goes on where it was stopped. Start it with torchrun to use several GPUs.
+    Run the same command again to continue an interrupted run. Use torchrun for several GPUs.
     """
     from torch import OutOfMemoryError
 

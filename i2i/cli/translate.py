@@ -9,52 +9,66 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, pictures, providers, tiles, uncollected, video
+from i2i.cli import foreign, help, pictures, providers, tiles, uncollected, video
 from i2i.cli.progress import shown
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
 
 
-@click.command
+EXAMPLES = [
+    ("i2i translate photo.jpg", "an image, by the newest run"),
+    ("i2i translate photos/ out/ -m horse2zebra", "a folder, by a run's name"),
+    ("i2i translate photos/ out/ -m model.onnx", "a folder, by an ONNX file"),
+    ("i2i translate clip.mp4 out.mp4", "a video, with its sound"),
+    ("i2i translate - - <in.png >out.png", "standard input to standard output"),
+]
+
+
+@help.command(examples=EXAMPLES)
 @click.argument("src", type=click.Path(path_type=Path))
 @click.argument("dst", type=click.Path(), required=False)  # as text, since a Path drops the slash at its end
-@click.option(
+@help.option(
     "-m",
     "--model",
     "names",
+    group="Model",
     metavar="MODEL",
     multiple=True,
-    help="An .onnx file, the folder of a run, or a name from `i2i models`. Several, each with its own -m, share the "
-    "decoding of each image.",
+    help="An .onnx file, the folder of a run, or a name that `i2i models` lists. Repeat -m for several models, which "
+    "share the decoding of each image.  [default: the newest finished run under runs/, else the first model of "
+    "`i2i models`]",
 )
-@click.option(
+@help.option(
     "--to",
+    group="Model",
     metavar="DOMAIN",
-    help="The domain to translate to, of several; attributes, with commas between; or a direction (b2a).",
+    help="Domain to translate to, where the model has several; attributes, separated by commas; or a direction such as "
+    "b2a.  [default: the model's first direction]",
 )
 @providers.options
-@tiles.option
 @pictures.options
-@foreign.options
 @video.options
+@tiles.option
+@foreign.options
 def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, **options: Any) -> None:
-    """Translate SRC, an image, a folder of images or a video, into DST.
+    """Translate SRC, an image, a folder of images or a video, and write the result to DST.
 
-    Without DST the result goes beside SRC, with the model's name behind its own; a DST with a slash at its end is a
-    folder. A folder keeps its tree and names; run again, it does only what is not done. Without -m the newest finished
-    run under runs/ is taken, else the default model. With several models a folder's results go to DST/MODEL/, an
-    image's to DST/IMAGE-MODEL.png.
+    Without DST the result is written beside SRC, with the model's name appended to its own. A DST that ends in a slash
+    is a folder. A folder keeps its tree and file names; run the command again to continue an interrupted folder. With
+    several models the results of a folder go to DST/MODEL/, those of an image to DST/IMAGE-MODEL.png.
 
-    A model that others made is told what it takes, --range 0..255 --order bgr, or once and for all by `i2i describe`.
+    A third-party model needs to know its value range and channel order: --range 0..255 --order bgr. `i2i describe -o`
+    writes them into a copy of the file, once for all.
 
-    A SRC of - is an image on standard input, a DST of - (and none, if SRC is -) the result on standard output.
+    A SRC of - reads an image or a video from standard input. A DST of -, or SRC of - without DST, writes the image to
+    standard output; a video is written there as raw frames (YUV4MPEG2).
 
-    A video keeps its sound, subtitles and times; with --format it becomes a folder of frames. SRC may be camera:0, or -
-    for a video on standard input; a DST of - gets raw frames as YUV4MPEG2. Videos within a folder are left alone.
+    A video keeps its sound, subtitles and frame times; with --format it becomes a folder of frames. camera:0 is the
+    first camera. Videos inside a folder of images are skipped.
 
-    Exit status: 0 all translated, 1 some images failed (each is named on stderr) or a video was damaged, 2 wrong use,
-    4 no such provider, 130 interrupted.
+    Exit status: 0 all translated, 1 some images failed (each is named on standard error) or a video was damaged,
+    2 wrong usage or input, 4 provider not available, 130 interrupted.
     """
     # NumPy and OpenCV each start threads for linear algebra when they are imported, of which there is none here that is
     # worth one; to start and to end them takes longer than a small image.

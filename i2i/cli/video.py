@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i.cli import streams
 from i2i.cli.described import options_of
+from i2i.cli.help import option
 from i2i.runtime.video.options import NAMES, VideoOptions
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
     from i2i.runtime.video import VideoSummary
+
+GROUP = "Video"
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,9 @@ class Film:
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for each field of :class:`VideoOptions`, and ``--preview``."""
-    preview = "Of a video: show the results in a window while it runs."
-    command = click.option("--preview", is_flag=True, help=preview)(command)
-    return options_of(VideoOptions, "Of a video", command)
+    preview = "Show the translated frames in a window during the job."
+    command = option("--preview", group=GROUP, is_flag=True, help=preview)(command)
+    return options_of(VideoOptions, GROUP, command)
 
 
 def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
@@ -45,8 +49,7 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
     given = {name: options.pop(name) for name in NAMES}
     given = {name: value for name, value in given.items() if value is not None}
     preview = options.pop("preview")
-    entrance: Any = sys.stdin.buffer
-    piped = str(src) == "-" and begins_like_video(entrance.peek(HEAD))
+    piped = str(src) == "-" and begins_like_video(streams.input().peek(HEAD))  # type: ignore[attr-defined]
     if piped or is_video(str(src)):
         return Film(VideoOptions(**given), preview)
     if given or preview:
@@ -70,9 +73,7 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
 
     target: Any = None
     if dst == "-":
-        if sys.stdout.isatty():
-            raise ValueError("a terminal cannot show the result: send it on with > or |, or name a DST")
-        target = sys.stdout.buffer
+        target = streams.output()
     elif dst is not None or not (film.preview and camera(src) is not None):
         target = video_target(str(src), dst, model.name, settings.format)
     window = Window(f"i2i: {click.format_filename(src)}", ends=target is None) if film.preview else None

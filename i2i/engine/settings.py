@@ -11,14 +11,18 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from i2i.spec import EDGE, parse_background
 
-def option(default: Any, help: str, **more: Any) -> Any:
-    """A field with the words its command-line option is explained by."""
-    return field(default=default, metadata={"help": help, **more})
+
+def option(default: Any, help: str, group: str, **more: Any) -> Any:
+    """A field with the help text of its command-line option and the group of the help page that lists it."""
+    return field(default=default, metadata={"help": help, "group": group, **more})
 
 
 PLACES = ("a", "b", "data", "attributes")
 """The settings that say where the images lie."""
+PATHS = (*PLACES, "init")
+"""The settings that are paths."""
 
 
 @dataclass(frozen=True)
@@ -26,29 +30,61 @@ class Settings:
     """Everything a run needs to be repeated, its method's hyper-parameters apart."""
 
     method: str
-    a: str | None = option(None, "Folder of the first domain's images.", free=True)
-    b: str | None = option(None, "Folder of the second domain's images.", free=True)
-    data: str | None = option(None, "One folder: aligned A|B files, trainA and trainB, or one a domain.", free=True)
-    attributes: str | None = option(None, "Table of attributes, CelebA's or CSV.", free=True, metavar="FILE")
-    select: str | None = option(None, "Attributes or domains to learn, of those there are.", metavar="NAME,NAME...")
-    direction: str = option("a2b", "Which way one-sided methods and pairs translate.", choices=("a2b", "b2a"))
-    channels: str = option("auto", "Grey, colour or colour with alpha.", choices=("auto", "1", "3", "4"))
-    max_bad: int = option(0, "Unreadable files that are tolerated and left out.", free=True)
-    size: tuple[int, int] = option((256, 256), "Pixels of a training crop: 256, or HEIGHTxWIDTH.", metavar="SIZE")
+    a: str | None = option(None, "Folder of the first domain's images.", "Data", free=True)
+    b: str | None = option(None, "Folder of the second domain's images.", "Data", free=True)
+    data: str | None = option(
+        None,
+        "Folder of all domains, instead of --a and --b: aligned A|B files, trainA and trainB, or a folder per domain.",
+        "Data",
+        free=True,
+    )
+    attributes: str | None = option(None, "Table of attributes, as CelebA's or CSV.", "Data", free=True, metavar="FILE")
+    select: str | None = option(None, "Domains or attributes to use.  [default: all]", "Data", metavar="NAME,NAME...")
+    init: str | None = option(
+        None,
+        "Start a new run from the weights of a run, an imported run or a .safetensors file in one.  [default: random]",
+        "Run",
+        metavar="RUN|FILE",
+    )
+    direction: str = option(
+        "a2b", "Direction in which one-sided methods and pairs translate.", "Data", choices=("a2b", "b2a")
+    )
+    channels: str = option(
+        "auto", "Channels per image: 1 grey, 3 RGB, 4 RGB with alpha; auto: as the files have.", "Data",
+        choices=("auto", "1", "3", "4"),
+    )  # fmt: skip
+    background: str = option(
+        EDGE, "Colour under transparent pixels: edge continues the visible colours, 0 to 255 is a grey level.", "Data",
+        metavar="edge|0..255",
+    )  # fmt: skip
+    max_bad: int = option(0, "Number of unreadable files to skip before the data is refused.", "Data", free=True)
+    size: tuple[int, int] = option(
+        (256, 256), "Size of a training crop in pixels: 256, or HEIGHTxWIDTH.", "Training", metavar="SIZE"
+    )
     batch: int = option(
-        1, "Images a step, over all processes (stargan: 16); auto: what fits the GPU.", metavar="N|auto"
-    )
-    epochs: int = option(200, "Length: times through the data; the second half lowers the learning rate.", free=True)
-    steps: int = option(0, "Length in steps instead of epochs.", free=True)
+        1, "Images per step, over all processes, from 1; auto: as many as fit the GPU. StarGAN's default is 16.",
+        "Training", metavar="N|auto",
+    )  # fmt: skip
+    epochs: int = option(
+        200, "Length in passes over the data, from 1; the learning rate falls in the second half.", "Training",
+        free=True,
+    )  # fmt: skip
+    steps: int = option(0, "Length in optimiser steps instead of epochs; 0: by --epochs.", "Training", free=True)
     precision: str = option(
-        "auto", "Arithmetic; auto: bf16 on a GPU that has it.", choices=("auto", "fp32", "bf16", "fp16", "fp64")
+        "auto", "Precision of the arithmetic; auto: bf16 on a GPU that has it, else fp32.", "Training",
+        choices=("auto", "fp32", "bf16", "fp16", "fp64"),
+    )  # fmt: skip
+    ema: float = option(
+        0.999, "Decay of the exponential moving average of the weights, which is exported; from 0 (off) to below 1.",
+        "Training",
+    )  # fmt: skip
+    seed: int = option(0, "Seed of the random numbers.", "Training")
+    workers: int = option(
+        min(os.cpu_count() or 1, 8), "Threads that read images; 0: the training thread itself.", "Training", free=True
     )
-    ema: float = option(0.999, "Decay of the averaged weights that are exported; 0: the weights themselves.")
-    seed: int = option(0, "Of everything random.")
-    workers: int = option(min(os.cpu_count() or 1, 8), "Threads that read images.", free=True)
-    log_every: int = option(50, "Steps between two lines of the log.", free=True)
-    sample_every: int = option(500, "Steps between two sample sheets; 0: none.", free=True)
-    save_every: int = option(1000, "Steps between two saved states.", free=True)
+    log_every: int = option(50, "Steps between two lines of the log, from 1.", "Run", free=True)
+    sample_every: int = option(500, "Steps between two sample sheets; 0: none.", "Run", free=True)
+    save_every: int = option(1000, "Steps between two checkpoints, from 1.", "Run", free=True)
 
     def __post_init__(self) -> None:
         for name in ("batch", "epochs", "log_every", "save_every"):
@@ -61,6 +97,7 @@ class Settings:
             raise ValueError(f"size is {self.size}; a crop has at least one pixel")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
+        parse_background(self.background)
         for f in fields(self):
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
@@ -92,7 +129,7 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def _typed(name: str, default: Any, value: Any) -> Any:
     if name == "size":
         return _size(value)
-    if name in PLACES and value is not None:
+    if name in PATHS and value is not None:
         return str(Path(value).expanduser().resolve())
     if isinstance(default, int | float) and not isinstance(value, bool):
         return number(name, default, value)

@@ -23,34 +23,52 @@ class Told:
     """What the tensors of a model mean, as far as somebody said so; None where nobody did."""
 
     layout: str | None = field(
-        default=None, metadata=_about("Whether the channels come first or last.", choices=LAYOUTS)
+        default=None,
+        metadata=_about(
+            "Axis order of the tensors: channels first (nchw) or last (nhwc).  [default: found from their shapes]",
+            choices=LAYOUTS,
+        ),
     )
     range: Range | None = field(
-        default=None, metadata=_about("The values of black and white: 0..1, -1..1, 0..255.", metavar="LOW..HIGH")
+        default=None,
+        metadata=_about(
+            "Input values of black and white: 0..1, -1..1 or 0..255; required where the file does not say.",
+            metavar="LOW..HIGH",
+        ),
     )
     output_range: Range | None = field(
-        default=None, metadata=_about("Those of the output.  [default: as --range]", metavar="LOW..HIGH")
+        default=None, metadata=_about("Output values of black and white.  [default: as --range]", metavar="LOW..HIGH")
     )
     order: str | None = field(
         default=None,
         metadata=_about(
-            "Of the channels. Of a single one: grey, or y, the luma, whose result gets the image's own colour.",
+            "Channel order of the model: rgb, bgr, grey, or y (luma only; colour is taken from the source); required "
+            "where the file does not say.",
             choices=ORDERS,
         ),
     )
     multiple: int | None = field(
-        default=None, metadata=_about("Height and width must be multiples of this.  [default: found]", least=1)
+        default=None,
+        metadata=_about(
+            "Pixels that height and width must be a multiple of; images are padded to it.  [default: found by running "
+            "the model]",
+            least=1,
+        ),
     )
     fit: str | None = field(
         default=None,
         metadata=_about(
-            "Where the model takes one size alone: resize images to it and their results back, or tile them.",
+            "Handling of a model of one fixed size: resize images to it and the results back, or cut them into tiles "
+            "of that size; required for such a model.",
             choices=FITS,
         ),
     )
     result: str | None = field(
         default=None,
-        metadata=_about("curves: not an image, but how to brighten it (Zero-DCE).  [default: image]", choices=RESULTS),
+        metadata=_about(
+            "Content of the output: an image, or the brightening curves of Zero-DCE.  [default: image]",
+            choices=RESULTS,
+        ),
     )
 
     def __post_init__(self) -> None:

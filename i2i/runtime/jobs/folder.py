@@ -20,6 +20,7 @@ from i2i.runtime.jobs.planning import JobTarget, PlannedImage, plan, refuse_unkn
 from i2i.runtime.jobs.watcher import FolderWatcher, Watch
 from i2i.runtime.jobs.workers import Outcome, WorkerPool
 from i2i.runtime.model.model import Model
+from i2i.spec import Background
 
 __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "translate_folder", "translate_folders"]
 
@@ -176,7 +177,7 @@ def refuse_mixed_results(target: JobTarget) -> None:
 def job_key(model: Model, options: Options) -> str:
     """Return a digest of all that decides the bytes of a result, except its source."""
     digest = hashlib.sha256(model.path.read_bytes())
-    digest.update(repr((options.format, options.quality, options.background)).encode())
+    digest.update(repr((options.format, options.quality, background(model, options))).encode())
     if options.keep_metadata:
         digest.update(b"metadata")
     if model.to is not None:
@@ -188,6 +189,11 @@ def job_key(model: Model, options: Options) -> str:
     return digest.hexdigest()[:16]
 
 
+def background(model: Model, options: Options) -> Background:
+    """Return what the model sees under transparent pixels: as the options say, else as it was trained."""
+    return model.spec.background if options.background is None else options.background
+
+
 def facts(model: Model, options: Options) -> dict[str, Any]:
     """Return the same in words, for readers of the journal."""
     return {
@@ -196,7 +202,7 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
         **model.told.said(),
         "format": options.format,
         "quality": options.quality,
-        "background": options.background,
+        "background": background(model, options),
         "tile": model.tile.how,
         "metadata": options.keep_metadata,
     }

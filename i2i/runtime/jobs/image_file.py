@@ -29,7 +29,7 @@ class StoppedError(I2IError, OSError):
 def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
     """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     array = infer(processing.prepare(image, model.spec, options.background))
-    result = keep_grey(processing.restore(array, image, model.spec), image)
+    result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
     return replace(result, metadata=image.metadata, resolution=image.resolution)
 
 

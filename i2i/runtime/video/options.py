@@ -24,35 +24,53 @@ def _about(help: str, **facts: Any) -> dict[str, Any]:
 class VideoOptions:
     """How a video is to be translated; times are in seconds or as "h:mm:ss.s", from the beginning of the file."""
 
-    start: float = field(default=0.0, metadata=_about("Leave out what is before: seconds, or h:mm:ss.", metavar="TIME"))
-    end: float | None = field(default=None, metadata=_about("Leave out what is after.", metavar="TIME"))
+    start: float = field(
+        default=0.0, metadata=_about("Skip frames before this time: seconds, m:ss or h:mm:ss.", metavar="TIME")
+    )
+    end: float | None = field(
+        default=None,
+        metadata=_about("Skip frames after this time: seconds, m:ss or h:mm:ss.  [default: the end]", metavar="TIME"),
+    )
     fps: Fraction | None = field(
         default=None,
-        metadata=_about("Frames a second, all alike: 25, 30000/1001.  [default: the source's times]", metavar="RATE"),
+        metadata=_about(
+            "Constant frame rate in frames per second, above 0 and up to 1000: 25 or 30000/1001.  [default: the "
+            "source's frame times]",
+            metavar="RATE",
+        ),
     )
     codec: str = field(
-        default="auto", metadata=_about("auto: AV1 in .webm, HEVC for more than 8 bits, else H.264.", choices=CODECS)
+        default="auto",
+        metadata=_about("Video codec; auto: AV1 in .webm, HEVC for more than 8 bits, else H.264.", choices=CODECS),
     )
     crf: int | None = field(
         default=None,
-        metadata=_about("Quality, the lower the better.  [default: 18 H.264, 20 HEVC, 24 AV1]", least=0, most=63),
+        metadata=_about(
+            "Constant rate factor, lower is better: up to 51 for H.264 and HEVC, 63 for AV1.  [default: 18 for H.264, "
+            "20 for HEVC, 24 for AV1]",
+            least=0,
+            most=63,
+        ),
     )
     preset: str | None = field(
-        default=None, metadata=_about("The encoder's own name for its speed.  [default: veryfast; 10 for AV1]")
+        default=None,
+        metadata=_about("Speed preset, by the encoder's own name.  [default: veryfast; 10 for AV1]", metavar="NAME"),
     )
     rotation: str = field(
         default="apply",
-        metadata=_about("Turn frames upright, or keep the tag that says to.", choices=ROTATIONS),
+        metadata=_about(
+            "Frame orientation. apply: rotate the frames upright; keep: keep the rotation tag.", choices=ROTATIONS
+        ),
     )
 
     steady: bool = field(
         default=False,
-        metadata=_about("Against flicker: carry statistics and results on from frame to frame.", flag=True),
+        metadata=_about("Reduce flicker: smooth statistics and results over time.", flag=True),
     )
     steady_time: float | None = field(
         default=None,
         metadata=_about(
-            f"Seconds over which --steady, given with it, carries them on.  [default: {STEADY_TIME}]", metavar="SECONDS"
+            f"Time constant of --steady in seconds, above 0 and up to 10.  [default: {STEADY_TIME}]", metavar="SECONDS"
         ),
     )
 

@@ -23,7 +23,7 @@ from i2i.runtime import Model, ModelError, Options, translate_folder
 from i2i.runtime.jobs import folder, workers
 from i2i.runtime.jobs.folder import MixedError, Outcome, Summary
 from i2i.runtime.jobs.image_file import StoppedError
-from i2i.runtime.jobs.journal import JOURNAL
+from i2i.runtime.jobs.journal import JOURNAL, Journal
 from tests import tiny
 
 
@@ -335,7 +335,7 @@ def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_o
         """It does one image more."""
         told: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(workers.Journal, "done", killed)
+            patched.setattr(Journal, "done", killed)
             settings = Options(overwrite=True, workers=1, **options)
             with pytest.raises(KeyboardInterrupt):
                 translate_folder(model, photos, out, settings, lambda one, _: told.append(one.status))
@@ -393,7 +393,7 @@ def test_the_record_says_what_was_done_with_which_model_and_settings(
         "to": None,
         "format": None,
         "quality": 90,
-        "background": 255,
+        "background": "edge",
         "metadata": False,
         "tile": "auto",
     }
@@ -428,7 +428,7 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
     def killed(**options: object) -> set[str]:
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(workers.Journal, "done", unsaid)
+            patched.setattr(Journal, "done", unsaid)
             with pytest.raises(KeyboardInterrupt):
                 run(model, photos, out, workers=1, **options)
         after = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
@@ -480,7 +480,7 @@ def test_what_a_killed_job_put_in_place_is_not_replaced_unasked(model: Model, ph
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers.Journal, "done", killed)
+        patched.setattr(Journal, "done", killed)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1)
     assert set(files(out)) == {"a.png"}
@@ -523,7 +523,7 @@ def test_a_record_that_cannot_be_written_stops_the_job_too(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(workers.Journal, step, full)
+        patched.setattr(Journal, step, full)
         with pytest.raises(StoppedError, match="stopped here"):
             run(model, photos, tmp_path / "out")
     there = len(files(tmp_path / "out"))
@@ -623,7 +623,15 @@ def test_large_images_run_alone(model: Model, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("batch", 0), ("max_pixels", 0), ("quality", 101), ("background", 256), ("background", -1)]
+    ("option", "value"),
+    [
+        ("batch", 0),
+        ("max_pixels", 0),
+        ("quality", 101),
+        ("background", 256),
+        ("background", -1),
+        ("background", "grey"),
+    ],
 )
 def test_options_that_mean_nothing_are_refused(option: str, value: int) -> None:
     """A background of 256 would come out as one of 0."""
@@ -635,5 +643,6 @@ def test_the_key_of_a_job_is_what_decides_the_bytes(model: Model, tmp_path: Path
     options = Options()
     key = folder.job_key(model, options)
     assert key == folder.job_key(model, replace(options, overwrite=True, batch=3, max_pixels=5))
+    assert key == folder.job_key(model, replace(options, background="edge"))  # which the model was trained with
     others = [replace(options, quality=1), replace(options, background=0), replace(options, format="PNG")]
     assert len({key, *(folder.job_key(model, other) for other in others)}) == 4

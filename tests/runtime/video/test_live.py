@@ -154,7 +154,7 @@ def test_a_terminal_gets_no_frames(tmp_path: Path, identity_file: Path) -> None:
     os.close(theirs)
     os.close(ours)
     assert done.returncode == 2
-    assert b"a terminal cannot show the result: send it on" in done.stderr
+    assert b"a terminal cannot show the result: redirect it" in done.stderr
 
 
 def test_a_pipe_cannot_go_back(identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_a_pipe_cannot_go_back(identity: Model, tmp_path: Path, monkeypatch: pyt
     assert frames(movflags="faststart") == 10
 
 
-def test_each_field_is_an_option_and_bears_its_help() -> None:
+def test_each_field_is_an_option_with_its_help() -> None:
     import click
 
     def given(**options: object) -> None:
@@ -185,4 +185,6 @@ def test_each_field_is_an_option_and_bears_its_help() -> None:
 
     parameters = click.command(verb.options(given)).params
     assert [parameter.name for parameter in parameters] == [*VideoOptions.__dataclass_fields__, "preview"]
-    assert all(parameter.help.startswith("Of a video: ") for parameter in parameters)  # type: ignore[attr-defined]
+    for parameter, field in zip(parameters, VideoOptions.__dataclass_fields__.values(), strict=False):
+        assert parameter.help.startswith(field.metadata["help"])  # type: ignore[attr-defined]
+    assert {parameter.group for parameter in parameters} == {"Video"}  # type: ignore[attr-defined]

@@ -1,0 +1,109 @@
+"""Help pages: examples first, each option in a group, and texts that state range and default."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from i2i.cli import COMMANDS, NAMES, group
+from tests.conftest import Command
+
+
+def page(*words: str) -> str:
+    done = CliRunner().invoke(group, [*words, "--help"], prog_name="i2i", terminal_width=100)
+    assert done.exit_code == 0
+    return done.output
+
+
+def sections(text: str) -> dict[str, list[str]]:
+    """Heading -> lines of that section."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if re.fullmatch(r"[A-Z][\w -]+:", line):
+            found[line[:-1]] = []
+        elif found and line:
+            found[list(found)[-1]].append(line)
+    return found
+
+
+def options(name: str) -> list[click.Option]:
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+
+
+@pytest.mark.parametrize("name", ["", *NAMES])
+def test_examples_come_first(name: str) -> None:
+    usage, blank, heading, first = page(*name.split()).splitlines()[:4]
+    assert usage.startswith(f"Usage: i2i {name}".rstrip())
+    assert (blank, heading) == ("", "Examples:")
+    assert first.startswith(f"  i2i {name}".rstrip())
+
+
+def test_the_first_page_groups_the_commands() -> None:
+    shown = sections(page())
+    assert list(shown) == ["Examples", "Train", "Export", "Run", "Inspect", "Other options"]
+    for heading, commands in COMMANDS.items():
+        assert [line.split()[0] for line in shown[heading]] == list(commands)
+    assert set(NAMES) == {"train", "import", "export", "translate", "demo", "check", "describe", "models", "doctor"}
+
+
+GROUPS = {
+    "translate": {
+        "Input and output": "format quality suffix background keep-metadata overwrite watch",
+        "Model": "model to provider allow-fallback batch workers",
+        "Video": "start end fps codec crf preset rotation steady steady-time preview",
+        "Large images": "tile max-pixels",
+        "Many machines": "shard",
+        "Third-party models": "layout range output-range order multiple fit result",
+    },
+    "train": {
+        "Data": "a b data attributes select direction channels background max-bad",
+        "Method": "preset set",
+        "Training": "size batch epochs steps precision ema seed workers",
+        "Run": "out init dry-run quiet log-every sample-every save-every",
+    },
+    "export": {"Input and output": "out calibrate", "Model": "to io precision"},
+    "describe": {
+        "Input and output": "out overwrite",
+        "Third-party models": "layout range output-range order multiple fit result",
+    },
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_options_are_in_groups(name: str) -> None:
+    shown = sections(page(name))
+    assert list(shown) == ["Examples", *GROUPS[name], "Other options"]
+    for heading, names in GROUPS[name].items():
+        listed = {long for line in shown[heading] for long in re.findall(r"^  (?:-\w, )?--([\w-]+)", line)}
+        assert listed == set(names.split()), heading
+    assert len(shown["Other options"]) == 1  # --help
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_has_a_group_and_states_its_default(name: str) -> None:
+    for option in options(name):
+        assert getattr(option, "group", None), option.name
+        context = click.Context(click.Command(name))
+        record = option.get_help_record(context)
+        assert record is not None
+        text = record[1]
+        assert option.help is not None
+        assert re.match(r"(?!(Of|What|Whether|How) )[A-Z]", option.help), f"{option.name}: {option.help}"
+        settled = option.is_flag or option.multiple or "required" in text or option.metavar in ("DIR", "FILE")
+        assert "[default: " in text or settled, f"{name} --{option.name}: {text}"
+
+
+def test_the_order_is_explained() -> None:
+    text = " ".join(page("translate").split())
+    assert "Channel order of the model: rgb, bgr, grey, or y (luma only; colour is taken from the source)" in text
+
+
+def test_a_first_page_of_eighty_columns(i2i_command: Command) -> None:
+    done = i2i_command("--help", env={"COLUMNS": "80"})
+    assert done.returncode == 0
+    assert max(map(len, done.stdout.splitlines())) <= 80
