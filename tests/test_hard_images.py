@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from i2i.images import extend, read_image
-from i2i.runtime.jobs.journal import RECORD
+from i2i.runtime.jobs.journal import JOURNAL
 from i2i.runtime.jobs.options import output_name
 from tests import tiny
 from tests.conftest import ROOT
@@ -85,7 +85,7 @@ def test_every_file_is_translated_or_named_with_a_reason(job: Job) -> None:
     for file in job.files:
         reason = f"failed: {job.source / file}: "
         assert job.output(file).exists() != (reason in job.errors), file
-    written = {path.relative_to(job.target) for path in job.target.rglob("*") if path.is_file()} - {Path(RECORD)}
+    written = {path.relative_to(job.target) for path in job.target.rglob("*") if path.is_file()} - {Path(JOURNAL)}
     assert len(written) + job.errors.count("failed: ") == 141
     assert "Traceback" not in job.errors
 

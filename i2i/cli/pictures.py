@@ -137,6 +137,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
     from i2i.images import WRITABLE, ImageError, encode_image, read_header
     from i2i.runtime import ModelError
     from i2i.runtime.jobs import image_file
+    from i2i.runtime.jobs.planning import output_format
     from i2i.runtime.jobs.single import translate_bytes
 
     if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
@@ -152,7 +153,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
         raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     name = "<stdin>" if src == Path("-") else str(src)
     if target is not None:
-        image_file.output_format(src, target, "", settings)  # before there is work that would be lost
+        output_format(src, target, "", settings)  # before there is work that would be lost
     try:
         if src != Path("-"):
             read_header(src, settings.max_pixels)  # of a named pipe, of which a read might never return, it is an error
@@ -160,9 +161,10 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
         result = translate_bytes(models[0], data, settings, name)
         _note_frames(name, result.frames)
         if target is not None:
+            form = output_format(src, target, result.format, settings)
             target.parent.mkdir(parents=True, exist_ok=True)
             clear_temporaries(target.parent, target.name)
-            if lost := image_file.write(result, src, target, settings):
+            if lost := image_file.write(result, target, form, settings):
                 _note(f"{target}: {lost}")
             click.echo(shown(target))
             return
@@ -212,12 +214,13 @@ def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Option
 def _translate(pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary) -> None:
     """Where results of another model or settings would be mixed with these, whoever sits at a terminal is asked."""
     from i2i.runtime.jobs.folder import MixedError, translate_folders
+    from i2i.runtime.jobs.watcher import Watch
 
     if watch:
         click.echo(f"watching {shown(src)}, until Ctrl-C", err=True)
     try:
         with reporting() as report:
-            translate_folders(pairs, src, settings, report, watch, summary)
+            translate_folders(pairs, src, settings, report, Watch() if watch else None, summary)
             return
     except MixedError as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -225,7 +228,7 @@ def _translate(pairs: list[tuple[Model, Path]], src: Path, settings: Options, wa
         if not click.confirm(f"{error}. Replace them now?", err=True):
             raise
     with reporting() as report:
-        translate_folders(pairs, src, replace(settings, overwrite=True), report, watch, summary)
+        translate_folders(pairs, src, replace(settings, overwrite=True), report, Watch() if watch else None, summary)
 
 
 def _shard(said: str | None) -> str | None:

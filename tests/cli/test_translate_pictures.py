@@ -118,15 +118,17 @@ def test_a_suffix(place: Path, i2i_inside: Command) -> None:
 def test_workers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(place / "a.onnx", "cpu", 1)
     for asked in (1, 3):
-        jobs: list[workers.Job] = []
-        real = workers.Job.__init__
+        jobs: list[workers.WorkerPool] = []
+        real = workers.WorkerPool.__init__
 
-        def watched(self: workers.Job, *rest: object, jobs: list[workers.Job] = jobs, real: object = real) -> None:
+        def watched(
+            self: workers.WorkerPool, *rest: object, jobs: list[workers.WorkerPool] = jobs, real: object = real
+        ) -> None:
             jobs.append(self)
             real(self, *rest)  # type: ignore[operator]
 
         with monkeypatch.context() as patched:
-            patched.setattr(workers.Job, "__init__", watched)
+            patched.setattr(workers.WorkerPool, "__init__", watched)
             translate_folder(model, place / "photos", place / f"out{asked}", Options(workers=asked))
         assert len(jobs[0]._threads) == asked
     with pytest.raises(ValueError, match="workers is 0"):

@@ -1,4 +1,4 @@
-"""One image file to another, and what is kept of it on the way."""
+"""Translate one decoded image, and write the result."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from i2i.errors import I2IError
-from i2i.images import (
-    IMAGE_SUFFIXES,
-    WRITABLE,
-    Image,
-    ImageError,
-    format_of,
-    losses,
-    write_image,
-)
+from i2i.images import Image, ImageError, losses, write_image
 from i2i.runtime import processing
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
@@ -56,55 +48,35 @@ class StoppedError(I2IError, OSError):
 
 
 def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
-    """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
+    """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
     return replace(result, metadata=image.metadata, resolution=image.resolution, auxiliary=image.auxiliary)
 
 
 def keep_grey(result: Image, image: Image) -> Image:
-    """A grey image that a colour model left without colour is grey again."""
+    """Return a grey image as grey again if a colour model added no colour."""
     colours = result.pixels
     if image.channels == 1 and result.channels == 3 and bool((colours == colours[..., :1]).all()):
         return Image(colours[..., :1].copy(), result.alpha, image.icc, result.format, result.frames)
     return result
 
 
-def write(result: Image, source: Path, output: Path, options: Options) -> Lost:
-    """Write the output whole or not at all; return what it lacks of the result.
+def write(result: Image, target: Path, format: str, options: Options) -> Lost:
+    """Write the result completely or not at all; return what it lacks of its source.
 
     Raises ImageError, or StoppedError where no file can be written.
     """
-    form = output_format(source, output, result.format, options)
     try:
-        write_image(output, result, form, options.quality)
+        write_image(target, result, format, options.quality)
     except ImageError as error:
-        stop_if_full(error.__cause__, output)
+        stop_if_full(error.__cause__, target)
         raise
-    return Lost.of(result, form)
-
-
-def output_format(source: Path, output: Path, read: str, options: Options) -> str:
-    """That of the output of a source which holds the format ``read``.
-
-    Raises ValueError for a name that says none that is written, or another than ``options.format``; with that, a name
-    may be of no image at all.
-    """
-    if options.format is None and output.suffix == source.suffix and read in WRITABLE:
-        return read  # even where the source's suffix says otherwise
-    try:
-        said = format_of(output)
-    except ImageError as error:
-        if options.format is not None and output.suffix.lower() not in IMAGE_SUFFIXES:
-            return options.format
-        raise ValueError(str(error)) from error
-    if options.format not in (None, said):
-        raise ValueError(f"{output} is the name of a {said} file, and {options.format} is asked for: leave one out")
-    return said
+    return Lost.of(result, format)
 
 
 def stop_if_full(error: BaseException | None, output: Path) -> None:
-    """Raises StoppedError if that error means that nothing more can be written here."""
+    """Raise StoppedError if the error means that nothing more can be written here."""
     if isinstance(error, OSError) and error.errno in _FULL:
         reason = f"{os.strerror(error.errno)}: stopped here; run the same command again to go on"
         raise StoppedError(error.errno, reason, str(output)) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,9 +12,19 @@ from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.log import note
 
 if TYPE_CHECKING:
-    from i2i.runtime.model.executor import Graph
+    from pathlib import Path
+
     from i2i.runtime.tiles.tiler import Tiling
     from i2i.spec import Spec
+
+    class Executor(Protocol):
+        """A graph that runs whole images, or tiles of them."""
+
+        spec: Spec
+        path: Path
+
+        def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray: ...
+
 
 WORDS = ("auto", "exact", "off")
 
@@ -59,7 +69,7 @@ class Tile:
         return Tiling(exact, side(spec, exact) if isinstance(self.how, str) else self.how)
 
 
-def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
+def run(graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
     """Run the graph on a batch, in tiles if ``tile`` asks for them or memory requires it.
 
     Args:
@@ -87,14 +97,14 @@ def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) 
     return translate_tiled(graph, batch[0], target, tiling, tile.progress)[None]
 
 
-def _halves(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
+def _halves(graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
     half = len(batch) // 2
     tile.say(f"{len(batch)} images at once do not fit into memory; continuing with {len(batch) - half}")
     return np.concatenate([run(graph, part, target, tile) for part in (batch[:half], batch[half:])])
 
 
 def _instead(
-    graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile, error: TooLargeError
+    graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile, error: TooLargeError
 ) -> np.ndarray:
     from i2i.runtime.tiles.tiler import check, translate_tiled
 

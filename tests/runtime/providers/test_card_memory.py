@@ -13,12 +13,13 @@ import pytest
 from onnx import helper
 
 import i2i
-from i2i.images import Image, read_image, write_image
+from i2i.images import Image, read_header, read_image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.memory import batch_size, batcher
-from i2i.runtime.providers import table
 from i2i.runtime.providers.io_binding import Binding
+from i2i.runtime.providers.onnxruntime_session import table
 from i2i.runtime.system import cuda
 from tests import tiny
 from tests.runtime.adapters import models as foreign
@@ -279,7 +280,7 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
     from i2i.runtime.jobs import large
 
     free = [10**9]
-    monkeypatch.setattr(large, "WHOLE", 1000)
+    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
     real = card.see
@@ -291,18 +292,18 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
     monkeypatch.setattr(card, "see", see)
     write_image(tmp_path / "a.tif", Image(photo(500, 600)))
     model = Model(network(tmp_path / "net.onnx"), "cuda")
-    where = tmp_path / "a.tif", tmp_path / "b.tif"
-    assert large.plan(*where, model, Options()) is None
+    task = image_task(tmp_path / "a.tif", tmp_path / "b.tif", Options(), read_header(tmp_path / "a.tif"))
+    assert large.in_strips(task, model, Options()) is None
     with monkeypatch.context() as patch:
         patch.setattr(large, "available_memory", lambda: 500 * 600 * 3 * 5 * 4 - 1)
-        patch.setattr(large, "WHOLE", 64)
-        assert large.plan(*where, model, Options()) is not None
+        patch.setattr(large, "DECODE_LIMIT", 64)
+        assert large.in_strips(task, model, Options()) is not None
     model.graph.room.exceeded(1, 500 * 600)
-    assert large.plan(*where, model, Options()) is not None
+    assert large.in_strips(task, model, Options()) is not None
     other = Model(network(tmp_path / "other.onnx"), "cuda")
     free[0] = 10**9
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0] - 900_000_000)  # of which 100 MB are left
-    assert large.plan(*where, other, Options()) is not None
+    assert large.in_strips(task, other, Options()) is not None
 
 
 @pytest.mark.parametrize(("provider", "wish"), [("cuda", None), ("cuda", 8), ("tensorrt", None)])
