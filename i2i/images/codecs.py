@@ -16,6 +16,7 @@ import numpy as np
 from i2i.images import resolution
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+from i2i.images.libvips import vips
 
 # OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -144,8 +145,6 @@ def opencv_encode(image: Image, suffix: str, options: list[int] | None = None) -
 
 def vips_decode(loader: str, data: bytes, **options: Any) -> np.ndarray:
     """Decode with libvips; [h, w] or [h, w, c]."""
-    from i2i.images.large.reader import vips  # which few images need
-
     library = vips()
     try:
         return getattr(library.Image, loader)(data, fail_on="error", **options).numpy()

@@ -6,7 +6,6 @@ libvips decodes them to the same pixels as ``read_image`` does, bit for bit. Fil
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import tempfile
@@ -18,23 +17,15 @@ import numpy as np
 from i2i.images.formats.table import FORMATS, STRIPWISE
 from i2i.images.header import MAX_PIXELS, open_regular, read_header
 from i2i.images.image import Header, Image, ImageError
+from i2i.images.libvips import vips
 
-__all__ = ["STRIPWISE", "StripReader", "open_strips", "vips"]
+__all__ = ["STRIPWISE", "StripReader", "open_strips"]
 
 _FORMATS = {"uchar": np.uint8, "ushort": np.uint16}
 _UPRIGHT: dict[int, tuple[str, ...]] = {
     1: (), 2: ("fliphor",), 3: ("rot180",), 4: ("flipver",), 5: ("rot90", "fliphor"), 6: ("rot90",),
     7: ("rot270", "fliphor"), 8: ("rot270",),
 }  # fmt: skip
-
-
-def vips() -> Any:
-    """Return pyvips, imported late since few need it, with its cache and its log switched off."""
-    logging.getLogger("pyvips").addHandler(logging.NullHandler())  # or Python would print its warnings
-    import pyvips
-
-    pyvips.cache_set_max(0)
-    return pyvips
 
 
 class StripReader:

@@ -15,7 +15,7 @@ from i2i.atomic import atomically, scratch
 from i2i.images.encode import fitting
 from i2i.images.formats.table import FORMATS, Strips
 from i2i.images.image import Image, ImageError, Metadata
-from i2i.images.large.reader import vips
+from i2i.images.libvips import vips
 from i2i.images.metadata import carried
 from i2i.images.resolution import INCH, Resolution
 
