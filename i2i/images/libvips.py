@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 
 def vips() -> Any:
     """Return pyvips with its cache and its log switched off."""
+    import logging  # slow to import
+
     logging.getLogger("pyvips").addHandler(logging.NullHandler())  # or Python would print its warnings
     import pyvips
 

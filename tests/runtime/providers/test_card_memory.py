@@ -18,8 +18,8 @@ from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.memory import batch_size, batcher
+from i2i.runtime.providers import table
 from i2i.runtime.providers.io_binding import Binding
-from i2i.runtime.providers.onnxruntime_session import table
 from i2i.runtime.system import cuda
 from tests import tiny
 from tests.runtime.adapters import models as foreign
