@@ -34,6 +34,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "spec": (1, set()),
     "atomic": (0, set()),
     "errors": (0, set()),
+    "text": (0, set()),
 }
 # The exporter reads the weights of a run where no generators are given, and the importer writes them; nothing of the
 # engine knows either.

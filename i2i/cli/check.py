@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from i2i.cli import help
+from i2i.cli.options import FilePath
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,20 +25,25 @@ EXAMPLES = [
 
 @help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@help.option("--a", group="Data", metavar="DIR", type=click.Path(), help="Folder of domain A.")
-@help.option("--b", group="Data", metavar="DIR", type=click.Path(), help="Folder of domain B.")
+@help.option("--a", group="Data", metavar="DIR", type=FilePath(), help="Folder of domain A.")
+@help.option("--b", group="Data", metavar="DIR", type=FilePath(), help="Folder of domain B.")
 @help.option(
     "--data",
     group="Data",
     metavar="DIR",
-    type=click.Path(),
+    type=FilePath(),
     help="Folder of all domains, instead of --a and --b: train/ with pairs side by side, trainA and trainB, or "
     "train/DOMAIN.",
 )
 @help.option(
-    "--attributes", group="Data", metavar="FILE", type=click.Path(), help="Table of attributes, as CelebA's or CSV."
+    "--attributes", group="Data", metavar="FILE", type=FilePath(), help="Table of attributes, as CelebA's or CSV."
 )
-@help.option("--select", group="Data", metavar="NAME,NAME...", help="Domains or attributes to use.  [default: all]")
+@help.option(
+    "--select",
+    group="Data",
+    metavar="NAME,NAME...",
+    help="Domains or attributes to use, a name with a comma in double quotes.  [default: all]",
+)
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
 @help.option(
     "--direction",
@@ -106,7 +113,7 @@ def command(
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     click.echo(str(dataset.report))
-    click.echo(f"good to train: {len(dataset)} images an epoch")
+    click.echo(f"good to train: {plural(len(dataset), 'image')} an epoch")
 
 
 def _kind(method: str, paired: bool | None) -> str:

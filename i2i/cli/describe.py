@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, help
+from i2i.cli import help, third_party
+from i2i.cli.options import FilePath
 
 if TYPE_CHECKING:
     from i2i.spec import Spec
@@ -21,17 +22,17 @@ EXAMPLES = [
 
 
 @help.command(examples=EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=FilePath(path_type=Path))
 @help.option(
     "-o",
     "--out",
     "copy",
     group="Input and output",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Write a copy of MODEL that describes itself.  [default: no copy]",
 )
 @help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
-@foreign.options
+@third_party.options
 def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> None:
     """Show what MODEL, an .onnx file, takes and returns, and write a copy that describes itself.
 
@@ -42,7 +43,7 @@ def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> 
     from i2i.runtime import Model
     from i2i.runtime.adapters import annotate
 
-    spec = Model(model, "cpu", told=foreign.taken_from(options)).spec
+    spec = Model(model, "cpu", told=third_party.taken_from(options)).spec
     if copy is not None and spec.form is None:
         raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
     click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")

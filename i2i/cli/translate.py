@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, help, pictures, providers, tiles, uncollected, video
+from i2i.cli import help, images, providers, third_party, tiles, uncollected, video
+from i2i.cli.options import FilePath
 from i2i.cli.progress import shown
+from i2i.text import not_found
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
@@ -26,8 +28,8 @@ EXAMPLES = [
 
 
 @help.command(examples=EXAMPLES)
-@click.argument("src", type=click.Path(path_type=Path))
-@click.argument("dst", type=click.Path(), required=False)  # as text, since a Path drops the slash at its end
+@click.argument("src", type=FilePath(path_type=Path))
+@click.argument("dst", type=FilePath(), required=False)  # as text, since a Path drops the slash at its end
 @help.option(
     "-m",
     "--model",
@@ -43,14 +45,14 @@ EXAMPLES = [
     "--to",
     group="Model",
     metavar="DOMAIN",
-    help="Domain to translate to, where the model has several; attributes, separated by commas; or a direction such as "
-    "b2a.  [default: the model's first direction]",
+    help="Domain to translate to, where the model has several; attributes, separated by commas, a name that contains "
+    "one in double quotes; or a direction such as b2a.  [default: the model's first direction]",
 )
 @providers.options
-@pictures.options
+@images.options
 @video.options
 @tiles.option
-@foreign.options
+@third_party.options
 def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, **options: Any) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
 
@@ -83,13 +85,13 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     with uncollected():
         from i2i.runtime.api import Options  # and all that translates
 
-    told, tile = foreign.taken_from(options), options.pop("tile")
+    told, tile = third_party.taken_from(options), options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.notes()
     film = video.taken_from(src, options)
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
-        raise ValueError(f"{shown(src)}: no such file or folder")
+        raise ValueError(not_found(shown(src)))
     idle = [name for name in ("suffix", "keep_metadata", "workers", "max_pixels") if options.get(name)]
     if film is not None and idle:
         raise ValueError(f"--{idle[0].replace('_', '-')}: for images, and {shown(src)} is a video")
@@ -104,11 +106,11 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
             raise ValueError("a video is one job with one model: one -m, and no --shard")
         video.translate(loaded[0], src, dst, settings, film)
     elif piped:
-        pictures.pipe(loaded, src, dst, settings)
+        images.pipe(loaded, src, dst, settings)
     elif src.is_dir():
-        pictures.folder(loaded, src, dst, settings, watch)
+        images.folder(loaded, src, dst, settings, watch)
     else:
-        pictures.single(loaded, src, dst, settings)
+        images.single(loaded, src, dst, settings)
 
 
 def opened(names: Sequence[str | None], to: str | None, **how: Any) -> list[Model]:

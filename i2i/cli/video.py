@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli import streams
-from i2i.cli.described import options_of
 from i2i.cli.help import option
+from i2i.cli.options import options_of
 from i2i.runtime.video.options import NAMES, VideoOptions
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
@@ -87,10 +88,12 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
         raise SystemExit(1) from error
     except InterruptedVideo as error:
         if error.partial is not None:
-            kept = f"the first {error.frames} frames are in {click.format_filename(error.partial)}"
+            kept = f"the first {plural(error.frames, 'frame')}: {click.format_filename(error.partial)}"
             click.echo(f"{kept}; the same command begins from the start again", err=True)
         elif error.frames:
-            click.echo(f"the first {error.frames} frames were not kept: those of an earlier job are there", err=True)
+            click.echo(
+                f"did not keep the first {plural(error.frames, 'frame')}: those of an earlier job are there", err=True
+            )
         raise
     finally:
         if window is not None:
@@ -105,7 +108,7 @@ def tell(done: VideoSummary, src: Path) -> None:
         click.echo(f"note: {shown}: {note}", err=True)
     rate = done.frames / max(1e-9, done.seconds)
     where = "done" if done.path is None else click.format_filename(done.path)
-    written = f"{where}: {done.frames} frames ({done.seconds:.1f} s, {rate:.1f} frames/s)"
+    written = f"{where}: {plural(done.frames, 'frame')} ({done.seconds:.1f} s, {rate:.1f} frames/s)"
     click.echo(written, err=done.path is None)
     if done.flicker is not None:
         flicker = (
@@ -127,7 +130,10 @@ def progress() -> Iterator[Callable[[VideoSummary], None]]:
             nonlocal last
             if time.monotonic() - last > 60:
                 last = time.monotonic()
-                click.echo(f"{summary.frames} of {summary.expected or '?'} frames", err=True)
+                click.echo(
+                    f"{summary.frames} of {plural(summary.expected or 0, 'frame') if summary.expected else '? frames'}",
+                    err=True,
+                )
 
         yield line
         return

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from i2i.data.inspection import named
 from i2i.errors import DataError
+from i2i.text import plural
 
 _VALUES = {"1": 1, "0": 0, "-1": 0}
 _EXPECTED = """expected one of
@@ -66,7 +67,7 @@ def _table(path: Path, names: tuple[str, ...], words: Iterator[tuple[int, list[s
     rows: dict[str, tuple[int, ...]] = {}
     for number, (image, *values) in words:
         if len(values) != len(names):
-            problems.append(f"line {number}: {len(values)} values for the {len(names)} attributes")
+            problems.append(f"line {number}: {plural(len(values), 'value')} for {plural(len(names), 'attribute')}")
         elif strange := [value for value in values if value not in _VALUES]:
             problems.append(f"line {number}: {strange[0]!r} is not 1, 0 or -1")
         elif image in rows:
@@ -74,11 +75,11 @@ def _table(path: Path, names: tuple[str, ...], words: Iterator[tuple[int, list[s
         else:
             rows[image] = tuple(_VALUES[value] for value in values)
     if count is not None and not problems and len(rows) != count:
-        problems.append(f"the first line promises {count} images, and {len(rows)} follow")
+        problems.append(f"the first line promises {plural(count, 'image')}, and {len(rows)} follow")
     if not problems and not (names and rows):
         problems.append("there is no image in it" if names else "there is no attribute in it")
     if problems:
-        raise DataError(f"{path}: {len(problems)} problems with the table:\n{named(problems)}")
+        raise DataError(f"{path}: {plural(len(problems), 'problem')} with the table:\n{named(problems)}")
     return Table(path, names, rows)
 
 

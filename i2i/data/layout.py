@@ -9,6 +9,7 @@ from pathlib import Path
 
 from i2i.errors import DataError
 from i2i.images import ImageError, list_images
+from i2i.text import not_found
 
 Folder = str | os.PathLike[str]
 
@@ -52,9 +53,7 @@ def existing(path: Folder) -> Path:
     """Raises DataError where there is no such folder."""
     folder = Path(path)
     if not folder.is_dir():
-        raise DataError(
-            f"{folder}: " + ("a file; a folder is needed" if folder.exists() else "there is no such folder")
-        )
+        raise DataError(f"{folder}: a file; a folder is needed" if folder.exists() else not_found(path, "folder"))
     return folder
 
 

@@ -22,6 +22,7 @@ from i2i.images import Image, list_images, read_image, write_image
 from i2i.metrics import l1
 from i2i.runtime.model.catalog import read_run, resolve
 from i2i.sheets import sheet
+from i2i.text import plural
 
 SIDE = 107  # of a drawing: a crop of 96 pixels moves about in it, and it is not resampled for that
 TRAINING, TEST = 100, 12  # scenes
@@ -115,7 +116,7 @@ def draw(out: Path, seed: int = 0) -> str:
                 continue
             write_image(path, Image(paint(scene(start + number), Path(folder).name, SIDE)))
             drawn += 1
-    return f"{drawn} pictures drawn" + (f", {kept} were there" if kept else "") + f": {out}"
+    return f"{plural(drawn, 'image')} drawn" + (f", {kept} were there" if kept else "") + f": {out}"
 
 
 def _progress(run: Path) -> str:

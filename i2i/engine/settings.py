@@ -35,7 +35,12 @@ class Settings:
         free=True,
     )
     attributes: str | None = option(None, "Table of attributes, as CelebA's or CSV.", "Data", free=True, metavar="FILE")
-    select: str | None = option(None, "Domains or attributes to use.  [default: all]", "Data", metavar="NAME,NAME...")
+    select: str | None = option(
+        None,
+        "Domains or attributes to use, a name with a comma in double quotes.  [default: all]",
+        "Data",
+        metavar="NAME,NAME...",
+    )
     direction: str = option(
         "a2b", "Direction in which one-sided methods and pairs translate.", "Data", choices=("a2b", "b2a")
     )
@@ -64,7 +69,7 @@ class Settings:
         0.999, "Decay of the exponential moving average of the weights, which is exported; from 0 (off) to below 1.",
         "Training",
     )  # fmt: skip
-    seed: int = option(0, "Seed of the random numbers.", "Training")
+    seed: int = option(0, "Seed of the random numbers, from -2^63 to 2^64 - 1.", "Training")
     workers: int = option(
         min(os.cpu_count() or 1, 8), "Threads that read images; 0: the training thread itself.", "Training", free=True
     )
@@ -81,6 +86,8 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
         if min(self.size) < 1:
             raise ValueError(f"size is {self.size}; a crop has at least one pixel")
+        if not -(2**63) <= self.seed < 2**64:
+            raise ValueError(f"seed is {self.seed}; expected -2^63 to 2^64 - 1")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
         for f in fields(self):

@@ -13,6 +13,7 @@ import numpy as np
 from i2i.images.header import MAX_PIXELS, open_regular, parse_header
 from i2i.images.image import Header, Image, ImageError
 from i2i.images.metadata import read_metadata
+from i2i.text import plural
 
 # OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -138,7 +139,7 @@ def _pnm(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     else:
         values = np.frombuffer(data, ">u2" if header.peak > 255 else "u1", count, header.start)
     if values.size != count:
-        raise ValueError(f"it is truncated ({values.size} of {count} values)")
+        raise ValueError(f"it is truncated ({values.size} of {plural(count, 'value')})")
     if values.size and (int(values.max()) > header.peak or int(values.min()) < 0):
         raise ValueError(f"a value is larger than the {header.peak} of its header")
     peak = 2**header.bits - 1

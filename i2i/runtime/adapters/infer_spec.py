@@ -16,6 +16,7 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.signature import in_words
 from i2i.runtime.providers.onnxruntime_session import quietly, reason
 from i2i.spec import FITS, Domain, Form, Spec
+from i2i.text import plural
 
 _BITS = {"uint8": 8}  # a float has room for 16, and images of 8 bits come back in 8
 
@@ -78,10 +79,12 @@ def _returned(form: Form, channels: int, out: int) -> int:
     """The channels of the result, for a graph that takes ``channels`` and returns ``out``. Raises ModelError."""
     if form.result == "curves":
         if out % channels:
-            raise ModelError(f"it returns {out} channels, which are no curves for {channels}")
+            raise ModelError(f"it returns {plural(out, 'channel')}, which are no curves for {channels}")
         return channels
     if out not in (1, 3, 4) or (form.order == "y" and out != 1):
-        raise ModelError(f"it returns {out} channels, which are no image{' of luma' if form.order == 'y' else ''}")
+        raise ModelError(
+            f"it returns {plural(out, 'channel')}, which are no image{' of luma' if form.order == 'y' else ''}"
+        )
     return 3 if form.order == "y" else out
 
 

@@ -11,6 +11,7 @@ from i2i.runtime.adapters.options import Range, Told
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.signature import in_words
 from i2i.spec import LAYOUTS, Spec
+from i2i.text import plural
 
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 CHANNELS = (1, 3, 4)
@@ -61,10 +62,14 @@ def read_ports(session: Any) -> Ports:
     """The ports of an image-to-image graph. Raises ModelError, with the reason, for any other graph."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(f"it has {len(inputs)} inputs and {len(outputs)} outputs; one of each can be used")
+        raise ModelError(
+            f"it has {plural(len(inputs), 'input')} and {plural(len(outputs), 'output')}; one of each can be used"
+        )
     for node in (*inputs, *outputs):
         if len(node.shape) != 4:
-            raise ModelError(f"{node.name!r} has {len(node.shape)} axes; an image with its batch has 4")
+            raise ModelError(
+                f"{node.name!r} has {plural(len(node.shape), 'axis', 'axes')}; an image with its batch has 4"
+            )
         if node.type not in TYPES:
             raise ModelError(f"{node.name!r} is {node.type}; images of {', '.join(TYPES.values())} can be used")
         if isinstance(node.shape[0], int) and node.shape[0] > 1:
@@ -102,7 +107,7 @@ def settle_order(ports: Ports, channels: int | None, told: Told) -> str | None:
     if order is not None and channels is not None and (channels == 1) != (order in ("grey", "y")):
         if told.order is None:
             return None
-        raise ModelError(f"order {order} is not of {channels} channel{'s' * (channels > 1)}")
+        raise ModelError(f"order {order} is not of {plural(channels, 'channel')}")
     return order
 
 
@@ -118,7 +123,7 @@ def check(spec: Spec, session: Any, path: Path) -> None:
         ports = read_ports(session)
         taken = 1 if form.order in ("grey", "y") else spec.source.channels
         if ports.dtype != form.dtype or ports.channels(form.layout) not in (taken, None):
-            raise ModelError(f"its description says {form.dtype}, {form.layout}, {taken} channels")
+            raise ModelError(f"its description says {form.dtype}, {form.layout}, {plural(taken, 'channel')}")
         if ports.size(form.layout) != form.size:
             raise ModelError(f"its description says a size of {form.size or 'any'}")
     except ModelError as error:

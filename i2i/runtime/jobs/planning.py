@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from i2i.images import ImageError, name_images
 from i2i.runtime.jobs.options import output_name
+from i2i.text import not_found, plural
 
 if TYPE_CHECKING:
     from i2i.runtime.jobs.journal import Record
@@ -35,7 +36,7 @@ def plan(
     replace a source. Names and not paths: of 100,000 images these take a quarter of the memory.
     """
     if not source.is_dir():
-        raise ValueError(f"{source}: no such folder")
+        raise ValueError(not_found(source, "folder"))
     for target in targets:
         if target.exists() and not target.is_dir():
             raise ValueError(f"{target}: the results of a folder need a folder, and this is a file")
@@ -73,8 +74,8 @@ def refuse_strangers(outputs: Iterable[str], target: Path, record: Record) -> No
         strangers = [name for name in strangers if not record.owns(name)]
     if strangers:
         raise ValueError(
-            f"{target} already holds {len(strangers)} files that would be replaced and that no earlier job wrote "
-            f"({_few(strangers)}); choose another folder, or --overwrite"
+            f"{target} already contains {plural(len(strangers), 'file')} that no earlier job wrote and this one would "
+            f"replace ({_few(strangers)}); choose another folder, or --overwrite"
         )
 
 

@@ -37,6 +37,7 @@ from i2i.runtime.video.temporal.flicker import Flicker
 from i2i.runtime.video.temporal.smoothing import Infer, Steady
 from i2i.runtime.video.workspace import check_target, give_name, keep, workplace
 from i2i.spec import Spec
+from i2i.text import not_found
 
 Observer = Callable[[np.ndarray, np.ndarray, float], object]
 """Sees every frame in its order: source and result, RGB [h, w, 3], upright, and the second at which it is shown; one
@@ -124,7 +125,7 @@ def open_source(source: str | Path, video: VideoOptions) -> Source:
     if str(source) == "-":
         return Reader(sys.stdin.buffer, video, "standard input")
     if not os.path.exists(source):
-        raise ValueError(f"{source}: no such file or folder")
+        raise ValueError(not_found(source))
     return Reader(str(source), video)
 
 

@@ -91,7 +91,7 @@ def test_no_file_is_replaced_unless_told(copy: Path, tmp_path: Path) -> None:
     [
         ({"dtype": "float16"}, "its description says float16, nchw, 3 channels"),
         ({"layout": "nhwc"}, "its height is 3 and its width free: both or none can be fixed"),
-        ({"order": "grey"}, "1 channels"),
+        ({"order": "grey"}, "1 channel"),
         ({"size": (8, 8)}, r"a size of \(8, 8\)"),
     ],
 )

@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from i2i.runtime.video.source.reader import is_cover
+from i2i.text import plural
 
 # What the container or the encoder says of itself, which is another one now.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
@@ -113,7 +114,7 @@ class Copies:
 
     def finish(self) -> None:
         for index, count in self._refused.items():
-            self.notes.append(f"{count} packets of stream {index} were dropped: their times make no sense")
+            self.notes.append(f"dropped {plural(count, 'packet')} of stream {index} with invalid times")
 
 
 def _try(stream: Any, container: str) -> None:

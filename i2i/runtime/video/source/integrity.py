@@ -7,6 +7,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from i2i.runtime.video.source.stream_info import Clip
+from i2i.text import plural
 
 _GAP = 0.5  # seconds without a packet of any stream, where there are streams whose packets are all of a length
 _TAIL = 0.25  # seconds that may be missing at the end
@@ -37,9 +38,10 @@ class Damage:
         return bool(self._errors)
 
     def text(self) -> str:
-        """Of a damaged video: how much of it there was."""
-        of = f" of {self._expected}" if self._expected and self._expected >= self.frames else ""
-        return f"damaged: {self.frames}{of} frames ({'; '.join(self._errors)})"
+        """Return how many frames a damaged video had, and its errors."""
+        known = self._expected and self._expected >= self.frames
+        count = f"{self.frames} of {plural(self._expected, 'frame')}" if known else plural(self.frames, "frame")
+        return f"damaged: {count} ({'; '.join(self._errors)})"
 
     def nothing(self, cut: bool) -> str:
         """Why there is no frame at all."""
@@ -92,7 +94,7 @@ class Damage:
     def finish(self, clip: Clip, cut: bool) -> None:
         """Looks at the whole, once all is read; of a part that was ``cut`` out nothing can be said."""
         if self._bad:
-            self._say(f"{self._bad} frames are incomplete")
+            self._say(plural(self._bad, "incomplete frame"))
         holes = self._holes or (self._jumps if self._even > 0.9 * self.frames else 0.0)
         if holes:
             self._say(f"{holes:.1f} seconds are missing in the middle")
@@ -109,7 +111,7 @@ class Damage:
         if missing:
             self._say("it ends too early")
         elif lost > 0 and not self._errors:
-            self._say(f"{lost} frames are missing")
+            self._say(plural(lost, "missing frame"))
 
     def _say(self, reason: str) -> None:
         self._errors[reason] = None

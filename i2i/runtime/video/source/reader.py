@@ -23,6 +23,7 @@ from i2i.runtime.video.frame.timestamps import Times
 from i2i.runtime.video.options import VideoOptions
 from i2i.runtime.video.source.integrity import Damage
 from i2i.runtime.video.source.stream_info import Clip, describe
+from i2i.text import plural
 
 _PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
 _ANYWHERE = ("mpegts", "mpeg", "flv")  # whose clocks begin at any time, as broadcasts do: their results begin at 0
@@ -153,7 +154,9 @@ class Reader:
             yield from self._timed(times, waiting, None)
         self.damage.finish(self.clip, self._cut)
         if times.mended:
-            self.damage.notes.append(f"{times.mended} frames had no time of their own, or one before the last frame's")
+            self.damage.notes.append(
+                f"replaced the times of {plural(times.mended, 'frame')}, missing or before the last frame's"
+            )
 
     def _timed(self, times: Times, item: Item, following: VideoFrame | None) -> Iterator[Item]:
         assert item.frame is not None

@@ -15,6 +15,7 @@ import click
 from i2i.cli import streams, video
 from i2i.cli.help import option
 from i2i.cli.progress import reporting, shown
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
@@ -205,7 +206,9 @@ def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Option
         f"failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
     )
     if videos := video.videos_in(src):
-        click.echo(f"note: {videos} videos in {shown(src)} were left alone; each is a job of its own", err=True)
+        click.echo(
+            f"note: skipped {plural(videos, 'video')} in {shown(src)}; translate each by its own command", err=True
+        )
     if summary.failed:
         raise SystemExit(1)
 
