@@ -39,8 +39,8 @@ class Damage:
 
     def text(self) -> str:
         """Return how many frames a damaged video had, and its errors."""
-        known = self._expected and self._expected >= self.frames
-        count = f"{self.frames} of {plural(self._expected, 'frame')}" if known else plural(self.frames, "frame")
+        known = self._expected if self._expected and self._expected >= self.frames else None
+        count = f"{self.frames} of {plural(known, 'frame')}" if known else plural(self.frames, "frame")
         return f"damaged: {count} ({'; '.join(self._errors)})"
 
     def nothing(self, cut: bool) -> str:
