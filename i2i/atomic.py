@@ -22,8 +22,8 @@ TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".i2i-", ".part"  # of a file that is being
 def atomically(path: Path, write: Callable[[Path], object], durable: bool = True) -> None:
     """Has ``write`` make a file under a temporary name beside ``path``, and renames it into place.
 
-    When anything fails, ``path`` is as it was and the temporary file is gone. What is ``durable`` is on the disk before
-    it has its name, so that a power failure too leaves the old file or the new one.
+    When anything fails, ``path`` is as it was and the temporary file is gone; an OSError names ``path``. What is
+    ``durable`` is on the disk before it has its name, so that a power failure too leaves the old file or the new one.
     """
     handle, name = _claimed(path.parent, path.name)
     temporary = Path(name)
@@ -34,9 +34,11 @@ def atomically(path: Path, write: Callable[[Path], object], durable: bool = True
                 os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a failed write does not know its file
         raise
     finally:
         if handle is not None:

@@ -14,12 +14,30 @@ METADATA_KEY = "i2i"
 SCHEMA = 2
 """The newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would not see."""
 
+EDGE = "edge"
+Background = str | int
+"""What a network without alpha sees behind a transparent picture: ``EDGE``, the picture's own colours continued, or
+the level, 0 to 255, of a grey that the picture is composited on."""
+
 LAYOUTS = ("nchw", "nhwc")
 ORDERS = ("rgb", "bgr", "grey", "y")
 RESULTS = ("image", "curves")
 FITS = ("resize", "tile")
 DTYPES = ("float32", "float16", "uint8")
 PRECISIONS = ("fp32", "fp16", "int8")
+
+
+def parse_background(value: Background) -> Background:
+    """Return ``"edge"``, or the grey level as an int. Raises ValueError for anything else."""
+    if value == EDGE:
+        return EDGE
+    try:
+        level = -1 if isinstance(value, float | bool) else int(value)
+    except (TypeError, ValueError):
+        level = -1
+    if not 0 <= level <= 255:
+        raise ValueError(f"background is {value}; expected edge or 0 to 255")
+    return level
 
 
 @dataclass(frozen=True)
@@ -125,6 +143,9 @@ class Spec:
     For int8 also ``convolutions``: how many are in eight bits, and how many there are."""
     form: Form | None = None
     """Of a graph that others made."""
+    background: Background = EDGE
+    """What the network was trained to see behind transparent pictures. Exports without this entry were trained on
+    white, 255."""
     schema: int = 1
 
     @property
@@ -153,6 +174,7 @@ class Spec:
             facts = {key: value for key, value in facts.items() if key in known}
             facts["source"], facts["target"] = Domain(**facts["source"]), Domain(**facts["target"])
             facts["domains"] = tuple(facts.get("domains", ()))
+            facts.setdefault("background", 255 if facts.get("form") is None else EDGE)
             if facts.get("form") is not None:
                 facts["form"] = Form(**facts["form"])
             if (facts.get("io") == "described") != (facts.get("form") is not None):

@@ -32,13 +32,19 @@ def adopt(net: nn.Module, theirs: Mapping[str, object]) -> None:
     """
     theirs = {key: value for key, value in theirs.items() if not key.endswith(".filt")}
     ours = net.state_dict()
-    if not any("running" in key for key in theirs):  # statistics that nothing of ours depends on
-        ours = {key: value for key, value in ours.items() if "running" not in key and "num_batches" not in key}
+    for statistic in ("running", "num_batches"):  # that may be left out, since nothing of ours depends on them
+        if not any(statistic in key for key in theirs):
+            ours = {key: value for key, value in ours.items() if statistic not in key}
     assert len(ours) == len(theirs), f"{len(ours)} tensors here, {len(theirs)} there"
     tensors = [torch.as_tensor(np.asarray(value)) for value in theirs.values()]
     for key, tensor in zip(ours, tensors, strict=True):
         assert ours[key].shape == tensor.shape, f"{key}: {tuple(ours[key].shape)} here, {tuple(tensor.shape)} there"
     net.load_state_dict(net.state_dict() | dict(zip(ours, tensors, strict=True)))
+
+
+def without_statistics(weights: Mapping[str, object]) -> dict[str, object]:
+    """Return the weights without running statistics, for networks that have none."""
+    return {key: value for key, value in weights.items() if "running" not in key and "num_batches" not in key}
 
 
 def group(archive: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -60,10 +60,9 @@ _OPTIONS = (
     option(
         "--background",
         group=FILES,
-        type=click.IntRange(0, 255),
-        default=255,
-        show_default=True,
-        help="Grey level under transparent pixels in the model's input: 0 is black, 255 white.",
+        metavar="edge|0..255",
+        help="Colour under transparent pixels in the model's input: edge continues the picture's own colours, 0 to 255 "
+        "is a grey level.  [default: as the model was trained, edge unless set there]",
     ),
     option(
         "--keep-metadata",

@@ -76,7 +76,7 @@ def command(checkpoint: Path, run: Path | None, domains: str | None, **options: 
 
 
 def describe(run: Path) -> str:
-    """The line on an imported run: where it is, what it does and what it was recognised as."""
+    """Return the lines on an imported run: its folder, what it does, its family, and what was not loaded."""
     from i2i.runtime.model.catalog import read_run
     from i2i.runtime.model.targets import way
 
@@ -85,4 +85,8 @@ def describe(run: Path) -> str:
     (spec,) = found.directions.values()
     channels = f"{spec.source.channels} to {plural(spec.target.channels, 'channel')}"
     recipe = spec.recipe
-    return f"{run}  {way(spec)}  {recipe['imported']['family']}, {channels}, statistics: {recipe['statistics']}"
+    line = f"{run}  {way(spec)}  {recipe['imported']['family']}, {channels}, statistics: {recipe['statistics']}"
+    if ignored := recipe["imported"].get("ignored"):
+        more = f" and {len(ignored) - 5} more" if len(ignored) > 5 else ""
+        line += f"\nonly tensors were read; these objects of the file were not loaded: {', '.join(ignored[:5])}{more}"
+    return line

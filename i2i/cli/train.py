@@ -43,6 +43,7 @@ EXAMPLES = [
     ("i2i train pix2pix --data facades", "aligned A|B files"),
     ("i2i train cyclegan --a horses --b zebras", "two folders, no pairs"),
     ("i2i train stargan --data weather", "a folder per domain"),
+    ("i2i train cyclegan --a horses --b zebras --out runs/tuned --init runs/other", "fine-tunes another run"),
     ("i2i train --out runs/cyclegan-horses2zebras", "continues that run"),
 ]
 

@@ -13,7 +13,7 @@ from i2i.data.layout import Folder, find_layout
 from i2i.data.sides import read_sides
 from i2i.data.transforms import View
 from i2i.errors import DataError
-from i2i.spec import Domain
+from i2i.spec import EDGE, Background, Domain, parse_background
 
 
 class Dataset(Protocol):
@@ -54,6 +54,7 @@ def read_folders(
     progress: Callable[[int, int], None] | None = None,
     attributes: Folder | None = None,
     select: str | None = None,
+    background: Background = EDGE,
 ) -> Dataset:
     """Finds the images, decodes each once, and raises a DataError that names every file training would stumble on.
 
@@ -64,14 +65,17 @@ def read_folders(
         a, b: a folder of each of two domains.
         direction: "a2b" or "b2a", of two domains.
         split: "train", "val" or "test".
-        channels: of all domains; "auto" is grey for a domain whose images are all grey, else colour. Alpha is
-            composited on white, unless 4 asks for it.
+        channels: of all domains; "auto" is grey for a domain whose images are all grey, else colour. With 4 the
+            network sees alpha.
         max_bad: unreadable files that are left out, and listed in the report, instead of being an error; and images
             without a row in the table, and rows without an image.
         progress: is told (files done, all files).
         attributes: the table, as CelebA's or CSV.
         select: which of the domains, or of the table's attributes, and in which order: names parted by commas.
+        background: what a network without alpha sees where an image is transparent: "edge", the image's own visible
+            colours continued, or the level (0 to 255) of a grey that the image is composited on.
     """
+    background = parse_background(background)
     if (
         kind not in ("pairs", "unpaired", "domains")
         or direction not in ("a2b", "b2a")
@@ -81,10 +85,10 @@ def read_folders(
     if kind == "domains":
         if a is not None or b is not None or direction != "a2b":
             raise DataError("many domains have no A, B and direction; give --data DIR with one folder a domain in it")
-        return read_domains(data, split, channels, max_bad, progress, attributes, select)
+        return read_domains(data, split, channels, max_bad, progress, attributes, select, background)
     if attributes is not None or select is not None:
         raise DataError(f"--attributes and --select are about many domains, and this method trains on {kind} data")
-    return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress)
+    return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress, background)
 
 
 def has_split(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,7 @@ from i2i.data.reading import domain_of, form_of, in_form, index_at, read_all, wa
 from i2i.data.transforms import View, look, place, to_tensor
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES, list_images, read_image
-from i2i.spec import Domain
-from i2i.text import plural
+from i2i.spec import Background, Domain
 
 _SPLITS = ("train", "val", "test")
 _EXPECTED = """one of
@@ -44,12 +43,12 @@ class Labels:
 
     def __init__(
         self, domain: Domain, domains: tuple[str, ...], attributes: bool, images: list[Labelled], report: Report,
-        fingerprint: str,
+        fingerprint: str, background: Background,
     ) -> None:  # fmt: skip
         self.source = self.target = domain
         self.domains, self.report, self.fingerprint = domains, report, fingerprint
         self.hyperparameters: dict[str, Any] = {"domains": len(domains), "attributes": attributes}
-        self._images = images
+        self._images, self._background = images, background
 
     def __len__(self) -> int:
         return len(self._images)
@@ -64,7 +63,7 @@ class Labels:
         seed %= 2**64  # NumPy takes no negative one
         placement = place(view, np.random.default_rng((seed, position)))
         image = self._images[index_at(position, len(self._images), seed)]
-        pixels = in_form(read_image(image.path), self.source)
+        pixels = in_form(read_image(image.path), self.source, self._background)
         return {
             "x": to_tensor(look(pixels, view, placement)),
             "c": torch.tensor(image.label, dtype=torch.float32),
@@ -74,6 +73,7 @@ class Labels:
 def read_domains(
     data: Folder | None, split: str, channels: str | int, max_bad: int,
     progress: Callable[[int, int], None] | None, attributes: Folder | None, select: str | None,
+    background: Background,
 ) -> Labels:  # fmt: skip
     """``read_folders`` for "domains"."""
     if data is None:
@@ -86,8 +86,7 @@ def read_domains(
         domains, images, left_out = _in_table(root, split, table, select)
         if len(left_out) > max_bad:
             raise DataError(
-                f"{plural(len(left_out), 'image or row', 'images or rows')} of {table.path} without a counterpart "
-                f"(at most {max_bad} may be left "
+                f"{len(left_out)} images or rows of {table.path} have no counterpart (at most {max_bad} may be left "
                 f"out, with --max-bad):\n{named(left_out)}"
             )
     facts, unreadable = read_all([image.path for image in images], max_bad, progress, len(left_out))
@@ -99,14 +98,15 @@ def read_domains(
     domain = domain_of(domain_name(root), [facts[image.path] for image in images], channels)
     report = Report([f"domains: {root}, {len(domains)} " + ("domains" if table is None else f"of {table.path.name}")])
     if table is None:
-        _describe_folders(report, domain, domains, images, facts)
+        _describe_folders(report, domain, domains, images, facts, background)
         if loose := _loose(_folders(root, split)[1]):
             lie, are = ("images lie", "are") if loose > 1 else ("image lies", "is")
             report.warnings.append(f"{loose} {lie} beside the folders of the domains and {are} left out")
     else:
-        _describe_table(report, domain, domains, images, facts)
+        _describe_table(report, domain, domains, images, facts, background)
     warn_of(report, left_out + unreadable)
-    return Labels(domain, domains, table is not None, images, report, _fingerprint(domains, images, facts))
+    fingerprint = _fingerprint(domains, images, facts)
+    return Labels(domain, domains, table is not None, images, report, fingerprint, background)
 
 
 def has_domains(split: str, data: Folder, attributes: bool) -> bool:
@@ -151,7 +151,7 @@ def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, 
             problems.append(f"{found[name]}: no images in this folder")
         images += [Labelled(path, f"{name}/{path.relative_to(found[name]).as_posix()}", label) for path in paths]
     if problems:
-        raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
+        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
     return domains, images
 
 
@@ -160,8 +160,8 @@ def _in_table(
 ) -> tuple[tuple[str, ...], list[Labelled], list[str]]:
     """The images of the split that have a row, and what has no counterpart.
 
-    A row names its image by its path below the folder of the data, or by the file's name alone. Where there are splits,
-    the table is about all of them.
+    A row names its image by its path below the folder of the data, below one above it, or by the file's name alone.
+    Where there are splits, the table is about all of them.
     """
     columns = chosen(table.names, select, table.path)
     folders = subfolders(root)
@@ -176,7 +176,8 @@ def _in_table(
         by_name.setdefault(path.name, []).append(path)
     images, left_out, used = [], [], set()
     for name, values in table.rows.items():
-        paths = [by_path[name]] if name in by_path else by_name.get(name, [])
+        below = next((path for path in _below(root, name) if path in by_path), None)
+        paths = [by_path[below]] if below is not None else by_name.get(name, [])
         if len(paths) > 1:
             problems.append(f"{name}: there are {len(paths)} images of this name, {paths[0]} and {paths[1]}")
         elif not paths:
@@ -188,32 +189,44 @@ def _in_table(
             if paths[0].is_relative_to(inside):
                 images.append(Labelled(paths[0], name, tuple(values[column] for column in columns)))
     if problems:
-        raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
+        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
     left_out += [f"{path}: no row in {table.path.name}" for path in everything if path not in used]
     return tuple(table.names[column] for column in columns), images, left_out
 
 
+def _below(root: Path, name: str) -> Iterator[str]:
+    """Yield the paths below ``root`` that the name in a row may mean: it may begin with folders of ``root`` itself."""
+    yield name
+    for path in dict.fromkeys((PurePosixPath(name), PurePosixPath(name.replace("\\", "/")))):
+        folders = root.resolve().parts
+        for start in range(len(path.parts)):
+            if folders[len(folders) - start :] == path.parts[:start]:
+                yield "/".join(path.parts[start:])
+
+
 def _describe_folders(
-    report: Report, domain: Domain, domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts]
-) -> None:
+    report: Report, domain: Domain, domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts],
+    background: Background,
+) -> None:  # fmt: skip
     seen: dict[bytes, str] = {}
     both = []
     for i, name in enumerate(domains):
         mine = {image.name: facts[image.path] for image in images if image.label[i]}
-        part = describe_domain(name, "domain", mine, form_of(domain, mine.values()))
+        part = describe_domain(name, "domain", mine, form_of(domain, mine.values(), background))
         report.lines += part.lines
         report.warnings += part.warnings
         both += [f"{image} = {seen[fact.digest]}" for image, fact in mine.items() if fact.digest in seen]
         seen |= {fact.digest: image for image, fact in mine.items()}
     if both:
-        report.warnings.append(f"{plural(len(both), 'file')} in two domains: " + ", ".join(both[:5]))
+        report.warnings.append(f"{len(both)} files are in two domains: " + ", ".join(both[:5]))
 
 
 def _describe_table(
-    report: Report, domain: Domain, domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts]
-) -> None:
+    report: Report, domain: Domain, domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts],
+    background: Background,
+) -> None:  # fmt: skip
     mine = {image.name: facts[image.path] for image in images}
-    part = describe_domain(domain.name, "images", mine, form_of(domain, mine.values()))
+    part = describe_domain(domain.name, "images", mine, form_of(domain, mine.values(), background))
     report.lines += part.lines
     report.warnings += part.warnings
     counts = np.sum([image.label for image in images], axis=0)

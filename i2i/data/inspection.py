@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from i2i.images import ImageError, decode_image
 from i2i.images.header import open_regular
 from i2i.text import plural
 
+DARK = 4  # a domain without values above this part of full scale is dark
 SHOWN = 20  # files that a message names before it only counts
 
 
@@ -31,6 +34,8 @@ class Facts:
     format: str
     digest: bytes
     bytes: int
+    highest: tuple[int, int] = (0, 0)
+    """The largest value below full scale in the left and in the right half."""
 
 
 @dataclass
@@ -77,8 +82,22 @@ def _inspect(path: Path) -> Facts | ImageError:
     return Facts(
         (image.height, image.width), image.channels, image.bits, image.alpha is not None,
         image.alpha is not None and int(image.alpha.min()) < 2**image.bits - 1, flat, image.frames, image.format,
-        hashlib.blake2b(data, digest_size=16).digest(), len(data),
+        hashlib.blake2b(data, digest_size=16).digest(), len(data), _highest(image.pixels),
     )  # fmt: skip
+
+
+def _highest(pixels: np.ndarray) -> tuple[int, int]:
+    """Return the largest value below full scale in the left and in the right half of pixels [h, w, c].
+
+    Where a few pixels show that a half is not dark, its value is only a lower bound: most images end there.
+    """
+    peak, middle = np.iinfo(pixels.dtype).max, pixels.shape[1] // 2
+
+    def highest(part: np.ndarray) -> int:
+        some = int(part[::16, ::16].max(initial=0, where=part[::16, ::16] < peak))
+        return some if some * DARK > peak else int(part.max(initial=0, where=part < peak))
+
+    return highest(pixels[:, :middle]), highest(pixels[:, middle:])
 
 
 def named(items: Sequence[object], limit: int = SHOWN) -> str:
@@ -103,6 +122,7 @@ def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) ->
 
     warn("of one colour throughout", [n for n, f in facts.items() if f.flat])
     warn("with several frames, of which the first is used", [n for n, f in facts.items() if f.frames > 1])
+    report.warnings += _dark(name, facts.values())
     deep = [n for n, f in facts.items() if f.bits == 16]
     if deep and len(deep) < len(facts):
         warn("of 16 bits among images of 8 bits, to which they are reduced", deep)
@@ -115,3 +135,17 @@ def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) ->
     if len(facts) == 1:
         report.warnings.append(f"{name}: one image alone; a translator learns little from it")
     return report
+
+
+def _dark(name: str, facts: Collection[Facts]) -> list[str]:
+    """Return a warning if no image uses more than a quarter of its range, full scale (a common "no class") apart."""
+    top, peak = max((max(fact.highest), 2**fact.bits - 1) for fact in facts)
+    if not top or any(max(fact.highest) * DARK > 2**fact.bits - 1 for fact in facts):
+        return []
+    if peak > 255:
+        bits = top.bit_length()
+        fix = f"they fill {bits} of 16 bits: multiply them by {2 ** (16 - bits)} before training"
+    else:
+        spread = f"multiply all below {peak} by {peak // top} or save each class in its own colour"
+        fix = f"if they are class numbers, {spread}"
+    return [f"{name}: no value above {top} of {peak} in {len(facts)} images, so the network sees almost black; {fix}"]

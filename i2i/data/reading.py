@@ -10,9 +10,8 @@ import numpy as np
 
 from i2i.data.inspection import SHOWN, Facts, Report, inspect_files, named
 from i2i.errors import DataError
-from i2i.images import Image, convert, flatten
-from i2i.spec import Domain
-from i2i.text import plural
+from i2i.images import Image, convert, seen
+from i2i.spec import EDGE, Background, Domain
 
 
 def read_all(
@@ -27,9 +26,7 @@ def read_all(
         limit = f"at most {max_bad} may be, with --max-bad"
         if left_out:
             limit = f"with {left_out} without a counterpart; at most {max_bad} may be left out, with --max-bad"
-        raise DataError(
-            f"{len(failed)} of {plural(len(paths), 'file')} cannot be read ({limit}):\n{named([*failed.values()])}"
-        )
+        raise DataError(f"{len(failed)} of {len(paths)} files cannot be read ({limit}):\n{named([*failed.values()])}")
     return facts, [str(error) for error in failed.values()]
 
 
@@ -47,19 +44,23 @@ def domain_of(name: str, found: Sequence[Facts], channels: str | int) -> Domain:
     return Domain(name, int(channels), 16 if all(fact.bits == 16 for fact in found) else 8)
 
 
-def form_of(domain: Domain, found: Iterable[Facts]) -> str:
-    """The same in words."""
+def form_of(domain: Domain, found: Iterable[Facts], background: Background) -> str:
+    """Describe the form of a domain in words."""
     colour = {1: "grey", 3: "RGB", 4: "RGBA"}[domain.channels]
     form = f"{domain.bits}-bit {colour}"
     if domain.channels != 4 and (clear := sum(fact.transparent for fact in found)):
-        form += f" ({clear} with transparency, on white)"
+        where = "filled from the visible colours" if background == EDGE else f"on a grey of {background}"
+        form += f" ({clear} with transparency, {where})"
     return form
 
 
-def in_form(image: Image, domain: Domain) -> np.ndarray:
-    """The image's pixels in the form of its domain: [h, w, channels], alpha on white or as a fourth channel."""
+def in_form(image: Image, domain: Domain, background: Background) -> np.ndarray:
+    """Return the image's pixels in the form of its domain, [h, w, channels].
+
+    Alpha is a fourth channel where the domain has one, else what is transparent is seen over the ``background``.
+    """
     if domain.channels != 4:
-        return convert(flatten(image), domain.channels, domain.bits)
+        return convert(seen(image, background), domain.channels, domain.bits)
     colour = convert(image.pixels, 3, domain.bits)
     if image.alpha is None:
         alpha = np.full(colour.shape[:2], domain.peak, colour.dtype)

@@ -17,8 +17,7 @@ from i2i.data.reading import domain_of, form_of, in_form, index_at, read_all, wa
 from i2i.data.transforms import View, look, place, to_tensor
 from i2i.errors import DataError
 from i2i.images import Image, read_image
-from i2i.spec import Domain
-from i2i.text import plural
+from i2i.spec import Background, Domain
 
 
 class Sides:
@@ -29,13 +28,13 @@ class Sides:
 
     def __init__(
         self, kind: str, source: Domain, target: Domain, x: Sequence[Source], y: Sequence[Source], report: Report,
-        fingerprint: str,
+        fingerprint: str, background: Background,
     ) -> None:  # fmt: skip
         self.kind, self.source, self.target = kind, source, target
         self.report, self.fingerprint = report, fingerprint
         self.domains: tuple[str, ...] = ()
         self.hyperparameters: dict[str, Any] = {}
-        self._x, self._y = x, y
+        self._x, self._y, self._background = x, y, background
 
     def __len__(self) -> int:
         return max(len(self._x), len(self._y))
@@ -54,33 +53,33 @@ class Sides:
             left, right = self._x[index], self._y[index]
             image = read_image(left.path)
             other = image if right.path == left.path else read_image(right.path)
-            x, y = _pixels(image, left, self.source), _pixels(other, right, self.target)
+            x, y = self._pixels(image, left, self.source), self._pixels(other, right, self.target)
             return {"x": to_tensor(look(x, view, placement)), "y": to_tensor(look(y, view, placement))}
         partner = self._y[int(rng.integers(len(self._y)))]
-        x = _pixels(read_image(self._x[index].path), self._x[index], self.source)
-        y = _pixels(read_image(partner.path), partner, self.target)
+        x = self._pixels(read_image(self._x[index].path), self._x[index], self.source)
+        y = self._pixels(read_image(partner.path), partner, self.target)
         return {"x": to_tensor(look(x, view, placement)), "y": to_tensor(look(y, view, place(view, rng)))}
 
-
-def _pixels(image: Image, source: Source, domain: Domain) -> np.ndarray:
-    """The image, or its half, in the form of its domain: [h, w, channels]."""
-    if source.half is not None:
-        middle = image.width // 2
-        columns = slice(source.half * middle, (source.half + 1) * middle)
-        alpha = None if image.alpha is None else image.alpha[:, columns]
-        image = Image(image.pixels[:, columns], alpha)
-    return in_form(image, domain)
+    def _pixels(self, image: Image, source: Source, domain: Domain) -> np.ndarray:
+        """Return the image, or its half, in the form of its domain: [h, w, channels]."""
+        if source.half is not None:
+            middle = image.width // 2
+            columns = slice(source.half * middle, (source.half + 1) * middle)
+            alpha = None if image.alpha is None else image.alpha[:, columns]
+            image = Image(image.pixels[:, columns], alpha)
+        return in_form(image, domain, self._background)
 
 
 def read_sides(
     kind: str, data: Folder | None, a: Folder | None, b: Folder | None, direction: str, split: str,
     channels: str | int, max_bad: int, progress: Callable[[int, int], None] | None,
+    background: Background,
 ) -> Sides:  # fmt: skip
     """``read_folders`` for "pairs" and "unpaired"."""
     layout = find_layout(split, data, a, b)
     sides = list_sources(layout, kind)
     if sides[2]:
-        raise DataError(f"{plural(len(sides[2]), 'problem')} with the data:\n{named(sides[2])}")
+        raise DataError(f"{len(sides[2])} problems with the data:\n{named(sides[2])}")
     paths = list(dict.fromkeys(source.path for side in sides[:2] for source in side))
     facts, left_out = read_all(paths, max_bad, progress)
     one, two = _keep(kind, sides[0], sides[1], facts)
@@ -91,9 +90,9 @@ def read_sides(
     source, target = (
         domain_of(name, [facts[s.path] for s in side], channels) for name, side in zip(names, (one, two), strict=True)
     )
-    report = _report(kind, layout, (source, target), (one, two), facts)
+    report = _report(kind, layout, (source, target), (one, two), facts, background)
     warn_of(report, left_out)
-    return Sides(kind, source, target, one, two, report, _fingerprint(kind, one, two, facts))
+    return Sides(kind, source, target, one, two, report, _fingerprint(kind, one, two, facts), background)
 
 
 def _keep(kind: str, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> tuple[list[Source], list[Source]]:
@@ -120,7 +119,7 @@ def _refuse(kind: str, layout: Layout, a: list[Source], b: list[Source], facts: 
     if not a or not b:
         problems.append(f"{layout.a if not a else layout.b}: no image in it can be read")
     if problems:
-        raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
+        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
 
 
 def _report(
@@ -129,25 +128,28 @@ def _report(
     domains: tuple[Domain, Domain],
     sides: tuple[list[Source], list[Source]],
     facts: dict[Path, Facts],
+    background: Background,
 ) -> Report:
     where = f"{layout.a}, A | B side by side" if layout.aligned else f"{layout.a} and {layout.b}"
     report = Report([f"{kind}: {where}"])
     found: list[dict[str, Facts]] = [{s.name: _half(facts[s.path], s) for s in side} for side in sides]
     for role, domain, images in zip(("source", "target"), domains, found, strict=True):
-        part = describe_domain(domain.name, role, images, form_of(domain, images.values()))
+        part = describe_domain(domain.name, role, images, form_of(domain, images.values(), background))
         report.lines += part.lines
         report.warnings += part.warnings
     if not layout.aligned:
         of_target = {fact.digest: name for name, fact in found[1].items()}
         both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]
         if both:
-            report.warnings.append(f"{plural(len(both), 'file')} in both domains: " + ", ".join(both[:5]))
+            report.warnings.append(f"{len(both)} files are in both domains: " + ", ".join(both[:5]))
     return report
 
 
 def _half(facts: Facts, source: Source) -> Facts:
     height, width = facts.size
-    return facts if source.half is None else replace(facts, size=(height, width // 2))
+    if source.half is None:
+        return facts
+    return replace(facts, size=(height, width // 2), highest=(facts.highest[source.half],) * 2)
 
 
 def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.weights import save_weights
 from i2i.translators import Translator, Views, translator_class
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCAL = "_extra_state"  # what differs from process to process: the image pools
 
 
@@ -70,9 +72,15 @@ class Game:
         if not self.finite():
             raise NonFinite(f"weights became NaN or infinite before step {step}; the state saved before is untouched")
         if self.world.rank == 0:
-            run.save_state(step, state)
-            save_weights(run, self.ema.networks, step)
-            run.write(status=status, step=step)
+            try:
+                run.save_state(step, state)
+                save_weights(run, self.ema.networks, step)
+                run.write(status=status, step=step)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                reason = f"{error.strerror}; free some space and run the same command again to go on"
+                raise OSError(error.errno, reason, error.filename) from error
 
     def finite(self) -> bool:
         """Whether every weight is a number; a loss shows it one step too late."""

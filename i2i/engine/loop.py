@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from i2i.data import Batches, View
+from i2i.engine.finetune import initialise
 from i2i.engine.fit import fitting_batch
 from i2i.engine.game import Game
 from i2i.engine.interrupt import Interrupted, Signals
@@ -39,6 +40,8 @@ def train(
         quiet: tell nothing on the terminal.
         dry_run: check data and settings, say what would be done, and write nothing.
         **given: fields of Settings (a, b, data, size, batch, steps ...), ``preset``, and the method's hyper-parameters.
+            ``init``, the folder of a trained or imported run or a ``.safetensors`` file in one, gives a new run its
+            first weights; its networks must be those of the method with these hyper-parameters.
 
     Raises ValueError for wrong settings or data, NonFinite for a loss that is no number, Interrupted after a signal,
     OSError when a state cannot be written; in every case the last good state remains.
@@ -62,6 +65,12 @@ def train(
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
         game = Game(run, world)
+        if run.settings.init and not run.started:
+            run.facts["init"] = initialise(game, run)
+            names = ", ".join(run.facts["init"]["networks"])
+            say(
+                f"starts from the weights of {run.settings.init} ({names}); all others are new", quiet or world.rank > 0
+            )
         if dry_run:
             say(describe(run, dataset, game), quiet or world.rank > 0)
             return run.path

@@ -38,6 +38,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         progress=progress,
         attributes=settings.attributes,
         select=settings.select,
+        background=settings.background,
     )
 
 

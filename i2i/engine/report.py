@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -75,8 +77,13 @@ def _named(terms: list[str]) -> str:
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """A line for people, beside the results that programs read."""
-    Console(stderr=True, quiet=quiet).print(text, highlight=False, markup=False, soft_wrap=True)
+    """Print a line for people on stderr; stdout is for results that programs read."""
+    _print(Console(stderr=True, quiet=quiet), text)
+
+
+def _print(console: Console, text: str) -> None:
+    with suppress(OSError):  # stderr may be a file on a full disk, which does not end a run
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def saying_how_far(quiet: bool) -> Callable[[int, int], None]:
@@ -114,6 +121,9 @@ class Reporter:
             disable=quiet or not self.console.is_terminal,
         )
         self.task = self.bar.add_task(run.name, total=steps, completed=start, figures="")
+        self._excepthook = threading.excepthook
+        if self.leads:
+            threading.excepthook = self._on_thread_error
         self.board = _board(run, start) if self.leads else None
 
     def __enter__(self) -> Reporter:
@@ -125,13 +135,19 @@ class Reporter:
         if self.board:
             with suppress(OSError):
                 self.board.close()
+        threading.excepthook = self._excepthook
+
+    def _on_thread_error(self, error: threading.ExceptHookArgs) -> None:
+        """Ignore OSError: TensorBoard's thread raises it again in this one, where it becomes a warning."""
+        if not issubclass(error.exc_type, OSError):
+            self._excepthook(error)
 
     def advance(self, step: int) -> None:
         """Moves the bar to ``step`` steps done."""
         self.bar.update(self.task, completed=step)
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _print(self.console, text)
 
     def figures(self, step: int, rate: float, means: dict[str, float]) -> None:
         """Tells the means of the last steps, once ``step`` steps are done."""
@@ -142,10 +158,10 @@ class Reporter:
         self.since, self.last = now, step
         memory = most_memory(self.device)
         line = {"step": step, "rate": rate, **means, "images_per_second": speed, "memory_gb": memory}
-        with self._not_for_the_sake_of(self.log):
-            with open(self.log, "a") as file:
-                file.write(json.dumps(line) + "\n")
-            if self.board:
+        with self._optional(self.log):
+            _append(self.log, json.dumps(line) + "\n")
+        if self.board:
+            with self._optional(self.log.parent / "tensorboard"):
                 for name, mean in (means | {"images_per_second": speed}).items():
                     self.board.add_scalar(name, mean, step)
         losses = "  ".join(f"{name} {mean:.3g}" for name, mean in means.items())
@@ -157,14 +173,15 @@ class Reporter:
 
     def picture(self, draw: Callable[[], np.ndarray], step: int) -> None:
         """Has a sample sheet drawn, uint8 [h, w, 3], and shows it in TensorBoard."""
-        with self._not_for_the_sake_of("the sample sheet"):
+        with self._optional("the sample sheet"):
             sheet = draw()
             if self.board:
-                self.board.add_image("samples", sheet, step, dataformats="HWC")
+                with self._optional(self.log.parent / "tensorboard"):
+                    self.board.add_image("samples", sheet, step, dataformats="HWC")
 
     @contextmanager
-    def _not_for_the_sake_of(self, what: object) -> Iterator[None]:
-        """A full disk must not end a run for the sake of what it only tells; a state that cannot be kept does."""
+    def _optional(self, what: object) -> Iterator[None]:
+        """Warn instead of raising OSError: only a state that cannot be saved ends a run."""
         try:
             yield
         except OSError as error:
@@ -180,6 +197,18 @@ class Reporter:
                 if json.loads(line)["step"] <= step:
                     lines.append(line + "\n")
         atomically(self.log, lambda temporary: temporary.write_text("".join(lines)))
+
+
+def _append(path: Path, line: str) -> None:
+    """Append a whole line to a text file, or raise OSError and leave the file as it was."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with open(path, "a") as file:
+            file.write(line)
+    except OSError:
+        with suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def _board(run: Path, start: int) -> Any:

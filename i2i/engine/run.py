@@ -87,7 +87,9 @@ class Run:
             raise ValueError(f"{path} holds a network that was trained elsewhere; train in another folder with --out")
         facts = dict(seen)
         try:
-            old, old_hyper = Settings.from_dict(facts.pop("settings")), facts.pop("hyperparameters")
+            # Runs that do not say otherwise were trained with transparent images on white.
+            old = Settings.from_dict({"background": "255"} | facts.pop("settings"))
+            old_hyper = facts.pop("hyperparameters")
             merged = merge(old, settings)
             hyper = hyperparameters(old.method, hyper)
         except ValueError as error:
@@ -115,6 +117,11 @@ class Run:
         """Whether all the steps that are asked for are done."""
         facts = self.facts
         return facts.get("status") == "finished" and length(self.settings, facts["images"])[0] <= facts["step"]
+
+    @property
+    def started(self) -> bool:
+        """True if the run has saved a state, so that it goes on from there."""
+        return bool(self._states())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -146,7 +153,7 @@ class Run:
         """Writes the state after ``step`` steps; keeps the one before it and no older one."""
         folder = self.path / "state"
         folder.mkdir(parents=True, exist_ok=True)
-        atomically(folder / f"{step:09d}.pt", lambda temporary: torch.save(state, temporary))
+        atomically(folder / f"{step:09d}.pt", lambda temporary: _save(state, temporary))
         for old in self._states()[:-KEPT_STATES]:
             old.unlink(missing_ok=True)
 
@@ -183,6 +190,18 @@ class Run:
 
     def _states(self) -> list[Path]:
         return sorted((self.path / "state").glob("[0-9]*.pt"))
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """Write ``state`` with torch.save. Raises OSError when the disk is full, which PyTorch reports as RuntimeError."""
+    with open(path, "wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # Closing the unfinished archive fails too, and that error replaces the one that says why.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def kept(path: Path) -> bool:

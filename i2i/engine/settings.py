@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from i2i.spec import EDGE, parse_background
+
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:
     """A field with the help text of its command-line option and the group of the help page that lists it."""
@@ -19,6 +21,8 @@ def option(default: Any, help: str, group: str, **more: Any) -> Any:
 
 PLACES = ("a", "b", "data", "attributes")
 """The settings that say where the images lie."""
+PATHS = (*PLACES, "init")
+"""The settings that are paths."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,12 @@ class Settings:
         free=True,
     )
     attributes: str | None = option(None, "Table of attributes, as CelebA's or CSV.", "Data", free=True, metavar="FILE")
-    select: str | None = option(
+    select: str | None = option(None, "Domains or attributes to use.  [default: all]", "Data", metavar="NAME,NAME...")
+    init: str | None = option(
         None,
-        "Domains or attributes to use, a name with a comma in double quotes.  [default: all]",
-        "Data",
-        metavar="NAME,NAME...",
+        "Start a new run from the weights of a run, an imported run or a .safetensors file in one.  [default: random]",
+        "Run",
+        metavar="RUN|FILE",
     )
     direction: str = option(
         "a2b", "Direction in which one-sided methods and pairs translate.", "Data", choices=("a2b", "b2a")
@@ -47,6 +52,10 @@ class Settings:
     channels: str = option(
         "auto", "Channels per image: 1 grey, 3 RGB, 4 RGB with alpha; auto: as the files have.", "Data",
         choices=("auto", "1", "3", "4"),
+    )  # fmt: skip
+    background: str = option(
+        EDGE, "Colour under transparent pixels: edge continues the visible colours, 0 to 255 is a grey level.", "Data",
+        metavar="edge|0..255",
     )  # fmt: skip
     max_bad: int = option(0, "Number of unreadable files to skip before the data is refused.", "Data", free=True)
     size: tuple[int, int] = option(
@@ -69,7 +78,7 @@ class Settings:
         0.999, "Decay of the exponential moving average of the weights, which is exported; from 0 (off) to below 1.",
         "Training",
     )  # fmt: skip
-    seed: int = option(0, "Seed of the random numbers, from -2^63 to 2^64 - 1.", "Training")
+    seed: int = option(0, "Seed of the random numbers.", "Training")
     workers: int = option(
         min(os.cpu_count() or 1, 8), "Threads that read images; 0: the training thread itself.", "Training", free=True
     )
@@ -86,10 +95,9 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
         if min(self.size) < 1:
             raise ValueError(f"size is {self.size}; a crop has at least one pixel")
-        if not -(2**63) <= self.seed < 2**64:
-            raise ValueError(f"seed is {self.seed}; expected -2^63 to 2^64 - 1")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
+        parse_background(self.background)
         for f in fields(self):
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
@@ -121,7 +129,7 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def _typed(name: str, default: Any, value: Any) -> Any:
     if name == "size":
         return _size(value)
-    if name in PLACES and value is not None:
+    if name in PATHS and value is not None:
         return str(Path(value).expanduser().resolve())
     if isinstance(default, int | float) and not isinstance(value, bool):
         return number(name, default, value)

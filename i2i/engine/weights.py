@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from i2i.atomic import atomically
 from i2i.engine.run import Run
-from i2i.engine.settings import PLACES
+from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
-from i2i.spec import METADATA_KEY, Domain, Spec
+from i2i.spec import METADATA_KEY, Domain, Spec, parse_background
 from i2i.translators import translator_class
 
 ANY = "any"  # the direction of a network that translates to each of several domains
 IMAGE, AVERAGED = "image", "averaged"  # statistics of an imported network's batch norm: each image's, its training's
+SHOWN = 5  # differences in an error
 EXPORT_KEY = "export"  # the translator's own name of the direction, beside the user's in the Spec
+
+_IMPORT = "Weights of another program become a run with `i2i import {}`; then give the folder of that run"
 
 
 def save_weights(run: Run, networks: dict[str, nn.Module], step: int) -> None:
@@ -38,7 +42,8 @@ def save_network(run: Path, net: nn.Module, spec: Spec, export: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: _portable(tensor) for key, tensor in net.state_dict().items()}
     header = {METADATA_KEY: spec.to_json(), EXPORT_KEY: export}
-    atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    data = save(tensors, metadata=header)  # save_file reports a full disk as an error of the format
+    atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def _portable(tensor: Tensor) -> Tensor:
@@ -54,8 +59,8 @@ def describe(run: Run, direction: str) -> Spec:
     """
     sides = {"a": Domain(**run.facts["source"]), "b": Domain(**run.facts["target"])}
     settings = run.settings.to_dict()
-    for place in PLACES:  # where they lie is no stranger's business
-        settings[place] = settings[place] and Path(settings[place]).name
+    for path in PATHS:  # a file that is given away does not show the folders of this machine
+        settings[path] = settings[path] and Path(settings[path]).name
     spec = Spec(
         method=run.settings.method,
         direction=direction,
@@ -66,6 +71,7 @@ def describe(run: Run, direction: str) -> Spec:
             "hyperparameters": run.hyperparameters,
             "settings": settings,
         },
+        background=parse_background(run.settings.background),
     )
     if direction == ANY:
         return replace(
@@ -91,17 +97,28 @@ def load_generators(run: str | Path) -> dict[str, tuple[nn.Module, Spec]]:
 def _load(path: Path) -> tuple[nn.Module, Spec]:
     tensors, header = _read(path)
     if METADATA_KEY not in header or EXPORT_KEY not in header:
-        raise ValueError(f"{path} does not say what network it is for; expected weights that i2i train wrote")
+        raise ValueError(f"{path} does not say what network it is for. {_IMPORT.format(path)}")
     spec, export = Spec.from_json(header[METADATA_KEY]), header[EXPORT_KEY]
     net = _made(spec, export)
-    expected = {key: tuple(t.shape) for key, t in net.state_dict().items()}
-    found = {key: tuple(t.shape) for key, t in tensors.items()}
-    wrong = [key for key in expected | found if expected.get(key) != found.get(key)]
-    if wrong:
-        lines = "".join(f"\n  {k}: expected {expected.get(k, 'none')}, got {found.get(k, 'none')}" for k in wrong[:5])
-        raise ValueError(f"{path} does not fit its network: {len(wrong)} of its tensors differ{lines}")
-    net.load_state_dict(tensors)
+    if lines := differing(net.state_dict(), tensors):
+        raise ValueError(f"{path} does not fit its network:{lines}")
+    net.load_state_dict(tensors, strict=False)  # batch norm's counter apart
     return net.eval(), spec
+
+
+def differing(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Return the first tensors whose shapes differ, a line each; "" where all agree.
+
+    Batch norm that keeps to its averages has no counter of batches, which no result depends on.
+    """
+    wanted, there = (
+        {key: tuple(tensor.shape) for key, tensor in tensors.items() if not key.endswith("num_batches_tracked")}
+        for tensors in (expected, found)
+    )
+    wrong = [key for key in wanted | there if wanted.get(key) != there.get(key)]
+    lines = [f"\n  {key}: expected {wanted.get(key, 'none')}, got {there.get(key, 'none')}" for key in wrong[:SHOWN]]
+    more = f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    return "".join(lines) + more
 
 
 def _made(spec: Spec, export: str) -> nn.Module:
@@ -118,4 +135,5 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+        hint = "" if path.suffix == ".safetensors" else f". {_IMPORT.format(path)}"
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}{hint}") from error

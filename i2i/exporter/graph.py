@@ -84,6 +84,7 @@ def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
             if isinstance(size, str):
                 dim.dim_param = size
     graph.name = "i2i"
+    model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)  # for older releases of ONNX Runtime
     model.producer_name, model.producer_version = "i2i", __version__
     model.doc_string = ends.explain(spec)
 

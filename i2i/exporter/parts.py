@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """What has weights and does the work."""
@@ -78,6 +78,7 @@ def finish(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto], added: Itera
         del field[:]
         field.extend(entries)
     del graph.value_info[:]
+    model.ir_version = helper.find_min_ir_version_for(model.opset_import)  # it may be the export of an older i2i
     onnx.checker.check_model(model)
 
 

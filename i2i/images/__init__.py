@@ -7,6 +7,7 @@ Read: JPEG (MPO included), PNG, WebP, TIFF, BMP, GIF, ICO, JPEG 2000 and PNM. An
 their first frame, and ``frames`` says how many there are. Written: all of those but GIF and ICO.
 """
 
+from i2i.images.alpha import extend, seen, unmix
 from i2i.images.decode import decode_image, read_image
 from i2i.images.encode import WRITABLE, encode_image, format_of, keeps_profile, write_image
 from i2i.images.header import MAX_PIXELS, read_header
@@ -24,6 +25,7 @@ __all__ = [
     "convert",
     "decode_image",
     "encode_image",
+    "extend",
     "flatten",
     "format_of",
     "keeps_profile",
@@ -32,5 +34,7 @@ __all__ = [
     "name_images",
     "read_header",
     "read_image",
+    "seen",
+    "unmix",
     "write_image",
 ]

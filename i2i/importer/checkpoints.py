@@ -1,40 +1,53 @@
-"""What is in a checkpoint's file: tensors and the names above them, and never its code."""
+"""Read the tensors of a checkpoint file. No code of the file is run and no object but tensors and containers made."""
 
 from __future__ import annotations
 
+import io
 import pickle
+import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from i2i.engine.run import DAMAGE
-from i2i.importer.pickles import UNREADABLE, scan
+from i2i.importer import unpickling
 from i2i.spec import METADATA_KEY
 
 StateDict = dict[str, Tensor]
 
-# What a file that holds no weights begins with, and what it is then.
+# What a file without weights begins with, and what it is then.
 IMPOSTORS = {
     b"<": "a web page or other markup, no weights: the download went wrong",
     b"version https://git-lfs": "a Git LFS pointer to the weights, not the weights: fetch them with `git lfs pull`",
     b"\x08": "an ONNX file or other protocol buffer, no PyTorch weights",
 }
-READABLE = 2  # the highest protocol of pickles that PyTorch reads without running them; it writes no other by itself
+DAMAGED = (*DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError)
 DEEPEST = 5  # levels of dicts around a network
 
 
-def read(path: Path) -> dict[str, StateDict]:
-    """Every dict of tensors in a ``.pth``, ``.pt``, ``.pkl`` or ``.safetensors`` file, told apart by its bytes.
+class Checkpoint(NamedTuple):
+    """The contents of a checkpoint file."""
 
-    They are keyed by the names above them, joined by dots; "" for the file itself. Tensors are on the CPU. Raises
-    ValueError, with the reason, for a file that is damaged, is something else, or is more than tensors.
+    parts: dict[str, StateDict]
+    """Every dict of tensors by the names above it, joined by dots; "" for the file itself. Tensors are on the CPU."""
+    ignored: list[str]
+    """Names of the classes and functions in the file that were not loaded."""
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a ``.pth``, ``.pt``, ``.ckpt``, ``.pkl`` or ``.safetensors`` file, recognised by its bytes.
+
+    Dicts, whole modules and TorchScript archives are read. Raises ValueError, with the reason, for a file that is
+    damaged or is no checkpoint.
     """
+    ignored: dict[str, None] = {}
     with open(path, "rb") as file:
         head = file.read(64)
     if not head:
@@ -45,15 +58,23 @@ def read(path: Path) -> dict[str, StateDict]:
         for start, what in IMPOSTORS.items():
             if head.lstrip().startswith(start):
                 raise ValueError(f"{path} is {what}")
-        found = dict(_parts(_load(path)))
+        if program := _program(path):
+            raise ValueError(f"{path} is {program}; expected a network's state_dict")
+        if head.startswith(b"PK\3\4") and not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} is cut short: its end is missing; download or copy it again")
+        found = _pickled(path, ignored)
     if not found:
-        raise ValueError(f"{path} holds no dict of tensors; expected a network's state_dict")
+        raise ValueError(f"{path} holds no dict of tensors; expected a network's state_dict{_without(ignored)}")
     # A dict without a single weight, such as a random generator's state, is no network; it may lie beside one.
     found = {name: part for name, part in found.items() if any(map(torch.is_floating_point, part.values()))} or found
     odd = [f"{key} ({why})" for tensors in found.values() for key, tensor in tensors.items() if (why := _odd(tensor))]
     if odd:
         raise ValueError(f"{path} holds tensors that are no weights: {', '.join(odd[:5])}")
-    return found
+    return Checkpoint(found, list(ignored))
+
+
+def _without(ignored: Mapping[str, None]) -> str:
+    return f"; not loaded: {', '.join(list(ignored)[:5])}" if ignored else ""
 
 
 def _safetensors(path: Path) -> StateDict:
@@ -68,32 +89,54 @@ def _safetensors(path: Path) -> StateDict:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
-def _load(path: Path) -> Any:
-    if program := _program(path):
-        raise ValueError(f"{path} is {program}, which is code; expected a network's state_dict")
+def _pickled(path: Path, ignored: dict[str, None]) -> dict[str, StateDict]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is read; all that matters about it is an error
-            return torch.load(path, map_location="cpu", weights_only=True)
+            warnings.simplefilter("ignore")  # PyTorch warns of old formats
+            content = torch.load(
+                _archive(path), map_location="cpu", weights_only=False, pickle_module=unpickling.module(ignored)
+            )
+            return dict(_parts(content))
     except MemoryError as error:
         raise ValueError(f"{path} is damaged, or takes more memory than there is") from error
-    except DAMAGE as error:
-        raise ValueError(f"{path} {_reason(path, error)}") from error
+    except DAMAGED as error:
+        known = [] if isinstance(error, pickle.UnpicklingError) else str(error).partition(". ")[0].splitlines()[:1]
+        reason = "".join(f": {line}" for line in known)
+        raise ValueError(
+            f"{path} is damaged, or neither a PyTorch checkpoint nor a safetensors file{reason}{_without(ignored)}"
+        ) from error
 
 
-def _reason(path: Path, error: Exception) -> str:
-    """Why PyTorch refuses to read a file."""
-    called, protocol = scan(path)
-    if called:
-        return (
-            f"is more than tensors: loading it would call {', '.join(called[:5])}"
-            f"{' and more' if len(called) > 5 else ''}. Nothing of it was run. Where its own code is at hand, "
-            "save the tensors alone: torch.save(net.state_dict(), 'G.pth')"
-        )
-    if protocol > READABLE and "Unsupported operand" in str(error):
-        return f"is a pickle of protocol {protocol}, which cannot be read without running it; save it with torch.save"
-    known = [] if isinstance(error, pickle.UnpicklingError) else str(error).partition(". ")[0].splitlines()[:1]
-    return "is damaged, or neither a PyTorch checkpoint nor a safetensors file" + "".join(f": {line}" for line in known)
+def _program(path: Path) -> str:
+    """Return what a file is that torch.load must not get; "" for others, and for what is no readable archive."""
+    if tarfile.is_tarfile(path):
+        return "a tar archive, which torch.load would unpack"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            exported = any("serialized_exported_program" in name for name in archive.namelist())
+    except DAMAGED:
+        return ""
+    return "an exported PyTorch program, which is code" if exported else ""
+
+
+def _archive(path: Path) -> Path | io.BytesIO:
+    """Return what torch.load reads: the file, or a copy of a TorchScript archive without its code.
+
+    torch.load would pass an archive with constants on to torch.jit.load, which runs code.
+    """
+    if not zipfile.is_zipfile(path):
+        return path
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if not any(name.endswith("constants.pkl") for name in names):
+            return path
+        copy = io.BytesIO()
+        with zipfile.ZipFile(copy, "w") as without_code:
+            for name in names:
+                if name.endswith(("/data.pkl", "/version", "/byteorder")) or "/data/" in name:
+                    without_code.writestr(name, archive.read(name))
+    copy.seek(0)
+    return copy
 
 
 def _odd(tensor: Tensor) -> str:
@@ -109,24 +152,14 @@ def _odd(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')}, not floating point"
 
 
-def _program(path: Path) -> str | None:
-    """What kind of program a file is; None for weights and for what is no readable archive."""
-    try:
-        if not zipfile.is_zipfile(path):
-            return None
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except UNREADABLE:
-        return None
-    if any(name.endswith("/constants.pkl") for name in names):
-        return "a TorchScript program"
-    return "an exported PyTorch program" if any("serialized_exported_program" in name for name in names) else None
-
-
 def _parts(content: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, StateDict]]:
+    """Yield every dict of tensors in nested containers and modules, with the names above it."""
     if isinstance(content, list | tuple):
         content = dict(enumerate(content))
     if not isinstance(content, Mapping) or "param_groups" in content:  # an optimiser's state is no network
+        return
+    if isinstance(content, unpickling.Inert) and ("_modules" in content or content.origin.startswith("__torch__")):
+        yield ".".join(names), dict(_state(content))
         return
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor) and isinstance(key, str)}
     if tensors:
@@ -134,3 +167,16 @@ def _parts(content: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, Sta
     if len(names) < DEEPEST:
         for key, value in content.items():
             yield from _parts(value, (*names, str(key)))
+
+
+def _state(module: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the state_dict of a pickled nn.Module or a TorchScript module, which has all in one dict."""
+    if "_modules" in module:
+        unsaved = module.get("_non_persistent_buffers_set", ())
+        buffers = {name: value for name, value in module["_buffers"].items() if name not in unsaved}
+        module = {**module["_parameters"], **buffers, **module["_modules"]}
+    for name, value in module.items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, unpickling.Inert):
+            yield from _state(value, f"{prefix}{name}.")

@@ -17,6 +17,8 @@ from i2i.importer.recognition import Found, listed, recognise
 from i2i.spec import Domain, Spec
 from i2i.text import plural
 
+IMAGE_CHANNELS = {1, 3, 4}
+
 
 def import_checkpoint(
     checkpoint: str | Path,
@@ -47,16 +49,19 @@ def import_checkpoint(
     if statistics not in (None, IMAGE, AVERAGED):
         raise ValueError(f"statistics are {statistics!r}; choose {IMAGE} or {AVERAGED}")
     checkpoint = Path(checkpoint)
-    found, tensors = choose(checkpoint, part)
+    found, tensors, ignored = choose(checkpoint, part)
     statistics = statistics or found.family.statistics
-    spec = describe(found, a, b, domains, attributes)
+    try:
+        spec = describe(found, a, b, domains, attributes)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
     spec.recipe["statistics"] = statistics
     origin = {
         "file": checkpoint.name,
         "sha256": _digest(checkpoint),
         "network": found.part,
         "family": found.family.title,
-    }
+    } | ({"ignored": ignored} if ignored else {})
     spec.recipe["imported"] = origin
     facts = {
         "method": spec.method,
@@ -82,16 +87,19 @@ def import_checkpoint(
     return folder
 
 
-def choose(checkpoint: Path, part: str | None = None) -> tuple[Found, StateDict]:
-    """The one generator in a file, or the one that is called ``part`` there, with its tensors. Raises ValueError."""
-    parts = read(checkpoint)
+def choose(checkpoint: Path, part: str | None = None) -> tuple[Found, StateDict, list[str]]:
+    """Return the one generator in a file, or the one called ``part``, its tensors, and what was not loaded.
+
+    Raises ValueError where there is not exactly one.
+    """
+    parts, ignored = read(checkpoint)
     try:
         networks = recognise(parts)
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
     generators = [one for one in networks if not one[0].family.judge and part in (None, one[0].part)]
     if len(generators) == 1:
-        return generators[0]
+        return *generators[0], ignored
     if part is not None:
         raise ValueError(f"{checkpoint} holds no generator called {part!r}; it holds{listed(networks)}")
     if generators:
@@ -103,8 +111,16 @@ def choose(checkpoint: Path, part: str | None = None) -> tuple[Found, StateDict]
 
 
 def describe(found: Found, a: str, b: str, domains: Sequence[str] | None = None, attributes: bool = False) -> Spec:
-    """What is promised of a network that was recognised. Raises ValueError for names that do not fit it."""
+    """Return the Spec of a recognised network.
+
+    Raises ValueError for names that do not fit it, and for a network that does not take and return images.
+    """
     guess = found.guess
+    if not {guess.in_channels, guess.out_channels} <= IMAGE_CHANNELS:
+        raise ValueError(
+            f"{found} takes {guess.in_channels} channels and returns {guess.out_channels}; expected 1 (grey), 3 (RGB) "
+            "or 4 (RGBA), since i2i translates images. Run this network in its own code"
+        )
     source, target = Domain(a, guess.in_channels), Domain(b, guess.out_channels)
     recipe: dict[str, Any] = {
         "network": guess.network,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from i2i.images import Image, convert, flatten
+from i2i.images import Image, convert, seen, unmix
 from i2i.runtime.errors import ModelError, NonFiniteError
-from i2i.spec import Spec
+from i2i.spec import EDGE, Background, Spec
 
 NON_FINITE = (
     "non-finite output: the model returned NaN or infinity for this image. Its weights are damaged or its precision is "
@@ -50,8 +50,12 @@ def from_images(images: Sequence[Image], like: np.ndarray) -> np.ndarray:
     return np.stack(arrays) if like.ndim == 4 else arrays[0]
 
 
-def prepare(image: Image, spec: Spec, background: int = 255) -> np.ndarray:
-    """The image as the model's graph takes it: [h, w, c] in the source's channels and range, of ``spec.dtype``."""
+def prepare(image: Image, spec: Spec, background: Background | None = None) -> np.ndarray:
+    """Return the image as the model's graph takes it: [h, w, c] in the source's channels and range, of ``spec.dtype``.
+
+    ``background`` is what a network without alpha sees where the image is transparent, as ``images.alpha`` describes;
+    None: what it was trained with.
+    """
     source = spec.source
     if source.channels == 4:  # the model sees alpha itself, and the colours that are stored under it
         colours = convert(image.pixels, 3, source.bits)
@@ -60,13 +64,16 @@ def prepare(image: Image, spec: Spec, background: int = 255) -> np.ndarray:
             alpha = np.full(image.pixels.shape[:2], 2**image.bits - 1, image.pixels.dtype)
         array = np.concatenate([colours, convert(alpha[..., None], 1, source.bits)], axis=2)
     else:
-        array = convert(flatten(image, background), source.channels, source.bits)
+        colours = seen(image, spec.background if background is None else background)
+        array = convert(colours, source.channels, source.bits)
     return np.ascontiguousarray(array, dtype=spec.dtype)
 
 
-def restore(result: np.ndarray, image: Image, spec: Spec) -> Image:
-    """What the graph returned, [h, w, c], as an image of the depth of the one that went in, with its alpha,
-    which is upscaled where the model does that.
+def restore(result: np.ndarray, image: Image, spec: Spec, background: Background | None = None) -> Image:
+    """Return the graph's result [h, w, c] as an image with the depth and the alpha of ``image``.
+
+    The alpha is upscaled with the image where the model does that. ``background`` is that of ``prepare``: a grey level
+    is taken out of half-transparent pixels again.
 
     Raises NonFiniteError rather than return what a cast makes of NaN, which is black.
     """
@@ -85,6 +92,15 @@ def restore(result: np.ndarray, image: Image, spec: Spec) -> Image:
         alpha = convert(np.ascontiguousarray(result[..., 3:]), 1, image.bits)[..., 0]
         result = result[..., :3]
     colours = convert(result, result.shape[2], image.bits)
+    background = spec.background if background is None else background
+    # An upscaled alpha is not the one that the picture was composited with.
+    if (
+        alpha is not None
+        and background != EDGE
+        and spec.scale == 1
+        and 4 not in (spec.source.channels, target.channels)
+    ):
+        colours = unmix(colours, alpha)
     # A profile of grey does not describe colours, nor the reverse.
     icc = image.icc if colours.shape[2] == image.channels else None
     return Image(colours, alpha, icc, image.format, image.frames)

@@ -61,10 +61,10 @@ GROUPS = {
         "Third-party models": "layout range output-range order multiple fit result",
     },
     "train": {
-        "Data": "a b data attributes select direction channels max-bad",
+        "Data": "a b data attributes select direction channels background max-bad",
         "Method": "preset set",
         "Training": "size batch epochs steps precision ema seed workers",
-        "Run": "out dry-run quiet log-every sample-every save-every",
+        "Run": "out init dry-run quiet log-every sample-every save-every",
     },
     "export": {"Input and output": "out calibrate", "Model": "to io precision"},
     "describe": {

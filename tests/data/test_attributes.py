@@ -65,6 +65,48 @@ def test_a_byte_order_mark_quotes_and_empty_lines_are_no_matter(faces):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        ",file,Male,Young,Bald\n0,1.png,0,1,0\n1,2.png,1,1,-1\n2,3.png,1,0,1\n",
+        "Unnamed: 0,file,Male,Young,Bald\n0,1.png,0,1,0\n1,2.png,1,1,-1\n2,3.png,1,0,1\n",
+        ",Male,Young,Bald\n1.png,0,1,0\n2.png,1,1,-1\n3.png,1,0,1\n",
+        "file,Male,Young,Bald\n1.png,False,True,false\n2.png,TRUE,True,FALSE\n3.png,true,0,1\n",
+        "file,Male,Young,Bald\n1.png,0.0,1.0,-1.0\n2.png,1.0,1.00,0\n3.png,1.,-0.0,1\n",
+        "file;Male;Young;Bald\n1.png;0;1;0\n2.png;1;1;-1\n3.png;1;0;1\n",
+        "file;Male;Young;Bald\n1.png;0,0;1,0;0,0\n2.png;1,0;1,0;-1,0\n3.png;1,0;0,0;1,0\n",
+        ";file;Male;Young;Bald\n0;1.png;0;1;0\n1;2.png;1;1;-1\n2;3.png;1;0;1\n",
+        "file\tMale\tYoung\tBald\n1.png\t0\t1\t0\n2.png\t1\t1\t-1\n3.png\t1\t0\t1\n",
+        "file,Male,Young,Bald\nfaces/1.png,0,1,0\n./faces/2.png,1,1,-1\n./3.png,1,0,1\n",
+        "file,Male,Young,Bald\nfaces\\1.png,0,1,0\nfaces\\2.png,1,1,-1\n.\\3.png,1,0,1\n",
+        "file,Male,Young,Bald\nFOLDER/1.png,0,1,0\nFOLDER/2.png,1,1,-1\nFOLDER/3.png,1,0,1\n",
+        CELEBA.replace("1.png", "faces\\1.png"),
+    ],
+    ids=[
+        "index", "named index", "unnamed images", "words", "fractions", "semicolons", "decimal commas",
+        "semicolons and index", "tabs", "folder", "backslashes", "whole paths", "CelebA's with backslashes",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_other_programs(faces, text, encoding):
+    text = text.replace("FOLDER", str(faces / "faces"))
+    (faces / "table.csv").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    dataset = read(faces, "table.csv")
+    assert dataset.domains == ("Male", "Young", "Bald")
+    assert labels(dataset) == {1: [0, 1, 0], 2: [1, 1, 0], 3: [1, 0, 1]}
+    assert not [warning for warning in dataset.report.warnings if "left out" in warning]
+
+
+def test_an_attribute_of_zeros_and_ones_before_the_names_is_no_index_column(faces):
+    with pytest.raises(DataError, match=r"line 2: '1\.png' is not 1, 0 or -1"):
+        read(faces, write(faces, "Male,file\n-1,1.png\n1,2.png\n1,3.png\n"))
+
+
+def test_a_row_of_another_folder_names_no_image(faces):
+    with pytest.raises(DataError, match=r"others/1\.png: a row, and no such image"):
+        read(faces, write(faces, "file,Male\nothers/1.png,1\n2.png,0\n3.png,0\n"))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "this is no table of attributes; expected one of"),
@@ -82,7 +124,7 @@ def test_a_byte_order_mark_quotes_and_empty_lines_are_no_matter(faces):
         ("file,Male,\n1.png,1,1\n", "an attribute has no name"),
         (
             "file,Male\n1.png,yes\n2.png,0.5\n",
-            r"2 problems with the table:\n  line 2: 'yes' is not 1, 0 or -1\n  line 3",
+            r"2 problems with the table:\n  line 2: 'yes' is not 1, 0 or -1, True or False\n  line 3",
         ),
     ],
 )
@@ -94,13 +136,21 @@ def test_a_table_that_is_not_whole_is_told_by_its_lines(faces, text, message):
 def test_a_table_that_cannot_be_read(faces):
     with pytest.raises(DataError, match=r"no-such\.csv: the table of attributes cannot be read: No such file"):
         read(faces, "no-such.csv")
-    with pytest.raises(DataError, match="cannot be read: no text in UTF-8"):
+    with pytest.raises(DataError, match="cannot be read: no text in UTF-8 or UTF-16"):
         read(faces, "faces/1.png")
 
 
 def test_an_unknown_attribute_is_answered_with_those_there_are(faces):
     with pytest.raises(DataError, match=r"celeba\.txt has no 'Old', 'bald'; it has Male, Young, Bald"):
         read(faces, select="Old,Male,bald")
+
+
+def test_names_with_commas_are_selected_in_quotes(faces):
+    table = write(faces, 'file,"a,b",c\n1.png,1,0\n2.png,0,1\n3.png,1,1\n')
+    assert read(faces, table, select="a,b").domains == ("a,b",)
+    assert read(faces, table, select='c, "a,b"').domains == ("c", "a,b")
+    with pytest.raises(DataError, match="has no 'b', 'a'; it has a,b, c"):
+        read(faces, table, select="b,a")
 
 
 def test_an_attribute_of_all_or_none_is_warned_of(faces):

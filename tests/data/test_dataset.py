@@ -9,7 +9,9 @@ import torch
 
 from i2i.data import View, read_folders
 from i2i.data.transforms import Placement, look, place, to_tensor
-from i2i.images import ImageError
+from i2i.images import Image, ImageError, extend, read_image, write_image
+from i2i.runtime.processing import prepare
+from i2i.spec import Domain, Spec
 
 PLAIN = View((32, 32), load=1, flip=False, crop="center")
 
@@ -46,12 +48,20 @@ def test_left_is_a_and_right_is_b_in_either_direction(tmp_path):
     assert levels(back["x"]).mean() == pytest.approx(200, abs=1e-3)
 
 
-def test_transparency_is_shown_on_white_or_kept_as_a_fourth_channel(draw, tmp_path):
+def test_transparency_is_filled_or_on_a_grey_or_kept_as_a_fourth_channel(draw, tmp_path):
     draw("x/1.png", 40, mode="RGBA")
     draw("y/1.png", 40, mode="RGBA")
-    sample = read_folders("pairs", a=tmp_path / "x", b=tmp_path / "y").sample(0, 0, PLAIN)
+    image = read_image(tmp_path / "x" / "1.png")
+    dataset = read_folders("pairs", a=tmp_path / "x", b=tmp_path / "y")
+    filled = levels(dataset.sample(0, 0, PLAIN)["x"]).numpy().transpose(1, 2, 0)
+    np.testing.assert_allclose(filled, extend(image.pixels, image.alpha), atol=1e-3)
+    assert np.abs(filled[:16] - 40).max() < 9
+    assert "(1 with transparency, filled from the visible colours)" in str(dataset.report)
+    white = read_folders("pairs", a=tmp_path / "x", b=tmp_path / "y", background=255)
+    sample = white.sample(0, 0, PLAIN)
     assert (sample["x"][:, :16] == 1).all()
     assert abs(float(levels(sample["x"][:, 16:]).mean()) - 40) < 3
+    assert "(1 with transparency, on a grey of 255)" in str(white.report)
     four = read_folders("pairs", a=tmp_path / "x", b=tmp_path / "y", channels=4).sample(0, 0, PLAIN)["x"]
     assert four.shape == (4, 32, 32)
     assert (four[3, :16] == -1).all()
@@ -59,9 +69,25 @@ def test_transparency_is_shown_on_white_or_kept_as_a_fourth_channel(draw, tmp_pa
     assert abs(float(levels(four[:3]).mean()) - 40) < 3  # the colour under it stays
 
 
+@pytest.mark.parametrize("background", ["edge", 255, 40])
+def test_training_sees_what_translation_sees(tmp_path, background):
+    rng = np.random.default_rng(0)
+    image = Image(rng.integers(0, 256, (32, 32, 3), np.uint8), rng.integers(0, 256, (32, 32), np.uint8))
+    image.alpha[10:, 10:] = 0
+    for side in ("x", "y"):
+        (tmp_path / side).mkdir()
+        write_image(tmp_path / side / "1.png", image)
+    dataset = read_folders("pairs", a=tmp_path / "x", b=tmp_path / "y", background=background)
+    trained = levels(dataset.sample(0, 0, PLAIN)["x"]).numpy().transpose(1, 2, 0)
+    spec = Spec("pix2pix", "a2b", Domain("x"), Domain("y"), background=background)
+    np.testing.assert_allclose(prepare(image, spec), trained, atol=1e-3)
+    with pytest.raises(ValueError, match="background is 256; expected edge or 0 to 255"):
+        read_folders("pairs", a=tmp_path / "x", b=tmp_path / "y", background=256)
+
+
 def test_palette_images_with_transparency_are_shown_on_white(reference):
     root = reference("data/emoji_apple2windows")
-    dataset = read_folders("unpaired", data=root, split="test")
+    dataset = read_folders("unpaired", data=root, split="test", background=255)
     assert (dataset.source.channels, dataset.target.channels) == (3, 3)
     view = View((64, 64), load=1, flip=False, crop="center")
     corners = [dataset.sample(position, 0, view)["x"][:, [0, 0, -1, -1], [0, -1, 0, -1]] for position in range(20)]

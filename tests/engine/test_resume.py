@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i.engine import train
+from i2i.engine import load_generators, train
 from i2i.engine.interrupt import Interrupted
 from tests.engine.comparison import same
 from tests.engine.conftest import TINY
@@ -159,6 +159,23 @@ def test_longer_than_it_was(folders, tmp_path, one_thread):
     assert train(out=run, quiet=True) == run  # finished already: nothing to do
     train(**options, steps=5, out=run, quiet=True)
     assert json.loads((run / "run.json").read_text())["step"] == 5
+
+
+def test_a_run_that_names_no_background_goes_on_with_white(folders, tmp_path, one_thread):
+    """As runs were trained before there was a choice; their exports are seen the same."""
+    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
+    run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["settings"].pop("background") == "edge"
+    assert load_generators(run)["a2b"][1].background == "edge"
+    (run / "run.json").write_text(json.dumps(facts))
+    train(**options, steps=3, out=run, quiet=True)
+    assert json.loads((run / "run.json").read_text())["settings"]["background"] == "255"
+    assert load_generators(run)["a2b"][1].background == 255
+    with pytest.raises(ValueError, match=r"background: 255 -> edge(.|\n)*--out"):
+        train(**options, steps=4, background="edge", out=run, quiet=True)
+    with pytest.raises(ValueError, match="background is 300; expected edge or 0 to 255"):
+        train(**options, background=300, out=tmp_path / "other", quiet=True)
 
 
 def test_other_settings_or_other_data_are_another_run(folders, tmp_path, one_thread):

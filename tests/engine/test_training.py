@@ -123,16 +123,16 @@ def test_statistics_are_means_since_last_read():
 def test_a_full_disk_leaves_the_last_good_state(options, tmp_path, monkeypatch, one_thread):
     plain, calls = torch.save, iter(range(1000))
 
-    def full(state, path):
-        plain(state, path)
+    def full(state, file):
+        plain(state, file)
         if next(calls) == 1:
-            with open(path, "r+b") as file:
-                file.truncate(100)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            file.truncate(100)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left on device; free some space") as error:
         train("pix2pix", **options, steps=9, save_every=3, out=tmp_path / "run", quiet=True)
+    assert error.value.filename == str(tmp_path / "run" / "state" / "000000006.pt")
     assert [state.name for state in (tmp_path / "run" / "state").iterdir()] == ["000000003.pt"]
     monkeypatch.setattr(torch, "save", plain)
     unbroken = train("pix2pix", **options, steps=9, save_every=3, out=tmp_path / "unbroken", quiet=True)
@@ -406,3 +406,18 @@ def test_a_trial_of_a_batch_moves_every_player(method, more, folders, tmp_path, 
     game = Game(run, World())
     play_on_noise(run, game, 2)
     assert all(len(move.optimizer.state) == len(move.parameters) for move in game.moves.values())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+def test_the_command_says_that_the_disk_is_full(options, tmp_path, i2i_command):
+    import resource
+
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # noqa: E731
+    run = tmp_path / "run"
+    words = ("train", "pix2pix", "--data", options["data"], "--size", "32", "--steps", "2", "--sample-every", "0")
+    done = i2i_command(*words, "--set", "generator=resnet_1", "--out", run, preexec_fn=limit)
+    assert done.returncode == 1
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith(f"error: {run / 'state' / '000000002.pt'}: File too large; free some space")
+    assert "Traceback" not in done.stderr
+    assert not list((run / "state").iterdir())

@@ -30,7 +30,7 @@ from i2i.exporter.pictures import gather
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model.executor import Graph
 from i2i.runtime.processing import is_finite
-from i2i.runtime.providers import placement
+from i2i.runtime.providers.onnxruntime_session import placement
 from i2i.runtime.tiles.tiler import Tiling, translate_tiled
 from i2i.spec import Spec
 from tests.exporter import test_domains
@@ -88,6 +88,7 @@ def test_a_file_is_what_was_measured_and_takes_any_size_and_batch(
     assert promise.precision == kind
     assert other.stat().st_size < path.stat().st_size
     assert {entry.domain: entry.version for entry in onnx.load(other).opset_import} == {"": 18}
+    assert onnx.load(other).ir_version == 8
     level = promise.target.peak / 255
 
     def off(batch: np.ndarray) -> np.ndarray:
@@ -309,3 +310,15 @@ def test_a_network_is_exported_in_another_precision_at_once(drawings: Path, tmp_
     assert (promise.precision, promise.receptive_field, promise.loss["convolutions"]) == ("int8", 7, [1, 3])
     assert promise.parity["largest"] <= 1
     assert [path.name for path in tmp_path.iterdir()] == ["small.int8.onnx"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_export_of_an_older_i2i_gets_the_least_ir_version(
+    reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path, tmp_path: Path, kind: str
+) -> None:
+    model = onnx.load(reduced["resnet", kind][0])
+    model.ir_version = 10
+    onnx.save(model, tmp_path / "old.onnx")
+    made = export(tmp_path / "old.onnx", precision=kind, calibrate=drawings)
+    assert onnx.load(made).ir_version == 8
+    assert onnx.load(tmp_path / "old.onnx").ir_version == 10

@@ -186,9 +186,9 @@ def test_weights_that_do_not_fit_list_the_first_five_mismatches(folder: Path, tm
     (tmp_path / "weights").mkdir()
     header = {METADATA_KEY: told.to_json(), "export": "a2b"}
     save_file(tensors, tmp_path / "weights" / "a2b.safetensors", metadata=header)
-    with pytest.raises(ValueError, match="7 of its tensors differ") as caught:
+    with pytest.raises(ValueError, match=r"does not fit its network:(?s:.*)and 2 more$") as caught:
         load_generators(tmp_path)
-    lines = str(caught.value).splitlines()[1:]
+    lines = str(caught.value).splitlines()[1:-1]
     assert len(lines) == 5
     assert any(names[0] in line and "expected" in line and "got (1," in line for line in lines)
     assert any(names[1] in line and "got none" in line for line in lines)

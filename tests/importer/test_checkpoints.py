@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import collections
+import datetime
+import enum
+import functools
 import io
 import os
 import pickle
 import tarfile
+import types
 import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from i2i.importer.checkpoints import read
-from i2i.importer.pickles import scan
 from i2i.importer.runs import choose
+from i2i.importer.unpickling import ALLOWED
 from tests.importer import authors
 
 WEIGHTS = {
@@ -25,6 +31,8 @@ WEIGHTS = {
     "a.bias": torch.ones(2, dtype=torch.float16),
     "n": torch.tensor(3),
 }
+
+G, D = authors.resnet(blocks=1).state_dict(), authors.patchgan().state_dict()
 
 
 class Wicked:
@@ -40,14 +48,14 @@ class Wicked:
 @pytest.mark.parametrize("new", [True, False])
 def test_both_formats_of_pytorch(tmp_path, new):
     torch.save(WEIGHTS, tmp_path / "w.pkl", _use_new_zipfile_serialization=new)
-    found = read(tmp_path / "w.pkl")
+    found = read(tmp_path / "w.pkl").parts
     assert list(found) == [""]
     assert all(torch.equal(found[""][key], value) for key, value in WEIGHTS.items())
 
 
 def test_safetensors_by_whatever_name(tmp_path):
     save_file(WEIGHTS, tmp_path / "w.pth")
-    assert torch.equal(read(tmp_path / "w.pth")[""]["a.weight"], WEIGHTS["a.weight"])
+    assert torch.equal(read(tmp_path / "w.pth").parts[""]["a.weight"], WEIGHTS["a.weight"])
     (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:-8])
     with pytest.raises(ValueError, match="damaged"):
         read(tmp_path / "w.pth")
@@ -58,59 +66,158 @@ def test_the_length_of_a_header_is_no_protocol_buffer_and_no_space(tmp_path, len
     tensor = '{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     for content in (b"\0\0\x80\x3f", b"<<<<"):
         (tmp_path / "w.pth").write_bytes(length.to_bytes(8, "little") + tensor.ljust(length).encode() + content)
-        assert read(tmp_path / "w.pth")[""]["w"].numpy().tobytes() == content
+        assert read(tmp_path / "w.pth").parts[""]["w"].numpy().tobytes() == content
 
 
 def test_tensors_of_a_gpu_come_to_the_cpu(reference):
     """Those of others: old format, some with CUDA storages."""
     for file in ("cyclegan_emoji32_a/G_XtoY.pkl", "cyclegan_emoji32_b/G_XtoY.pkl", "zero_dce/Epoch99.pth"):
-        (tensors,) = read(reference(f"data/checkpoints/{file}")).values()
+        (tensors,) = read(reference(f"data/checkpoints/{file}")).parts.values()
         assert {tensor.device.type for tensor in tensors.values()} == {"cpu"}
 
 
 @pytest.mark.parametrize("new", [True, False])
-def test_a_pickle_that_is_more_than_tensors_is_refused_and_not_run(tmp_path, new):
+@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
+def test_nothing_in_a_checkpoint_is_run(tmp_path, new, protocol):
     trap, file = tmp_path / "trap", tmp_path / "w.pth"
-    torch.save({"G": WEIGHTS, "options": Wicked(trap)}, file, _use_new_zipfile_serialization=new)
-    with pytest.raises(
-        ValueError, match=r"more than tensors: loading it would call \w+\.mkdir\. Nothing of it was run"
-    ):
-        read(file)
+    content = {"G": WEIGHTS, "options": Wicked(trap), "more": [Wicked(trap)]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save(content, file, _use_new_zipfile_serialization=new, pickle_protocol=protocol)
+    parts, ignored = read(file)
     assert not trap.exists()
+    assert [name.rpartition(".")[2] for name in ignored] == ["mkdir"]
+    assert list(parts) == ["G"]
+    assert all(torch.equal(parts["G"][key], value) for key, value in WEIGHTS.items())
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_plain_pickle_too(tmp_path, protocol):
+def test_a_plain_pickle_is_no_checkpoint_and_not_run(tmp_path, protocol):
     trap, file = tmp_path / "trap", tmp_path / "w.pkl"
     file.write_bytes(pickle.dumps([Wicked(trap), Wicked(trap)], protocol))
-    with pytest.raises(ValueError, match=r"would call \w+\.mkdir\. Nothing"):
+    with pytest.raises(ValueError, match=r"neither a PyTorch checkpoint nor .*not loaded: \w+\.mkdir"):
         read(file)
     assert not trap.exists()
 
 
-def test_a_module_is_code_and_so_are_options(tmp_path):
-    torch.save(torch.nn.Linear(1, 1), tmp_path / "net.pth")
-    with pytest.raises(ValueError, match=r"would call torch.nn.modules.linear.Linear.*save the tensors alone"):
-        read(tmp_path / "net.pth")
-    torch.save({"w": torch.ones(1), "opt": argparse.Namespace(lr=1)}, tmp_path / "opt.pth")
-    with pytest.raises(ValueError, match=r"would call argparse\.Namespace"):
-        read(tmp_path / "opt.pth")
+GADGETS = {
+    "a function by name": b"cos\nsystem\n(Vtouch TRAP\ntR.",
+    "an instance of old": b"(Vtouch TRAP\nios\nsystem\n.",
+    "an object of old": b"(cos\nsystem\nVtouch TRAP\no.",
+    "a new object": b"cos\nsystem\n(Vtouch TRAP\nt\x81.",
+    "a dotted name": b"\x80\x04\x8c\x02os\x8c\x06system\x93(\x8c\x0atouch TRAP\x85R.",
+    "a path from an allowed module": b"ctorch.serialization\nos.system\n(Vtouch TRAP\ntR.",
+    "torch.load itself": b"ctorch.serialization\nload\n(Vevil.pth\ntR.",
+    "an attribute of an allowed function": b"ctorch._utils\n_rebuild_tensor\n(Vx\ntR(V__code__\nV1\ndb.",
+    "the code of an allowed function": b"ccollections\nOrderedDict\n(N(V_function\ncos\nsystem\ndtb.",
+    "the class of an allowed function": b"ccollections\nOrderedDict\n(V__class__\ncos\nsystem\ndb.",
+    "an extension": b"\x82\x01.",
+}
 
 
-def test_names_by_two_strings_and_from_the_memory_of_newer_pickles(tmp_path):
-    file = tmp_path / "p.pkl"
-    file.write_bytes(pickle.dumps([argparse.Namespace(), argparse.ArgumentTypeError("no"), pickle.PickleError], 4))
-    assert scan(file) == (["argparse.Namespace", "argparse.ArgumentTypeError", "_pickle.PickleError"], 4)
-    assert scan(Path(os.devnull)) == ([], -1)
+@pytest.mark.parametrize("name", GADGETS)
+def test_tricks_of_pickles_run_nothing(tmp_path, name):
+    trap, file = tmp_path / "trap", tmp_path / "w.pth"
+    torch.save(WEIGHTS, tmp_path / "good.pth")
+    with zipfile.ZipFile(tmp_path / "good.pth") as good, zipfile.ZipFile(file, "w") as bad:
+        for member in good.namelist():
+            data = (
+                GADGETS[name].replace(b"TRAP", str(trap).encode()) if member.endswith("data.pkl") else good.read(member)
+            )
+            bad.writestr(member, data)
+    before = {key: function._function for key, function in ALLOWED.items()}
+    with pytest.raises(ValueError, match=r"damaged, or neither|holds no dict of tensors"):
+        read(file)
+    assert not trap.exists()
+    assert {key: function._function for key, function in ALLOWED.items()} == before
+
+
+class Hyper(enum.Enum):
+    ADAM = "adam"
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        argparse.Namespace(lr=1, layers=[2, 3]),
+        np.float64(1),
+        np.arange(3.0),
+        Path("runs/best"),
+        {Path("a"): 1, Hyper.ADAM: Hyper.ADAM},
+        collections.defaultdict(list, a=[1]),
+        collections.deque([1, 2]),
+        types.SimpleNamespace(a=1),
+        datetime.datetime(2020, 1, 1),
+        {1, 2, frozenset({3})},
+        torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.zeros(1)], lr=1), 3),
+        functools.partial(max, 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_other_objects_beside_the_weights_are_left_out_and_named(tmp_path, extra, new):
+    torch.save({"state_dict": G, "hyper_parameters": extra}, tmp_path / "w.ckpt", _use_new_zipfile_serialization=new)
+    found, tensors, ignored = choose(tmp_path / "w.ckpt")
+    assert found.part == "state_dict"
+    assert all(torch.equal(tensors[key], value) for key, value in G.items())
+    assert ignored or isinstance(extra, set)
+
+
+def test_parameters_and_subclasses_are_tensors(tmp_path):
+    odd = torch.nn.Parameter(torch.ones(2))
+    odd.note = "an attribute"
+    torch.save(
+        {"a": torch.nn.Parameter(torch.ones(1)), "b": odd, "c": torch.nn.Buffer(torch.ones(3))}, tmp_path / "w.pth"
+    )
+    (tensors,) = read(tmp_path / "w.pth").parts.values()
+    assert {key: (type(tensor), tensor.tolist()) for key, tensor in tensors.items()} == {
+        key: (torch.Tensor, [1.0] * n) for n, key in enumerate("abc", 1)
+    }
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("wrap", [lambda net: net, torch.nn.DataParallel, lambda net: {"epoch": 3, "netG": net}])
+def test_a_whole_module_is_its_tensors(tmp_path, new, wrap):
+    net = authors.resnet(blocks=1, norm="batch")
+    net.register_buffer("kept_out", torch.ones(3), persistent=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save(wrap(net), tmp_path / "net.pth", _use_new_zipfile_serialization=new)
+    _, tensors, ignored = choose(tmp_path / "net.pth")
+    expected = net.state_dict()
+    assert tensors.keys() == expected.keys()
+    assert all(torch.equal(tensors[key], value) for key, value in expected.items())
+    assert "torch.nn.modules.conv.Conv2d" in ignored
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_torchscript_program_is_code(tmp_path):
+@pytest.mark.parametrize("compile", [torch.jit.script, lambda net: torch.jit.trace(net, torch.ones(1, 3, 16, 16))])
+def test_a_torchscript_archive_is_its_tensors(tmp_path, compile, monkeypatch):
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Sequential(torch.nn.BatchNorm2d(4))).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.trace(torch.nn.Linear(1, 1), torch.ones(1)), tmp_path / "s.pt")
-    with pytest.raises(ValueError, match="a TorchScript program, which is code"):
-        read(tmp_path / "s.pt")
+        torch.jit.save(compile(net), tmp_path / "s.pt")
+    monkeypatch.setattr(torch.jit, "load", None)  # it would run the code of the file
+    (tensors,) = read(tmp_path / "s.pt").parts.values()
+    expected = net.state_dict()
+    assert tensors.keys() == expected.keys()
+    assert all(torch.equal(tensors[key], value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize("name", ["serialized_exported_program.json", "models/serialized_exported_program.json"])
+def test_an_exported_program_is_code(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "w.pt2", "w") as archive:
+        archive.writestr(name, "{}")
+    with pytest.raises(ValueError, match="an exported PyTorch program, which is code"):
+        read(tmp_path / "w.pt2")
+
+
+@pytest.mark.parametrize("size", [500, 1000, 5000, 20_000, 60_000, 100_000, -1])
+def test_a_short_download_is_said_to_be_one(tmp_path, size):
+    torch.save({"model.1.weight": torch.zeros(64, 3, 7, 7), "x": torch.ones(30_000)}, tmp_path / "w.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:size])
+    with pytest.raises(ValueError, match=r"cut\.pth is cut short: its end is missing; download or copy it again"):
+        read(tmp_path / "cut.pth")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +229,7 @@ def test_a_torchscript_program_is_code(tmp_path):
         (b"\x08\x08\x12\x07pytorch", "an ONNX file"),
         (b"<script>{}</script>", "a web page"),
         (b"weights", "damaged, or neither"),
-        (b"PK\x03\x04 no archive", "damaged, or neither"),
+        (b"PK\x03\x04 no archive", "cut short"),
     ],
 )
 def test_what_is_no_checkpoint(tmp_path, content, reason):
@@ -134,19 +241,20 @@ def test_what_is_no_checkpoint(tmp_path, content, reason):
 def test_archives_of_something_else(tmp_path):
     with zipfile.ZipFile(tmp_path / "z.pth", "w") as archive:
         archive.writestr("photo.txt", "no weights")
+    with pytest.raises(ValueError, match="damaged, or neither"):
+        read(tmp_path / "z.pth")
     with tarfile.open(tmp_path / "t.pth", "w") as archive:
         archive.addfile(tarfile.TarInfo("storages"), io.BytesIO())
-    for name in ("z.pth", "t.pth"):
-        with pytest.raises(ValueError, match="damaged, or neither"):
-            read(tmp_path / name)
+    with pytest.raises(ValueError, match="a tar archive"):
+        read(tmp_path / "t.pth")
 
 
-def test_a_pickle_of_a_newer_protocol(tmp_path):
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_pickles_of_newer_protocols(tmp_path, protocol):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.save(WEIGHTS, tmp_path / "w.pth", pickle_protocol=4)
-    with pytest.raises(ValueError, match="a pickle of protocol 4"):
-        read(tmp_path / "w.pth")
+        torch.save(WEIGHTS, tmp_path / "w.pth", pickle_protocol=protocol)
+    assert torch.equal(read(tmp_path / "w.pth").parts[""]["a.weight"], WEIGHTS["a.weight"])
 
 
 def refusal(file: Path) -> str:
@@ -206,9 +314,6 @@ def test_no_tensors_at_all(tmp_path):
             read(tmp_path / "w.pth")
 
 
-G, D = authors.resnet(blocks=1).state_dict(), authors.patchgan().state_dict()
-
-
 @pytest.mark.parametrize(
     ("content", "part"),
     [
@@ -226,7 +331,7 @@ G, D = authors.resnet(blocks=1).state_dict(), authors.patchgan().state_dict()
 )
 def test_wrappings(tmp_path, content, part):
     torch.save(content, tmp_path / "w.pth")
-    found, tensors = choose(tmp_path / "w.pth")
+    found, tensors, _ = choose(tmp_path / "w.pth")
     assert (found.part, found.guess.network) == (part, "resnet_1")
     assert tensors.keys() == G.keys()
 

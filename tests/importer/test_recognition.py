@@ -24,7 +24,7 @@ ORACLES = [
 @pytest.mark.parametrize("name", ORACLES)
 def test_every_reference_by_itself(reference, name):
     """The files of the authors' code, known by nothing but what is in them."""
-    net, _ = network(read(reference(f"oracles/{name}.pth"))[""])
+    net, _ = network(read(reference(f"oracles/{name}.pth")).parts[""])
     oracle = np.load(reference(f"oracles/{name}.npz"))
     inputs = [torch.from_numpy(oracle[key]).float() for key in ("x", "target") if key in oracle]
     with torch.no_grad():
@@ -107,7 +107,7 @@ def test_csc321_keeps_to_its_averages():
 
 @pytest.mark.parametrize("file", ["cyclegan_emoji32_a/D_X.pkl", "cyclegan_emoji32_a/G_YtoX.pkl"])
 def test_networks_that_others_trained(reference, file):
-    _, found = network(read(reference(f"data/checkpoints/{file}"))[""])
+    _, found = network(read(reference(f"data/checkpoints/{file}")).parts[""])
     assert found.guess.network == "csc321"
     assert found.family.judge == ("D_X" in file)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
 
 import i2i
 from i2i.cli import main
+from i2i.cli.import_ import command
 from i2i.engine import load_generators
 from i2i.images import Image, read_image, write_image
 from i2i.importer import import_checkpoint, network, runs
@@ -191,3 +195,31 @@ def test_an_error_is_one_of_usage_and_makes_nothing(tmp_path, monkeypatch, capsy
         assert left.value.code == 2
         assert capsys.readouterr().err.startswith("error: page.pth is a web page")
     assert [path.name for path in tmp_path.iterdir()] == ["page.pth"]
+
+
+@pytest.mark.parametrize(("takes", "returns"), [(6, 3), (3, 6), (2, 2), (5, 1)])
+def test_a_generator_of_other_channels_is_refused_by_name(tmp_path, takes, returns):
+    saved(tmp_path / "odd.pth", authors.resnet((takes, returns), blocks=1))
+    with pytest.raises(ValueError, match=rf"odd\.pth: .* takes {takes} channels and returns {returns}; expected 1 \("):
+        import_checkpoint(tmp_path / "odd.pth", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_was_not_loaded_is_recorded_and_said_in_one_line(tmp_path):
+    content = {"G": authors.resnet(blocks=1).state_dict(), "opt": argparse.Namespace(lr=1), "best": np.float64(1)}
+    torch.save(content, tmp_path / "w.ckpt")
+    done = CliRunner().invoke(command, [str(tmp_path / "w.ckpt"), "-o", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output
+    (line,) = [line for line in done.output.splitlines() if "not loaded" in line]
+    assert "argparse.Namespace, numpy" in line
+    ignored = json.loads((tmp_path / "run" / "run.json").read_text())["imported"]["ignored"]
+    assert ignored[0] == "argparse.Namespace"
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_exporting_a_checkpoint_says_how_to_import_it(tmp_path, name):
+    weights = authors.resnet(blocks=1).state_dict()
+    torch.save(weights, tmp_path / "w.pth")
+    save_file(weights, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=rf"`i2i import {tmp_path / name}`; then give the folder"):
+        load_generators(tmp_path / name)

@@ -6,14 +6,9 @@ import torch
 from torch import nn
 
 from i2i import networks
-from tests.oracle import adopt
+from tests.oracle import adopt, without_statistics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def without_statistics(weights):
-    """The authors' running statistics, which their training never reads, have no place in our networks."""
-    return {key: value for key, value in weights.items() if "running" not in key and "num_batches" not in key}
 
 
 def oracle(reference, name):

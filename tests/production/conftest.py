@@ -47,14 +47,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 
 @pytest.fixture(scope="session")
 def expected(pictures: Pictures) -> dict[str, np.ndarray]:
-    """What ``i2i.load(model)`` makes of each picture: uint8 [h, w, 3]."""
+    """What ``i2i.load(model)`` makes of each picture, on white: uint8 [h, w, 3]."""
     import i2i
 
     translate, found = i2i.load(MODEL), {}
     for name, path in pictures.items():
         image = read_image(path)
         parts = [image.pixels] if image.alpha is None else [image.pixels, image.alpha[..., None]]
-        found[name] = translate(np.concatenate(parts, axis=2))[..., :3]
+        found[name] = translate(np.concatenate(parts, axis=2), background=255)[..., :3]
     return found
 
 

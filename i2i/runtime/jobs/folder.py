@@ -20,6 +20,7 @@ from i2i.runtime.jobs.planning import Item, plan, refuse_strangers
 from i2i.runtime.jobs.watcher import Arrivals
 from i2i.runtime.jobs.workers import Job, Outcome, Way
 from i2i.runtime.model.model import Model
+from i2i.spec import Background
 
 __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "translate_folder", "translate_folders"]
 
@@ -154,7 +155,7 @@ def refuse_mixture(target: Path, record: Record) -> None:
 def job_key(model: Model, options: Options) -> str:
     """Names all that decides the pixels and bytes of an output, apart from its source."""
     digest = hashlib.sha256(model.path.read_bytes())
-    digest.update(repr((options.format, options.quality, options.background)).encode())
+    digest.update(repr((options.format, options.quality, background(model, options))).encode())
     if options.keep_metadata:
         digest.update(b"metadata")
     if model.to is not None:
@@ -166,6 +167,11 @@ def job_key(model: Model, options: Options) -> str:
     return digest.hexdigest()[:16]
 
 
+def background(model: Model, options: Options) -> Background:
+    """Return what the model sees under transparent pixels: as the options say, else as it was trained."""
+    return model.spec.background if options.background is None else options.background
+
+
 def facts(model: Model, options: Options) -> dict[str, Any]:
     """The same in words, for whoever reads the record."""
     return {
@@ -174,7 +180,7 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
         **model.told.said(),
         "format": options.format,
         "quality": options.quality,
-        "background": options.background,
+        "background": background(model, options),
         "tile": model.tile.how,
         "metadata": options.keep_metadata,
     }

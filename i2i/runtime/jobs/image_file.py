@@ -41,7 +41,7 @@ class StoppedError(I2IError, OSError):
 def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
     """The image through the model; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     array = infer(processing.prepare(image, model.spec, options.background))
-    result = keep_grey(processing.restore(array, image, model.spec), image)
+    result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
     return replace(result, metadata=image.metadata, resolution=image.resolution)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from i2i.images import MAX_PIXELS, WRITABLE
 from i2i.images.encode import KEPT
+from i2i.spec import Background, parse_background
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Options:
 
     format: str | None = None  # of every output, a key of ``images.WRITABLE``; None: that of its source
     quality: int = 95  # of JPEG and WebP, 0 to 100
-    background: int = 255  # grey level under transparent pixels, as the model sees them
+    background: Background | None = None  # seen under transparent pixels: "edge", 0 to 255; None: as in training
     max_pixels: int = MAX_PIXELS  # an image of more is refused
     overwrite: bool = False  # translate again what is done, and replace files that no job wrote
     batch: int | None = None  # images of a size at once on a GPU; None: as many as its memory has room for
@@ -37,9 +38,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; expected at least 1")
-        for name, most in (("quality", 100), ("background", 255)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to {most}")
+        if not 0 <= self.quality <= 100:
+            raise ValueError(f"quality is {self.quality}; expected 0 to 100")
+        if self.background is not None:
+            object.__setattr__(self, "background", parse_background(self.background))
         if self.shard is not None:
             from i2i.runtime.jobs import sharding
 

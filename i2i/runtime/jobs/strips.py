@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i.images import Image, ImageError
+from i2i.images.alpha import CELL, MARGIN, Grid
 from i2i.images.large.reader import StripReader
 from i2i.images.large.writer import write_strips
 from i2i.images.metadata import read_metadata
@@ -17,6 +18,9 @@ from i2i.runtime.jobs import image_file
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 from i2i.runtime.tiles.tiler import Tiling, strips
+from i2i.spec import EDGE, Background, Spec
+
+_PASS = 8 * CELL  # rows that are read at once
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Large:
     def translate(self, output: Path, options: Options) -> str:
         """Writes the output whole or not at all; returns what of the metadata it lacks, in words, or "".
 
-        Its pixels are those that the image has if it is decoded whole and translated in the same tiles.
+        Its pixels are those that the image has if it is decoded whole and translated in the same tiles. Over a grey
+        ``background`` half-transparent pixels may differ, since each strip is un-mixed by itself.
 
         Raises ModelError, ImageError, or StoppedError where no file can be written.
         """
@@ -43,7 +48,7 @@ class Large:
         try:
             write_strips(
                 output,
-                self._strips(options.background),
+                self._strips(header.alpha, options.background),
                 self.format,
                 options.quality,
                 keep_grey=header.channels == 1,
@@ -56,20 +61,27 @@ class Large:
             raise
         return image_file.lacking(metadata, self.format)
 
-    def _strips(self, background: int) -> Iterator[Image]:
+    def _strips(self, alpha: bool, background: Background | None) -> Iterator[Image]:
         model = self.model
-        picture = _Picture(self.reader, model, background)
+        background = model.spec.background if background is None else background
+        extended = alpha and background == EDGE and model.spec.source.channels != 4
+        picture = _Picture(self.reader, model.spec, background, _grid(self.reader) if extended else None)
         top = 0
         for strip in strips(model.graph, picture, model.target, self.tiling, model.tile.progress):
-            yield processing.restore(strip, picture.image(top, top + len(strip)), model.spec)
+            yield processing.restore(strip, picture.image(top, top + len(strip)), model.spec, background)
             top += len(strip)
+
+
+def _grid(reader: StripReader) -> Grid:
+    """Read the file once for the colours that continue into its transparent pixels."""
+    return Grid(reader.read(slice(top, top + _PASS)) for top in range(0, reader.header.height, _PASS))
 
 
 class _Picture:
     """The file as the graph takes it: rows that were read last are kept."""
 
-    def __init__(self, reader: StripReader, model: Model, background: int) -> None:
-        self._reader, self._spec, self._background = reader, model.spec, background
+    def __init__(self, reader: StripReader, spec: Spec, background: Background, grid: Grid | None) -> None:
+        self._reader, self._spec, self._background, self._grid = reader, spec, background, grid
         self.height, self.width = reader.header.height, reader.header.width
         self._rows = slice(0, 0)
         self._image: Image | None = None
@@ -77,13 +89,29 @@ class _Picture:
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         if rows != self._rows:
-            self._image, self._rows = self._reader.read(rows), rows
-            self._array = processing.prepare(self._image, self._spec, self._background)
+            if self._grid is None:
+                self._image = opaque = self._reader.read(rows)
+            else:
+                self._image, opaque = self._extended(rows, self._grid)
+            self._rows, self._array = rows, processing.prepare(opaque, self._spec, self._background)
         return self._array[:, columns]
 
+    def _extended(self, rows: slice, grid: Grid) -> tuple[Image, Image]:
+        """Return the rows, and without alpha the same as ``images.extend`` makes them for the whole file.
+
+        They are read once together with those around them: a reader that goes back starts at the top of the file.
+        """
+        start = max(0, rows.start // CELL * CELL - MARGIN)
+        around = self._reader.read(slice(start, -(-rows.stop // CELL) * CELL + MARGIN))
+        kept = slice(rows.start - start, rows.stop - start)
+        return _cut(around, kept), Image(grid.extend(around, start)[kept])
+
     def image(self, top: int, bottom: int) -> Image:
-        """Rows of the file, of those that were read last."""
+        """Return rows of the file, of those that were read last."""
         assert self._image is not None
-        rows, image = slice(top - self._rows.start, bottom - self._rows.start), self._image
-        alpha = None if image.alpha is None else image.alpha[rows]
-        return Image(image.pixels[rows], alpha, image.icc, image.format, image.frames)
+        return _cut(self._image, slice(top - self._rows.start, bottom - self._rows.start))
+
+
+def _cut(image: Image, rows: slice) -> Image:
+    alpha = None if image.alpha is None else image.alpha[rows]
+    return Image(image.pixels[rows], alpha, image.icc, image.format, image.frames)

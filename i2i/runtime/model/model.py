@@ -19,7 +19,7 @@ from i2i.runtime.model.targets import To
 from i2i.runtime.providers.onnxruntime_session import on_processor
 from i2i.runtime.system.host import cores
 from i2i.runtime.tiles.fallback import Tile, run
-from i2i.spec import Spec
+from i2i.spec import Background, Spec, parse_background
 
 if TYPE_CHECKING:
     from i2i.runtime.memory.batcher import Batcher
@@ -160,27 +160,32 @@ class Model:
     def __repr__(self) -> str:
         return f"<i2i model {self.path.name}: {targets.way(self.spec, self.to)} on {self.provider}>"
 
-    def __call__(self, image: np.ndarray, background: int = 255, *, to: To | None = None) -> np.ndarray:
+    def __call__(self, image: np.ndarray, background: Background | None = None, *, to: To | None = None) -> np.ndarray:
         """Translates [h, w], [h, w, c] or [n, h, w, c] of uint8 or uint16; h, w and the type come back as they were,
         h and w times ``spec.scale``.
 
-        Channels are grey, RGB, or either with alpha behind, which is carried over: the model sees the colours on a
-        grey of level ``background``. Grey and colour, 8 and 16 bits are converted to what the model takes. The result
-        has the colour channels of the model's target; [h, w] returns as [h, w] if that is grey, else as [h, w, 3].
+        Channels are grey, RGB, or either with alpha behind, which is carried over. ``background`` is what the model
+        sees where the image is transparent: "edge", the image's own colours continued, or the level (0 to 255) of a
+        grey that it is composited on; by default what the model was trained with. Grey and colour, 8 and 16 bits are
+        converted to what the model takes. The result has the colour channels of the model's target; [h, w] returns as
+        [h, w] if that is grey, else as [h, w, 3].
 
         Raises ModelError for other arrays, for a ``to`` that it does not translate to, for results that are not
         finite, and for images beyond the memory.
         """
         model = self.toward(to)
-        return processing.from_images(model.translate(processing.to_images(image, self.path.name), background), image)
+        images = processing.to_images(image, self.path.name)
+        return processing.from_images(model.translate(images, background), image)
 
-    def translate(self, images: Sequence[Image], background: int = 255) -> list[Image]:
+    def translate(self, images: Sequence[Image], background: Background | None = None) -> list[Image]:
         """Translates images of one size, on a GPU several together."""
+        background = None if background is None else parse_background(background)
         ready = [processing.prepare(image, self.spec, background) for image in images]
         size = 1 if self.on_processor or len(images) < 2 else self.graph.at_once(*images[0].pixels.shape[:2])
         batches = [np.stack(ready[at : at + size]) for at in range(0, len(ready), size)]
         results = [result for batch in batches for result in self.run(batch)]
-        return [processing.restore(result, image, self.spec) for result, image in zip(results, images, strict=True)]
+        pairs = zip(results, images, strict=True)
+        return [processing.restore(result, image, self.spec, background) for result, image in pairs]
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """The bare graph: [n, h, w, c] in the source's channels, range and ``spec.dtype``, to the target's."""

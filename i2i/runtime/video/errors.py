@@ -21,13 +21,6 @@ class VideoError(I2IError):
         return f"{self.source}: {self.reason}".replace("\n", "\\n")
 
 
-def another_size(source: object, frame: int, now: tuple[int, int], before: tuple[int, int]) -> VideoError:
-    """The error for the frame of that number, from 1, whose result has another height and width than those before."""
-    sizes = " and not ".join(f"{width} x {height}" for height, width in (now, before))
-    mend = "--format png writes frames of any, and --end stops before it"
-    return VideoError(source, f"from frame {frame} on the results are {sizes}, and a video has one size; {mend}")
-
-
 class DamagedError(VideoError):
     """A video of which only a part could be read; that part was translated, and is in ``written``."""
 

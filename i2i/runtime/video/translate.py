@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import av
+import cv2
 import numpy as np
 
 from i2i.images import Image, convert
@@ -49,6 +50,8 @@ class Sink(Protocol):
 
     frames: int
     notes: list[str]
+    one_size: bool
+    """True if all frames have the size of the first."""
 
     def render(self, picture: np.ndarray) -> Any: ...
     def write(self, rendered: Any, item: Item) -> None: ...
@@ -166,6 +169,9 @@ class _Run:
     report: Callable[[VideoSummary], None] | None
     observers: Sequence[Observer]
 
+    resized: str | None = None
+    """The note of a source whose frames change their size."""
+
     def __post_init__(self) -> None:
         spec, clip = self.model.spec, self.reader.clip
         self.deep = is_deep(self.reader, spec)
@@ -197,15 +203,24 @@ class _Run:
                 if not reader.live:  # whereas a camera is ended so
                     raise
         sink.close()
+        if self.resized is not None and sink.one_size:
+            summary.notes.append(self.resized)
         summary.notes += sink.notes + reader.damage.notes
         summary.damage = reader.damage.text() if reader.damage.found else None
 
     def _marked(self, items: Iterable[Item]) -> Iterator[Item]:
         """Each frame with the observers that look at it: of no other the source and the result are kept."""
-        number = 0
+        number, clip = 0, self.reader.clip
         for item in items:
-            if item.frame is not None:
+            if (frame := item.frame) is not None:
                 item.observers = [each for each in self.observers if getattr(each, "looks", lambda _: True)(number)]
+                if self.resized is None and (frame.width, frame.height) != (clip.width, clip.height):
+                    second = self.reader.options.start + float(item.times[0] * self.reader.time_base)
+                    self.resized = (
+                        f"from frame {number + 1} ({second:.2f} s) on its frames are {frame.width} x {frame.height} "
+                        f"and not {clip.width} x {clip.height}: they were scaled to the first size; --end stops before "
+                        "them, and --format png writes frames of any size"
+                    )
                 number += 1
             yield item
 
@@ -213,7 +228,7 @@ class _Run:
         """One frame, in a thread of its own."""
         assert item.frame is not None
         try:
-            picture = self.turn.apply(colours.to_rgb(item.frame, self.colour, self.deep))
+            picture = self.turn.apply(self._rgb(item.frame, sink.one_size))
             item.frame = None  # its memory is wanted for the next ones
             ready = processing.prepare(Image(picture), self.model.spec, self.options.background)
             if steady is None or item.place is None:
@@ -227,6 +242,21 @@ class _Run:
             raise
         rendered = sink.render(result)
         return Done(item, rendered, picture, result) if item.observers else Done(item, rendered, None, None)
+
+    def _rgb(self, frame: av.VideoFrame, one_size: bool) -> np.ndarray:
+        """Return a frame as RGB [h, w, 3], with ``one_size`` scaled to the first frame's size, as FFmpeg does it."""
+        clip = self.reader.clip
+        if (frame.width, frame.height) == (clip.width, clip.height):
+            return colours.to_rgb(frame, self.colour, self.deep)
+        tags = colours.Colour.of(frame, clip.codec)  # of another stream that was joined to the first
+        used = tags.resolved(frame.width, frame.height, colours.default_range(frame.format.name, clip.codec))
+        colours.check(used, frame.format.name, self.reader.name)
+        picture = colours.to_rgb(frame, used, self.deep)
+        if not one_size:
+            return picture
+        smaller = clip.width * clip.height < frame.width * frame.height
+        kind = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+        return cv2.resize(picture, (clip.width, clip.height), interpolation=kind)
 
     def _tell(self, done: Done) -> None:
         if done.source is not None and done.result is not None:

@@ -393,7 +393,7 @@ def test_the_record_says_what_was_done_with_which_model_and_settings(
         "to": None,
         "format": None,
         "quality": 90,
-        "background": 255,
+        "background": "edge",
         "metadata": False,
         "tile": "auto",
     }
@@ -623,7 +623,15 @@ def test_large_images_run_alone(model: Model, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("batch", 0), ("max_pixels", 0), ("quality", 101), ("background", 256), ("background", -1)]
+    ("option", "value"),
+    [
+        ("batch", 0),
+        ("max_pixels", 0),
+        ("quality", 101),
+        ("background", 256),
+        ("background", -1),
+        ("background", "grey"),
+    ],
 )
 def test_options_that_mean_nothing_are_refused(option: str, value: int) -> None:
     """A background of 256 would come out as one of 0."""
@@ -635,5 +643,6 @@ def test_the_key_of_a_job_is_what_decides_the_bytes(model: Model, tmp_path: Path
     options = Options()
     key = folder.job_key(model, options)
     assert key == folder.job_key(model, replace(options, overwrite=True, batch=3, max_pixels=5))
+    assert key == folder.job_key(model, replace(options, background="edge"))  # which the model was trained with
     others = [replace(options, quality=1), replace(options, background=0), replace(options, format="PNG")]
     assert len({key, *(folder.job_key(model, other) for other in others)}) == 4

@@ -45,7 +45,9 @@ def picture(channels: int, bits: int) -> np.ndarray:
     if channels == 1:
         colours = colours[..., :1]
     if channels == 4:
-        colours = np.dstack([colours, np.roll(colours[..., 0], 50)])
+        alpha = np.roll(colours[..., 0], 50)
+        alpha[:, : W // 3] = alpha[H // 3 : H // 2] = 0  # far from what is visible too
+        colours = np.dstack([colours, alpha])
     return colours if bits == 8 else colours.astype(np.uint16) * np.uint16(257) + np.uint16(13)
 
 

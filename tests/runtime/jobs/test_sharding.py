@@ -134,7 +134,7 @@ def test_a_later_job_in_another_record_has_the_last_word(model: Model, tmp_path:
     translate_folder(model, source, out, Options(background=0, shard="1/2", overwrite=True))
     translate_folder(model, source, out, Options(background=0, shard="2/2"))
     assert translate_folder(model, source, out, Options(background=0)).skipped == 9
-    with pytest.raises(ValueError, match="background was 0 and is 255"):
+    with pytest.raises(ValueError, match="background was 0 and is edge"):
         translate_folder(model, source, out)
     assert translate_folder(model, source, out, Options(overwrite=True)).done == 9
     assert translate_folder(model, source, out, Options(shard="2/2")).done == 0

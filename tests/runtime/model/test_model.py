@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from i2i.runtime.model import executor
 from i2i.runtime.model.model import Model
 from i2i.runtime.providers import onnxruntime_session
 from i2i.runtime.system import host
-from i2i.spec import Domain
+from i2i.spec import Domain, Spec
 from tests import tiny
 
 
@@ -77,6 +78,38 @@ def test_alpha_is_carried_over_and_colours_are_seen_on_the_background(models: di
     np.testing.assert_array_equal(result[..., -1], image[..., -1])
     np.testing.assert_array_equal(result[0, 0, :-1], 215)  # 255 - 40: only the background is seen
     np.testing.assert_array_equal(result[1, 1, :-1], np.broadcast_to(255 - image[1, 1, :-1], result[1, 1, :-1].shape))
+
+
+@pytest.mark.parametrize(("channels", "name"), [(4, "rgb"), (2, "grey"), (4, "deep"), (2, "rgb")])
+def test_half_transparent_pixels_have_their_own_colours(models: dict, channels: int, name: str) -> None:
+    """Not those of a background, which would show as a fringe; and what a file hides does not count."""
+    image = picture(40, 50, channels)
+    image[..., -1] = np.clip((np.arange(50) - 10) * 7, 0, 255)  # 0, then half, then full
+    result = models[name](image)
+    visible = image[..., -1] > 0
+    np.testing.assert_array_equal(result[..., -1], image[..., -1])
+    expected = np.broadcast_to(255 - image[..., :-1], result[..., :-1].shape)
+    np.testing.assert_array_equal(result[visible][:, :-1], expected[visible])
+    other = image.copy()
+    other[~visible, :-1] = 90
+    np.testing.assert_array_equal(models[name](other), result)
+    on_white = models[name](image, background=255).astype(int)
+    shown = np.abs(on_white - result)[..., :-1] * (image[..., -1:] / 255)
+    assert shown.max() <= 1.01  # un-mixed, up to rounding
+
+
+def test_an_export_that_names_no_background_was_trained_on_white(tmp_path: Path) -> None:
+    spec = json.loads(tiny.RGB.to_json())
+    assert spec.pop("background") == "edge"
+    old = Spec.from_json(json.dumps(spec))
+    assert old.background == 255
+    image = np.zeros((4, 5, 4), np.uint8)
+    for background, seen in ((255, 255), (7, 7), ("edge", 255)):
+        model = i2i.load(tiny.inverter(tmp_path / f"{background}.onnx", replace(old, background=background)), "cpu")
+        np.testing.assert_array_equal(model(image)[..., :3], 255 - seen)
+        np.testing.assert_array_equal(model(image, background=9)[..., :3], 255 - 9)
+    with pytest.raises(ValueError, match="background is 256; expected edge or 0 to 255"):
+        model(image, background=256)
 
 
 def test_a_model_of_four_channels_sees_and_makes_alpha(models: dict) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from i2i.runtime import Model, Options
-from i2i.runtime.video import VideoError, VideoOptions, translate_video
+from i2i.runtime.video import VideoOptions, translate_video
 from i2i.runtime.video.frame.rotation import ONE, Turn, turn_of
 from tests.runtime.video.clips import make, pattern
 from tests.runtime.video.facts import facts
@@ -115,14 +115,57 @@ def test_a_pixel_shape_that_the_container_does_not_hold_is_said(identity: Model,
     assert summary.notes == ["ffv1 in .mkv does not hold pixels 4/3 as wide as high"]
 
 
-def test_a_source_that_changes_its_size_is_told_where(identity: Model, tmp_path: Path) -> None:
-    parts = [
-        make(tmp_path / f"{width}.ts", times=range(begin, begin + 5120, 512), size=(width, 48), container="mpegts")
-        for width, begin in ((64, 0), (80, 5120))
-    ]
-    (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
-    words = "from frame 11 on the results are 80 x 48 and not 64 x 48, and a video has one size; --format png .* --end"
-    for target in (tmp_path / "out.mp4", io.BytesIO()):
-        with pytest.raises(VideoError, match=words):
-            translate_video(identity, tmp_path / "in.ts", target)
-    assert translate_video(identity, tmp_path / "in.ts", tmp_path / "frames", Options(format="png")).frames == 20
+@pytest.mark.parametrize("how", ["mp4", "pipe", "steady", "fps"])
+@pytest.mark.parametrize("sizes", [((64, 48), (80, 48)), ((128, 96), (64, 48))])
+def test_frames_of_another_size_are_scaled_to_the_first(
+    how: str, sizes: tuple[tuple[int, int], ...], identity: Model, tmp_path: Path
+) -> None:
+    """Two recordings in one file, as FFmpeg does it: no frame is lost, and a note says where and what else to do."""
+    source, target = joined(tmp_path, sizes), tmp_path / "out.mp4"
+    video = VideoOptions(steady=how == "steady", fps=50 if how == "fps" else None)
+    seen: list[np.ndarray] = []
+    with open(tmp_path / "out.y4m", "wb") as pipe:
+        into = pipe if how == "pipe" else target
+        summary = translate_video(identity, source, into, video=video, observers=[lambda old, *_: seen.append(old)])
+    words = "{1[0]} x {1[1]} and not {0[0]} x {0[1]}: they were scaled to the first size; --end stops before them"
+    (note,) = [note for note in summary.notes if "scaled" in note]
+    assert note.startswith("from frame 11 (0.40 s) on its frames are " + words.format(*sizes))
+    found = facts(Path(into.name) if how == "pipe" else target, planes=True)
+    assert (found.size, len(found.times)) == (sizes[0], 40 if how == "fps" else 20)
+    width, height = sizes[0]
+    scaled = cv2.resize(pattern(9, *sizes[1]), sizes[0], interpolation=cv2.INTER_AREA)
+    assert [picture.shape for picture in seen] == 20 * [(height, width, 3)]
+    assert np.abs(seen[-1].astype(int) - scaled).mean() < 6
+
+
+def test_frames_of_another_size_stay_so_in_a_folder(identity: Model, tmp_path: Path) -> None:
+    source = joined(tmp_path, ((64, 48), (80, 48)))
+    summary = translate_video(identity, source, tmp_path / "frames", Options(format="png"))
+    assert not [note for note in summary.notes if "scaled" in note]
+    sizes = [cv2.imread(str(path)).shape for path in sorted((tmp_path / "frames").glob("*.png"))]
+    assert sizes == 10 * [(48, 64, 3)] + 10 * [(48, 80, 3)]
+
+
+def test_each_part_of_a_joined_video_has_its_own_colours(identity: Model, tmp_path: Path) -> None:
+    """A recording in BT.601 joined with one in BT.709 of full range, which says so."""
+    source = joined(tmp_path, ((64, 48), (80, 48)), ((6, 1, 6, 6), (1, 2, 1, 1)), level=200)
+    seen: list[float] = []
+    translate_video(identity, source, tmp_path / "out.mp4", observers=[lambda old, *_: seen.append(old.mean())])
+    assert np.abs(np.array(seen) - 200).max() < 2
+
+
+def joined(
+    folder: Path,
+    sizes: tuple[tuple[int, int], ...],
+    colours: tuple[tuple[int, int, int, int], ...] = ((2, 0, 2, 2),) * 2,
+    level: int | None = None,
+) -> Path:
+    """One file of two recordings, each of 10 frames."""
+    data = b""
+    for number, ((width, height), colour) in enumerate(zip(sizes, colours, strict=True)):
+        grey = lambda _, size=(height, width, 3): np.full(size, level, np.uint8)  # noqa: E731
+        made = {"size": (width, height), "container": "mpegts", "colour": colour}
+        times = range(number * 5120, number * 5120 + 5120, 512)
+        data += make(folder / f"{number}.ts", times=times, picture=grey if level else None, **made).read_bytes()
+    (folder / "in.ts").write_bytes(data)
+    return folder / "in.ts"

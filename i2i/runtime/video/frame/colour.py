@@ -23,6 +23,9 @@ RGB = 0
 LIMITED, FULL = 1, 2
 HDR = (16, 18)  # the transfers PQ and HLG
 
+# Grey of no said range is limited in the codecs whose standards say so, and full in all others: raw, lossless and still
+# images, from cameras, microscopes and archives. FFmpeg and OpenCV return the values of those as they are.
+_LIMITED_GREY = ("h264", "hevc", "vvc", "av1", "libdav1d", "vp9", "libvpx-vp9", "mpeg1video", "mpeg2video", "mpeg4")
 _MATRICES = {BT709: 1, FCC: 4, 5: 5, BT601: 5, SMPTE240M: 7, BT2020: 9}  # H.273 -> libswscale
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 _FROM_YUV, _TO_YUV = _EXACT | Interpolation.BICUBIC, _EXACT | Interpolation.AREA  # how chroma grows, and shrinks
@@ -47,11 +50,13 @@ class Colour:
         primaries, transfer, location = frame.color_primaries, frame.color_trc, chroma_location.find(frame, codec)
         return cls(int(frame.colorspace), int(frame.color_range), int(primaries), int(transfer), location)
 
-    def resolved(self, width: int, height: int, full: bool = False) -> Colour:
-        """With a matrix and a range even where the video names none: as players do, BT.709 for HD and BT.601 for SD,
-        and the limited range unless the pixel format is ``full``."""
+    def resolved(self, width: int, height: int, range: int = LIMITED) -> Colour:
+        """Return the colour with a matrix and a range, also where the video names none.
+
+        As players do, BT.709 for HD and BT.601 for SD, and ``range``, the default of its codec and pixel format.
+        """
         matrix = self.matrix if self.matrix not in (UNSPECIFIED, RGB, 3) else guess(width, height)
-        return replace(self, matrix=matrix, range=self.range or (FULL if full else LIMITED))
+        return replace(self, matrix=matrix, range=self.range or range)
 
     def tags(self, width: int, height: int, used: Colour) -> Colour:
         """What to write on a video of this size whose frames were made with ``used``: what the source said, and the
@@ -67,9 +72,13 @@ def guess(width: int, height: int) -> int:
     return BT709 if width >= 1280 or height > 576 else BT601
 
 
-def is_full(pixel_format: str) -> bool:
-    """Whether the range of a pixel format is full by its name: JPEG's YUV, and RGB."""
-    return pixel_format.startswith("yuvj") or av.VideoFormat(pixel_format).is_rgb or pixel_format.startswith("pal")
+def default_range(pixel_format: str, codec: str) -> int:
+    """Return the range of frames that name none: FULL for RGB, for JPEG's YUV and for most grey, else LIMITED."""
+    form = av.VideoFormat(pixel_format)
+    if form.is_rgb or pixel_format.startswith(("yuvj", "pal", "mono")):
+        return FULL
+    grey = pixel_format.startswith(("gray", "ya"))
+    return FULL if grey and codec not in _LIMITED_GREY else LIMITED
 
 
 def bits(pixel_format: str) -> int:

@@ -12,6 +12,7 @@ class Nowhere:
 
     def __init__(self) -> None:
         self.frames = 0
+        self.one_size = True
         self.notes: list[str] = []
 
     def render(self, picture: np.ndarray) -> None:

@@ -23,6 +23,7 @@ class Frames:
     def __init__(self, path: Path, reader: Source, format: str, quality: int, deep: bool) -> None:
         self.path, self.reader, self.format, self.quality = path, reader, format, quality
         self.frames = 0
+        self.one_size = False
         self.notes: list[str] = []
         path.mkdir()
         self._times = open(path / TIMES, "w", encoding="ascii")  # noqa: SIM115  (closed by close)

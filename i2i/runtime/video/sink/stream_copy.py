@@ -13,7 +13,6 @@ from av.packet import Packet
 from av.stream import Stream
 
 from i2i.runtime.video.source.reader import is_cover
-from i2i.text import plural
 
 # What the container or the encoder says of itself, which is another one now.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
@@ -31,7 +30,8 @@ class Copies:
         self.titles: dict[str, str] = {}
         self.chapters: list[Any] = []
         self._streams: dict[int, Stream] = {}  # index in the source -> in the output
-        self._refused: dict[int, int] = {}  # packets that the container did not take
+        self._last: dict[int, int] = {}  # index in the source -> decoding time of the last packet
+        self._dropped: dict[tuple[int, str], int] = {}  # index in the source and reason -> packets
         self._shift = Fraction(0)  # seconds that all moves, where the first frame would be before zero
 
     def add_streams(self, first: list[Packet]) -> None:
@@ -100,6 +100,11 @@ class Copies:
                 continue
             if packet.size == 2 and packet.stream.name == "mov_text":  # a pause, as the muxer writes it by itself
                 continue
+            assert packet.dts is not None  # the reader gives every packet a time
+            if packet.dts < self._last.get(source, packet.dts):
+                self._drop(source, "their times go back in the source")
+                continue
+            self._last[source] = packet.dts
             packet.stream = self._streams[source]
             move = round(self._shift / packet.time_base)
             for name in ("pts", "dts"):
@@ -110,11 +115,16 @@ class Copies:
             except av.FFmpegError as error:
                 if not isinstance(error, av.InvalidDataError) and error.errno != errno.EINVAL:
                     raise
-                self._refused[source] = self._refused.get(source, 0) + 1  # times that go back, in a damaged source
+                self._drop(source, f"{self.output.format.name} does not take them")
+
+    def _drop(self, source: int, reason: str) -> None:
+        self._dropped[source, reason] = self._dropped.get((source, reason), 0) + 1
 
     def finish(self) -> None:
-        for index, count in self._refused.items():
-            self.notes.append(f"dropped {plural(count, 'packet')} of stream {index} with invalid times")
+        """Note the packets that were dropped."""
+        for (index, reason), count in self._dropped.items():
+            packets = "1 packet" if count == 1 else f"{count} packets"
+            self.notes.append(f"{packets} of stream {index} dropped: {reason}")
 
 
 def _try(stream: Any, container: str) -> None:

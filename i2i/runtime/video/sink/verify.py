@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 
+from i2i.runtime.video.frame.colour import FULL, UNSPECIFIED
 from i2i.runtime.video.sink.video_file import Film
 
 _NAMES = ("colour matrix", "colour range", "primaries", "transfer")
@@ -22,7 +23,11 @@ def lost(path: Path, film: Film) -> list[str]:
         if shape != film.sar:
             found.append(f"pixels {film.sar} as wide as high")
         wanted = (film.tags.matrix, film.tags.range, film.tags.primaries, film.tags.transfer)
-        said = [name for name, tag, want in zip(_NAMES, tags, wanted, strict=True) if want not in (0, 2, tag)]
+        said = [
+            name
+            for name, tag, want in zip(_NAMES, tags, wanted, strict=True)
+            if (FULL in (want, tag) if name == "colour range" else want != UNSPECIFIED) and want != tag
+        ]  # an untagged range is limited
         found += [name for name in said if name not in _NAMES[:2] or not film.is_rgb]  # of which RGB has none
         if film.bits < film.reader.clip.bits and film.deep:
             found.append(f"more than {film.bits} of its {film.reader.clip.bits} bits")

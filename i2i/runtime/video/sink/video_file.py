@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import numpy as np
@@ -15,16 +15,12 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from i2i.runtime.video.errors import another_size
 from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.sink import encoders
 from i2i.runtime.video.sink.stream_copy import Copies, tags_of
 from i2i.runtime.video.source.camera import Source
-
-if TYPE_CHECKING:
-    pass
 
 
 class Film:
@@ -40,6 +36,7 @@ class Film:
         """
         self.path, self.target, self.reader = path, target, reader
         self.frames = 0
+        self.one_size = True
         self.notes: list[str] = []
         self.deep, self.bits, self.is_rgb = deep, 8, False  # the last two of what is written
         clip, options = reader.clip, reader.options
@@ -66,9 +63,7 @@ class Film:
     def write(self, frame: VideoFrame, item: Item) -> None:
         if self._output is None:
             self._open(frame, item)
-        size = frame.height, frame.width
-        if size != (before := self._size or size):
-            raise another_size(self.reader.name, self.frames + 1, size, before)
+        assert (frame.height, frame.width) == self._size
         self.copies.write(self._early + item.packets)
         self._early = []
         used = self.tags

@@ -7,7 +7,7 @@ from typing import IO
 import av
 import numpy as np
 
-from i2i.runtime.video.errors import VideoError, another_size
+from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.colour import FULL, Colour
@@ -30,6 +30,7 @@ class Pipe:
     def __init__(self, file: IO[bytes], reader: Source, deep: bool) -> None:
         self.file, self.reader = file, reader
         self.frames = 0
+        self.one_size = True
         kinds = sorted({stream.type for stream in reader.others} - {"data"})
         self.notes = [f"a pipe of frames holds no {' and no '.join(kinds)}"] if kinds else []
         self._rate = reader.options.fps or reader.clip.rate
@@ -55,8 +56,7 @@ class Pipe:
         if self._size is None:
             self._size = (height, width)
             self.file.write(self._header(height, width))
-        if self._size != (height, width):
-            raise another_size(self.reader.name, self.frames + 1, (height, width), self._size)
+        assert self._size == (height, width)
         for time in item.times:
             seconds = float(time * self.reader.time_base)
             self._first = seconds if self._first is None else self._first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -25,7 +24,12 @@ from i2i.runtime.video.source.integrity import Damage
 from i2i.runtime.video.source.stream_info import Clip, describe
 from i2i.text import plural
 
-_PACKETS = 256  # of other streams at most between two frames, before they are handed on without one
+_HELD = 4 << 20  # bytes of packets that may lie between two frames, before they are handed on without one
+_BEFORE = 512 << 20  # bytes of packets that may come before the first frame, without which no file can be begun
+_NO_FRAME = (
+    "more than {:g} MiB of other streams come before its first frame; begin nearer to that with --start, or remove the "
+    "stream with ffmpeg's -map"
+)
 _ANYWHERE = ("mpegts", "mpeg", "flv")  # whose clocks begin at any time, as broadcasts do: their results begin at 0
 _BARE = ("h264", "hevc", "vvc")  # pictures alone, and none of their times; of other codecs FFmpeg counts them
 _LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
@@ -122,9 +126,13 @@ class Reader:
                     self.container.seek(round((self._begin if place is None else place) * av.time_base))
             self._frames = self._decode()
             early: list[Packet] = []
+            size = 0
             for item in self._frames:
                 early += item.packets
                 if item.frame is None:
+                    size += sum(map(_memory, item.packets))
+                    if size > _BEFORE:
+                        raise VideoError(self.name, _NO_FRAME.format(_BEFORE / (1 << 20)))
                     continue
                 late = self._start is not None and (item.frame.time or 0.0) - self._start > 2 * self._step
                 if late and place is not None:
@@ -140,18 +148,25 @@ class Reader:
         raise VideoError(self.name, reason)
 
     def items(self) -> Iterator[Item]:
-        """Every frame in order of time, with the packets before it."""
+        """Yield every frame in order of time, with the packets that lie before it; those behind the last come last.
+
+        A frame waits for the next one, which ends the time for which it is shown, and the packets between the two wait
+        behind it. Where these exceed ``_HELD`` bytes, all go ahead of the frame; each stream keeps its order.
+        """
         times = Times(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self.span[0])
-        waiting: Item | None = None
-        for item in itertools.chain([self._first], self._frames):
-            if item.frame is None:
-                yield item
-                continue
-            if waiting is not None:
+        waiting, behind = self._first, list[Packet]()
+        for item in self._frames:
+            if item.frame is not None:
                 yield from self._timed(times, waiting, item.frame)
-            waiting = item
-        if waiting is not None:
-            yield from self._timed(times, waiting, None)
+                waiting, behind = replace(item, packets=behind + item.packets), []
+                continue
+            if behind:
+                yield Item(packets=waiting.packets + behind)
+                waiting = replace(waiting, packets=[])
+            behind = item.packets
+        yield from self._timed(times, waiting, None)
+        if behind:
+            yield Item(packets=behind)
         self.damage.finish(self.clip, self._cut)
         if times.mended:
             self.damage.notes.append(
@@ -168,17 +183,19 @@ class Reader:
     def _decode(self) -> Iterator[Item]:
         """Frames within start and end, in order, each with the packets of the other streams that came before it."""
         packets: list[Packet] = []
+        held = 0  # bytes that they take
         over = False
         sounding = {stream.index for stream in self.others if stream.type == "audio"}
         for packet in self._demux():
             if packet.stream is not self.stream:
                 if self._within(packet, sounding):
                     packets.append(packet)
+                    held += _memory(packet)
                 if over and not sounding:
                     break
-                if len(packets) >= _PACKETS:
+                if held > _HELD // 3:  # three batches may lie between two frames
                     yield Item(packets=packets)
-                    packets = []
+                    packets, held = [], 0
                 continue
             if over:
                 continue
@@ -191,7 +208,7 @@ class Reader:
                     break
                 self.damage.frames += 1
                 yield Item(frame, packets=packets)
-                packets = []
+                packets, held = [], 0
             if over and not sounding:
                 break
         if packets:
@@ -263,6 +280,11 @@ def turn_applied(clip: Clip, options: VideoOptions) -> Turn:
 def shape_of(clip: Clip, options: VideoOptions) -> Fraction:
     """Width over height of a result's pixels, which changes when a frame is turned."""
     return 1 / clip.sar if turn_applied(clip, options).swaps else clip.sar
+
+
+def _memory(packet: Packet) -> int:
+    """Return about how many bytes a packet takes."""
+    return packet.size + 512
 
 
 def _seconds(time: float) -> Fraction:

@@ -40,6 +40,7 @@ class Clip:
         time_base: the unit of the frames' times.
         declared: frames that the file says it holds, edit lists not counted; None where it does not say.
         length: seconds that the file says it lasts.
+        codec: FFmpeg's name of its decoder.
     """
 
     width: int
@@ -52,6 +53,7 @@ class Clip:
     time_base: Fraction
     declared: int | None = None
     length: float | None = None
+    codec: str = "rawvideo"
     interlaced: bool = False
     extras: tuple[str, ...] = ()
     """What is in the pictures' side data and is not written again."""
@@ -63,7 +65,7 @@ class Clip:
     @property
     def used(self) -> Colour:
         """The colour by which its frames are converted."""
-        return self.colour.resolved(self.width, self.height, colours.is_full(self.pixel_format))
+        return self.colour.resolved(self.width, self.height, colours.default_range(self.pixel_format, self.codec))
 
     @property
     def turn(self) -> Turn | None:
@@ -102,6 +104,7 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Cl
         # The index of MP4 is whole when the file is opened, and holds what an edit list lets through.
         len(stream.index_entries) or None if stream.frames and "mp4" in stream.container.format.name else None,
         length,
+        stream.codec_context.name,
         frame.interlaced_frame,
         tuple(sorted({words for data in found if (words := _EXTRAS.get(data.type.name))})),
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ _SECOND = [(30, 60, 200), (250, 220, 20), (128, 128, 128), (12, 240, 230)]
 PATCHES = np.array(_FIRST + _SECOND)
 SIDE = 16
 PICTURE = np.repeat(np.repeat(PATCHES.reshape(2, 4, 3), SIDE, axis=0), SIDE, axis=1)  # [32, 64, 3]
+GREY = ("gray", "gray10le", "gray12le", "gray16le")
 SD, HD, PQ = (6, 1, 6, 6), (1, 1, 1, 1), (9, 1, 9, 16)
 
 
@@ -125,7 +128,7 @@ def test_rgb_of_more_than_eight_bits(form: str) -> None:
     """Of GBRA with 16 bits libswscale makes noise where alpha is to be left out."""
     ramp = np.linspace(0, 255, 96 * 64 * 3).reshape(64, 96, 3).astype(np.uint8)
     frame = av.VideoFrame.from_ndarray(ramp, "rgb24").reformat(format=form)
-    result = colours.to_rgb(frame, colours.Colour.of(frame, "ffv1").resolved(96, 64, True), True)
+    result = colours.to_rgb(frame, colours.Colour.of(frame, "ffv1").resolved(96, 64, colours.FULL), True)
     assert result.shape == (64, 96, 3)
     assert np.abs(result / 257 - ramp).max() < 1.1
 
@@ -177,6 +180,73 @@ def test_grey_is_of_the_range_that_it_says(full: bool, values: list[int]) -> Non
     result = colours.to_rgb(frame, colours.Colour(6, 2 if full else 1), False)
     expected = values if full else [0, 128, 255, 0, 255]
     assert result.tolist() == [[[level] * 3 for level in expected]]
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "form"),
+    [
+        ("rawvideo", ".avi", "gray"),
+        ("rawvideo", ".mkv", "gray"),
+        ("rawvideo", ".nut", "gray10le"),
+        ("rawvideo", ".nut", "gray16le"),
+        *(("ffv1", suffix, form) for suffix in (".avi", ".mkv") for form in GREY),
+        ("png", ".avi", "gray"),
+        ("png", ".avi", "gray16be"),
+        ("png", ".mov", "gray"),
+    ],
+)
+def test_untagged_grey_of_raw_and_lossless_codecs_is_full(
+    codec: str, suffix: str, form: str, identity: Model, deep_identity: Model, tmp_path: Path
+) -> None:
+    """As FFmpeg and OpenCV return it; to the bit, in images and through FFV1."""
+    bits = int(form[4:6] or 8)
+    kind = np.dtype(np.uint8 if bits == 8 else ">u2" if form.endswith("be") else "<u2")
+    ramp = np.tile(np.linspace(0, 2**bits - 1, 64).round().astype(kind), (48, 1))
+    source = make(tmp_path / f"in{suffix}", times=(0, 1), base=Fraction(1, 25), last=1, codec=codec, pixel_format=form,
+                  options={}, planes=lambda _: [ramp])  # fmt: skip
+    model, peak = (identity, 255) if bits == 8 else (deep_identity, 65535)
+    expected = np.rint(ramp.astype(float) * peak / (2**bits - 1))[..., None].repeat(3, axis=2)
+    if bits == 8:
+        done, seen = cv2.VideoCapture(str(source)).read()
+        assert done
+        assert np.array_equal(seen, expected)
+    translate_video(model, source, tmp_path / "frames", Options(format="png"))
+    assert np.array_equal(cv2.imread(str(tmp_path / "frames" / "000002.png"), cv2.IMREAD_UNCHANGED), expected)
+    translate_video(model, source, tmp_path / "out.mkv", video=VideoOptions(codec="ffv1"))
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        shown = [frame.to_ndarray(format="rgb24" if bits == 8 else "gbrp16le") for frame in container.decode(video=0)]
+    assert len(shown) == 2
+    assert all(np.array_equal(frame, expected) for frame in shown)
+    translate_video(model, source, tmp_path / "out.mp4", video=VideoOptions(crf=1))
+    assert facts(tmp_path / "out.mp4").colour[1] == colours.FULL
+
+
+@pytest.mark.parametrize(("codec", "form"), [("libx264", "gray"), ("libx265", "gray"), ("libx265", "gray10le")])
+def test_untagged_grey_of_broadcast_codecs_is_limited(
+    codec: str, form: str, identity: Model, deep_identity: Model, tmp_path: Path
+) -> None:
+    scale = 4 if form == "gray10le" else 1
+    ramp = np.tile(np.arange(16, 236, 4), (32, 1)).astype(np.uint16 if scale == 4 else np.uint8) * scale
+    ramp = ramp[:, :54]
+    made = {"size": (54, 32), "codec": codec, "pixel_format": form, "planes": lambda _: [ramp], "times": (0, 512)}
+    source = make(tmp_path / "in.mkv", **made)
+    seen: list[np.ndarray] = []
+    model, peak = (identity, 255) if scale == 1 else (deep_identity, 65535)
+    translate_video(model, source, None, observers=[lambda before, *_: seen.append(before)])
+    expected = np.rint((ramp / scale - 16) * peak / 219)
+    assert np.array_equal(seen[0][..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "expected"),
+    [
+        ("gray", "rawvideo", 2), ("gray16le", "ffv1", 2), ("ya8", "png", 2), ("gray", "jpeg2000", 2),
+        ("gray", "h264", 1), ("gray10le", "hevc", 1), ("gray", "libdav1d", 1), ("yuv420p", "rawvideo", 1),
+        ("yuv420p", "ffv1", 1), ("yuvj420p", "mjpeg", 2), ("bgr0", "ffv1", 2), ("pal8", "gif", 2), ("monow", "tiff", 2),
+    ],
+)  # fmt: skip
+def test_the_range_of_what_says_none(form: str, codec: str, expected: int) -> None:
+    assert colours.default_range(form, codec) == expected
 
 
 def test_grey_in_floating_point_is_refused(identity: Model, tmp_path: Path) -> None:

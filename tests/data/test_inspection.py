@@ -1,0 +1,96 @@
+"""Warnings about images that a network sees as almost black: masks of class numbers, 12 of 16 bits."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from i2i.data import read_folders
+
+
+def warnings(folder, draw):
+    """Warnings about domain A of ``draw(rng)`` -> pixels, beside a B of ordinary colour images."""
+    rng = np.random.default_rng(0)
+    for name in "AB":
+        (folder / name).mkdir()
+        for number in range(3):
+            pixels = draw(rng) if name == "A" else rng.integers(0, 256, (40, 40, 3), np.uint8)
+            assert cv2.imwrite(str(folder / name / f"{number}.png"), pixels)
+    found = read_folders("unpaired", a=folder / "A", b=folder / "B").report.warnings
+    assert not [warning for warning in found if warning.startswith("B")]
+    return [warning for warning in found if "almost black" in warning]
+
+
+def classes(rng, count=5, shape=(40, 40)):
+    return rng.integers(0, count, shape, np.uint8)
+
+
+def with_border(rng):
+    """As in Pascal VOC: 255 where there is no class."""
+    mask = classes(rng, 21)
+    mask[:, :3] = 255
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (classes, "A: no value above 4 of 255 in 3 images, so the network sees almost black; if they are class "
+         "numbers, multiply all below 255 by 63 or save each class in its own colour"),
+        (with_border, "A: no value above 20 of 255 in 3 images, so the network sees almost black; if they are class "
+         "numbers, multiply all below 255 by 12 or save each class in its own colour"),
+        (lambda rng: np.dstack([classes(rng)] * 3), "no value above 4 of 255"),
+        (lambda rng: rng.integers(0, 4096, (40, 40), np.uint16), "they fill 12 of 16 bits: multiply them by 16"),
+        (lambda rng: rng.integers(0, 256, (40, 40), np.uint16), "they fill 8 of 16 bits: multiply them by 256"),
+        (lambda rng: rng.integers(0, 4096, (40, 40, 3), np.uint16), "they fill 12 of 16 bits"),
+    ],
+    ids=["classes", "classes and a border", "classes in RGB", "12 bits", "8 bits in 16", "12 bits in RGB"],
+)  # fmt: skip
+def test_images_that_use_a_part_of_their_range_are_a_warning(tmp_path, draw, words):
+    (warning,) = warnings(tmp_path, draw)
+    assert words in warning
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: rng.integers(0, 2, (40, 40), np.uint8) * 255,
+        lambda rng: rng.integers(0, 256, (40, 40, 3), np.uint8),
+        lambda rng: rng.integers(0, 65536, (40, 40), np.uint16),
+        lambda rng: rng.integers(0, 100, (40, 40, 3), np.uint8),
+        lambda rng: classes(rng) * 60,
+        lambda rng: np.pad(np.full((1, 1), 200, np.uint8), ((5, 34), (35, 4))),
+        lambda rng: np.zeros((40, 40), np.uint8),
+    ],
+    ids=["black and white", "8 bits", "16 bits", "dim", "spread classes", "one bright pixel", "black"],
+)
+def test_other_images_are_none(tmp_path, draw):
+    assert not warnings(tmp_path, draw)
+
+
+def test_one_image_of_a_domain_that_is_dark_is_none(tmp_path):
+    levels = iter((4, 4, 200))
+    assert not warnings(tmp_path, lambda rng: rng.integers(0, next(levels) + 1, (40, 40), np.uint8))
+
+
+@pytest.mark.parametrize(("side", "name"), [(0, "a"), (1, "b")])
+def test_the_halves_of_a_file_are_judged_each(tmp_path, side, name):
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        halves = [np.dstack([classes(rng)] * 3), rng.integers(0, 256, (40, 40, 3), np.uint8)]
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.hstack(halves[:: 1 - 2 * side]))
+    (warning,) = read_folders("pairs", data=tmp_path).report.warnings
+    assert warning.startswith(f"{name}: no value above 4 of 255")
+
+
+def test_training_and_check_say_it(tmp_path, i2i_command):
+    warnings(tmp_path, classes)
+    folders = ("--a", tmp_path / "A", "--b", tmp_path / "B")
+    done = i2i_command("check", "--unpaired", *folders)
+    assert "warning: A: no value above 4 of 255" in done.stdout
+    assert done.returncode == 0
+    done = i2i_command(
+        "train", "cyclegan", *folders, "--size", 32, "--set", "ngf=2", "--dry-run", "--out", tmp_path / "r"
+    )
+    assert "warning: A: no value above 4 of 255" in done.stderr

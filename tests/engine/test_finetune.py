@@ -1,0 +1,166 @@
+"""A new run that starts from the weights of another: which it takes, what it records, and what it refuses."""
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from i2i.cli.train import command
+from i2i.engine import load_generators, train
+from i2i.engine.game import Game
+from i2i.engine.interrupt import Interrupted
+from i2i.importer import import_checkpoint
+from tests.engine.comparison import same
+from tests.engine.conftest import TINY
+from tests.importer import authors
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def run(method, folders, out, **more):
+    given = TINY[method] | folders[method] | {"sample_every": 0, "save_every": 2, "steps": 2, "ema": 0.5}
+    return train(method, **(given | more), out=out, quiet=True)
+
+
+def parameters(path):
+    return {name: tensor for name, tensor in load_file(path).items() if "running" not in name and "num_" not in name}
+
+
+def state(path):
+    return torch.load(max((path / "state").iterdir()), weights_only=True)["game"]["translator"]
+
+
+@pytest.mark.parametrize("method", TINY)
+def test_a_run_starts_from_all_networks_of_another(method, folders, tmp_path):
+    """With a learning rate of zero it ends where it starts: generators as they were exported, judges as they were."""
+    first = run(method, folders, tmp_path / "first")
+    second = run(method, folders, tmp_path / "second", init=first, lr=0, seed=5)
+    files = sorted((first / "weights").iterdir())
+    assert files
+    for file in files:
+        before, after = parameters(file), parameters(second / "weights" / file.name)
+        assert all(torch.allclose(before[key], after[key], rtol=1e-6, atol=0) for key in before | after)
+    before, after = state(first), state(second)
+    judges = [key for key in before if key.startswith(("D", "f")) and key.endswith(("weight", "bias"))]
+    assert judges
+    assert all(torch.equal(before[key], after[key]) for key in judges)
+    facts = json.loads((second / "run.json").read_text())
+    assert facts["settings"]["init"] == str(first.resolve())
+    assert facts["init"]["from"] == "first"
+    assert len(facts["init"]["sha256"]) == 64
+    assert set(facts["init"]["networks"]) >= {key.partition(".")[0] for key in judges}
+    plain = run(method, folders, tmp_path / "plain", lr=0, seed=5)
+    assert not all(torch.equal(before[key], state(plain)[key]) for key in judges if key.endswith("weight"))
+
+
+def test_training_goes_on_from_there(folders, tmp_path):
+    first = run("pix2pix", folders, tmp_path / "first")
+    second = run("pix2pix", folders, tmp_path / "second", init=first)
+    a, b = (load_file(path / "weights" / "a2b.safetensors") for path in (first, second))
+    assert any(not torch.equal(a[key], b[key]) for key in a)
+    _, spec = load_generators(second)["a2b"]
+    assert spec.recipe["settings"]["init"] == "first"  # no path of this machine
+
+
+def test_a_tuned_run_resumes_to_the_bit_and_without_its_source(folders, tmp_path, monkeypatch):
+    first = run("cyclegan", folders, tmp_path / "first")
+    unbroken = run("cyclegan", folders, tmp_path / "unbroken", init=first, steps=8, save_every=100)
+    plain = Game.step
+
+    def interrupted(self, batch, number, rate):
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, batch, number, rate)
+
+    monkeypatch.setattr(Game, "step", interrupted)
+    with pytest.raises(Interrupted, match="step 5"):
+        run("cyclegan", folders, tmp_path / "stopped", init=first, steps=8, save_every=100)
+    monkeypatch.setattr(Game, "step", plain)
+    shutil.rmtree(first)
+    train(out=tmp_path / "stopped", quiet=True)
+    assert same(unbroken, tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize("form", ["folder", "file"])
+def test_an_imported_generator_is_tuned(norm, form, folders, tmp_path):
+    torch.save(authors.trained(authors.resnet(blocks=1, ngf=4, norm=norm)).state_dict(), tmp_path / "G.pth")
+    imported = import_checkpoint(tmp_path / "G.pth", tmp_path / "imported")
+    weights = imported / "weights" / "a2b.safetensors"
+    given = {
+        "generator": "resnet_1",
+        "ngf": 4,
+        "norm": norm,
+        "lr": 0,
+        "init": imported if form == "folder" else weights,
+    }
+    tuned = run("cyclegan", folders, tmp_path / "tuned", **given)
+    before = parameters(weights)
+    assert all(torch.equal(before[key], value) for key, value in parameters(tuned / "weights" / weights.name).items())
+    back = parameters(tuned / "weights" / "b2a.safetensors")
+    assert not all(torch.equal(before[key], back[key]) for key in before)
+    assert json.loads((tuned / "run.json").read_text())["init"]["networks"] == ["a2b"]
+
+
+def test_the_generator_of_another_method_is_tuned(folders, tmp_path):
+    first = run("cyclegan", folders, tmp_path / "first", dropout=False)
+    with pytest.raises(ValueError, match=r"it was made with .*--set upsample=deconv"):
+        run("cut", folders, tmp_path / "second", init=first, lr=0)
+    second = run("cut", folders, tmp_path / "second", init=first, lr=0, upsample="deconv")
+    a, b = (parameters(path / "weights" / "a2b.safetensors") for path in (first, second))
+    assert all(torch.allclose(a[key], b[key], rtol=1e-6, atol=0) for key in a | b)
+    assert json.loads((second / "run.json").read_text())["init"]["networks"] == ["a2b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"ngf": 3}, r"its generator a2b is another network(?s:.*)expected \(3, 3, 7, 7\), got \(4, 3, 7, 7\)"),
+        ({"ngf": 3}, r"\nit was made with --set ngf=4$"),
+        ({"generator": "resnet_2"}, r"\nit was made with --set generator=resnet_1$"),
+        ({"norm": "none"}, r"\nit was made with --set norm=instance$"),
+    ],
+)
+def test_other_networks_are_refused(given, words, folders, tmp_path):
+    torch.save(authors.resnet(blocks=1, ngf=4).state_dict(), tmp_path / "G.pth")
+    imported = import_checkpoint(tmp_path / "G.pth", tmp_path / "imported")
+    options = {"generator": "resnet_1", "ngf": 4, "dropout": False, "init": imported}
+    with pytest.raises(ValueError, match=words):
+        run("cyclegan", folders, tmp_path / "tuned", **(options | given))
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_other_judges_and_directions_are_refused(folders, tmp_path):
+    first = run("cyclegan", folders, tmp_path / "first")
+    with pytest.raises(
+        ValueError, match=r"first has other networks than this run\n  D_X\.(?s:.*)\nit was made with --set ndf=2$"
+    ):
+        run("cyclegan", folders, tmp_path / "second", init=first, ndf=3)
+    with pytest.raises(ValueError, match=r"first translates a2b, b2a, and this run any: nothing to start from"):
+        run("stargan", folders, tmp_path / "second", init=first)
+    with pytest.raises(ValueError, match=r"nowhere: no such file or folder; expected a run's folder or its \.safe"):
+        run("cyclegan", folders, tmp_path / "second", init=tmp_path / "nowhere")
+    torch.save({}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"become a run with `i2i import"):
+        run("cyclegan", folders, tmp_path / "second", init=tmp_path / "w.pth")
+    assert not (tmp_path / "second").exists()
+
+
+def test_another_start_is_another_run(folders, tmp_path):
+    first = run("cyclegan", folders, tmp_path / "first")
+    second = run("cyclegan", folders, tmp_path / "second", init=first)
+    again = run("cyclegan", folders, tmp_path / "second", init=first, steps=4)
+    assert json.loads((again / "run.json").read_text())["step"] == 4
+    with pytest.raises(ValueError, match=r"started with other settings:\n  init: .*first -> .*second"):
+        run("cyclegan", folders, tmp_path / "second", init=second)
+
+
+def test_the_help_shows_how():
+    text = CliRunner().invoke(command, ["--help"]).output
+    assert "--init RUN|FILE" in text
+    assert "--init runs/other" in text

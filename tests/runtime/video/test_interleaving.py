@@ -1,0 +1,178 @@
+"""Streams beside pictures that are far apart: every packet arrives, in its order, whatever the container and codec."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from i2i.runtime import Model
+from i2i.runtime.video import VideoError, VideoOptions, translate_video
+from i2i.runtime.video.source import reader
+from tests.runtime.video.facts import facts
+
+RATE, SIZE = 48000, 1024  # samples a second and a packet
+SLIDES = (0, 7, 14)  # seconds, of which 7 hold more than 300 packets of one track
+NO_DELAY = {"bf": "0", "tune": "zerolatency"}
+X264 = {"preset": "ultrafast", "bf": "2", "b-adapt": "0"}
+
+
+def slides(
+    path: Path,
+    times: tuple[float, ...] = SLIDES,
+    seconds: float = 20,
+    codec: str = "libx264",
+    sound: str = "aac",
+    tracks: int = 1,
+    options: dict[str, str] | None = None,
+    subtitle: str | None = None,
+    rate: int = 25,
+) -> Path:
+    """Write frames at these times, and beside them sound that lasts so many seconds, interleaved by time."""
+    form = {"mjpeg": "yuvj420p", "prores_ks": "yuv422p10le"}.get(codec, "yuv420p")
+    with av.open(str(path), "w") as output:
+        film = output.add_stream(codec, rate=rate, options=options or {})
+        film.width, film.height, film.pix_fmt = 64, 48, form
+        film.codec_context.time_base = Fraction(1, rate)
+        streams = [output.add_stream(sound, rate=RATE, layout="stereo") for _ in range(tracks)]
+        titles = output.add_mux_stream(subtitle, time_base=Fraction(1, 1000)) if subtitle else None
+        output.start_encoding()
+        left = list(times)
+        for number in range(math.ceil(seconds * RATE / SIZE)):
+            now = number * SIZE / RATE
+            while left and left[0] <= now:
+                level = np.full((48, 64, 3), 40 * len(left) % 256, np.uint8)
+                frame = av.VideoFrame.from_ndarray(level, "rgb24").reformat(format=form)
+                frame.pts, frame.time_base = round(left[0] * rate), Fraction(1, rate)
+                output.mux(film.encode(frame))
+                if titles is not None:
+                    text = av.Packet(f"slide {left[0]}".encode())
+                    text.stream, text.time_base, text.duration = titles, Fraction(1, 1000), 1000
+                    text.pts = text.dts = round(1000 * left[0])
+                    output.mux(text)
+                left.pop(0)
+            for track, stream in enumerate(streams):
+                tone = np.sin(np.arange(number * SIZE, (number + 1) * SIZE) * 0.01 * (track + 1)) / 2
+                form_of = stream.codec_context.format.name
+                samples = np.stack([tone, tone]).astype(np.float32)
+                if form_of.startswith("s16"):
+                    samples = (samples * 9000).astype(np.int16)
+                if not form_of.endswith("p"):
+                    samples = samples.T.reshape(1, -1)
+                chunk = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), form_of, "stereo")
+                chunk.sample_rate, chunk.pts, chunk.time_base = RATE, number * SIZE, Fraction(1, RATE)
+                output.mux(stream.encode(chunk))
+        for stream in (film, *streams):
+            output.mux(stream.encode(None))
+    return path
+
+
+def others(path: Path) -> list[list[str]]:
+    """The md5 of each packet of each stream that holds no pictures, in the order of the file.
+
+    MPEG-TS puts a header of 7 bytes (ADTS) before each packet of AAC, which no other container has.
+    """
+    header = 7 if path.suffix == ".ts" else 0
+    with av.open(str(path)) as container:
+        found: dict[int, list[str]] = {s.index: [] for s in container.streams if s.type in ("audio", "subtitle")}
+        for packet in container.demux(*(container.streams[index] for index in found)):
+            if packet.size:
+                found[packet.stream.index].append(hashlib.md5(bytes(packet)[header:]).hexdigest())
+    return list(found.values())
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "made"),
+    [
+        ("in.mp4", "out.mp4", {"options": NO_DELAY}),
+        ("in.mp4", "out.mp4", {"options": X264}),
+        ("in.mp4", "out.mkv", {"options": NO_DELAY, "tracks": 6, "times": range(0, 20, 2), "seconds": 20}),
+        ("in.mp4", "out.mp4", {"options": NO_DELAY, "tracks": 2, "times": (0, 8, 16), "seconds": 24}),
+        ("in.mp4", "out.mp4", {"options": NO_DELAY, "times": (8, 15)}),  # sound long before the first frame
+        ("in.mp4", "out.mp4", {"options": NO_DELAY, "times": (0, 1)}),  # and long after the last
+        ("in.mov", "out.mp4", {"codec": "prores_ks"}),
+        ("in.mov", "out.mov", {"codec": "mjpeg", "sound": "pcm_s16le"}),
+        ("in.mkv", "out.mkv", {"codec": "mjpeg", "subtitle": "subrip", "tracks": 2}),
+        ("in.mkv", "out.mkv", {"options": NO_DELAY, "subtitle": "subrip", "sound": "flac"}),
+        ("in.mkv", "out.mp4", {"options": X264, "tracks": 2}),
+        ("in.ts", "out.mkv", {"options": NO_DELAY, "tracks": 2}),
+        ("in.ts", "out.mp4", {"options": X264}),
+        ("in.flv", "out.mp4", {"options": NO_DELAY}),
+        ("in.flv", "out.mp4", {"options": X264, "times": [n / 25 for n in range(25)], "seconds": 2}),
+        ("in.avi", "out.mkv", {"codec": "mjpeg", "sound": "pcm_s16le", "rate": 1}),
+        ("in.avi", "out.mkv", {"codec": "mjpeg", "sound": "mp2", "times": [n / 25 for n in range(25)], "seconds": 2}),
+    ],
+)
+def test_every_packet_arrives_in_order(
+    source: str, target: str, made: dict[str, object], identity: Model, tmp_path: Path
+) -> None:
+    path = slides(tmp_path / source, **({"times": SLIDES} | made))
+    before = others(path)
+    count = math.ceil(made.get("seconds", 20) * RATE / SIZE)
+    assert len(before) == made.get("tracks", 1) + ("subtitle" in made)
+    assert len(before[0]) > count / 5  # FLAC has 4608 samples a packet
+    summary = translate_video(identity, path, tmp_path / target)
+    deep = ["its 10 bits become 8, which is what the model takes and returns"]
+    assert (summary.notes, summary.damage) == (deep if made.get("codec") == "prores_ks" else [], None)
+    assert others(tmp_path / target) == before
+    with av.open(str(tmp_path / target)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == summary.frames
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_constant_rate_keeps_them_too(suffix: str, identity: Model, tmp_path: Path) -> None:
+    path = slides(tmp_path / f"in{suffix}", options=NO_DELAY)
+    summary = translate_video(identity, path, tmp_path / f"out{suffix}", video=VideoOptions(fps=2))
+    assert (summary.frames >= 28, summary.notes) == (True, [])
+    assert others(tmp_path / f"out{suffix}") == others(path)
+    pipe = io.BytesIO()
+    assert translate_video(identity, path, pipe, video=VideoOptions(fps=2)).frames == summary.frames
+
+
+def test_a_part_has_the_packets_of_that_part(identity: Model, tmp_path: Path) -> None:
+    path = slides(tmp_path / "in.mp4", options=NO_DELAY | {"g": "1"})
+    part = VideoOptions(start=6.5, end=14.5)
+    translate_video(identity, path, tmp_path / "out.mp4", video=part)
+    (sound,) = facts(path).sound.values()
+    assert others(tmp_path / "out.mp4") == [[md5 for md5, time in sound if 6.5 <= time < 14.5]]
+
+
+def test_what_exceeds_the_memory_goes_ahead_of_its_frame(
+    identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most so many bytes wait for a frame; all of them arrive in their order."""
+    path = slides(tmp_path / "in.mkv", options=NO_DELAY, tracks=2, sound="flac")
+    monkeypatch.setattr(reader, "_HELD", 60_000)
+    with reader.Reader(str(path), VideoOptions()) as source:
+        held = [sum(packet.size + 512 for packet in item.packets) for item in source.items()]
+    assert len(held) > 10
+    assert max(held[1:]) < 70_000  # before the first, no file can be begun
+    summary = translate_video(identity, path, tmp_path / "out.mkv")
+    assert summary.notes == []
+    assert others(tmp_path / "out.mkv") == others(path)
+
+
+def test_too_much_before_the_first_frame_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = slides(tmp_path / "in.mkv", times=(18,), options=NO_DELAY)
+    monkeypatch.setattr(reader, "_HELD", 60_000)
+    monkeypatch.setattr(reader, "_BEFORE", 1 << 18)
+    with pytest.raises(VideoError, match=r"more than 0\.25 MiB of other streams come before its first frame; .*--"):
+        reader.Reader(str(path), VideoOptions())
+
+
+def test_times_that_go_back_in_the_source_are_named(identity: Model, tmp_path: Path) -> None:
+    """Two recordings in one file: the note blames the source, and is right."""
+    parts = [slides(tmp_path / f"{n}.ts", times=(0, 1), seconds=2, options=NO_DELAY) for n in range(2)]
+    (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    summary = translate_video(identity, tmp_path / "in.ts", tmp_path / "out.mp4")
+    (before,), (after,) = others(tmp_path / "in.ts"), others(tmp_path / "out.mp4")
+    lost = len(before) - len(after)
+    assert lost > 80
+    (note,) = [note for note in summary.notes if "their times go back in the source" in note]
+    assert lost - 1 <= int(note.split()[0]) <= lost  # the first of them may have the last one's time
