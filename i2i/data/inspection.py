@@ -14,7 +14,6 @@ import numpy as np
 
 from i2i.images import ImageError, decode_image
 from i2i.images.header import open_regular
-from i2i.text import plural
 
 DARK = 4  # a domain without values above this part of full scale is dark
 SHOWN = 20  # files that a message names before it only counts
@@ -113,7 +112,7 @@ def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) ->
     sizes = Counter(f.size for f in facts.values())
     small, large = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
     span = f"{small[1]} x {small[0]}" + (f" to {large[1]} x {large[0]}" if len(sizes) > 1 else "")
-    report.lines.append(f"{role} {name}: {plural(len(facts), 'image')} ({formats}), {span} pixels, read as {form}")
+    report.lines.append(f"{role} {name}: {len(facts)} images ({formats}), {span} pixels, read as {form}")
 
     def warn(text: str, names: Sequence[str]) -> None:
         if names:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from i2i.errors import DataError
 from i2i.images import ImageError, list_images
-from i2i.text import not_found
 
 Folder = str | os.PathLike[str]
 
@@ -53,7 +52,9 @@ def existing(path: Folder) -> Path:
     """Raises DataError where there is no such folder."""
     folder = Path(path)
     if not folder.is_dir():
-        raise DataError(f"{folder}: a file; a folder is needed" if folder.exists() else not_found(path, "folder"))
+        raise DataError(
+            f"{folder}: " + ("a file; a folder is needed" if folder.exists() else "there is no such folder")
+        )
     return folder
 
 

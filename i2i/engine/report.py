@@ -23,7 +23,6 @@ from torch import Tensor
 from i2i.atomic import atomically
 from i2i.engine.ranks import World
 from i2i.errors import I2IError
-from i2i.text import plural
 
 
 class NonFinite(I2IError, RuntimeError):  # noqa: N818 (what happened, not what went wrong)
@@ -94,7 +93,7 @@ def saying_how_far(quiet: bool) -> Callable[[int, int], None]:
         nonlocal last
         if time.monotonic() - last > 10:
             last = time.monotonic()
-            say(f"read {done} of {plural(total, 'file')}", quiet)
+            say(f"read {done} of {total} files", quiet)
 
     return tell
 

@@ -18,7 +18,6 @@ from i2i.exporter import ranges
 from i2i.exporter.compare import Feeds, Loss
 from i2i.exporter.parts import Parts, finish, weights_of
 from i2i.exporter.ranges import Range
-from i2i.text import plural
 
 LARGEST = 63
 """Of a weight in its steps: 7 bits, not 8. Two products of 8 bits overflow the 16 bits in which processors without VNNI
@@ -78,8 +77,8 @@ def to_int8(
     share = sum(work[i] for i in order[:least]) / sum(work.values())
     if share < LEAST:
         raise ValueError(
-            f"only {least} of its {plural(len(every), 'inner convolution')}, {share:.0%} of their work, can be in "
-            f"eight bits; with more, {worst} on the images for calibration"
+            f"only {least} of its {len(every)} inner convolutions, {share:.0%} of their work, can be in eight bits; "
+            f"with more, {worst} on the images for calibration"
         )
     return best, least, count
 

@@ -14,7 +14,6 @@ from i2i.data.layout import Source, find_layout, list_sources
 from i2i.images import Image, list_images, read_image
 from i2i.runtime import processing
 from i2i.spec import Spec
-from i2i.text import plural
 
 SIDE = 256  # pixels of a crop, where the image has as many
 CALIBRATION, HELD_OUT = 16, 8  # images that are taken in all; without calibration, those held out
@@ -41,7 +40,7 @@ def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: 
     if folder is not None:
         where = Path(folder)
         if not where.is_dir():
-            raise ValueError(f"{where}: no such folder; give one with images of the kind the model is for")
+            raise ValueError(f"{where}: there is no such folder; give one with images of the kind the model is for")
         sources = [Source(path, path.relative_to(where).as_posix()) for path in list_images(where)]
     elif run is not None:
         where, sources = run, _of_run(run, spec)
@@ -132,7 +131,5 @@ def _taken(side: int, less: int, spec: Spec) -> int:
         return side
     least = -(-spec.minimum // spec.multiple) * spec.multiple
     if side < least:
-        raise ValueError(
-            f"an image has a side of {plural(side, 'pixel')}, and this bare network takes at least {least}"
-        )
+        raise ValueError(f"an image has a side of {side} pixels, and this bare network takes at least {least}")
     return side // spec.multiple * spec.multiple

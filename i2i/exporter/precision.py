@@ -23,7 +23,6 @@ from i2i.runtime.graphs.onnx_file import described
 from i2i.runtime.providers.onnxruntime_session import running_on
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
-from i2i.text import plural
 
 LIMITS = {"fp16": Limits(60, math.inf), "int8": Limits(45, 8)}
 """What a file's loss has to be within on the held-out images."""
@@ -58,8 +57,8 @@ def reduced(model: bytes, spec: Spec, precision: str, pictures: Pictures) -> byt
     limits = LIMITS[precision]
     if not limits.allow(lost):
         raise ExportError(
-            f"{precision} loses too much of this model: on {plural(len(held_out), 'image')} {lost}, and {limits} "
-            f"is asked for. {_instead(precision)}"
+            f"{precision} loses too much of this model: on {len(held_out)} images {lost}, and {limits} is asked for. "
+            f"{_instead(precision)}"
         )
     facts |= {
         "held_out": len(pictures.held_out),

@@ -14,7 +14,6 @@ from i2i.engine.weights import AVERAGED, IMAGE
 from i2i.importer.checkpoints import StateDict
 from i2i.importer.families import FAMILIES, STRANGERS, Family, Guess, Shapes
 from i2i.networks import averaged, discriminator, generator, per_image
-from i2i.text import plural
 
 WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every key
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -79,9 +78,7 @@ class Found:
         """
         broken = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
         if broken:
-            raise ValueError(
-                f"{plural(len(broken), 'tensor')} with values that are not finite ({', '.join(broken[:3])})"
-            )
+            raise ValueError(f"{len(broken)} of its tensors hold values that are not finite ({', '.join(broken[:3])})")
         for key, (_, taps) in self.guess.filters.items():
             line = torch.tensor(taps)
             if not torch.allclose(tensors[key].float(), line.outer(line), atol=1e-3):

@@ -15,7 +15,6 @@ from i2i.engine.weights import ANY, AVERAGED, IMAGE, save_network
 from i2i.importer.checkpoints import StateDict, read
 from i2i.importer.recognition import Found, listed, recognise
 from i2i.spec import Domain, Spec
-from i2i.text import plural
 
 IMAGE_CHANNELS = {1, 3, 4}
 
@@ -134,9 +133,7 @@ def describe(found: Found, a: str, b: str, domains: Sequence[str] | None = None,
         return Spec(guess.network, "a2b", source, target, recipe=recipe)
     names = tuple(domains or (f"c{number}" for number in range(count)))
     if len(names) != count or len(set(names)) != count or not all(names):
-        raise ValueError(
-            f"{found} has {plural(count, 'domain')}; expected {count} different names, got {', '.join(names)}"
-        )
+        raise ValueError(f"{found} has {count} domains; expected {count} different names, got {', '.join(names)}")
     return Spec(guess.network, ANY, source, source, domains=names, attributes=attributes, recipe=recipe)
 
 

@@ -242,7 +242,10 @@ def test_a_file_where_a_folder_is_needed_within_the_results(
 def test_a_seed_that_is_too_large(tmp_path: Path, i2i_inside: Command, seed: int) -> None:
     draw(tmp_path / "a"), draw(tmp_path / "b")
     done = i2i_inside("train", "cyclegan", "--a", "a", "--b", "b", f"--seed={seed}", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, f"error: seed is {seed}; expected -2^63 to 2^64 - 1\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: seed is {seed}; expected a whole number from -2^63 to 2^64 - 1\n",
+    )
     done = i2i_inside("demo", f"--seed={seed}", cwd=tmp_path)
     assert done.returncode == 2
     assert f"{seed} is not in the range 0<=x<={2**64 - 1}" in done.stderr

@@ -116,7 +116,7 @@ def test_a_row_of_another_folder_names_no_image(faces):
         ('file,Male\n"1.png,1\n' + "2.png,1\n" * 20000, r"table\.csv: line \d+: this is no CSV: field larger than"),
         ('file,Male\n"1"2.png,1\n', "line 2: this is no CSV"),
         ("4\nMale\n1.png 1\n2.png 1\n3.png 1\n", "the first line promises 4 images, and 3 follow"),
-        ("3\nMale\n1.png 1\n2.png 1 1\n3.png 1\n", "line 4: 2 values for 1 attribute"),
+        ("3\nMale\n1.png 1\n2.png 1 1\n3.png 1\n", "line 4: 2 values for the 1 attributes"),
         ("2\nMale\n1.png 1\n1.png -1\n", r"line 4: 1\.png has a row already"),
         ("1\nMale Male\n1.png 1 1\n", "attribute 'Male' has two columns"),
         ("1\n\n1.png\n", "there is no attribute in it"),

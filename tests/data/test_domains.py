@@ -125,7 +125,7 @@ def test_some_domains_in_the_order_given(weather):
         ({"data": None}, "no data: give --data DIR with one folder a domain"),
         ({"a": ".", "data": None}, "have no A, B and direction"),
         ({"direction": "b2a"}, "have no A, B and direction"),
-        ({"data": "photos/nowhere"}, "nowhere: no such folder"),
+        ({"data": "photos/nowhere"}, "nowhere: there is no such folder"),
         ({"data": "photos/train/rain"}, "rain: no folder of a domain is no choice between domains. Expected"),
         ({"select": "rain"}, "the one domain 'rain' is no choice between domains"),
         ({"select": "rain,snow"}, "train has no 'snow'; it has cloudy, rain, shine"),
@@ -167,7 +167,7 @@ def test_the_report_names_every_domain_and_an_image_of_two(weather):
     (weather / "train/rain/same.png").write_bytes((weather / "train/cloudy/1.png").read_bytes())
     report = str(read(weather).report)
     assert "domain rain: 4 images (4 PNG), 32 x 32 pixels, read as 8-bit RGB" in report
-    assert "1 file in two domains: rain/same.png = cloudy/1.png" in report
+    assert "1 files are in two domains: rain/same.png = cloudy/1.png" in report
 
 
 def test_the_fingerprint_changes_with_labels_and_not_with_the_place(weather, tmp_path):

@@ -93,7 +93,7 @@ def test_pairs_match_by_path_whatever_the_suffix(draw, tmp_path):
         ({"a": "horses", "b": "zebras", "data": "."}, "either --data DIR, or --a"),
         ({"a": "horses", "b": "horses"}, "the same folder"),
         ({"a": "horses", "b": "."}, "lies inside"),
-        ({"a": "horses", "b": "unicorns"}, "unicorns: no such folder"),
+        ({"a": "horses", "b": "unicorns"}, "unicorns: there is no such folder"),
         ({"a": "horses", "b": "horses/0.png"}, "a file; a folder is needed"),
         ({"a": "horses", "b": "empty"}, "empty: no images in this folder"),
         ({"data": "."}, "no 'train' data here; it has empty, horses, zebras"),
@@ -234,7 +234,7 @@ def test_the_report_says_what_was_found_and_warns(draw, tmp_path):
     assert "1 that repeat another file: copy.png = 0.png" in report
     assert "1 of 16 bits among images of 8 bits" in report
     assert "y: one image alone" in report
-    assert "1 file in both domains: 1.png = same.png" in report
+    assert "1 files are in both domains: 1.png = same.png" in report
 
 
 def test_flat_images_are_reported(two_folders):

@@ -61,7 +61,7 @@ def test_too_few_images_are_an_error(tmp_path: Path) -> None:
     ):
         gather(tmp_path, None, spec(), True)
     assert len(gather(tmp_path, None, spec(), False).held_out) == 8
-    with pytest.raises(ValueError, match="no such folder"):
+    with pytest.raises(ValueError, match="there is no such folder"):
         gather(tmp_path / "none", None, spec(), True)
 
 

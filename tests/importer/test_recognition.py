@@ -177,5 +177,5 @@ def test_a_filter_with_other_values_is_no_filter_of_cut():
 def test_values_that_are_not_finite():
     weights = authors.resnet().state_dict()
     weights["model.1.bias"][0] = torch.nan
-    with pytest.raises(ValueError, match=r"1 tensor with values that are not finite \(model.1.bias\)"):
+    with pytest.raises(ValueError, match=r"1 of its tensors hold values that are not finite \(model.1.bias\)"):
         network(weights)
