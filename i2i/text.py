@@ -32,6 +32,11 @@ def join_names(names: Iterable[str], separator: str = ", ") -> str:
     return separator.join('"' + name.replace('"', '""') + '"' if re.search('[,"]', name) else name for name in names)
 
 
+def printable(path: str | os.PathLike[str]) -> str:
+    """Return a path as one line of text that any terminal shows."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")
+
+
 def is_url(path: str | os.PathLike[str]) -> bool:
     """True for ``http://host/x.png``, also with one slash, which is what a Path makes of two; False if it exists."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path))) and not os.path.lexists(path)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
 
 from i2i.cli import help
 from i2i.cli.options import FilePath
+from i2i.progress import Progress
 from i2i.text import plural
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 
 EXAMPLES = [
     ("i2i check pix2pix --data facades", "what training pix2pix would find"),
@@ -103,10 +98,10 @@ def command(
             kind = "domains"
         else:
             kind = "pairs" if find_layout(split, data, a, b).aligned else "unpaired"
-        with _progress() as progress:
+        with Progress("file", "reading", every=10) as progress:
             dataset = read_folders(
                 kind, data=data, a=a, b=b, direction=direction, split=split,
-                channels="auto" if channels == "auto" else int(channels), max_bad=max_bad, progress=progress,
+                channels="auto" if channels == "auto" else int(channels), max_bad=max_bad, progress=progress.update,
                 attributes=attributes, select=select,
             )  # fmt: skip
     except DataError as error:
@@ -123,18 +118,3 @@ def _kind(method: str, paired: bool | None) -> str:
     if paired is not None and kind != ("pairs" if paired else "unpaired"):
         raise click.UsageError(f"{method} trains on {kind}; leave out --{'' if paired else 'un'}paired")
     return kind
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
-
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading")
-        yield lambda done, total: bar.update(task, completed=done, total=total)

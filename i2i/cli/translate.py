@@ -11,8 +11,7 @@ import click
 
 from i2i.cli import help, images, providers, third_party, tiles, uncollected, video
 from i2i.cli.options import FilePath
-from i2i.cli.progress import shown
-from i2i.text import not_found
+from i2i.text import not_found, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
@@ -91,16 +90,16 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     film = video.taken_from(src, options)
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
-        raise ValueError(not_found(shown(src)))
+        raise ValueError(not_found(printable(src)))
     idle = [name for name in ("suffix", "keep_metadata", "workers", "max_pixels") if options.get(name)]
     if film is not None and idle:
-        raise ValueError(f"--{idle[0].replace('_', '-')}: for images, and {shown(src)} is a video")
+        raise ValueError(f"--{idle[0].replace('_', '-')}: for images, and {printable(src)} is a video")
     watch = options.pop("watch")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     if watch and (film is not None or not src.is_dir()):
-        raise ValueError(f"--watch: for folders, and {shown(src)} is none")
+        raise ValueError(f"--watch: for folders, and {printable(src)} is none")
     loaded = opened(names or (None,), to, side_by_side=film is not None or src.is_dir(), told=told, **where)
-    loaded = [tiles.bound(model, tile, alone=film is None and not src.is_dir()) for model in loaded]
+    loaded = [tiles.tiled(model, tile, alone=film is None and not src.is_dir()) for model in loaded]
     if film is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video is one job with one model: one -m, and no --shard")
@@ -123,6 +122,6 @@ def opened(names: Sequence[str | None], to: str | None, **how: Any) -> list[Mode
         choice = catalog.resolve(name, to)
         model = Model(choice.path, **how).toward(choice.to)
         way = targets.way(model.spec, model.to)
-        click.echo(f"model {shown(choice.path)} ({choice.why}): {way}, on {model.provider}", err=True)
+        click.echo(f"model {printable(choice.path)} ({choice.why}): {way}, on {model.provider}", err=True)
         loaded.append(model)
     return loaded
