@@ -21,9 +21,9 @@ _SPEC.loader.exec_module(architecture)
 
 # Part of i2i -> level, and what it may import from outside the standard library. Imports point down.
 LEVELS: dict[str, tuple[int, set[str]]] = {
-    "cli": (7, {"click", "rich", "numpy", "onnxruntime", "cv2", "torch"}),
-    "demo": (6, {"numpy", "cv2", "rich"}),
-    "engine": (5, {"torch", "numpy", "safetensors", "tensorboard", "rich"}),
+    "cli": (7, {"click", "numpy", "onnxruntime", "cv2", "torch"}),
+    "demo": (6, {"numpy", "cv2"}),
+    "engine": (5, {"torch", "numpy", "safetensors", "tensorboard"}),
     "exporter": (5, {"torch", "onnx", "onnxruntime", "numpy"}),
     "importer": (5, {"torch", "safetensors"}),
     "metrics": (4, {"numpy", "cv2"}),
@@ -38,6 +38,8 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "spec": (1, set()),
     "atomic": (0, set()),
     "errors": (0, set()),
+    "text": (0, set()),
+    "progress": (1, {"rich"}),
 }
 # The exporter reads the weights of a run where no generators are given, and the importer writes them; nothing of the
 # engine knows either.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, help
+from i2i.cli import help, third_party
+from i2i.cli.options import FilePath
 
 if TYPE_CHECKING:
     from i2i.spec import Spec
@@ -21,13 +22,13 @@ EXAMPLES = [
 
 
 @help.command(examples=EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=FilePath(path_type=Path))
 @help.option(
     "-o",
     "--out",
     "copy",
     group="Input and output",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Write a copy of MODEL that describes itself.  [default: no copy]",
 )
 @help.option(
@@ -37,7 +38,7 @@ EXAMPLES = [
     help="Output of the model to use; the copy keeps no other; required for a model with several.",
 )
 @help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
-@foreign.options
+@third_party.options
 def command(model: Path, output: str | None, copy: Path | None, overwrite: bool, **options: Any) -> None:
     """Show what MODEL, an .onnx file, takes and returns, and write a copy that describes itself.
 
@@ -48,7 +49,7 @@ def command(model: Path, output: str | None, copy: Path | None, overwrite: bool,
     """
     from i2i.runtime.adapters import annotate
 
-    spec, single = annotate.describe(model, foreign.taken_from(options), output)
+    spec, single = annotate.describe(model, third_party.taken_from(options), output)
     if copy is not None and spec.form is None and single is None:
         raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
     click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")

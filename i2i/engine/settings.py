@@ -79,7 +79,7 @@ class Settings:
         0.999, "Decay of the exponential moving average of the weights, which is exported; from 0 (off) to below 1.",
         "Training",
     )  # fmt: skip
-    seed: int = option(0, "Seed of the random numbers.", "Training")
+    seed: int = option(0, "Seed of the random numbers, from -2^63 to 2^64 - 1.", "Training")
     workers: int = option(
         min(os.cpu_count() or 1, 8), "Threads that read images; 0: the training thread itself.", "Training", free=True
     )

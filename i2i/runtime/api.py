@@ -17,6 +17,7 @@ from i2i.runtime.model.model import Model
 from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.options import NAMES, VideoOptions
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from i2i.runtime.jobs.folder import Outcome, Summary
@@ -30,7 +31,7 @@ class SomeFailedError(I2IError):
     def __init__(self, failed: list[Outcome], summary: Summary) -> None:
         self.failed = failed
         notes = "\n".join(outcome.note for outcome in failed[:20])
-        super().__init__(f"{summary.failed} of {summary.total} images were not translated:\n{notes}")
+        super().__init__(f"{summary.failed} of {plural(summary.total, 'image')} failed:\n{notes}")
 
 
 @overload

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ import torch
 from click.testing import CliRunner
 
 from i2i.cli.train import command
-from i2i.engine import load_generators, train
+from i2i.engine import load_generators, report, train
 from i2i.engine.fit import largest_power, play_on_noise
 from i2i.engine.game import Game, made
 from i2i.engine.prepare import describe_data, open_data
@@ -315,18 +314,18 @@ def test_the_default_folder_is_named_after_the_domains(tmp_path):
 
 
 def test_a_bar_moves_with_the_steps(tmp_path, monkeypatch):
-    from i2i.engine import report
-
-    monkeypatch.setattr(report, "Console", partial(report.Console, file=io.StringIO(), force_terminal=True))
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
     with report.Reporter(tmp_path, 2, 8, 1, World(), quiet=False) as reporter:
         for step in range(3, 7):
             reporter.advance(step)
             time.sleep(0.01)
         reporter.figures(6, 1.0, {"G/l1": 0.5})
-        (task,) = reporter.bar.tasks
+        (task,) = reporter.progress.bar.tasks
         assert (task.completed, task.total) == (6, 8)
         assert task.time_remaining is not None
-        assert "G/l1 0.5" in task.fields["figures"]
+        assert "G/l1 0.5" in task.fields["facts"]
 
 
 def test_a_full_disk_at_a_sample_sheet_does_not_end_a_run(options, tmp_path, monkeypatch, one_thread):

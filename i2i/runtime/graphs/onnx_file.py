@@ -14,6 +14,7 @@ from pathlib import Path
 
 from i2i.runtime.errors import ModelError
 from i2i.spec import METADATA_KEY, Spec
+from i2i.text import not_found, plural
 
 # Message -> field number -> message, on every path to a tensor (onnx.proto).
 _FIELDS = {
@@ -66,7 +67,7 @@ def _read(path: Path) -> tuple[Spec | None, str | None]:
     """Return what ``parse`` returns for a file."""
     try:
         if not path.is_file():
-            raise ModelError(f"{path}: no such model file")
+            raise ModelError(not_found(path, "model file"))
         stat = path.stat()
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
@@ -186,7 +187,7 @@ def _walk(view: memoryview) -> Iterator[tuple[int, memoryview | int]]:
         else:
             raise ValueError(f"byte {at} is no protobuf")
         if at + size > end:
-            raise ValueError(f"a field of {size} bytes begins {end - at} bytes before the end")
+            raise ValueError(f"a field of {plural(size, 'byte')} begins {plural(end - at, 'byte')} before the end")
         yield tag >> 3, view[at : at + size]
         at += size
 

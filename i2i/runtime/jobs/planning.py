@@ -13,6 +13,7 @@ from i2i.images import IMAGE_SUFFIXES, WRITABLE, Header, ImageError, format_of, 
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options, output_name
 from i2i.runtime.model.model import Model
+from i2i.text import not_found
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def plan(
     Raises ValueError if two results would have the same name, or a result would replace a source.
     """
     if not source.is_dir():
-        raise ValueError(f"{source}: no such folder")
+        raise ValueError(not_found(source, "folder"))
     for target in targets:
         if target.exists() and not target.is_dir():
             raise ValueError(f"{target}: the results of a folder need a folder, and this is a file")

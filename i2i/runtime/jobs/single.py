@@ -17,6 +17,7 @@ from i2i.runtime.jobs.large import in_strips
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.model.model import Model
+from i2i.text import not_found
 
 PathLike = str | os.PathLike[str]
 
@@ -92,7 +93,7 @@ def translate_files(
     ``note`` is told what else there is to say of the results.
     """
     if not source.exists():
-        raise ValueError(f"{source}: no such file or folder")
+        raise ValueError(not_found(source))
     targets = [target / options.output_name(source) if target.is_dir() else target for _, target in pairs]
     for target in targets:
         if not target.exists():

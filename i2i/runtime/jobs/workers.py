@@ -31,6 +31,7 @@ from i2i.runtime.memory.semaphore import Gate
 from i2i.runtime.model.executor import LARGE
 from i2i.runtime.model.model import Model
 from i2i.runtime.system.host import available_memory, cores
+from i2i.text import os_error
 
 if TYPE_CHECKING:
     from i2i.runtime.jobs.strips import StripTranslation
@@ -247,5 +248,8 @@ def _reason(source: Path, error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError):  # of this image; others may be smaller
         return str(ImageError(source, image_file.NO_MEMORY))
-    reason = error.strerror if isinstance(error, OSError) else None
-    return str(ImageError(source, reason or str(error)))
+    if not isinstance(error, OSError):
+        return str(ImageError(source, str(error)))
+    if error.filename in (None, str(source)):
+        return str(ImageError(source, error.strerror or str(error)))
+    return str(ImageError(source, os_error(error)))

@@ -14,6 +14,7 @@ from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model import targets
 from i2i.runtime.model.targets import To
 from i2i.spec import METADATA_KEY, Spec
+from i2i.text import is_url, not_found
 
 RUNS = Path("runs")
 _MARKS = (".tensor", ".fp16", ".int8")  # in the names of exports beside the one that a run translates with
@@ -115,8 +116,8 @@ def resolve(model: str | os.PathLike[str] | None = None, to: To | None = None, r
     for entry in weights():
         if entry.name == str(model):
             return _of_file(entry.path, to, "it comes with i2i")
-    if path.suffix == ".onnx":
-        raise ModelError(f"{path}: no such model file")
+    if path.suffix == ".onnx" or is_url(path):
+        raise ModelError(not_found(path, "model file"))
     known = [run.path.name for run in runs(root)] + [entry.name for entry in weights()]
     raise ModelError(
         f"no model {str(model)!r}: it is no file, no folder of a run, and none of {', '.join(known) or 'none'}"

@@ -24,6 +24,7 @@ from i2i.runtime.providers.onnxruntime_session import is_out_of_memory, on_proce
 from i2i.runtime.providers.table import open_session
 from i2i.runtime.system.host import available_memory
 from i2i.spec import Spec
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from i2i.runtime.providers.io_binding import Binding
@@ -292,6 +293,6 @@ class Graph:
         least, multiple = self.spec.minimum, self.spec.multiple
         if min(width, height) < least or width % multiple or height % multiple:
             raise ModelError(
-                f"{self.path.name} is a bare network that takes at least {least} pixels in multiples of {multiple}, "
-                f"got {width} x {height}; `i2i export --io pixels` writes one that takes any size"
+                f"{self.path.name} is a bare network that takes at least {plural(least, 'pixel')} in multiples "
+                f"of {multiple}, got {width} x {height}; `i2i export --io pixels` writes one that takes any size"
             )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from i2i.runtime.errors import ModelError
 from i2i.spec import Spec
+from i2i.text import join_names, split_names
 
 To = str | Sequence[str]
-"""As users say it: a name, or for attributes several of them, as a list or with commas between."""
+"""A name, or for attributes several names: as a list, or separated by commas, in double quotes where a name contains
+one."""
 
 
 def ordered(ways: Mapping[str, Spec]) -> dict[str, Spec]:
@@ -43,11 +46,11 @@ def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
     if to is None:
         if not spec.domains:
             return None
+        known, example = join_names(spec.domains), shlex.quote(join_names(spec.domains[: 1 + spec.attributes], ","))
         rest = (
-            f"which attributes shall its images have? Choose from {', '.join(spec.domains)}: --to "
-            f"{','.join(spec.domains[:2])} gives them these and no other"
+            f"which attributes shall its images have? Choose from {known}: --to {example} gives them these and no other"
             if spec.attributes
-            else f"to which domain shall it translate? Choose one of {', '.join(spec.domains)}: --to {spec.domains[0]}"
+            else f"to which domain shall it translate? Choose one of {known}: --to {example}"
         )
         raise ModelError(f"{who}: {rest} (in Python, to=)")
     if not (_leads(spec, to) or (not spec.domains and to == spec.direction)):
@@ -81,8 +84,8 @@ def _leads(spec: Spec, to: To) -> bool:
 def _names(spec: Spec, to: To) -> tuple[str, ...]:
     if not isinstance(to, str):
         return tuple(to) if isinstance(to, Iterable) else (to,)
-    return tuple(name for part in to.split(",") if (name := part.strip())) if spec.attributes else (to,)
+    return (to,) if to in spec.domains else tuple(filter(None, split_names(to)))
 
 
 def _known(specs: Iterable[Spec]) -> str:
-    return ", ".join(", ".join(spec.domains) or f"{spec.target.name} ({spec.direction})" for spec in specs)
+    return ", ".join(join_names(spec.domains) or f"{spec.target.name} ({spec.direction})" for spec in specs)

@@ -83,7 +83,7 @@ def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identi
     before, result = facts(long), facts(tmp_path / "out.partial.mp4")
     assert 0 < len(result.times) < 400
     assert result.times == before.times[: len(result.times)]
-    assert f"the first {len(result.times)} frames are in {tmp_path}/out.partial.mp4" in errors
+    assert f"the first {len(result.times)} frames: {tmp_path}/out.partial.mp4" in errors
 
 
 STOPPED_AT_THREE = """
@@ -116,7 +116,7 @@ def test_frames_that_are_not_kept_are_told(identity_file: Path, tmp_path: Path) 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     kept, first, lost, second = done.stderr.splitlines()
     assert kept.startswith("the first 3 frames are in ")
-    assert lost.startswith("the first 3 frames were not kept: those of an earlier job are there")
+    assert lost.startswith("did not keep the first 3 frames: those of an earlier job are there")
     assert (first, second) == ("interrupted", "interrupted")
 
 

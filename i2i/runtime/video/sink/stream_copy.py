@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from i2i.runtime.video.source.reader import is_cover
+from i2i.text import plural
 
 # What the container or the encoder says of itself, which is another one now.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
@@ -123,8 +124,7 @@ class StreamCopies:
     def finish(self) -> None:
         """Note the packets that were dropped."""
         for (index, reason), count in self._dropped.items():
-            packets = "1 packet" if count == 1 else f"{count} packets"
-            self.notes.append(f"{packets} of stream {index} dropped: {reason}")
+            self.notes.append(f"{plural(count, 'packet')} of stream {index} dropped: {reason}")
 
 
 def _try(stream: Any, container: str) -> None:

@@ -6,6 +6,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from i2i.runtime.video.source.stream_info import StreamInfo
+from i2i.text import plural
 
 _GAP = 0.5  # seconds without a packet of any stream, where there are streams whose packets are all of a length
 _TAIL = 0.25  # seconds that may be missing at the end
@@ -91,7 +92,7 @@ class Integrity:
     def finish(self, clip: StreamInfo, cut: bool) -> None:
         """Looks at the whole, once all is read; of a part that was ``cut`` out nothing can be said."""
         if self._bad:
-            self._say(f"{self._bad} frames are incomplete")
+            self._say(plural(self._bad, "incomplete frame"))
         holes = self._holes or (self._jumps if self._even > 0.9 * self.frames else 0.0)
         if holes:
             self._say(f"{holes:.1f} seconds are missing in the middle")
@@ -108,7 +109,7 @@ class Integrity:
         if missing:
             self._say("it ends too early")
         elif lost > 0 and not self._errors:
-            self._say(f"{lost} frames are missing")
+            self._say(plural(lost, "missing frame"))
 
     def _say(self, reason: str) -> None:
         self._errors[reason] = None

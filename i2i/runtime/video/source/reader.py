@@ -22,6 +22,7 @@ from i2i.runtime.video.frame.timestamps import Timestamps
 from i2i.runtime.video.options import VideoOptions
 from i2i.runtime.video.source.integrity import Integrity
 from i2i.runtime.video.source.stream_info import StreamInfo, describe
+from i2i.text import plural
 
 _HELD = 4 << 20  # bytes of packets that may lie between two frames, before they are handed on without one
 _BEFORE = 512 << 20  # bytes of packets that may come before the first frame, without which no file can be begun
@@ -168,7 +169,9 @@ class Reader:
             yield Item(packets=behind)
         self.damage.finish(self.clip, self._cut)
         if times.mended:
-            self.damage.notes.append(f"{times.mended} frames had no time of their own, or one before the last frame's")
+            self.damage.notes.append(
+                f"replaced the times of {plural(times.mended, 'frame')}, missing or before the last frame's"
+            )
 
     def _timed(self, times: Timestamps, item: Item, following: VideoFrame | None) -> Iterator[Item]:
         assert item.frame is not None

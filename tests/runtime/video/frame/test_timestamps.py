@@ -181,7 +181,7 @@ def test_frames_of_a_clock_that_began_anew_come_at_the_usual_rate(identity: Mode
     parts = [make(tmp_path / f"{at}.ts", times=range(at * 12800, at * 12800 + 5120, 512), **made) for at in (9, 2)]
     (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     summary = translate_video(identity, tmp_path / "in.ts", tmp_path / "out.mp4")
-    assert "10 frames had no time of their own, or one before the last frame's" in summary.notes
+    assert "replaced the times of 10 frames, missing or before the last frame's" in summary.notes
     assert facts(tmp_path / "out.mp4").times == [Fraction(number, 25) for number in range(20)]
 
 
