@@ -120,7 +120,7 @@ def refuse_unknown_files(outputs: Iterable[str], target: Path, journal: Journal)
         unknown = [name for name in unknown if not journal.owns(name)]
     if unknown:
         raise ValueError(
-            f"{target} already contains {len(unknown)} files that would be replaced and that no earlier job wrote "
+            f"{target} already contains {plural(len(unknown), 'file')} that would be replaced and that no earlier job wrote "
             f"({_few(unknown)}); choose another folder, or --overwrite"
         )
 

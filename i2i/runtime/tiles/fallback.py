@@ -10,6 +10,7 @@ import numpy as np
 
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.log import note
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ def run(graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Til
 
 def _halves(graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
     half = len(batch) // 2
-    tile.say(f"{len(batch)} images at once do not fit into memory; continuing with {len(batch) - half}")
+    tile.say(f"{plural(len(batch), 'image')} at once do not fit into memory; continuing with {len(batch) - half}")
     return np.concatenate([run(graph, part, target, tile) for part in (batch[:half], batch[half:])])
 
 

@@ -211,7 +211,7 @@ class _Job:
         if self.resized is not None and sink.one_size:
             summary.notes.append(self.resized)
         if self.composed:
-            grey = self.options.background
+            grey = self._grey
             summary.notes.append(f"its transparency is not held: it was put on the background, a grey of level {grey}")
         summary.notes += sink.notes + reader.damage.notes + sink.lost()
         summary.damage = reader.damage.text() if reader.damage.found else None
@@ -258,6 +258,12 @@ class _Job:
             else TranslatedFrame(item, rendered, None, None)
         )
 
+    @property
+    def _grey(self) -> int:
+        """Level of the background under a result that cannot hold its source's transparency."""
+        background = self.options.background
+        return background if isinstance(background, int) else 255
+
     def _image(self, frame: av.VideoFrame, sink: Sink) -> Image:
         """Return a frame upright, in the size and with the transparency that the sink holds."""
         alpha = colours.alpha_of(frame, self.deep)
@@ -267,8 +273,7 @@ class _Job:
             image = Image(self._scaled(image.pixels), None if alpha is None else self._scaled(alpha))
         if alpha is not None and not sink.alpha:
             self.composed = True
-            grey = self.options.background
-            image = Image(flatten(image, grey if isinstance(grey, int) else 255))
+            image = Image(flatten(image, self._grey))
         alpha = None if image.alpha is None else self.turn.apply(image.alpha[..., None])[..., 0]
         return Image(self.turn.apply(image.pixels), alpha)
 

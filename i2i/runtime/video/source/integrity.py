@@ -39,7 +39,7 @@ class Integrity:
     def text(self) -> str:
         """Of a damaged video: how much of it there was."""
         of = f" of {self.expected}" if self.expected and self.expected >= self.frames else ""
-        return f"damaged: {self.frames}{of} frames ({'; '.join(self._errors)})"
+        return f"damaged: {plural(self.frames, 'frame') if not of else f'{self.frames}{of} frames'} ({'; '.join(self._errors)})"
 
     def nothing(self, cut: bool) -> str:
         """Why there is no frame at all."""
