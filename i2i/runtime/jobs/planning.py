@@ -13,7 +13,7 @@ from i2i.images import IMAGE_SUFFIXES, WRITABLE, Header, ImageError, format_of, 
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options, output_name
 from i2i.runtime.model.model import Model
-from i2i.text import not_found
+from i2i.text import not_found, plural
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def refuse_unknown_files(outputs: Iterable[str], target: Path, journal: Journal)
         unknown = [name for name in unknown if not journal.owns(name)]
     if unknown:
         raise ValueError(
-            f"{target} already contains {plural(len(unknown), 'file')} that would be replaced and that no earlier job wrote "
-            f"({_few(unknown)}); choose another folder, or --overwrite"
+            f"{target} already contains {plural(len(unknown), 'file')} that would be replaced and that no "
+            f"earlier job wrote ({_few(unknown)}); choose another folder, or --overwrite"
         )
 
 

@@ -129,7 +129,7 @@ def test_a_link_in_the_output_is_replaced_and_not_followed(model: Model, tmp_pat
 
 def test_files_that_no_job_wrote_are_not_replaced(model: Model, tmp_path: Path) -> None:
     source, other = put(tmp_path / "in", "a.png", "b.png"), put(tmp_path / "other", "a.png")
-    with pytest.raises(ValueError, match=r"already contains 1 files .* no earlier job wrote \(a\.png\)"):
+    with pytest.raises(ValueError, match=r"already contains 1 file .* no earlier job wrote \(a\.png\)"):
         translate_folder(model, source, other)
     assert not (other / "b.png").exists()
     assert translate_folder(model, source, other, Options(overwrite=True)).done == 2

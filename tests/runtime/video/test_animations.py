@@ -244,9 +244,7 @@ def test_what_is_an_animation(tmp_path: Path) -> None:
 def test_a_video_that_is_called_like_an_image_is_one(identity: Model, tmp_path: Path) -> None:
     make(tmp_path / "clip.mp4", times=(0, 512)).rename(tmp_path / "clip.png")
     assert i2i.translate(tmp_path / "clip.png", model=identity) == tmp_path / "clip-identity.mkv"
-    with pytest.raises(
-        ImageError, match=r"this is a video \(MP4 or QuickTime\), not an image; a video is recognized by its suffix"
-    ):
+    with pytest.raises(ImageError, match=r"this is a video \(MP4 or QuickTime\), not an image; a video is"):
         read_header(tmp_path / "clip.png")  # as a folder of images meets it
 
 

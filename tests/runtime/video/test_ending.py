@@ -15,6 +15,7 @@ import pytest
 from i2i.runtime import Model, NonFiniteError
 from i2i.runtime.system.host import PeakMemory
 from i2i.runtime.video import VideoError, translate_video, workspace
+from i2i.text import plural
 from tests import tiny
 from tests.conftest import ROOT, Command
 from tests.runtime.video.clips import make
@@ -83,27 +84,27 @@ def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identi
     before, result = facts(long), facts(tmp_path / "out.partial.mp4")
     assert 0 < len(result.times) < 400
     assert result.times == before.times[: len(result.times)]
-    assert f"the first {len(result.times)} frames: {tmp_path}/out.partial.mp4" in errors
+    assert f"the first {plural(len(result.times), 'frame')}: {tmp_path}/out.partial.mp4" in errors
 
 
 STOPPED_AT_THREE = """
 import signal, sys
-from contextlib import contextmanager
 from pathlib import Path
 from i2i.cli import video as verb
 from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions
 
-@contextmanager
-def interrupting():
-    yield lambda summary: signal.raise_signal(signal.SIGINT) if summary.frames == 3 else None
+class Interrupting(verb.Progress):
+    def update(self, done, total=None):
+        if done == 3:
+            signal.raise_signal(signal.SIGINT)
 
-verb.progress = interrupting
+verb.Progress = Interrupting
 signal.signal(signal.SIGINT, signal.default_int_handler)
 model, source, target = Model(Path(sys.argv[1]), "cpu"), Path(sys.argv[2]), sys.argv[3]
 for _ in range(2):
     try:
-        verb.translate(model, source, target, Options(format="png"), verb.Film(VideoOptions(), False))
+        verb.translate(model, source, target, Options(format="png"), verb.VideoJob(VideoOptions(), False))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
 """

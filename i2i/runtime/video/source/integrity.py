@@ -38,8 +38,9 @@ class Integrity:
 
     def text(self) -> str:
         """Of a damaged video: how much of it there was."""
-        of = f" of {self.expected}" if self.expected and self.expected >= self.frames else ""
-        return f"damaged: {plural(self.frames, 'frame') if not of else f'{self.frames}{of} frames'} ({'; '.join(self._errors)})"
+        known = self.expected and self.expected >= self.frames
+        count = f"{self.frames} of {plural(self.expected or 0, 'frame')}" if known else plural(self.frames, "frame")
+        return f"damaged: {count} ({'; '.join(self._errors)})"
 
     def nothing(self, cut: bool) -> str:
         """Why there is no frame at all."""
