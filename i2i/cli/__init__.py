@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from i2i.cli import help, streams
+from i2i.text import os_error
 
 # Group of the help page -> command -> summary. ``i2i/cli/NAME.py`` defines ``command`` (``NAME_.py`` where the name is
 # a Python keyword). The summaries stand here so that ``--help`` imports none of these modules.
@@ -161,7 +162,6 @@ def explain(error: Exception) -> tuple[int, str] | None:
             return None
         return 2, f"this needs {missing}, which is not installed: pip install {EXTRAS[missing]}"
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        usage = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
-        return 2 if usage else 1, f"{where}{error.strerror or error}"
+        usage = isinstance(error, FileExistsError | FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        return 2 if usage else 1, os_error(error)
     return getattr(error, "exit_status", 2), str(error)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
 
 from i2i.cli import help
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+from i2i.cli.options import FilePath
+from i2i.progress import Progress
+from i2i.text import plural
 
 EXAMPLES = [
     ("i2i check pix2pix --data facades", "what training pix2pix would find"),
@@ -23,20 +20,25 @@ EXAMPLES = [
 
 @help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@help.option("--a", group="Data", metavar="DIR", type=click.Path(), help="Folder of domain A.")
-@help.option("--b", group="Data", metavar="DIR", type=click.Path(), help="Folder of domain B.")
+@help.option("--a", group="Data", metavar="DIR", type=FilePath(), help="Folder of domain A.")
+@help.option("--b", group="Data", metavar="DIR", type=FilePath(), help="Folder of domain B.")
 @help.option(
     "--data",
     group="Data",
     metavar="DIR",
-    type=click.Path(),
+    type=FilePath(),
     help="Folder of all domains, instead of --a and --b: train/ with pairs side by side, trainA and trainB, or "
     "train/DOMAIN.",
 )
 @help.option(
-    "--attributes", group="Data", metavar="FILE", type=click.Path(), help="Table of attributes, as CelebA's or CSV."
+    "--attributes", group="Data", metavar="FILE", type=FilePath(), help="Table of attributes, as CelebA's or CSV."
 )
-@help.option("--select", group="Data", metavar="NAME,NAME...", help="Domains or attributes to use.  [default: all]")
+@help.option(
+    "--select",
+    group="Data",
+    metavar="NAME,NAME...",
+    help="Domains or attributes to use, a name with a comma in double quotes.  [default: all]",
+)
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
 @help.option(
     "--direction",
@@ -96,17 +98,17 @@ def command(
             kind = "domains"
         else:
             kind = "pairs" if find_layout(split, data, a, b).aligned else "unpaired"
-        with _progress() as progress:
+        with Progress("file", "reading", every=10) as progress:
             dataset = read_folders(
                 kind, data=data, a=a, b=b, direction=direction, split=split,
-                channels="auto" if channels == "auto" else int(channels), max_bad=max_bad, progress=progress,
+                channels="auto" if channels == "auto" else int(channels), max_bad=max_bad, progress=progress.update,
                 attributes=attributes, select=select,
             )  # fmt: skip
     except DataError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     click.echo(str(dataset.report))
-    click.echo(f"good to train: {len(dataset)} images an epoch")
+    click.echo(f"good to train: {plural(len(dataset), 'image')} an epoch")
 
 
 def _kind(method: str, paired: bool | None) -> str:
@@ -116,18 +118,3 @@ def _kind(method: str, paired: bool | None) -> str:
     if paired is not None and kind != ("pairs" if paired else "unpaired"):
         raise click.UsageError(f"{method} trains on {kind}; leave out --{'' if paired else 'un'}paired")
     return kind
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
-
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading")
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from i2i.cli import help
+from i2i.cli.options import FilePath
 
 EXAMPLES = [("i2i demo", "writes i2i-demo/contact.png"), ("i2i demo --out /tmp/demo --seed 7", "other landscapes")]
 
@@ -15,7 +16,7 @@ EXAMPLES = [("i2i demo", "writes i2i-demo/contact.png"), ("i2i demo --out /tmp/d
 @help.option(
     "--out",
     group="Input and output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     default=Path("i2i-demo"),
     show_default=True,
     help="Folder for everything the demo writes; an interrupted demo continues there.",
@@ -23,7 +24,7 @@ EXAMPLES = [("i2i demo", "writes i2i-demo/contact.png"), ("i2i demo --out /tmp/d
 @help.option(
     "--seed",
     group="Training",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
     help="Seed of the drawings and the training.",

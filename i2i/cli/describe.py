@@ -1,4 +1,4 @@
-"""``i2i describe``: what a model takes and returns, and a copy of the file that says so itself."""
+"""``i2i describe``: input and output of a model, and a copy of its file that contains its description."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, help
+from i2i.cli import help, third_party
+from i2i.cli.options import FilePath
 
 if TYPE_CHECKING:
     from i2i.spec import Spec
@@ -21,51 +22,44 @@ EXAMPLES = [
 
 
 @help.command(examples=EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=FilePath(path_type=Path))
 @help.option(
     "-o",
     "--out",
     "copy",
     group="Input and output",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Write a copy of MODEL that describes itself.  [default: no copy]",
 )
 @help.option(
     "--output",
-    group="Third-party models",
+    group="Input and output",
     metavar="NAME",
-    help="Output to keep, of a model with several outputs.  [default: its only output]",
+    help="Output of the model to use; the copy keeps no other; required for a model with several.",
 )
 @help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
-@foreign.options
-def command(model: Path, copy: Path | None, output: str | None, overwrite: bool, **options: Any) -> None:
+@third_party.options
+def command(model: Path, output: str | None, copy: Path | None, overwrite: bool, **options: Any) -> None:
     """Show what MODEL, an .onnx file, takes and returns, and write a copy that describes itself.
 
     What can be known for certain is found from the tensors' shapes and by running the model on a generated image:
     layout, size, the multiple of the sides, and the scale of the result. The rest are options, and an error names those
     that are missing. A copy that describes itself needs none: `i2i translate photos/ -m COPY`.
-
-    A model that keeps weights in other files of its folder is written as one file.
+    The copy is one file: weights in other files of MODEL's folder are put into it.
     """
-    from i2i.runtime import Model
     from i2i.runtime.adapters import annotate
 
-    stated = foreign.taken_from(options)
-    if copy is None and output is None:
-        click.echo(f"{click.format_filename(model)}  {_in_words(Model(model, 'cpu', options=stated).spec)}")
-        return
-    with annotate.single_file(model, output) as source:
-        spec = Model(source, "cpu", options=stated).spec
-        if copy is not None and spec.form is None:
-            raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
-        click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
-        if copy is not None:
-            annotate.write(source, copy, spec, overwrite)
-            click.echo(click.format_filename(copy))
+    spec, single = annotate.describe(model, third_party.taken_from(options), output)
+    if copy is not None and spec.form is None and single is None:
+        raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
+    click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
+    if copy is not None:
+        annotate.write(model, copy, spec, overwrite, single)
+        click.echo(click.format_filename(copy))
 
 
 def _in_words(spec: Spec) -> str:
-    """One line: from what to what, and what its tensors mean."""
+    """Return one line: the domains, and the meaning of the tensors."""
     from i2i.cli.export import loss_in_words
     from i2i.runtime.adapters.options import format_range
     from i2i.runtime.model.targets import way

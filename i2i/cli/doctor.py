@@ -6,6 +6,7 @@ import click
 
 from i2i.cli import help, providers
 from i2i.runtime.providers.table import AUTO, PROVIDERS
+from i2i.text import plural
 
 PACKAGES = ("numpy", "Pillow", "torch", "onnx", "av", "openvino")  # beside those that have rivals
 NEEDED = {"torch": "needed to train and export", "onnx": "needed to tile, train and export"}
@@ -29,7 +30,7 @@ def command(provider: str) -> None:
     for line in versions():
         click.echo(line)
     free = host.available_memory()
-    click.echo(f"processor        {host.cores()} cores, {_gib(free)} of memory free")
+    click.echo(f"processor        {plural(host.cores(), 'core')}, {_gib(free)} of memory free")
     cards = host.cuda_devices()
     click.echo(f"GPU              {', '.join(cards) or 'none that the NVIDIA driver shows'}")
     problems = packages.rivals() + packages.shells()

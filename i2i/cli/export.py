@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from i2i.cli import help
+from i2i.cli.options import FilePath
 from i2i.spec import PRECISIONS, Spec
+from i2i.text import plural
 
 EXAMPLES = [
     ("i2i export runs/cyclegan-horse2zebra", "one file for each direction"),
@@ -17,13 +19,13 @@ EXAMPLES = [
 
 
 @help.command(examples=EXAMPLES)
-@click.argument("run", type=click.Path(exists=True, path_type=Path))
+@click.argument("run", type=FilePath(exists=True, path_type=Path))
 @help.option(
     "-o",
     "--out",
     "path",
     group="Input and output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="File to write, for one direction: that of --to, else the run's first.  [default: RUN/onnx/DIRECTION.onnx, "
     "or DIRECTION.tensor.onnx, DIRECTION.int8.onnx and so on for other interfaces and precisions]",
 )
@@ -31,7 +33,7 @@ EXAMPLES = [
     "--calibrate",
     group="Input and output",
     metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FilePath(exists=True, file_okay=False, path_type=Path),
     help="Folder of images like those the model will see, to calibrate int8 and to measure the loss of fp16 and int8: "
     "at least 4, for int8 at least 12, better 24.  [default: the run's training images]",
 )
@@ -104,10 +106,10 @@ def loss_in_words(spec: Spec) -> str:
     """What a precision has cost, and on what that was measured."""
     loss = spec.loss
     psnr = "no difference" if loss["psnr"] is None else f"{loss['psnr']:.1f} dB"
-    words = (
-        f"{spec.precision}: {psnr} from fp32, at most {loss['largest']:g} of 255 levels, on {loss['held_out']} images"
-    )
+    words = f"{spec.precision}: {psnr} from fp32, at most {loss['largest']:g} of 255 levels, "
+    words += f"on {plural(loss['held_out'], 'image')}"
     if "convolutions" in loss:
         done, there = loss["convolutions"]
-        words += f" (calibrated on {loss['calibration']} others); {done} of {there} convolutions in eight bits"
+        words += f" (calibrated on {plural(loss['calibration'], 'other')}); {done} of "
+        words += f"{plural(there, 'convolution')} in eight bits"
     return words

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from i2i.cli import help
+from i2i.cli.options import FilePath
+from i2i.text import plural, split_names
 
 EXAMPLES = [
     ("i2i import latest_net_G.pth --a horse --b zebra", "makes runs/import-latest_net_G"),
@@ -15,13 +17,13 @@ EXAMPLES = [
 
 
 @help.command("import", examples=EXAMPLES)
-@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("checkpoint", type=FilePath(exists=True, dir_okay=False, path_type=Path))
 @help.option(
     "-o",
     "--out",
     "run",
     group="Input and output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     metavar="RUN",
     help="Folder of the run.  [default: runs/import-NAME]",
 )
@@ -35,7 +37,8 @@ EXAMPLES = [
     "--domains",
     group="Model",
     metavar="NAME,NAME...",
-    help="Names of a StarGAN's domains, in the order of its labels.  [default: c0, c1, ...]",
+    help="Names of a StarGAN's domains, in the order of its labels, a name with a comma in double quotes.  [default: "
+    "c0, c1, ...]",
 )
 @help.option(
     "--attributes",
@@ -67,7 +70,7 @@ def command(checkpoint: Path, run: Path | None, domains: str | None, **options: 
     """
     from i2i.importer import import_checkpoint
 
-    names = [name.strip() for name in domains.split(",")] if domains else None
+    names = split_names(domains) if domains else None
     made = import_checkpoint(checkpoint, run, domains=names, **options)  # type: ignore[arg-type]
     click.echo(describe(made))
 
@@ -80,7 +83,7 @@ def describe(run: Path) -> str:
     found = read_run(run)
     assert found is not None  # the importer has just written it
     (spec,) = found.directions.values()
-    channels = f"{spec.source.channels} to {spec.target.channels} channels"
+    channels = f"{spec.source.channels} to {plural(spec.target.channels, 'channel')}"
     recipe = spec.recipe
     line = f"{run}  {way(spec)}  {recipe['imported']['family']}, {channels}, statistics: {recipe['statistics']}"
     if ignored := recipe["imported"].get("ignored"):

@@ -5,13 +5,21 @@ from __future__ import annotations
 import click
 
 from i2i.cli import help
+from i2i.cli.options import FilePath
 
 EXAMPLES = [("i2i models", "all of them"), ("i2i models --runs /data/runs", "another folder of runs")]
 
 
 @help.command(examples=EXAMPLES)
 @help.option(
-    "--runs", "root", group="Input and output", default="runs", show_default=True, metavar="DIR", help="Folder of runs."
+    "--runs",
+    "root",
+    group="Input and output",
+    type=FilePath(),
+    default="runs",
+    show_default=True,
+    metavar="DIR",
+    help="Folder of runs.",
 )
 def command(root: str) -> None:
     """List the runs under runs/ and the models that come with i2i, by the names that `i2i translate -m` takes.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from i2i.cli.help import option as grouped
+from i2i.progress import Progress
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
@@ -29,47 +28,16 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def bound(model: Model, tile: str, alone: bool) -> Model:
-    """The model, taking images in tiles as ``--tile`` says. If ``alone``, an image's tiles are counted by a bar where
-    there is a terminal; among others, and elsewhere, by a line a minute."""
-    return model.tiled(tile, progress=_bar() if alone and sys.stderr.isatty() else _lines())
+def tiled(model: Model, tile: str, alone: bool) -> Model:
+    """Return the model with the tiling that ``--tile`` asks for.
 
-
-def _lines() -> Callable[[int, int], None]:
-    """Tells on stderr how many tiles are done, once a minute."""
-    last = time.monotonic()
-
-    def line(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 60:
-            last = time.monotonic()
-            click.echo(f"{done} of {total} tiles of an image", err=True)
-
-    return line
-
-
-def _bar() -> Callable[[int, int], None]:
-    """Shows on a terminal how many tiles are done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task("", total=None)
-
-    def end() -> None:
-        try:
-            bar.stop()
-        except IndexError:  # an interrupt came while it started
-            bar.console.show_cursor()
-
-    click.get_current_context().call_on_close(end)  # whatever ends the work: the terminal gets its cursor back
+    If ``alone``, a terminal shows a bar of an image's tiles; among other images that could mix with their bar.
+    """
+    progress = click.get_current_context().with_resource(Progress("tile", "image", bar=alone))
 
     def update(done: int, total: int) -> None:
-        bar.update(task, total=total, completed=done)
-        if done == 1:
-            bar.start()
+        progress.update(done, total)
         if done == total:
-            bar.stop()
+            progress.close()
 
-    return update
+    return model.tiled(tile, progress=update)

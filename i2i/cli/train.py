@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from i2i.cli import help
-from i2i.engine.settings import PRESETS, Settings
+from i2i.cli.options import FilePath
+from i2i.engine.settings import PLACES, PRESETS, Settings
 
 
 def _options(function: Any) -> Any:
@@ -20,7 +21,7 @@ def _options(function: Any) -> Any:
         function = help.option(
             f"--{setting.name.replace('_', '-')}",
             group=setting.metadata["group"],
-            type=click.Choice(choices) if choices else str,
+            type=click.Choice(choices) if choices else FilePath() if setting.name in PLACES else str,
             metavar=None if choices else setting.metadata.get("metavar", "DIR" if default is None else "N"),
             help=words,
         )(function)
@@ -68,7 +69,7 @@ EXAMPLES = [
 @help.option(
     "--out",
     group="Run",
-    type=click.Path(),
+    type=FilePath(),
     metavar="RUN",
     help="Folder of the run; an existing run continues.  [default: runs/METHOD-A2B]",
 )

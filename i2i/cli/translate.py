@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import foreign, help, pictures, providers, tiles, uncollected, video
-from i2i.cli.progress import shown
+from i2i.cli import help, images, providers, third_party, tiles, uncollected, video
+from i2i.cli.options import FilePath
+from i2i.text import not_found, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
@@ -26,8 +27,8 @@ EXAMPLES = [
 
 
 @help.command(examples=EXAMPLES)
-@click.argument("src", type=click.Path(path_type=Path))
-@click.argument("dst", type=click.Path(), required=False)  # as text, since a Path drops the slash at its end
+@click.argument("src", type=FilePath(path_type=Path))
+@click.argument("dst", type=FilePath(), required=False)  # as text, since a Path drops the slash at its end
 @help.option(
     "-m",
     "--model",
@@ -43,14 +44,14 @@ EXAMPLES = [
     "--to",
     group="Model",
     metavar="DOMAIN",
-    help="Domain to translate to, where the model has several; attributes, separated by commas; or a direction such as "
-    "b2a.  [default: the model's first direction]",
+    help="Domain to translate to, where the model has several; attributes, separated by commas, a name that contains "
+    "one in double quotes; or a direction such as b2a.  [default: the model's first direction]",
 )
 @providers.options
-@pictures.options
+@images.options
 @video.options
 @tiles.option
-@foreign.options
+@third_party.options
 def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, **options: Any) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
 
@@ -83,32 +84,32 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     with uncollected():
         from i2i.runtime.api import Options  # and all that translates
 
-    model_options, tile = foreign.taken_from(options), options.pop("tile")
+    model_options, tile = third_party.taken_from(options), options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.notes()
-    film = video.taken_from(src, options)
+    film = video.taken_from(src, dst, options)
     piped = film is None and "-" in (str(src), dst)
     if film is None and str(src) != "-" and not src.exists():
-        raise ValueError(f"{shown(src)}: no such file or folder")
+        raise ValueError(not_found(printable(src)))
     idle = [name for name in ("suffix", "keep_metadata", "workers", "max_pixels") if options.get(name)]
     if film is not None and idle:
-        raise ValueError(f"--{idle[0].replace('_', '-')}: for images, and {shown(src)} is a video")
+        raise ValueError(f"--{idle[0].replace('_', '-')}: for images, and {printable(src)} is a video")
     watch = options.pop("watch")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     if watch and (film is not None or not src.is_dir()):
-        raise ValueError(f"--watch: for folders, and {shown(src)} is none")
+        raise ValueError(f"--watch: for folders, and {printable(src)} is none")
     loaded = opened(names or (None,), to, side_by_side=film is not None or src.is_dir(), options=model_options, **where)
-    loaded = [tiles.bound(model, tile, alone=film is None and not src.is_dir()) for model in loaded]
+    loaded = [tiles.tiled(model, tile, alone=film is None and not src.is_dir()) for model in loaded]
     if film is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video is one job with one model: one -m, and no --shard")
         video.translate(loaded[0], src, dst, settings, film)
     elif piped:
-        pictures.pipe(loaded, src, dst, settings)
+        images.pipe(loaded, src, dst, settings)
     elif src.is_dir():
-        pictures.folder(loaded, src, dst, settings, watch)
+        images.folder(loaded, src, dst, settings, watch)
     else:
-        pictures.single(loaded, src, dst, settings)
+        images.single(loaded, src, dst, settings)
 
 
 def opened(names: Sequence[str | None], to: str | None, **how: Any) -> list[Model]:
@@ -121,6 +122,6 @@ def opened(names: Sequence[str | None], to: str | None, **how: Any) -> list[Mode
         choice = catalog.resolve(name, to)
         model = Model(choice.path, **how).toward(choice.to)
         way = targets.way(model.spec, model.to)
-        click.echo(f"model {shown(choice.path)} ({choice.why}): {way}, on {model.provider}", err=True)
+        click.echo(f"model {printable(choice.path)} ({choice.why}): {way}, on {model.provider}", err=True)
         loaded.append(model)
     return loaded

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli import streams
-from i2i.cli.described import options_of
 from i2i.cli.help import option
+from i2i.cli.options import options_of
+from i2i.progress import Progress
 from i2i.runtime.video.options import NAMES, VideoOptions
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
@@ -39,7 +38,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(VideoOptions, GROUP, command)
 
 
-def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
+def taken_from(src: Path, dst: str | None, options: dict[str, Any]) -> Film | None:
     """What ``options`` say of a video, taken out of them; None if ``src`` is none.
 
     Raises ValueError for what has no meaning, and where a video's options are given and there is no video.
@@ -50,7 +49,7 @@ def taken_from(src: Path, options: dict[str, Any]) -> Film | None:
     given = {name: value for name, value in given.items() if value is not None}
     preview = options.pop("preview")
     piped = str(src) == "-" and begins_like_video(streams.input().peek(HEAD))  # type: ignore[attr-defined]
-    if piped or is_video(str(src)):
+    if piped or is_video(str(src), dst):
         return Film(VideoOptions(**given), preview)
     if given or preview:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*sorted(given), *(["preview"] if preview else [])])
@@ -78,19 +77,27 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
         target = video_target(str(src), dst, model.name, settings.format)
     window = Window(f"i2i: {click.format_filename(src)}", ends=target is None) if film.preview else None
     try:
-        with progress() as report:
+        with Progress("frame") as bar:
             done = translate_video(
-                model, str(src), target, settings, film.options, report, [window] if window is not None else []
+                model,
+                str(src),
+                target,
+                settings,
+                film.options,
+                lambda summary: bar.update(summary.frames, summary.expected),
+                [window] if window is not None else [],
             )
     except VideoError as error:
         click.echo(f"failed: {error}", err=True)
         raise SystemExit(1) from error
     except InterruptedVideo as error:
         if error.partial is not None:
-            kept = f"the first {error.frames} frames are in {click.format_filename(error.partial)}"
+            kept = f"the first {plural(error.frames, 'frame')}: {click.format_filename(error.partial)}"
             click.echo(f"{kept}; the same command begins from the start again", err=True)
         elif error.frames:
-            click.echo(f"the first {error.frames} frames were not kept: those of an earlier job are there", err=True)
+            click.echo(
+                f"did not keep the first {plural(error.frames, 'frame')}: those of an earlier job are there", err=True
+            )
         raise
     finally:
         if window is not None:
@@ -105,7 +112,7 @@ def tell(done: VideoSummary, src: Path) -> None:
         click.echo(f"note: {shown}: {note}", err=True)
     rate = done.frames / max(1e-9, done.seconds)
     where = "done" if done.path is None else click.format_filename(done.path)
-    written = f"{where}: {done.frames} frames ({done.seconds:.1f} s, {rate:.1f} frames/s)"
+    written = f"{where}: {plural(done.frames, 'frame')} ({done.seconds:.1f} s, {rate:.1f} frames/s)"
     click.echo(written, err=done.path is None)
     if done.flicker is not None:
         flicker = (
@@ -115,32 +122,3 @@ def tell(done: VideoSummary, src: Path) -> None:
     if done.damage is not None:
         click.echo(f"{shown}: {done.damage}", err=True)
         raise SystemExit(1)
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[VideoSummary], None]]:
-    """Says on stderr how far the job is: by a bar on a terminal, else a line a minute."""
-    begin = last = time.monotonic()
-    if not sys.stderr.isatty():
-
-        def line(summary: VideoSummary) -> None:
-            nonlocal last
-            if time.monotonic() - last > 60:
-                last = time.monotonic()
-                click.echo(f"{summary.frames} of {summary.expected or '?'} frames", err=True)
-
-        yield line
-        return
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f} frames/s"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, rate=0.0)
-
-        def update(summary: VideoSummary) -> None:
-            rate = summary.frames / max(1e-9, time.monotonic() - begin)
-            bar.update(task, total=summary.expected, completed=summary.frames, rate=rate)
-
-        yield update

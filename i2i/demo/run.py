@@ -20,8 +20,10 @@ from i2i.demo.scenes import scene
 from i2i.demo.tasks import TASKS, Task
 from i2i.images import Image, list_images, read_image, write_image
 from i2i.metrics import l1
+from i2i.progress import Progress
 from i2i.runtime.model.catalog import read_run, resolve
 from i2i.sheets import sheet
+from i2i.text import plural
 
 SIDE = 107  # of a drawing: a crop of 96 pixels moves about in it, and it is not resampled for that
 TRAINING, TEST = 100, 12  # scenes
@@ -49,7 +51,8 @@ def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 
     names = " and ".join(f"{task.method} ({task.source} to {task.target})" for task in TASKS)
     with _stage(f"training {names}", say):
         trainings = {task.run(out).with_suffix(".log"): task.arguments(out, seed, scale) for task in TASKS}
-        run_all(trainings, lambda: say("  " + ",  ".join(_progress(task.run(out)) for task in TASKS)))
+        with Progress("step", "training", every=10) as progress:
+            run_all(trainings, lambda: _show(progress, out))
     with _stage("exporting", say):
         models = _export(out)
     for task, model in zip(TASKS, models, strict=True):
@@ -115,17 +118,23 @@ def draw(out: Path, seed: int = 0) -> str:
                 continue
             write_image(path, Image(paint(scene(start + number), Path(folder).name, SIDE)))
             drawn += 1
-    return f"{drawn} pictures drawn" + (f", {kept} were there" if kept else "") + f": {out}"
+    return f"{plural(drawn, 'image')} drawn" + (f", {kept} were there" if kept else "") + f": {out}"
 
 
-def _progress(run: Path) -> str:
-    """How far a training is, by the last line of its log."""
+def _show(progress: Progress, out: Path) -> None:
+    """Show the steps of all trainings, by their logs."""
+    done = {task.name: _steps(task.run(out)) for task in TASKS}
+    detail = ", ".join(f"{name} {step}/{steps}" for name, (step, steps) in done.items())
+    progress.update(sum(step for step, _ in done.values()), sum(steps for _, steps in done.values()), detail=detail)
+
+
+def _steps(run: Path) -> tuple[int, int]:
+    """Return how many steps of a training are done and of how many; 0 of 0 before its first line."""
     try:
         steps = json.loads((run / "run.json").read_text())["steps"]
-        line = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    except (OSError, ValueError, KeyError, IndexError):  # it has only begun
-        return f"{run.name} begins"
-    return f"{run.name} {line['step']}/{steps} steps"
+        return json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"], steps
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0, 0
 
 
 def _export(out: Path) -> list[Path]:

@@ -17,10 +17,11 @@ from i2i.engine.game import Game
 from i2i.engine.interrupt import Interrupted, Signals
 from i2i.engine.prepare import caution, describe, describe_data, open_data, provenance, resolve_precision, sample_batch
 from i2i.engine.ranks import World
-from i2i.engine.report import Reporter, Statistics, say, saying_how_far
+from i2i.engine.report import Reporter, Statistics
 from i2i.engine.run import Run
 from i2i.engine.samples import sample_sheet
 from i2i.engine.schedule import learning_rate, length
+from i2i.progress import Progress, say
 
 
 def train(
@@ -55,7 +56,8 @@ def train(
         world = World.join()
         stack.callback(world.leave)
         run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
-        dataset = open_data(run.settings, progress=saying_how_far(quiet or world.rank > 0))
+        with Progress("file", "reading", every=10, quiet=quiet or world.rank > 0) as reading:
+            dataset = open_data(run.settings, progress=reading.update)
         describe_data(run, dataset)
         if run.auto_batch:
             run.settings = replace(run.settings, batch=fitting_batch(run, world))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -16,13 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from i2i.atomic import atomically
 from i2i.engine.ranks import World
 from i2i.errors import I2IError
+from i2i.progress import Progress
 
 
 class NonFinite(I2IError, RuntimeError):  # noqa: N818 (what happened, not what went wrong)
@@ -75,29 +75,6 @@ def _named(terms: list[str]) -> str:
     return ", ".join("player {}, term {}".format(*term.split("/", 1)) for term in terms)
 
 
-def say(text: str, quiet: bool = False) -> None:
-    """Print a line for people on stderr; stdout is for results that programs read."""
-    _print(Console(stderr=True, quiet=quiet), text)
-
-
-def _print(console: Console, text: str) -> None:
-    with suppress(OSError):  # stderr may be a file on a full disk, which does not end a run
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def saying_how_far(quiet: bool) -> Callable[[int, int], None]:
-    """Tells, at most every ten seconds, how many of all files have been read."""
-    last = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 10:
-            last = time.monotonic()
-            say(f"read {done} of {total} files", quiet)
-
-    return tell
-
-
 class Reporter:
     """Tells of a run's progress; only the first process does."""
 
@@ -109,28 +86,17 @@ class Reporter:
         quiet = quiet or not self.leads
         if self.leads:
             self._forget_after(start)
-        self.console = Console(stderr=True, quiet=quiet)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-            console=self.console,
-            disable=quiet or not self.console.is_terminal,
-        )
-        self.task = self.bar.add_task(run.name, total=steps, completed=start, figures="")
+        self.progress = Progress("step", run.name, start=start, every=math.inf, quiet=quiet)
         self._excepthook = threading.excepthook
         if self.leads:
             threading.excepthook = self._on_thread_error
         self.board = _board(run, start) if self.leads else None
 
     def __enter__(self) -> Reporter:
-        self.bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        self.progress.close()
         if self.board:
             with suppress(OSError):
                 self.board.close()
@@ -143,10 +109,10 @@ class Reporter:
 
     def advance(self, step: int) -> None:
         """Moves the bar to ``step`` steps done."""
-        self.bar.update(self.task, completed=step)
+        self.progress.update(step, self.steps)
 
     def say(self, text: str) -> None:
-        _print(self.console, text)
+        self.progress.say(text)
 
     def figures(self, step: int, rate: float, means: dict[str, float]) -> None:
         """Tells the means of the last steps, once ``step`` steps are done."""
@@ -164,8 +130,8 @@ class Reporter:
                 for name, mean in (means | {"images_per_second": speed}).items():
                     self.board.add_scalar(name, mean, step)
         losses = "  ".join(f"{name} {mean:.3g}" for name, mean in means.items())
-        self.bar.update(self.task, figures=f"{speed:.1f} img/s  {memory:.1f} GB  {losses}")
-        if not self.console.is_terminal:
+        self.progress.update(step, self.steps, detail=f"{speed:.1f} img/s  {memory:.1f} GB  {losses}")
+        if not self.progress.terminal:
             left = (self.steps - step) * self.batch / max(speed, 1e-9)
             eta = time.strftime("%H:%M:%S", time.gmtime(left))
             self.say(f"step {step}/{self.steps}  {speed:.1f} img/s  ETA {eta}  {memory:.1f} GB  {losses}")

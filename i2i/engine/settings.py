@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Settings:
         0.999, "Decay of the exponential moving average of the weights, which is exported; from 0 (off) to below 1.",
         "Training",
     )  # fmt: skip
-    seed: int = option(0, "Seed of the random numbers.", "Training")
+    seed: int = option(0, "Seed of the random numbers, from -2^63 to 2^64 - 1.", "Training")
     workers: int = option(
         min(os.cpu_count() or 1, 8), "Threads that read images; 0: the training thread itself.", "Training", free=True
     )
@@ -95,6 +96,8 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
         if min(self.size) < 1:
             raise ValueError(f"size is {self.size}; a crop has at least one pixel")
+        if not -(2**63) <= self.seed < 2**64:  # what PyTorch's generators take
+            raise ValueError(f"seed is {self.seed}; expected a whole number from -2^63 to 2^64 - 1")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
         parse_background(self.background)
@@ -145,8 +148,10 @@ def number(name: str, default: int | float, value: Any) -> int | float:
         whole = type(default)(found)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is {value!r}; expected a number such as {default}") from None
+    if not isfinite(found):
+        raise ValueError(f"{name} is {value!r}; expected a finite number such as {default}")
     if whole != found:
-        raise ValueError(f"{name} is {value!r}; expected a whole number")
+        raise ValueError(f"{name} is {value!r}; expected a whole number such as {default}")
     return whole
 
 

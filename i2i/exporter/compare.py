@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 
 from i2i.runtime.processing import check_finite
-from i2i.runtime.providers.session import Session
 from i2i.runtime.providers.table import open_session
+from i2i.runtime.session import Session
 from i2i.spec import Spec
 
 Feeds = dict[str, np.ndarray]

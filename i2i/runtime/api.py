@@ -22,6 +22,7 @@ from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.options import NAMES, VideoOptions
 from i2i.spec import Background
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -40,7 +41,7 @@ class SomeFailedError(I2IError):
     def __init__(self, failed: list[Outcome], summary: Summary) -> None:
         self.failed = failed
         notes = "\n".join(outcome.note for outcome in failed[:20])
-        super().__init__(f"{summary.failed} of {summary.total} images were not translated:\n{notes}")
+        super().__init__(f"{summary.failed} of {plural(summary.total, 'image')} failed:\n{notes}")
 
 
 # fmt: off
@@ -109,7 +110,7 @@ def translate(
     """
     given = locals()
     settings, video, options = _pick(Options, given), _pick(VideoOptions, given), _pick(ModelOptions, given)
-    is_film = isinstance(src, str | os.PathLike) and is_video(src)
+    is_film = isinstance(src, str | os.PathLike) and is_video(src, dst)
     usual = VideoOptions()
     if not is_film and (changed := sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))):
         raise ValueError(f"{', '.join(changed)}: for videos, and this is none")

@@ -68,8 +68,8 @@ GROUPS = {
     },
     "export": {"Input and output": "out calibrate", "Model": "to io precision"},
     "describe": {
-        "Input and output": "out overwrite",
-        "Third-party models": "output layout range output-range order multiple fit result",
+        "Input and output": "out output overwrite",
+        "Third-party models": "layout range output-range order multiple fit result",
     },
 }
 

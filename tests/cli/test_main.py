@@ -185,6 +185,72 @@ def test_errors_of_the_user_are_one_line(tmp_path: Path, i2i_command: Command, n
     assert i2i_command("translate").returncode == 2
 
 
+URL = "URLs are not read or written: download the file first"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("translate", "http://h/x.png"),
+        ("translate", "https://h/clip.mp4"),
+        ("translate", "in", "s3://bucket/out"),
+        ("translate", "in", "-m", "https://h/m.onnx"),
+        ("describe", "https://h/m.onnx"),
+        ("import", "https://h/m.pth"),
+        ("export", "https://h/run"),
+        ("check", "--data", "https://h/data"),
+        ("train", "cyclegan", "--a", "https://h/a", "--b", "in"),
+        ("models", "--runs", "https://h/runs"),
+    ],
+)
+def test_a_url_is_no_file(tmp_path: Path, i2i_inside: Command, words: tuple[str, ...]) -> None:
+    (tmp_path / "in").mkdir()
+    done = i2i_inside(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.rstrip().endswith(URL)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("in", "f/out"), ("in/0000.png", "f/0.png"), ("in/0000.png", "f/a/0.png"), ("-", "f/0.png")],
+)
+def test_a_file_where_a_folder_is_needed(
+    tmp_path: Path, i2i_inside: Command, negative: Path, source: str, target: str
+) -> None:
+    draw(tmp_path / "in")
+    (tmp_path / "f").write_bytes(b"")
+    data = (tmp_path / "in" / "0000.png").read_bytes()
+    done = i2i_inside("translate", source, target, "-m", negative, cwd=tmp_path, data=data)
+    assert (done.returncode, done.stdout) == (2, "")
+    reason = "f: a file, where a folder is needed; remove it, or choose another destination"
+    assert done.stderr.splitlines()[-1] == f"error: {reason}"
+
+
+def test_a_file_where_a_folder_is_needed_within_the_results(
+    tmp_path: Path, i2i_inside: Command, negative: Path
+) -> None:
+    draw(tmp_path / "in" / "sub", 1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").write_bytes(b"")
+    done = i2i_inside("translate", "in", "out", "-m", negative, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "failed: in/sub/0000.png: out/sub: a file, where a folder is needed" in done.stderr
+
+
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 99999999999999999999])
+def test_a_seed_that_is_too_large(tmp_path: Path, i2i_inside: Command, seed: int) -> None:
+    draw(tmp_path / "a"), draw(tmp_path / "b")
+    done = i2i_inside("train", "cyclegan", "--a", "a", "--b", "b", f"--seed={seed}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: seed is {seed}; expected a whole number from -2^63 to 2^64 - 1\n",
+    )
+    done = i2i_inside("demo", f"--seed={seed}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{seed} is not in the range 0<=x<={2**64 - 1}" in done.stderr
+
+
 def test_hostile_surroundings(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
     """No home, no locale, no terminal, warnings as errors, and names that are no text."""
     source = draw(tmp_path / "in")
@@ -338,7 +404,7 @@ def test_versions_agree() -> None:
 
 
 def test_formats_of_the_command_are_those_that_are_written() -> None:
-    from i2i.cli.pictures import FORMATS
+    from i2i.cli.images import FORMATS
     from i2i.images import WRITABLE
 
     assert {name.upper() for name in FORMATS} == set(WRITABLE)

@@ -60,7 +60,7 @@ def test_drawing_again_keeps_what_is_there(drawn):
     changed.write_bytes(b"mine")
     said = demo_run.draw(drawn, seed=3)
     assert changed.read_bytes() == b"mine"
-    assert said.startswith("0 pictures drawn")
+    assert said.startswith("0 images drawn")
     changed.write_bytes(before)
 
 
@@ -196,7 +196,7 @@ def test_the_whole_way_in_short_and_again(tmp_path):
 
     lines.clear()
     demo_run.demo(out, 1, lines.append, scale=0.01)
-    assert f"0 pictures drawn, {4 * demo_run.TRAINING + 3 * demo_run.TEST} were there" in "\n".join(lines)
+    assert f"0 images drawn, {4 * demo_run.TRAINING + 3 * demo_run.TEST} were there" in "\n".join(lines)
     assert {path: path.read_bytes() for path in weights} == weights
 
 

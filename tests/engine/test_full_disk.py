@@ -1,6 +1,7 @@
 """A disk that is full while a run writes its files: the error names the file, and nothing half-written stays."""
 
 import errno
+import io
 import sys
 import threading
 import warnings
@@ -100,8 +101,8 @@ def test_tensorboard_on_a_full_disk_is_one_warning_and_no_traceback(tmp_path, ca
 def test_a_full_disk_under_standard_error_does_not_end_a_run(tmp_path, monkeypatch):
     if sys.platform != "linux":
         pytest.skip("needs /dev/full")
-    with open("/dev/full", "w") as full, Reporter(tmp_path, 0, 9, 1, World(), quiet=False) as reporter:
-        monkeypatch.setattr(sys, "stderr", full)
+    with open("/dev/full", "wb", buffering=0) as full, Reporter(tmp_path, 0, 9, 1, World(), quiet=False) as reporter:
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(full, write_through=True))
         reporter.say("x" * 100_000)
         reporter.figures(1, 1.0, {"G/l1": 0.5})
     assert (tmp_path / "log.jsonl").read_text().count("\n") == 1

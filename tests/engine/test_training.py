@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ import torch
 from click.testing import CliRunner
 
 from i2i.cli.train import command
-from i2i.engine import load_generators, train
+from i2i.engine import load_generators, report, train
 from i2i.engine.fit import largest_power, play_on_noise
 from i2i.engine.game import Game, made
 from i2i.engine.prepare import describe_data, open_data
@@ -164,6 +163,13 @@ def test_nothing_is_written_before_data_and_settings_are_right(options, tmp_path
         ({"size": "256x"}, "HEIGHTxWIDTH"),
         ({"colour": 3}, "pix2pix has no colour"),
         ({"lambda_l1": "much"}, "expected a number"),
+        ({"lr": "nan"}, r"^lr is 'nan'; expected a finite number such as 0\.0002$"),
+        ({"lambda_l1": float("inf")}, r"^lambda_l1 is inf; expected a finite number such as 100\.0$"),
+        ({"ngf": "nan"}, r"^ngf is 'nan'; expected a number such as 64$"),
+        ({"ngf": "2.5"}, r"^ngf is '2\.5'; expected a whole number such as 64$"),
+        ({"ema": "nan"}, r"^ema is 'nan'; expected a finite number such as 0\.999$"),
+        ({"seed": 99999999999999999999}, r"^seed is 9{20}; expected a whole number from -2\^63 to 2\^64 - 1$"),
+        ({"seed": -(2**63) - 1}, r"expected a whole number from -2\^63"),
         ({"objective": "wgan"}, "constraint"),
         ({"precision": "fp16"}, "needs a GPU"),
         ({"preset": "slow"}, "paper, fast"),
@@ -308,18 +314,18 @@ def test_the_default_folder_is_named_after_the_domains(tmp_path):
 
 
 def test_a_bar_moves_with_the_steps(tmp_path, monkeypatch):
-    from i2i.engine import report
-
-    monkeypatch.setattr(report, "Console", partial(report.Console, file=io.StringIO(), force_terminal=True))
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
     with report.Reporter(tmp_path, 2, 8, 1, World(), quiet=False) as reporter:
         for step in range(3, 7):
             reporter.advance(step)
             time.sleep(0.01)
         reporter.figures(6, 1.0, {"G/l1": 0.5})
-        (task,) = reporter.bar.tasks
+        (task,) = reporter.progress.bar.tasks
         assert (task.completed, task.total) == (6, 8)
         assert task.time_remaining is not None
-        assert "G/l1 0.5" in task.fields["figures"]
+        assert "G/l1 0.5" in task.fields["facts"]
 
 
 def test_a_full_disk_at_a_sample_sheet_does_not_end_a_run(options, tmp_path, monkeypatch, one_thread):
@@ -421,3 +427,9 @@ def test_the_command_says_that_the_disk_is_full(options, tmp_path, i2i_command):
     assert error.startswith(f"error: {run / 'state' / '000000002.pt'}: File too large; free some space")
     assert "Traceback" not in done.stderr
     assert not list((run / "state").iterdir())
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**64 - 1])
+def test_the_least_and_the_largest_seed(options, tmp_path, one_thread, seed):
+    run = train("pix2pix", **options, steps=1, seed=seed, out=tmp_path / "run", quiet=True)
+    assert json.loads((run / "run.json").read_text())["settings"]["seed"] == seed

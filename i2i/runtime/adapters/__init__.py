@@ -1,1 +1,1 @@
-"""Third-party models: infer or state what their tensors mean, and write it into a copy."""
+"""Third-party models: find what their tensors mean, take the rest from the user, and write it into a copy."""

@@ -1,6 +1,6 @@
-"""Options of third-party models. The command line makes its options from these fields.
+"""Options that describe a third-party model; the command line makes its options from the fields.
 
-Standard library only, so that ``--help`` is fast.
+Standard library only, so that ``--help`` stays fast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ def _about(help: str, **facts: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Meaning of a third-party model's tensors. None: to be found, or to be taken from the file."""
+    """Meaning of a third-party model's tensors, as far as the user gives it; None: not given.
+
+    Raises ValueError, naming the field, for a value that has no meaning.
+    """
 
     layout: str | None = field(
         default=None,
@@ -72,7 +75,7 @@ class ModelOptions:
     )
 
     def __post_init__(self) -> None:
-        """Convert text to numbers. Raises ValueError, naming the field, for an invalid value."""
+        """Convert ranges from text and check all values."""
         for each in fields(self):
             value, known = getattr(self, each.name), each.metadata.get("choices")
             if value is not None and known is not None and value not in known:
@@ -88,17 +91,17 @@ class ModelOptions:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> ModelOptions:
-        """Make options of keywords. Raises ValueError, with the known names, for an unknown one."""
+        """Return the options of these names and values. Raises ValueError, with the known names, for an unknown one."""
         if unknown := set(given) - NAMES:
-            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(sorted(NAMES))}")
+            raise ValueError(f"unknown option: {', '.join(sorted(unknown))}; choose from {', '.join(sorted(NAMES))}")
         return cls(**given)
 
     def given(self) -> dict[str, Any]:
-        """Return the options that are not None, by name."""
+        """Return the options that are given, by name."""
         return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
 
     def completed_by(self, form: Form) -> ModelOptions:
-        """Return these options, completed by a description."""
+        """Return these options, completed by those of a description."""
         given = self.given()
         if self.range is not None and form.output_range == form.range:
             given.setdefault("output_range", self.range)
@@ -111,12 +114,12 @@ NAMES = frozenset(each.name for each in fields(ModelOptions))
 
 
 def as_arguments(given: Mapping[str, object]) -> str:
-    """Format options as arguments of the command line."""
+    """Return options as they are written on the command line."""
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
 
 
 def as_range(value: object, name: str = "range") -> Range:
-    """Convert "0..255", "-1..1" or two numbers to a range. Raises ValueError for anything else."""
+    """Return the range given as "0..255", "-1..1" or two numbers. Raises ValueError with ``name`` for anything else."""
     parts: Any = value.split("..") if isinstance(value, str) else value
     try:
         low, high = map(float, parts)
@@ -128,5 +131,5 @@ def as_range(value: object, name: str = "range") -> Range:
 
 
 def format_range(range: Range) -> str:
-    """Format a range as LOW..HIGH."""
+    """Return a range as it is written on the command line."""
     return f"{range[0]:g}..{range[1]:g}"

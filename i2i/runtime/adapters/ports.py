@@ -1,4 +1,4 @@
-"""Read the image input and output of a third-party graph: layout, channels, fixed size and declared metadata."""
+"""The input and output of a graph, as the file declares them: layout, channels, types and fixed size."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from i2i.runtime.adapters.options import ModelOptions, Range
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs import signature
 from i2i.runtime.graphs.onnx_file import read_metadata
-from i2i.runtime.providers.session import Session
+from i2i.runtime.session import Session
 from i2i.spec import LAYOUTS, Spec
 
 TYPES = ("float32", "float16", "uint8")
 CHANNELS = (1, 3, 4)
 _AXIS = {"nchw": 1, "nhwc": 3}
 
-# Metadata of image models (onnx/docs/MetadataProps.md).
+# Metadata that describe images (onnx/docs/MetadataProps.md).
 _PIXELS = {"Gray8": "grey", "Rgb8": "rgb", "Rgba8": "rgb", "Bgr8": "bgr", "Bgra8": "bgr"}
 _RANGES: Mapping[str, Range] = {
     "NominalRange_0_255": (0, 255),
@@ -36,12 +36,13 @@ class Ports:
     dtype: str
     returns: str  # the type of the output
     shape: tuple[int | None, ...]  # None: free
-    output: tuple[int | None, ...]
-    declared: Mapping[str, Any]  # order and range, as the file's metadata states them
+    declared: Mapping[str, Any]  # order and range, if the file's metadata give them
 
     def layouts(self) -> list[str]:
-        """Return the layouts that the shape allows: with a number of channels in the channels' place, else with a free
-        size there. A single one is certain."""
+        """Return the layouts that the shape allows; a single one is certain.
+
+        Those whose axis of channels has 1, 3 or 4 come before those where it is free.
+        """
         sizes = {layout: self.shape[_AXIS[layout]] for layout in LAYOUTS}
         sure = [layout for layout, size in sizes.items() if size in CHANNELS]
         return sure or [layout for layout, size in sizes.items() if size is None]
@@ -50,11 +51,11 @@ class Ports:
         return self.shape[_AXIS[layout]]
 
     def size(self, layout: str) -> tuple[int, int] | None:
-        """Return the fixed height and width, or None if they are free. Raises ModelError if only one is fixed."""
+        """Return the fixed height and width, or None if both are free. Raises ModelError if only one is fixed."""
         height, width = self.shape[2:] if layout == "nchw" else self.shape[1:3]
         if (height is None) != (width is None):
             raise ModelError(
-                f"its height is {height or 'free'} and its width {width or 'free'}: both or none can be fixed"
+                f"its height is {height or 'free'} and its width {width or 'free'}; expected both fixed or both free"
             )
         return None if height is None or width is None else (height, width)
 
@@ -62,26 +63,20 @@ class Ports:
 def read_ports(session: Session, path: Path) -> Ports:
     """Return the ports of an image-to-image graph. Raises ModelError, with the reason, for any other graph."""
     inputs, outputs = session.inputs, session.outputs
-    if len(inputs) == 1 and len(outputs) > 1:
-        names = ", ".join(port.name for port in outputs)
+    if len(inputs) != 1:
+        raise ModelError(f"it has {len(inputs)} inputs{_names(inputs)}; expected one, an image")
+    if len(outputs) != 1:
         raise ModelError(
-            f"it has {len(outputs)} outputs ({names}); `i2i describe {path.name} --output {outputs[0].name} -o COPY` "
-            "writes a copy with one of them"
+            f"it has {len(outputs)} outputs{_names(outputs)}; expected one: "
+            "`i2i describe MODEL --output NAME -o COPY` writes a copy with the output of that name"
         )
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(f"it has {len(inputs)} inputs and {len(outputs)} outputs; one of each can be used")
     for node in (*inputs, *outputs):
-        if not node.shape:
-            raise ModelError(
-                f"the file does not state the shape of {node.name!r}; onnx.shape_inference.infer_shapes may find it, "
-                "or export the model again"
-            )
-        if len(node.shape) != 4:
-            raise ModelError(f"{node.name!r} has {len(node.shape)} axes; an image with its batch has 4")
+        if node.shape and len(node.shape) != 4:
+            raise ModelError(f"{node.name!r} has {len(node.shape)} axes; expected 4, a batch of images")
         if node.dtype not in TYPES:
-            raise ModelError(f"{node.name!r} is {node.dtype}; images of {', '.join(TYPES)} can be used")
-        if isinstance(node.shape[0], int) and node.shape[0] > 1:
-            raise ModelError(f"its batch is fixed at {node.shape[0]}; 1 or a free one can be used")
+            raise ModelError(f"{node.name!r} is {node.dtype}; expected images of {', '.join(TYPES)}")
+        if node.shape and isinstance(node.shape[0], int) and node.shape[0] > 1:
+            raise ModelError(f"its batch is fixed at {node.shape[0]}; expected 1 or a free batch")
     metadata = read_metadata(path)
     declared = {
         "order": _PIXELS.get(metadata.get("Image.BitmapPixelFormat", "")),
@@ -91,18 +86,23 @@ def read_ports(session: Session, path: Path) -> Ports:
         inputs[0].name,
         inputs[0].dtype,
         outputs[0].dtype,
-        _sizes(inputs[0].shape),
-        _sizes(outputs[0].shape),
+        _sizes(inputs[0].shape or [None] * 4),  # a file that states no shape restricts none of the four
         {name: value for name, value in declared.items() if value is not None},
     )
 
 
+def _names(nodes: Sequence[Any]) -> str:
+    return f" ({', '.join(repr(node.name) for node in nodes)})" if nodes else ""
+
+
 def settle_layout(ports: Ports, options: ModelOptions) -> str | None:
-    """Return the layout that is given or certain, else None. Raises ModelError if the shape contradicts it."""
+    """Return the layout if it is given or certain, else None. Raises ModelError if the shape contradicts it."""
     layouts = ports.layouts()
     if options.layout is not None:
         if ports.channels(options.layout) not in (*CHANNELS, None):
-            raise ModelError(f"its shape does not have the channels where layout {options.layout} has them")
+            raise ModelError(
+                f"layout {options.layout} does not fit its shape; expected 1, 3 or 4 channels on that axis"
+            )
         return options.layout
     if not layouts:
         raise ModelError("neither its second nor its last axis has 1, 3 or 4 channels, so it takes no images")
@@ -110,7 +110,7 @@ def settle_layout(ports: Ports, options: ModelOptions) -> str | None:
 
 
 def settle_order(ports: Ports, channels: int | None, options: ModelOptions) -> str | None:
-    """Return the order that is given or declared in the file, else None. Raises ModelError if it has other channels."""
+    """Return the order, given or declared in the file, else None. Raises ModelError if it does not fit the channels."""
     order = options.order or ports.declared.get("order")
     if order is not None and channels is not None and (channels == 1) != (order in ("grey", "y")):
         if options.order is None:
@@ -124,16 +124,16 @@ def _sizes(shape: Sequence[int | str | None]) -> tuple[int | None, ...]:
 
 
 def check(spec: Spec, session: Session, path: Path) -> None:
-    """Raise ModelError if the graph does not fit its description."""
+    """Check the graph against its description. Raises ModelError if they differ."""
     form = spec.form
     assert form is not None
     try:
         ports = read_ports(session, path)
         taken = 1 if form.order in ("grey", "y") else spec.source.channels
         if ports.dtype != form.dtype or ports.channels(form.layout) not in (taken, None):
-            raise ModelError(f"its description says {form.dtype}, {form.layout}, {taken} channels")
+            raise ModelError(f"its description states {form.dtype}, {form.layout}, {taken} channels")
         if ports.size(form.layout) != form.size:
-            raise ModelError(f"its description says a size of {form.size or 'any'}")
+            raise ModelError(f"its description states the size {form.size or 'any'}")
     except ModelError as error:
         raise ModelError(
             f"{path}: {error}; but the model expects {signature.describe(session)}; describe it again"

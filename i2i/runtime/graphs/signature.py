@@ -1,4 +1,4 @@
-"""Check a model's inputs and outputs against its Spec."""
+"""Check of an export's inputs and outputs against its Spec."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from i2i.runtime.errors import ModelError
-from i2i.runtime.providers.session import Session
+from i2i.runtime.session import Session
 from i2i.spec import Spec
 
 
 def check(spec: Spec, session: Session, path: Path) -> None:
-    """Raise ModelError unless the graph has the inputs and outputs that its Spec states."""
+    """Check that the graph has the inputs and outputs of its Spec. Raises ModelError, naming both, if not."""
     inputs, outputs = session.inputs, session.outputs
     source, target = _promises(spec)
     sound = len(inputs) == len(source) and len(outputs) == len(target)
@@ -29,7 +29,7 @@ def check(spec: Spec, session: Session, path: Path) -> None:
 
 
 def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list[tuple[str, tuple[str | int, ...]]]]:
-    """Return type and sizes of the inputs and of the outputs that the Spec states; a name is a free size."""
+    """Return type and sizes of the inputs and of the outputs by the Spec; a name is a free size."""
 
     def image(channels: int) -> tuple[str, tuple[str | int, ...]]:
         return spec.dtype, ("N", "H", "W", channels) if spec.io == "pixels" else ("N", channels, "H", "W")
@@ -41,12 +41,12 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
 
 
 def _fits(size: int | str | None, promised: int | str) -> bool:
-    """True if a size of the graph is free, or the number that is promised."""
+    """True if a size of the graph is free, or is the promised number."""
     return not isinstance(size, int) or size == promised
 
 
 def describe(session: Session) -> str:
-    """Describe the inputs and outputs of a graph for an error message."""
+    """Return the names, types and shapes of a graph's inputs and outputs as text."""
     return " and returns ".join(
         ", ".join(f"{node.name!r}: {node.dtype} {_shape(node.shape)}" for node in nodes)
         for nodes in (session.inputs, session.outputs)
@@ -55,7 +55,7 @@ def describe(session: Session) -> str:
 
 def _shape(shape: Sequence[int | str | None]) -> str:
     if not shape:
-        return "of unknown shape"
+        return "(the model does not state its shape)"
     layout = ""
     if len(shape) == 4:
         layout = {True: " (channels first)", False: " (channels last)"}.get(shape[1] in (1, 3, 4), "")

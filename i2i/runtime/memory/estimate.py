@@ -11,7 +11,7 @@ import numpy as np
 
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.log import note
-from i2i.runtime.providers.session import Output, Session
+from i2i.runtime.session import Output, Session
 from i2i.runtime.system.host import PeakMemory, available_memory
 from i2i.spec import Spec
 
@@ -29,8 +29,8 @@ Infer = Callable[[Session, int], object]
 class ProcessorMemory:
     """The processor's memory that an image takes, measured when it first matters."""
 
-    def __init__(self, infer: Infer) -> None:
-        self._infer = infer
+    def __init__(self, spec: Spec, infer: Infer) -> None:
+        self._spec, self._infer = spec, infer
         self._lock = threading.Lock()
         self.bytes_per_pixel: float | None = None
 
@@ -50,14 +50,19 @@ class ProcessorMemory:
             )
 
     def _measure(self, session: Session) -> float:
-        """Return bytes per pixel: the lesser of two measurements, since other threads can only add to it."""
+        """Return bytes per pixel: the lesser of two measurements, since other threads can only add to it.
+
+        Memory that other threads free meanwhile hides growth: the image and its result are needed in any case.
+        """
 
         def measured() -> int:
             peak = PeakMemory()
             self._infer(session, SIDE)
             return peak.grown() or 0
 
-        return min(measured(), measured()) / SIDE**2
+        values = self._spec.source.channels + self._spec.target.channels * self._spec.scale**2
+        least = values * np.dtype(self._spec.dtype).itemsize
+        return max(min(measured(), measured()) / SIDE**2, least)
 
 
 def device_memory(infer: Callable[[int], object]) -> tuple[float, int] | None:

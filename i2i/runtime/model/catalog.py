@@ -1,4 +1,4 @@
-"""Find models: runs under ``runs/`` and the files of ``weights/``."""
+"""The models at hand: runs under ``runs/`` and the files of ``weights/``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model import targets
 from i2i.runtime.model.targets import To
 from i2i.spec import METADATA_KEY, Spec
+from i2i.text import is_url, not_found
 
 RUNS = Path("runs")
 _MARKS = (".tensor", ".fp16", ".int8")  # in the names of exports beside the one that a run translates with
@@ -50,16 +51,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class Choice:
-    """A model file and why it was chosen."""
+    """A model file and how it was come by."""
 
     path: Path
     why: str
     to: To | None = None
-    """Argument for ``Model(path).toward``: the domain, for a file of several domains."""
+    """What is left to be said to the model, ``Model(path).toward(to)``: the domain, where the file knows several."""
 
 
 def find(root: str | Path = RUNS) -> Run | None:
-    """Return the newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
+    """The newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
     run = newest(runs(root))
     if run is not None:
         _check_sound(run)
@@ -67,7 +68,7 @@ def find(root: str | Path = RUNS) -> Run | None:
 
 
 def newest(runs: Iterable[Run]) -> Run | None:
-    """Return the newest finished one of these runs, damaged or not, or None."""
+    """The newest finished one of these runs, damaged or not, or None."""
     finished = [run for run in runs if run.status == "finished" and (run.directions or run.error)]
     return max(finished, key=lambda run: run.changed, default=None)
 
@@ -78,7 +79,7 @@ def runs(root: str | Path = RUNS) -> list[Run]:
 
 
 def read_run(path: Path) -> Run | None:
-    """Return the run in that folder, or None if it has no ``run.json`` that can be read."""
+    """The run in that folder, or None if it has no ``run.json`` that can be read."""
     try:
         facts = json.loads((path / "run.json").read_text())
         changed = (path / "run.json").stat().st_mtime
@@ -88,7 +89,7 @@ def read_run(path: Path) -> Run | None:
 
 
 def weights() -> list[Weights]:
-    """Return the models that come with i2i; the default first. In the installed package, else in the source tree."""
+    """The models that come with i2i; the first is the default. In the installed package, else in the source tree."""
     package = Path(__file__).resolve().parents[2]
     for folder in (package / "weights", package.parent / "weights"):
         if (folder / "index.json").is_file():
@@ -103,7 +104,7 @@ def resolve(
     root: str | Path = RUNS,
     require_to: bool = True,
 ) -> Choice:
-    """Find the file of a model: an ``.onnx`` file, a run's folder, a name, or nothing (the newest finished run).
+    """The file of a model: an ``.onnx`` file, a run's folder, the name of either, or nothing (the newest finished run).
 
     A run without a current export is exported, which needs PyTorch. ``to`` names the direction ("b2a"), the domain to
     translate to, or attributes; ``require_to`` makes it an error to leave it out for a model of several domains. Raises
@@ -120,8 +121,8 @@ def resolve(
     for entry in weights():
         if entry.name == str(model):
             return _of_file(entry.path, to, "it comes with i2i", require_to)
-    if path.suffix == ".onnx":
-        raise ModelError(f"{path}: no such model file")
+    if path.suffix == ".onnx" or is_url(path):
+        raise ModelError(not_found(path, "model file"))
     known = [run.path.name for run in runs(root)] + [entry.name for entry in weights()]
     raise ModelError(
         f"no model {str(model)!r}: it is no file, no folder of a run, and none of {', '.join(known) or 'none'}"
@@ -162,7 +163,7 @@ def _of_file(path: Path, to: To | None, why: str, require_to: bool) -> Choice:
 
 
 def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
-    """Return the directions of a run, translations first, and the first error in reading them.
+    """What a run can be exported to, translations first, and the first error in reading that.
 
     From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs,
     and those in another precision are asked for by their names.
@@ -191,7 +192,7 @@ def _check_sound(run: Run) -> None:
 
 
 def read_header(path: Path) -> Spec:
-    """Return the Spec in the header of a safetensors file (eight bytes of length, then JSON). Raises ValueError."""
+    """The Spec in the header of a safetensors file: eight bytes of length, then JSON. Raises ValueError, naming it."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         text = file.read(size) if size <= 100_000_000 else b""

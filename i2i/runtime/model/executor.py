@@ -18,8 +18,8 @@ from i2i.runtime.log import note
 from i2i.runtime.memory.batch_size import MOST, BatchSize
 from i2i.runtime.memory.estimate import ProcessorMemory, TensorSizes, device_memory
 from i2i.runtime.model.inference import Inference
-from i2i.runtime.providers.session import Session
 from i2i.runtime.providers.table import open_session
+from i2i.runtime.session import Session
 from i2i.spec import Spec
 
 LARGE = 512 * 512
@@ -63,18 +63,18 @@ class Executor:
             precision="fp32" if spec is None else spec.precision,
             allow_fallback=allow_fallback,
         )
-        if spec is None or options:
-            from i2i.runtime.adapters import infer_spec
+        if spec is None or spec.form is not None or options:
+            from i2i.runtime.adapters import infer_spec  # third-party models only
 
-            spec = infer_spec.describe(
-                session, path, options if spec is None else infer_spec.merge(spec, options, path)
-            )
+            spec = infer_spec.settle(spec, session, path, options)
+        else:
+            signature.check(spec, session, path)
         self.spec: Spec = spec
         self.provider, self.on_cpu = session.provider, session.on_cpu
         # Nothing here refers to the executor: a cycle would keep a deleted model, and its share of the memory.
         infer = self._infer = Inference(path, spec)
         self.batch_size = BatchSize(lambda: device_memory(lambda side: infer.blank(session.for_measuring, side)))
-        self.memory = ProcessorMemory(infer.blank)
+        self.memory = ProcessorMemory(spec, infer.blank)
         self.tensor_sizes = TensorSizes(path, spec, infer.blank, lambda graph: open_session(graph, "cpu", threads))
         self._session = session
         self._session_for_large: Session | None = None  # on the processor, without its memory kept
@@ -82,12 +82,6 @@ class Executor:
         self._overflow_noted = False
         self._process = os.getpid()
         self._lock = threading.Lock()
-        if self.spec.form is None:
-            signature.check(self.spec, session, path)
-        else:
-            from i2i.runtime.adapters import ports
-
-            ports.check(self.spec, session, path)
 
     def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         """Translate [n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's.

@@ -8,8 +8,9 @@ import numpy as np
 
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
-from i2i.runtime.providers.session import Output, Session
+from i2i.runtime.session import Output, Session
 from i2i.spec import Spec
+from i2i.text import plural
 
 
 class Inference:
@@ -62,6 +63,6 @@ class Inference:
         least, multiple = self._spec.minimum, self._spec.multiple
         if min(width, height) < least or width % multiple or height % multiple:
             raise ModelError(
-                f"{self._path.name} is a bare network that takes at least {least} pixels in multiples of {multiple}, "
-                f"got {width} x {height}; `i2i export --io pixels` writes one that takes any size"
+                f"{self._path.name} is a bare network that takes at least {plural(least, 'pixel')} in multiples "
+                f"of {multiple}, got {width} x {height}; `i2i export --io pixels` writes one that takes any size"
             )

@@ -1,16 +1,19 @@
-"""Resolve ``to``: a direction or a domain of a run, a domain of a model of several, or attributes."""
+"""What ``to`` means: a direction or a domain of a run, a domain of a model that knows several, or attributes."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from i2i.runtime.errors import ModelError
 from i2i.spec import Spec
+from i2i.text import join_names, split_names
 
 To = str | Sequence[str]
-"""Type of ``to``: a name, or for attributes several names, as a list or separated by commas."""
+"""A name, or for attributes several names: as a list, or separated by commas, in double quotes where a name contains
+one."""
 
 
 def ordered(ways: Mapping[str, Spec]) -> dict[str, Spec]:
@@ -19,7 +22,7 @@ def ordered(ways: Mapping[str, Spec]) -> dict[str, Spec]:
 
 
 def choose(ways: Mapping[str, Spec], to: To | None, who: str) -> str:
-    """Return the direction that is called ``to``, else the first that leads to that domain; the first for None.
+    """The direction that is called ``to``, else the first that leads to a domain of that name; the first for None.
 
     Raises ModelError, with what there is.
     """
@@ -35,7 +38,7 @@ def choose(ways: Mapping[str, Spec], to: To | None, who: str) -> str:
 
 
 def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
-    """Return the names among ``spec.domains`` in ``to``: one, or any number of attributes; None for ``spec`` of a
+    """The names among ``spec.domains`` that ``to`` asks for: one, or any number of attributes; None for ``spec`` of a
     single direction, which ``to`` may only confirm.
 
     Raises ModelError, with what there is, for anything else, and where ``to`` is needed and not given.
@@ -43,11 +46,11 @@ def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
     if to is None:
         if not spec.domains:
             return None
+        known, example = join_names(spec.domains), shlex.quote(join_names(spec.domains[: 1 + spec.attributes], ","))
         rest = (
-            f"which attributes shall its images have? Choose from {', '.join(spec.domains)}: --to "
-            f"{','.join(spec.domains[:2])} gives them these and no other"
+            f"which attributes shall its images have? Choose from {known}: --to {example} gives them these and no other"
             if spec.attributes
-            else f"to which domain shall it translate? Choose one of {', '.join(spec.domains)}: --to {spec.domains[0]}"
+            else f"to which domain shall it translate? Choose one of {known}: --to {example}"
         )
         raise ModelError(f"{who}: {rest} (in Python, to=)")
     if not (_leads(spec, to) or (not spec.domains and to == spec.direction)):
@@ -56,7 +59,7 @@ def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
 
 
 def vector(spec: Spec, names: Sequence[str]) -> np.ndarray:
-    """Return the graph's second input for one image: index of the domain, int64 [1], or attributes, float32 [1, D]."""
+    """The graph's second input for one image: the index of its domain, int64 [1], or attributes, float32 [1, D]."""
     if spec.attributes:
         return np.array([[name in names for name in spec.domains]], np.float32)
     return np.array([spec.domains.index(names[0])], np.int64)
@@ -81,8 +84,8 @@ def _leads(spec: Spec, to: To) -> bool:
 def _names(spec: Spec, to: To) -> tuple[str, ...]:
     if not isinstance(to, str):
         return tuple(to) if isinstance(to, Iterable) else (to,)
-    return tuple(name for part in to.split(",") if (name := part.strip())) if spec.attributes else (to,)
+    return (to,) if to in spec.domains else tuple(filter(None, split_names(to)))
 
 
 def _known(specs: Iterable[Spec]) -> str:
-    return ", ".join(", ".join(spec.domains) or f"{spec.target.name} ({spec.direction})" for spec in specs)
+    return ", ".join(join_names(spec.domains) or f"{spec.target.name} ({spec.direction})" for spec in specs)

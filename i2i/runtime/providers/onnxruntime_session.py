@@ -21,8 +21,8 @@ import numpy as np
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.log import note
 from i2i.runtime.providers import placement
-from i2i.runtime.providers.session import Output, Port, Session, SessionOptions, is_out_of_memory
 from i2i.runtime.providers.table import PROVIDERS
+from i2i.runtime.session import Output, Port, Session, SessionOptions, is_out_of_memory
 from i2i.runtime.system import host, packages
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from i2i.runtime.providers.session import Session
+    from i2i.runtime.session import Session
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def open_session(
     Raises ValueError for an unknown provider, ProviderError if it does not load, and ModelError if it cannot run the
     model.
     """
-    from i2i.runtime.providers.session import SessionOptions  # NumPy, which the command line does not wait for
+    from i2i.runtime.session import SessionOptions  # NumPy, which the command line does not wait for
 
     if provider not in PROVIDERS:
         raise ValueError(f"unknown provider {provider!r}; choose from {', '.join(PROVIDERS)}")

@@ -23,7 +23,7 @@ from i2i.runtime.errors import ModelError, ProviderError
 from i2i.runtime.log import note
 from i2i.runtime.providers import engine_cache, onnxruntime_session
 from i2i.runtime.providers.onnxruntime_session import OnnxRuntimeSession
-from i2i.runtime.providers.session import Output, Port, Session, SessionOptions
+from i2i.runtime.session import Output, Port, Session, SessionOptions
 from i2i.runtime.system import host
 
 NAME = "TensorrtExecutionProvider"

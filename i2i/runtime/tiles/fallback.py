@@ -1,4 +1,4 @@
-"""Out-of-memory fallback: halve the batch, then tile the image. Each step is logged."""
+"""Images that do not fit into memory: smaller batches first, then tiles. Each step is logged."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.log import note
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from i2i.runtime.tiles.shared_statistics import Network
     from i2i.runtime.tiles.tiler import Tiling
     from i2i.spec import Spec
 
-    class Runnable(Network, Protocol):
+    class Executor(Network, Protocol):
         """A model that can be run on whole images, and in tiles."""
 
-        def run(self, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+        def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
             """Translate [n, h, w, c]. Raises TooLargeError if the memory does not suffice."""
 
 
@@ -32,16 +33,22 @@ def _silent(text: str) -> None:
 
 @dataclass(frozen=True)
 class Tile:
-    """When and how images are translated in tiles."""
+    """Choice of when and how images are translated in tiles.
+
+    ``how`` is one of:
+
+    - ``auto``: tiles if the whole image does not fit into memory, with statistics estimated from patches;
+    - ``exact``: tiles if the image is larger than one, with the statistics of the whole image, which takes one pass
+      over it for each level of normalisations;
+    - a number: tiles of that side in pixels, if the image is larger than one;
+    - ``off``: never.
+    """
 
     how: str | int = "auto"
-    """``auto``: tiles if the memory does not suffice for the whole image, with the statistics of patches. ``exact``:
-    tiles if the image is larger than one, with the statistics of the whole image, which takes one pass over it for each
-    normalisation. A number: tiles of that side in pixels if the image is larger. ``off``: never."""
     progress: Callable[[int, int], None] | None = None
-    """Called with the tiles that are done and the number of all tiles; each pass of ``exact`` counts as well."""
+    """Called with the number of finished tiles and of all tiles; each pass of ``exact`` counts too."""
     say: Callable[[str], object] = note
-    """Called with a message for each step that the memory makes necessary; None: no messages."""
+    """Called with a message when memory forces smaller batches or tiles; None: no messages."""
 
     def __post_init__(self) -> None:
         if self.say is None:
@@ -49,7 +56,7 @@ class Tile:
 
     @classmethod
     def of(cls, text: str | int, **callbacks: Callable) -> Tile:
-        """Make a Tile of a word or a number, also as text. Raises ValueError for anything else."""
+        """Return the Tile for a word or a side, also as text. Raises ValueError for anything else."""
         if isinstance(text, str) and text.isascii() and text.isdigit():
             text = int(text)
         if text not in WORDS and not (isinstance(text, int) and text > 0):
@@ -57,52 +64,56 @@ class Tile:
         return cls(text, **callbacks)
 
     def tiling(self, spec: Spec) -> Tiling:
-        """Return the side of the tiles and their kind of statistics for a model with that Spec."""
+        """Return how images are cut for a model with this Spec."""
         from i2i.runtime.tiles.tiler import Tiling, side
 
         exact = self.how == "exact"
         return Tiling(exact, side(spec, exact) if isinstance(self.how, str) else self.how)
 
 
-def run(network: Runnable, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
-    """Run a batch as ``network.run`` does, in tiles if ``tile`` asks for it or the memory makes it necessary.
+def run(graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
+    """Run the graph on a batch, in tiles if ``tile`` asks for them or memory requires it.
 
-    Raises TooLargeError if the memory does not suffice and the model cannot be tiled, or ``tile`` is off.
+    Args:
+        batch: [n, h, w, c] in the source's channels, range and type.
+        target: second input of a model of several domains, [1] or [1, D]; else None.
+
+    Raises TooLargeError if memory is too small and the model cannot be tiled or ``tile`` forbids it.
     """
     if tile.how in ("auto", "off"):
         try:
-            return network.run(batch, target)
+            return graph.run(batch, target)
         except TooLargeError as error:
             if len(batch) > 1:
-                return _halves(network, batch, target, tile)
+                return _halves(graph, batch, target, tile)
             if tile.how == "off":
                 raise
-            return _in_tiles(network, batch, target, tile, error)
+            return _instead(graph, batch, target, tile, error)
     if len(batch) > 1:
-        return np.concatenate([run(network, image[None], target, tile) for image in batch])
+        return np.concatenate([run(graph, image[None], target, tile) for image in batch])
     from i2i.runtime.tiles.tiler import translate_tiled  # slow to import
 
-    tiling = tile.tiling(network.spec)
+    tiling = tile.tiling(graph.spec)
     if max(batch.shape[1:3]) <= tiling.side:
-        return network.run(batch, target)
-    return translate_tiled(network, batch[0], target, tiling, tile.progress)[None]
+        return graph.run(batch, target)
+    return translate_tiled(graph, batch[0], target, tiling, tile.progress)[None]
 
 
-def _halves(network: Runnable, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
+def _halves(graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
     half = len(batch) // 2
-    tile.say(f"{len(batch)} images are too many at once; going on with {len(batch) - half}")
-    return np.concatenate([run(network, part, target, tile) for part in (batch[:half], batch[half:])])
+    tile.say(f"{plural(len(batch), 'image')} at once do not fit into memory; continuing with {len(batch) - half}")
+    return np.concatenate([run(graph, part, target, tile) for part in (batch[:half], batch[half:])])
 
 
-def _in_tiles(
-    network: Runnable, batch: np.ndarray, target: np.ndarray | None, tile: Tile, error: TooLargeError
+def _instead(
+    graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile, error: TooLargeError
 ) -> np.ndarray:
     from i2i.runtime.tiles.tiler import check, translate_tiled
 
     try:
-        check(network.spec, network.path.name)
+        check(graph.spec, graph.path.name)
     except ModelError as other:
         raise TooLargeError(f"{error}. {other}") from error
     height, width = batch.shape[1:3]
-    tile.say(f"{width} x {height} pixels are too many at once; going on in tiles")
-    return translate_tiled(network, batch[0], target, tile.tiling(network.spec), tile.progress)[None]
+    tile.say(f"{width} x {height} pixels at once do not fit into memory; continuing in tiles")
+    return translate_tiled(graph, batch[0], target, tile.tiling(graph.spec), tile.progress)[None]

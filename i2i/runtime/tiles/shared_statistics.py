@@ -1,4 +1,4 @@
-"""Normalisation statistics that all tiles of an image share: approximate, from patches, or exact, pass by pass."""
+"""Normalisation statistics of a whole image: estimated from patches, or exact in several passes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
-from i2i.runtime.providers.session import Session
+from i2i.runtime.session import Session
 from i2i.runtime.tiles import sampling
 from i2i.runtime.tiles.grid import STEP, Span
 from i2i.spec import Spec
@@ -39,31 +39,31 @@ class Network(Protocol):
 
 
 class Picture(Protocol):
-    """An image that is read in parts, as the graph takes it."""
+    """Image that is read in parts, in the graph's input format."""
 
     height: int
     width: int
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
-        """[rows, columns, c] in the source's range."""
+        """Return [rows, columns, c] in the source's range."""
 
 
 class Runner:
-    """Sessions of the rewritten graphs of one model. ``target`` is the second input of a model of several domains."""
+    """Sessions of the rewritten forms of one model, for one ``target`` (its second input, or None)."""
 
     def __init__(self, network: Network, target: np.ndarray | None) -> None:
         self.network, self.target = network, target
         self.forms = Statistics(network.path)
 
-    def open(self, graph: bytes) -> Callable[..., list[np.ndarray]]:
-        """Open a rewritten graph as a function of a batch [n, h, w, c] and of its further inputs by name.
+    def open(self, form: bytes) -> Callable[..., list[np.ndarray]]:
+        """Return the form as a function of a batch [n, h, w, c] and of its further inputs by name.
 
-        Images on which float16 overflows are computed in float32.
+        It computes again in float32 if float16 overflows, and raises ModelError if the form fails.
         """
         network = self.network
-        session = network.open_graph(graph)
+        session = network.open_graph(form)
         names = [port.name for port in session.inputs]
-        in_float32 = cache(lambda: network.open_in_float32(graph))
+        in_float32 = cache(lambda: network.open_in_float32(form))
 
         def run(batch: np.ndarray, **further: np.ndarray) -> list[np.ndarray]:
             feeds = {names[0]: np.ascontiguousarray(batch), **further}
@@ -82,7 +82,7 @@ class Runner:
 
 
 def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
-    """Return the statistics of patches that are chosen to represent the image."""
+    """Estimate the statistics of the image from patches; ``peak`` is the largest value of a pixel."""
     patches, seen = [], []
     whole, count = np.zeros(1), 0
     size = sampling.PATCH
@@ -104,7 +104,10 @@ def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
 def gathered(
     runner: Runner, picture: Picture, down: list[Span], across: list[Span], tick: Callable[[], None]
 ) -> list[np.ndarray]:
-    """Return the statistics of the whole image, gathered pass by pass with those of earlier passes."""
+    """Return the exact statistics of the image, level by level, in passes over the tiles ``down`` x ``across``.
+
+    Each pass uses the statistics of the levels before. Calls ``tick`` after each tile.
+    """
     forms = runner.forms
     known: dict[int, np.ndarray] = {}
     strides = _strides(runner)
@@ -126,14 +129,14 @@ def gathered(
 
 
 def _core(span: Span, length: int) -> tuple[int, int]:
-    """Return where a tile's core begins and ends, relative to the tile."""
-    # The core of the last tile ends with its maps: half of an odd image is not half its pixels.
+    """Return start and end of a tile's core, relative to the start of its input."""
+    # The last core ends with the map, since the stride does not divide every length.
     stop = _BEYOND if span.core.stop == length else span.core.stop - span.seen.start
     return span.core.start - span.seen.start, stop
 
 
 def _strides(runner: Runner) -> list[int]:
-    """Return by what factor each normalised map is smaller than the image. Raises ModelError unless it is whole."""
+    """Return the stride of each normalised map. Raises ModelError if one is not a divisor of STEP."""
     side = 2 * STEP
     spec: Spec = runner.network.spec
     shapes = runner.open(runner.forms.shapes())(np.zeros((1, side, side, spec.source.channels), spec.dtype))
@@ -141,13 +144,13 @@ def _strides(runner: Runner) -> list[int]:
     for shape, stride in zip(shapes, strides, strict=True):
         if not stride or STEP % stride or tuple(shape[2:]) != (side // stride,) * 2:
             raise ModelError(
-                f"{runner.network.path.name} has maps of {shape.tolist()} for {side} pixels and cannot be tiled"
+                f"{runner.network.path.name} cannot be tiled: it has feature maps of {shape.tolist()} for {side} pixels"
             )
     return strides
 
 
 class _Moments:
-    """Mean and variance accumulated part by part (Chan et al. 1983), in double precision."""
+    """Mean and variance combined part by part (Chan et al. 1983), in double precision."""
 
     def __init__(self, channels: int) -> None:
         self.count, self.mean, self.squares = 0, np.zeros(channels), np.zeros(channels)

@@ -1,4 +1,4 @@
-"""Translate a large image in tiles: shared statistics first, then tiles row by row."""
+"""Translation of a large image: its statistics first, then its tiles, row by row."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from i2i.runtime.tiles.shared_statistics import Network, Picture, Runner, gather
 from i2i.spec import Spec
 
 SIDE = 768
-"""Side of a tile in pixels, if memory allows. Tiles of 1024 compute 5 % less twice, and take 1.8 times the memory."""
+"""Side of a tile in pixels if memory allows. 1024 would process 5 % less twice and take 1.8 times the memory."""
 _SMALLER = (512, 384, 256)
 _TAKES = 2048  # bytes per pixel of a tile; generators with 64 filters take about 1,000
 NEAR = 32
-"""Pixels beyond which the surroundings change a result little: 52 dB on a network with random weights."""
+"""Pixels of context that suffice with estimated statistics: 52 dB on a network with random weights."""
 
 Progress = Callable[[int, int], None]
-"""Called with the tiles that are done and the number of all tiles, those of passes for statistics included."""
+"""Called with the number of finished tiles and of all tiles; passes over the image for statistics count too."""
 
 
 class Array:
-    """A ``Picture`` in memory."""
+    """Picture in memory, [h, w, c]."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -39,10 +39,10 @@ class Array:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut into tiles.
+    """Parameters of the cut.
 
-    ``exact`` gathers the statistics of the whole image, in one pass for each normalisation that depends on another;
-    else they are those of patches. ``side`` is the side of a tile in pixels, margin included, a multiple of 32.
+    With ``exact`` the statistics are those of the whole image, in one pass per level of normalisations; else they are
+    estimated from patches. ``side`` is the side of a network input in pixels, a multiple of 32.
     """
 
     exact: bool = False
@@ -50,30 +50,30 @@ class Tiling:
 
 
 def check(spec: Spec, name: str) -> None:
-    """Raise ModelError unless the model can be tiled without seams."""
+    """Raise ModelError, with the reason and the model's ``name``, if it cannot be tiled without seams."""
     if spec.form is not None:
         raise ModelError(
-            f"{name} cannot be tiled: it is a third-party model, and its receptive field is unknown. Make the image "
-            "smaller; a file that takes one size only can be run part by part (fit tile)"
+            f"{name} cannot be tiled: it is a third-party model of unknown receptive field. Make the image smaller; "
+            "a model of one fixed size can run in parts with --fit tile"
         )
     if spec.tiling == "no" or spec.receptive_field is None:
         raise ModelError(
             f"{name} cannot be tiled: a pixel of its result depends on the whole image, not only on its "
-            "neighbourhood. Make the image smaller, or take a model whose `receptive_field` is known"
+            "neighbourhood. Make the image smaller, or use a model whose `receptive_field` is known"
         )
     if spec.io != "pixels":
         raise ModelError(f"{name} is a bare network; `i2i export --io pixels` writes a file that can be tiled")
 
 
 def side(spec: Spec, exact: bool) -> int:
-    """Return the side of a tile in pixels: up to SIDE within half of the free memory, and enough for two margins."""
+    """Return the side of a tile in pixels: as half of the free memory allows, up to SIDE, but wider than its halo."""
     free = available_memory()
     found = next((s for s in (SIDE, *_SMALLER) if free is None or s * s * _TAKES <= free // 2), _SMALLER[-1])
     return max(found, 2 * halo(spec, exact) + 2 * STEP)
 
 
 def halo(spec: Spec, exact: bool) -> int:
-    """Return the margin of a tile around its core in pixels, a multiple of STEP."""
+    """Return the pixels that a tile needs beyond its core, a multiple of STEP."""
     reach = (spec.receptive_field or 1) // 2 + 1 + BLEND
     if not exact and spec.tiling == "statistics":
         reach = min(reach, NEAR)
@@ -87,9 +87,10 @@ def translate_tiled(
     tiling: Tiling | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Translate [h, w, c] as the graph takes it, tile by tile, to [h, w, c'].
+    """Translate [h, w, c], in the graph's input format, to [h, w, c'] in tiles.
 
-    Raises ModelError for a model that cannot be tiled, and NonFiniteError.
+    Args as in :func:`strips`. Raises ModelError for a model that cannot be tiled, and NonFiniteError for a result with
+    NaN or infinity.
     """
     result: np.ndarray | None = None
     top = 0
@@ -105,24 +106,32 @@ def translate_tiled(
 def strips(
     network: Network, picture: Picture, target: np.ndarray | None, tiling: Tiling, progress: Progress | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield the result from top to bottom, in strips [rows, width, c'] of at most as many rows as a tile has.
+    """Yield the result from top to bottom in strips [rows, width, c'], each at most as high as a tile.
 
-    ``target`` is the second input of a model of several domains, [1] or [1, D].
+    Args:
+        network: an open model.
+        picture: the image, in the graph's input format.
+        target: second input of a model of several domains, [1] or [1, D]; else None.
+        tiling: side of a tile, and how statistics are measured.
+        progress: called after each tile.
+
+    Raises ModelError for a model that cannot be tiled or tiles that are too small for it, and NonFiniteError.
     """
-    spec = network.spec
+    spec: Spec = network.spec
     check(spec, network.path.name)
     around = halo(spec, tiling.exact)
     if tiling.side < 2 * around + 2 * STEP:
         raise ModelError(
-            f"tiles of {tiling.side} pixels are too small for {network.path.name}, which sees {around} pixels beyond "
-            f"each; take at least {2 * around + 2 * STEP}"
+            f"tiles of {tiling.side} pixels are too small for {network.path.name}, which needs {around} pixels beyond "
+            f"each; choose at least {2 * around + 2 * STEP}"
         )
     length = tiling.side // STEP * STEP
     down, across = cut(picture.height, length, around), cut(picture.width, length, around)
     runner = Runner(network, target)
     if spec.tiling == "statistics" and not runner.forms.norms:
         raise ModelError(
-            f"{network.path.name} normalises by the whole image in a way that is not known here, so it cannot be tiled"
+            f"{network.path.name} cannot be tiled: it normalises over the whole image without "
+            "InstanceNormalization nodes"
         )
     passes = runner.forms.levels if tiling.exact else 0
     done, total = 0, (passes + 1) * len(down) * len(across)
@@ -153,7 +162,7 @@ def strips(
 def _row(
     run: Callable[..., list[np.ndarray]], picture: Picture, rows: Span, across: list[Span], tick: Callable[[], None]
 ) -> np.ndarray:
-    """Return a row of tiles, float32 [kept rows, width, c'], blended with weights towards the rows above and below."""
+    """Translate a row of tiles to float32 [kept rows, width, c'], weighted to blend with the rows above and below."""
     strip: np.ndarray | None = None
     for columns in across:
         (result,) = run(picture.read(rows.seen, columns.seen)[None])

@@ -243,7 +243,7 @@ def test_a_folder_with_bad_files_is_done_and_then_told(negative: Path, tmp_path:
     (tmp_path / "in").mkdir()
     write_image(tmp_path / "in" / "a.png", Image(np.zeros((4, 4, 3), np.uint8)))
     (tmp_path / "in" / "bad.png").write_bytes(b"no image")
-    with pytest.raises(SomeFailedError, match=r"1 of 2 images were not translated:\n.*bad\.png") as error:
+    with pytest.raises(SomeFailedError, match=r"1 of 2 images failed:\n.*bad\.png") as error:
         i2i.translate(tmp_path / "in", tmp_path / "out", negative)
     assert error.value.exit_status == 1
     assert (tmp_path / "out" / "a.png").exists()

@@ -78,6 +78,20 @@ def test_attributes_are_those_that_are_named_and_no_other(faces: Model, to: targ
     assert (faces.toward(to)(grey(n=2)) == level).all()
 
 
+@pytest.mark.parametrize(("to", "level"), [("a,b", 110), ('"a,b"', 110), ("c", 120), (["a,b"], 110)])
+def test_a_domain_with_a_comma_in_its_name(tmp_path: Path, to: targets.To, level: int) -> None:
+    spec = replace(tiny.WEATHER, domains=("a,b", "c", "d"))
+    assert (i2i.load(tiny.brighter(tmp_path / "m.onnx", spec), "cpu")(grey(), to=to) == level).all()
+
+
+@pytest.mark.parametrize(("to", "level"), [('"a,b"', 101), ("a,b", 101), ('"a,b",d', 105), ("d,c", 106)])
+def test_an_attribute_with_a_comma_in_its_name(tmp_path: Path, to: targets.To, level: int) -> None:
+    model = i2i.load(tiny.brighter(tmp_path / "m.onnx", replace(tiny.FACES, domains=("a,b", "c", "d"))), "cpu")
+    assert (model(grey(), to=to) == level).all()
+    with pytest.raises(ModelError, match=r"""which attributes .* Choose from "a,b", c, d: --to '"a,b",c' gives"""):
+        model(grey())
+
+
 def test_without_a_domain_the_error_lists_them(weather: Model, faces: Model) -> None:
     with pytest.raises(ModelError, match=r"weather\.onnx: to which domain .* one of cloudy, rain, shine: --to cloudy"):
         weather(grey())

@@ -15,6 +15,7 @@ import pytest
 from i2i.runtime import Model, NonFiniteError
 from i2i.runtime.system.host import PeakMemory
 from i2i.runtime.video import VideoError, translate_video, workspace
+from i2i.text import plural
 from tests import tiny
 from tests.conftest import ROOT, Command
 from tests.runtime.video.clips import make
@@ -31,7 +32,7 @@ def test_a_result_that_is_no_picture_ends_the_job(deep_identity: Model, tmp_path
 
 def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512))
-    with workspace.workplace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
+    with workspace.workspace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
         translate_video(identity, source, tmp_path / "out.mp4")
     translate_video(identity, source, tmp_path / "out.mp4")
 
@@ -83,22 +84,22 @@ def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identi
     before, result = facts(long), facts(tmp_path / "out.partial.mp4")
     assert 0 < len(result.times) < 400
     assert result.times == before.times[: len(result.times)]
-    assert f"the first {len(result.times)} frames are in {tmp_path}/out.partial.mp4" in errors
+    assert f"the first {plural(len(result.times), 'frame')}: {tmp_path}/out.partial.mp4" in errors
 
 
 STOPPED_AT_THREE = """
 import signal, sys
-from contextlib import contextmanager
 from pathlib import Path
 from i2i.cli import video as verb
 from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions
 
-@contextmanager
-def interrupting():
-    yield lambda summary: signal.raise_signal(signal.SIGINT) if summary.frames == 3 else None
+class Interrupting(verb.Progress):
+    def update(self, done, total=None):
+        if done == 3:
+            signal.raise_signal(signal.SIGINT)
 
-verb.progress = interrupting
+verb.Progress = Interrupting
 signal.signal(signal.SIGINT, signal.default_int_handler)
 model, source, target = Model(Path(sys.argv[1]), "cpu"), Path(sys.argv[2]), sys.argv[3]
 for _ in range(2):
@@ -115,8 +116,8 @@ def test_frames_that_are_not_kept_are_told(identity_file: Path, tmp_path: Path) 
     command = [sys.executable, "-c", STOPPED_AT_THREE, identity_file, source, tmp_path / "frames"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     kept, first, lost, second = done.stderr.splitlines()
-    assert kept.startswith("the first 3 frames are in ")
-    assert lost.startswith("the first 3 frames were not kept: those of an earlier job are there")
+    assert kept.startswith("the first 3 frames: ")
+    assert lost.startswith("did not keep the first 3 frames: those of an earlier job are there")
     assert (first, second) == ("interrupted", "interrupted")
 
 

@@ -124,7 +124,7 @@ def test_the_command_line(tmp_path: Path, identity_file: Path, i2i_command: Comm
     assert f"{broken}: damaged: " in done.stderr
     assert (tmp_path / "new" / "cut.mkv").exists()
     done = i2i_inside("translate", tmp_path, f"{tmp_path}/folder", "-m", identity_file)
-    assert "note: 5 videos in " in done.stderr
+    assert "note: skipped 5 videos in " in done.stderr
     done = i2i_inside("translate", tmp_path / "none.mp4", "-m", identity_file)
     assert done.returncode == 2
     assert "none.mp4: no such file" in done.stderr

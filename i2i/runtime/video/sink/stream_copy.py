@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from i2i.runtime.video.source.reader import is_cover
+from i2i.text import plural
 
 # What the container or the encoder says of itself, which is another one now.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
@@ -21,7 +22,7 @@ _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
 _PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
 
 
-class Copies:
+class StreamCopies:
     """The streams of one output that are copied from its source, and the notes of what was left out."""
 
     def __init__(self, reader: Any, output: OutputContainer) -> None:
@@ -100,7 +101,7 @@ class Copies:
                 continue
             if packet.size == 2 and packet.stream.name == "mov_text":  # a pause, as the muxer writes it by itself
                 continue
-            assert packet.dts is not None  # the reader gives every packet a time
+            assert packet.dts is not None  # the reader leaves out others
             if packet.dts < self._last.get(source, packet.dts):
                 self._drop(source, "their times go back in the source")
                 continue
@@ -123,8 +124,7 @@ class Copies:
     def finish(self) -> None:
         """Note the packets that were dropped."""
         for (index, reason), count in self._dropped.items():
-            packets = "1 packet" if count == 1 else f"{count} packets"
-            self.notes.append(f"{packets} of stream {index} dropped: {reason}")
+            self.notes.append(f"{plural(count, 'packet')} of stream {index} dropped: {reason}")
 
 
 def _try(stream: Any, container: str) -> None:

@@ -14,13 +14,14 @@ import click
 
 from i2i.cli import streams, video
 from i2i.cli.help import option
-from i2i.cli.progress import reporting, shown
+from i2i.progress import Progress
+from i2i.text import plural, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
-    from i2i.runtime.jobs.folder import Summary
+    from i2i.runtime.jobs.folder import Outcome, Summary
 
-FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test holds them equal to images.WRITABLE
+FORMATS = ("png", "jpeg", "webp", "avif", "tiff", "bmp", "pnm", "jpeg2000")  # a test compares with images.WRITABLE
 
 
 FILES, MODEL, LARGE = "Input and output", "Model", "Large images"
@@ -48,7 +49,7 @@ _OPTIONS = (
         type=click.IntRange(0, 100),
         default=95,
         show_default=True,
-        help="Quality of JPEG and WebP results in percent.",
+        help="Quality of JPEG, WebP and AVIF results in percent.",
     ),
     option(
         "--suffix",
@@ -118,7 +119,7 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
     from i2i.runtime.jobs.single import destinations, translate_files
 
     if settings.shard is not None:
-        raise ValueError(f"--shard: for folders, and {shown(src)} is none")
+        raise ValueError(f"--shard: for folders, and {printable(src)} is none")
     targets = destinations(src, dst, [model.name for model in models], settings)
     try:
         written = translate_files(list(zip(models, targets, strict=True)), src, settings, _note)
@@ -128,15 +129,16 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
         raise SystemExit(1) from error
     _note_frames(src, frames)
     for path in written:
-        click.echo(shown(path))
+        click.echo(printable(path))
 
 
 def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """One image from standard input, or to standard output, or both; ``-`` and no DST mean them."""
     from i2i.atomic import clear_temporaries
-    from i2i.images import WRITABLE, ImageError, encode_image, keeps_profile, read_header
+    from i2i.images import WRITABLE, ImageError, encode_image, read_header
     from i2i.runtime import ModelError
     from i2i.runtime.jobs import image_file
+    from i2i.runtime.jobs.planning import output_format
     from i2i.runtime.jobs.single import translate_bytes
 
     if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
@@ -152,7 +154,7 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
         raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     name = "<stdin>" if src == Path("-") else str(src)
     if target is not None:
-        image_file.output_format(src, target, "", settings)  # before there is work that would be lost
+        output_format(src, target, "", settings)  # before there is work that would be lost
     try:
         if src != Path("-"):
             read_header(src, settings.max_pixels)  # of a named pipe, of which a read might never return, it is an error
@@ -160,15 +162,16 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
         result = translate_bytes(models[0], data, settings, name)
         _note_frames(name, result.frames)
         if target is not None:
+            form = output_format(src, target, result.format, settings)
             target.parent.mkdir(parents=True, exist_ok=True)
             clear_temporaries(target.parent, target.name)
-            if lost := image_file.write(result, src, target, settings):
+            if lost := image_file.write(result, target, form, settings):
                 _note(f"{target}: {lost}")
-            click.echo(shown(target))
+            click.echo(printable(target))
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
         output.write(encode_image(result, form, settings.quality, name=name))
-        if lost := image_file.lacking(result.metadata, form, keeps_profile(result, form)):
+        if lost := image_file.Lost.of(result, form):
             _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)
@@ -181,7 +184,7 @@ def _note_frames(src: str | Path, frames: int) -> None:
 
 
 def _note(text: str) -> None:
-    click.echo(f"note: {shown(Path(text))}", err=True)
+    click.echo(f"note: {printable(Path(text))}", err=True)
 
 
 def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, watch: bool) -> None:
@@ -200,32 +203,59 @@ def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Option
             raise
     seconds = time.perf_counter() - start
     click.echo(
-        f"{', '.join(map(shown, targets))}: {summary.done} translated, {summary.skipped} done before, {summary.failed} "
-        f"failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
+        f"{', '.join(map(printable, targets))}: {summary.done} translated, {summary.skipped} done before, "
+        f"{summary.failed} failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
     )
     if videos := video.videos_in(src):
-        click.echo(f"note: {videos} videos in {shown(src)} were left alone; each is a job of its own", err=True)
+        click.echo(
+            f"note: skipped {plural(videos, 'video')} in {printable(src)}; translate each by its own command", err=True
+        )
     if summary.failed:
         raise SystemExit(1)
 
 
 def _translate(pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary) -> None:
     """Where results of another model or settings would be mixed with these, whoever sits at a terminal is asked."""
-    from i2i.runtime.jobs.folder import MixedError, translate_folders
+    from i2i.runtime.jobs.folder import MixedError
 
     if watch:
-        click.echo(f"watching {shown(src)}, until Ctrl-C", err=True)
+        click.echo(f"watching {printable(src)}, until Ctrl-C", err=True)
     try:
-        with reporting() as report:
-            translate_folders(pairs, src, settings, report, watch, summary)
-            return
+        _with_progress(pairs, src, settings, watch, summary)
+        return
     except MixedError as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         if not click.confirm(f"{error}. Replace them now?", err=True):
             raise
-    with reporting() as report:
-        translate_folders(pairs, src, replace(settings, overwrite=True), report, watch, summary)
+    _with_progress(pairs, src, replace(settings, overwrite=True), watch, summary)
+
+
+def _with_progress(
+    pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary
+) -> None:
+    """Translate; show on standard error the progress, each file that failed, and one line for each kind of loss."""
+    from i2i.runtime.jobs.folder import translate_folders
+    from i2i.runtime.jobs.watcher import Watch
+
+    lost: dict[tuple[str, str], list[Path]] = {}  # what is lost in which format: the sources
+    try:
+        with Progress("image") as bar:
+
+            def report(outcome: Outcome, summary: Summary) -> None:
+                if outcome.note:
+                    bar.say(f"{'failed' if outcome.status == 'failed' else 'note'}: {outcome.note}")
+                for what in outcome.lost.what:
+                    lost.setdefault((what, outcome.lost.format), []).append(outcome.source)
+                over = summary.done + summary.skipped + summary.failed
+                bar.update(over, summary.total, worked=summary.done)
+
+            translate_folders(pairs, src, settings, report, Watch() if watch else None, summary)
+    finally:
+        for (what, format), sources in lost.items():
+            more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+            text = f"{plural(len(sources), 'result')} without {what}, which could not be carried over to {format}"
+            click.echo(f"note: {text}: {printable(sources[0])}{more}", err=True)
 
 
 def _shard(said: str | None) -> str | None:

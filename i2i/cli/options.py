@@ -1,4 +1,4 @@
-"""Options of the command line that are the fields of a dataclass, and stated there alone."""
+"""Kinds of options: paths, and options made from the fields of a dataclass."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from typing import Any
 import click
 
 from i2i.cli.help import option
+from i2i.text import is_url, not_found
+
+
+class FilePath(click.Path):
+    """A path; a URL is refused with a hint, unless a file has that name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if is_url(value):
+            self.fail(not_found(value), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def options_of(described: type, group: str, command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from i2i.cli.described import options_of
+from i2i.cli.options import options_of
 from i2i.runtime.adapters.options import NAMES, ModelOptions
 
 

@@ -1,0 +1,62 @@
+"""Parts of messages and options: counts, lists of names, paths that are wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """Return "1 image" or "3 images"; ``nouns`` is the plural, by default the noun with an s."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def split_names(names: str) -> list[str]:
+    """Return the names of a line of CSV: ``cat,dog``, or ``"a,b",dog`` for a name that contains a comma.
+
+    Raises ValueError for a line that CSV does not allow.
+    """
+    import csv  # on demand: no image needs it
+
+    try:
+        (row,) = csv.reader([names], skipinitialspace=True)
+    except csv.Error as error:
+        raise ValueError(f"{names!r} is no list of names with commas between: {error}") from error
+    return [name.strip() for name in row]
+
+
+def join_names(names: Iterable[str], separator: str = ", ") -> str:
+    """Return names as ``split_names`` reads them, for messages that list what can be chosen."""
+    return separator.join('"' + name.replace('"', '""') + '"' if re.search('[,"]', name) else name for name in names)
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """Return a path as one line of text that any terminal shows."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """True for ``http://host/x.png``, also with one slash, which is what a Path makes of two; False if it exists."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path))) and not os.path.lexists(path)
+
+
+def not_found(path: str | os.PathLike[str], what: str = "file or folder") -> str:
+    """Return the message for a path where nothing is."""
+    if is_url(path):
+        return f"{path}: URLs are not read or written: download the file first"
+    return f"{path}: no such {what}"
+
+
+def os_error(error: OSError) -> str:
+    """Return an error of the system in words, with its path; for a file in the place of a folder, how to fix it."""
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return reason
+    path = Path(os.fsdecode(error.filename))
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        for place in (path, *path.parents):
+            if place.is_file():
+                return f"{place}: a file, where a folder is needed; remove it, or choose another destination"
+    return f"{path}: {reason}"

@@ -1,0 +1,104 @@
+"""Parts of messages: counts, lists of names, paths that are wrong."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import re
+from pathlib import Path
+
+import pytest
+
+import i2i
+from i2i.text import join_names, not_found, os_error, plural, split_names
+
+
+def test_a_count_agrees_with_its_noun() -> None:
+    assert [plural(count, "image") for count in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [plural(count, "axis", "axes") for count in (1, 3)] == ["1 axis", "3 axes"]
+
+
+COUNTED = "(images|frames|packets|files)"
+
+
+def test_no_message_counts_by_hand() -> None:
+    """A number before a plural noun reads "1 images" one day; so every message asks ``plural``."""
+    found = []
+    root = Path(i2i.__file__).parent
+    for path in (path for part in ("cli", "demo", "images", "runtime") for path in (root / part).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
+                if re.search(r"\{\} " + COUNTED + r"\b(?!/s)", "".join(map(str, parts))):
+                    found.append((path.name, ast.unparse(node)))
+    allowed = (
+        "frames or pages",
+        "at once",
+        "frames a second",
+        "a folder of",
+        "files; choose",
+        "files are not",
+        "of this name",
+    )  # of two and more
+    assert [each for each in found if not any(words in each[1] for words in allowed)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("cat", ["cat"]),
+        ("cat,dog", ["cat", "dog"]),
+        (" cat , dog ", ["cat", "dog"]),
+        ('"a,b",c', ["a,b", "c"]),
+        ('"a,b", "c ""d"""', ["a,b", 'c "d"']),
+        ("", []),
+    ],
+)
+def test_names_as_in_csv(text: str, names: list[str]) -> None:
+    assert split_names(text) == names
+    assert split_names(join_names(names)) == names
+
+
+def test_names_that_are_no_line() -> None:
+    with pytest.raises(ValueError, match=r"is no list of names with commas between"):
+        split_names("a\nb")
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("http://h/x.png", True),
+        ("http:/h/x.png", True),
+        (Path("https://h/x.png"), True),
+        ("s3://bucket/key", True),
+        ("HTTP://h/x.png", True),
+        ("C:/x.png", False),
+        ("camera:0", False),
+        ("a/b", False),
+        ("/http://x", False),
+    ],
+)
+def test_a_url_is_named_as_one(path: str | Path, url: bool) -> None:
+    hint = "URLs are not read or written: download the file first" if url else "no such file or folder"
+    assert not_found(path) == f"{path}: {hint}"
+
+
+def test_a_file_called_like_a_url_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "http:" / "h").mkdir(parents=True)
+    assert not_found("http:/h") == "http:/h: no such file or folder"
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"")
+    for path in (tmp_path / "f", tmp_path / "f" / "a" / "b"):
+        with pytest.raises((FileExistsError, NotADirectoryError)) as raised:
+            path.mkdir(parents=path != tmp_path / "f")
+        expected = f"{tmp_path / 'f'}: a file, where a folder is needed; remove it, or choose another destination"
+        assert os_error(raised.value) == expected
+
+
+def test_other_errors_of_the_system() -> None:
+    assert os_error(OSError(errno.ENOSPC, "No space left on device", "x/y")) == "x/y: No space left on device"
+    assert os_error(OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
+    assert os_error(OSError("it broke")) == "it broke"
