@@ -267,7 +267,7 @@ def test_a_graph_that_onnxruntime_cannot_run_is_an_error(
         else:  # a reshape to a size that no image has
             model.graph.initializer.append(onnx.helper.make_tensor("size", onnx.TensorProto.INT64, [1], [7]))
             node.op_type, node.input[:] = "Reshape", [node.input[0], "size"]
-            del model.executor.value_info[:]
+            del model.graph.value_info[:]
         return model
 
     monkeypatch.setattr(graph, "to_onnx", break_it)
