@@ -1,4 +1,4 @@
-"""``i2i describe``: what a model takes and returns, and a copy of the file that says so itself."""
+"""``i2i describe``: show what a third-party model takes and returns, and write a copy that describes itself."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> 
     from i2i.runtime import Model
     from i2i.runtime.adapters import annotate
 
-    spec = Model(model, "cpu", told=third_party.taken_from(options)).spec
+    spec = Model(model, "cpu", told=third_party.take(options)).spec
     if copy is not None and spec.form is None:
-        raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
-    click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
+        raise ValueError(f"{click.format_filename(model)}: written by `i2i export`, which describes its files already")
+    click.echo(f"{click.format_filename(model)}  {_summary(spec)}")
     if copy is not None:
         annotate.write(model, copy, spec, overwrite)
         click.echo(click.format_filename(copy))
 
 
-def _in_words(spec: Spec) -> str:
-    """One line: from what to what, and what its tensors mean."""
+def _summary(spec: Spec) -> str:
+    """Return one line with the source, the target and the meaning of the tensors."""
     from i2i.cli.export import loss_in_words
     from i2i.runtime.adapters.options import shown
     from i2i.runtime.model.targets import way

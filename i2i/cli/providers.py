@@ -1,4 +1,4 @@
-"""Where a model is to run: the options of every verb that runs one."""
+"""Options for the execution provider, shared by all commands that run a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from i2i.cli.help import option as grouped
 
-PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")  # a test holds them equal to those of the runtime
+PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")  # a test compares them with those of the runtime
 
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,8 +25,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(grouped("--allow-fallback", group="Model", is_flag=True, help=text)(command))
 
 
-def notes() -> None:
-    """From now on what the runtime has to say of how a model runs goes to stderr, as notes."""
+def print_notes() -> None:
+    """Print the notes of the runtime on standard error from now on."""
     from i2i.runtime.log import tell
 
     tell(lambda text: click.echo(f"note: {text}", err=True))

@@ -45,7 +45,7 @@ def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_inside: Command) -
         (("m.onnx", "--range", "0..1", "--order", "rgb", "-o", "m.onnx"), "m.onnx is the model itself"),
         (("m.onnx", "--range", "0..1", "--order", "rgb", "-o", "export.onnx"), "export.onnx is there already"),
         (("export.onnx", *told), "it describes itself"),
-        (("export.onnx", "-o", "b.onnx"), "export.onnx: `i2i export` wrote it, and it describes itself already"),
+        (("export.onnx", "-o", "b.onnx"), "export.onnx: written by `i2i export`, which describes its files already"),
         (("none.onnx",), "none.onnx: no such model file"),
     ):
         done = i2i_inside("describe", *arguments, cwd=tmp_path)

@@ -283,7 +283,7 @@ def test_ctrl_c_while_a_library_is_imported(monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(cli.group, "main", interrupted)
     monkeypatch.setattr(cli.atexit, "register", lambda _: None)
-    monkeypatch.setattr(cli, "_alone", False)
+    monkeypatch.setattr(cli, "_own_process", False)
     with pytest.raises(SystemExit) as exit:
         cli.main([])
     assert (exit.value.code, capsys.readouterr().err) == (130, "interrupted\n")
@@ -296,7 +296,7 @@ def test_the_end_of_a_file_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -
         raise EOFError("marshal data too short")
 
     monkeypatch.setattr(cli.atexit, "register", lambda _: None)
-    monkeypatch.setattr(cli, "_alone", False)
+    monkeypatch.setattr(cli, "_own_process", False)
     monkeypatch.setitem(cli.group.commands, "models", click.Command("models", callback=truncated))
     monkeypatch.setattr(cli.Group, "get_command", click.Group.get_command)
     with pytest.raises(EOFError, match="too short"):

@@ -88,22 +88,22 @@ def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identi
 
 STOPPED_AT_THREE = """
 import signal, sys
-from contextlib import contextmanager
 from pathlib import Path
 from i2i.cli import video as verb
 from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions
 
-@contextmanager
-def interrupting():
-    yield lambda summary: signal.raise_signal(signal.SIGINT) if summary.frames == 3 else None
+class Interrupting(verb.Progress):
+    def update(self, done, total=None):
+        if done == 3:
+            signal.raise_signal(signal.SIGINT)
 
-verb.progress = interrupting
+verb.Progress = Interrupting
 signal.signal(signal.SIGINT, signal.default_int_handler)
 model, source, target = Model(Path(sys.argv[1]), "cpu"), Path(sys.argv[2]), sys.argv[3]
 for _ in range(2):
     try:
-        verb.translate(model, source, target, Options(format="png"), verb.Film(VideoOptions(), False))
+        verb.translate(model, source, target, Options(format="png"), verb.VideoJob(VideoOptions(), False))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
 """
@@ -115,7 +115,7 @@ def test_frames_that_are_not_kept_are_told(identity_file: Path, tmp_path: Path) 
     command = [sys.executable, "-c", STOPPED_AT_THREE, identity_file, source, tmp_path / "frames"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     kept, first, lost, second = done.stderr.splitlines()
-    assert kept.startswith("the first 3 frames are in ")
+    assert kept.startswith("the first 3 frames: ")
     assert lost.startswith("did not keep the first 3 frames: those of an earlier job are there")
     assert (first, second) == ("interrupted", "interrupted")
 
