@@ -1,4 +1,4 @@
-"""``i2i describe``: what is found, what is asked for, and the copy that says it."""
+"""``i2i describe``: facts found in the file, missing options, and the copy that describes itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a video is not offered, on the command line."""
+"""Options of ``i2i translate`` that a video refuses."""
 
 import pytest
 from click.testing import CliRunner

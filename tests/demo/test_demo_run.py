@@ -1,4 +1,4 @@
-"""``i2i demo`` from end to end, and the promises it makes about what is there already."""
+"""``i2i demo`` from end to end, and its treatment of existing files."""
 
 import json
 import signal
@@ -65,7 +65,7 @@ def test_drawing_again_keeps_what_is_there(drawn):
 
 
 def _results(out, task, make):
-    """Writes for each test scene what ``make`` makes of its source and its truth."""
+    """Write ``make(source, truth)`` as the result of each test scene."""
     folder = out / "translated" / task.name
     folder.mkdir(parents=True, exist_ok=True)
     for path in list_images(out / "test" / task.source):
