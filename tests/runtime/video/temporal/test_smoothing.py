@@ -178,7 +178,7 @@ def test_a_bare_network_says_what_sizes_it_takes(tmp_path: Path, film: Path) -> 
     ends = [[(name, "float32", ["n", 3, "h", "w"])] for name in "xy"]
     spec = replace(tiny.RGB, io="tensor", multiple=20)
     model = Model(tiny.write(tmp_path / "bare.onnx", nodes, spec, constants, *ends), "cpu", 2, side_by_side=True)
-    with pytest.raises(ModelError, match="is a bare network that takes at least 1 pixels in multiples of 20"):
+    with pytest.raises(ModelError, match="is a bare network that takes at least 1 pixel in multiples of 20"):
         results(model, film)
 
 
