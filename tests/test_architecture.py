@@ -1,8 +1,9 @@
-"""The house: what may import what, checked in the source of every file and, for PyTorch, by taking it away."""
+"""Which package may import which, checked in the source of every file and, for PyTorch, by removing it."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import pytest
 import i2i
 
 ROOT = Path(i2i.__file__).parent
+_SPEC = importlib.util.spec_from_file_location("architecture", ROOT.parent / "tools" / "architecture.py")
+architecture = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(architecture)
 
 # Part of i2i -> level, and what it may import from outside the standard library. Imports point down.
 LEVELS: dict[str, tuple[int, set[str]]] = {
@@ -28,9 +32,9 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "networks": (2, {"torch"}),
     "gan": (2, {"torch"}),
     "losses": (2, {"torch"}),
-    "runtime": (2, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av"}),
+    "runtime": (2, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
-    "images": (1, {"numpy", "cv2", "PIL", "pyvips"}),
+    "images": (1, {"numpy", "cv2", "PIL", "pi_heif", "pyvips"}),
     "spec": (1, set()),
     "atomic": (0, set()),
     "errors": (0, set()),
@@ -63,23 +67,9 @@ class Import(NamedTuple):
 
 def _imports() -> Iterator[Import]:
     for path in sorted(ROOT.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        yield from _walk(tree, path.relative_to(ROOT).as_posix(), True)
-
-
-def _walk(node: ast.AST, file: str, at_once: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            yield from (Import(file, child.lineno, alias.name, at_once) for alias in child.names)
-        elif isinstance(child, ast.ImportFrom):
-            assert child.level == 0, f"{file}:{child.lineno}: imports are absolute here"
-            names = [f"i2i.{a.name}" for a in child.names] if child.module == "i2i" else [child.module or ""]
-            yield from (Import(file, child.lineno, name, at_once) for name in names)
-        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            yield from (i for rest in child.orelse for i in _walk(rest, file, at_once))
-        else:
-            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from _walk(child, file, at_once and not inside)
+        for line, module, at_once, typing in architecture.imports(path):
+            if not typing:
+                yield Import(path.relative_to(ROOT).as_posix(), line, module, at_once)
 
 
 IMPORTS = list(_imports())
@@ -112,11 +102,72 @@ def test_imports_point_down() -> None:
         to = _own(module)
         if file in ROOT_FILES or not to or to == _part(file) or (_part(file), to) in SIDEWAYS:
             continue
-        if (file, module) in BRIDGES and not at_once:
+        if (file, module.rpartition(".")[0]) in BRIDGES and not at_once:
             continue
         if LEVELS[to][0] >= LEVELS[_part(file)][0]:
             wrong.append(f"{file}:{line}: {_part(file)} imports {module}")
     assert not wrong, "\n".join(wrong)
+
+
+# Rooms of a package from the ground up: those of one floor do not import each other, and imports point down.
+FLOORS = {
+    "i2i.runtime": [
+        ["errors", "log"], ["system"], ["graphs"], ["processing"], ["memory", "providers"], ["tiles"], ["adapters"],
+        ["model"], ["jobs", "selftest"], ["video"], ["api"],
+    ],
+    "i2i.runtime.video": [
+        ["errors", "options", "detect", "interrupt"], ["frame", "workspace"], ["source", "temporal", "pipeline"],
+        ["sink"], ["translate"],
+    ],
+    "i2i.runtime.jobs": [
+        ["sharding"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["large"],
+        ["single", "workers"], ["watcher"], ["folder"],
+    ],
+    "i2i.images": [
+        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats"], ["header", "listing"],
+        ["metadata"], ["decode", "encode"], ["large"],
+    ],
+}  # fmt: skip
+# TensorRT's session opens a CUDA session for what it refuses.
+CIRCLES = [["i2i.runtime.providers.table", "i2i.runtime.providers.tensorrt_session"]]
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_imports_within_a_package_point_down(package: str) -> None:
+    """Type-checking imports are counted."""
+    floors = {room: floor for floor, rooms in enumerate(FLOORS[package]) for room in rooms}
+    found = architecture.arrows(ROOT.parent, package)
+    assert found.keys() == floors.keys()
+    wrong = [f"{here} imports {there}" for here in found for there in found[here] if floors[there] >= floors[here]]
+    assert not wrong, f"{package}: {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_import_goes_in_a_circle(package: str) -> None:
+    """Neither between the rooms of a package nor between its files; type-checking imports are counted."""
+    rooms = architecture.arrows(ROOT.parent, package)
+    assert not architecture.circles(rooms)
+    files = architecture.arrows(ROOT.parent, package, files=True)
+    assert [circle for circle in architecture.circles(files) if circle not in CIRCLES] == []
+    assert max(architecture.floors(rooms).values()) <= len(FLOORS[package])
+
+
+def test_circles_and_floors_are_found(tmp_path: Path) -> None:
+    files = {
+        "a.py": "",
+        "b.py": "from p import a\n",
+        "c.py": "if TYPE_CHECKING:\n    from p.d import X\nimport p.b\n",
+        "d.py": "def f():\n    import p.c.name\n",
+        "e/__init__.py": "",
+        "e/f.py": "from p.c import g\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / name).write_text(text)
+    found = architecture.arrows(tmp_path, "p")
+    assert found == {"a": set(), "b": {"a"}, "c": {"b", "d"}, "d": {"c"}, "e": {"c"}}
+    assert architecture.circles(found) == [["c", "d"]]
+    assert architecture.floors(found) == {"a": 1, "b": 2, "c": 3, "d": 3, "e": 4}
 
 
 def test_only_what_a_part_may_use_from_outside() -> None:

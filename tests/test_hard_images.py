@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from i2i.images import extend, read_image
-from i2i.runtime.jobs.journal import RECORD
+from i2i.runtime.jobs.journal import JOURNAL
 from i2i.runtime.jobs.options import output_name
 from tests import tiny
 from tests.conftest import ROOT
 
 # Sound files of kinds that are not read, which must be named as such.
-NOT_READ = {"bit16/10ct_32bit_128.tiff": "floating-point", "other/hopper.qoi": "QOI"}
+NOT_READ = {"bit16/10ct_32bit_128.tiff": "floating-point"}
 
 
 # A process begins with the peak of the one that it was forked from, up to its exec; so a small one stands in between.
@@ -85,7 +85,7 @@ def test_every_file_is_translated_or_named_with_a_reason(job: Job) -> None:
     for file in job.files:
         reason = f"failed: {job.source / file}: "
         assert job.output(file).exists() != (reason in job.errors), file
-    written = {path.relative_to(job.target) for path in job.target.rglob("*") if path.is_file()} - {Path(RECORD)}
+    written = {path.relative_to(job.target) for path in job.target.rglob("*") if path.is_file()} - {Path(JOURNAL)}
     assert len(written) + job.errors.count("failed: ") == 141
     assert "Traceback" not in job.errors
 

@@ -34,7 +34,7 @@ from i2i.runtime.tiles.tiler import SIDE, Array, Tiling, halo, translate_tiled
 CHILD = """
 import atexit, re
 from i2i.runtime.jobs import large
-large.WHOLE = 0
+large.DECODE_LIMIT = 0
 # What the kernel tells a parent of its child begins with the parent's own peak.
 atexit.register(lambda: print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
 from i2i.cli import main

@@ -31,24 +31,30 @@ EXAMPLES = [
     type=FilePath(path_type=Path),
     help="Write a copy of MODEL that describes itself.  [default: no copy]",
 )
+@help.option(
+    "--output",
+    group="Input and output",
+    metavar="NAME",
+    help="Output of the model to use; the copy keeps no other; required for a model with several.",
+)
 @help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
 @third_party.options
-def command(model: Path, copy: Path | None, overwrite: bool, **options: Any) -> None:
+def command(model: Path, output: str | None, copy: Path | None, overwrite: bool, **options: Any) -> None:
     """Show what MODEL, an .onnx file, takes and returns, and write a copy that describes itself.
 
     What can be known for certain is found from the tensors' shapes and by running the model on a generated image:
     layout, size, the multiple of the sides, and the scale of the result. The rest are options, and an error names those
     that are missing. A copy that describes itself needs none: `i2i translate photos/ -m COPY`.
+    The copy is one file: weights in other files of MODEL's folder are put into it.
     """
-    from i2i.runtime import Model
     from i2i.runtime.adapters import annotate
 
-    spec = Model(model, "cpu", told=third_party.take(options)).spec
-    if copy is not None and spec.form is None:
+    spec, single = annotate.describe(model, third_party.take(options), output)
+    if copy is not None and spec.form is None and single is None:
         raise ValueError(f"{click.format_filename(model)}: written by `i2i export`, which describes its files already")
     click.echo(f"{click.format_filename(model)}  {_summary(spec)}")
     if copy is not None:
-        annotate.write(model, copy, spec, overwrite)
+        annotate.write(model, copy, spec, overwrite, single)
         click.echo(click.format_filename(copy))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from i2i.runtime import Model, Options
     from i2i.runtime.jobs.folder import Outcome, Summary
 
-FORMATS = ("png", "jpeg", "webp", "tiff", "bmp", "pnm", "jpeg2000")  # a test compares them with images.WRITABLE
+FORMATS = ("png", "jpeg", "webp", "avif", "tiff", "bmp", "pnm", "jpeg2000")  # a test compares with images.WRITABLE
 
 
 FILES, MODEL, LARGE = "Input and output", "Model", "Large images"
@@ -49,7 +49,7 @@ _OPTIONS = (
         type=click.IntRange(0, 100),
         default=95,
         show_default=True,
-        help="Quality of JPEG and WebP results in percent.",
+        help="Quality of JPEG, WebP and AVIF results in percent.",
     ),
     option(
         "--suffix",
@@ -135,9 +135,10 @@ def translate_image(models: Sequence[Model], src: Path, dst: str | None, setting
 def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """Translate one image from standard input, to standard output, or both."""
     from i2i.atomic import clear_temporaries
-    from i2i.images import WRITABLE, ImageError, encode_image, keeps_profile, read_header
+    from i2i.images import WRITABLE, ImageError, encode_image, read_header
     from i2i.runtime import ModelError
     from i2i.runtime.jobs import image_file
+    from i2i.runtime.jobs.planning import output_format
     from i2i.runtime.jobs.single import translate_bytes
 
     if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
@@ -153,7 +154,7 @@ def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settin
         raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     name = "<stdin>" if src == Path("-") else str(src)
     if target is not None:
-        image_file.output_format(src, target, "", settings)  # before any work that an error would lose
+        output_format(src, target, "", settings)  # before any work that an error would lose
     try:
         if src != Path("-"):
             read_header(src, settings.max_pixels)  # refuses a named pipe, whose read might never return
@@ -161,15 +162,16 @@ def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settin
         result = translate_bytes(models[0], data, settings, name)
         _note_frames(name, result.frames)
         if target is not None:
+            form = output_format(src, target, result.format, settings)
             target.parent.mkdir(parents=True, exist_ok=True)
             clear_temporaries(target.parent, target.name)
-            if lost := image_file.write(result, src, target, settings):
+            if lost := image_file.write(result, target, form, settings):
                 _note(f"{target}: {lost}")
             click.echo(printable(target))
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
         output.write(encode_image(result, form, settings.quality, name=name))
-        if lost := image_file.lacking(result.metadata, form, keeps_profile(result, form)):
+        if lost := image_file.Lost.of(result, form):
             _note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)
@@ -222,29 +224,40 @@ def _translate_or_ask(
         click.echo(f"watching {printable(src)} until Ctrl-C", err=True)
     try:
         _with_progress(pairs, src, settings, watch, summary)
+        return
     except MixedError as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         if not click.confirm(f"{error}. Replace them now?", err=True):
             raise
-        _with_progress(pairs, src, replace(settings, overwrite=True), watch, summary)
+    _with_progress(pairs, src, replace(settings, overwrite=True), watch, summary)
 
 
 def _with_progress(
     pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary
 ) -> None:
-    """Translate, and show on standard error the progress and each file that failed or lost something."""
+    """Translate; show on standard error the progress, each file that failed, and one line for each kind of loss."""
     from i2i.runtime.jobs.folder import translate_folders
+    from i2i.runtime.jobs.watcher import Watch
 
-    with Progress("image") as bar:
+    lost: dict[tuple[str, str], list[Path]] = {}  # what is lost in which format: the sources
+    try:
+        with Progress("image") as bar:
 
-        def report(outcome: Outcome, summary: Summary) -> None:
-            if outcome.note:
-                bar.say(f"{'failed' if outcome.status == 'failed' else 'note'}: {outcome.note}")
-            over = summary.done + summary.skipped + summary.failed
-            bar.update(over, summary.total, worked=summary.done)
+            def report(outcome: Outcome, summary: Summary) -> None:
+                if outcome.note:
+                    bar.say(f"{'failed' if outcome.status == 'failed' else 'note'}: {outcome.note}")
+                for what in outcome.lost.what:
+                    lost.setdefault((what, outcome.lost.format), []).append(outcome.source)
+                over = summary.done + summary.skipped + summary.failed
+                bar.update(over, summary.total, worked=summary.done)
 
-        translate_folders(pairs, src, settings, report, watch, summary)
+            translate_folders(pairs, src, settings, report, Watch() if watch else None, summary)
+    finally:
+        for (what, format), sources in lost.items():
+            more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+            text = f"{plural(len(sources), 'result')} without {what}, which could not be carried over to {format}"
+            click.echo(f"note: {text}: {printable(sources[0])}{more}", err=True)
 
 
 def _shard(given: str | None) -> str | None:

@@ -87,7 +87,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     told, tile = third_party.take(options), options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.print_notes()
-    job = video.take(src, options)
+    job = video.take(src, dst, options)
     piped = job is None and "-" in (str(src), dst)
     if job is None and str(src) != "-" and not src.exists():
         raise ValueError(not_found(printable(src)))

@@ -38,7 +38,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(VideoOptions, GROUP, command)
 
 
-def take(src: Path, options: dict[str, Any]) -> VideoJob | None:
+def take(src: Path, dst: str | None, options: dict[str, Any]) -> VideoJob | None:
     """Remove the options of a video from ``options`` and return them, or None if ``src`` is not a video.
 
     Raises ValueError for invalid values, and for options of a video where ``src`` is not one.
@@ -49,7 +49,7 @@ def take(src: Path, options: dict[str, Any]) -> VideoJob | None:
     given = {name: value for name, value in given.items() if value is not None}
     preview = options.pop("preview")
     piped = str(src) == "-" and begins_like_video(streams.input().peek(HEAD))  # type: ignore[attr-defined]
-    if piped or is_video(str(src)):
+    if piped or is_video(str(src), dst):
         return VideoJob(VideoOptions(**given), preview)
     if given or preview:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*sorted(given), *(["preview"] if preview else [])])

@@ -1,7 +1,7 @@
-"""Folders of images as batches of tensors: what a folder means, what is wrong with it, and what each step sees.
+"""Folders of images as batches of tensors.
 
-``read_folders`` decodes every file once and names what is wrong before training starts. After that a batch is a pure
-function of (seed, step): a resumed run sees what the unbroken one would have seen.
+``read_folders`` decodes every file once and reports what is wrong before training starts. After that a batch is a pure
+function of (seed, step), so that a resumed run sees the same data as an uninterrupted one.
 """
 
 from i2i.data.batches import Batches

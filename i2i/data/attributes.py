@@ -1,4 +1,4 @@
-"""A table of attributes: which of them each image has, in CelebA's format or as CSV."""
+"""Tables of image attributes, in CelebA's format or as CSV."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXPECTED = """expected one of
 
 @dataclass(frozen=True)
 class Table:
-    """Attributes by name, and of every image by name whether it has each: 1 or 0."""
+    """Attribute names, and for every image by name its attributes, each 1 or 0."""
 
     path: Path
     names: tuple[str, ...]
@@ -47,7 +47,8 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         raise DataError(f"{path}: the table of attributes cannot be read: {reason}") from error
     lines = text.splitlines()
     first = lines[0] if lines else ""
-    count = None
+    count: int | None = None
+    words: Iterator[tuple[int, list[str]]]
     if first.strip().isdecimal() and len(lines) > 1:
         count, names = int(first), lines[1].split()
         words = ((number, line.split()) for number, line in enumerate(lines[2:], 3) if line.strip())
@@ -94,11 +95,11 @@ def _table(path: Path, names: tuple[str, ...], words: Iterator[tuple[int, list[s
         elif None in (found := [_value(value) for value in values]):
             problems.append(f"line {number}: {values[found.index(None)]!r} is not 1, 0 or -1, True or False")
         elif image in rows:
-            problems.append(f"line {number}: {image} has a row already")
+            problems.append(f"line {number}: {image} already has a row")
         else:
             rows[image] = tuple(value for value in found if value is not None)
     if count is not None and not problems and len(rows) != count:
-        problems.append(f"the first line promises {count} images, and {len(rows)} follow")
+        problems.append(f"the first line says {count} images, and {len(rows)} follow")
     if not problems and not (names and rows):
         problems.append("there is no image in it" if names else "there is no attribute in it")
     if problems:

@@ -1,4 +1,4 @@
-"""An endless sequence of batches that can begin at any step."""
+"""An endless sequence of batches that can start at any step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from i2i.data.transforms import View
 
 
 class Batches:
-    """Iterates over a dataset's samples, [n, ...], where n is this process's share of the global batch.
+    """Iterate over a dataset's samples, [n, ...], where n is this process's share of the global batch.
 
-    Step s takes the positions s * batch to (s + 1) * batch of the dataset's sequence, split over the processes in order
-    of rank; so what a step sees depends on neither the number of workers nor of processes, nor on where it began.
-    Threads prepare what comes next: decoding and resizing release Python's lock. With no workers nothing is prepared.
-    An image that cannot be read any more raises its ImageError from ``next``.
+    Step s takes positions s * batch to (s + 1) * batch of the dataset's sequence, split over the processes by rank.
+    What a step sees does not depend on the number of workers or processes, or on where the sequence started. Worker
+    threads prepare the next batches (decoding and resizing release Python's lock); with ``workers=0`` nothing is
+    prepared ahead. An image that can no longer be read raises its ImageError from ``next``.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Batches:
             raise ValueError(f"a batch of {batch} cannot be split over {world} processes (this is rank {rank})")
         self._dataset, self._view, self._seed = dataset, view, seed
         self._batch, self._share, self._rank = batch, batch // world, rank
-        self._step = start_step  # the next one to be prepared
+        self._step = start_step  # the next step to prepare
         self._pool = ThreadPoolExecutor(workers, "i2i-data") if workers else None
         self._ahead = 1 + -(-2 * workers // self._share) if workers else 0
         self._waiting: deque[list[Future[dict[str, Tensor]]]] = deque()
@@ -57,7 +57,7 @@ class Batches:
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
     def close(self) -> None:
-        """Stops the threads; what they were preparing is lost, and is made again by whoever begins at that step."""
+        """Stop the threads and discard the batches that they were preparing."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""A checked dataset: what training sees at each position, as a pure function of (position, seed, view)."""
+"""Checked datasets: a sample is a pure function of (position, seed, view)."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from i2i.spec import EDGE, Background, Domain, parse_background
 
 
 class Dataset(Protocol):
-    """Images that could all be read, of a source and a target domain, or of many domains; ``len`` is an epoch."""
+    """Readable images of a source and a target domain, or of many domains; ``len`` is the length of an epoch."""
 
     kind: str
     source: Domain
     target: Domain
     report: Report
     fingerprint: str
-    """A hash of the names and sizes of all files, and of their labels: a run is only continued with the same."""
+    """Hash of the names, sizes and labels of all files; a run only continues with the same data."""
     domains: tuple[str, ...]
-    """Names of the labels "c" of a sample, where it has any."""
+    """Names of the labels "c" of a sample; empty if there are none."""
     hyperparameters: dict[str, Any]
-    """What a translator's constructor must know of the data beyond its channels."""
+    """Keywords of the translator's constructor that the data decides, beyond the channels."""
 
     def __len__(self) -> int: ...
 
     def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
-        """What position 0, 1, 2 ... of the endless sequence shows: images float32 [c, h, w] in [-1, 1], "x" and "y";
-        or "x" and its labels "c", float32 [domains].
+        """Return the sample at a position of the endless sequence 0, 1, 2, ...
 
-        Raises ImageError for a file that has become unreadable.
+        Images are float32 [c, h, w] in [-1, 1]: "x" and "y", or "x" and its labels "c", float32 [domains]. Raises
+        ImageError for a file that can no longer be read.
         """
         ...
 
@@ -56,23 +56,23 @@ def read_folders(
     select: str | None = None,
     background: Background = EDGE,
 ) -> Dataset:
-    """Finds the images, decodes each once, and raises a DataError that names every file training would stumble on.
+    """Find the images and decode each once; raise a DataError that names every file training would fail on.
 
     Args:
-        kind: "pairs" matches A and B by name, or splits files that hold both; "unpaired" takes two sets as they are;
-            "domains" takes any number of sets, or one and a table of what each of its images shows.
-        data: one folder that holds all domains, in any of the usual ways; or else
+        kind: "pairs" matches A and B by name, or splits files that contain both; "unpaired" takes two sets as they are;
+            "domains" takes any number of sets, or one set and a table of attributes.
+        data: one folder with all domains, in any of the usual layouts; or else
         a, b: a folder of each of two domains.
-        direction: "a2b" or "b2a", of two domains.
+        direction: "a2b" or "b2a", for two domains.
         split: "train", "val" or "test".
         channels: of all domains; "auto" is grey for a domain whose images are all grey, else colour. With 4 the
             network sees alpha.
-        max_bad: unreadable files that are left out, and listed in the report, instead of being an error; and images
-            without a row in the table, and rows without an image.
-        progress: is told (files done, all files).
-        attributes: the table, as CelebA's or CSV.
-        select: which of the domains, or of the table's attributes, and in which order: names parted by commas.
-        background: what a network without alpha sees where an image is transparent: "edge", the image's own visible
+        max_bad: number of unreadable files, images without a row and rows without an image that are left out and listed
+            in the report instead of raising.
+        progress: called with (files done, all files).
+        attributes: path of the table, CelebA's or CSV.
+        select: which domains or attributes to use, in order: names separated by commas.
+        background: colour under transparent pixels for a network without alpha: "edge", the image's own visible
             colours continued, or the level (0 to 255) of a grey that the image is composited on.
     """
     background = parse_background(background)
@@ -81,13 +81,15 @@ def read_folders(
         or direction not in ("a2b", "b2a")
         or channels not in ("auto", 1, 3, 4)
     ):
-        raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: not a choice that there is")
+        raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: no such choice")
     if kind == "domains":
         if a is not None or b is not None or direction != "a2b":
-            raise DataError("many domains have no A, B and direction; give --data DIR with one folder a domain in it")
+            raise DataError(
+                "this method takes many domains, not A, B and a direction; give --data DIR with one folder per domain"
+            )
         return read_domains(data, split, channels, max_bad, progress, attributes, select, background)
     if attributes is not None or select is not None:
-        raise DataError(f"--attributes and --select are about many domains, and this method trains on {kind} data")
+        raise DataError(f"--attributes and --select are for many domains; this method trains on {kind} data")
     return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress, background)
 
 
@@ -100,7 +102,7 @@ def has_split(
     kind: str = "unpaired",
     attributes: Folder | None = None,
 ) -> bool:
-    """Whether that split is there, and is not merely all there is."""
+    """True if the split exists and is not simply all the data."""
     try:
         if kind == "domains":
             return data is not None and has_domains(split, data, attributes is not None)
@@ -111,5 +113,5 @@ def has_split(
 
 
 def check(kind: str, **folders: object) -> Report:
-    """What ``read_folders`` finds with the same arguments; raises its DataError."""
+    """Return the report of ``read_folders`` for the same arguments. Raises its DataError."""
     return read_folders(kind, **folders).report  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Many domains: a folder each, or one folder and a table of attributes."""
+"""Datasets of many domains: one folder per domain, or one folder and a table of attributes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from i2i.spec import Background, Domain
 _SPLITS = ("train", "val", "test")
 _EXPECTED = """one of
   DIR/train/DOMAIN/*.jpg   or DIR/DOMAIN/*.jpg: a folder for each of two domains or more
-  DIR/*.jpg                with --attributes FILE: a table of what each image shows"""
+  DIR/*.jpg                with --attributes FILE: a table of the images' attributes"""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """An image, and of each domain whether it is in it: 1 or 0."""
+    """An image and its label: 1 or 0 for every domain or attribute."""
 
     path: Path
     name: str  # relative to the folder of the data, for messages and for the fingerprint
@@ -37,7 +37,7 @@ class Labelled:
 
 
 class Labels:
-    """Images with their labels, all of which could be read. ``len`` is an epoch: every image once."""
+    """Readable images with labels. ``len`` is an epoch: every image once."""
 
     kind = "domains"
 
@@ -54,11 +54,10 @@ class Labels:
         return len(self._images)
 
     def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
-        """What position 0, 1, 2 ... of the endless sequence shows: "x", float32 [c, h, w] in [-1, 1], and "c", float32
-        [domains]: one-hot, or 1 for every attribute that the image has.
+        """Return "x", float32 [c, h, w] in [-1, 1], and "c", float32 [domains]: one-hot, or 1 for each attribute.
 
-        Each image is seen once per epoch, in a new order each time, so a domain as often as it has images. Raises
-        ImageError for a file that has become unreadable.
+        Each image is seen once per epoch, in a new order each epoch, so domains appear as often as they have images.
+        Raises ImageError for a file that can no longer be read.
         """
         seed %= 2**64  # NumPy takes no negative one
         placement = place(view, np.random.default_rng((seed, position)))
@@ -75,9 +74,9 @@ def read_domains(
     progress: Callable[[int, int], None] | None, attributes: Folder | None, select: str | None,
     background: Background,
 ) -> Labels:  # fmt: skip
-    """``read_folders`` for "domains"."""
+    """Read a dataset of kind "domains"; see ``read_folders``."""
     if data is None:
-        raise DataError("no data: give --data DIR with one folder a domain in it, or with --attributes FILE")
+        raise DataError("no data: give --data DIR with one folder per domain in it, or with --attributes FILE")
     root, table = existing(data), read_table(attributes) if attributes is not None else None
     if table is None:
         domains, images = _in_folders(root, split, select)
@@ -100,8 +99,8 @@ def read_domains(
     if table is None:
         _describe_folders(report, domain, domains, images, facts, background)
         if loose := _loose(_folders(root, split)[1]):
-            lie, are = ("images lie", "are") if loose > 1 else ("image lies", "is")
-            report.warnings.append(f"{loose} {lie} beside the folders of the domains and {are} left out")
+            subject, are = ("images", "are") if loose > 1 else ("image", "is")
+            report.warnings.append(f"{loose} {subject} beside the domains' folders {are} left out")
     else:
         _describe_table(report, domain, domains, images, facts, background)
     warn_of(report, left_out + unreadable)
@@ -110,13 +109,13 @@ def read_domains(
 
 
 def has_domains(split: str, data: Folder, attributes: bool) -> bool:
-    """Whether that split is there, and is not merely all there is."""
+    """True if the split exists and is not simply all the data."""
     root = existing(data)
     return split in subfolders(root) if attributes else bool(_folders(root, split)[0])
 
 
 def _folders(root: Path, split: str) -> tuple[dict[str, Path], Path]:
-    """The domains' folders by name, and the folder they lie in."""
+    """Return the domains' folders by name, and the folder that contains them."""
     folders = subfolders(root)
     if "traina" in folders and "trainb" in folders:
         sides = sorted(name[-1] for name in folders if name[:-1] == "train" and name[-1].isalpha())
@@ -130,7 +129,7 @@ def _folders(root: Path, split: str) -> tuple[dict[str, Path], Path]:
 
 
 def _loose(folder: Path) -> int:
-    """How many images lie in a folder itself."""
+    """Count the images directly in a folder."""
     files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
     return sum(path.is_file() for path in files)
 
@@ -141,7 +140,7 @@ def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, 
     domains = tuple(there[i] for i in chosen(there, select, inside)) if there else ()
     if len(domains) < 2:
         what = f"the one domain {domains[0]!r}" if domains else "no folder of a domain"
-        raise DataError(f"{inside}: {what} is no choice between domains. Expected {_EXPECTED}")
+        raise DataError(f"{inside}: {what} is not enough; expected {_EXPECTED}")
     problems: list[str] = []
     images = []
     for i, name in enumerate(domains):
@@ -158,10 +157,10 @@ def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, 
 def _in_table(
     root: Path, split: str, table: Table, select: str | None
 ) -> tuple[tuple[str, ...], list[Labelled], list[str]]:
-    """The images of the split that have a row, and what has no counterpart.
+    """Return the selected names, the labelled images of the split, and the rows and images without a counterpart.
 
-    A row names its image by its path below the folder of the data, below one above it, or by the file's name alone.
-    Where there are splits, the table is about all of them.
+    A row names its image by its path below the data folder, by a path below a folder above it, or by the file name
+    alone. With splits, one table covers all of them.
     """
     columns = chosen(table.names, select, table.path)
     folders = subfolders(root)
@@ -181,9 +180,9 @@ def _in_table(
         if len(paths) > 1:
             problems.append(f"{name}: there are {len(paths)} images of this name, {paths[0]} and {paths[1]}")
         elif not paths:
-            left_out.append(f"{name}: a row, and no such image in {root}")
+            left_out.append(f"{name}: the table has a row, but {root} has no such image")
         elif paths[0] in used:
-            problems.append(f"{name}: {paths[0]} has a row already")
+            problems.append(f"{name}: {paths[0]} already has a row")
         else:
             used.add(paths[0])
             if paths[0].is_relative_to(inside):
@@ -234,7 +233,7 @@ def _describe_table(
     for name, count in zip(domains, counts, strict=True):
         if count in (0, len(images)):
             what = "no image has it" if count == 0 else "every image has it"
-            report.warnings.append(f"attribute {name}: {what}, so nothing can be learnt of it")
+            report.warnings.append(f"attribute {name}: {what}, so it cannot be learned")
 
 
 def _fingerprint(domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts]) -> str:

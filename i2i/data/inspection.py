@@ -1,4 +1,4 @@
-"""What every file of a dataset turns out to be, found by decoding each of them once."""
+"""Facts and warnings about the files of a dataset, from decoding each file once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from i2i.images import ImageError, decode_image
 from i2i.images.header import open_regular
 
 DARK = 4  # a domain without values above this part of full scale is dark
-SHOWN = 20  # files that a message names before it only counts
+SHOWN = 20  # files that a message names; the others are counted
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What one file holds."""
+    """Facts about one image file."""
 
     size: tuple[int, int]  # height, width
     channels: int
@@ -39,7 +39,7 @@ class Facts:
 
 @dataclass
 class Report:
-    """What was found, for people: ``str`` of it is the whole text."""
+    """The result of reading a dataset; ``str`` gives the whole text."""
 
     lines: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Report:
 def inspect_files(
     paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
 ) -> tuple[dict[Path, Facts], dict[Path, ImageError]]:
-    """Decodes every file once, in threads, and tells ``progress`` (done, all): the facts, and the files that failed."""
+    """Decode every file once, in threads. Return the facts of each, and the errors of those that failed."""
     facts: dict[Path, Facts] = {}
     failed: dict[Path, ImageError] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1, "i2i-check") as pool:
@@ -100,13 +100,13 @@ def _highest(pixels: np.ndarray) -> tuple[int, int]:
 
 
 def named(items: Sequence[object], limit: int = SHOWN) -> str:
-    """The first of them, a line each, and how many more there are."""
+    """Return the first items, one per line, and the number of the others."""
     more = [f"... and {len(items) - limit} more"] if len(items) > limit else []
     return "\n".join(f"  {item}" for item in [*items[:limit], *more])
 
 
 def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) -> Report:
-    """The lines and warnings about one domain; ``facts`` by the names of its images, ``form`` what they become."""
+    """Describe one domain. ``facts`` are keyed by image name; ``form`` is the common form of its pixels."""
     report = Report()
     formats = ", ".join(f"{count} {kind}" for kind, count in Counter(f.format for f in facts.values()).most_common())
     sizes = Counter(f.size for f in facts.values())
@@ -132,7 +132,7 @@ def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) ->
     twice = [f"{n} = {seen[f.digest]}" for n, f in facts.items() if seen.setdefault(f.digest, n) != n]
     warn("that repeat another file", twice)
     if len(facts) == 1:
-        report.warnings.append(f"{name}: one image alone; a translator learns little from it")
+        report.warnings.append(f"{name}: only one image; a translator learns little from it")
     return report
 
 

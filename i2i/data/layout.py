@@ -1,4 +1,4 @@
-"""What a folder means: where its two domains are, and which files belong together."""
+"""Dataset layouts: where the two domains are, and which files form pairs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXPECTED = """one of
 
 @dataclass(frozen=True)
 class Layout:
-    """Two folders, or one of files that hold both halves (then ``a == b`` and ``aligned``)."""
+    """Two folders, or one folder of files with both halves (then ``a == b`` and ``aligned``)."""
 
     a: Path
     b: Path
@@ -30,7 +30,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Source:
-    """One image of a domain: a file, or a half of one."""
+    """One image of a domain: a file or a half of one."""
 
     path: Path
     name: str  # relative to its folder, for messages and for the fingerprint
@@ -38,7 +38,7 @@ class Source:
 
 
 def find_layout(split: str, data: Folder | None = None, a: Folder | None = None, b: Folder | None = None) -> Layout:
-    """Raises DataError where the folders are not there or mean nothing."""
+    """Find the two domains' folders. Raises DataError where they do not exist or have no known layout."""
     if data is not None and (a is not None or b is not None):
         raise DataError("give either --data DIR, or --a DIR and --b DIR")
     if data is not None:
@@ -49,7 +49,7 @@ def find_layout(split: str, data: Folder | None = None, a: Folder | None = None,
 
 
 def existing(path: Folder) -> Path:
-    """Raises DataError where there is no such folder."""
+    """Return ``path`` as a Path. Raises DataError unless it is an existing folder."""
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(
@@ -101,13 +101,13 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
 
 
 def domain_name(folder: Path) -> str:
-    """What the images of a folder are called: its name, or that of the folder whose split it is."""
+    """Return the domain's name: the folder's, or its parent's if the folder is a split."""
     folder = folder.resolve()
     return folder.parent.name if folder.name.lower() in ("train", "val", "test") else folder.name
 
 
 def subfolders(root: Path) -> dict[str, Path]:
-    """The folders in a folder, by lower-case name."""
+    """Return the folders in a folder, by lower-case name."""
     return {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."}
 
 
@@ -121,7 +121,7 @@ def _any_image(root: Path) -> bool:
 
 
 def _refuse_classes(folder: Path) -> None:
-    """A folder of folders with nothing beside them: domains, of which two must be chosen."""
+    """Raise DataError for a folder that contains only folders: domains, of which two must be chosen."""
     classes = subfolders(folder)
     if len(classes) >= 2 and not any(path.is_file() for path in folder.iterdir()):
         first, second = list(classes.values())[:2]
@@ -137,7 +137,7 @@ def _listing(root: Path) -> str:
 
 
 def list_sources(layout: Layout, kind: str) -> tuple[list[Source], list[Source], list[str]]:
-    """The images of both domains, and what is wrong with the listing; of pairs, equal positions belong together."""
+    """Return the images of both domains and the problems found; pairs have equal positions."""
     problems: list[str] = []
     if layout.aligned:
         names = _named(layout.a, problems)
@@ -163,7 +163,7 @@ def _named(folder: Path, problems: list[str]) -> dict[str, Path]:
 
 
 def _match(layout: Layout, sides: Sequence[dict[str, Path]], problems: list[str]) -> list[dict[str, Path]]:
-    """Pairs have the same relative path, its suffix apart."""
+    """Match pairs: files with the same relative path apart from the suffix."""
     keyed: list[dict[str, str]] = []
     for folder, names in zip((layout.a, layout.b), sides, strict=True):
         keys: dict[str, str] = {}

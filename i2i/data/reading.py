@@ -1,4 +1,4 @@
-"""What every kind of data has in common: files read once, one form for a domain, one order for an epoch."""
+"""Functions shared by all kinds of datasets: reading files, a domain's pixel form, the order of an epoch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from i2i.spec import EDGE, Background, Domain
 def read_all(
     paths: Sequence[Path], max_bad: int, progress: Callable[[int, int], None] | None, left_out: int = 0
 ) -> tuple[dict[Path, Facts], list[str]]:
-    """The facts of all files that can be read, and the errors of the others; DataError if these are over ``max_bad``.
+    """Return the facts of all readable files and the errors of the others. Raises DataError for more than ``max_bad``.
 
-    ``progress`` is told (files done, all files). What was ``left_out`` before counts towards ``max_bad``.
+    ``progress`` is called with (files done, all files). ``left_out`` files count towards ``max_bad``.
     """
     facts, failed = inspect_files(paths, progress)
     if len(failed) + left_out > max_bad:
@@ -31,14 +31,14 @@ def read_all(
 
 
 def warn_of(report: Report, left_out: Sequence[str]) -> None:
-    """Adds what was left out to the report's warnings: the first by name, of the others the number."""
+    """Add the files left out to the report's warnings: the first by name, then the number of the others."""
     report.warnings += [f"left out: {error}" for error in left_out[:SHOWN]]
     if len(left_out) > SHOWN:
         report.warnings.append(f"left out: {len(left_out) - SHOWN} more")
 
 
 def domain_of(name: str, found: Sequence[Facts], channels: str | int) -> Domain:
-    """The one form in which the images of a domain are read; channels "auto" is grey where all of them are."""
+    """Return the common form of a domain's images; with channels "auto", grey if all of them are grey."""
     if channels == "auto":
         channels = 1 if all(fact.channels == 1 for fact in found) else 3
     return Domain(name, int(channels), 16 if all(fact.bits == 16 for fact in found) else 8)
@@ -70,7 +70,7 @@ def in_form(image: Image, domain: Domain, background: Background) -> np.ndarray:
 
 
 def index_at(position: int, count: int, seed: int) -> int:
-    """Which of ``count`` images stands at a position of the endless sequence: each once an epoch, in a new order."""
+    """Return the index of the image at a position of the endless sequence: each once per epoch, in a new order."""
     return int(_permutation(count, seed, position // count)[position % count])
 
 

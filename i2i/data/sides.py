@@ -1,4 +1,4 @@
-"""Two domains, paired or not: what training sees at each position, as a pure function of (position, seed, view)."""
+"""Datasets of two domains, paired or unpaired."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from i2i.spec import Background, Domain
 
 
 class Sides:
-    """Images of a source domain (x) and of a target domain (y), all of which could be read.
+    """Readable images of a source domain (x) and a target domain (y).
 
-    Of pairs, equal positions belong together. ``len`` is an epoch: the pairs, or the images of the larger domain.
+    In pairs, equal positions belong together. ``len`` is an epoch: the number of pairs, or of images in the larger
+    domain.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class Sides:
         return max(len(self._x), len(self._y))
 
     def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
-        """What position 0, 1, 2 ... of the endless sequence shows: "x" and "y", float32 [c, h, w] in [-1, 1].
+        """Return "x" and "y", float32 [c, h, w] in [-1, 1], at a position of the endless sequence 0, 1, 2, ...
 
-        Each image of the source is seen once per epoch of its own length, in a new order each time. An unpaired target
-        is drawn at random. Raises ImageError for a file that has become unreadable.
+        Each source image is seen once per epoch of its own length, in a new order each epoch. An unpaired target is
+        drawn at random. Raises ImageError for a file that can no longer be read.
         """
         seed %= 2**64  # NumPy takes no negative one
         rng = np.random.default_rng((seed, position))
@@ -75,7 +76,7 @@ def read_sides(
     channels: str | int, max_bad: int, progress: Callable[[int, int], None] | None,
     background: Background,
 ) -> Sides:  # fmt: skip
-    """``read_folders`` for "pairs" and "unpaired"."""
+    """Read a dataset of kind "pairs" or "unpaired"; see ``read_folders``."""
     layout = find_layout(split, data, a, b)
     sides = list_sources(layout, kind)
     if sides[2]:
@@ -96,7 +97,7 @@ def read_sides(
 
 
 def _keep(kind: str, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> tuple[list[Source], list[Source]]:
-    """What can be read: of a pair, both or neither."""
+    """Return the readable images; of a pair, both or neither."""
     if kind == "unpaired":
         return [s for s in a if s.path in facts], [s for s in b if s.path in facts]
     kept = [(s, t) for s, t in zip(a, b, strict=True) if s.path in facts and t.path in facts]
@@ -104,7 +105,7 @@ def _keep(kind: str, a: list[Source], b: list[Source], facts: dict[Path, Facts])
 
 
 def _refuse(kind: str, layout: Layout, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> None:
-    """Raises DataError for images that can each be read and do not make a dataset."""
+    """Raise DataError for readable images that do not form a dataset."""
     problems = []
     if layout.aligned:
         for source in a:

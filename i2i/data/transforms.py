@@ -1,4 +1,4 @@
-"""From an image of any size to the rectangle that a network trains on."""
+"""Crop and resize images of any size for training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class View:
-    """How an image is looked at.
+    """Size and augmentation of training images.
 
-    It is resized, its aspect ratio kept, until it covers ``load`` times the size; then the size is cropped, and in half
-    of the cases mirrored. The default load is the authors' 286 to 256.
+    An image is resized, keeping its aspect ratio, until it covers ``load`` times the size; then it is cropped to the
+    size and mirrored with probability 1/2. The default ``load`` is the authors' 286 to 256.
     """
 
     size: tuple[int, int] = (256, 256)  # height, width
@@ -33,22 +33,22 @@ class View:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a view lies in an image: the same for both images of a pair."""
+    """Position of a crop in an image and whether it is mirrored; the same for both images of a pair."""
 
-    top: float = 0.5  # of the room there is, 0 to 1
+    top: float = 0.5  # share of the free space, 0 to 1
     left: float = 0.5
     mirrored: bool = False
 
 
 def place(view: View, rng: np.random.Generator) -> Placement:
-    """Draws the same number of values whatever the view, so that nothing drawn after it depends on it."""
+    """Draw a placement. The number of random values drawn does not depend on the view."""
     top, left, coin = rng.random(3)
     mirrored = view.flip and coin < 0.5
     return Placement(top, left, mirrored) if view.crop == "random" else Placement(mirrored=mirrored)
 
 
 def look(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
-    """Pixels [h, w, c] as the view [height, width, c] shows them."""
+    """Resize, crop and mirror pixels [h, w, c] to [height, width, c]."""
     height, width = view.size
     scale = max(height * view.load / pixels.shape[0], width * view.load / pixels.shape[1])
     tall = max(height, round(pixels.shape[0] * scale))
@@ -64,7 +64,7 @@ def look(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
-    """Pixels [h, w, c] of 8 or 16 bits as float32 [c, h, w] in [-1, 1]: 2 v / peak - 1."""
+    """Convert pixels [h, w, c] of 8 or 16 bits to float32 [c, h, w] in [-1, 1]: 2 v / peak - 1."""
     values = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32)
     np.multiply(pixels.transpose(2, 0, 1), np.float32(2 / np.iinfo(pixels.dtype).max), out=values)
     values -= 1

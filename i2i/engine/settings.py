@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,10 @@ def number(name: str, default: int | float, value: Any) -> int | float:
         whole = type(default)(found)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is {value!r}; expected a number such as {default}") from None
+    if not isfinite(found):
+        raise ValueError(f"{name} is {value!r}; expected a finite number such as {default}")
     if whole != found:
-        raise ValueError(f"{name} is {value!r}; expected a whole number")
+        raise ValueError(f"{name} is {value!r}; expected a whole number such as {default}")
     return whole
 
 

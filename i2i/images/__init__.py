@@ -3,16 +3,17 @@
 Training and translation read through this one package, so both see the same pixels. A file becomes an
 :class:`Image` or raises an :class:`ImageError` that names the file and the reason; nothing else comes out.
 
-Read: JPEG (MPO included), PNG, WebP, TIFF, BMP, GIF, ICO, JPEG 2000 and PNM. Animations and multi-page files give
-their first frame, and ``frames`` says how many there are. Written: all of those but GIF and ICO.
+The formats are the rows of ``formats.table.FORMATS``. Animations and multi-page files give their first frame, and
+``frames`` says how many there are.
 """
 
 from i2i.images.alpha import extend, seen, unmix
 from i2i.images.decode import decode_image, read_image
-from i2i.images.encode import WRITABLE, encode_image, format_of, keeps_profile, write_image
+from i2i.images.encode import WRITABLE, encode_image, format_of, losses, write_image
+from i2i.images.formats.table import IMAGE_SUFFIXES
 from i2i.images.header import MAX_PIXELS, read_header
 from i2i.images.image import Header, Image, ImageError, convert, flatten
-from i2i.images.listing import IMAGE_SUFFIXES, list_images, name_images
+from i2i.images.listing import list_images, name_images
 from i2i.images.metadata import left_out
 
 __all__ = [
@@ -28,9 +29,9 @@ __all__ = [
     "extend",
     "flatten",
     "format_of",
-    "keeps_profile",
     "left_out",
     "list_images",
+    "losses",
     "name_images",
     "read_header",
     "read_image",

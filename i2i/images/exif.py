@@ -14,15 +14,19 @@ GPS_TAG = 34853
 XMP_TAG = 700
 
 
-def orientation_in_xmp(xmp: bytes) -> int:
+def orientation_of(exif: bytes | None, xmp: bytes | None) -> int:
+    """Return the orientation, 1 to 8, that EXIF states, or else XMP; 1 where neither can be understood."""
+    turned = tags.exif_orientation(exif) if exif else 1
+    if turned > 1 or not xmp:
+        return turned
     found = re.search(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])", xmp)
     return int(found.group(1)) if found else 1
 
 
 def upright_exif(exif: bytes, width: int, height: int, found: resolution.Resolution | None = None) -> bytes | None:
-    """The same of an upright image of that size, without its thumbnail; None where it cannot be understood.
+    """Return EXIF that describes an upright image of that size, without its thumbnail; None if it is damaged.
 
-    The resolution that was ``found``, maybe elsewhere in the file, takes the place of the one that it says.
+    The resolution ``found``, perhaps elsewhere in the file, replaces the one that it states.
     """
     block = bytearray(exif)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
@@ -55,7 +59,7 @@ def upright_exif(exif: bytes, width: int, height: int, found: resolution.Resolut
 
 
 def upright_xmp(xmp: bytes, width: int, height: int) -> bytes:
-    """The same of an upright image of that size, without thumbnails or the mention of a part that is elsewhere."""
+    """Return XMP that describes an upright image of that size, without thumbnails or a reference to a second part."""
     facts = {rb"tiff:Orientation": 1, rb"(?:exif:PixelXDimension|tiff:ImageWidth)": width}
     facts[rb"(?:exif:PixelYDimension|tiff:ImageLength)"] = height
     for name, value in facts.items():
@@ -65,14 +69,14 @@ def upright_xmp(xmp: bytes, width: int, height: int) -> bytes:
 
 
 def _entries(block: bytearray, order: str, offset: int) -> Iterator[tuple[int, int]]:
-    """The tag of each entry of a directory, and where the entry is."""
+    """Yield the tag of each entry of a directory, and the offset of the entry."""
     (count,) = struct.unpack_from(order + "H", block, offset)
     for at in range(offset + 2, offset + 2 + 12 * count, 12):
         yield struct.unpack_from(order + "H", block, at)[0], at
 
 
 def _numbers(block: bytearray, order: str, at: int) -> tuple[int, ...]:
-    """The values of an entry of integers; empty for others."""
+    """Return the values of an entry of integers; empty for others."""
     kind, count = struct.unpack_from(order + "HI", block, at + 2)
     if kind not in _SIZES or count > 4096:
         return ()
@@ -83,7 +87,7 @@ def _numbers(block: bytearray, order: str, at: int) -> tuple[int, ...]:
 
 
 def _set(block: bytearray, order: str, at: int, value: int) -> None:
-    """One integer, of which the entry holds 16 or 32 bits."""
+    """Set an entry of one integer of 16 or 32 bits."""
     (kind,) = struct.unpack_from(order + "H", block, at + 2)
     if kind == 3 and value > 65535:
         kind = 4
@@ -93,14 +97,14 @@ def _set(block: bytearray, order: str, at: int, value: int) -> None:
 
 
 def _set_fraction(block: bytearray, order: str, at: int, value: tuple[int, int]) -> None:
-    """One fraction, if there is one behind the entry; a broken way to it costs no more."""
+    """Set an entry of one fraction; one whose offset leads nowhere is left as it is."""
     kind, count, where = struct.unpack_from(order + "HII", block, at + 2)
     if (kind, count) == (5, 1) and 8 <= where <= len(block) - 8:
         struct.pack_into(order + "II", block, where, *value)
 
 
 def _erase_thumbnail(block: bytearray, order: str, offset: int) -> None:
-    """It shows what the picture was before, so its bytes go too, not only the way to them."""
+    """Overwrite the thumbnail, which shows the picture as it was, as well as the directory that leads to it."""
     found = {tag: _numbers(block, order, at) for tag, at in _entries(block, order, offset)}
     starts = [*found.get(0x201, ()), *found.get(273, ())]  # of a JPEG, or of strips
     lengths = [*found.get(0x202, ()), *found.get(279, ())]

@@ -1,7 +1,7 @@
-"""What a file says about its image, read without decoding a pixel.
+"""Headers of image files, read without decoding a pixel.
 
-An image is decoded only after this: the format is known by its first bytes and is one of a short list, and the size is
-within the limit, so a file of 50 kB that would unfold to gigabytes costs nothing.
+An image is decoded only after this: its format is one of the table, and its size is within the limit, so a file of 50
+kB that would unfold to gigabytes costs nothing.
 """
 
 from __future__ import annotations
@@ -10,20 +10,28 @@ import os
 import re
 import stat
 import struct
-import zlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from i2i.images import formats, jp2, other_formats, tags
+from i2i.images.formats.table import FORMATS, sniff
 from i2i.images.image import Header, ImageError, UnsupportedError
 
 MAX_PIXELS = 100_000_000
+_PROFILE_LIMIT = 16 << 20  # bytes of a colour profile
+
+DAMAGE = (
+    ValueError, OSError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError,
+    AttributeError, MemoryError, RuntimeError, struct.error,
+)  # fmt: skip
+"""Errors that libraries raise on damaged data. A programming error would show in the tests of good files."""
 
 
 def read_header(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Header:
-    """Raises ImageError where the file cannot be opened, is no image of a known format, or is too large."""
+    """Read the header of a file.
+
+    Raises ImageError where the file cannot be opened, is no image of a known format, is damaged or too large.
+    """
     try:
         with open_regular(path) as file:
             return parse_header(file, path, max_pixels)
@@ -32,79 +40,64 @@ def read_header(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> H
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """The file, open for reading; an OSError for a pipe or a device, on which a read might never return."""
+    """Open a file for reading; OSError for a pipe or a device, on which a read might never return."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(None, "not a regular file", os.fspath(path))
     return open(path, "rb")
 
 
 def parse_header(file: BinaryIO, path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Header:
-    """The header of an open file; ``path`` is for the error."""
-    start = file.read(32)
-    parse = _parser(start)
-    if parse is None:
-        raise ImageError(path, _unknown(start, Path(path).suffix))
+    """Read the header of an open file; ``path`` is for the error."""
+    start, suffix = file.read(64), Path(path).suffix
+    name = sniff(start, suffix)
+    if name is None:
+        raise ImageError(path, _unknown(start))
+    row = FORMATS[name]
+    if not row.module:
+        raise ImageError(path, f"{name} files are not supported; convert it to PNG or TIFF")
     try:
-        header = parse(file)
+        header = replace(row.header(file), format=name)
     except UnsupportedError as error:
         raise ImageError(path, str(error)) from error
-    except (struct.error, ValueError, IndexError, OverflowError, zlib.error) as error:
-        vague = isinstance(error, (struct.error, IndexError))
-        raise ImageError(path, f"damaged: {'its header is incomplete' if vague else error}") from error
-    if header.width < 1 or header.height < 1:
-        raise ImageError(path, f"damaged header: a size of {header.width} x {header.height}")
-    if header.width * header.height > max_pixels:
+    except DAMAGE as error:
+        raise ImageError(path, f"damaged {name} header: {reason(error)}") from error
+    return _checked(header, path, max_pixels)
+
+
+def reason(error: BaseException) -> str:
+    """Return the last line of an error's text, or words where the text says nothing to a user."""
+    lines = str(error).strip().splitlines()
+    if not lines or isinstance(error, (struct.error, IndexError, KeyError, TypeError, AttributeError)):
+        return "its data is incomplete or contradicts itself"
+    return "it is truncated" if lines[-1] == "Truncated File Read" else lines[-1]
+
+
+def _checked(header: Header, path: str | os.PathLike[str], max_pixels: int) -> Header:
+    """Return the header upright, with a profile only if it fits; ImageError for a size that cannot be."""
+    width, height = header.width, header.height
+    if width < 1 or height < 1:
+        raise ImageError(path, f"damaged header: a size of {width} x {height}")
+    if width * height > max_pixels:
         raise ImageError(
             path,
-            f"{header.width} x {header.height} is {header.width * header.height:,} pixels, "
-            f"more than the limit of {max_pixels:,}; if the file is to be trusted, allow them: "
-            f"--max-pixels {header.width * header.height} (in Python max_pixels)",
+            f"{width} x {height} is {width * height:,} pixels, more than the limit of {max_pixels:,}; if the file is "
+            f"to be trusted, allow them: --max-pixels {width * height} (in Python max_pixels)",
         )
     if header.orientation >= 5:
         resolution = header.resolution and (header.resolution[1], header.resolution[0])
-        header = replace(header, width=header.height, height=header.width, resolution=resolution)
+        header = replace(header, width=height, height=width, resolution=resolution)
+    icc = header.icc
     space = {1: b"GRAY", 3: b"RGB "}[header.channels]  # a profile of CMYK does not fit the RGB that we return
-    if header.icc is not None and header.icc[16:20] != space:
+    if icc is not None and (icc[16:20] != space or len(icc) > _PROFILE_LIMIT):
         header = replace(header, icc=None)
     return header
 
 
-def _parser(start: bytes) -> Callable[[BinaryIO], Header] | None:
-    if tags.is_tiff(start):
-        return other_formats.tiff_header
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return formats.webp_header
-    if re.match(rb"P[1-6][\s#]", start):
-        return other_formats.pnm_header
-    return next((parse for magic, parse in _MAGIC.items() if start.startswith(magic)), None)
-
-
-def _unknown(start: bytes, suffix: str) -> str:
+def _unknown(start: bytes) -> str:
     if not start:
         return "the file is empty"
     if re.match(rb"\s*(<!doctype|<html|<\?xml|<svg)", start, re.IGNORECASE):
         return "this is HTML, XML or SVG text, not an image"
-    known = {
-        b"qoif": "QOI", b"8BPS": "Photoshop", b"Pf": "float PFM", b"PF": "float PFM", b"P7": "PAM",
-        b"v/1\x01": "OpenEXR", b"#?RADIANCE": "Radiance HDR", b"\xff\x0a": "JPEG XL", b"DDS ": "DDS", b"%PDF": "PDF",
-    }  # fmt: skip
-    name = next((name for magic, name in known.items() if start.startswith(magic)), None)
     if start[4:8] == b"ftyp":
-        name = "AVIF or HEIC"
-    elif name is None and suffix.lower() == ".tga":
-        name = "TGA"
-    if name:
-        return f"{name} files are not supported; convert it to PNG or TIFF"
+        return "this is a video (MP4 or QuickTime), not an image; a video is recognized by its suffix, such as .mp4"
     return f"not an image of a known format (it begins with the bytes {start[:8].hex(' ')})"
-
-
-_MAGIC: dict[bytes, Callable[[BinaryIO], Header]] = {
-    b"\x89PNG\r\n\x1a\n": formats.png_header,
-    b"\xff\xd8\xff": formats.jpeg_header,
-    b"GIF87a": other_formats.gif_header,
-    b"GIF89a": other_formats.gif_header,
-    b"BM": other_formats.bmp_header,
-    b"\0\0\1\0": other_formats.ico_header,
-    b"\0\0\0\x0cjP  \r\n\x87\n": jp2.jp2_header,
-    b"\xff\x4f\xff\x51": jp2.jp2_header,
-}

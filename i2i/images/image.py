@@ -1,4 +1,4 @@
-"""What an image is in its file and in memory, and the two conversions that training and translation share."""
+"""The types of an image in its file and in memory, and the two conversions that training and translation share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -32,14 +32,16 @@ class ImageError(I2IError):
 
 
 class UnsupportedError(ValueError):
-    """A sound file of a kind that is not read here."""
+    """A sound file of a kind that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """The size is that of the upright image; ``channels`` counts colour (1 or 3) and not alpha."""
+    """Facts about an image that are known before a pixel is decoded.
 
-    format: str
+    ``width`` and ``height`` are those of the upright image; ``channels`` counts colour (1 or 3) and not alpha.
+    """
+
     width: int
     height: int
     channels: int = 3
@@ -48,11 +50,10 @@ class Header:
     frames: int = 1
     orientation: int = 1  # 1 to 8, as EXIF numbers them
     icc: bytes | None = None
-    decoder: str = "cv2"  # "cv2", "pillow", "vips" or "pnm"
-    key: int | None = None  # the grey level that is transparent, as the decoder scales it
-    start: int = 0  # where the pixels of a PNM begin
-    peak: int = 255  # the largest value of a PNM
     resolution: Resolution | None = None  # pixels for a millimetre, across and down, if the file says
+    auxiliary: tuple[str, ...] = ()  # pictures beside the main one that are not read, such as a depth map
+    hint: Any = None  # whatever the decoder of the format needs to know
+    format: str = ""  # a key of ``formats.table.FORMATS``
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Image:
     frames: int = 1  # how many frames or pages the file holds; the first is here
     metadata: Metadata | None = None  # EXIF and XMP, if they were asked for
     resolution: Resolution | None = None  # pixels for a millimetre, across and down, where it is known
+    auxiliary: tuple[str, ...] = ()  # pictures beside it in the file that are not read, such as a depth map
 
     @property
     def height(self) -> int:
@@ -86,7 +88,7 @@ class Image:
 
 
 def flatten(image: Image, background: int = 255) -> np.ndarray:
-    """The colours as they look on a grey of that 8-bit level: [h, w, c], of the image's own type."""
+    """Return the colours composited on a grey of that 8-bit level: [h, w, c], of the image's own type."""
     if image.alpha is None:
         return image.pixels
     peak = 2**image.bits - 1
@@ -108,7 +110,7 @@ def _to_8_bits() -> np.ndarray:
 
 
 def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
-    """Pixels [h, w, 1 | 3] as [h, w, channels] of 8 or 16 bits: luma of Rec. 601, 257 levels of 16 bits to one of 8."""
+    """Return pixels [h, w, 1 | 3] as [h, w, channels] of 8 or 16 bits, by the luma of Rec. 601 and a factor of 257."""
     if channels not in (1, 3) or bits not in (8, 16):
         raise ValueError(f"an image has 1 or 3 channels of 8 or 16 bits, not {channels} of {bits}")
     if pixels.dtype == np.uint8 and bits == 16:
@@ -124,8 +126,8 @@ def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of its image beside the pixels, as it was stored."""
+    """EXIF and XMP of an image file, as they are stored."""
 
     exif: bytes | None = None  # a TIFF structure, without the "Exif" before it
     xmp: bytes | None = None
-    unread: bool = False  # there is EXIF that is not read here: that of a TIFF, or what is damaged
+    unread: bool = False  # there is EXIF that is not read: that of a TIFF, or a damaged block

@@ -1,4 +1,4 @@
-"""Which files of a folder are its images."""
+"""List the image files of a folder."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from i2i.images.formats.table import IMAGE_SUFFIXES
 from i2i.images.image import ImageError
-
-_READ = "jpg jpeg jpe jfif mpo png apng webp tif tiff bmp dib gif ico ppm pgm pbm pnm jp2 j2k j2c jpx jpf"
-_NAMED = "avif heic heif jxl qoi tga psd exr hdr pcx dds"  # not read, but listed: better an error than silence
-IMAGE_SUFFIXES = frozenset("." + suffix for suffix in f"{_READ} {_NAMED}".split())
 
 
 def list_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], None] | None = None) -> list[Path]:
-    """Every image under the folder, by suffix, in the order of the relative paths; see :func:`name_images`."""
+    """Return the path of every image under the folder, in the order of the relative paths; see :func:`name_images`."""
     root = Path(root)
     return [root / name for name in name_images(root, on_error)]
 
 
 def name_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], None] | None = None) -> list[str]:
-    """The relative name, with "/", of every image under the folder, by suffix, in order: of many, names are small.
+    """Return the relative name, with "/", of every file under the folder with the suffix of an image, in order.
 
     Names that begin with a dot are skipped. Links to folders are followed, each real folder once, so a loop of links
     ends. A folder that cannot be opened is given to ``on_error``; without it, its ImageError is raised.
@@ -56,13 +53,13 @@ def name_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], N
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    """A folder or a link to one. What is neither is known without asking the disk, which for many files takes long."""
+    """True for a folder or a link to one. For anything else the disk is not asked, which for many files takes long."""
     # entry.is_dir() raises for a link to itself
     return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
-    """A pipe, socket or device, which reading would hang on; a dangling link is none and is an error when read."""
+    """True for a pipe, socket or device, on which reading would hang; a dangling link is an error when it is read."""
     if entry.is_file(follow_symlinks=False):
         return False
     return os.path.exists(entry.path) and not os.path.isfile(entry.path)

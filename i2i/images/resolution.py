@@ -1,4 +1,4 @@
-"""How many pixels of a picture lie on a millimetre, across and down, as files say it in their own units."""
+"""Resolution: pixels for a millimetre, across and down, from and to the units that files count in."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ INCH, CENTIMETRE, METRE = 25.4, 10.0, 1000.0
 """In millimetres."""
 
 X, Y, UNIT = 282, 283, 296
-"""Tags of TIFF and EXIF: two fractions, and what they count in."""
+"""Tags of TIFF and EXIF: two fractions, and their unit."""
 _LEAST, _MOST = 1e-3, 1e6  # pixels for a millimetre; all that can be written lies between
 _UNITS = {2: INCH, 3: CENTIMETRE}
 
 
 def per_millimetre(across: float, down: float, unit: float | None) -> Resolution | None:
-    """``unit`` is in millimetres; None is returned for what says nothing of a size, or cannot be believed."""
+    """Return the resolution of counts for a ``unit`` in millimetres; None without a unit or for impossible numbers."""
     if not unit or not all(_LEAST < count / unit < _MOST for count in (across, down)):
         return None
     return across / unit, down / unit
 
 
 def per_inch(resolution: Resolution) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The two fractions of TIFF and EXIF."""
+    """Return pixels for an inch as the two fractions of TIFF and EXIF."""
     from fractions import Fraction  # it brings decimal numbers with it, which every start would wait for
 
     across, down = (Fraction(count * INCH).limit_denominator(100).as_integer_ratio() for count in resolution)
     return across, down
 
 
-def jfif(resolution: Resolution) -> bytes:
-    """The segment at the beginning of a JPEG that says it; nothing where there is no room for so much or so little."""
+def jfif(resolution: Resolution | None) -> bytes:
+    """Return the segment that begins a JPEG; b"" for no resolution, or for one that it has no room for."""
+    resolution = writable(resolution)
+    if resolution is None:
+        return b""
     size = [round(count * INCH) for count in resolution]
     if not 1 <= min(size) <= max(size) <= 65535:
         return b""
@@ -41,6 +44,7 @@ def jfif(resolution: Resolution) -> bytes:
 
 
 def of_tiff(directory: tags.Directory) -> Resolution | None:
+    """Return the resolution that a directory states."""
     across, down = (directory.tags.get(tag) for tag in (X, Y))
     if not (isinstance(across, tuple) and isinstance(down, tuple) and len(across) == len(down) == 2):
         return None
@@ -50,17 +54,8 @@ def of_tiff(directory: tags.Directory) -> Resolution | None:
     return per_millimetre(across[0] / across[1], down[0] / down[1], unit)
 
 
-def of_segment(data: bytes) -> Resolution | None:
-    """What a segment of a JPEG says, if it is one of JFIF or EXIF."""
-    if data.startswith(b"Exif\0\0"):
-        return of_exif(data)
-    if not data.startswith(b"JFIF\0") or len(data) < 12:
-        return None
-    unit, across, down = struct.unpack_from(">BHH", data, 7)
-    return per_millimetre(across, down, {1: INCH, 2: CENTIMETRE}.get(unit))
-
-
 def of_exif(exif: bytes) -> Resolution | None:
+    """Return the resolution that an EXIF block states."""
     try:
         return of_tiff(tags.read_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")), (X, Y, UNIT)))
     except (ValueError, struct.error, OverflowError):

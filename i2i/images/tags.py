@@ -1,4 +1,4 @@
-"""The directory of tags that TIFF files are made of, and EXIF and multi-picture segments too."""
+"""The directory of tags that TIFF files and EXIF blocks consist of."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-ICC_LIMIT = 16 << 20
-
-
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 ORIENTATION, SAMPLES, PLANES, TILE_WIDTH, TILE_HEIGHT = 274, 277, 284, 322, 323
 EXTRA_SAMPLES, SAMPLE_FORMAT, ICC = 338, 339, 34675
-MPF_PICTURES = 0xB001
 _PIXELS = {WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, EXTRA_SAMPLES, SAMPLE_FORMAT}
-"""Tags without which the pixels cannot be understood; without another, they can."""
+"""Tags that are needed to understand the pixels."""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NUMBERS = {3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -25,13 +21,13 @@ _VALUE_LIMIT = 16 << 20
 
 @dataclass
 class Directory:
-    """The tags that were asked for: tuples of integers, two for a fraction, or bytes for what is no number."""
+    """Values of the wanted tags: a tuple of integers, two for a fraction, or bytes for anything but numbers."""
 
     tags: dict[int, tuple[int, ...] | bytes]
     pages: int
 
     def number(self, tag: int, default: int) -> int:
-        """The first value of an integer tag."""
+        """Return the first value of an integer tag."""
         value = self.tags.get(tag)
         return value[0] if isinstance(value, tuple) and value else default
 
@@ -41,7 +37,7 @@ def is_tiff(start: bytes) -> bool:
 
 
 def read_directory(file: BinaryIO, wanted: Collection[int]) -> Directory:
-    """The first directory, and how many there are. Raises ValueError or struct.error where there is none."""
+    """Return the first directory and the number of directories. Raises ValueError or struct.error without any."""
     file.seek(0)
     order, big, offset = _start(file.read(16))
     tags, following = _read_one(file, order, big, offset, wanted)
@@ -57,7 +53,7 @@ def read_directory(file: BinaryIO, wanted: Collection[int]) -> Directory:
 
 
 def _start(head: bytes) -> tuple[str, bool, int]:
-    """The order of bytes, whether it is a BigTIFF, and where the first directory is."""
+    """Return the byte order, True for a BigTIFF, and the offset of the first directory."""
     if not is_tiff(head):
         raise ValueError("no TIFF header")
     order = "<" if head[:2] == b"II" else ">"
@@ -101,7 +97,7 @@ def _read_one(
 
 
 def set_short(file: BinaryIO, start: int, tag: int, value: int) -> None:
-    """Writes the value of a tag of 16 bits, if the first directory has it, of a TIFF that begins there in the file."""
+    """Change a tag of 16 bits, if the first directory has it, of the TIFF that begins at ``start`` of the file."""
     file.seek(start)
     order, big, offset = _start(file.read(16))
     head, entry = (8, 20) if big else (2, 12)
@@ -116,7 +112,7 @@ def set_short(file: BinaryIO, start: int, tag: int, value: int) -> None:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """1 to 8, as an EXIF block says; 1 where it says nothing that can be understood."""
+    """Return the orientation of an EXIF block, 1 to 8; 1 where it states none that can be understood."""
     try:
         directory = read_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")), (ORIENTATION,))
     except (ValueError, struct.error, OverflowError):
@@ -126,9 +122,9 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def with_tags(data: bytes, tags: Iterable[tuple[int, int, int, bytes]]) -> bytes:
-    """A little-endian classic TIFF of one page with (tag, type, count, bytes) added or replaced.
+    """Add or replace tags (tag, type, count, bytes) of a little-endian classic TIFF of one page.
 
-    The directory is written anew behind the data, where there is room for it to grow.
+    The directory is written again behind the data, where there is room for it to grow.
     """
     if data[:4] != b"II*\0":
         raise ValueError("not a little-endian TIFF")

@@ -91,10 +91,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch._utils._rebuild_sparse_tensor": _utils._rebuild_sparse_tensor,
     "torch._utils._rebuild_meta_tensor_no_storage": _utils._rebuild_meta_tensor_no_storage,
-    "torch._utils._rebuild_qtensor": _utils._rebuild_qtensor,
     "torch.serialization._get_layout": _get_layout,
     "torch._tensor._rebuild_from_type_v2": _typed,
 }
+CONSTANTS = (torch.dtype, torch.layout)
 ALLOWED = {name: Function(function) for name, function in _FUNCTIONS.items()}
 
 
@@ -107,8 +107,8 @@ def module(ignored: dict[str, None]) -> ModuleType:
             full = f"{module}.{name}"
             if full in ALLOWED:
                 return ALLOWED[full]
-            if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype | torch.layout):
-                return dtype
+            if module == "torch" and isinstance(constant := vars(torch).get(name), CONSTANTS):
+                return constant
             ignored[full] = None
             return type("Inert", (Inert,), {"origin": full})
 

@@ -68,7 +68,7 @@ def translate(src, dst=None, model=None, *, to=None, provider="auto", allow_fall
     """
     of_video, told = {name: options.pop(name) for name in NAMES & options.keys()}, taken_from(options)
     settings, video = Options(**options), VideoOptions(**of_video)
-    film = isinstance(src, str | os.PathLike) and is_video(src)
+    film = isinstance(src, str | os.PathLike) and is_video(src, dst)
     if of_video and not film:
         raise ValueError(f"{', '.join(sorted(of_video))}: for videos, and this is none")
     if not isinstance(model, Model):

@@ -1,7 +1,7 @@
-"""What a user should know of how a model runs, as it comes to pass.
+"""Notes for the user about how a model runs.
 
-Through the logger ``i2i``: without any setting Python prints it on stderr, and a program that wants it elsewhere, or
-not at all, has its usual means.
+They go to the logger ``i2i``: by default Python prints them on stderr, and a program can redirect or silence them with
+the means of ``logging``.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import threading
 from collections.abc import Callable
 
 _LOGGER = "i2i"
-_one = threading.Lock()  # so that each note is shown once
+_one = threading.Lock()  # each note is shown once
 _show: Callable[[str], object] | None = None
 
 
 class _Shown:
-    """A function as the stream of a handler."""
+    """Stream of a handler that calls a function."""
 
     def __init__(self, show: Callable[[str], object]) -> None:
         self.write = show
 
     def flush(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def note(text: str) -> None:
-    """Says it."""
-    import logging  # which takes longer than a small image, and there is seldom something to say
+    """Log a note as a warning, or pass it to the function set by ``tell``."""
+    import logging  # its import takes longer than a small image, and notes are rare
 
     logger = logging.getLogger(_LOGGER)
     with _one:
@@ -44,6 +44,6 @@ def note(text: str) -> None:
 
 
 def tell(show: Callable[[str], object] | None) -> None:
-    """From now on ``show`` is called with each note, in the thread that it comes from; None: Python's own way again."""
+    """Set the function that is called with each note, in the thread that logs it; None restores ``logging``."""
     global _show
     _show = show

@@ -1,4 +1,4 @@
-"""Between images and the arrays that a graph takes: channels, bits, range, and what must not be lost on the way."""
+"""Conversion between images and the arrays of a graph: channels, bits, range, alpha and colour profile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ NON_FINITE = (
 
 
 def to_images(array: np.ndarray, name: str = "the model") -> list[Image]:
-    """The images of an array [h, w], [h, w, c] or [n, h, w, c]; ModelError for anything else."""
+    """Return the images of a uint8 or uint16 array [h, w], [h, w, c] or [n, h, w, c] with 1 to 4 channels.
+
+    Raises ModelError for anything else; ``name`` is the model's name in its message.
+    """
     form = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
     expected = f"{name} expects uint8 or uint16 [h, w], [h, w, c] or [n, h, w, c] with 1 to 4 channels last, got {form}"
     if not isinstance(array, np.ndarray):
@@ -40,7 +43,7 @@ def to_images(array: np.ndarray, name: str = "the model") -> list[Image]:
 
 
 def from_images(images: Sequence[Image], like: np.ndarray) -> np.ndarray:
-    """The images as one array with the axes that ``like`` has."""
+    """Return the images as one array with as many axes as ``like``."""
     if like.ndim == 2 and images[0].alpha is None and images[0].channels == 1:
         return images[0].pixels[..., 0]
     arrays = [
@@ -51,13 +54,13 @@ def from_images(images: Sequence[Image], like: np.ndarray) -> np.ndarray:
 
 
 def prepare(image: Image, spec: Spec, background: Background | None = None) -> np.ndarray:
-    """Return the image as the model's graph takes it: [h, w, c] in the source's channels and range, of ``spec.dtype``.
+    """Return the image as input of the graph: [h, w, c] in the source's channels and range, of type ``spec.dtype``.
 
-    ``background`` is what a network without alpha sees where the image is transparent, as ``images.alpha`` describes;
+    ``background`` is the filling of transparent pixels for a model that takes no alpha, as ``images.alpha`` describes;
     None: what it was trained with.
     """
     source = spec.source
-    if source.channels == 4:  # the model sees alpha itself, and the colours that are stored under it
+    if source.channels == 4:  # the model takes alpha, and the colours stored under it
         colours = convert(image.pixels, 3, source.bits)
         alpha = image.alpha
         if alpha is None:
@@ -70,17 +73,21 @@ def prepare(image: Image, spec: Spec, background: Background | None = None) -> n
 
 
 def restore(result: np.ndarray, image: Image, spec: Spec, background: Background | None = None) -> Image:
-    """Return the graph's result [h, w, c] as an image with the depth and the alpha of ``image``.
+    """Return the graph's output [h, w, c] as an image with the depth, alpha, format and frames of ``image``.
 
-    The alpha is upscaled with the image where the model does that. ``background`` is that of ``prepare``: a grey level
-    is taken out of half-transparent pixels again.
+    Alpha is upscaled if the model upscales. ``background`` is that of ``prepare``: a grey level is removed from
+    half-transparent pixels again.
 
-    Raises NonFiniteError rather than return what a cast makes of NaN, which is black.
+    Raises NonFiniteError for NaN or infinity, which a cast would turn black, and ModelError for another size than the
+    Spec states.
     """
     check_finite(result)
     height, width = (side * spec.scale for side in image.pixels.shape[:2])
     if result.shape[:2] != (height, width):
-        raise ModelError(f"the model returned {result.shape[:2]} for an image of {image.pixels.shape[:2]}")
+        raise ModelError(
+            f"the model returned {result.shape[1]} x {result.shape[0]} pixels for an image of "
+            f"{width // spec.scale} x {height // spec.scale}; expected {width} x {height}"
+        )
     target = spec.target
     if result.dtype != np.uint8:
         kind = np.uint8 if target.bits == 8 else np.uint16
@@ -93,7 +100,7 @@ def restore(result: np.ndarray, image: Image, spec: Spec, background: Background
         result = result[..., :3]
     colours = convert(result, result.shape[2], image.bits)
     background = spec.background if background is None else background
-    # An upscaled alpha is not the one that the picture was composited with.
+    # An upscaled alpha is not the one that the image was composited with.
     if (
         alpha is not None
         and background != EDGE
@@ -101,21 +108,21 @@ def restore(result: np.ndarray, image: Image, spec: Spec, background: Background
         and 4 not in (spec.source.channels, target.channels)
     ):
         colours = unmix(colours, alpha)
-    # A profile of grey does not describe colours, nor the reverse.
+    # A grey profile does not describe colours, nor the reverse.
     icc = image.icc if colours.shape[2] == image.channels else None
     return Image(colours, alpha, icc, image.format, image.frames)
 
 
 def check_finite(result: np.ndarray) -> None:
-    """NonFiniteError unless ``is_finite``."""
+    """Raise NonFiniteError unless ``is_finite``."""
     if not is_finite(result):
         raise NonFiniteError(NON_FINITE)
 
 
 def is_finite(result: np.ndarray) -> bool:
-    """Whether [h, w, c] holds no NaN or infinity, and is not the checkerboard by which a uint8 graph says that it did.
+    """True if [h, w, c] has no NaN or infinity and is not the checkerboard with which a uint8 graph reports them.
 
-    The checkerboard is 255 where row + column is odd, else 0, in every channel, and is believed from 16 pixels on.
+    The checkerboard is 255 where row + column is odd, else 0, in every channel; it counts from 16 pixels on.
     """
     if result.dtype != np.uint8:
         return bool(np.isfinite(result).all())
@@ -127,15 +134,15 @@ def is_finite(result: np.ndarray) -> bool:
 
 
 def all_finite(results: np.ndarray) -> bool:
-    """Whether numbers of any shape are, or images [n, h, w, c] of uint8 each ``is_finite``."""
+    """True if floats of any shape, or all uint8 images [n, h, w, c], satisfy ``is_finite``."""
     return is_finite(results) if results.dtype != np.uint8 else all(map(is_finite, results))
 
 
 def to_tensor(batch: np.ndarray, spec: Spec) -> np.ndarray:
-    """[n, h, w, c] in the source's range as float32 [n, c, h, w] in [-1, 1]."""
+    """Convert [n, h, w, c] in the source's range to float32 [n, c, h, w] in [-1, 1]."""
     return np.ascontiguousarray((batch.astype(np.float32) / (spec.source.peak / 2) - 1).transpose(0, 3, 1, 2))
 
 
 def from_tensor(result: np.ndarray, spec: Spec) -> np.ndarray:
-    """float32 [n, c, h, w] in [-1, 1] as float32 [n, h, w, c] in the target's range."""
+    """Convert float32 [n, c, h, w] in [-1, 1] to float32 [n, h, w, c] in the target's range."""
     return (result.transpose(0, 2, 3, 1) + 1) * (spec.target.peak / 2)

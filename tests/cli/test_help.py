@@ -68,7 +68,7 @@ GROUPS = {
     },
     "export": {"Input and output": "out calibrate", "Model": "to io precision"},
     "describe": {
-        "Input and output": "out overwrite",
+        "Input and output": "out output overwrite",
         "Third-party models": "layout range output-range order multiple fit result",
     },
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,15 +118,17 @@ def test_a_suffix(place: Path, i2i_inside: Command) -> None:
 def test_workers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(place / "a.onnx", "cpu", 1)
     for asked in (1, 3):
-        jobs: list[workers.Job] = []
-        real = workers.Job.__init__
+        jobs: list[workers.WorkerPool] = []
+        real = workers.WorkerPool.__init__
 
-        def watched(self: workers.Job, *rest: object, jobs: list[workers.Job] = jobs, real: object = real) -> None:
+        def watched(
+            self: workers.WorkerPool, *rest: object, jobs: list[workers.WorkerPool] = jobs, real: object = real
+        ) -> None:
             jobs.append(self)
             real(self, *rest)  # type: ignore[operator]
 
         with monkeypatch.context() as patched:
-            patched.setattr(workers.Job, "__init__", watched)
+            patched.setattr(workers.WorkerPool, "__init__", watched)
             translate_folder(model, place / "photos", place / f"out{asked}", Options(workers=asked))
         assert len(jobs[0]._threads) == asked
     with pytest.raises(ValueError, match="workers is 0"):
@@ -316,4 +319,41 @@ def test_metadata_is_kept_when_asked_and_its_loss_is_said(
     for path in ("x.png", "z.bmp", "sub/y.jpg"):
         (place / "photos" / path).unlink()
     done = i2i_inside("translate", "photos", "b", "-m", "a.onnx", "--keep-metadata", "--format", "bmp", cwd=place)
-    assert f"note: {Path('photos/x.jpg')}: without its EXIF" in done.stderr
+    note = f"note: 1 result without EXIF, which could not be carried over to BMP: {Path('photos/x.jpg')}"
+    assert note in done.stderr.splitlines()
+
+
+def test_what_is_lost_of_pixels_is_named_once_a_job(place: Path, i2i_inside: Command, piped_inside: Piped) -> None:
+    deep, alpha = np.full((5, 6, 3), 30000, np.uint16), np.full((5, 6), 30000, np.uint16)
+    for path in (place / "photos").rglob("*.*"):
+        path.unlink()
+    for name in ("a.png", "b.png"):
+        write_image(place / "photos" / name, Image(deep, alpha))
+    write_image(place / "photos" / "opaque.png", Image(np.zeros((5, 6, 3), np.uint8), np.full((5, 6), 255, np.uint8)))
+    lost = {"jpeg": ["16 bits", "alpha"], "bmp": ["16 bits"], "webp": ["16 bits"], "pnm": ["alpha"], "tiff": []}
+    for format, what in lost.items():
+        done = i2i_inside("translate", "photos", format, "-m", "a.onnx", "--format", format, cwd=place)
+        assert done.returncode == 0, done.stderr
+        notes = [line for line in done.stderr.splitlines() if line.startswith("note")]
+        assert [re.sub(r"photos.[ab]\.png", "NAME", note) for note in notes] == [
+            f"note: 2 results without {each}, which could not be carried over to {format.upper()}: NAME and 1 more"
+            for each in what
+        ]
+        piece = piped_inside(b"", "photos/a.png", "-", "--format", format)
+        assert (b"note" in piece.stderr) == bool(what)
+        assert f"without its {' and '.join(what)}, which".encode() in piece.stderr or not what
+    assert "note" not in i2i_inside("translate", "photos/opaque.png", "o.jpg", "-m", "a.onnx", cwd=place).stderr
+
+
+def test_a_folder_is_translated_once(place: Path, i2i_inside: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from i2i.runtime.jobs import folder
+
+    overwrites = []
+
+    def counted(pairs: list, source: Path, options: Options, *rest: object) -> Summary:
+        overwrites.append(options.overwrite)
+        return translate_folders(pairs, source, options, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(folder, "translate_folders", counted)
+    done = i2i_inside("translate", "photos", "out", "-m", "a.onnx", cwd=place)
+    assert (done.returncode, overwrites) == (0, [False])

@@ -41,7 +41,7 @@ def test_a_folder_as_told_and_again_told_otherwise(place: Path, i2i_command: Com
 def test_without_a_word_it_is_asked_for(place: Path, i2i_inside: Command) -> None:
     done = i2i_inside("translate", "photos", "out", "-m", "negative.onnx", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Say the rest: --range LOW..HIGH --order rgb|bgr" in done.stderr
+    assert "Give the rest: --range LOW..HIGH --order rgb|bgr" in done.stderr
     assert not (place / "out").exists()
 
 
@@ -49,4 +49,4 @@ def test_an_export_is_told_nothing(place: Path, i2i_inside: Command) -> None:
     tiny.inverter(place / "export.onnx")
     done = i2i_inside("translate", "photos/a.png", "-m", "export.onnx", "--order", "bgr", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "export.onnx: it describes itself: order can be said of models that others made" in done.stderr
+    assert "export.onnx: it describes itself; order can be given for third-party models" in done.stderr

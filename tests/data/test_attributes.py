@@ -102,7 +102,7 @@ def test_an_attribute_of_zeros_and_ones_before_the_names_is_no_index_column(face
 
 
 def test_a_row_of_another_folder_names_no_image(faces):
-    with pytest.raises(DataError, match=r"others/1\.png: a row, and no such image"):
+    with pytest.raises(DataError, match=r"others/1\.png: the table has a row, but"):
         read(faces, write(faces, "file,Male\nothers/1.png,1\n2.png,0\n3.png,0\n"))
 
 
@@ -115,9 +115,9 @@ def test_a_row_of_another_folder_names_no_image(faces):
         ('file,Male\n"1.png,1\n' + "2.png,1\n" * 9, r"table\.csv: line 11: this is no CSV: unexpected end of data"),
         ('file,Male\n"1.png,1\n' + "2.png,1\n" * 20000, r"table\.csv: line \d+: this is no CSV: field larger than"),
         ('file,Male\n"1"2.png,1\n', "line 2: this is no CSV"),
-        ("4\nMale\n1.png 1\n2.png 1\n3.png 1\n", "the first line promises 4 images, and 3 follow"),
+        ("4\nMale\n1.png 1\n2.png 1\n3.png 1\n", "the first line says 4 images, and 3 follow"),
         ("3\nMale\n1.png 1\n2.png 1 1\n3.png 1\n", "line 4: 2 values for the 1 attributes"),
-        ("2\nMale\n1.png 1\n1.png -1\n", r"line 4: 1\.png has a row already"),
+        ("2\nMale\n1.png 1\n1.png -1\n", r"line 4: 1\.png already has a row"),
         ("1\nMale Male\n1.png 1 1\n", "attribute 'Male' has two columns"),
         ("1\n\n1.png\n", "there is no attribute in it"),
         ("file,Male\n", "there is no image in it"),
@@ -156,8 +156,8 @@ def test_names_with_commas_are_selected_in_quotes(faces):
 def test_an_attribute_of_all_or_none_is_warned_of(faces):
     dataset = read(faces, write(faces, "file,Face,Hat\n1.png,1,0\n2.png,1,0\n3.png,1,0\n"))
     assert [warning for warning in dataset.report.warnings if "attribute" in warning] == [
-        "attribute Face: every image has it, so nothing can be learnt of it",
-        "attribute Hat: no image has it, so nothing can be learnt of it",
+        "attribute Face: every image has it, so it cannot be learned",
+        "attribute Hat: no image has it, so it cannot be learned",
     ]
 
 
@@ -166,7 +166,7 @@ def test_images_without_a_row_and_rows_without_an_image_are_named_or_left_out_up
     with pytest.raises(DataError) as caught:
         read(faces, table, max_bad=1)
     assert "2 images or rows of" in str(caught.value)
-    assert "7.png: a row, and no such image in" in str(caught.value)
+    assert "7.png: the table has a row, but" in str(caught.value)
     assert "faces/3.png: no row in table.csv" in str(caught.value)
     dataset = read(faces, table, max_bad=2)
     assert labels(dataset) == {1: [1], 2: [0]}
@@ -189,7 +189,7 @@ def test_rows_name_images_by_path_or_by_name_alone(draw, faces):
         read(faces)
     (faces / "faces" / "3.png").rename(faces / "faces" / "deep" / "3.png")
     table = write(faces, "file,Male\n3.png,1\ndeep/3.png,1\n")
-    with pytest.raises(DataError, match=r"deep/3\.png has a row already"):
+    with pytest.raises(DataError, match=r"deep/3\.png already has a row"):
         read(faces, table, max_bad=9)
 
 

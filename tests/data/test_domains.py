@@ -106,11 +106,11 @@ def test_images_beside_the_folders_are_counted(draw, tmp_path, where, sides):
     (tmp_path / "x" / where / "notes.txt").touch()
     assert " beside the " not in str(read(tmp_path / "x").report)
     draw(f"x/{where}/1.png")
-    assert "1 image lies beside the folders of the domains and is left out" in read(tmp_path / "x").report.warnings
+    assert "1 image beside the domains' folders is left out" in read(tmp_path / "x").report.warnings
     draw(f"x/{where}/2.JPG")
     dataset = read(tmp_path / "x")
     assert len(dataset) == 2
-    assert "2 images lie beside the folders of the domains and are left out" in dataset.report.warnings
+    assert "2 images beside the domains' folders are left out" in dataset.report.warnings
 
 
 def test_some_domains_in_the_order_given(weather):
@@ -122,12 +122,12 @@ def test_some_domains_in_the_order_given(weather):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data": None}, "no data: give --data DIR with one folder a domain"),
-        ({"a": ".", "data": None}, "have no A, B and direction"),
-        ({"direction": "b2a"}, "have no A, B and direction"),
+        ({"data": None}, "no data: give --data DIR with one folder per domain"),
+        ({"a": ".", "data": None}, "not A, B and a direction"),
+        ({"direction": "b2a"}, "not A, B and a direction"),
         ({"data": "photos/nowhere"}, "nowhere: there is no such folder"),
-        ({"data": "photos/train/rain"}, "rain: no folder of a domain is no choice between domains. Expected"),
-        ({"select": "rain"}, "the one domain 'rain' is no choice between domains"),
+        ({"data": "photos/train/rain"}, "rain: no folder of a domain is not enough; expected"),
+        ({"select": "rain"}, "the one domain 'rain' is not enough"),
         ({"select": "rain,snow"}, "train has no 'snow'; it has cloudy, rain, shine"),
         ({"select": "rain,rain"}, "'rain' is selected twice"),
     ],

@@ -233,7 +233,7 @@ def test_the_report_says_what_was_found_and_warns(draw, tmp_path):
     assert "source x: 6 images (6 PNG), 32 x 32 to 35 x 32 pixels, read as 8-bit RGB" in report
     assert "1 that repeat another file: copy.png = 0.png" in report
     assert "1 of 16 bits among images of 8 bits" in report
-    assert "y: one image alone" in report
+    assert "y: only one image" in report
     assert "1 files are in both domains: 1.png = same.png" in report
 
 

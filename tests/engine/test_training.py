@@ -163,6 +163,13 @@ def test_nothing_is_written_before_data_and_settings_are_right(options, tmp_path
         ({"size": "256x"}, "HEIGHTxWIDTH"),
         ({"colour": 3}, "pix2pix has no colour"),
         ({"lambda_l1": "much"}, "expected a number"),
+        ({"lr": "nan"}, r"^lr is 'nan'; expected a finite number such as 0\.0002$"),
+        ({"lambda_l1": float("inf")}, r"^lambda_l1 is inf; expected a finite number such as 100\.0$"),
+        ({"ngf": "nan"}, r"^ngf is 'nan'; expected a number such as 64$"),
+        ({"ngf": "2.5"}, r"^ngf is '2\.5'; expected a whole number such as 64$"),
+        ({"ema": "nan"}, r"^ema is 'nan'; expected a finite number such as 0\.999$"),
+        ({"seed": 99999999999999999999}, r"^seed is 9{20}; expected a whole number from -2\^63 to 2\^64 - 1$"),
+        ({"seed": -(2**63) - 1}, r"expected a whole number from -2\^63"),
         ({"objective": "wgan"}, "constraint"),
         ({"precision": "fp16"}, "needs a GPU"),
         ({"preset": "slow"}, "paper, fast"),
@@ -420,3 +427,9 @@ def test_the_command_says_that_the_disk_is_full(options, tmp_path, i2i_command):
     assert error.startswith(f"error: {run / 'state' / '000000002.pt'}: File too large; free some space")
     assert "Traceback" not in done.stderr
     assert not list((run / "state").iterdir())
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**64 - 1])
+def test_the_least_and_the_largest_seed(options, tmp_path, one_thread, seed):
+    run = train("pix2pix", **options, steps=1, seed=seed, out=tmp_path / "run", quiet=True)
+    assert json.loads((run / "run.json").read_text())["settings"]["seed"] == seed

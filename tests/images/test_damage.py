@@ -36,7 +36,10 @@ def whole(format: str) -> bytes:
         (whole("JPEG")[:100], "damaged"),
         (whole("PNG")[:100], "damaged"),
         (b"8BPS" + bytes(60), "Photoshop"),
-        (b"\0\0\0\x1cftypavif" + bytes(60), "AVIF"),
+        (b"\0\0\0\x1cftypavif" + bytes(60), "damaged AVIF"),
+        (b"\0\0\0\x1cftypheic" + bytes(60), "damaged HEIC"),
+        (b"\0\0\0\x1cftypisom" + bytes(60), "a video"),
+        (b"qoif" + bytes(3), "damaged QOI"),
     ],
 )
 def test_what_is_no_image_is_named_with_its_reason(tmp_path, content, reason):
@@ -125,7 +128,7 @@ def test_a_bomb_is_refused_from_its_header(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(bombs()[name])
     before, start = peak_memory(), time.process_time()
-    with pytest.raises(ImageError, match="more than the limit of 100,000,000"):
+    with pytest.raises(ImageError, match=r"more than the limit of (100,000,000|178,956,970)"):
         read_image(path)
     assert time.process_time() - start < 0.1  # to decode it takes seconds
     assert peak_memory() - before < 50e6

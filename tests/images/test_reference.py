@@ -14,7 +14,6 @@ from i2i.images import Image, ImageError, convert, read_header, read_image
 REFUSED = {  # Pillow reads these, and we say why we do not
     "bit16/10ct_32bit_128.tiff": "floating-point",
     "corrupt/xcsn0g01.png": "corrupt",
-    "other/hopper.qoi": "QOI",
 }
 SALVAGED = {"bomb/png_decompression_dos.png"}  # a pixel beside 60 MB of text, which is not unfolded
 

@@ -94,7 +94,7 @@ def test_what_is_not_said_is_not_made_up(form: str, tmp_path: Path, monkeypatch:
     assert decode_image(source.read_bytes()).resolution is None
     tiled = Model(network(tmp_path / "net.onnx"), "cpu", 1).tiled(160)
     for whole in (10**9, 1):
-        monkeypatch.setattr(large, "WHOLE", whole)
+        monkeypatch.setattr(large, "DECODE_LIMIT", whole)
         for suffix in ("png", "jpg", "tif"):
             for keep in (False, True):
                 target = tmp_path / f"{whole}-{keep}.{suffix}"
@@ -217,7 +217,7 @@ def test_a_translation_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for whole, name, suffix, keep in cases:
         if suffix == "webp" and (name == "jfif" or not keep):  # which has but EXIF to say it in
             continue
-        monkeypatch.setattr(large, "WHOLE", whole)
+        monkeypatch.setattr(large, "DECODE_LIMIT", whole)
         target = tmp_path / f"{name}-{whole}-{keep}.{suffix}"
         translate_file(tiled, tmp_path / f"{name}.jpg", target, Options(keep_metadata=keep))
         assert read_header(target).resolution == pytest.approx((150 / 25.4, 300 / 25.4), rel=1e-4)

@@ -1,4 +1,4 @@
-"""Images that are not decoded whole, but strip by strip, in memory that does not grow with the height.
+"""Read images strip by strip, in memory that does not grow with the height.
 
 libvips decodes them to the same pixels as ``read_image`` does, bit for bit. Files that it takes for something else
 (CMYK, Lab, premultiplied alpha ...) are left to that.
@@ -6,7 +6,6 @@ libvips decodes them to the same pixels as ``read_image`` does, bit for bit. Fil
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import tempfile
@@ -15,40 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from i2i.images import tags
+from i2i.images.formats.table import FORMATS, STRIPWISE
 from i2i.images.header import MAX_PIXELS, open_regular, read_header
 from i2i.images.image import Header, Image, ImageError
+from i2i.images.libvips import vips
 
-STRIPWISE = ("TIFF", "PNG", "JPEG")
-"""Formats that are read and written strip by strip."""
-_LOADERS = {"TIFF": "tiffload", "PNG": "pngload", "JPEG": "jpegload"}
+__all__ = ["STRIPWISE", "StripReader", "open_strips"]
+
 _FORMATS = {"uchar": np.uint8, "ushort": np.uint16}
 _UPRIGHT: dict[int, tuple[str, ...]] = {
     1: (), 2: ("fliphor",), 3: ("rot180",), 4: ("flipver",), 5: ("rot90", "fliphor"), 6: ("rot90",),
     7: ("rot270", "fliphor"), 8: ("rot270",),
 }  # fmt: skip
-_PHOTOMETRIC = (0, 1, 2, 3, 6)  # grey either way, RGB, a palette, YCbCr
-_UNASSOCIATED = 2  # of EXTRA_SAMPLES: alpha that the colours are not multiplied with
-
-
-def vips() -> Any:
-    """The library, which is needed by few and so is imported late; it keeps nothing between calls, and logs."""
-    logging.getLogger("pyvips").addHandler(logging.NullHandler())  # or Python would print its warnings
-    import pyvips
-
-    pyvips.cache_set_max(0)
-    return pyvips
 
 
 class StripReader:
-    """An image file as rows from top to bottom, upright. Going back to the top decodes it anew.
+    """An image file as rows from top to bottom, upright. Going back to the top decodes it again.
 
     Attributes:
         header: as ``read_header`` has it.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
-        """``header`` is that of the file. Raises ImageError; :func:`open_strips` finds what can be read so."""
+        """``header`` is that of the file. Raises ImageError; :func:`open_strips` tells if a file can be read so."""
         self.path, self.header = path, header
         self._image = self._open()
         self._region: Any = None
@@ -56,12 +44,13 @@ class StripReader:
         self._band = np.empty((0, header.width, self._image.bands), _FORMATS.get(self._image.format, np.uint8))
 
     def _open(self) -> Any:
-        library = vips()
+        library, strips = vips(), FORMATS[self.header.format].strips
+        assert strips is not None
         turns = _UPRIGHT[self.header.orientation]
         # To turn an image over is to read it in another order: then it is unpacked into a temporary file first.
         options = {"access": "random" if turns else "sequential", "fail_on": "error"}
         try:
-            image = getattr(library.Image, _LOADERS[self.header.format])(os.fspath(self.path), **options)
+            image = getattr(library.Image, strips.load)(os.fspath(self.path), **options)
             for turn in turns:
                 image = getattr(image, turn)()
         except library.Error as error:
@@ -70,7 +59,7 @@ class StripReader:
 
     def _failed(self, error: Exception) -> ImageError:
         lines = str(error).strip().splitlines()
-        system = re.search(r"system error: (.+)", str(error))  # so libvips says what is none of the file's fault
+        system = re.search(r"system error: (.+)", str(error))  # libvips names an error of the system so
         if system is None:
             return ImageError(self.path, f"damaged {self.header.format} data: {lines[-1].strip()}")
         reason = f"cannot be read: {system[1]}"
@@ -81,7 +70,7 @@ class StripReader:
 
     @property
     def faithful(self) -> bool:
-        """Whether these are the pixels that ``read_image`` returns."""
+        """True if these are the pixels that ``read_image`` returns."""
         image, header = self._image, self.header
         return (
             (image.width, image.height, image.bands) == (header.width, header.height, header.channels + header.alpha)
@@ -90,7 +79,7 @@ class StripReader:
         )
 
     def read(self, rows: slice) -> Image:
-        """The rows, of those that there are. Those that begin no higher than the ones before are quick.
+        """Return rows of the image, fewer at its end. Rows that begin no higher than the ones before are quick.
 
         Raises ImageError where the file is damaged.
         """
@@ -121,23 +110,17 @@ class StripReader:
 
 
 def open_strips(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> StripReader | None:
-    """The file to be read from top to bottom; None if that would not give what ``read_image`` gives.
+    """Open a file to be read from top to bottom; None if that would not give what ``read_image`` gives.
 
     Raises ImageError where the file cannot be opened, is no image of a known format, is too large or damaged.
     """
     path = Path(path)
     header = read_header(path, max_pixels)
-    if header.format not in STRIPWISE:
+    row = FORMATS[header.format]
+    if row.strips is None:
         return None
-    if header.format == "TIFF":
-        with open_regular(path) as file:
-            directory = tags.read_directory(file, (tags.EXTRA_SAMPLES, tags.PHOTOMETRIC, tags.PLANES, tags.TILE_WIDTH))
-        number = directory.number
-        if number(tags.PHOTOMETRIC, 1) not in _PHOTOMETRIC:
-            return None
-        if header.alpha and number(tags.EXTRA_SAMPLES, 0) != _UNASSOCIATED:
-            return None
-        if number(tags.PLANES, 1) == 2 and tags.TILE_WIDTH in directory.tags:  # which libvips finds only as it reads
+    with open_regular(path) as file:
+        if not row.code.stripwise(file, header):
             return None
     reader = StripReader(path, header)
     return reader if reader.faithful else None

@@ -1,39 +1,27 @@
-"""An image that comes strip by strip, made a file at its end."""
+"""Write an image that arrives strip by strip."""
 
 from __future__ import annotations
 
 import errno
 import os
-import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from i2i.atomic import atomically, scratch
-from i2i.images import tags
 from i2i.images.encode import fitting
-from i2i.images.exif import upright_xmp
-from i2i.images.formats import png_chunks
+from i2i.images.formats.table import FORMATS, Strips
 from i2i.images.image import Image, ImageError, Metadata
-from i2i.images.large.reader import vips
-from i2i.images.metadata import embed
-from i2i.images.resolution import INCH, UNIT, Resolution, jfif
+from i2i.images.libvips import vips
+from i2i.images.metadata import carried
+from i2i.images.resolution import INCH, Resolution
 
-_SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "TIFF": ("tiffsave", {"compression": "lzw", "predictor": "horizontal", "resunit": "inch"}),
-    "PNG": ("pngsave", {"compression": 1, "filter": "sub"}),
-    "JPEG": ("jpegsave", {"subsample_mode": "on"}),  # chroma at half the size, as OpenCV writes it
-}
 _FIELDS = {"icc": "icc-profile-data", "xmp": "xmp-data"}
 _BLOCK = 16 << 20
-_HEADS = {"PNG": 33, "JPEG": 2}  # bytes that come before all that is said of an image
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # libvips says them in words
-_CLASSIC = 2**32  # bytes that a TIFF holds unless it is a BigTIFF
-_WORST = 1.5  # of LZW on noise
 
 
 def write_strips(
@@ -47,9 +35,9 @@ def write_strips(
     resolution: Resolution | None = None,
     metadata: Metadata | None = None,
 ) -> None:
-    """Writes an image, given from top to bottom in strips of one width and form, whole or not at all.
+    """Write an image, given from top to bottom in strips of one width and form, whole or not at all.
 
-    ``format`` is one of ``strips.STRIPWISE``; what it cannot hold is converted as ``write_image`` does it. The strips
+    ``format`` is one of ``table.STRIPWISE``; what it cannot hold is converted as ``write_image`` does it. The strips
     wait uncompressed in a temporary file beside ``path``, since only the last shows whether all of them are grey.
 
     Args:
@@ -67,7 +55,7 @@ def write_strips(
             colours, alpha = fitting(strip, format)
             grey = grey and bool((colours == colours[..., :1]).all())
             rows = colours if alpha is None else np.concatenate([colours, alpha[..., None]], axis=2)
-            # Opened for each, so that what the system says when it is closed is told as well.
+            # Opened for each, so that an error on closing is reported as well.
             with _told(path, format), open(raw, "ab") as file:
                 file.write(np.ascontiguousarray(rows).data)
             height += len(rows)
@@ -89,8 +77,7 @@ def write_strips(
 
 @contextmanager
 def _told(path: Path, format: str) -> Iterator[None]:
-    """What fails here is the output, and not what the strips come from: an ImageError, caused by an OSError if the
-    system is at fault."""
+    """Raise an error of the output as an ImageError about ``path``, caused by an OSError if the system is at fault."""
     try:
         yield
     except OSError as error:
@@ -113,42 +100,36 @@ def _save(
     icc: bytes | None,
 ) -> None:
     library = vips()
+    row = FORMATS[format]
+    strips = cast(Strips, row.strips)
     deep = pixels.format == "ushort"
     space = {1: "grey16" if deep else "b-w", 3: "rgb16" if deep else "srgb"}[channels]
     across, down = resolution or (1 / INCH, 1 / INCH)
     pixels = pixels.copy(interpretation=space, xres=across, yres=down)
+    kept = carried(metadata, format, pixels.width, pixels.height, resolution)
     blobs: dict[str, bytes | None] = {"icc": icc if icc and icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels] else None}
-    if format == "TIFF" and metadata is not None and metadata.xmp is not None:
-        blobs["xmp"] = upright_xmp(metadata.xmp, pixels.width, pixels.height)
+    # What libvips writes is new EXIF, in which what points into the old is wrong, and XMP in a place of its own.
+    blobs["xmp"] = kept.xmp if kept is not None and not strips.head else None
+    more = row.code.blocks(kept, resolution) if strips.head else b""
     blobs = {name: blob for name, blob in blobs.items() if blob}
     for name, blob in blobs.items():
         pixels.set_type(library.GValue.blob_type, _FIELDS[name], blob)
-    saver, options = _SAVERS[format]
-    options = {**options, "keep": ":".join(blobs) or "none"}
-    if format == "JPEG":
-        options = {**options, "Q": quality}
-    if format == "TIFF":
-        size = pixels.width * pixels.height * pixels.bands * (1 + deep)
-        options = {**options, "bigtiff": size * _WORST > _CLASSIC}
-
-    # What libvips writes is EXIF made anew, which leads astray what points into it, and XMP where a PNG has none.
-    more = jfif(resolution) if format == "JPEG" and resolution is not None else b""
-    if format in _HEADS and metadata is not None:
-        head = bytes(_HEADS[format])
-        more += embed(head, format, metadata, pixels.width, pixels.height, False, resolution)[len(head) :]
+    size = pixels.width * pixels.height * pixels.bands * (1 + deep)
+    options = {**strips.options, **row.code.strip_options(size, quality), "keep": ":".join(blobs) or "none"}
 
     def write(temporary: Path) -> None:
-        getattr(pixels, saver)(os.fspath(temporary), **options)
+        getattr(pixels, strips.save)(os.fspath(temporary), **options)
         if resolution is None:
-            _take_back_unit(temporary, format)
+            with open(temporary, "r+b") as file:
+                row.code.drop_unit(file)
         if more:
-            _insert(temporary, _HEADS[format], more)
+            _insert(temporary, strips.head, more)
 
     atomically(path, write, durable=False)  # as in ``write_image``
 
 
 def _insert(path: Path, at: int, more: bytes) -> None:
-    """Moves what is behind that place in the file, from its end on, since all of it may be more than the memory."""
+    """Insert bytes into a file: what follows is moved block by block, since it may be larger than the memory."""
     with open(path, "r+b") as file:
         end = file.seek(0, os.SEEK_END)
         while end > at:
@@ -160,21 +141,3 @@ def _insert(path: Path, at: int, more: bytes) -> None:
             end = start
         file.seek(at)
         file.write(more)
-
-
-def _take_back_unit(path: Path, format: str) -> None:
-    """Leaves of the resolution, which libvips always writes, no more than how wide a pixel is for its height."""
-    with open(path, "r+b") as file:
-        if format == "TIFF":
-            tags.set_short(file, 0, UNIT, 1)
-        for kind, length in png_chunks(file) if format == "PNG" else ():
-            if kind == b"IDAT":
-                break
-            if kind != b"pHYs":
-                continue
-            start = file.tell()
-            file.seek(start + 8)
-            file.write(b"\0")
-            file.seek(start)
-            checksum = zlib.crc32(kind + file.read(length))
-            file.write(struct.pack(">I", checksum))

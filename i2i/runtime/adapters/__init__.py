@@ -1,1 +1,1 @@
-"""Models that others made: what their tensors mean is found where it is certain, else told, and written into a copy."""
+"""Third-party models: find what their tensors mean, take the rest from the user, and write it into a copy."""

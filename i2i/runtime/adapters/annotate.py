@@ -1,4 +1,4 @@
-"""A copy of a model's file with its description in it."""
+"""Description of a third-party model's file, and a copy of the file that contains it."""
 
 from __future__ import annotations
 
@@ -6,31 +6,62 @@ import shutil
 from pathlib import Path
 
 from i2i.atomic import atomically
+from i2i.runtime.adapters import infer_spec, single_file
+from i2i.runtime.adapters.options import NOTHING, Told
 from i2i.runtime.errors import ModelError
-from i2i.runtime.graphs.onnx_file import described, read_spec
+from i2i.runtime.graphs.onnx_file import described, parse, read_spec
+from i2i.runtime.providers.table import open_session
+from i2i.runtime.system.host import cores
 from i2i.spec import Spec
 
 
-def write(source: Path, target: Path, spec: Spec, overwrite: bool = False) -> None:
-    """Copies ``source`` to ``target``, whole or not at all, with ``spec`` behind: protobuf reads what follows a message
-    as more of it, so the model's own bytes stay as they are.
+def describe(path: Path, told: Told = NOTHING, output: str | None = None) -> tuple[Spec, bytes | None]:
+    """Return the Spec of a model's file, and the model as one file if ``path`` is not that already.
 
-    Raises ValueError where that would replace the model itself or, unless told to ``overwrite``, any other file.
+    Args:
+        path: an export or a third-party model, which may keep weights in other files of its folder.
+        told: the user's options.
+        output: the one to keep of several outputs.
+
+    Raises ModelError for a model that cannot be run or described, with the reason or the options that are missing, and
+    ValueError for an unknown output.
+    """
+    model = single_file.combined(path, output)
+    if model is None:
+        return infer_spec.settle(read_spec(path), open_session(path, "cpu", cores()), path, told), None
+    spec, _ = parse(memoryview(model), path)
+    try:
+        session = open_session(model, "cpu", cores())
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    return infer_spec.settle(spec, session, path, told), model
+
+
+def write(source: Path, target: Path, spec: Spec, overwrite: bool = False, model: bytes | None = None) -> None:
+    """Write ``model``, by default the content of ``source``, and its description to ``target``, atomically.
+
+    The description is appended: protobuf reads what follows a message as part of it, so the model's own bytes stay
+    unchanged.
+
+    Raises ValueError if ``target`` is a folder or ``source`` itself, or, without ``overwrite``, if it exists.
     """
     if target.exists():
         if target.is_dir():
             raise ValueError(f"{target} is a folder; give the name of a file in it, such as {target / source.name}")
         if target.samefile(source):
-            raise ValueError(f"{target} is the model itself, which stays as it is; give the copy another name")
+            raise ValueError(f"{target} is the model itself, which is not changed; give the copy another name")
         if not overwrite:
-            raise ValueError(f"{target} is there already; choose another name, or --overwrite")
+            raise ValueError(f"{target} exists already; choose another name, or add --overwrite")
 
     def copy(temporary: Path) -> None:
-        shutil.copyfile(source, temporary)
+        if model is None:
+            shutil.copyfile(source, temporary)
+        else:
+            temporary.write_bytes(model)
         with temporary.open("ab") as file:
             file.write(described(spec))
         if read_spec(temporary) != spec:
-            raise ModelError(f"{source}: what was written behind it is not read back; the file is no longer a model")
+            raise ModelError(f"{source}: the copy's description cannot be read back; the model changed meanwhile")
 
     target.parent.mkdir(parents=True, exist_ok=True)
     atomically(target, copy)

@@ -1,4 +1,4 @@
-"""Between images and the tensors of a graph that others made, as its ``Form`` says."""
+"""Conversion between images and the tensors of a third-party graph, by its ``Form``."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from i2i.runtime.adapters.fixed_size import tiled
 from i2i.runtime.errors import ModelError
 from i2i.spec import Form, Spec
 
-Infer = Callable[[np.ndarray], np.ndarray]  # the graph: its input tensor to its output tensor
+Infer = Callable[[np.ndarray], np.ndarray]  # the graph, from its input tensor to its output tensor
 
-_CURVES = 8  # times that curves are applied (Guo et al., Zero-Reference Deep Curve Estimation, eq. 3 and sec. 3.2)
+_CURVES = 8  # iterations of the curve (Guo et al., Zero-Reference Deep Curve Estimation, eq. 3 and sec. 3.2)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
 
 
 def translate(infer: Infer, batch: np.ndarray, spec: Spec) -> np.ndarray:
-    """[n, h, w, c] in the source's range to float32 [n, h * scale, w * scale, c'] in the target's.
+    """Translate a batch: [n, h, w, c] in the source's range to float32 [n, h * scale, w * scale, c'] in the target's.
 
-    One image at a time: that a graph's batch is free does not mean that its images do not touch each other.
+    Runs one image at a time: a graph with a free batch axis may still mix the images of a batch. Raises ModelError if
+    the graph fails or returns another size than its Form states.
     """
     top = np.float32(spec.source.peak)
     return np.stack([_one(infer, image / top, spec) for image in batch]) * np.float32(spec.target.peak)
 
 
 def _one(infer: Infer, image: np.ndarray, spec: Spec) -> np.ndarray:
-    """[h, w, c] in 0..1 to the same, not clipped."""
+    """Translate one image, [h, w, c] in 0..1, to the same range, without clipping."""
     form = spec.form
     assert form is not None
     if form.result == "curves":
@@ -40,8 +41,10 @@ def _one(infer: Infer, image: np.ndarray, spec: Spec) -> np.ndarray:
 
 
 def _coloured(luma: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """RGB of a luma, clipped to 0..1, and of the differences of red and blue from it, of which Cr and Cb are multiples:
-    the colour of the image itself, upscaled."""
+    """Return RGB from a luma, clipped to 0..1, and the differences of red and blue from it [h, w, 2].
+
+    Cr and Cb are multiples of these differences, so the image keeps its own colour, upscaled.
+    """
     luma = np.where(np.isfinite(luma), np.clip(luma, 0, 1), np.nan)
     red, blue = luma + colour[..., 0], luma + colour[..., 1]
     green = luma - (_LUMA[0] * colour[..., 0] + _LUMA[2] * colour[..., 1]) / _LUMA[1]
@@ -49,7 +52,7 @@ def _coloured(luma: np.ndarray, colour: np.ndarray) -> np.ndarray:
 
 
 def _brightened(image: np.ndarray, curves: np.ndarray) -> np.ndarray:
-    """x + r (x^2 - x), 8 times, by 8 maps r or by one; they are smooth, so their size need not be the image's."""
+    """Apply x + r (x^2 - x) 8 times, with 8 maps r or one; maps of another size are resized, being smooth."""
     curves = _resized(curves, image.shape[0], image.shape[1], cv2.INTER_LINEAR)
     maps = np.split(curves, curves.shape[2] // image.shape[2], axis=2)
     for step in range(_CURVES):
@@ -58,7 +61,7 @@ def _brightened(image: np.ndarray, curves: np.ndarray) -> np.ndarray:
 
 
 def _through(infer: Infer, image: np.ndarray, spec: Spec, form: Form) -> np.ndarray:
-    """The image, made to fit, through the graph, and its result as large as it shall be: [h * scale, w * scale, c']."""
+    """Run the graph on the image, resized, tiled or padded to a size it accepts: [h * scale, w * scale, c']."""
     height, width = image.shape[:2]
     if form.result == "curves" and form.size is not None:
         return _graph(infer, _resized(image, *form.size), form)
@@ -77,14 +80,14 @@ def _through(infer: Infer, image: np.ndarray, spec: Spec, form: Form) -> np.ndar
     expected = (padded[0] * form.scale, padded[1] * form.scale)
     if result.shape[:2] != expected:
         raise ModelError(
-            f"the model returned {result.shape[1]} x {result.shape[0]} for {padded[1]} x {padded[0]}, and not "
-            f"{form.scale} times as many each way, as it was found to; --multiple may name one that it keeps to"
+            f"the model returned {result.shape[1]} x {result.shape[0]} pixels for {padded[1]} x {padded[0]}; expected "
+            f"{form.scale} times the height and width. Give the multiple that its sides must be of with --multiple"
         )
     return result[: height * form.scale, : width * form.scale]
 
 
 def _graph(infer: Infer, image: np.ndarray, form: Form) -> np.ndarray:
-    """[h, w, c] in 0..1 to what the graph makes of it, in 0..1 (curves: as they come), without padding or resizing."""
+    """Run the graph on [h, w, c] in 0..1 without padding or resizing; return its result in 0..1 (curves: unscaled)."""
     result = from_tensor(infer(to_tensor(image, form)), form)
     if form.result == "curves":
         return result
@@ -93,7 +96,7 @@ def _graph(infer: Infer, image: np.ndarray, form: Form) -> np.ndarray:
 
 
 def to_tensor(image: np.ndarray, form: Form) -> np.ndarray:
-    """[h, w, c] in 0..1 as the graph takes it: [1, c, h, w] or [1, h, w, c], in its order, range and type."""
+    """Return [h, w, c] in 0..1 as the graph's input: [1, c, h, w] or [1, h, w, c] in its order, range and type."""
     low, high = form.range
     values = _ordered(image, form) * np.float32(high - low) + np.float32(low)
     if form.dtype == "uint8":
@@ -104,22 +107,25 @@ def to_tensor(image: np.ndarray, form: Form) -> np.ndarray:
 
 
 def from_tensor(result: np.ndarray, form: Form) -> np.ndarray:
-    """What the graph returned, float32 [h, w, c], in RGB order and in its own range. Raises ModelError."""
+    """Return the graph's output as float32 [h, w, c] in RGB order and the graph's own range.
+
+    Raises ModelError unless the output is one image.
+    """
     if result.ndim != 4 or len(result) != 1:
-        raise ModelError(f"the model returned {list(result.shape)}, which is not one image")
+        raise ModelError(f"the model returned {list(result.shape)}; expected one image, of 4 axes with a batch of 1")
     image = result[0].transpose(1, 2, 0) if form.layout == "nchw" else result[0]
     return _ordered(image.astype(np.float32), form)
 
 
 def _ordered(image: np.ndarray, form: Form) -> np.ndarray:
-    """RGB for BGR, or BGR for RGB, where the graph has that; alpha stays where it is."""
+    """Swap red and blue if the graph works in BGR; alpha stays last."""
     if form.order != "bgr" or image.shape[2] not in (3, 4):
         return image
     return image[..., [2, 1, 0, 3][: image.shape[2]]]
 
 
 def _resized(image: np.ndarray, height: int, width: int, by: int | None = None) -> np.ndarray:
-    """Bicubic where it grows; where it shrinks, the mean of what falls together."""
+    """Resize to height x width: bicubic to enlarge, area averaging to shrink, unless ``by`` names an interpolation."""
     if image.shape[:2] == (height, width):
         return image
     if by is None:

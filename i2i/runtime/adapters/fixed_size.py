@@ -1,4 +1,4 @@
-"""An image through a graph that takes one size alone, in tiles of that size."""
+"""Images of any size through a graph of one fixed size, in overlapping tiles."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 def tiled(
     graph: Callable[[np.ndarray], np.ndarray], image: np.ndarray, size: tuple[int, int], scale: int
 ) -> np.ndarray:
-    """[h, w, c] to [h * scale, w * scale, c'], in tiles that overlap by a quarter or more, their results blended.
+    """Translate [h, w, c] to [h * scale, w * scale, c'] in tiles that overlap by a quarter or more and are blended.
 
-    Exact in the middle of a tile as far as the graph sees; a graph that normalises over its image sees each tile's own
-    statistics. An image smaller than a tile is mirrored to its size.
+    Exact in the middle of a tile if the graph's receptive field lies within it. A graph that normalises over its image
+    sees each tile's own statistics. An image smaller than a tile is padded to its size by reflection.
+
+    Args:
+        size: height and width of a tile, the only ones that the graph takes.
+        scale: ratio of the result's height and width to the tile's.
     """
     height, width = image.shape[:2]
     lack = (max(0, size[0] - height), max(0, size[1] - width))
@@ -35,11 +39,11 @@ def tiled(
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where tiles begin: evenly, the last at the end."""
+    """Return the starts of tiles along one axis, evenly spaced; the last tile ends at ``length``."""
     step = side - side // 4
     return [round(start) for start in np.linspace(0, length - side, 1 + -(-(length - side) // step))]
 
 
 def _ramp(side: int) -> np.ndarray:
-    """The weight of a tile's pixels along one axis: least at its ends, where it sees least."""
+    """Return the weights of a tile's pixels along one axis: smallest at its ends, where the context is smallest."""
     return np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The Spec of a graph that others made: found where that is certain, else as told, else asked for by name."""
+"""The Spec of a third-party graph: from its shapes, its metadata, trial runs and the user's options."""
 
 from __future__ import annotations
 
@@ -8,24 +8,39 @@ from typing import Any
 
 import numpy as np
 
+from i2i.runtime.adapters import ports as declared
 from i2i.runtime.adapters import probe
 from i2i.runtime.adapters.convert import Infer
 from i2i.runtime.adapters.options import Range, Told, as_options, shown
 from i2i.runtime.adapters.ports import Ports, read_ports, settle_layout, settle_order
 from i2i.runtime.errors import ModelError
+from i2i.runtime.graphs import signature
 from i2i.runtime.graphs.signature import in_words
 from i2i.runtime.providers.onnxruntime_session import quietly, reason
 from i2i.spec import FITS, Domain, Form, Spec
-from i2i.text import plural
 
-_BITS = {"uint8": 8}  # a float has room for 16, and images of 8 bits come back in 8
+_BITS = {"uint8": 8}  # a float holds 16 bits; images of 8 bits are still returned in 8
+
+
+def settle(spec: Spec | None, session: Any, path: Path, told: Told) -> Spec:
+    """Return the Spec of the graph in ``session``: that of its file, unless that has none or ``told`` changes it.
+
+    Raises ModelError if the graph is not as its description states, cannot be described, or needs more options.
+    """
+    if spec is None or told:
+        spec = describe(session, path, told if spec is None else told_anew(spec, told, path))
+    (signature if spec.form is None else declared).check(spec, session, path)
+    return spec
 
 
 def describe(session: Any, path: Path, told: Told) -> Spec:
-    """What the graph takes and returns.
+    """Return the Spec of the graph in ``session``.
 
-    The layout is certain where only one axis can be that of the channels; the range where pixels are bytes or the file
-    declares it, as the order may be; sizes and scale are tried. Raises ModelError with all that has to be told.
+    The layout is certain if only one axis can be that of the channels, the range if pixels are bytes. The file's
+    metadata may declare range and order. Sizes and scale are found by running the graph.
+
+    Raises ModelError if the graph does not translate images, or, with all missing options in one sentence, if anything
+    is neither certain nor given in ``told``.
     """
     try:
         ports = read_ports(session)
@@ -45,7 +60,7 @@ def describe(session: Any, path: Path, told: Told) -> Spec:
 
 
 def _settle(ports: Ports, told: Told, infer: Infer) -> tuple[Form, int]:
-    """The form, its scale aside, and the channels that the graph takes. Raises UnknownError or ModelError."""
+    """Return the Form, still without its scale, and the channels of the input. Raises UnknownError or ModelError."""
     layout = settle_layout(ports, told)
     channels = None if layout is None else ports.channels(layout)
     order = settle_order(ports, channels, told)
@@ -76,20 +91,18 @@ def _settle(ports: Ports, told: Told, infer: Infer) -> tuple[Form, int]:
 
 
 def _returned(form: Form, channels: int, out: int) -> int:
-    """The channels of the result, for a graph that takes ``channels`` and returns ``out``. Raises ModelError."""
+    """Return the channels of the result of a graph that takes ``channels`` and returns ``out``. Raises ModelError."""
     if form.result == "curves":
         if out % channels:
-            raise ModelError(f"it returns {plural(out, 'channel')}, which are no curves for {channels}")
+            raise ModelError(f"it returns {out} channels; curves for {channels} channels need a multiple of {channels}")
         return channels
     if out not in (1, 3, 4) or (form.order == "y" and out != 1):
-        raise ModelError(
-            f"it returns {plural(out, 'channel')}, which are no image{' of luma' if form.order == 'y' else ''}"
-        )
+        raise ModelError(f"it returns {out} channels; expected {'1 (luma)' if form.order == 'y' else '1, 3 or 4'}")
     return 3 if form.order == "y" else out
 
 
 def runner(session: Any, name: str) -> Infer:
-    """The graph as a function, whose errors are ModelErrors and which prints nothing."""
+    """Return the graph as a function that prints nothing and raises ModelError for every error of the runtime."""
 
     def infer(tensor: np.ndarray) -> np.ndarray:
         try:
@@ -102,7 +115,7 @@ def runner(session: Any, name: str) -> Infer:
 
 
 class UnknownError(Exception):
-    """What is not certain and was not told."""
+    """Facts of a graph that are neither certain nor given; ``message`` names the options that give them."""
 
     def __init__(self, known: dict[str, str], missing: dict[str, str], guess: Range | None) -> None:
         super().__init__(missing)
@@ -110,19 +123,17 @@ class UnknownError(Exception):
 
     def message(self, path: Path, words: str) -> str:
         found = ", ".join(f"{name} {value}" for name, value in self.known.items())
-        guess = f" (a picture comes back most like itself in {shown(self.guess)})" if self.guess is not None else ""
+        guess = f" (a test picture changes least in {shown(self.guess)})" if self.guess is not None else ""
         return (
-            f"{path}: it holds no i2i description, so what its pixels mean is unknown. The model expects "
-            f"{words}; certain is {found or 'nothing'}. Say the rest: {as_options(self.missing)}{guess}; "
+            f"{path}: it contains no i2i description, so the meaning of its pixels is unknown. The model expects "
+            f"{words}; found: {found or 'nothing'}. Give the rest: {as_options(self.missing)}{guess}; "
             "`i2i describe` writes it into a copy"
         )
 
 
 def told_anew(spec: Spec, told: Told, path: Path) -> Told:
-    """What is told, and for the rest what the file's own description says. Raises ModelError for an export of i2i."""
+    """Return ``told``, completed by the file's own description. Raises ModelError for an export of i2i."""
     if spec.form is None:
-        raise ModelError(
-            f"{path}: it describes itself: {', '.join(told.said())} can be said of models that others made"
-        )
+        raise ModelError(f"{path}: it describes itself; {', '.join(told.said())} can be given for third-party models")
     whole = told.over(spec.form)
     return whole if told.multiple is not None or spec.form.size is not None else replace(whole, multiple=spec.multiple)

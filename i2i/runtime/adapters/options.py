@@ -1,6 +1,6 @@
-"""What a user may say of a model that others made, stated once: the command line makes its options from these fields.
+"""Options that describe a third-party model; the command line makes its options from the fields.
 
-Standard library only, so that ``--help`` costs nothing.
+Standard library only, so that ``--help`` stays fast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ def _about(help: str, **facts: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Told:
-    """What the tensors of a model mean, as far as somebody said so; None where nobody did."""
+    """Meaning of a third-party model's tensors, as far as the user gives it; None: not given.
+
+    Raises ValueError, naming the field, for a value that has no meaning.
+    """
 
     layout: str | None = field(
         default=None,
@@ -72,7 +75,7 @@ class Told:
     )
 
     def __post_init__(self) -> None:
-        """Turns text into numbers. Raises ValueError, naming the field, for what has no meaning."""
+        """Convert ranges from text and check all values."""
         for each in fields(self):
             value, known = getattr(self, each.name), each.metadata.get("choices")
             if value is not None and known is not None and value not in known:
@@ -88,17 +91,17 @@ class Told:
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Told:
-        """By names. Raises ValueError, with the names there are, for another."""
+        """Return the options of these names and values. Raises ValueError, with the known names, for an unknown one."""
         if unknown := set(said) - NAMES:
-            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; what can be told is {', '.join(sorted(NAMES))}")
+            raise ValueError(f"unknown option: {', '.join(sorted(unknown))}; choose from {', '.join(sorted(NAMES))}")
         return cls(**said)
 
     def said(self) -> dict[str, Any]:
-        """What somebody said, by its name."""
+        """Return the options that are given, by name."""
         return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
 
     def over(self, form: Form) -> Told:
-        """What is said here, and for the rest what a description says."""
+        """Return these options, completed by those of a description."""
         said = self.said()
         if self.range is not None and form.output_range == form.range:
             said.setdefault("output_range", self.range)
@@ -111,17 +114,17 @@ NAMES = frozenset(each.name for each in fields(Told))
 
 
 def taken_from(options: dict[str, Any]) -> Told:
-    """What ``options`` say of the model, taken out of them."""
+    """Remove the options that describe a model from ``options`` and return them."""
     return Told(**{name: options.pop(name) for name in NAMES & options.keys()})
 
 
 def as_options(said: Mapping[str, object]) -> str:
-    """As one would say it on the command line."""
+    """Return options as they are written on the command line."""
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in said.items())
 
 
 def as_range(value: object, name: str = "range") -> Range:
-    """ "0..255", "-1..1" or two numbers. Raises ValueError for anything else."""
+    """Return the range given as "0..255", "-1..1" or two numbers. Raises ValueError with ``name`` for anything else."""
     parts: Any = value.split("..") if isinstance(value, str) else value
     try:
         low, high = map(float, parts)
@@ -133,5 +136,5 @@ def as_range(value: object, name: str = "range") -> Range:
 
 
 def shown(range: Range) -> str:
-    """A range as it is said."""
+    """Return a range as it is written on the command line."""
     return f"{range[0]:g}..{range[1]:g}"

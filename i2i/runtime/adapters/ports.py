@@ -1,4 +1,4 @@
-"""What a graph says of itself without being run: its one input and output, their layout, channels and fixed size."""
+"""The input and output of a graph, as the file declares them: layout, channels, types and fixed size."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from i2i.runtime.adapters.options import Range, Told
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.signature import in_words
 from i2i.spec import LAYOUTS, Spec
-from i2i.text import plural
 
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 CHANNELS = (1, 3, 4)
 _AXIS = {"nchw": 1, "nhwc": 3}
 
-# What a file may say in its metadata (onnx/docs/MetadataProps.md).
+# Metadata that describe images (onnx/docs/MetadataProps.md).
 _PIXELS = {"Gray8": "grey", "Rgb8": "rgb", "Rgba8": "rgb", "Bgr8": "bgr", "Bgra8": "bgr"}
 _RANGES: Mapping[str, Range] = {
     "NominalRange_0_255": (0, 255),
@@ -35,12 +34,13 @@ class Ports:
     dtype: str
     returns: str  # the type of the output
     shape: tuple[int | None, ...]  # None: free
-    output: tuple[int | None, ...]
-    declared: Mapping[str, Any]  # what the file's metadata says of order and range
+    declared: Mapping[str, Any]  # order and range, if the file's metadata give them
 
     def layouts(self) -> list[str]:
-        """Those that the shape allows: where the channels' place holds a number that is one of channels, else where it
-        is free. One is certain."""
+        """Return the layouts that the shape allows; a single one is certain.
+
+        Those whose axis of channels has 1, 3 or 4 come before those where it is free.
+        """
         sizes = {layout: self.shape[_AXIS[layout]] for layout in LAYOUTS}
         sure = [layout for layout, size in sizes.items() if size in CHANNELS]
         return sure or [layout for layout, size in sizes.items() if size is None]
@@ -49,52 +49,56 @@ class Ports:
         return self.shape[_AXIS[layout]]
 
     def size(self, layout: str) -> tuple[int, int] | None:
-        """The fixed height and width, or None if they are free. Raises ModelError where only one of them is fixed."""
+        """Return the fixed height and width, or None if both are free. Raises ModelError if only one is fixed."""
         height, width = self.shape[2:] if layout == "nchw" else self.shape[1:3]
         if (height is None) != (width is None):
             raise ModelError(
-                f"its height is {height or 'free'} and its width {width or 'free'}: both or none can be fixed"
+                f"its height is {height or 'free'} and its width {width or 'free'}; expected both fixed or both free"
             )
         return None if height is None or width is None else (height, width)
 
 
 def read_ports(session: Any) -> Ports:
-    """The ports of an image-to-image graph. Raises ModelError, with the reason, for any other graph."""
+    """Return the ports of an image-to-image graph. Raises ModelError, with the reason, for any other graph."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(inputs) != 1:
+        raise ModelError(f"it has {len(inputs)} inputs{_names(inputs)}; expected one, an image")
+    if len(outputs) != 1:
         raise ModelError(
-            f"it has {plural(len(inputs), 'input')} and {plural(len(outputs), 'output')}; one of each can be used"
+            f"it has {len(outputs)} outputs{_names(outputs)}; expected one: "
+            "`i2i describe MODEL --output NAME -o COPY` writes a copy with the output of that name"
         )
     for node in (*inputs, *outputs):
-        if len(node.shape) != 4:
-            raise ModelError(
-                f"{node.name!r} has {plural(len(node.shape), 'axis', 'axes')}; an image with its batch has 4"
-            )
+        if node.shape and len(node.shape) != 4:
+            raise ModelError(f"{node.name!r} has {len(node.shape)} axes; expected 4, a batch of images")
         if node.type not in TYPES:
-            raise ModelError(f"{node.name!r} is {node.type}; images of {', '.join(TYPES.values())} can be used")
-        if isinstance(node.shape[0], int) and node.shape[0] > 1:
-            raise ModelError(f"its batch is fixed at {node.shape[0]}; 1 or a free one can be used")
-    said = session.get_modelmeta().custom_metadata_map
+            raise ModelError(f"{node.name!r} is {node.type}; expected images of {', '.join(TYPES.values())}")
+        if node.shape and isinstance(node.shape[0], int) and node.shape[0] > 1:
+            raise ModelError(f"its batch is fixed at {node.shape[0]}; expected 1 or a free batch")
+    metadata = session.get_modelmeta().custom_metadata_map
     declared = {
-        "order": _PIXELS.get(said.get("Image.BitmapPixelFormat", "")),
-        "range": _RANGES.get(said.get("Image.NominalPixelRange", "")),
+        "order": _PIXELS.get(metadata.get("Image.BitmapPixelFormat", "")),
+        "range": _RANGES.get(metadata.get("Image.NominalPixelRange", "")),
     }
     return Ports(
         inputs[0].name,
         TYPES[inputs[0].type],
         TYPES[outputs[0].type],
-        _sizes(inputs[0].shape),
-        _sizes(outputs[0].shape),
+        _sizes(inputs[0].shape or [None] * 4),  # a file that states no shape restricts none of the four
         {name: value for name, value in declared.items() if value is not None},
     )
 
 
+def _names(nodes: Sequence[Any]) -> str:
+    return f" ({', '.join(repr(node.name) for node in nodes)})" if nodes else ""
+
+
 def settle_layout(ports: Ports, told: Told) -> str | None:
-    """The layout, told or certain; None if it is neither. Raises ModelError where the shape contradicts it."""
+    """Return the layout if it is given or certain, else None. Raises ModelError if the shape contradicts it."""
     layouts = ports.layouts()
     if told.layout is not None:
         if ports.channels(told.layout) not in (*CHANNELS, None):
-            raise ModelError(f"its shape does not have the channels where layout {told.layout} has them")
+            raise ModelError(f"layout {told.layout} does not fit its shape; expected 1, 3 or 4 channels on that axis")
         return told.layout
     if not layouts:
         raise ModelError("neither its second nor its last axis has 1, 3 or 4 channels, so it takes no images")
@@ -102,12 +106,12 @@ def settle_layout(ports: Ports, told: Told) -> str | None:
 
 
 def settle_order(ports: Ports, channels: int | None, told: Told) -> str | None:
-    """The order, told or declared in the file; None if it is neither. Raises ModelError if it is of other channels."""
+    """Return the order, given or declared in the file, else None. Raises ModelError if it does not fit the channels."""
     order = told.order or ports.declared.get("order")
     if order is not None and channels is not None and (channels == 1) != (order in ("grey", "y")):
         if told.order is None:
             return None
-        raise ModelError(f"order {order} is not of {plural(channels, 'channel')}")
+        raise ModelError(f"order {order} does not fit {channels} channel{'s' * (channels > 1)}")
     return order
 
 
@@ -116,15 +120,15 @@ def _sizes(shape: Sequence[int | str | None]) -> tuple[int | None, ...]:
 
 
 def check(spec: Spec, session: Any, path: Path) -> None:
-    """Raises ModelError if the graph is not what its description says."""
+    """Check the graph against its description. Raises ModelError if they differ."""
     form = spec.form
     assert form is not None
     try:
         ports = read_ports(session)
         taken = 1 if form.order in ("grey", "y") else spec.source.channels
         if ports.dtype != form.dtype or ports.channels(form.layout) not in (taken, None):
-            raise ModelError(f"its description says {form.dtype}, {form.layout}, {plural(taken, 'channel')}")
+            raise ModelError(f"its description states {form.dtype}, {form.layout}, {taken} channels")
         if ports.size(form.layout) != form.size:
-            raise ModelError(f"its description says a size of {form.size or 'any'}")
+            raise ModelError(f"its description states the size {form.size or 'any'}")
     except ModelError as error:
         raise ModelError(f"{path}: {error}; but the model expects {in_words(session)}; describe it again") from error

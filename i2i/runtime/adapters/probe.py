@@ -1,4 +1,4 @@
-"""Running a graph on a picture that is drawn here, to see what it makes of values and sizes."""
+"""Trial runs of a graph on a synthetic picture, to find its sizes and check its value range."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from i2i.runtime.errors import ModelError
 from i2i.spec import Form
 
 RANGES: tuple[Range, ...] = ((0, 1), (-1, 1), (0, 255))
-_BASES = (64, 128, 256, 512)  # sides that free sizes are tried with; a graph may need a large one
+_BASES = (64, 128, 256, 512)  # sides to try if sizes are free; some graphs need a large one
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 
 
 def picture(height: int, width: int, channels: int) -> np.ndarray:
-    """A smooth coloured picture with some noise, as photographs have it: float32 [h, w, c] in 0..1, always the same."""
+    """Return a smooth coloured picture with slight noise, like a photo: float32 [h, w, c] in 0..1, always the same."""
     rng = np.random.default_rng(0)
     coarse = rng.uniform(0.1, 0.9, (5, 5, channels)).astype(np.float32)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, channels)
@@ -27,7 +27,7 @@ def picture(height: int, width: int, channels: int) -> np.ndarray:
 
 
 def likeliest(infer: Infer, form: Form, channels: int) -> Range | None:
-    """The usual range in which the picture comes back most like itself: a guess to offer, never to act on."""
+    """Return the usual range in which the picture changes least, or None: a hint for the user, never a default."""
     scores: list[tuple[float, Range]] = []
     for low, high in RANGES:
         trial = replace(form, range=(low, high), output_range=(low, high))
@@ -43,14 +43,18 @@ def likeliest(infer: Infer, form: Form, channels: int) -> Range | None:
                 scores.append((-10 * np.log10(error + 1e-9), (low, high)))
             break
     best = max(scores, default=(0.0, None))[0]
-    # A graph without biases treats all scales alike, and then the most usual is meant.
+    # A graph without biases treats all scales alike; then the first, most common range is the best guess.
     return next((range for score, range in scores if score > best - 2 and best > 6), None)
 
 
 def settle_size(infer: Infer, form: Form, channels: int, multiple: int | None) -> tuple[Form, int, int, int]:
-    """The form with its scale, the multiple and the minimum of its sides, and the channels that come out.
+    """Return the form with its scale, the multiple and the minimum of its sides, and the channels of the output.
 
-    Raises ModelError if nothing runs, or if what comes out is not within the range that it was said to be in.
+    Args:
+        channels: of the input.
+        multiple: that the user gives for height and width; None: find it.
+
+    Raises ModelError if no size runs, or if the output is not a picture in its declared range.
     """
     if form.size is not None:
         result = _run(infer, form, *form.size, channels)
@@ -65,14 +69,18 @@ def settle_size(infer: Infer, form: Form, channels: int, multiple: int | None) -
         except ModelError as error:
             failure = error
     else:
-        raise ModelError(f"it takes no picture of {' or '.join(map(str, bases))} pixels a side: {failure}") from failure
+        sides = ", ".join(map(str, bases))
+        raise ModelError(f"it fails on pictures with sides of {sides} pixels: {failure}") from failure
     form = replace(form, scale=_scale(form, result, base, base))
     _check_values(form, result)
     if multiple is None:
         keeps = (m for m in _MULTIPLES if m < base and _keeps(infer, form, base + m, base + 3 * m, channels))
         multiple = next(keeps, base)
     elif not _keeps(infer, form, base + multiple, base + 3 * multiple, channels):
-        raise ModelError(f"sides that are multiples of {multiple} do not do: {base + multiple} x {base + 3 * multiple}")
+        raise ModelError(
+            f"sides that are multiples of {multiple} are not enough: it fails on {base + multiple} x "
+            f"{base + 3 * multiple} pixels; give another --multiple, or none to have it found"
+        )
     least = multiple
     while least < base and not _keeps(infer, form, least, least, channels):
         least *= 2
@@ -84,7 +92,7 @@ def _run(infer: Infer, form: Form, height: int, width: int, channels: int) -> np
 
 
 def _keeps(infer: Infer, form: Form, height: int, width: int, channels: int) -> bool:
-    """Whether an image of that size comes back in that size times the scale, in numbers."""
+    """True if the graph returns finite values of ``scale`` times this height and width."""
     try:
         result = _run(infer, form, height, width, channels)
     except ModelError:
@@ -98,14 +106,14 @@ def _scale(form: Form, result: np.ndarray, height: int, width: int) -> int:
         return 1
     if scale < 1 or result.shape[:2] != (height * scale, width * scale):
         raise ModelError(
-            f"it returns {result.shape[1]} x {result.shape[0]} for {width} x {height} pixels; only that size or a "
-            "whole multiple of it can be used"
+            f"it returns {result.shape[1]} x {result.shape[0]} for {width} x {height} pixels; expected the same size "
+            "or a whole multiple of it"
         )
     return scale
 
 
 def _check_values(form: Form, result: np.ndarray) -> None:
-    """What a picture becomes is no picture if most of it is beyond the range, or all of it is one value."""
+    """Raise ModelError if most values are outside the output range, all are equal, or one is not finite."""
     low, high = sorted(form.output_range)
     least, most = float(result.min()), float(result.max())
     if not np.isfinite(result).all():
@@ -116,6 +124,6 @@ def _check_values(form: Form, result: np.ndarray) -> None:
     beyond = float(((result < low - slack) | (result > high + slack)).mean())
     if most - least < slack or beyond > 0.5:
         raise ModelError(
-            f"given a picture in {shown(form.range)}, it returns values from {least:.3g} to {most:.3g}, which is no "
-            f"picture in {shown(form.output_range)}: say another --range, --output-range or --result"
+            f"for a picture in {shown(form.range)} it returns values from {least:.3g} to {most:.3g}, which is no "
+            f"picture in {shown(form.output_range)}; give another --range, --output-range or --result"
         )

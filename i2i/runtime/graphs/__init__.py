@@ -1,1 +1,1 @@
-"""ONNX graphs: read, checked and rewritten."""
+"""Reading, checking and rewriting of ONNX graphs."""

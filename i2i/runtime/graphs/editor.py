@@ -1,4 +1,4 @@
-"""An ONNX graph on its way to another: what is added to its nodes, and what is left of them in the end."""
+"""Editing of ONNX graphs: add nodes and constants, choose outputs, drop what is unused."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from onnx import helper, numpy_helper
 
 
 class Edit:
-    """Nodes are added at the end, in any order; those that the outputs do not rest on are gone when it is finished.
+    """One rewrite of a model. Nodes may be added in any order; ``finish`` sorts them and drops the unused ones.
 
     Attributes:
-        model: with its inputs and weights.
-        nodes: of its graph, until ``finish`` puts them in.
+        model: the model, with its inputs and weights.
+        nodes: the nodes of its graph, which ``finish`` writes back.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -23,15 +23,17 @@ class Edit:
         self._opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
     def constant(self, name: str, value: np.ndarray | np.generic) -> str:
+        """Add a constant and return its name."""
         self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def add(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Add a node with the operator ``kind`` and return the name of its output."""
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
     def split(self, x: str, sizes: Sequence[int], parts: Sequence[str], axis: int) -> None:
-        """``x`` cut along an axis, as the model's opset says how long the parts are."""
+        """Split ``x`` along an axis into ``parts`` of these sizes, in the form of the model's opset."""
         if self._opset < 13:
             self.nodes.append(helper.make_node("Split", [x], list(parts), axis=axis, split=list(sizes)))
             return
@@ -39,13 +41,13 @@ class Edit:
         self.nodes.append(helper.make_node("Split", [x, lengths], list(parts), axis=axis))
 
     def reduce(self, kind: str, x: str, name: str, axes: Sequence[int]) -> str:
-        """``x`` reduced along these axes, which stay, as the model's opset says them."""
+        """Reduce ``x`` along axes, which are kept with size 1, in the form of the model's opset; return the name."""
         if self._opset < (13 if kind == "ReduceSum" else 18):
             return self.add(kind, [x], name, axes=list(axes), keepdims=1)
         return self.add(kind, [x, self.constant(f"{name}/axes", np.array(axes, np.int64))], name, keepdims=1)
 
     def finish(self, outputs: Sequence[onnx.ValueInfoProto] | None = None) -> bytes:
-        """The bytes of the model, which returns these ``outputs`` or its own, and holds only what they need."""
+        """Return the bytes of the model with these ``outputs`` or its own, and only the nodes and weights they need."""
         graph = self.model.graph
         if outputs is not None:
             outputs = list(outputs)
@@ -62,7 +64,7 @@ class Edit:
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
-    """Those that the outputs rest on, each behind what it takes."""
+    """Return the nodes that the outputs depend on, in topological order."""
     maker = {name: node for node in nodes for name in node.output if name}
     done: set[str] = set()
     order: list[onnx.NodeProto] = []

@@ -1,4 +1,4 @@
-"""A graph in half precision, computed in float32: for images on which a value of it is beyond what float16 holds."""
+"""Conversion of float16 graphs to float32, for images on which float16 overflows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 
 
 def widened(model: bytes) -> bytes:
-    """The model with float32 for every float16: the same weights, and room for what float16 overflows on."""
+    """Return the bytes of a float16 model with every float16 replaced by float32; the weights keep their values."""
     edited = onnx.load_model_from_string(model)
     graph = edited.graph
     for tensor in graph.initializer:

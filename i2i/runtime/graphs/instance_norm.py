@@ -1,10 +1,10 @@
-"""The statistics of a graph's normalisations, taken out of its own hands.
+"""Rewrites of a graph that fix, share or return the statistics of its instance normalisations.
 
 Instance normalisation (arXiv:1607.08022) is y = scale (x - mean) / sqrt(variance + epsilon) + bias,
-with the mean and variance of each channel over the image. What a network sees of a tile or of a frame is therefore
-normalised otherwise than the whole image or the frame before. Here an ONNX graph is rewritten, each of its
-``InstanceNormalization`` nodes into the arithmetic that it stands for, so that its statistics can be told, shared or
-read. The file stays as it is, and any model has these forms, whoever exported it.
+with the mean and variance of each channel over the image. A tile is therefore normalised differently from the whole
+image, and a frame of a video differently from the frame before. Here each ``InstanceNormalization`` node of an ONNX
+graph is replaced by this arithmetic, so that its statistics can be set, shared or read. The file itself is not changed,
+and this works for any model with such nodes, whatever exported it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.editor import Edit
 
 Values = Sequence[np.ndarray]
-"""Of each normalisation its statistics: float32 [channels, 2], mean and variance."""
+"""Statistics of each normalisation: float32 [channels, 2], mean and variance."""
 
 CORE, WEIGHTS = "core", "weights"
-"""Inputs of the forms that gather: of ``core``, int64 [4], the top, left, bottom and right in pixels."""
+"""Names of inputs: ``core``, int64 [4], is the top, left, bottom and right of the core of a tile in pixels."""
 
 
 @dataclass(frozen=True)
 class Norm:
-    """One normalisation: of ``x``, with the weights ``scale`` and ``bias``, to ``y``."""
+    """One normalisation, from ``x`` to ``y``, with the weights ``scale`` and ``bias``."""
 
     index: int
     x: str
@@ -39,45 +39,51 @@ class Norm:
     epsilon: float
     channels: int
     level: int
-    """How many normalisations lie one behind the other up to this one, itself included."""
+    """Length of the longest chain of normalisations that ends with this one."""
     half: bool
-    """Whether it is of float16, in which the squares of a map have no room."""
+    """True if it computes in float16, in which squares of a feature map overflow."""
 
 
 class Statistics:
-    """The forms of a model. Each takes the model's own inputs, and ``core`` where it says so.
+    """Rewritten forms of a model. Each takes the model's own inputs, and further ones that its docstring names.
 
     Attributes:
-        norms: its normalisations, in the order of the graph; there may be none.
+        norms: the normalisations in the order of the graph; may be empty.
     """
 
     def __init__(self, model: Path | bytes) -> None:
-        """``model``: the file, or its bytes. Raises ModelError if its normalisations cannot be taken out."""
+        """Read ``model``, a file or its bytes. Raises ModelError if its normalisations cannot be rewritten."""
         self._bytes = model if isinstance(model, bytes) else model.read_bytes()
         self.norms = _norms(self._read().graph)
 
     @property
     def levels(self) -> int:
+        """Length of the longest chain of normalisations; 0 if there are none."""
         return max((norm.level for norm in self.norms), default=0)
 
     def fixed(self, values: Values) -> bytes:
-        """With these statistics, whatever the image. They become weights, so this is faster than the model itself."""
+        """Return the model with constant statistics. They become weights, so it runs faster than the original."""
         edit = _Edit(self._read())
         for norm in self.norms:
             edit.replace(norm, *edit.known(norm, values[norm.index]))
         return edit.finish()
 
     def shapes(self) -> bytes:
-        """Returns of each normalisation the shape of its map, int64 [n, c, h, w], instead of an image."""
+        """Return a model whose outputs are the shapes of the normalised maps, each int64 [n, c, h, w]."""
         edit = _Edit(self._read())
         shapes = [edit.add("Shape", [norm.x], f"{norm.y}/shape") for norm in self.norms]
         return edit.finish([helper.make_tensor_value_info(name, TensorProto.INT64, [None]) for name in shapes])
 
     def gathering(self, level: int, known: Mapping[int, np.ndarray], strides: Sequence[int]) -> bytes:
-        """Goes up to the normalisations of that level, with ``known`` statistics for those before, and no further.
+        """Return a model that measures the normalisations of one level, with ``known`` statistics for lower levels.
 
-        Takes ``core``. Returns for each normalisation of the level, in order, mean and variance [n, channels, 1, 1] of
-        the core, and the shape of the core on this map, int64 [4].
+        It also takes ``core``. For each normalisation of the level, in order, it returns the mean and the variance
+        [n, channels, 1, 1] over the core, and the shape of the core on this map, int64 [4].
+
+        Args:
+            level: from 1 to ``levels``.
+            known: statistics [channels, 2] by ``Norm.index``.
+            strides: ratio of the image's sides to those of each normalised map.
         """
         edit = _Edit(self._read(), strides)
         outputs = []
@@ -92,10 +98,10 @@ class Statistics:
         return edit.finish(outputs)
 
     def joint(self) -> bytes:
-        """The images of a batch share one set of statistics, the averages of theirs with ``weights``.
+        """Return a model that normalises a batch by one set of statistics, the weighted averages over its images.
 
-        Takes ``weights``, float32 [n, 1, 1, 1], whose sum is 1. Returns ``used`` instead of images: float32 [1, sum of
-        channels, 2].
+        It also takes ``weights``, float32 [n, 1, 1, 1] with sum 1, and returns the statistics ``used``, float32
+        [1, sum of channels, 2], instead of images.
         """
         edit = _Edit(self._read())
         edit.model.graph.input.append(_float(WEIGHTS, [None, 1, 1, 1]))
@@ -107,10 +113,10 @@ class Statistics:
         return edit.finish([_float(edit.add("Concat", used, "used", axis=1))])
 
     def blended(self) -> bytes:
-        """Statistics are own * (those of the image) + (1 - own) * given, and are returned.
+        """Return a model whose statistics are own * (those of the image) + (1 - own) * given.
 
-        Takes ``own``, a float32 scalar from 0 to 1, and ``given``, float32 [n or 1, sum of channels, 2]; returns
-        ``used``, float32 [n, sum of channels, 2], behind the translation. With own = 1 it is the model as it was.
+        It also takes ``own``, a float32 scalar from 0 to 1, and ``given``, float32 [n or 1, sum of channels, 2]; after
+        the translation it returns ``used``, float32 [n, sum of channels, 2]. With own = 1 it equals the original model.
         """
         edit = _Edit(self._read())
         graph = edit.model.graph
@@ -129,7 +135,7 @@ class Statistics:
         return edit.finish([*graph.output, _float(edit.add("Concat", used, "used", axis=1))])
 
     def split(self, used: np.ndarray) -> list[np.ndarray]:
-        """``used`` [1, sum of channels, 2] as ``fixed`` takes it."""
+        """Split ``used`` [1, sum of channels, 2] into the values that ``fixed`` takes."""
         return np.split(used[0], np.cumsum([norm.channels for norm in self.norms])[:-1])
 
     def _read(self) -> onnx.ModelProto:
@@ -137,7 +143,7 @@ class Statistics:
 
 
 def _float(name: str, shape: Sequence[int | None] | None = None) -> onnx.ValueInfoProto:
-    """An input, whose axes OpenVINO has to know, or an output."""
+    """Return a float32 input, for which OpenVINO needs a shape, or output."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
@@ -147,13 +153,13 @@ def _norms(graph: onnx.GraphProto) -> tuple[Norm, ...]:
     norms: list[Norm] = []
     for node in graph.node:
         if any(attribute.HasField("g") for attribute in node.attribute):
-            raise ModelError(f"its graph branches ({node.op_type}), and its normalisations cannot be taken out")
+            raise ModelError(f"its graph contains branches ({node.op_type}), so its normalisations cannot be rewritten")
         level = max((levels.get(name, 0) for name in node.input), default=0)
         if node.op_type == "InstanceNormalization":
             level += 1
             x, scale, bias = node.input
             if scale not in weights:
-                raise ModelError("the scale of a normalisation is computed; its statistics cannot be taken out")
+                raise ModelError("the graph computes the scale of a normalisation, which cannot be rewritten")
             epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
             half = weights[scale].data_type == TensorProto.FLOAT16
             channels = weights[scale].dims[0]
@@ -163,7 +169,7 @@ def _norms(graph: onnx.GraphProto) -> tuple[Norm, ...]:
 
 
 class _Edit(Edit):
-    """Statistics between nodes are float32 [n or 1, channels, 1, 1]."""
+    """Rewrite of normalisations; statistics between nodes are float32 [n or 1, channels, 1, 1]."""
 
     def __init__(self, model: onnx.ModelProto, strides: Sequence[int] | None = None) -> None:
         super().__init__(model)
@@ -172,12 +178,12 @@ class _Edit(Edit):
             model.graph.input.append(helper.make_tensor_value_info(CORE, TensorProto.INT64, [4]))
 
     def known(self, norm: Norm, values: np.ndarray) -> tuple[str, str]:
-        """Mean and variance as constants; ``values`` is [channels, 2]."""
+        """Add mean and variance as constants, from ``values`` [channels, 2]."""
         mean, variance = values.astype(np.float32).T.reshape(2, 1, -1, 1, 1)
         return self.constant(f"{norm.y}/mean", mean), self.constant(f"{norm.y}/variance", variance)
 
     def core(self, norm: Norm) -> str:
-        """The part of the norm's input that lies within ``core``; what reaches beyond the map ends with it."""
+        """Cut the norm's input to ``core``, which is clipped to the map."""
         stride = self.constant(f"{norm.y}/stride", np.int64(self._strides[norm.index]))
         bounds = self.add("Div", [CORE, stride], f"{norm.y}/{CORE}")
         halves = [f"{bounds}/from", f"{bounds}/to"]
@@ -186,7 +192,7 @@ class _Edit(Edit):
         return self.add("Slice", [norm.x, *halves, axes], f"{norm.y}/x/{CORE}")
 
     def measure(self, norm: Norm, x: str) -> tuple[str, str]:
-        """Mean and variance of each image's ``x``."""
+        """Compute the mean and the variance of ``x`` for each image."""
         name, axes = f"{norm.y}/own", (2, 3)
         x = self._float(norm, x)
         mean = self.reduce("ReduceMean", x, f"{name}/mean", axes)
@@ -194,10 +200,10 @@ class _Edit(Edit):
         return mean, self.reduce("ReduceMean", self.add("Mul", [off, off], f"{name}/square"), f"{name}/variance", axes)
 
     def measure_together(self, norm: Norm, x: str, weights: str) -> tuple[str, str]:
-        """Mean and variance of all images' ``x``, of which each counts as its weight says.
+        """Compute the weighted mean and variance of ``x`` over all images.
 
-        The variance is that of sums of squares, E[x^2] - E[x]^2, which is less exact, and takes neither the memory nor
-        the time of maps that are as large as ``x``: the batch is large, and samples are not exact either.
+        The variance is E[x^2] - E[x]^2, which is less exact than the centred form but needs no further maps as large as
+        ``x``: the batch is large, and statistics of samples are approximate anyway.
         """
         name = f"{norm.y}/all"
         x = self._float(norm, x)
@@ -218,7 +224,7 @@ class _Edit(Edit):
         return self.reduce("ReduceSum", self.add("Mul", [each, weights], f"{name}/weighted"), name, (0,))
 
     def replace(self, norm: Norm, mean: str, variance: str) -> None:
-        """y = a x + b with a = scale / sqrt(variance + epsilon) and b = bias - a mean."""
+        """Replace the norm by y = a x + b with a = scale / sqrt(variance + epsilon) and b = bias - a mean."""
         self.nodes = [node for node in self.nodes if norm.y not in node.output]
         name = norm.y
         column = self.constant(f"{name}/column", np.array([1, -1, 1, 1], np.int64))
@@ -235,13 +241,13 @@ class _Edit(Edit):
         self.add("Add", [self.add("Mul", [norm.x, a], f"{name}/scaled"), b], name)
 
     def pair(self, norm: Norm, mean: str, variance: str) -> str:
-        """[n, channels, 2] of the two."""
+        """Join mean and variance into [n, channels, 2]."""
         flat = self.constant(f"{norm.y}/flat", np.array([0, -1, 1], np.int64))
         names = [self.add("Reshape", [each, flat], f"{each}/flat") for each in (mean, variance)]
         return self.add("Concat", names, f"{norm.y}/pair", axis=2)
 
     def separate(self, norm: Norm, pair: str) -> tuple[str, str]:
-        """The reverse of ``pair``."""
+        """Split [n, channels, 2] into mean and variance, the reverse of ``pair``."""
         shape = self.constant(f"{pair}/shape", np.array([0, -1, 1, 1], np.int64))
         halves = [f"{pair}/mean/flat", f"{pair}/variance/flat"]
         self.split(pair, [1, 1], halves, 2)

@@ -1,8 +1,7 @@
-"""What an ONNX file says of itself, read from its bytes: no session, no weights, no ``onnx`` package.
+"""Description and safety checks of ONNX files, read from their bytes without a session or the ``onnx`` package.
 
-A file from elsewhere is looked over here before ONNX Runtime sees it: its description, and whether it would make the
-runtime open other files or need program code. Only the wire format of protobuf is needed, which is tags, lengths and
-bytes.
+Every file is checked here before ONNX Runtime opens it: it must not make the runtime open other files or load program
+code. The checks need only the wire format of protobuf: tags, lengths and bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from i2i.runtime.errors import ModelError
 from i2i.spec import METADATA_KEY, Spec
 from i2i.text import not_found, plural
 
-# Message -> field number -> message, along every way that leads to a tensor (onnx.proto).
+# Message -> field number -> message, on every path to a tensor (onnx.proto).
 _FIELDS = {
     "model": {7: "graph", 25: "function"},
     "function": {7: "node", 11: "attribute"},
@@ -28,15 +27,15 @@ _FIELDS = {
     "tensor": {},
 }
 _METADATA, _EXTERNAL_DATA, _DATA_LOCATION = 14, 13, 14
-_DOMAIN = {"node": 7, "function": 10}  # the field that names the domain of an operator
-# Those whose operators are within ONNX Runtime itself.
+_DOMAIN = {"node": 7, "function": 10}  # the field with the domain of an operator
+# Domains whose operators are part of ONNX Runtime.
 _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"))
-Field = tuple[int, int | str | bytes]  # of a message that is written: its number, and its value
-_DEPTH = 64  # of graphs within graphs; protobuf itself stops at 100
+Field = tuple[int, int | str | bytes]  # of a message to write: its number and its value
+_DEPTH = 64  # of nested graphs; protobuf itself stops at 100
 
-# The first bytes of what people mistake for an ONNX file.
+# First bytes of files that are often mistaken for ONNX files.
 _STRANGERS = (
-    (b"<", "it is a web page: the download went wrong"),
+    (b"<", "it is a web page: the download failed"),
     (b"version https://git-lfs", "it is a Git LFS pointer: fetch the file itself with `git lfs pull`"),
     (b"PK\x03\x04", "it is a PyTorch checkpoint, which could run code: export the run it came from with `i2i export`"),
     (b"\x80", "it is a Python pickle, which could run code: export the run it came from with `i2i export`"),
@@ -45,13 +44,27 @@ _STRANGERS = (
 
 
 def read_spec(path: str | Path) -> Spec | None:
-    """The description of an i2i export; None for a sound ONNX file without one.
+    """Return the description in a model's file, or None for a valid ONNX file without one.
 
-    Raises ModelError for what is no ONNX file, for a description that cannot be read, for a model that keeps weights
-    in other files, since a path within a model could name any file of this machine, and for one whose operators would
-    have to be loaded as a library.
+    Raises ModelError for a file that is not ONNX, a description that cannot be read, operators that need a library of
+    program code, and weights in other files, since a path within a model could name any file of this machine.
     """
-    path = Path(path)
+    spec, external = _read(Path(path))
+    if external is not None:
+        raise ModelError(
+            f"{path}: it keeps weights in another file ({external!r}), which is not read; "
+            f"`i2i describe {path} -o COPY` writes one file that contains them"
+        )
+    return spec
+
+
+def has_external_data(path: Path) -> bool:
+    """True if the model keeps weights in other files. Raises ModelError for all else that ``read_spec`` refuses."""
+    return _read(path)[1] is not None
+
+
+def _read(path: Path) -> tuple[Spec | None, str | None]:
+    """Return what ``parse`` returns for a file."""
     try:
         if not path.is_file():
             raise ModelError(not_found(path, "model file"))
@@ -60,57 +73,61 @@ def read_spec(path: str | Path) -> Spec | None:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     if stat.st_size == 0:
         raise ModelError(f"{path}: not an ONNX model: it is empty")
-    return _read_spec(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return _parse_file(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @lru_cache(maxsize=8)
-def _read_spec(path: Path, *_state: int) -> Spec | None:
-    """``read_spec`` of a file as it is now: to choose a model and to open it each need this."""
+def _parse_file(path: Path, *_state: int) -> tuple[Spec | None, str | None]:
+    """Parse a file in its present state, once for the choice of a model and for its opening."""
     try:
         with open(path, "rb") as file:
             # Closed when the last view of it goes; an exception may hold one for a while.
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
-    start = data[:64].lstrip()
+    return parse(memoryview(data), path)
+
+
+def parse(model: memoryview, path: Path) -> tuple[Spec | None, str | None]:
+    """Return the description in a model's bytes, if any, and the location of its first external data, if any.
+
+    Raises ModelError, which starts with ``path``, for bytes that are not ONNX, a description that cannot be read, and
+    operators that need a library of program code.
+    """
+    start = bytes(model[:64]).lstrip()
     for magic, what in _STRANGERS:
         if start.startswith(magic):
             raise ModelError(f"{path}: not an ONNX model: {what}")
     try:
-        facts = _look_over(memoryview(data))
+        facts = _look_over(model)
         if not facts.graphs:
-            raise ValueError("it holds no graph")
+            raise ValueError("it contains no graph")
     except ValueError as error:
         raise ModelError(f"{path}: not an ONNX model, or a truncated one: {error}") from error
-    if facts.external is not None:
-        raise ModelError(
-            f"{path}: it keeps weights in another file ({facts.external!r}), which is refused; a model must be one "
-            "file (onnx.save writes one unless save_as_external_data is set)"
-        )
     if strange := facts.domains - facts.own - _DOMAINS:
         raise ModelError(
-            f"{path}: cannot run this model: it uses operators of {', '.join(map(repr, sorted(strange)))}, which come "
-            "in a library of program code, and none is loaded; export it with the operators of ONNX alone"
+            f"{path}: cannot run this model: it uses operators of {', '.join(map(repr, sorted(strange)))}, which need "
+            "a library of program code, and none is loaded; export it with the operators of ONNX alone"
         )
     try:
-        return None if facts.text is None else Spec.from_json(facts.text)
+        return (None if facts.text is None else Spec.from_json(facts.text)), facts.external
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
 
 
 @dataclass
 class _Facts:
-    """What was seen in a model's file."""
+    """Facts found in a model's file."""
 
     text: str | None = None  # the description
     graphs: int = 0
-    external: str | None = None  # where the first data outside of the file would be read from
-    domains: set[str] = field(default_factory=set)  # of the operators that are used
-    own: set[str] = field(default_factory=set)  # of those that the file itself defines
+    external: str | None = None  # location of the first external data
+    domains: set[str] = field(default_factory=set)  # of the operators in use
+    own: set[str] = field(default_factory=set)  # of operators that the file itself defines
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """All that a sound ONNX file says of itself by key and value."""
+    """Return the metadata of a valid ONNX file."""
     with open(path, "rb") as file:
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     pairs = [_pair(value) for number, value in _walk(data) if number == _METADATA]
@@ -128,7 +145,7 @@ def _look_over(model: memoryview) -> _Facts:
 
 
 def _look_into(value: memoryview | int | None, message: str | None, facts: _Facts, depth: int) -> None:
-    """Takes down the operators' domains within this message, and the location of data that is in another file."""
+    """Record the domains of operators in this message and the location of external data."""
     if message is None or value is None or isinstance(value, int):
         return
     if depth > _DEPTH:
@@ -144,14 +161,17 @@ def _look_into(value: memoryview | int | None, message: str | None, facts: _Fact
 
 
 def _pair(entry: memoryview | int) -> dict[int, bytes]:
-    """A StringStringEntryProto: 1 is the key, 2 the value."""
+    """Return the fields of a StringStringEntryProto: 1 is the key, 2 the value."""
     if isinstance(entry, int):
         return {}
     return {number: bytes(part) for number, part in _walk(entry) if not isinstance(part, int)}
 
 
 def _walk(view: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """The fields of a message: (number, bytes) for what has a length, (number, value) for a number."""
+    """Yield the fields of a message: (number, bytes) if it has a length, (number, value) for an integer.
+
+    Raises ValueError where the bytes are no protobuf.
+    """
     at, end = 0, len(view)
     while at < end:
         tag, at = _varint(view, at)
@@ -173,7 +193,7 @@ def _walk(view: memoryview) -> Iterator[tuple[int, memoryview | int]]:
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
-    if at < len(view) and view[at] < 0x80:  # as nearly all of them
+    if at < len(view) and view[at] < 0x80:  # the usual case
         return view[at], at + 1
     value = 0
     for shift in range(0, 70, 7):
@@ -188,12 +208,12 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 
 def described(spec: Spec) -> bytes:
-    """The description as it is put behind a model's bytes."""
+    """Return the description as bytes to append to a model's."""
     return message((_METADATA, message((1, METADATA_KEY), (2, spec.to_json()))))
 
 
 def message(*fields: Field) -> bytes:
-    """A message of protobuf."""
+    """Return a protobuf message of these fields."""
     parts = []
     for number, value in fields:
         if isinstance(value, int):

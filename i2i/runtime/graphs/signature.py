@@ -1,4 +1,4 @@
-"""Whether a graph of ours has the inputs and outputs that its Spec promises."""
+"""Check of an export's inputs and outputs against its Spec."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "int64": "tensor
 
 
 def check(spec: Spec, session: Any, path: Path) -> None:
-    """ModelError unless it has."""
+    """Check that the graph has the inputs and outputs of its Spec. Raises ModelError, naming both, if not."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     source, target = _promises(spec)
     sound = len(inputs) == len(source) and len(outputs) == len(target)
@@ -21,8 +21,6 @@ def check(spec: Spec, session: Any, path: Path) -> None:
         fits = len(node.shape) == len(sizes) and node.type == _TYPES[dtype]
         sound = sound and fits and all(map(_fits, node.shape, sizes))
     if not sound:
-        from i2i.runtime.graphs.signature import in_words
-
         promised = " to ".join(
             ", ".join(f"{dtype} [{', '.join(map(str, sizes))}]" for dtype, sizes in ends) for ends in (source, target)
         )
@@ -33,7 +31,7 @@ def check(spec: Spec, session: Any, path: Path) -> None:
 
 
 def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list[tuple[str, tuple[str | int, ...]]]]:
-    """Type and sizes of the inputs and of the outputs, as the Spec has them; a name is a free size."""
+    """Return type and sizes of the inputs and of the outputs by the Spec; a name is a free size."""
 
     def image(channels: int) -> tuple[str, tuple[str | int, ...]]:
         return spec.dtype, ("N", "H", "W", channels) if spec.io == "pixels" else ("N", channels, "H", "W")
@@ -45,12 +43,12 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
 
 
 def _fits(size: int | str | None, promised: int | str) -> bool:
-    """Whether a size of the graph is free where that is promised, and the number or free where one is."""
+    """True if a size of the graph is free, or is the promised number."""
     return not isinstance(size, int) or size == promised
 
 
 def in_words(session: Any) -> str:
-    """The inputs and outputs of a graph, in words."""
+    """Return the names, types and shapes of a graph's inputs and outputs as text."""
     return " and returns ".join(
         ", ".join(f"{node.name!r}: {_type(node.type)} {_shape(node.shape)}" for node in nodes)
         for nodes in (session.get_inputs(), session.get_outputs())
@@ -63,6 +61,8 @@ def _type(text: str) -> str:
 
 
 def _shape(shape: Sequence[int | str | None]) -> str:
+    if not shape:  # ONNX Runtime's answer where a file states none
+        return "(the model does not state its shape)"
     layout = ""
     if len(shape) == 4:
         layout = {True: " (channels first)", False: " (channels last)"}.get(shape[1] in (1, 3, 4), "")

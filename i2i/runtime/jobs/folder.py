@@ -1,4 +1,4 @@
-"""A folder of images through models: what is to be done, what was done, and every file accounted for."""
+"""Translate a folder of images with models: plan, skip finished images, count every file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from i2i.errors import I2IError
 from i2i.images import ImageError
 from i2i.runtime.jobs import sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
-from i2i.runtime.jobs.journal import Record
+from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.planning import Item, plan, refuse_strangers
-from i2i.runtime.jobs.watcher import Arrivals
-from i2i.runtime.jobs.workers import Job, Outcome, Way
+from i2i.runtime.jobs.planning import JobTarget, PlannedImage, plan, refuse_unknown_files
+from i2i.runtime.jobs.watcher import FolderWatcher, Watch
+from i2i.runtime.jobs.workers import Outcome, WorkerPool
 from i2i.runtime.model.model import Model
 from i2i.spec import Background
 
@@ -38,6 +38,13 @@ class Summary:
     skipped: int = 0
     failed: int = 0
 
+    def count(self, outcome: Outcome) -> None:
+        """Add an outcome; ``retracted`` takes an earlier failure back."""
+        if outcome.status == "retracted":
+            self.failed -= 1
+        else:
+            setattr(self, outcome.status, getattr(self, outcome.status) + 1)
+
 
 Report = Callable[[Outcome, Summary], None]
 
@@ -45,14 +52,14 @@ Report = Callable[[Outcome, Summary], None]
 def translate_folder(
     model: Model, source: Path, target: Path, options: Options | None = None, report: Report | None = None
 ) -> Summary:
-    """Translates every image under ``source`` into the same tree under ``target``.
+    """Translate every image under ``source`` into the same tree under ``target``.
 
-    A file that fails is reported and counted, and the others go on. What an earlier job did with the same model and
-    settings, from a source that is as it was, is skipped. ``report`` is called after each file, in this thread.
+    A file that fails is reported and counted, and the others go on. A file that an earlier job finished with the same
+    model and settings is skipped, unless it has changed. ``report`` is called after each file, in this thread.
 
-    Raises ValueError before any work if names clash, originals would be replaced or the model is not told which of its
-    domains to translate to, MixedError if the folder holds results of another model or other settings, and StoppedError
-    if nothing more can be written.
+    Raises ValueError before any work if names clash, if originals would be replaced or if the domain to translate to
+    is missing, MixedError if the folder holds results of another model or other settings, and StoppedError if nothing
+    more can be written.
     """
     return translate_folders([(model, target)], source, options, report)
 
@@ -62,79 +69,94 @@ def translate_folders(
     source: Path,
     options: Options | None = None,
     report: Report | None = None,
-    watch: bool = False,
+    watch: Watch | None = None,
     summary: Summary | None = None,
 ) -> Summary:
-    """:func:`translate_folder` with several models, each with a folder of its own; an image is decoded once for all.
+    """Translate a folder as :func:`translate_folder` does, with several models that each have a target folder.
 
-    With ``watch`` it goes on with files as they come, or change, until it is interrupted; ``summary`` is what it counts
-    in, for whoever needs it then.
+    Each image is decoded once. With ``watch`` the job continues with files as they arrive or change, until it is
+    interrupted. The counts are kept in ``summary``, which a caller can read after an interrupt.
     """
     options, summary = options or Options(), summary or Summary()
     shard = sharding.WHOLE if options.shard is None else sharding.parse(options.shard)
 
-    def tell(outcome: Outcome) -> None:
-        setattr(summary, outcome.status, getattr(summary, outcome.status) + 1)
+    def count(outcome: Outcome) -> None:
+        summary.count(outcome)
+        if watch is not None:  # the images are not known in advance
+            summary.total = summary.done + summary.skipped + summary.failed
         if report is not None:
             report(outcome, summary)
 
-    bound = [(model.toward(None), target) for model, target in pairs]
+    bound = [(model.toward(None), folder) for model, folder in pairs]
     unreadable: list[ImageError] = []
-    names = plan(source, [target for _, target in bound], options.output_name, unreadable.append)
+    names = plan(source, [folder for _, folder in bound], options.output_name, unreadable.append)
     names = [name for name in names if shard.holds(name)]
-    ways = [
-        Way(model, target, Record(target, job_key(model, options), facts(model, options), shard, options.overwrite))
-        for model, target in bound
-    ]
+    targets = [_job_target(model, folder, options, shard) for model, folder in bound]
     if not options.overwrite:
-        for way in ways:
-            refuse_mixture(way.target, way.record)
-            refuse_strangers(map(options.output_name, names), way.target, way.record)
-    summary.total = (len(unreadable) + (0 if watch else len(names))) * len(ways)
+        for target in targets:
+            refuse_mixed_results(target)
+            refuse_unknown_files(map(options.output_name, names), target.folder, target.journal)
+    summary.total = (len(unreadable) + len(names)) * len(targets)
     for error in unreadable:
-        for _ in ways:
-            tell(Outcome(error.path, "failed", str(error)))
-    if watch:
-        arrivals = Arrivals(source, ways, options, shard.holds, names, [error.path for error in unreadable])
-        with _records(ways, arrivals), Job(ways, options) as job:
-            for outcome in job.outcomes(arrivals.follow(job.stopped), sys.maxsize):
-                arrivals.finished(outcome.source)
-                summary.total += 1
-                tell(outcome)
+        for _ in targets:
+            count(Outcome(error.path, "failed", str(error)))
+    if watch is not None:
+        paths = [error.path for error in unreadable]
+        watcher = FolderWatcher(source, targets, options, shard.holds, watch, names, paths)
+        with _journals(targets, watcher), WorkerPool(targets, options) as pool:
+            _watch(pool, watcher, count)
     elif names:
-        items = (Item(source / name, options.output_name(name)) for name in names)
-        with _records(ways), Job(ways, options) as job:
-            for outcome in job.outcomes(items, len(names)):
-                tell(outcome)
+        images = (PlannedImage(source / name, options.output_name(name)) for name in names)
+        with _journals(targets), WorkerPool(targets, options) as pool:
+            for outcome in pool.outcomes(images, len(names)):
+                count(outcome)
     return summary
 
 
+def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], None]) -> None:
+    """Count the outcomes of a watched folder until an interrupt; then also those that are still in doubt."""
+    try:
+        for outcome in pool.outcomes(watcher.images(pool.stopped), sys.maxsize):
+            for settled in watcher.settle(outcome):
+                count(settled)
+    finally:
+        for outcome in watcher.unsettled():
+            count(outcome)
+
+
+def _job_target(model: Model, folder: Path, options: Options, shard: sharding.Shard) -> JobTarget:
+    journal = Journal(folder, job_key(model, options), facts(model, options), shard, options.overwrite)
+    return JobTarget(model, folder, journal)
+
+
 @contextmanager
-def _records(ways: Sequence[Way], arrivals: Arrivals | None = None) -> Iterator[None]:
-    """All records open to be written, and told when the job comes to its end: for one that watches Ctrl-C, once it has
-    done what was there when it began."""
+def _journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
+    """Open all journals, and note in them that the job has finished.
+
+    A job that watches has, if it is interrupted after it has translated what was there when it began.
+    """
     with ExitStack() as stack:
-        for way in ways:
-            with _stopping(way.target):
-                stack.enter_context(way.record)
+        for target in targets:
+            with _stopping(target.folder):
+                stack.enter_context(target.journal)
         try:
             yield
         except KeyboardInterrupt:
-            if arrivals is not None and arrivals.caught_up():
-                _finish(ways)
+            if watcher is not None and watcher.caught_up():
+                _finish(targets)
             raise
-        _finish(ways)
+        _finish(targets)
 
 
-def _finish(ways: Sequence[Way]) -> None:
-    for way in ways:
-        with _stopping(way.target):
-            way.record.finish()
+def _finish(targets: Sequence[JobTarget]) -> None:
+    for target in targets:
+        with _stopping(target.folder):
+            target.journal.finish()
 
 
 @contextmanager
 def _stopping(target: Path) -> Iterator[None]:
-    """A StoppedError if the disk is full."""
+    """Raise StoppedError if the disk is full."""
     try:
         yield
     except OSError as error:
@@ -142,25 +164,25 @@ def _stopping(target: Path) -> Iterator[None]:
         raise
 
 
-def refuse_mixture(target: Path, record: Record) -> None:
-    """MixedError if what an earlier job left in the folder was made otherwise."""
-    difference = record.difference()
+def refuse_mixed_results(target: JobTarget) -> None:
+    """Raise MixedError if the folder holds results of an earlier job with another model or other settings."""
+    difference = target.journal.difference()
     if difference is not None:
         raise MixedError(
-            f"{target} holds results of a job that differs from this one: {difference}. Choose another folder, or "
-            "--overwrite to replace them"
+            f"{target.folder} holds results of a job that differs from this one: {difference}. Choose another folder, "
+            "or --overwrite to replace them"
         )
 
 
 def job_key(model: Model, options: Options) -> str:
-    """Names all that decides the pixels and bytes of an output, apart from its source."""
+    """Return a digest of all that decides the bytes of a result, except its source."""
     digest = hashlib.sha256(model.path.read_bytes())
     digest.update(repr((options.format, options.quality, background(model, options))).encode())
     if options.keep_metadata:
         digest.update(b"metadata")
     if model.to is not None:
         digest.update(repr(sorted(model.to)).encode())
-    if model.spec.form is not None:  # what was told of a model that others made
+    if model.spec.form is not None:  # a third-party model: its description decides the pixels
         digest.update(model.spec.to_json().encode())
     if model.tile.how != "auto":
         digest.update(repr(("tile", model.tile.how)).encode())
@@ -173,7 +195,7 @@ def background(model: Model, options: Options) -> Background:
 
 
 def facts(model: Model, options: Options) -> dict[str, Any]:
-    """The same in words, for whoever reads the record."""
+    """Return the same in words, for readers of the journal."""
     return {
         "model": model.path.name,
         "to": None if model.to is None else sorted(model.to),

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from i2i.atomic import clear_temporaries
 from i2i.runtime.jobs.sharding import WHOLE, Shard
 
-RECORD = ".i2i-job.jsonl"
+JOURNAL = ".i2i-job.jsonl"
 
 
 State = tuple[int, int]  # which file: its inode, and when it was written
@@ -43,12 +43,12 @@ class _Entry(NamedTuple):
     before: State | None  # of what was there then, under the name of the output
 
 
-def record_name(shard: Shard) -> str:
+def journal_name(shard: Shard) -> str:
     """The name of the file: each shard writes one of its own."""
-    return RECORD if shard.count == 1 else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
+    return JOURNAL if shard.count == 1 else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
 
 
-class Record:
+class Journal:
     """The record in ``folder`` as seen by one job.
 
     ``job`` names all that makes the bytes of its outputs; ``facts`` say in words what that is.
@@ -65,7 +65,7 @@ class Record:
         """With ``again`` only what was done since this job began is done, or since the killed one that it goes on with
         did."""
         self.folder, self.job, self.facts, self._again = folder, job, dict(facts or {}), again
-        self._name = record_name(shard)
+        self._name = journal_name(shard)
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
         self._last: dict[str, Any] = {}  # the beginning of the job that began last
@@ -107,7 +107,7 @@ class Record:
         elif path.name.rpartition("-of-")[2] != self._name.rpartition("-of-")[2]:
             self._others_at = max(self._others_at, at)
 
-    def __enter__(self) -> Record:
+    def __enter__(self) -> Journal:
         """Opens the record to be written, and clears away what a killed process left half-written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for folder in {self.folder, *(self.folder / parent for parent in set(map(os.path.dirname, self._entries)))}:

@@ -1,27 +1,72 @@
-"""Which file of a folder becomes which, decided before any work so that nothing is lost to a clash of names."""
+"""Plan the work: the name and the format of every result, decided once and before any image is decoded."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from i2i.images import ImageError, name_images
-from i2i.runtime.jobs.options import output_name
+from i2i.images import IMAGE_SUFFIXES, WRITABLE, Header, ImageError, format_of, name_images
+from i2i.runtime.jobs.journal import Journal
+from i2i.runtime.jobs.options import Options, output_name
+from i2i.runtime.model.model import Model
 from i2i.text import not_found, plural
 
-if TYPE_CHECKING:
-    from i2i.runtime.jobs.journal import Record
 
-
-class Item(NamedTuple):
-    """One image to translate."""
+@dataclass(frozen=True)
+class ImageTask:
+    """One image file to translate to another."""
 
     source: Path
-    name: str  # of the output, relative to the output folder, with "/"
-    problem: str = ""  # why it must not be written
+    target: Path
+    format: str  # of the target, a key of ``images.WRITABLE``
+    header: Header  # of the source
+
+
+@dataclass
+class JobTarget:
+    """One model of a folder job, the folder of its results and the journal in it."""
+
+    model: Model
+    folder: Path
+    journal: Journal
+
+
+class PlannedImage(NamedTuple):
+    """An image of a folder job, for all of its models."""
+
+    source: Path
+    name: str  # of the result, relative to the folder of each target, with "/"
+    problem: str = ""  # the reason not to translate it
+
+
+def image_task(source: Path, target: Path, options: Options, header: Header) -> ImageTask:
+    """Return the task for a source with that header. Raises ValueError as :func:`output_format` does."""
+    return ImageTask(source, target, output_format(source, target, header.format, options), header)
+
+
+def output_format(source: Path, target: Path, read: str, options: Options) -> str:
+    """Return the format of the result for a source of the format ``read``.
+
+    It is that of the source where the suffix stays the same, even if that suffix belongs to another format; else that
+    of the target's suffix. With ``options.format`` the target's name may have any suffix that is no image's.
+
+    Raises ValueError if the suffix names no format that can be written, or another than ``options.format``.
+    """
+    if options.format is None and target.suffix == source.suffix and read in WRITABLE:
+        return read
+    try:
+        named = format_of(target)
+    except ImageError as error:
+        if options.format is not None and target.suffix.lower() not in IMAGE_SUFFIXES:
+            return options.format
+        raise ValueError(str(error)) from error
+    if options.format not in (None, named):
+        raise ValueError(f"{target} is the name of a {named} file, and {options.format} is asked for: leave one out")
+    return named
 
 
 def plan(
@@ -30,10 +75,11 @@ def plan(
     name: Callable[[str], str] = output_name,
     on_error: Callable[[ImageError], None] | None = None,
 ) -> list[str]:
-    """The relative name of every image under ``source``, whose output under each target has the ``name`` of that.
+    """Return the relative names of all images under ``source``; ``name`` gives the name of the result of each.
 
-    A target may lie within ``source``. Raises ValueError where two outputs would have one name, or an output would
-    replace a source. Names and not paths: of 100,000 images these take a quarter of the memory.
+    A target may lie within ``source``. Names are text, since 100,000 paths would take four times the memory.
+
+    Raises ValueError if two results would have the same name, or a result would replace a source.
     """
     if not source.is_dir():
         raise ValueError(not_found(source, "folder"))
@@ -44,15 +90,15 @@ def plan(
             raise ValueError(f"{target}: the output folder is the input folder; originals are never overwritten")
     names = name_images(source, on_error)
     for target in targets:
-        names = outside(names, source, target)
+        names = without_results(names, source, target)
     for target in targets:
         refuse_clashes(names, name, ignore_case=ignores_case(target))
         refuse_sources(names, source, target, name)
     return names
 
 
-def outside(names: list[str], source: Path, target: Path) -> list[str]:
-    """Those that do not lie within the target, which may lie within the source."""
+def without_results(names: list[str], source: Path, target: Path) -> list[str]:
+    """Return the names that do not lie in the target folder, which may lie within the source folder."""
     inner = target.resolve()
     if not inner.is_relative_to(source.resolve()):
         return names
@@ -66,21 +112,21 @@ def outside(names: list[str], source: Path, target: Path) -> list[str]:
     return [name for name in names if not is_result(name)]
 
 
-def refuse_strangers(outputs: Iterable[str], target: Path, record: Record) -> None:
-    """ValueError if outputs exist that no job of this program wrote: they may be somebody's originals."""
-    strangers = [name for name in outputs if not record.owns(name) and os.path.lexists(os.path.join(target, name))]
-    if strangers:  # or another process has written them since: each is noted before it is there
-        record.refresh()
-        strangers = [name for name in strangers if not record.owns(name)]
-    if strangers:
+def refuse_unknown_files(outputs: Iterable[str], target: Path, journal: Journal) -> None:
+    """Raise ValueError if outputs exist that no job wrote: they may be originals."""
+    unknown = [name for name in outputs if not journal.owns(name) and os.path.lexists(os.path.join(target, name))]
+    if unknown:  # unless another process wrote them since the journal was read: each has a line before it exists
+        journal.refresh()
+        unknown = [name for name in unknown if not journal.owns(name)]
+    if unknown:
         raise ValueError(
-            f"{target} already contains {plural(len(strangers), 'file')} that no earlier job wrote and this one would "
-            f"replace ({_few(strangers)}); choose another folder, or --overwrite"
+            f"{target} already contains {plural(len(unknown), 'file')} that would be replaced and that no "
+            f"earlier job wrote ({_few(unknown)}); choose another folder, or --overwrite"
         )
 
 
 def refuse_clashes(names: Sequence[str], name: Callable[[str], str], ignore_case: bool) -> None:
-    """ValueError where two sources would have one output."""
+    """Raise ValueError if two sources would have the same result."""
     taken: dict[str, str] = {}
     clashes = []
     for source in names:
@@ -93,9 +139,9 @@ def refuse_clashes(names: Sequence[str], name: Callable[[str], str], ignore_case
 
 
 def refuse_sources(names: Sequence[str], source: Path, target: Path, name: Callable[[str], str]) -> None:
-    """ValueError if an output is a source: an output folder may lead back to the sources through links.
+    """Raise ValueError if a result would replace a source, to which a link in the output folder may lead.
 
-    Paths are text here, since 100,000 of another kind take seconds.
+    Paths are text here, since 100,000 ``Path`` objects take seconds.
     """
     real = cache(lambda root, folder: os.path.realpath(os.path.join(root, folder)))
     folders = {real(source, folder) for folder in set(map(os.path.dirname, names))}
@@ -104,7 +150,7 @@ def refuse_sources(names: Sequence[str], source: Path, target: Path, name: Calla
         folder, output = os.path.split(name(each))
         if real(target, folder) not in folders:
             continue
-        if sources is None:  # seldom: only here do the paths of all of them have to be held
+        if sources is None:  # rare, so the paths of all sources are made only here
             sources = {os.path.join(real(source, os.path.dirname(one)), os.path.basename(one)) for one in names}
         if os.path.join(real(target, folder), output) in sources:
             raise ValueError(
@@ -113,8 +159,8 @@ def refuse_sources(names: Sequence[str], source: Path, target: Path, name: Calla
 
 
 def ignores_case(folder: Path) -> bool:
-    """Whether the file system takes A and a for the same name, asked of the nearest folder that exists."""
-    import tempfile  # of folders alone, and it brings much with it
+    """True if the file system of the folder, or of its nearest parent that exists, takes A and a for the same name."""
+    import tempfile  # slow to import, and only folder jobs need it
 
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent

@@ -13,8 +13,9 @@ from i2i.atomic import clear_temporaries
 from i2i.images import Image, ImageError, decode_image, read_header, read_image
 from i2i.images.encode import KEPT
 from i2i.runtime.jobs import image_file
-from i2i.runtime.jobs.large import plan
+from i2i.runtime.jobs.large import in_strips
 from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.model.model import Model
 from i2i.text import not_found
 
@@ -102,20 +103,19 @@ def translate_files(
         if not options.overwrite:
             raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     header = read_header(source, options.max_pixels)
-    for target in targets:  # before there is work that would be lost
-        image_file.output_format(source, target, header.format, options)
+    tasks = [image_task(source, target, options, header) for target in targets]
     try:
         image: Image | None = None
-        for (model, _), target in zip(pairs, targets, strict=True):
+        for (model, _), task, target in zip(pairs, tasks, targets, strict=True):
             clear_temporaries(target.parent, target.name)
-            if large := plan(source, target, model, options, header):
+            if strips := in_strips(task, model, options):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                lost = large.translate(target, options)
+                lost = strips.run(options)
             else:
                 image = image or read_image(source, options.max_pixels, options.keep_metadata)
                 result = image_file.translate(image, model, options, _infer(model))
                 target.parent.mkdir(parents=True, exist_ok=True)
-                lost = image_file.write(result, source, target, options)
+                lost = image_file.write(result, target, task.format, options)
             if lost:
                 note(f"{target}: {lost}")
     except MemoryError as error:

@@ -1,10 +1,9 @@
-"""An image file that is not decoded whole: in strips from one file, tile by tile, and in strips to another."""
+"""Translate an image file that does not fit into memory: read strips, run tiles, write strips."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from i2i.images.metadata import read_metadata
 from i2i.runtime import processing
 from i2i.runtime.jobs import image_file
 from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.planning import ImageTask
 from i2i.runtime.model.model import Model
 from i2i.runtime.tiles.tiler import Tiling, strips
 from i2i.spec import EDGE, Background, Spec
@@ -24,23 +24,23 @@ _PASS = 8 * CELL  # rows that are read at once
 
 
 @dataclass(frozen=True)
-class Large:
-    """A file that is to be translated strip by strip, and how."""
+class StripTranslation:
+    """An image to translate strip by strip."""
 
+    task: ImageTask
     reader: StripReader
     model: Model
-    format: str
     tiling: Tiling
 
-    def translate(self, output: Path, options: Options) -> str:
-        """Writes the output whole or not at all; returns what of the metadata it lacks, in words, or "".
+    def run(self, options: Options) -> image_file.Lost:
+        """Write the result completely or not at all; return what it lacks of the source.
 
-        Its pixels are those that the image has if it is decoded whole and translated in the same tiles. Over a grey
-        ``background`` half-transparent pixels may differ, since each strip is un-mixed by itself.
+        Its pixels equal those of the image decoded whole and translated in the same tiles. Over a grey ``background``
+        half-transparent pixels may differ, since each strip is un-mixed by itself.
 
         Raises ModelError, ImageError, or StoppedError where no file can be written.
         """
-        header = self.reader.header
+        header, form, output = self.reader.header, self.task.format, self.task.target
         metadata = None
         if options.keep_metadata:
             with open(self.reader.path, "rb") as file:
@@ -49,7 +49,7 @@ class Large:
             write_strips(
                 output,
                 self._strips(header.alpha, options.background),
-                self.format,
+                form,
                 options.quality,
                 keep_grey=header.channels == 1,
                 icc=header.icc,
@@ -59,7 +59,11 @@ class Large:
         except ImageError as error:
             image_file.stop_if_full(error.__cause__, output)
             raise
-        return image_file.lacking(metadata, self.format)
+        # One pixel stands for them all: an alpha is taken for one that shows.
+        pixel = np.zeros((1, 1, header.channels + 1), np.uint16 if header.bits == 16 else np.uint8)
+        alpha = pixel[..., -1] if header.alpha else None
+        source = Image(pixel[..., :-1], alpha, header.icc, metadata=metadata, resolution=header.resolution)
+        return image_file.Lost.of(source, form)
 
     def _strips(self, alpha: bool, background: Background | None) -> Iterator[Image]:
         model = self.model
@@ -78,7 +82,7 @@ def _grid(reader: StripReader) -> Grid:
 
 
 class _Picture:
-    """The file as the graph takes it: rows that were read last are kept."""
+    """Rows of the file as the graph takes them; the rows read last are kept."""
 
     def __init__(self, reader: StripReader, spec: Spec, background: Background, grid: Grid | None) -> None:
         self._reader, self._spec, self._background, self._grid = reader, spec, background, grid
@@ -107,7 +111,7 @@ class _Picture:
         return _cut(around, kept), Image(grid.extend(around, start)[kept])
 
     def image(self, top: int, bottom: int) -> Image:
-        """Return rows of the file, of those that were read last."""
+        """Return rows of the file, among those read last."""
         assert self._image is not None
         return _cut(self._image, slice(top - self._rows.start, bottom - self._rows.start))
 

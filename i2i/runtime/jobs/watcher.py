@@ -1,4 +1,4 @@
-"""A folder that is still being filled: its images as they come, none of them half-written."""
+"""Watch a folder that is being filled: yield its images as they arrive, once they are complete."""
 
 from __future__ import annotations
 
@@ -6,131 +6,24 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from i2i.images import ImageError, name_images
+from i2i.images import name_images
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.planning import Item, ignores_case, outside
-from i2i.runtime.jobs.workers import Way
-
-INTERVAL = 0.25
-"""Seconds between two looks. A file is taken at the second look that finds it as it was at the one before."""
+from i2i.runtime.jobs.planning import JobTarget, PlannedImage, ignores_case, without_results
+from i2i.runtime.jobs.workers import Outcome
 
 State = tuple[int, int]  # of a file: its size, and when it changed
 
 
-class Arrivals:
-    """The images of a folder, each once and again when it has changed, as items of a job."""
-
-    def __init__(
-        self,
-        source: Path,
-        ways: Sequence[Way],
-        options: Options,
-        belongs: Callable[[str], bool],
-        backlog: Iterable[str] = (),
-        told: Iterable[Path] = (),
-    ) -> None:
-        """``belongs`` says of a relative name whether it is one of this job's; ``backlog`` are those that are there
-        before it begins; ``told`` are folders that cannot be read of which somebody has been told."""
-        self._source, self._ways, self._options, self._belongs = source, ways, options, belongs
-        self._before: dict[str, State] = {}  # at the last look
-        self._taken: dict[str, State] = {}
-        self._busy: dict[Path, int] = {}  # in work, with the number of results that are awaited
-        self._backlog = set(backlog)  # what has no result yet
-        self._outputs: dict[str, str] = {}  # the name of an output -> that of its source, in other shards too
-        self._unreadable = {path: "" for path in told}  # why; empty once it was said
-        self._fold = any(ignores_case(way.target) for way in ways)
-
-    def follow(self, stop: threading.Event) -> Iterator[Item]:
-        """Waits for images and yields them, until ``stop`` is set. Of a huge folder each look takes a while; at most a
-        fifth of a processor goes into looking."""
-        while not stop.is_set():
-            start = time.monotonic()
-            names = self.look()
-            for folder, reason in self._unreadable.items():
-                if reason:
-                    self._unreadable[folder] = ""
-                    yield Item(folder, "", reason)
-            for name in names:
-                self._busy[self._source / name] = len(self._ways)
-                yield self._item(name)
-            stop.wait(max(INTERVAL, 4 * (time.monotonic() - start)))
-
-    def finished(self, source: Path) -> None:
-        """To be told of each result: a file that changes while it is in work is taken again only after that."""
-        left = self._busy.pop(source, 0) - 1
-        if left > 0:
-            self._busy[source] = left
-        elif left == 0 and self._backlog:
-            self._backlog.discard(source.relative_to(self._source).as_posix())
-
-    def caught_up(self) -> bool:
-        """Whether all that was there at the beginning has its results, or is gone."""
-        return not any(os.path.lexists(self._source / name) for name in self._backlog)
-
-    def look(self) -> list[str]:
-        """The relative names of the images that are new or changed, and whole."""
-        names = name_images(self._source, self._cannot_read)
-        for way in self._ways:
-            names = outside(names, self._source, way.target)
-        now: dict[str, State] = {}
-        ready = []
-        for name in names:
-            if not self._belongs(name):
-                self._outputs.setdefault(self._key(self._options.output_name(name)), name)
-                continue
-            path = self._source / name
-            try:
-                status = os.stat(path)
-            except OSError:  # gone again, or a link to nowhere, which is taken and found to be one
-                status = None
-            now[name] = state = (status.st_size, status.st_mtime_ns) if status is not None else (-1, -1)
-            if state == self._taken.get(name) or state != self._before.get(name) or path in self._busy:
-                continue
-            if not is_being_written(path):
-                ready.append(name)
-        self._before = now
-        self._taken = {name: state for name, state in self._taken.items() if name in now}
-        self._taken.update((name, now[name]) for name in ready)
-        return ready
-
-    def _cannot_read(self, error: ImageError) -> None:
-        self._unreadable.setdefault(error.path, error.reason)
-
-    def _key(self, output: str) -> str:
-        return output.casefold() if self._fold else output
-
-    def _item(self, name: str) -> Item:
-        output = self._options.output_name(name)
-        problem = self._problem(name, output)
-        return Item(self._source / name, output, problem)
-
-    def _problem(self, name: str, output: str) -> str:
-        """What would cost somebody a file; a job of a full folder refuses the same before it begins."""
-        key = self._key(output)
-        other = self._outputs.get(key)
-        if other == name:
-            return ""
-        if other is not None:
-            return f"it would be written as {output}, as {other} is; rename one of them"
-        for way in self._ways:
-            target, record = way.target, way.record
-            real = (target / output).parent.resolve()
-            if real.is_relative_to(self._source.resolve()) and not real.is_relative_to(target.resolve()):
-                return f"{target / output} leads back to the images to translate; originals are never overwritten"
-            if not self._options.overwrite and not record.owns(output) and os.path.lexists(target / output):
-                return f"{target / output} is there already, and no earlier job wrote it"
-        self._outputs[key] = name
-        return ""
-
-
 def is_being_written(path: Path) -> bool:
-    """Whether some process has the file open to write, as far as the system tells; False where it does not.
+    """True if a process has the file open for writing; False if not, or if the system does not tell.
 
-    Linux does, of the files of this user: it grants a lease on reading only where nobody writes.
+    Linux tells it of files of this user: it grants a read lease only while no process writes.
     """
     try:
         import fcntl
@@ -143,7 +36,7 @@ def is_being_written(path: Path) -> bool:
     except OSError:
         return False
     try:
-        # Whoever opens the file now breaks the lease, of which a signal tells: one that is ignored, unlike the usual.
+        # A process that opens the file now breaks the lease, which is signalled by one that is ignored by default.
         fcntl.fcntl(file, on_break, signal.SIGURG)
         fcntl.fcntl(file, take, fcntl.F_RDLCK)
     except BlockingIOError:
@@ -156,3 +49,212 @@ def is_being_written(path: Path) -> bool:
         return False
     finally:
         os.close(file)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a folder is watched.
+
+    A file is taken at the second scan that finds it unchanged and not open for writing. That does not prove it
+    complete, as its writer may pause: a file that fails is tried again after ``patience``, and only then has failed.
+    """
+
+    interval: float = 0.25  # seconds between two scans
+    patience: float = 2.0  # seconds that a file which failed has to change, before its failure counts
+    is_being_written: Callable[[Path], bool] = is_being_written
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass
+class _Doubt:
+    """A file that failed in one state, and may be incomplete."""
+
+    state: State
+    due: float  # when it is tried again
+    outcomes: list[Outcome] = field(default_factory=list)  # that do not count yet
+    tried_again: bool = False
+
+
+class FolderWatcher:
+    """The images of a folder, each once, and again when it has changed."""
+
+    def __init__(
+        self,
+        source: Path,
+        targets: Sequence[JobTarget],
+        options: Options,
+        includes: Callable[[str], bool],
+        watch: Watch | None = None,
+        backlog: Iterable[str] = (),
+        unreadable: Iterable[Path] = (),
+    ) -> None:
+        """Watch ``source`` for a job.
+
+        ``includes`` tells of a relative name if the file belongs to this job, ``backlog`` are the names that are there
+        before it begins, ``unreadable`` the folders that were reported as failed.
+        """
+        self._source, self._targets, self._options, self._includes = source, targets, options, includes
+        self._watch = watch or Watch()
+        self._last: dict[str, State] = {}  # at the last scan
+        self._taken: dict[str, State] = {}
+        self._in_work: dict[Path, int] = {}  # the number of outcomes that are still to come
+        self._doubts: dict[str, _Doubt] = {}
+        self._refused: set[str] = set()  # names that would replace another file
+        self._failures = Counter({path: len(targets) for path in unreadable})  # that were reported
+        self._retracted: list[Outcome] = []  # to be reported
+        self._backlog = set(backlog)  # what has no outcome yet
+        self._outputs: dict[
+            str, str
+        ] = {}  # the name of a result -> that of its source, in other shards too; "" if it is gone
+        self._done: set[str] = set()
+        self._unreadable = set(self._failures)
+        self._folds_case = any(ignores_case(target.folder) for target in targets)
+
+    def images(self, stop: threading.Event) -> Iterator[PlannedImage]:
+        """Wait for images and yield them until ``stop`` is set. Scans take at most a fifth of the time."""
+        clock = self._watch.clock
+        while not stop.is_set():
+            start = clock()
+            unreadable: dict[Path, str] = {}
+            names = self.scan(unreadable)
+            for folder in unreadable.keys() - self._unreadable:
+                yield PlannedImage(folder, "", unreadable[folder])
+            for folder in self._unreadable - unreadable.keys():
+                note = f"{folder}: the folder can be read now"
+                self._retracted += [Outcome(folder, "retracted", note)] * self._failures.pop(folder, 0)
+            self._unreadable = set(unreadable)
+            for name in names:
+                yield self._start(name)
+            stop.wait(max(self._watch.interval, 4 * (clock() - start)))
+
+    def settle(self, outcome: Outcome) -> Iterator[Outcome]:
+        """Take an outcome of the job, and yield what counts now.
+
+        A first failure does not, since the file may be incomplete. A later outcome of a file that was reported as
+        failed is preceded by one with the status ``retracted``, which takes the failure back.
+        """
+        while self._retracted:
+            yield self._retracted.pop()
+        source = outcome.source
+        left = self._in_work.pop(source, 0) - 1
+        if left < 0:  # an unreadable folder
+            self._failures[source] += 1
+            yield outcome
+            return
+        name = source.relative_to(self._source).as_posix()
+        if left > 0:
+            self._in_work[source] = left
+        else:
+            self._backlog.discard(name)
+        doubt = self._doubts.get(name)
+        if outcome.status == "failed" and name not in self._refused and not (doubt and doubt.tried_again):
+            if doubt is None:
+                due = self._watch.clock() + self._watch.patience
+                doubt = self._doubts[name] = _Doubt(self._taken[name], due)
+            doubt.outcomes.append(outcome)
+            return
+        if outcome.status == "skipped" and doubt:  # counted when it was tried first
+            return
+        if self._failures[source]:
+            self._failures[source] -= 1
+            note = "" if outcome.status == "failed" else f"{source}: it failed before and is translated now"
+            yield Outcome(source, "retracted", note)
+        if outcome.status == "failed":
+            self._failures[source] += 1
+        else:
+            self._done.add(name)
+        yield outcome
+
+    def unsettled(self) -> Iterator[Outcome]:
+        """Yield at the end of the job the outcomes that were still in doubt."""
+        yield from self._retracted
+        for doubt in self._doubts.values():
+            yield from () if doubt.tried_again else doubt.outcomes
+
+    def caught_up(self) -> bool:
+        """True if everything that was there at the beginning has its outcomes, or is gone."""
+        return not any(os.path.lexists(self._source / name) for name in self._backlog)
+
+    def scan(self, unreadable: dict[Path, str]) -> list[str]:
+        """Return the relative names of the images to take now; add folders that cannot be read, with the reason."""
+        names = name_images(self._source, lambda error: unreadable.update({error.path: error.reason}))
+        for target in self._targets:
+            names = without_results(names, self._source, target.folder)
+        self._release_outputs(set(names))
+        now: dict[str, State] = {}
+        ready = []
+        for name in names:
+            if not self._includes(name):
+                self._outputs.setdefault(self._key(self._options.output_name(name)), name)
+                continue
+            path = self._source / name
+            try:
+                status = os.stat(path)
+            except OSError:  # deleted since, or a broken link, which fails when it is taken
+                status = None
+            now[name] = state = (status.st_size, status.st_mtime_ns) if status is not None else (-1, -1)
+            if state != self._last.get(name) or path in self._in_work:
+                continue
+            if state == self._taken.get(name) and not self._is_due(name):
+                continue
+            if not self._watch.is_being_written(path):
+                ready.append(name)
+        self._last = now
+        self._taken = {name: state for name, state in self._taken.items() if name in now}
+        self._taken.update((name, now[name]) for name in ready)
+        self._refused &= now.keys()
+        for name in list(self._doubts):
+            if name not in now:
+                del self._doubts[name]
+        return ready
+
+    def _release_outputs(self, present: set[str]) -> None:
+        """Let other sources have the results of those that are gone."""
+        for output, name in list(self._outputs.items()):
+            if name and name not in present:
+                del self._outputs[output]
+                if name in self._done:
+                    self._done.discard(name)
+                    self._outputs[output] = ""  # written by this job, so it may be replaced
+
+    def _is_due(self, name: str) -> bool:
+        """True if a file that was taken is to be taken again though it has not changed."""
+        if name in self._refused:  # until the file in its way is gone
+            return not self._problem(name, self._options.output_name(name))
+        doubt = self._doubts.get(name)
+        return doubt is not None and not doubt.tried_again and self._watch.clock() >= doubt.due
+
+    def _start(self, name: str) -> PlannedImage:
+        output, source = self._options.output_name(name), self._source / name
+        doubt = self._doubts.get(name)
+        if doubt is not None and doubt.state == self._taken.get(name):
+            doubt.tried_again = True
+        else:
+            self._doubts.pop(name, None)
+        problem = self._problem(name, output)
+        (self._refused.add if problem else self._refused.discard)(name)
+        self._in_work[source] = len(self._targets)
+        return PlannedImage(source, output, problem)
+
+    def _key(self, output: str) -> str:
+        return output.casefold() if self._folds_case else output
+
+    def _problem(self, name: str, output: str) -> str:
+        """Return why the result would replace a file that must stay, or "". A job that does not watch refuses the same
+        before it begins."""
+        key = self._key(output)
+        other = self._outputs.get(key)
+        if other == name:
+            return ""
+        if other:
+            return f"it would be written as {output}, as {other} is; rename one of them"
+        for target in self._targets:
+            folder = target.folder
+            real = (folder / output).parent.resolve()
+            if real.is_relative_to(self._source.resolve()) and not real.is_relative_to(folder.resolve()):
+                return f"{folder / output} leads back to the images to translate; originals are never overwritten"
+            ours = self._options.overwrite or other == "" or target.journal.owns(output)
+            if not ours and os.path.lexists(folder / output):
+                return f"{folder / output} is there already, and no earlier job wrote it"
+        self._outputs[key] = name
+        return ""

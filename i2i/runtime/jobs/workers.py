@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -22,11 +21,10 @@ import numpy as np
 from i2i.images import Image, ImageError, read_header, read_image
 from i2i.runtime.errors import ModelError
 from i2i.runtime.jobs import image_file
-from i2i.runtime.jobs.image_file import StoppedError
-from i2i.runtime.jobs.journal import Record
-from i2i.runtime.jobs.large import SHARE, decoded, plan
+from i2i.runtime.jobs.image_file import NOTHING, Lost, StoppedError
+from i2i.runtime.jobs.large import MEMORY_SHARE, decoded_bytes, in_strips
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.planning import Item
+from i2i.runtime.jobs.planning import ImageTask, JobTarget, PlannedImage, image_task
 from i2i.runtime.memory.batch_size import MOST
 from i2i.runtime.memory.batcher import Batcher
 from i2i.runtime.memory.semaphore import Gate
@@ -36,60 +34,52 @@ from i2i.runtime.system.host import available_memory, cores
 from i2i.text import os_error
 
 if TYPE_CHECKING:
-    from i2i.runtime.jobs.strips import Large
+    from i2i.runtime.jobs.strips import StripTranslation
 
 Infer = Callable[[np.ndarray], np.ndarray]
 
-_BYTES_PER_PIXEL = 2048  # that an inference is assumed to take, when deciding how many run side by side
-_UNTOLD = 100  # outcomes that may wait to be told, before the work waits for that
+_BYTES_PER_PIXEL = 2048  # assumed for an inference, to decide how many run in parallel
+PENDING_OUTCOMES = 100  # outcomes that may wait to be reported; the work waits while there are more
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: ``status`` is done, skipped or failed."""
+    """Result of one file with one model: ``status`` is done, skipped or failed."""
 
     source: Path
     status: str
-    note: str = ""  # why it failed, or what one should know of the result; it names the file
+    note: str = ""  # the reason of a failure, or what one should know of the result; it names the file
+    lost: Lost = NOTHING  # what the result lacks of its source
 
 
-@dataclass
-class Way:
-    """One model, the folder of its results, and the record of that."""
+class WorkerPool:
+    """Threads that each take one image from file to files; as a context manager it ends them."""
 
-    model: Model
-    target: Path
-    record: Record
-
-
-class Job:
-    """Threads that carry one image each from file to files, as a context that ends them."""
-
-    def __init__(self, ways: Sequence[Way], options: Options) -> None:
+    def __init__(self, targets: Sequence[JobTarget], options: Options) -> None:
         self.options = options
-        self.stopped = threading.Event()  # set when no more items are to be taken
+        self.stopped = threading.Event()  # set when no more images are to be started
         self._threads: list[threading.Thread] = []
         # Simple ones, which an interrupt leaves as they are: a bounded queue may stay locked.
         self._outcomes: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
-        self._places: SimpleQueue[None] = SimpleQueue()  # one for each outcome that may still be put there
-        for _ in range(_UNTOLD):
+        self._places: SimpleQueue[None] = SimpleQueue()  # one for each outcome that may still be added
+        for _ in range(PENDING_OUTCOMES):
             self._places.put(None)
         self._taking = threading.Lock()
         self._made: set[Path] = set()  # folders
         self._batchers: list[Batcher] = []
         free = available_memory()
-        share = max(1, free // SHARE) if free is not None else 2**31
+        share = max(1, free // MEMORY_SHARE) if free is not None else 2**31
         self._decoded, self._gate = Gate(share), Gate(max(LARGE, share // _BYTES_PER_PIXEL))
-        self.ways = [replace(way, model=way.model.for_many()) for way in ways]
-        workers = max(way.model.threads if way.model.on_processor else cores() for way in self.ways)
-        if not all(way.model.on_processor for way in self.ways):
+        self.targets = [replace(target, model=target.model.for_many()) for target in targets]
+        workers = max(target.model.threads if target.model.on_processor else cores() for target in self.targets)
+        if not all(target.model.on_processor for target in self.targets):
             workers += 2 * (options.batch or MOST)  # enough that a batch gathers while one runs
         self._workers = options.workers or workers
-        self._infers = [self._infer_with(way.model) for way in self.ways]
+        self._infers = [self._infer_with(target.model) for target in self.targets]
 
     def _infer_with(self, model: Model) -> Infer:
-        """[h, w, c] to the same through the graph: here if it runs on the processor, else in batches with what others
-        have."""
+        """Return a function that runs the graph on [h, w, c]: in the calling thread on a CPU, else in batches with the
+        images of other threads."""
         if not model.on_processor:
             self._batchers.append(model.batcher(self.options.batch, self._workers))
             return self._batchers[-1]
@@ -101,26 +91,27 @@ class Job:
 
         return here
 
-    def __enter__(self) -> Job:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Lets each thread finish the image at hand, after an interrupt too, so that no file is left half-written."""
+        """Let each thread finish its image, after an interrupt too, so that no file is left half-written."""
         self.stopped.set()
         for _ in self._threads:
-            self._places.put(None)  # nobody takes outcomes any more, and each thread may wait to be rid of one
+            self._places.put(None)  # no outcome is taken any more, and each thread may wait to add one
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
         for batcher in self._batchers:
             batcher.close()
 
-    def outcomes(self, items: Iterable[Item], count: int) -> Iterator[Outcome]:
-        """What became of each item with each model, as it comes to pass; in the end raises what stopped the job.
+    def outcomes(self, images: Iterable[PlannedImage], count: int) -> Iterator[Outcome]:
+        """Yield the outcome of each image with each model as soon as it is there; at the end raise what stopped the
+        job.
 
-        ``count`` is of the items that may be in work at once.
+        ``count`` limits the images in work at the same time.
         """
-        todo = iter(items)
+        todo = iter(images)
         self._threads = [
             threading.Thread(target=self._work, args=(todo,), name=f"i2i-{number}", daemon=True)
             for number in range(min(self._workers, count))
@@ -142,14 +133,14 @@ class Job:
         if failure is not None:
             raise failure
 
-    def _work(self, todo: Iterator[Item]) -> None:
+    def _work(self, todo: Iterator[PlannedImage]) -> None:
         try:
             while not self.stopped.is_set():
                 with self._taking:
-                    item = next(todo, None)
-                if item is None:
+                    image = next(todo, None)
+                if image is None:
                     break
-                for outcome in self._translate(item):
+                for outcome in self._translate(image):
                     self._put(outcome)
         except BaseException as error:  # raised again in the thread that waits for outcomes
             self._put(error)
@@ -157,86 +148,102 @@ class Job:
             self._put(None)
 
     def _put(self, outcome: Outcome | BaseException | None) -> None:
-        """Waits for a place, unless the work is to end."""
+        """Add an outcome; wait until there is a place for it, unless the work is to end."""
         if not self.stopped.is_set():
             self._places.get()
         self._outcomes.put(outcome)
 
-    def _translate(self, item: Item) -> Iterator[Outcome]:
-        """One outcome for each model; what there is to say of the file itself is said once."""
+    def _translate(self, image: PlannedImage) -> Iterator[Outcome]:
+        """Yield one outcome for each model; a note about the file itself comes once."""
         try:
-            if item.problem:
-                raise ImageError(item.source, item.problem)
-            status = item.source.stat()
-            done = [way.record.is_done(item.name, status) for way in self.ways]
-            header = None if all(done) else read_header(item.source, self.options.max_pixels)
-            large = [
-                None if skip else plan(item.source, way.target / item.name, way.model, self.options, header)
-                for way, skip in zip(self.ways, done, strict=True)
+            if image.problem:
+                raise ImageError(image.source, image.problem)
+            status = image.source.stat()
+            tasks = self._tasks(image, status)
+            strips = [
+                None if task is None else in_strips(task, target.model, self.options)
+                for task, target in zip(tasks, self.targets, strict=True)
             ]
+            whole = [task for task, large in zip(tasks, strips, strict=True) if task is not None and large is None]
+            # Small images gather in batches, so many threads decode them; as many large ones would fill the memory.
+            scale = max(target.model.spec.scale for target in self.targets)
+            size = decoded_bytes(whole[0].header) * scale**2 if whole else None
         except (ImageError, OSError, MemoryError) as error:
-            yield from self._failed(item, error)
+            yield from self._failed(image, error)
             return
-        whole = any(not (skip or strips) for skip, strips in zip(done, large, strict=True))
-        # Many threads work on small images, that batches gather; as many large ones would fill the memory.
-        scale = max(way.model.spec.scale for way in self.ways)
-        held = self._decoded.hold(decoded(header) * scale**2) if header is not None and whole else nullcontext()
-        with held:
+        with nullcontext() if size is None else self._decoded.hold(size):
             try:
-                image = read_image(item.source, self.options.max_pixels, self.options.keep_metadata) if whole else None
+                decoded = None
+                if whole:
+                    decoded = read_image(image.source, self.options.max_pixels, self.options.keep_metadata)
             except (ImageError, OSError, MemoryError) as error:
-                yield from self._failed(item, error)
+                yield from self._failed(image, error)
                 return
-            yield from self._through_all(item, status, done, large, image)
+            yield from self._through_all(image, status, tasks, strips, decoded)
+
+    def _tasks(self, image: PlannedImage, status: os.stat_result) -> list[ImageTask | None]:
+        """Return the task of each model; None where it is done. The header is read once, and only if it is needed."""
+        done = [target.journal.is_done(image.name, status) for target in self.targets]
+        if all(done):
+            return [None] * len(done)
+        header = read_header(image.source, self.options.max_pixels)
+        return [
+            None if skip else image_task(image.source, target.folder / image.name, self.options, header)
+            for skip, target in zip(done, self.targets, strict=True)
+        ]
 
     def _through_all(
-        self, item: Item, status: os.stat_result, done: list[bool], large: list[Large | None], image: Image | None
+        self,
+        image: PlannedImage,
+        status: os.stat_result,
+        tasks: list[ImageTask | None],
+        strips: list[StripTranslation | None],
+        decoded: Image | None,
     ) -> Iterator[Outcome]:
-        """The outcome of each model that has not ``done`` it, of strips or of the image."""
-        frames = max([strips.reader.header.frames for strips in large if strips] + [image.frames if image else 1])
+        """Yield the outcome of each model, from strips or from the decoded image."""
+        frames = max([large.reader.header.frames for large in strips if large] + [decoded.frames if decoded else 1])
         note = f"the first of its {frames} frames or pages" if frames > 1 else ""
-        for way, infer, skip, strips in zip(self.ways, self._infers, done, large, strict=True):
-            if skip:
-                yield Outcome(item.source, "skipped")
+        for target, infer, task, large in zip(self.targets, self._infers, tasks, strips, strict=True):
+            if task is None:
+                yield Outcome(image.source, "skipped")
                 continue
             try:
-                if strips is not None:
-                    with self._gate.hold(self._gate.capacity):
-                        lost = self._write(way, item, status, partial(strips.translate, options=self.options))
+                if large is not None:
+                    with self._gate.hold(self._gate.capacity), self._noted(target, image.name, status):
+                        lost = large.run(self.options)
                 else:
-                    assert image is not None
-                    result = image_file.translate(image, way.model, self.options, infer)
-                    write = partial(image_file.write, result, item.source, options=self.options)
-                    lost = self._write(way, item, status, write)
+                    assert decoded is not None
+                    result = image_file.translate(decoded, target.model, self.options, infer)
+                    with self._noted(target, image.name, status):
+                        lost = image_file.write(result, task.target, task.format, self.options)
             except StoppedError:
                 raise
             except (ImageError, ModelError, OSError, MemoryError) as error:
-                image_file.stop_if_full(error, way.target)  # the record, a folder
-                yield Outcome(item.source, "failed", _reason(item.source, error))
+                image_file.stop_if_full(error, target.folder)  # raised by the journal or a new folder
+                yield Outcome(image.source, "failed", _reason(image.source, error))
                 continue
-            notes = "; ".join(filter(None, (note, lost)))
-            yield Outcome(item.source, "done", notes and str(ImageError(item.source, notes)))
+            yield Outcome(image.source, "done", note and str(ImageError(image.source, note)), lost)
             note = ""
 
-    def _failed(self, item: Item, error: BaseException) -> Iterator[Outcome]:
-        """Of a file that no model gets."""
-        yield Outcome(item.source, "failed", _reason(item.source, error))
-        yield from (Outcome(item.source, "failed") for _ in self.ways[1:])
+    def _failed(self, image: PlannedImage, error: BaseException) -> Iterator[Outcome]:
+        """Yield the outcomes of a file that no model gets."""
+        yield Outcome(image.source, "failed", _reason(image.source, error))
+        yield from (Outcome(image.source, "failed") for _ in self.targets[1:])
 
-    def _write(self, way: Way, item: Item, status: os.stat_result, write: Callable[[Path], str]) -> str:
-        """Has the output written, and the record know of it; returns what ``write`` says of it."""
-        output = way.target / item.name
-        if output.parent not in self._made:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(output.parent)
-        way.record.begin(item.name, status)
-        lost = write(output)
-        way.record.done(item.name, status)
-        return lost
+    @contextmanager
+    def _noted(self, target: JobTarget, name: str, status: os.stat_result) -> Iterator[None]:
+        """Note in the journal that a result is about to be written, and then that it is in place."""
+        folder = (target.folder / name).parent
+        if folder not in self._made:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
+        target.journal.begin(name, status)
+        yield
+        target.journal.done(name, status)
 
 
 def _reason(source: Path, error: BaseException) -> str:
-    """Why a file failed, in a line that names it."""
+    """Return why a file failed, in a line that names it."""
     if isinstance(error, ImageError):
         return str(error)
     if isinstance(error, MemoryError):  # of this image; others may be smaller

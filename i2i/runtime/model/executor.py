@@ -228,9 +228,10 @@ class Graph:
             return
         with self._lock:
             if self._bytes_per_pixel is None:
-                self._bytes_per_pixel = estimate.of_processor(
-                    lambda side: self._through(self._whole, self._blank(side), target)
-                )
+                measured = estimate.of_processor(lambda side: self._through(self._whole, self._blank(side), target))
+                # What other threads free meanwhile hides growth; the image and its result are needed in any case.
+                values = self.spec.source.channels + self.spec.target.channels * self.spec.scale**2
+                self._bytes_per_pixel = max(measured, values * np.dtype(self.spec.dtype).itemsize)
         needed = width * height * self._bytes_per_pixel
         if needed > 0.9 * free:
             raise TooLargeError(

@@ -1,1 +1,1 @@
-"""This machine: cores, memory, graphics card, installed packages."""
+"""Facts of this machine: cores, memory, graphics cards, installed packages."""

@@ -1,7 +1,7 @@
-"""What the driver of the first NVIDIA card is asked for directly: free memory, and memory that the card can reach.
+"""Direct calls of the NVIDIA driver for the first card: free memory and page-locked memory.
 
-ONNX Runtime tells of neither, and the libraries that do are hundreds of megabytes. Everything here is in the primary
-context of the card, which ONNX Runtime uses too.
+ONNX Runtime offers neither, and the libraries that do take hundreds of megabytes. All calls use the primary context of
+the card, as ONNX Runtime does.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _PORTABLE = 1  # CU_MEMHOSTALLOC_PORTABLE: page-locked for every context
 
 
 class CudaError(OSError):
-    """The driver is not there, or refused."""
+    """Raised if the driver is missing or a call of it fails."""
 
 
 def free_memory() -> int | None:
-    """Bytes of the card that nobody has taken; None where that cannot be known."""
+    """Return the free memory of the card in bytes, or None if it is unknown."""
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     try:
         with _current() as driver:
@@ -35,7 +35,7 @@ def free_memory() -> int | None:
 
 
 def page_locked(size: int) -> np.ndarray:
-    """uint8 [size] that the card copies from and to by itself; ordinary memory where the driver has none to give."""
+    """Return page-locked memory, uint8 [size], for direct copies by the card; else ordinary memory."""
     address = ctypes.c_void_p()
     try:
         with _current() as driver:
@@ -43,20 +43,20 @@ def page_locked(size: int) -> np.ndarray:
     except CudaError:
         return np.empty(size, np.uint8)
     memory = (ctypes.c_uint8 * max(1, size)).from_address(address.value or 0)
-    # When the last array over it goes; not at exit, when the driver may be gone already and takes it all back anyway.
+    # Freed with the last array on it; not at exit, when the driver may be unloaded and frees everything anyway.
     weakref.finalize(memory, _free, address).atexit = False
     return np.ctypeslib.as_array(memory)[:size]
 
 
 def _free(address: ctypes.c_void_p) -> None:
-    """Gives page-locked memory back. Any thread may let go of it last; the driver refuses one without a context."""
+    """Free page-locked memory. Any thread may do this, so it makes the context current, which the driver requires."""
     with suppress(CudaError), _current() as driver:
         driver.cuMemFreeHost(address)
 
 
 @contextmanager
 def _current() -> Iterator[Any]:
-    """The driver, with the card's context current in this thread."""
+    """Yield the driver, with the card's context current in this thread. Raises CudaError."""
     driver, context = _context()
     _check(driver.cuCtxPushCurrent_v2(context))
     try:
@@ -67,7 +67,7 @@ def _current() -> Iterator[Any]:
 
 @cache
 def _context() -> tuple[Any, ctypes.c_void_p]:
-    """The driver and the primary context of the first card, which is kept for as long as the process lives."""
+    """Return the driver and the primary context of the first card, which is retained until the process ends."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError as error:
@@ -81,4 +81,4 @@ def _context() -> tuple[Any, ctypes.c_void_p]:
 
 def _check(status: int) -> None:
     if status != 0:
-        raise CudaError(f"the NVIDIA driver answers with error {status}")
+        raise CudaError(f"the NVIDIA driver returned error {status}")

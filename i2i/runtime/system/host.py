@@ -1,4 +1,4 @@
-"""What this machine has: memory, processors, graphics cards."""
+"""Memory, processors and graphics cards of this machine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-# Control groups, version 2 and version 1: the folder, the files of its limit and of what is taken, and the name that
-# memory.stat there has for the part of it that is file contents which nobody has used for a while.
+# Control groups, version 2 and version 1: the folder, the files of its limit and its use, and the entry of memory.stat
+# for cached file contents that are not in use.
 GROUPS = (
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -17,7 +17,7 @@ GROUPS = (
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use, within the quota of its container."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -27,7 +27,7 @@ def cores() -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that can be taken without pushing others out, a container's limit included; None where unknown."""
+    """Return the memory in bytes that is available without swapping, within a container's limit; None if unknown."""
     found = None
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -41,12 +41,12 @@ def available_memory() -> int | None:
 
 
 def _left_in_group(folder: Path, limit: str, taken: str, cache: str) -> int | None:
-    """Bytes up to the limit of a control group, or None if it has none."""
+    """Return the bytes left below the limit of a control group, or None if it has no limit."""
     try:
         most, now = int((folder / limit).read_text()), int((folder / taken).read_text())
     except (OSError, ValueError):  # no such group, or a limit of "max"
         return None
-    # The kernel gives cached files up before anybody is refused; without this, reading many files fills the group.
+    # The kernel drops cached files before it refuses memory, so they do not count as used.
     with suppress(OSError, ValueError):
         for line in (folder / "memory.stat").read_text().splitlines():
             if line.startswith(cache + " "):
@@ -55,17 +55,18 @@ def _left_in_group(folder: Path, limit: str, taken: str, cache: str) -> int | No
 
 
 class PeakMemory:
-    """``grown``: by how many bytes this process grew at most between ``__init__`` and the call; None where unknown."""
+    """Peak growth of this process since the object was made."""
 
     def __init__(self) -> None:
         self.start: int | None = None
-        with suppress(AttributeError, OSError, TypeError):  # not every C library has it
-            ctypes.CDLL(None).malloc_trim(0)  # or memory that was freed and kept would be taken again unnoticed
+        with suppress(AttributeError, OSError, TypeError):  # not in every C library
+            ctypes.CDLL(None).malloc_trim(0)  # else freed memory that is reused would not count
         with suppress(OSError, ValueError, StopIteration):
-            Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
             self.start = _status("VmRSS")
 
     def grown(self) -> int | None:
+        """Return the peak growth in bytes, or None if it is unknown."""
         if self.start is None:
             return None
         return max(0, _status("VmHWM") - self.start)
@@ -77,7 +78,7 @@ def _status(key: str) -> int:
 
 
 def cuda_devices() -> list[str]:
-    """Names of the NVIDIA cards that the driver shows, without any CUDA library; empty if there is no driver."""
+    """Return the names of the NVIDIA cards that the driver reports, without CUDA libraries; empty without a driver."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

@@ -1,4 +1,4 @@
-"""Packages that overwrite each other: pip installs them side by side without a word, and one of them is then broken."""
+"""Detection of installed packages that overwrite each other, which pip allows and which breaks one of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib import util
 from pathlib import Path
 
-# Import name -> the distributions that all write into that one folder; the first is the one that i2i asks for.
+# Import name -> the distributions that all write into that folder; the first is the one that i2i depends on.
 RIVALS = {
     "onnxruntime": (
         "onnxruntime-gpu",
@@ -29,12 +29,12 @@ RIVALS = {
 }
 
 
-# The folder in which pip says that a distribution is there: its name, with "_" for "-", and its version.
+# Name of a distribution's metadata folder: its name, with "_" for "-", and its version.
 _INFO = re.compile(r"([\w.]+)-(\d[^-]*)(?:-.*)?\.(?:dist|egg)-info")
 
 
 def installed(module: str) -> dict[str, str]:
-    """The distributions present that write into the module's folder, with their versions."""
+    """Return the installed distributions that write into the module's folder, with their versions."""
     return _of(module, _distributions(sys.path))
 
 
@@ -43,8 +43,10 @@ def _of(module: str, found: dict[str, str]) -> dict[str, str]:
 
 
 def _distributions(folders: Iterable[str]) -> dict[str, str]:
-    """Name -> version of what is installed in the folders, of which the first counts. Their names tell it as
-    ``importlib.metadata`` would, whose import takes longer than a small image to translate."""
+    """Return name -> version of the distributions in the folders; the first folder wins.
+
+    Reads names of folders, since the import of ``importlib.metadata`` takes longer than to translate a small image.
+    """
     found: dict[str, str] = {}
     for folder in folders:
         with suppress(OSError):
@@ -55,7 +57,7 @@ def _distributions(folders: Iterable[str]) -> dict[str, str]:
 
 
 def rivals() -> list[str]:
-    """A sentence for each module that two installed packages write, with the lines that repair it."""
+    """Return a sentence for each module that several installed packages write, with the command that repairs it."""
     found, distributions = [], _distributions(sys.path)
     for module in RIVALS:
         present = _of(module, distributions)
@@ -70,7 +72,7 @@ def rivals() -> list[str]:
 
 
 def shells() -> list[str]:
-    """A sentence for each module of which only the folder is left, with the line that repairs it."""
+    """Return a sentence for each module of which only an empty folder is left, with the command that repairs it."""
     return [
         f"{module} is an empty shell, as uninstalling one of two rival packages leaves it. Repair: "
         f"pip install --force-reinstall --no-deps {next(iter(installed(module)), RIVALS[module][0])}"
@@ -80,7 +82,7 @@ def shells() -> list[str]:
 
 
 def _is_hollow(module: str) -> bool:
-    """Whether its folder is there and its content is not."""
+    """True if the module's folder exists without its content."""
     spec = util.find_spec(module)
     if spec is None:
         return False

@@ -1,1 +1,1 @@
-"""Images larger than the memory: tile by tile, without seams, since all share one set of normalisation statistics."""
+"""Translation of images larger than memory in tiles, without seams, by shared normalisation statistics."""

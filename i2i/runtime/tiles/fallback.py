@@ -1,39 +1,53 @@
-"""What is done with images that the memory does not hold: fewer at once, then tiles. Each step is said."""
+"""Images that do not fit into memory: smaller batches first, then tiles. Each step is logged."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.log import note
+from i2i.text import plural
 
 if TYPE_CHECKING:
-    from i2i.runtime.model.executor import Graph
+    from pathlib import Path
+
     from i2i.runtime.tiles.tiler import Tiling
     from i2i.spec import Spec
+
+    class Executor(Protocol):
+        """A graph that runs whole images, or tiles of them."""
+
+        spec: Spec
+        path: Path
+
+        def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray: ...
+
 
 WORDS = ("auto", "exact", "off")
 
 
 @dataclass(frozen=True)
 class Tile:
-    """When images are translated in tiles, and how.
+    """Choice of when and how images are translated in tiles.
 
-    ``how`` is ``auto`` (tiles where the memory does not hold the whole image, under the statistics of patches that
-    stand for it), ``exact`` (tiles wherever there is room for two, under the statistics of the whole image, which takes
-    a pass over it for each normalisation), the side of a tile in pixels (tiles of it wherever there is room for two),
-    or ``off``.
+    ``how`` is one of:
+
+    - ``auto``: tiles if the whole image does not fit into memory, with statistics estimated from patches;
+    - ``exact``: tiles if the image is larger than one, with the statistics of the whole image, which takes one pass
+      over it for each level of normalisations;
+    - a number: tiles of that side in pixels, if the image is larger than one;
+    - ``off``: never.
     """
 
     how: str | int = "auto"
     progress: Callable[[int, int], None] | None = None
-    """Is called with the tiles that are done, and all there are; each pass of ``exact`` counts as well."""
+    """Called with the number of finished tiles and of all tiles; each pass of ``exact`` counts too."""
     say: Callable[[str], object] = note
-    """Is told what the memory makes necessary; None: nobody is."""
+    """Called with a message when memory forces smaller batches or tiles; None: no messages."""
 
     def __post_init__(self) -> None:
         if self.say is None:
@@ -41,7 +55,7 @@ class Tile:
 
     @classmethod
     def of(cls, text: str | int, **callbacks: Callable) -> Tile:
-        """Takes "512" for 512. Raises ValueError for what is neither a word nor a positive number."""
+        """Return the Tile for a word or a side, also as text. Raises ValueError for anything else."""
         if isinstance(text, str) and text.isascii() and text.isdigit():
             text = int(text)
         if text not in WORDS and not (isinstance(text, int) and text > 0):
@@ -49,17 +63,21 @@ class Tile:
         return cls(text, **callbacks)
 
     def tiling(self, spec: Spec) -> Tiling:
-        """How an image that is cut is cut, for a model with that Spec."""
+        """Return how images are cut for a model with this Spec."""
         from i2i.runtime.tiles.tiler import Tiling, side
 
         exact = self.how == "exact"
         return Tiling(exact, side(spec, exact) if isinstance(self.how, str) else self.how)
 
 
-def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
-    """``graph.run``, in tiles where that is asked for or the memory makes it necessary.
+def run(graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
+    """Run the graph on a batch, in tiles if ``tile`` asks for them or memory requires it.
 
-    Raises TooLargeError where the memory does not suffice and the model cannot be tiled, or is not to be.
+    Args:
+        batch: [n, h, w, c] in the source's channels, range and type.
+        target: second input of a model of several domains, [1] or [1, D]; else None.
+
+    Raises TooLargeError if memory is too small and the model cannot be tiled or ``tile`` forbids it.
     """
     if tile.how in ("auto", "off"):
         try:
@@ -72,7 +90,7 @@ def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) 
             return _instead(graph, batch, target, tile, error)
     if len(batch) > 1:
         return np.concatenate([run(graph, image[None], target, tile) for image in batch])
-    from i2i.runtime.tiles.tiler import translate_tiled  # which takes a while to import
+    from i2i.runtime.tiles.tiler import translate_tiled  # slow to import
 
     tiling = tile.tiling(graph.spec)
     if max(batch.shape[1:3]) <= tiling.side:
@@ -80,14 +98,14 @@ def run(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) 
     return translate_tiled(graph, batch[0], target, tiling, tile.progress)[None]
 
 
-def _halves(graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
+def _halves(graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile) -> np.ndarray:
     half = len(batch) // 2
-    tile.say(f"{len(batch)} images are too many at once; going on with {len(batch) - half}")
+    tile.say(f"{plural(len(batch), 'image')} at once do not fit into memory; continuing with {len(batch) - half}")
     return np.concatenate([run(graph, part, target, tile) for part in (batch[:half], batch[half:])])
 
 
 def _instead(
-    graph: Graph, batch: np.ndarray, target: np.ndarray | None, tile: Tile, error: TooLargeError
+    graph: Executor, batch: np.ndarray, target: np.ndarray | None, tile: Tile, error: TooLargeError
 ) -> np.ndarray:
     from i2i.runtime.tiles.tiler import check, translate_tiled
 
@@ -96,5 +114,5 @@ def _instead(
     except ModelError as other:
         raise TooLargeError(f"{error}. {other}") from error
     height, width = batch.shape[1:3]
-    tile.say(f"{width} x {height} pixels are too many at once; going on in tiles")
+    tile.say(f"{width} x {height} pixels at once do not fit into memory; continuing in tiles")
     return translate_tiled(graph, batch[0], target, tile.tiling(graph.spec), tile.progress)[None]

@@ -1,4 +1,4 @@
-"""Where tiles lie along one side of an image, and how the results of neighbours become one."""
+"""Positions of tiles along one side of an image, and the weights that blend neighbours."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 STEP = 32
-"""Tiles begin at multiples of it, so that a network which halves five times divides them as it divides the image."""
+"""Tiles start at multiples of it, so that a network that halves five times samples them like the whole image."""
 BLEND = 8
-"""Pixels on both sides of a border between two tiles over which one turns into the other."""
+"""Pixels on each side of a border over which two tiles are blended."""
 
 
 class Span(NamedTuple):
-    """A tile along one side: what the network sees, what of it is kept, and the part that is this tile's own."""
+    """A tile along one side: the network's input (``seen``), the part of its result that is ``kept``, and the core."""
 
     seen: slice
     kept: slice
@@ -21,11 +21,11 @@ class Span(NamedTuple):
 
     @property
     def inside(self) -> slice:
-        """What is kept, counted from where it is seen."""
+        """The kept part, relative to the start of the input."""
         return slice(self.kept.start - self.seen.start, self.kept.stop - self.seen.start)
 
     def ramp(self) -> np.ndarray:
-        """Weights of what is kept, float32; those of neighbours add up to 1 where both are."""
+        """Return the blending weights of the kept part, float32; those of neighbours add up to 1 where they overlap."""
         at = np.arange(self.kept.start, self.kept.stop) + 0.5
         weights = np.ones(len(at))
         if self.kept.start < self.core.start:
@@ -36,9 +36,9 @@ class Span(NamedTuple):
 
 
 def cut(length: int, side: int, halo: int) -> list[Span]:
-    """Tiles of about ``side`` pixels, of which each sees ``halo`` pixels beyond its core where there is image.
+    """Cut ``length`` pixels into tiles of about ``side``, each with ``halo`` pixels beyond its core within the image.
 
-    ``side`` and ``halo`` are multiples of STEP; the cores touch, and are alike but for the last.
+    ``side`` and ``halo`` are multiples of STEP. The cores touch and have equal lengths, except the last.
     """
     if length <= side:
         whole = slice(0, length)
@@ -46,7 +46,7 @@ def cut(length: int, side: int, halo: int) -> list[Span]:
     count = -(-length // (side - 2 * halo))
     core = -(-length // (count * STEP)) * STEP
     starts = list(range(0, length, core))
-    if length - starts[-1] < 2 * STEP:  # too little for a tile of its own
+    if length - starts[-1] < 2 * STEP:  # too short for its own tile
         starts.pop()
     spans = []
     for start, stop in zip(starts, [*starts[1:], length], strict=True):

@@ -1,8 +1,8 @@
-"""Small patches that together stand for an image, so that statistics over them are nearly those of the whole.
+"""Sampling of small patches whose weighted statistics estimate those of the whole image.
 
-Many small patches say more than few large ones. Each gets a weight, so that the patches' weighted colours, contrasts
-and brightnesses are those of the whole image, of which these cheap features are known: the calibration estimator of
-sampling theory (Deville and Saerndal 1992, https://doi.org/10.1080/01621459.1992.10475217), with a ridge.
+Many small patches estimate better than few large ones. The weights make the patches' colours, contrasts and
+brightnesses, features that are cheap to compute for the whole image, equal to those of the whole: the calibration
+estimator of survey sampling (Deville and Saerndal 1992, https://doi.org/10.1080/01621459.1992.10475217), with a ridge.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 
 PATCH = 64
 SHARE = 0.3
-"""Of the image's pixels that are seen in patches."""
+"""Share of the image's pixels that patches cover."""
 FEWEST, MOST = 64, 384
-"""Patches, which overlap in a small image; they go through the network together."""
+"""Limits of the number of patches. They overlap in a small image, and are one batch of the network."""
 _RIDGE = 0.1
-_LEAST = 0.1  # of an even weight: no patch counts for nothing or less
+_LEAST = 0.1  # of the average weight; keeps all weights positive
 
 
 def places(height: int, width: int) -> list[tuple[int, int]]:
-    """Top and left of each patch, on an even grid over the image, at multiples of 32 where that leaves room."""
+    """Return top and left of each patch, on an even grid over the image, at multiples of 4 pixels except at its end."""
     count = min(MOST, max(FEWEST, SHARE * height * width / PATCH**2))
     down = max(1, round((count * height / width) ** 0.5))
     across = max(1, round(count / down))
@@ -35,7 +35,7 @@ def places(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def features(pixels: np.ndarray, peak: int) -> np.ndarray:
-    """What is cheap to know of every pixel, float32 [h, w, features] of [h, w, c] in 0..peak."""
+    """Return cheap features of every pixel, float32 [h, w, features], of an image [h, w, c] in 0..peak."""
     x = pixels.astype(np.float32) / (peak / 2) - 1
     grey = x.mean(2)
     maps = [x[..., i] for i in range(x.shape[2])] + [x[..., i] ** 2 for i in range(x.shape[2])]
@@ -48,7 +48,7 @@ def features(pixels: np.ndarray, peak: int) -> np.ndarray:
 
 
 def weights(patches: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Weights, float32 [n] with sum 1, under which the patches' features [n, f] are about those of the whole [f]."""
+    """Return weights, float32 [n] with sum 1, by which the patches' features [n, f] average to about ``whole`` [f]."""
     n = len(patches)
     off = (patches - whole) / (patches.std(0) + 1e-6)
     found = np.linalg.solve(off @ off.T / n + _RIDGE * np.eye(n), np.ones(n))

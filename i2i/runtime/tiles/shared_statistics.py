@@ -1,4 +1,4 @@
-"""One set of statistics for a whole image: nearly, from patches, or exactly, pass by pass."""
+"""Normalisation statistics of a whole image: estimated from patches, or exact in several passes."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ _BEYOND = 2**31 - 1
 
 
 class Picture(Protocol):
-    """An image of which parts can be had, as the graph takes it."""
+    """Image that is read in parts, in the graph's input format."""
 
     height: int
     width: int
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
-        """[rows, columns, c] in the source's range."""
+        """Return [rows, columns, c] in the source's range."""
 
 
 class Runner:
-    """Sessions of the forms of one model; images of one size, told where to."""
+    """Sessions of the rewritten forms of one model, for one ``target`` (its second input, or None)."""
 
     def __init__(self, graph: Any, target: np.ndarray | None) -> None:
         self.graph, self.target = graph, target
         self.forms = Statistics(graph.path)
 
     def open(self, form: bytes) -> Callable[..., list[np.ndarray]]:
-        """The form as a function of a batch [n, h, w, c] and of its further inputs by name; what float16 overflows on
-        is computed in float32."""
+        """Return the form as a function of a batch [n, h, w, c] and of its further inputs by name.
+
+        It computes again in float32 if float16 overflows, and raises ModelError if the form fails.
+        """
         graph = self.graph
         session = open_session(form, graph.provider, graph.threads, arena=False)
         names = [node.name for node in session.get_inputs()]
@@ -62,7 +64,7 @@ class Runner:
 
 
 def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
-    """Statistics of patches that stand for the image."""
+    """Estimate the statistics of the image from patches; ``peak`` is the largest value of a pixel."""
     patches, seen = [], []
     whole, count = np.zeros(1), 0
     size = sampling.PATCH
@@ -84,7 +86,10 @@ def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
 def gathered(
     runner: Runner, picture: Picture, down: list[Span], across: list[Span], tick: Callable[[], None]
 ) -> list[np.ndarray]:
-    """The statistics of the whole image: pass by pass, each with those of the passes before it."""
+    """Return the exact statistics of the image, level by level, in passes over the tiles ``down`` x ``across``.
+
+    Each pass uses the statistics of the levels before. Calls ``tick`` after each tile.
+    """
     forms = runner.forms
     known: dict[int, np.ndarray] = {}
     strides = _strides(runner)
@@ -106,14 +111,14 @@ def gathered(
 
 
 def _core(span: Span, length: int) -> tuple[int, int]:
-    """From where to where a tile's core is, counted from where it is seen."""
-    # The last tile's ends with its maps: half of an odd image is not half its pixels.
+    """Return start and end of a tile's core, relative to the start of its input."""
+    # The last core ends with the map, since the stride does not divide every length.
     stop = _BEYOND if span.core.stop == length else span.core.stop - span.seen.start
     return span.core.start - span.seen.start, stop
 
 
 def _strides(runner: Runner) -> list[int]:
-    """By how much smaller each normalised map is than the image. Raises ModelError where that is no whole number."""
+    """Return the stride of each normalised map. Raises ModelError if one is not a divisor of STEP."""
     side = 2 * STEP
     spec: Spec = runner.graph.spec
     shapes = runner.open(runner.forms.shapes())(np.zeros((1, side, side, spec.source.channels), spec.dtype))
@@ -121,13 +126,13 @@ def _strides(runner: Runner) -> list[int]:
     for shape, stride in zip(shapes, strides, strict=True):
         if not stride or STEP % stride or tuple(shape[2:]) != (side // stride,) * 2:
             raise ModelError(
-                f"{runner.graph.path.name} has maps of {shape.tolist()} for {side} pixels: not to be tiled"
+                f"{runner.graph.path.name} cannot be tiled: it has feature maps of {shape.tolist()} for {side} pixels"
             )
     return strides
 
 
 class _Moments:
-    """Mean and variance of parts that come one after the other (Chan et al. 1983), in double precision."""
+    """Mean and variance combined part by part (Chan et al. 1983), in double precision."""
 
     def __init__(self, channels: int) -> None:
         self.count, self.mean, self.squares = 0, np.zeros(channels), np.zeros(channels)

@@ -1,4 +1,4 @@
-"""A large image through a model: its statistics first, then its tiles, row by row."""
+"""Translation of a large image: its statistics first, then its tiles, row by row."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from i2i.runtime.tiles.shared_statistics import Picture, Runner, gathered, sampl
 from i2i.spec import Spec
 
 SIDE = 768
-"""Pixels of a tile where there is memory. Tiles of 1024 would see 5 % less twice, and take 1.8 times the memory."""
+"""Side of a tile in pixels if memory allows. 1024 would process 5 % less twice and take 1.8 times the memory."""
 _SMALLER = (512, 384, 256)
-_TAKES = 2048  # bytes for each pixel of a tile; generators with 64 filters take about 1,000
+_TAKES = 2048  # bytes per pixel of a tile; generators with 64 filters take about 1,000
 NEAR = 32
-"""Of what lies further away than that, a result knows little: 52 dB on a network with random weights."""
+"""Pixels of context that suffice with estimated statistics: 52 dB on a network with random weights."""
 
 Progress = Callable[[int, int], None]
-"""Is called with the tiles that are done, and all there are; a pass over the image for statistics counts as well."""
+"""Called with the number of finished tiles and of all tiles; passes over the image for statistics count too."""
 
 
 class Array:
-    """A picture that is in memory."""
+    """Picture in memory, [h, w, c]."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -40,10 +40,10 @@ class Array:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut.
+    """Parameters of the cut.
 
-    ``exact`` goes over it once for each normalisation that rests on another, and gathers the statistics of the whole
-    image; else they are those of patches. ``side`` is that of what the network sees at once, a multiple of 32.
+    With ``exact`` the statistics are those of the whole image, in one pass per level of normalisations; else they are
+    estimated from patches. ``side`` is the side of a network input in pixels, a multiple of 32.
     """
 
     exact: bool = False
@@ -51,30 +51,30 @@ class Tiling:
 
 
 def check(spec: Spec, name: str) -> None:
-    """ModelError unless the model can be tiled without a seam."""
+    """Raise ModelError, with the reason and the model's ``name``, if it cannot be tiled without seams."""
     if spec.form is not None:
         raise ModelError(
-            f"{name} cannot be tiled: others made it, and nothing says how far a pixel of its result sees. Make the "
-            "image smaller; a file that takes one size alone can be run part by part (fit tile)"
+            f"{name} cannot be tiled: it is a third-party model of unknown receptive field. Make the image smaller; "
+            "a model of one fixed size can run in parts with --fit tile"
         )
     if spec.tiling == "no" or spec.receptive_field is None:
         raise ModelError(
             f"{name} cannot be tiled: a pixel of its result depends on the whole image, not only on its "
-            "neighbourhood. Make the image smaller, or take a model whose `receptive_field` is known"
+            "neighbourhood. Make the image smaller, or use a model whose `receptive_field` is known"
         )
     if spec.io != "pixels":
         raise ModelError(f"{name} is a bare network; `i2i export --io pixels` writes a file that can be tiled")
 
 
 def side(spec: Spec, exact: bool) -> int:
-    """Of a tile, in pixels: what half of the free memory holds, up to SIDE, and enough for what tiles see twice."""
+    """Return the side of a tile in pixels: as half of the free memory allows, up to SIDE, but wider than its halo."""
     free = available_memory()
     found = next((s for s in (SIDE, *_SMALLER) if free is None or s * s * _TAKES <= free // 2), _SMALLER[-1])
     return max(found, 2 * halo(spec, exact) + 2 * STEP)
 
 
 def halo(spec: Spec, exact: bool) -> int:
-    """What a tile sees beyond its core, in pixels: a multiple of STEP."""
+    """Return the pixels that a tile needs beyond its core, a multiple of STEP."""
     reach = (spec.receptive_field or 1) // 2 + 1 + BLEND
     if not exact and spec.tiling == "statistics":
         reach = min(reach, NEAR)
@@ -88,9 +88,10 @@ def translate_tiled(
     tiling: Tiling | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """[h, w, c] as the graph takes it, tile by tile, to [h, w, c'].
+    """Translate [h, w, c], in the graph's input format, to [h, w, c'] in tiles.
 
-    Raises ModelError for a model that cannot be tiled, and NonFiniteError.
+    Args as in :func:`strips`. Raises ModelError for a model that cannot be tiled, and NonFiniteError for a result with
+    NaN or infinity.
     """
     result: np.ndarray | None = None
     top = 0
@@ -106,25 +107,31 @@ def translate_tiled(
 def strips(
     graph: Any, picture: Picture, target: np.ndarray | None, tiling: Tiling, progress: Progress | None = None
 ) -> Iterator[np.ndarray]:
-    """The result from top to bottom, in strips [rows, width, c'] of as many rows as a tile has, or fewer.
+    """Yield the result from top to bottom in strips [rows, width, c'], each at most as high as a tile.
 
-    ``graph`` has a ``path``, ``spec``, ``provider`` and ``threads``; ``target`` is the second input of a model of
-    several domains, [1] or [1, D].
+    Args:
+        graph: an open model with ``path``, ``spec``, ``provider`` and ``threads``.
+        picture: the image, in the graph's input format.
+        target: second input of a model of several domains, [1] or [1, D]; else None.
+        tiling: side of a tile, and how statistics are measured.
+        progress: called after each tile.
+
+    Raises ModelError for a model that cannot be tiled or tiles that are too small for it, and NonFiniteError.
     """
     spec: Spec = graph.spec
     check(spec, graph.path.name)
     around = halo(spec, tiling.exact)
     if tiling.side < 2 * around + 2 * STEP:
         raise ModelError(
-            f"tiles of {tiling.side} pixels are too small for {graph.path.name}, which sees {around} pixels beyond "
-            f"each; take at least {2 * around + 2 * STEP}"
+            f"tiles of {tiling.side} pixels are too small for {graph.path.name}, which needs {around} pixels beyond "
+            f"each; choose at least {2 * around + 2 * STEP}"
         )
     length = tiling.side // STEP * STEP
     down, across = cut(picture.height, length, around), cut(picture.width, length, around)
     runner = Runner(graph, target)
     if spec.tiling == "statistics" and not runner.forms.norms:
         raise ModelError(
-            f"{graph.path.name} normalises by the whole image in a way that is not known here, so it cannot be tiled"
+            f"{graph.path.name} cannot be tiled: it normalises over the whole image without InstanceNormalization nodes"
         )
     passes = runner.forms.levels if tiling.exact else 0
     done, total = 0, (passes + 1) * len(down) * len(across)
@@ -155,7 +162,7 @@ def strips(
 def _row(
     run: Callable[..., list[np.ndarray]], picture: Picture, rows: Span, across: list[Span], tick: Callable[[], None]
 ) -> np.ndarray:
-    """A row of tiles, float32 [kept rows, width, c'], weighted towards the rows above and below."""
+    """Translate a row of tiles to float32 [kept rows, width, c'], weighted to blend with the rows above and below."""
     strip: np.ndarray | None = None
     for columns in across:
         (result,) = run(picture.read(rows.seen, columns.seen)[None])

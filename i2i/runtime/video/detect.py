@@ -1,4 +1,4 @@
-"""Which sources are videos, and what their results are called."""
+"""Tell videos and animations from images, and name their results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import re
 from pathlib import Path
 
-from i2i.images import IMAGE_SUFFIXES
+from i2i.images import IMAGE_SUFFIXES, Header, ImageError, read_header
 from i2i.images.header import open_regular
 
 PathLike = str | os.PathLike[str]
 
 # Suffix -> FFmpeg's name of the containers that are written. Others (AVI, MPEG-TS ...) lose times or tags.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+CONTAINERS |= {".gif": "gif", ".webp": "webp", ".apng": "apng"}
+_ANIMATED = ("GIF", "WEBP", "PNG")  # formats of images that may be animations
 
 _SUFFIXES = "mp4 m4v mov mkv webm avi mpg mpeg m2v vob ts m2ts mts flv wmv asf ogv 3gp 3g2 mxf y4m h264 hevc ivf nut"
 VIDEO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
@@ -32,26 +34,51 @@ _PACKETS = ((0, 188), (4, 192))  # where those of MPEG-TS and of M2TS begin, and
 _STILL = re.compile(rb"avif|avis|heic|heix|mif1|msf1|crx ")  # brands of images in the container of MP4
 
 
-def is_video(source: PathLike) -> bool:
-    """Whether a source is a video: a camera, or a file that its suffix or else its first bytes say is one."""
+def is_video(source: PathLike, dst: PathLike | None = None) -> bool:
+    """True if the source goes through the model as a video: a camera, a video file, or an animation.
+
+    A file that is called like an image, or like nothing, is a video if its first bytes say so. An animation (GIF, WebP
+    or APNG of several frames) is a video unless ``dst`` is named like an image of one frame, or is "-": then its first
+    frame is translated.
+    """
     if camera(source) is not None:
         return True
     path = Path(source)
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
-        return suffix in VIDEO_SUFFIXES and not path.is_dir()
+    if path.is_dir():
+        return False
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return True
+    if animation(path) is not None:
+        suffix = Path(dst).suffix.lower() if dst is not None else ""
+        still = suffix in IMAGE_SUFFIXES and suffix not in CONTAINERS and suffix != ".png"
+        return not still and str(dst) != "-"
     try:
         with open_regular(path) as file:
-            return begins_like_video(file.read(HEAD))
+            head = file.read(HEAD)
     except OSError:
         return False
+    return begins_like_video(head, packets=path.suffix.lower() not in IMAGE_SUFFIXES)
 
 
-def begins_like_video(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is a video."""
+def animation(source: PathLike) -> Header | None:
+    """Return the header of an animated GIF, WebP or PNG, None for anything else."""
+    if Path(source).suffix.lower() in VIDEO_SUFFIXES:
+        return None
+    try:
+        header = read_header(source)
+    except ImageError:
+        return None
+    return header if header.format in _ANIMATED and header.frames > 1 else None
+
+
+def begins_like_video(head: bytes, packets: bool = True) -> bool:
+    """True if a file that begins with these bytes is a video.
+
+    MPEG-TS has no signature but the same byte in each of its ``packets``, which images may have by chance.
+    """
     if head[4:8] == b"ftyp":
         return not _STILL.search(head[8:64])
-    if any(head[at : at + 2 * size + 1 : size] == b"GGG" for at, size in _PACKETS):
+    if packets and any(head[at : at + 2 * size + 1 : size] == b"GGG" for at, size in _PACKETS):
         return not head.startswith(b"GIF8")
     return any(head[at : at + len(sign)] == sign for sign, at in _SIGNS.items())
 
@@ -72,13 +99,18 @@ def videos_in(folder: Path) -> int:
 
 
 def video_target(source: PathLike, dst: PathLike | None, name: str, format: str | None) -> Path:
-    """The file to write, or the folder where ``format`` asks for frames: ``dst``, or beside the source.
+    """Return the file to write, or the folder where ``format`` asks for frames: ``dst``, or beside the source.
 
-    A ``dst`` with a slash at its end is a folder that gets the file; a suffix that cannot be written becomes .mkv.
-    Raises ValueError for a source that has no place of its own.
+    A ``dst`` with a slash at its end is a folder that gets the file; a suffix that cannot be written becomes .mkv, and
+    an animation keeps its format. Raises ValueError for a source without a name, such as a camera.
     """
     path = Path(source)
-    suffix = path.suffix if path.suffix.lower() in CONTAINERS else ".mkv"
+    animated = animation(path)
+    if animated is not None:
+        names = {"GIF": (".gif",), "WEBP": (".webp",), "PNG": (".png", ".apng")}[animated.format]
+        suffix = path.suffix if path.suffix.lower() in names else names[0]
+    else:
+        suffix = path.suffix if path.suffix.lower() in CONTAINERS.keys() & VIDEO_SUFFIXES else ".mkv"
     if dst is None:
         if camera(source) is not None or str(source) == "-":
             raise ValueError(f"{source} is no file, so the result has no name: say where it shall go")

@@ -23,7 +23,7 @@ from i2i.runtime.system.host import cores
 from i2i.runtime.video.frame.item import Item
 
 
-class Done(NamedTuple):
+class TranslatedFrame(NamedTuple):
     """A frame that is ready to be written; source and result are RGB [h, w, 3], upright, or None if nobody looks."""
 
     item: Item
@@ -32,7 +32,7 @@ class Done(NamedTuple):
     result: np.ndarray | None
 
 
-Work = Callable[[Item, Callable[[np.ndarray], np.ndarray]], Done]  # the second runs the graph on [h, w, c]
+Work = Callable[[Item, Callable[[np.ndarray], np.ndarray]], TranslatedFrame]  # the second runs the graph on [h, w, c]
 
 
 class Pipeline:
@@ -57,7 +57,7 @@ class Pipeline:
             self._infer = self._batcher = model.batcher(batch, workers)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="i2i-frame")
         # The queue holds what is decoded or translated and not yet written: as many as work, and some to wait.
-        self._queue: queue.Queue[Future[Done] | Item | BaseException | None] = queue.Queue(workers + 2)
+        self._queue: queue.Queue[Future[TranslatedFrame] | Item | BaseException | None] = queue.Queue(workers + 2)
         self._stop = threading.Event()
         self._reader: threading.Thread | None = None
 
@@ -75,7 +75,7 @@ class Pipeline:
         if self._batcher is not None:
             self._batcher.close()
 
-    def run(self, items: Iterable[Item], work: Work) -> Iterator[Done | Item]:
+    def run(self, items: Iterable[Item], work: Work) -> Iterator[TranslatedFrame | Item]:
         """Each item in its order: a frame when ``work`` has done it, another as it is. Raises what reading or work
         raised."""
         self._reader = threading.Thread(target=self._read, args=(items, work), name="i2i-decode", daemon=True)

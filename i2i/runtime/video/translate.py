@@ -16,29 +16,27 @@ import av
 import cv2
 import numpy as np
 
-from i2i.images import Image, convert
+from i2i.images import Image, convert, flatten
 from i2i.runtime import processing
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
-from i2i.runtime.video.detect import camera
+from i2i.runtime.video.detect import animation, camera
 from i2i.runtime.video.errors import InterruptedVideo, VideoError
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.interrupt import Interrupt
 from i2i.runtime.video.options import STEADY_TIME, VideoOptions
-from i2i.runtime.video.pipeline import Done, Pipeline
-from i2i.runtime.video.sink.discard import Nowhere
-from i2i.runtime.video.sink.image_folder import Frames
-from i2i.runtime.video.sink.verify import lost
-from i2i.runtime.video.sink.video_file import Film
-from i2i.runtime.video.sink.y4m import Pipe
+from i2i.runtime.video.pipeline import Pipeline, TranslatedFrame
+from i2i.runtime.video.sink.discard import Discard
+from i2i.runtime.video.sink.image_folder import ImageFolder
+from i2i.runtime.video.sink.video_file import VideoFile
+from i2i.runtime.video.sink.y4m import Y4MStream
 from i2i.runtime.video.source.camera import Camera, Source
-from i2i.runtime.video.source.reader import Reader, turn_applied
+from i2i.runtime.video.source.reader import Reader, rotation_applied
 from i2i.runtime.video.temporal.flicker import Flicker
-from i2i.runtime.video.temporal.smoothing import Infer, Steady
-from i2i.runtime.video.workspace import check_target, give_name, keep, workplace
+from i2i.runtime.video.temporal.smoothing import Infer, Smoother
+from i2i.runtime.video.workspace import check_target, keep, publish, workspace
 from i2i.spec import Spec
-from i2i.text import not_found
 
 Observer = Callable[[np.ndarray, np.ndarray, float], object]
 """Sees every frame in its order: source and result, RGB [h, w, 3], upright, and the second at which it is shown; one
@@ -52,10 +50,13 @@ class Sink(Protocol):
     notes: list[str]
     one_size: bool
     """True if all frames have the size of the first."""
+    alpha: bool
+    """True if frames may be transparent."""
 
-    def render(self, picture: np.ndarray) -> Any: ...
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> Any: ...
     def write(self, rendered: Any, item: Item) -> None: ...
     def others(self, item: Item) -> None: ...
+    def lost(self) -> list[str]: ...
     def close(self) -> None: ...
 
 
@@ -108,13 +109,13 @@ def translate_video(
     elif options.format:
         raise ValueError(f"--format {options.format}: of a folder of frames; a pipe of them is YUV4MPEG2")
     with open_source(source, video) as reader:
-        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec, encoded))
+        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec))
         flicker = Flicker()
-        run = _Run(model.toward(None), reader, options, summary, report, [flicker, *observers])
+        run = _Job(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
             _into_file(run, target)
         else:
-            run.carry(Nowhere() if target is None else Pipe(target, reader, run.deep))
+            run.carry(Discard() if target is None else Y4MStream(target, reader, run.deep))
     summary.flicker, summary.source_flicker = flicker.of_result, flicker.of_source
     summary.seconds = time.perf_counter() - start
     return summary
@@ -128,20 +129,24 @@ def open_source(source: str | Path, video: VideoOptions) -> Source:
     if str(source) == "-":
         return Reader(sys.stdin.buffer, video, "standard input")
     if not os.path.exists(source):
-        raise ValueError(not_found(source))
+        raise ValueError(f"{source}: no such file or folder")
+    if (header := animation(source)) is not None:
+        from i2i.runtime.video.source.animation import Animation  # with Pillow, which a video does without
+
+        return Animation(str(source), header, video)
     return Reader(str(source), video)
 
 
-def _into_file(run: _Run, target: Path) -> None:
+def _into_file(run: _Job, target: Path) -> None:
     """A video or a folder of frames, under its name once it is whole."""
     format = run.options.format
-    with workplace(target) as place:
+    with workspace(target) as place:
         result = place / ("frames" if format else f"film{target.suffix}")
         sink: Sink
         if format:
-            sink = Frames(result, run.reader, format, run.options.quality, run.deep)
+            sink = ImageFolder(result, run.reader, format, run.options.quality, run.deep)
         else:
-            sink = Film(result, target, run.reader, run.deep)
+            sink = VideoFile(result, target, run.reader, run.deep, run.options.quality)
         try:
             run.carry(sink)
         except KeyboardInterrupt as error:
@@ -153,13 +158,11 @@ def _into_file(run: _Run, target: Path) -> None:
             if isinstance(error, OSError | av.FFmpegError):
                 raise _explained(error, target) from error
             raise
-        if isinstance(sink, Film):
-            run.summary.notes += lost(result, sink)
-        give_name(result, target)
+        publish(result, target)
 
 
 @dataclass
-class _Run:
+class _Job:
     """One job's model, frames and settings."""
 
     model: Model
@@ -171,11 +174,13 @@ class _Run:
 
     resized: str | None = None
     """The note of a source whose frames change their size."""
+    composed: bool = False
+    """True if transparent frames were put on the background."""
 
     def __post_init__(self) -> None:
         spec, clip = self.model.spec, self.reader.clip
         self.deep = is_deep(self.reader, spec)
-        self.turn, self.colour = turn_applied(clip, self.reader.options), clip.used
+        self.turn, self.colour = rotation_applied(clip, self.reader.options), clip.used
         colours.check(self.colour, clip.pixel_format, self.reader.name)
 
     def carry(self, sink: Sink) -> None:
@@ -184,10 +189,10 @@ class _Run:
         summary.expected = reader.expected
         area, items = clip.width * clip.height, self._marked(reader.items())
         with Interrupt() as interrupt, Pipeline(self.model, area, self.options.batch) as pipeline:
-            steady: Steady | None = None
+            steady: Smoother | None = None
             if reader.options.steady:
                 seconds, longest = reader.options.steady_time or STEADY_TIME, max(clip.width, clip.height)
-                steady = Steady(pipeline.model, seconds, pipeline.side_by_side, longest)
+                steady = Smoother(pipeline.model, seconds, pipeline.side_by_side, longest)
                 items = steady.places(items, reader.time_base)
                 summary.notes += [steady.note] if steady.note else []
             try:
@@ -205,7 +210,10 @@ class _Run:
         sink.close()
         if self.resized is not None and sink.one_size:
             summary.notes.append(self.resized)
-        summary.notes += sink.notes + reader.damage.notes
+        if self.composed:
+            grey = self._grey
+            summary.notes.append(f"its transparency is not held: it was put on the background, a grey of level {grey}")
+        summary.notes += sink.notes + reader.damage.notes + sink.lost()
         summary.damage = reader.damage.text() if reader.damage.found else None
 
     def _marked(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -224,13 +232,14 @@ class _Run:
                 number += 1
             yield item
 
-    def _work(self, item: Item, infer: Infer, sink: Sink, steady: Steady | None) -> Done:
+    def _work(self, item: Item, infer: Infer, sink: Sink, steady: Smoother | None) -> TranslatedFrame:
         """One frame, in a thread of its own."""
         assert item.frame is not None
         try:
-            picture = self.turn.apply(self._rgb(item.frame, sink.one_size))
+            image = self._image(item.frame, sink)
             item.frame = None  # its memory is wanted for the next ones
-            ready = processing.prepare(Image(picture), self.model.spec, self.options.background)
+            picture, alpha = image.pixels, image.alpha
+            ready = processing.prepare(image, self.model.spec, self.options.background)
             if steady is None or item.place is None:
                 result = finished(infer(ready), self.model.spec, self.deep)
             else:
@@ -240,25 +249,50 @@ class _Run:
             if steady is not None and item.place is not None:
                 steady.fail(item.place)
             raise
-        rendered = sink.render(result)
-        return Done(item, rendered, picture, result) if item.observers else Done(item, rendered, None, None)
+        if alpha is not None and alpha.shape != result.shape[:2]:
+            alpha = cv2.resize(alpha, result.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        rendered = sink.render(result, alpha)
+        return (
+            TranslatedFrame(item, rendered, picture, result)
+            if item.observers
+            else TranslatedFrame(item, rendered, None, None)
+        )
 
-    def _rgb(self, frame: av.VideoFrame, one_size: bool) -> np.ndarray:
-        """Return a frame as RGB [h, w, 3], with ``one_size`` scaled to the first frame's size, as FFmpeg does it."""
+    @property
+    def _grey(self) -> int:
+        """Level of the background under a result that cannot hold its source's transparency."""
+        background = self.options.background
+        return background if isinstance(background, int) else 255
+
+    def _image(self, frame: av.VideoFrame, sink: Sink) -> Image:
+        """Return a frame upright, in the size and with the transparency that the sink holds."""
+        alpha = colours.alpha_of(frame, self.deep)
+        image = Image(self._rgb(frame), alpha)
+        clip = self.reader.clip
+        if sink.one_size and (frame.width, frame.height) != (clip.width, clip.height):  # scaled, as FFmpeg does it
+            image = Image(self._scaled(image.pixels), None if alpha is None else self._scaled(alpha))
+        if alpha is not None and not sink.alpha:
+            self.composed = True
+            image = Image(flatten(image, self._grey))
+        alpha = None if image.alpha is None else self.turn.apply(image.alpha[..., None])[..., 0]
+        return Image(self.turn.apply(image.pixels), alpha)
+
+    def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
         clip = self.reader.clip
         if (frame.width, frame.height) == (clip.width, clip.height):
             return colours.to_rgb(frame, self.colour, self.deep)
         tags = colours.Colour.of(frame, clip.codec)  # of another stream that was joined to the first
         used = tags.resolved(frame.width, frame.height, colours.default_range(frame.format.name, clip.codec))
         colours.check(used, frame.format.name, self.reader.name)
-        picture = colours.to_rgb(frame, used, self.deep)
-        if not one_size:
-            return picture
-        smaller = clip.width * clip.height < frame.width * frame.height
-        kind = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-        return cv2.resize(picture, (clip.width, clip.height), interpolation=kind)
+        return colours.to_rgb(frame, used, self.deep)
 
-    def _tell(self, done: Done) -> None:
+    def _scaled(self, picture: np.ndarray) -> np.ndarray:
+        """Return a picture of another size in that of the first frame."""
+        width, height = self.reader.clip.width, self.reader.clip.height
+        kind = cv2.INTER_AREA if width * height < picture.shape[0] * picture.shape[1] else cv2.INTER_CUBIC
+        return cv2.resize(picture, (width, height), interpolation=kind)
+
+    def _tell(self, done: TranslatedFrame) -> None:
         if done.source is not None and done.result is not None:
             for observe in done.item.observers:
                 observe(done.source, done.result, float(done.item.times[0] * self.reader.time_base))
@@ -283,8 +317,8 @@ def is_deep(reader: Source, spec: Spec) -> bool:
     return reader.clip.bits > 8 and min(spec.source.bits, spec.target.bits) > 8
 
 
-def remarks(reader: Source, spec: Spec, encoded: bool) -> list[str]:
-    """What a user should know of the result, a film if ``encoded`` and else bare frames, before it is there."""
+def remarks(reader: Source, spec: Spec) -> list[str]:
+    """Return what a user should know of the result, whatever is written."""
     clip, notes = reader.clip, []
     if clip.bits > 8 and not is_deep(reader, spec):
         hdr = " (HDR)" if clip.colour.transfer in colours.HDR else ""
@@ -293,14 +327,8 @@ def remarks(reader: Source, spec: Spec, encoded: bool) -> list[str]:
         notes.append(f"not carried over: {', '.join(clip.extras)}")
     if clip.turn is None:
         notes.append("its frames are turned by no right angle; they are translated as stored")
-    if clip.matrix is not None and not encoded and (clip.turn is None or reader.options.rotation == "keep"):
-        notes.append("the tag that says how to turn its frames is lost, which bare frames have no place for")
-    if clip.colour.transfer in colours.HDR and not encoded:
-        notes.append("the tags that say that it is HDR are lost, which bare frames have no place for")
     if clip.interlaced:
         notes.append("it is interlaced; each frame is translated whole, with both of its fields")
-    if any(part.is_alpha for part in av.VideoFormat(clip.pixel_format).components):
-        notes.append("its transparency is left out")
     return notes
 
 

@@ -30,7 +30,7 @@ def check_target(source: str | Path, target: Path, options: Options) -> None:
 
 
 @contextmanager
-def workplace(target: Path) -> Iterator[Path]:
+def workspace(target: Path) -> Iterator[Path]:
     """A folder beside ``target`` for one job alone, gone afterwards.
 
     Its name follows from the target's: what a killed job left there is cleared away by the next one to the same
@@ -54,7 +54,7 @@ def workplace(target: Path) -> Iterator[Path]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def give_name(result: Path, target: Path) -> None:
+def publish(result: Path, target: Path) -> None:
     """Puts a file or folder that is whole in its place, on the disk before it has its name."""
     for path in [result] if result.is_file() else sorted(result.iterdir()):
         with open(path, "rb") as file:

@@ -82,3 +82,26 @@ def constant(path: Path, value: float, shape: Sequence[object] = FREE, channels:
     ]
     constants = {"zero": np.float32(0), "value": np.float32(value)}
     return graph(path, nodes, constants, shape, (*shape[:1], channels, *shape[2:]))
+
+
+def two_outputs(path: Path) -> Path:
+    """A model with the outputs ``d0``, the negative, and ``d1``, the image itself."""
+    nodes = [helper.make_node("Sub", ["one", "x"], ["d0"]), helper.make_node("Identity", ["x"], ["d1"])]
+    outputs = [(name, "float32", list(FREE)) for name in ("d0", "d1")]
+    return tiny.write(path, nodes, None, {"one": np.asarray(1, np.float32)}, [("x", "float32", list(FREE))], outputs)
+
+
+def split(path: Path, location: str = "weights.data") -> Path:
+    """Move the weights of a model into another file."""
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location=location, size_threshold=0)
+    return path
+
+
+def without_shapes(path: Path, ends: Sequence[str] = ("input", "output")) -> Path:
+    """Drop the shapes of a model's inputs or outputs."""
+    model = onnx.load(path)
+    for end in ends:
+        for value in getattr(model.graph, end):
+            value.type.tensor_type.ClearField("shape")
+    path.write_bytes(model.SerializeToString())
+    return path

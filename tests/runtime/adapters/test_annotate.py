@@ -43,7 +43,7 @@ def test_the_copy_needs_no_word(copy: Path) -> None:
     assert (model.spec.form.order, model.spec.form.range, model.spec.schema) == ("bgr", (0, 255), 2)
     assert (model.spec.source.name, model.spec.target.name) == ("image", "negative")
     np.testing.assert_array_equal(model(picture(5, 7, 3)), 255 - picture(5, 7, 3))
-    with pytest.raises(ModelError, match="it holds no i2i description"):
+    with pytest.raises(ModelError, match="it contains no i2i description"):
         i2i.load(original, "cpu")
 
 
@@ -66,7 +66,7 @@ def test_what_is_told_goes_before_what_is_written(copy: Path) -> None:
 
 def test_an_export_describes_itself(tmp_path: Path) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match="describes itself: range, order can be said of models that others made"):
+    with pytest.raises(ModelError, match="describes itself; range, order can be given for third-party models"):
         i2i.load(path, "cpu", order="bgr", range="0..1")
 
 
@@ -75,7 +75,7 @@ def test_no_file_is_replaced_unless_told(copy: Path, tmp_path: Path) -> None:
     before = original.read_bytes()
     for target, words in (
         (original, "is the model itself"),
-        (copy, "is there already"),
+        (copy, "exists already"),
         (tmp_path, "is a folder; give the name of a file in it, such as .*negative.onnx"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -89,10 +89,10 @@ def test_no_file_is_replaced_unless_told(copy: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"dtype": "float16"}, "its description says float16, nchw, 3 channels"),
-        ({"layout": "nhwc"}, "its height is 3 and its width free: both or none can be fixed"),
-        ({"order": "grey"}, "1 channel"),
-        ({"size": (8, 8)}, r"a size of \(8, 8\)"),
+        ({"dtype": "float16"}, "its description states float16, nchw, 3 channels"),
+        ({"layout": "nhwc"}, "its height is 3 and its width free; expected both fixed or both free"),
+        ({"order": "grey"}, "1 channels"),
+        ({"size": (8, 8)}, r"the size \(8, 8\)"),
     ],
 )
 def test_a_description_of_another_graph_is_refused(copy: Path, change: dict, words: str) -> None:

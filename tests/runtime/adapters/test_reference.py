@@ -105,7 +105,7 @@ def test_luma_super_resolution(reference: Reference) -> None:
 def test_zero_dce(reference: Reference) -> None:
     path, image = reference("data/onnx/zero_dce_curves.onnx"), photo(reference, 90, 160) // 3
     with pytest.raises(
-        ModelError, match=r"which is no picture in 0\.\.1: say another --range, --output-range or --result"
+        ModelError, match=r"which is no picture in 0\.\.1; give another --range, --output-range or --result"
     ):
         i2i.load(path, "cpu", range="0..1", order="rgb", fit="resize")
     model = i2i.load(path, "cpu", **TOLD["zero_dce_curves"])
@@ -123,7 +123,7 @@ def test_zero_dce(reference: Reference) -> None:
 @pytest.mark.parametrize("name", [name for name in TOLD if not name.startswith("fns")])  # which take seconds
 def test_each_says_what_it_needs_and_keeps_it_in_a_copy(reference: Reference, name: str, tmp_path: Path) -> None:
     path = reference(f"data/onnx/{name}.onnx")
-    with pytest.raises(ModelError, match=r"Say the rest: --range LOW\.\.HIGH --order "):
+    with pytest.raises(ModelError, match=r"Give the rest: --range LOW\.\.HIGH --order "):
         i2i.load(path, "cpu")
     model = i2i.load(path, "cpu", **TOLD[name])
     annotate.write(path, tmp_path / "copy.onnx", model.spec)

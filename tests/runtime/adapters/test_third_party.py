@@ -73,16 +73,14 @@ def test_the_multiple_is_found_and_padded_to(tmp_path: Path, make: object, multi
         assert model(image).shape == image.shape
         if multiple == 8:
             np.testing.assert_array_equal(model(image), image)
-    with pytest.raises(ModelError, match=rf"multiples of {multiple // 2} do not do"):
+    with pytest.raises(ModelError, match=rf"multiples of {multiple // 2} are not enough"):
         i2i.load(model.path, "cpu", **RGB, multiple=multiple // 2)
     assert i2i.load(model.path, "cpu", **RGB, multiple=3 * multiple).spec.multiple == 3 * multiple
 
 
 def test_a_fixed_size_is_resized_to_only_if_told(tmp_path: Path) -> None:
     path = models.larger(tmp_path / "m.onnx", 2, (1, 3, 20, 24))
-    with pytest.raises(
-        ModelError, match=r"certain is layout nchw, range 0..1, order rgb, size 20 x 24. .*: --fit resize"
-    ):
+    with pytest.raises(ModelError, match=r"found: layout nchw, range 0..1, order rgb, size 20 x 24. .*: --fit resize"):
         i2i.load(path, "cpu", **RGB)
     model = i2i.load(path, "cpu", **RGB, fit="resize")
     exact = picture(20, 24, 3)
@@ -170,11 +168,11 @@ def test_what_the_file_declares_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "told", "asked"),
     [
-        (models.FREE, {}, "--range LOW..HIGH --order rgb|bgr (a picture comes back most like itself in 0..1)"),
-        (models.FREE, {"range": "0..1"}, "certain is layout nchw, range 0..1. Say the rest: --order rgb|bgr;"),
+        (models.FREE, {}, "--range LOW..HIGH --order rgb|bgr (a test picture changes least in 0..1)"),
+        (models.FREE, {"range": "0..1"}, "found: layout nchw, range 0..1. Give the rest: --order rgb|bgr;"),
         (("n", "c", "h", "w"), {}, "--layout nchw|nhwc --range LOW..HIGH --order rgb|bgr;"),
-        (("n", 3, 30, 3), RGB, "certain is range 0..1, order rgb. Say the rest: --layout nchw|nhwc;"),
-        (("n", 1, "h", "w"), {"range": "0..1"}, "Say the rest: --order grey|y;"),
+        (("n", 3, 30, 3), RGB, "found: range 0..1, order rgb. Give the rest: --layout nchw|nhwc;"),
+        (("n", 1, "h", "w"), {"range": "0..1"}, "Give the rest: --order grey|y;"),
         (("n", 3, 8, 8), {"layout": "nchw"}, "--range LOW..HIGH --order rgb|bgr --fit resize"),
     ],
 )
@@ -195,9 +193,9 @@ def test_free_channels_are_those_of_the_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "told", "words"),
     [
-        ((1, 3, 8, 8), {"layout": "nhwc"}, "does not have the channels where layout nhwc has them"),
-        ((1, 3, "h", "w"), {"order": "grey"}, "order grey is not of 3 channels"),
-        ((1, 1, "h", "w"), {"order": "bgr"}, "order bgr is not of 1 channel;"),
+        ((1, 3, 8, 8), {"layout": "nhwc"}, "layout nhwc does not fit its shape"),
+        ((1, 3, "h", "w"), {"order": "grey"}, "order grey does not fit 3 channels"),
+        ((1, 1, "h", "w"), {"order": "bgr"}, "order bgr does not fit 1 channel;"),
         ((1, 7, 9, 5), {}, "takes no images"),
         ((1, 3, 8, "w"), {}, "height is 8 and its width free"),
         ((4, 3, "h", "w"), {}, "batch is fixed at 4"),
@@ -221,7 +219,7 @@ def test_what_is_no_image_or_not_as_told_is_refused(tmp_path: Path, shape: tuple
         ({"order": "grb"}, "order is 'grb'; choose one of rgb, bgr, grey, y"),
         ({"fit": "crop"}, "fit is 'crop'; choose one of"),
         ({"multiple": 0}, "at least 1"),
-        ({"size": 3}, "unknown: size; what can be told is fit, layout, multiple, order"),
+        ({"size": 3}, "unknown option: size; choose from fit, layout, multiple, order"),
     ],
 )
 def test_what_has_no_meaning_is_named(tmp_path: Path, told: dict, words: str) -> None:
@@ -231,7 +229,7 @@ def test_what_has_no_meaning_is_named(tmp_path: Path, told: dict, words: str) ->
 
 def test_a_picture_outside_of_the_range_shows_that_the_range_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"from 0\.\d+ to 0\.9\d+, which is no picture in 0\.\.255: say another --range"
+        ModelError, match=r"from 0\.\d+ to 0\.9\d+, which is no picture in 0\.\.255; give another --range"
     ):
         i2i.load(models.graph(tmp_path / "m.onnx", IDENTITY), "cpu", **RGB, output_range="0..255")
     with pytest.raises(ModelError, match=r"values from 0\.5 to 0\.5"):

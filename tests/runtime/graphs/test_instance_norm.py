@@ -143,5 +143,5 @@ def test_what_cannot_be_taken_out_is_refused(tmp_path: Path) -> None:
     norm = helper.make_node("InstanceNormalization", ["x", "s", "b"], ["y"])
     ends = [[(name, "float32", ["n", 3, "h", "w"])] for name in "xy"]
     model = tiny.write(tmp_path / "computed.onnx", [scale, norm], SPEC, {"b": np.zeros(3, np.float32)}, *ends)
-    with pytest.raises(ModelError, match="scale of a normalisation is computed"):
+    with pytest.raises(ModelError, match="computes the scale of a normalisation, which cannot be rewritten"):
         Statistics(model)

@@ -23,7 +23,7 @@ from i2i.runtime import Model, ModelError, Options, translate_folder
 from i2i.runtime.jobs import folder, workers
 from i2i.runtime.jobs.folder import MixedError, Outcome, Summary
 from i2i.runtime.jobs.image_file import StoppedError
-from i2i.runtime.jobs.journal import RECORD
+from i2i.runtime.jobs.journal import JOURNAL, Journal
 from tests import tiny
 
 
@@ -56,7 +56,7 @@ def run(model: Model, source: Path, target: Path, **options: object) -> tuple[Su
 
 def files(root: Path) -> dict[str, bytes]:
     """Every file by its relative name, hidden ones included, the record aside."""
-    paths = (path for path in root.rglob("*") if path.is_file() and path.name != RECORD)
+    paths = (path for path in root.rglob("*") if path.is_file() and path.name != JOURNAL)
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -335,7 +335,7 @@ def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_o
         """It does one image more."""
         told: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(workers.Record, "done", killed)
+            patched.setattr(Journal, "done", killed)
             settings = Options(overwrite=True, workers=1, **options)
             with pytest.raises(KeyboardInterrupt):
                 translate_folder(model, photos, out, settings, lambda one, _: told.append(one.status))
@@ -360,7 +360,7 @@ def test_who_stops_taking_outcomes_ends_a_job_whose_outcomes_wait(
         time.sleep(0.2)  # in which the others are done with theirs
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workers, "_UNTOLD", 1)
+    monkeypatch.setattr(workers, "PENDING_OUTCOMES", 1)
     with pytest.raises(KeyboardInterrupt):
         translate_folder(model, photos, tmp_path / "out", report=interrupt)
     assert run(model, photos, tmp_path / "out")[0].failed == 0
@@ -375,7 +375,7 @@ def test_outcomes_that_nobody_takes_hold_the_work_up(
         time.sleep(0 if made else 0.3)  # in which a thread could do all
         made.append(len(files(tmp_path / "out")))
 
-    monkeypatch.setattr(workers, "_UNTOLD", 1)
+    monkeypatch.setattr(workers, "PENDING_OUTCOMES", 1)
     assert translate_folder(model, photos, tmp_path / "out", Options(workers=1), slow).done == 6
     assert made[0] <= 3  # what is told, one that waits, and one with the thread
 
@@ -384,7 +384,7 @@ def test_the_record_says_what_was_done_with_which_model_and_settings(
     model: Model, photos: Path, tmp_path: Path
 ) -> None:
     run(model, photos, tmp_path / "out", quality=90)
-    lines = [json.loads(line) for line in (tmp_path / "out" / RECORD).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "out" / JOURNAL).read_text().splitlines()]
     head = lines[0]
     assert abs(head.pop("at") - time.time()) < 60
     assert head == {
@@ -406,7 +406,7 @@ def test_half_a_line_at_the_end_of_the_record_and_half_a_file_are_cleared(
     out = tmp_path / "out"
     run(model, photos, out)
     whole = files(out)
-    record = out / RECORD
+    record = out / JOURNAL
     record.write_bytes(record.read_bytes()[:-30])  # as a kill leaves it
     (out / "sub" / ".i2i-abc.part").write_bytes(b"half")
     (out / "a.png").unlink()
@@ -428,7 +428,7 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
     def killed(**options: object) -> set[str]:
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(workers.Record, "done", unsaid)
+            patched.setattr(Journal, "done", unsaid)
             with pytest.raises(KeyboardInterrupt):
                 run(model, photos, out, workers=1, **options)
         after = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
@@ -441,7 +441,7 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
         patched.setattr(workers.image_file, "write", unsaid)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1, quality=80)
-    with open(out / RECORD) as record:
+    with open(out / JOURNAL) as record:
         (name,) = {line["name"] for line in map(json.loads, record) if "begun" in line and line["before"]} - {"a.png"}
     assert run(model, photos, out, quality=80)[0] == Summary(total=6, done=5, skipped=1)
     (out / name).write_bytes(b"")
@@ -480,7 +480,7 @@ def test_what_a_killed_job_put_in_place_is_not_replaced_unasked(model: Model, ph
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers.Record, "done", killed)
+        patched.setattr(Journal, "done", killed)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1)
     assert set(files(out)) == {"a.png"}
@@ -523,7 +523,7 @@ def test_a_record_that_cannot_be_written_stops_the_job_too(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(workers.Record, step, full)
+        patched.setattr(Journal, step, full)
         with pytest.raises(StoppedError, match="stopped here"):
             run(model, photos, tmp_path / "out")
     there = len(files(tmp_path / "out"))

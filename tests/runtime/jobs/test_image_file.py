@@ -11,8 +11,8 @@ import pytest
 from i2i.images import IMAGE_SUFFIXES, read_header
 from i2i.images.encode import KEPT
 from i2i.runtime import Model, Options
-from i2i.runtime.jobs import large
-from i2i.runtime.jobs.image_file import output_format
+from i2i.runtime.jobs import planning, single
+from i2i.runtime.jobs.planning import output_format
 from i2i.runtime.jobs.single import translate_file
 from tests.runtime.tiles.networks import network
 
@@ -32,9 +32,13 @@ def test_a_name_of_no_image_gets_the_format_that_is_asked_for(name: str) -> None
         output_format(Path("in.png"), Path(name), "PNG", Options())
 
 
-def test_the_header_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_header_is_read_once_and_the_format_decided_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(network(tmp_path / "net.onnx"), "cpu", 1)
     PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
-    monkeypatch.setattr(large, "read_header", lambda *_: pytest.fail("read again"))
+    calls = []
+    for module, name in ((single, "read_header"), (planning, "output_format")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, real=real, name=name: (calls.append(name), real(*given))[1])
     translate_file(model, tmp_path / "a.png", tmp_path / "b.png", Options())
+    assert sorted(calls) == ["output_format", "read_header"]
     assert read_header(tmp_path / "b.png").width == 8

@@ -13,11 +13,12 @@ import pytest
 
 import i2i
 from i2i.atomic import clear_temporaries
-from i2i.images import Image, ImageError, read_image, write_image
+from i2i.images import Image, ImageError, read_header, read_image, write_image
 from i2i.runtime import Options
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.jobs import large
 from i2i.runtime.jobs.folder import translate_folder
+from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.jobs.single import translate_file
 from i2i.runtime.model.model import Model
 from i2i.spec import Spec
@@ -37,7 +38,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every image is too large to be decoded whole."""
-    monkeypatch.setattr(large, "WHOLE", 1000)
+    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
+
+
+def strips_of_file(source: Path, target: Path, model: Model) -> object:
+    """Return how the file is translated in strips, or None."""
+    return large.in_strips(image_task(source, target, Options(), read_header(source)), model, Options())
 
 
 def picture(channels: int, bits: int) -> np.ndarray:
@@ -62,7 +68,7 @@ def test_strips_are_the_image(
     vips_of(picture(channels, bits)).tiffsave(source, compression="lzw", tile=bits == 8, tile_width=64, tile_height=64)
     tiled = model.tiled(how)
     want = read_image(translate_file(tiled, source, tmp_path / "whole.tif", Options()))
-    monkeypatch.setattr(large, "WHOLE", 1000)
+    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
     monkeypatch.setattr("i2i.runtime.jobs.single.read_image", lambda *_: pytest.fail("decoded whole"))
     have = read_image(translate_file(tiled, source, tmp_path / "strips.tif", Options()))
     np.testing.assert_array_equal(have.pixels, want.pixels)
@@ -79,7 +85,7 @@ def test_pngs_and_jpegs_go_the_same_way(model: Model, tmp_path: Path) -> None:
     tiled = model.tiled(160)
     for name in ("a.png", "a.jpg"):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(large, "WHOLE", 10**9)
+            patch.setattr(large, "DECODE_LIMIT", 10**9)
             whole = read_image(translate_file(tiled, tmp_path / name, tmp_path / f"w-{name}.png", Options()))
         strips = read_image(translate_file(tiled, tmp_path / name, tmp_path / f"s-{name}.png", Options()))
         np.testing.assert_array_equal(strips.pixels, whole.pixels)
@@ -89,7 +95,7 @@ def test_pngs_and_jpegs_go_the_same_way(model: Model, tmp_path: Path) -> None:
 def test_what_a_killed_job_left_of_this_output_is_cleared_away(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strips: bool
 ) -> None:
-    monkeypatch.setattr(large, "WHOLE", 1000 if strips else 10**9)
+    monkeypatch.setattr(large, "DECODE_LIMIT", 1000 if strips else 10**9)
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
     killed = """
 import os, sys
@@ -114,8 +120,8 @@ def test_auto_takes_strips_where_the_memory_is_short(
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
     said: list[str] = []
     auto = model.tiled("auto", say=said.append)
-    assert large.plan(tmp_path / "a.tif", tmp_path / "b.tif", auto, Options()) is None  # there is room
-    assert large.plan(tmp_path / "a.tif", tmp_path / "b.tif", model.tiled("off"), Options()) is None
+    assert strips_of_file(tmp_path / "a.tif", tmp_path / "b.tif", auto) is None  # there is room
+    assert strips_of_file(tmp_path / "a.tif", tmp_path / "b.tif", model.tiled("off")) is None
     assert said == []
 
     def short(*_: object) -> None:
@@ -123,7 +129,7 @@ def test_auto_takes_strips_where_the_memory_is_short(
 
     monkeypatch.setattr("i2i.runtime.model.executor.Graph.check_room", short)
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
-    assert large.plan(tmp_path / "a.tif", tmp_path / "b.tif", auto, Options()) is not None
+    assert strips_of_file(tmp_path / "a.tif", tmp_path / "b.tif", auto) is not None
     assert said == ["500 x 420 pixels are too many at once; going on in tiles, strip by strip"]
 
 
@@ -131,11 +137,11 @@ def test_what_is_small_is_decoded_whole(model: Model, tmp_path: Path, monkeypatc
     write_image(tmp_path / "a.tif", Image(photo(1100, 1200)))
     exact = model.tiled("exact")
     source, target = tmp_path / "a.tif", tmp_path / "b.tif"
-    assert large.plan(source, target, exact, Options()) is None
+    assert strips_of_file(source, target, exact) is None
     monkeypatch.setattr(large, "available_memory", lambda: 1100 * 1200 * 3 * 5 * 4 - 1)
-    assert large.plan(source, target, exact, Options()) is not None
-    assert large.plan(source, target, model.tiled(2048), Options()) is None  # one tile holds it
-    assert large.plan(source, tmp_path / "b.webp", exact, Options()) is None  # which is written at once
+    assert strips_of_file(source, target, exact) is not None
+    assert strips_of_file(source, target, model.tiled(2048)) is None  # one tile holds it
+    assert strips_of_file(source, tmp_path / "b.webp", exact) is None  # which is written at once
 
 
 @pytest.mark.usefixtures("small")
@@ -145,16 +151,16 @@ def test_what_cannot_be_read_so_is_decoded_whole_and_it_is_said(model: Model, tm
     PIL.Image.fromarray(picture(3, 8)).convert("CMYK").save(tmp_path / "a.jpg")
     said: list[str] = []
     tiled = model.tiled(160, say=said.append)
-    assert large.plan(tmp_path / "a.jpg", tmp_path / "b.png", tiled, Options()) is None
+    assert strips_of_file(tmp_path / "a.jpg", tmp_path / "b.png", tiled) is None
     assert said == [f"{tmp_path / 'a.jpg'}: a JPEG of this kind is decoded whole, all 500 x 420 pixels of it"]
 
 
 def test_a_model_that_sees_the_whole_image_gets_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says itself why that is too much."""
-    monkeypatch.setattr(large, "WHOLE", 1000)
+    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
     unet = i2i.load(network(tmp_path / "net.onnx", replace(SPEC, tiling="no")), "cpu", threads=1)
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
-    assert large.plan(tmp_path / "a.tif", tmp_path / "b.tif", unet.tiled(160), Options()) is None
+    assert strips_of_file(tmp_path / "a.tif", tmp_path / "b.tif", unet.tiled(160)) is None
     with pytest.raises(ValueError, match="depends on the whole image"):
         translate_file(unet.tiled(160), tmp_path / "a.tif", tmp_path / "b.tif", Options())
 

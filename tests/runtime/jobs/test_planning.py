@@ -11,7 +11,7 @@ import pytest
 from i2i.images import Image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.jobs import planning
-from i2i.runtime.jobs.journal import Record
+from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import output_name
 from tests import tiny
 
@@ -129,7 +129,7 @@ def test_a_link_in_the_output_is_replaced_and_not_followed(model: Model, tmp_pat
 
 def test_files_that_no_job_wrote_are_not_replaced(model: Model, tmp_path: Path) -> None:
     source, other = put(tmp_path / "in", "a.png", "b.png"), put(tmp_path / "other", "a.png")
-    with pytest.raises(ValueError, match=r"already contains 1 file that no earlier job wrote .* \(a\.png\)"):
+    with pytest.raises(ValueError, match=r"already contains 1 file .* no earlier job wrote \(a\.png\)"):
         translate_folder(model, source, other)
     assert not (other / "b.png").exists()
     assert translate_folder(model, source, other, Options(overwrite=True)).done == 2
@@ -145,11 +145,11 @@ def test_what_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
 
 def test_what_another_process_writes_meanwhile_is_no_stranger(tmp_path: Path) -> None:
     """Two jobs on one folder: its file is there after this one has read the record, and noted before."""
-    ours, theirs = Record(tmp_path, "key"), Record(tmp_path, "key")
+    ours, theirs = Journal(tmp_path, "key"), Journal(tmp_path, "key")
     with theirs:
         theirs.begin("a.png", os.stat(tmp_path))
         put(tmp_path, "a.png")
-    planning.refuse_strangers(["a.png"], tmp_path, ours)
+    planning.refuse_unknown_files(["a.png"], tmp_path, ours)
     put(tmp_path, "b.png")
-    with pytest.raises(ValueError, match=r"no earlier job wrote .* \(b\.png\)"):
-        planning.refuse_strangers(["a.png", "b.png"], tmp_path, ours)
+    with pytest.raises(ValueError, match=r"no earlier job wrote \(b\.png\)"):
+        planning.refuse_unknown_files(["a.png", "b.png"], tmp_path, ours)

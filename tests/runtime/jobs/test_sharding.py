@@ -13,7 +13,7 @@ import pytest
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.jobs.folder import Summary
-from i2i.runtime.jobs.journal import RECORD, Record
+from i2i.runtime.jobs.journal import JOURNAL, Journal
 from i2i.runtime.jobs.sharding import Shard, from_environment, parse
 from tests import tiny
 from tests.conftest import ROOT
@@ -206,7 +206,7 @@ def test_a_record_of_many_files_is_small(tmp_path: Path) -> None:
     import tracemalloc
 
     count = 20_000
-    with open(tmp_path / RECORD, "w") as file:
+    with open(tmp_path / JOURNAL, "w") as file:
         file.write(json.dumps({"job": "a" * 16, "at": 1.0}) + "\n")
         for number in range(count):
             name = f"sub/{number:06}.png"
@@ -219,7 +219,7 @@ def test_a_record_of_many_files_is_small(tmp_path: Path) -> None:
             }
             file.write(json.dumps(entry) + "\n")
     tracemalloc.start()
-    record = Record(tmp_path, "b" * 16)
+    record = Journal(tmp_path, "b" * 16)
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert record.owns("sub/019999.png")

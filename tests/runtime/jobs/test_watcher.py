@@ -17,9 +17,9 @@ import pytest
 
 from i2i.images import Image, encode_image, read_image, write_image
 from i2i.runtime import Model, Options
-from i2i.runtime.jobs import sharding, watcher
+from i2i.runtime.jobs import sharding
 from i2i.runtime.jobs.folder import Outcome, Summary, translate_folder, translate_folders
-from i2i.runtime.jobs.watcher import Arrivals, is_being_written
+from i2i.runtime.jobs.watcher import FolderWatcher, Watch, is_being_written
 from tests import tiny
 from tests.conftest import ROOT
 
@@ -35,10 +35,13 @@ def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
+LOOK, PATIENCE = 0.1, 0.3  # seconds, where a test does not give others
+
+
 class Watched:
     """A job that watches ``photos`` in a thread, and what it reports."""
 
-    def __init__(self, place: Path, **options: object) -> None:
+    def __init__(self, place: Path, watch: Watch | None = None, **options: object) -> None:
         self.photos, self.out = place / "photos", place / "out"
         self.photos.mkdir(exist_ok=True)
         self.outcomes: list[Outcome] = []
@@ -46,8 +49,9 @@ class Watched:
         self._stop = False
         self._end: BaseException | None = None
         model = Model(tiny.inverter(place / "invert.onnx"), "cpu", 2, side_by_side=True)
-        arguments = ([(model, self.out)], self.photos, Options(**options), self._report, True, self.summary)
-        self._thread = threading.Thread(target=self._work, args=arguments)
+        watch = watch or Watch(LOOK, PATIENCE)
+        arguments = ([(model, self.out)], self.photos, Options(**options), self._report, watch, self.summary)
+        self._thread = threading.Thread(target=self._work, args=arguments, daemon=True)
         self._thread.start()
 
     def _report(self, outcome: Outcome, summary: Summary) -> None:
@@ -70,15 +74,6 @@ class Watched:
 
     def notes(self) -> dict[str, str]:
         return {outcome.source.name: outcome.note for outcome in self.outcomes if outcome.status == "failed"}
-
-
-LOOK = 0.1
-"""Seconds between two looks, where nothing is said of them."""
-
-
-@pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watcher, "INTERVAL", LOOK)
 
 
 @pytest.fixture
@@ -137,26 +132,92 @@ def test_a_file_with_a_writer_that_pauses_is_not_taken_half_done(watched: Watche
     assert not watched.notes()
 
 
-def test_what_grows_between_two_looks_waits(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where nobody can be asked who has it open, or its writer opens it anew for each part."""
-    monkeypatch.setattr(watcher, "is_being_written", lambda path: False)
-    monkeypatch.setattr(watcher, "INTERVAL", 0.25)  # far longer than between two parts, on a busy machine too
+class Taken:
+    """Stands in for ``is_being_written`` where the system does not tell; records the files that are taken."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, path: Path) -> bool:
+        self.names.append(path.name)
+        return False
+
+
+def test_what_grows_between_two_looks_waits(tmp_path: Path) -> None:
+    """Though its writer pauses for many scans, and nothing tells that it is not finished: no failure is reported."""
+    taken = Taken()
+    job = Watched(tmp_path, Watch(LOOK, 60, taken))
     data = encode_image(image(50), "PNG")
-    path = watched.photos / "slow.png"
-    for end in range(1, len(data) + 1, max(1, len(data) // 30)):
-        path.write_bytes(data[:end])
-        time.sleep(0.05)
+    path = job.photos / "slow.png"
+    for part in (1, 2):  # each is taken, and fails
+        path.write_bytes(data[: len(data) * part // 3])
+        wait_for(lambda: taken.names.count("slow.png") == part)  # noqa: B023
+        time.sleep(3 * LOOK)
     path.write_bytes(data)
-    wait_for(lambda: (watched.out / "slow.png").exists())
-    assert not watched.notes()
+    wait_for(lambda: (job.out / "slow.png").exists())
+    wait_for(lambda: job.summary.done)
+    assert not job.notes()
+    assert job.summary == Summary(total=1, done=1)
+    job.stop()
+
+
+def test_a_failure_of_a_file_that_is_completed_later_is_taken_back(tmp_path: Path) -> None:
+    job = Watched(tmp_path, Watch(LOOK, 0, Taken()))
+    data = encode_image(image(50), "PNG")
+    (job.photos / "slow.png").write_bytes(data[:-20])
+    wait_for(job.notes)
+    assert job.summary == Summary(total=1, failed=1)
+    (job.photos / "slow.png").write_bytes(data)
+    wait_for(lambda: job.summary.done)
+    assert job.summary == Summary(total=1, done=1)
+    retracted, done = job.outcomes[-2:]
+    assert (retracted.status, done.status) == ("retracted", "done")
+    assert retracted.note == f"{job.photos / 'slow.png'}: it failed before and is translated now"
+    job.stop()
+
+
+def test_what_was_still_in_doubt_at_the_end_is_reported(tmp_path: Path) -> None:
+    taken = Taken()
+    job = Watched(tmp_path, Watch(LOOK, 60, taken))
+    (job.photos / "bad.png").write_bytes(b"")
+    wait_for(lambda: "bad.png" in taken.names)
+    time.sleep(3 * LOOK)
+    assert job.summary.failed == 0
+    job.stop()
+    assert job.summary == Summary(total=2, done=1, failed=1)
+    assert "bad.png" in job.notes()
 
 
 def test_a_bad_file_is_named_once_and_taken_again_when_it_is_mended(watched: Watched) -> None:
     (watched.photos / "bad.png").write_bytes(b"")
     wait_for(lambda: "bad.png" in watched.notes())
+    time.sleep(4 * PATIENCE)
+    assert watched.summary == Summary(total=2, done=1, failed=1)
     write_image(watched.photos / "bad.png", image(60))
-    wait_for(lambda: (watched.out / "bad.png").exists())
-    assert watched.summary.failed == 1
+    wait_for(lambda: watched.summary.done == 2)
+    assert watched.summary == Summary(total=2, done=2)
+
+
+def test_a_failure_with_one_of_two_models_is_counted_for_that_one(tmp_path: Path) -> None:
+    """The model that had the image is not asked again, and nothing is counted twice."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"")
+    source = tmp_path / "photos"
+    watcher = FolderWatcher(source, [], Options(), lambda name: True, Watch(patience=0))
+    watcher._targets = [None, None]  # type: ignore[list-item]  (of which only the number counts here)
+    watcher._problem = lambda name, output: ""  # type: ignore[method-assign]
+    watcher._taken["a.png"] = (0, 0)
+    outcome = {status: Outcome(source / "a.png", status) for status in ("done", "failed", "skipped")}
+
+    def settled(*statuses: str) -> list[str]:
+        watcher._start("a.png")
+        return [one.status for status in statuses for one in watcher.settle(outcome[status])]
+
+    assert settled("done", "failed") == ["done"]
+    assert settled("skipped", "failed") == ["failed"]
+    watcher._taken["a.png"] = (1, 1)
+    assert settled("done", "done") == ["retracted", "done", "done"]
+    assert list(watcher.unsettled()) == []
 
 
 def test_what_would_cost_somebody_a_file_is_refused_as_it_comes(watched: Watched) -> None:
@@ -169,6 +230,10 @@ def test_what_would_cost_somebody_a_file_is_refused_as_it_comes(watched: Watched
     assert "no earlier job wrote it" in watched.notes()["theirs.png"]
     assert "originals are never overwritten" in watched.notes()["first.png"]
     assert (watched.out / "theirs.png").read_bytes() == b"somebody's"
+    (watched.out / "theirs.png").unlink()
+    wait_for(lambda: watched.summary.done == 2)
+    assert (read_image(watched.out / "theirs.png").pixels == 185).all()
+    assert watched.summary.failed == 1
     assert (read_image(watched.photos / "first.png").pixels == 10).all()
 
 
@@ -179,8 +244,13 @@ def test_two_that_would_be_one(tmp_path: Path) -> None:
     write_image(job.photos / "a.tif", image(20))
     wait_for(lambda: job.notes())
     assert "as a.bmp is; rename one" in job.notes()["a.tif"]
-    job.stop()
+    time.sleep(6 * LOOK)
     assert (read_image(job.out / "a.png").pixels == 245).all()
+    (job.photos / "a.bmp").unlink()
+    wait_for(lambda: job.summary.done == 2)
+    assert (read_image(job.out / "a.png").pixels == 235).all()
+    assert job.summary == Summary(total=2, done=2)
+    job.stop()
 
 
 def test_two_that_would_be_one_in_different_shards(tmp_path: Path) -> None:
@@ -216,7 +286,7 @@ def test_who_has_a_file_open_to_write_is_known(tmp_path: Path) -> None:
 HOLDING = """
 import fcntl, sys, time
 from pathlib import Path
-from i2i.runtime.jobs.watcher import Arrivals, is_being_written
+from i2i.runtime.jobs.watcher import FolderWatcher, is_being_written
 real = fcntl.fcntl
 def slow(file, command, value):
     real(file, command, value)
@@ -269,8 +339,10 @@ def test_a_folder_that_comes_and_cannot_be_read_is_named_once(
 ) -> None:
     real = os.scandir
 
+    locked = True
+
     def refusing(path: Path) -> object:
-        if Path(path).name == "locked":
+        if Path(path).name == "locked" and locked:
             raise PermissionError(13, "Permission denied")
         return real(path)
 
@@ -280,6 +352,10 @@ def test_a_folder_that_comes_and_cannot_be_read_is_named_once(
     time.sleep(6 * LOOK)
     assert watched.notes() == {"locked": f"{watched.photos / 'locked'}: the folder cannot be read: Permission denied"}
     assert watched.summary.failed == 1
+    locked = False
+    write_image(watched.photos / "locked" / "second.png", image(20))
+    wait_for(lambda: watched.summary.done == 2)
+    assert watched.summary == Summary(total=2, done=2)
 
 
 def test_one_that_does_all_again_and_was_ended_by_its_user_begins_anew(tmp_path: Path) -> None:
@@ -310,7 +386,7 @@ def test_one_that_does_all_again_and_was_ended_in_its_backlog_goes_on(tmp_path: 
         model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1, side_by_side=True)
         options = Options(overwrite=True, workers=1)
         with pytest.raises(KeyboardInterrupt):
-            translate_folders([(model, tmp_path / "out")], tmp_path / "photos", options, report, watch=True)
+            translate_folders([(model, tmp_path / "out")], tmp_path / "photos", options, report, Watch(LOOK, PATIENCE))
         return told
 
     assert ended(until=2).count("done") == 2
@@ -321,7 +397,7 @@ def test_one_that_does_all_again_and_was_ended_in_its_backlog_goes_on(tmp_path: 
 
 
 def test_what_is_gone_is_waited_for_no_more(tmp_path: Path) -> None:
-    arrivals = Arrivals(tmp_path, [], Options(), lambda name: True, ["a.png"])
-    assert arrivals.caught_up()
+    watcher = FolderWatcher(tmp_path, [], Options(), lambda name: True, backlog=["a.png"])
+    assert watcher.caught_up()
     write_image(tmp_path / "a.png", image(10))
-    assert not arrivals.caught_up()
+    assert not watcher.caught_up()

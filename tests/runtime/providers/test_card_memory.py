@@ -13,9 +13,10 @@ import pytest
 from onnx import helper
 
 import i2i
-from i2i.images import Image, read_image, write_image
+from i2i.images import Image, read_header, read_image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.memory import batch_size, batcher
 from i2i.runtime.providers import table
 from i2i.runtime.providers.io_binding import Binding
@@ -39,7 +40,7 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     model = Model(path, "cuda").tiled("auto", say=said.append)
     assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=8)).done == 24
     assert [shape[0] for shape in card.batches if shape[1] == 64] == [1, 8] + [4] * 6  # one measures
-    assert said == ["8 images are too many at once; going on with 4"]
+    assert said == ["8 images at once do not fit into memory; continuing with 4"]
     alone = Model(path, "cpu")
     for number in (0, 23):
         made = read_image(tmp_path / "out" / f"{number:02}.png").pixels
@@ -48,7 +49,7 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     large = photo(820, 900)
     card.pixels = 800 * 800
     assert model(large).shape == large.shape
-    assert said == ["900 x 820 pixels are too many at once; going on in tiles"]
+    assert said == ["900 x 820 pixels at once do not fit into memory; continuing in tiles"]
 
 
 def test_inputs_and_outputs_are_bound(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +216,7 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 128)
     want = i2i.load(model.path, "cpu").tiled(128)(large)
     np.testing.assert_array_equal(model(large), want)
-    assert said == ["160 x 160 pixels are too many at once; going on in tiles"]
+    assert said == ["160 x 160 pixels at once do not fit into memory; continuing in tiles"]
     monkeypatch.setattr(executor, "_COUNTED", 2**31)
     assert model.graph.holds(160, 160)
     assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").graph._measure_values() == 3
@@ -279,7 +280,7 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
     from i2i.runtime.jobs import large
 
     free = [10**9]
-    monkeypatch.setattr(large, "WHOLE", 1000)
+    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
     real = card.see
@@ -291,18 +292,18 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
     monkeypatch.setattr(card, "see", see)
     write_image(tmp_path / "a.tif", Image(photo(500, 600)))
     model = Model(network(tmp_path / "net.onnx"), "cuda")
-    where = tmp_path / "a.tif", tmp_path / "b.tif"
-    assert large.plan(*where, model, Options()) is None
+    task = image_task(tmp_path / "a.tif", tmp_path / "b.tif", Options(), read_header(tmp_path / "a.tif"))
+    assert large.in_strips(task, model, Options()) is None
     with monkeypatch.context() as patch:
         patch.setattr(large, "available_memory", lambda: 500 * 600 * 3 * 5 * 4 - 1)
-        patch.setattr(large, "WHOLE", 64)
-        assert large.plan(*where, model, Options()) is not None
+        patch.setattr(large, "DECODE_LIMIT", 64)
+        assert large.in_strips(task, model, Options()) is not None
     model.graph.room.exceeded(1, 500 * 600)
-    assert large.plan(*where, model, Options()) is not None
+    assert large.in_strips(task, model, Options()) is not None
     other = Model(network(tmp_path / "other.onnx"), "cuda")
     free[0] = 10**9
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0] - 900_000_000)  # of which 100 MB are left
-    assert large.plan(*where, other, Options()) is not None
+    assert large.in_strips(task, other, Options()) is not None
 
 
 @pytest.mark.parametrize(("provider", "wish"), [("cuda", None), ("cuda", 8), ("tensorrt", None)])

@@ -49,7 +49,7 @@ def test_what_does_not_fit_is_tiled_and_it_is_said(model: Model, caplog: pytest.
     told: list[tuple[int, int]] = []
     result = model.tiled("auto", say=said.append, progress=lambda *now: told.append(now))(IMAGE)
     whole = i2i.load(model.path, "cpu", threads=1).tiled(2048)(IMAGE[:400])  # within the memory
-    assert said == ["900 x 820 pixels are too many at once; going on in tiles"]
+    assert said == ["900 x 820 pixels at once do not fit into memory; continuing in tiles"]
     assert told[-1] == (4, 4)
     assert whole.shape == (400, 900, 3)
     assert not caplog.messages
@@ -70,8 +70,8 @@ def test_a_batch_is_halved_first(model: Model) -> None:
     together = model.tiled("auto", say=said.append).run(images)
     np.testing.assert_array_equal(together, np.concatenate([model.run(image[None]) for image in images]))
     assert said == [
-        "5 images are too many at once; going on with 3",
-        "3 images are too many at once; going on with 2",
+        "5 images at once do not fit into memory; continuing with 3",
+        "3 images at once do not fit into memory; continuing with 2",
     ]
     np.testing.assert_array_equal(model.tiled("auto", say=None).run(images), together)  # and nobody is told
 

@@ -93,7 +93,7 @@ def test_what_sees_the_whole_image_says_so(tmp_path: Path) -> None:
 
 def test_what_others_made_says_that_nothing_is_known_of_it(tmp_path: Path) -> None:
     other = i2i.load(models.larger(tmp_path / "m.onnx", 1), "cpu", threads=1, range=(0, 1), order="rgb", layout="nchw")
-    with pytest.raises(ModelError, match="others made it, and nothing says how far a pixel of its result sees"):
+    with pytest.raises(ModelError, match="third-party model of unknown receptive field"):
         other.tiled(SMALL)(IMAGE)
     np.testing.assert_array_equal(other.tiled("auto")(IMAGE), other.tiled("off")(IMAGE))
 
@@ -109,15 +109,15 @@ def test_the_side_of_a_tile_is_what_the_memory_holds(monkeypatch: pytest.MonkeyP
 def test_norms_that_are_not_known_are_not_passed_over(tmp_path: Path) -> None:
     """Else each tile would have statistics of its own."""
     other = opened(network(tmp_path / "net.onnx", norms=False))
-    with pytest.raises(ModelError, match="normalises by the whole image in a way that is not known"):
+    with pytest.raises(ModelError, match="normalises over the whole image without InstanceNormalization"):
         translate_tiled(other, IMAGE)
 
 
 def test_tiles_too_small_for_the_network_are_refused(graph: Graph, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="take at least 128"):
+    with pytest.raises(ModelError, match="choose at least 128"):
         translate_tiled(graph, IMAGE, tiling=Tiling(side=96))
     wide = opened(network(tmp_path / "net.onnx", replace(SPEC, receptive_field=169)))
-    with pytest.raises(ModelError, match="sees 96 pixels beyond each; take at least 256"):
+    with pytest.raises(ModelError, match="needs 96 pixels beyond each; choose at least 256"):
         translate_tiled(wide, IMAGE, tiling=Tiling(exact=True, side=224))
 
 

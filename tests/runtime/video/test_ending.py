@@ -15,6 +15,7 @@ import pytest
 from i2i.runtime import Model, NonFiniteError
 from i2i.runtime.system.host import PeakMemory
 from i2i.runtime.video import VideoError, translate_video, workspace
+from i2i.text import plural
 from tests import tiny
 from tests.conftest import ROOT, Command
 from tests.runtime.video.clips import make
@@ -31,7 +32,7 @@ def test_a_result_that_is_no_picture_ends_the_job(deep_identity: Model, tmp_path
 
 def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512))
-    with workspace.workplace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
+    with workspace.workspace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
         translate_video(identity, source, tmp_path / "out.mp4")
     translate_video(identity, source, tmp_path / "out.mp4")
 
@@ -83,7 +84,7 @@ def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identi
     before, result = facts(long), facts(tmp_path / "out.partial.mp4")
     assert 0 < len(result.times) < 400
     assert result.times == before.times[: len(result.times)]
-    assert f"the first {len(result.times)} frames: {tmp_path}/out.partial.mp4" in errors
+    assert f"the first {plural(len(result.times), 'frame')}: {tmp_path}/out.partial.mp4" in errors
 
 
 STOPPED_AT_THREE = """

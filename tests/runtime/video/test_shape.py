@@ -11,21 +11,21 @@ import pytest
 
 from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions, translate_video
-from i2i.runtime.video.frame.rotation import ONE, Turn, turn_of
+from i2i.runtime.video.frame.rotation import ONE, Rotation, rotation_of
 from tests.runtime.video.clips import make, pattern
 from tests.runtime.video.facts import facts
 
 EIGHT = [
-    Turn(1, 0, 0, 1), Turn(-1, 0, 0, 1), Turn(1, 0, 0, -1), Turn(-1, 0, 0, -1),
-    Turn(0, 1, 1, 0), Turn(0, 1, -1, 0), Turn(0, -1, 1, 0), Turn(0, -1, -1, 0),
+    Rotation(1, 0, 0, 1), Rotation(-1, 0, 0, 1), Rotation(1, 0, 0, -1), Rotation(-1, 0, 0, -1),
+    Rotation(0, 1, 1, 0), Rotation(0, 1, -1, 0), Rotation(0, -1, 1, 0), Rotation(0, -1, -1, 0),
 ]  # fmt: skip
 
 
-def matrix(turn: Turn) -> list[int]:
+def matrix(turn: Rotation) -> list[int]:
     return [turn.a * ONE, turn.b * ONE, 0, turn.c * ONE, turn.d * ONE, 0, 0, 0, 1 << 30]
 
 
-def shown(picture: np.ndarray, turn: Turn) -> np.ndarray:
+def shown(picture: np.ndarray, turn: Rotation) -> np.ndarray:
     """By the definition, pixel by pixel: (x', y') = (a x + c y, b x + d y), moved to begin at 0."""
     height, width = picture.shape[:2]
     places = {}
@@ -40,14 +40,14 @@ def shown(picture: np.ndarray, turn: Turn) -> np.ndarray:
 
 
 @pytest.mark.parametrize("turn", EIGHT)
-def test_each_of_the_eight_orientations(turn: Turn) -> None:
+def test_each_of_the_eight_orientations(turn: Rotation) -> None:
     picture = np.arange(6).reshape(2, 3, 1)
-    assert turn_of(tuple(matrix(turn))) == turn
+    assert rotation_of(tuple(matrix(turn))) == turn
     assert np.array_equal(turn.apply(picture)[..., 0], shown(picture[..., 0], turn))
 
 
 @pytest.mark.parametrize("turn", EIGHT[1:])
-def test_a_film_is_turned_upright(turn: Turn, identity: Model, tmp_path: Path) -> None:
+def test_a_film_is_turned_upright(turn: Rotation, identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512), matrix=matrix(turn), sar=Fraction(4, 3))
     translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(crf=1))
     before, result = facts(source, planes=True), facts(tmp_path / "out.mp4", planes=True)
@@ -60,7 +60,7 @@ def test_a_film_is_turned_upright(turn: Turn, identity: Model, tmp_path: Path) -
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_the_tag_is_kept_if_asked(suffix: str, identity: Model, tmp_path: Path) -> None:
-    source = make(tmp_path / "in.mp4", times=(0, 512), matrix=matrix(Turn(0, 1, -1, 0)), sar=Fraction(4, 3))
+    source = make(tmp_path / "in.mp4", times=(0, 512), matrix=matrix(Rotation(0, 1, -1, 0)), sar=Fraction(4, 3))
     translate_video(identity, source, tmp_path / f"out{suffix}", video=VideoOptions(rotation="keep", crf=1))
     before, result = facts(source, planes=True), facts(tmp_path / f"out{suffix}", planes=True)
     assert before.rotation == result.rotation == -90

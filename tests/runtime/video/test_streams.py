@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,6 +14,7 @@ import pytest
 
 from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions, translate_video
+from i2i.runtime.video.sink.verify import Contents, lost
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts
 
@@ -115,7 +118,7 @@ def test_metadata_that_is_lost_is_named(identity: Model, tmp_path: Path) -> None
 def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512, 2048), sound=0.2)
     summary = translate_video(identity, source, tmp_path / "frames", Options(format="png"))
-    assert summary.notes == ["a folder of frames holds no audio"]
+    assert summary.notes == ["a folder of PNG images does not hold audio"]
     names = sorted(path.name for path in (tmp_path / "frames").iterdir())
     assert names == ["000001.png", "000002.png", "000003.png", "timestamps.txt"]
     times = (tmp_path / "frames" / "timestamps.txt").read_text().splitlines()
@@ -125,6 +128,34 @@ def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
     assert np.abs(cv2.imread(str(tmp_path / "frames" / "000001.png"))[..., ::-1] - first).mean() < 3
     with pytest.raises(ValueError, match="a folder of frames is made anew"):
         translate_video(identity, source, tmp_path / "frames", Options(format="png"))
+
+
+def test_what_bare_frames_do_not_hold_is_named_in_one_line(identity: Model, tmp_path: Path) -> None:
+    """All of it, by the comparison that files get."""
+    made = {"sound": 0.4, "subtitle": "subrip", "chapters": CHAPTERS, "tags": TAGS, "sar": Fraction(4, 3)}
+    source = make(tmp_path / "in.mkv", times=(0, 512, 1024, 1536), **made)
+    beside = "audio, subtitle, {}2 chapters, the metadata ARTIST, COMMENT, title"
+    notes = translate_video(identity, source, tmp_path / "frames", Options(format="png")).notes
+    assert notes == ["a folder of PNG images does not hold " + beside.format("pixels 4/3 as wide as high, ")]
+    assert translate_video(identity, source, io.BytesIO()).notes == [
+        "a pipe of frames does not hold " + beside.format("")
+    ]
+
+
+def test_contents_are_compared_field_by_field() -> None:
+    full = Contents(
+        10, Fraction(4, 3), 9, 2, 9, 16, True, 0, 1, frozenset({"audio", "video"}), frozenset({"Title", "artist"})
+    )
+    said = (
+        "audio, further video, more than 8 of its 10 bits, pixels 4/3 as wide as high, colour matrix, primaries, "
+        "its HDR transfer, colour range, the tag that says how to turn its frames, its loop count, a chapter, "
+        "the metadata Title, artist"
+    )
+    assert lost("x", full, Contents()) == [f"x does not hold {said}"]
+    assert lost("x", full, full) == []
+    assert lost("x", Contents(range=1), Contents()) == []  # untagged is limited
+    assert lost("x", full, replace(full, metadata=frozenset({"TITLE", "ARTIST"}))) == []
+    assert lost("x", Contents(), full) == ["x does not hold pixels 1 as wide as high, colour range"]
 
 
 def test_what_is_of_no_effect_on_bare_frames_is_refused(identity: Model, tmp_path: Path) -> None:

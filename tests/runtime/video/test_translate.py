@@ -14,21 +14,22 @@ from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions, detect, translate, translate_video
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.options import CODECS
-from i2i.runtime.video.pipeline import Done
+from i2i.runtime.video.pipeline import TranslatedFrame
 from i2i.runtime.video.sink.encoders import ENCODERS
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts, psnr
 
+VIDEO = [codec for codec, encoder in ENCODERS.items() if encoder.loop is None]  # and no animation
 NVENC = [codec for codec in CODECS if codec.endswith("_nvenc")]
 
 DECODED = {"h264": "h264", "hevc": "hevc", "av1": "libdav1d", "prores": "prores", "ffv1": "ffv1"}
 
 
 def test_every_codec_has_its_encoder() -> None:
-    assert set(CODECS) == {"auto", *ENCODERS}
+    assert set(CODECS) == {"auto", *VIDEO}
 
 
-@pytest.mark.parametrize("codec", [codec for codec in ENCODERS if codec not in NVENC])
+@pytest.mark.parametrize("codec", [codec for codec in VIDEO if codec not in NVENC])
 def test_a_codec_in_each_of_its_containers(codec: str, identity: Model, tmp_path: Path) -> None:
     """Variable times, tags and the picture, in all that it goes into."""
     source = make(tmp_path / "in.mp4", times=[0, 512, 1152, 3000, 3512], colour=(1, 1, 1, 1))
@@ -75,7 +76,7 @@ def test_nvenc_without_a_card_fails_with_what_to_do(codec: str, identity: Model,
         ({"codec": "prores", "preset": "fast"}, "o.mov", "prores has no --preset"),
         ({"preset": "warp"}, "o.mp4", "the encoder libx264 does not open with crf=18 preset=warp"),
         ({"crf": 60}, "o.mp4", "h264 takes a --crf from 0 to 51, and 60 was given"),
-        ({}, "o.avi", r"videos are written as \.m4v, \.mkv, \.mov, \.mp4, \.webm"),
+        ({}, "o.avi", r"videos are written as \.apng, \.gif, \.m4v, \.mkv, \.mov, \.mp4, \.webm, \.webp"),
     ],
 )
 def test_what_an_encoder_does_not_take(
@@ -137,11 +138,11 @@ def test_of_frames_that_nobody_looks_at_no_pictures_are_kept(
     """The figure for flicker needs two in 16; what else looks sees all, if it does not say otherwise."""
     kept: dict[int, bool] = {}
 
-    def done(item: Item, rendered: object, picture: np.ndarray | None, result: np.ndarray | None) -> Done:
+    def done(item: Item, rendered: object, picture: np.ndarray | None, result: np.ndarray | None) -> TranslatedFrame:
         kept[item.times[0] // 512] = picture is not None and result is not None
-        return Done(item, rendered, picture, result)
+        return TranslatedFrame(item, rendered, picture, result)
 
-    monkeypatch.setattr(translate, "Done", done)
+    monkeypatch.setattr(translate, "TranslatedFrame", done)
     source = make(tmp_path / "in.mp4", times=range(0, 36 * 512, 512))
     translate_video(identity, source, tmp_path / "o.mp4")
     assert sorted(kept) == list(range(36))

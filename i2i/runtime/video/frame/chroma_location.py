@@ -22,7 +22,6 @@ NAMES = {LEFT: "left", CENTRE: "center", TOP_LEFT: "topleft", TOP: "top", BOTTOM
 _PLACES = ((TOP_LEFT, LEFT, BOTTOM_LEFT), (TOP, UNSAID, BOTTOM))
 # Decoders that always say it, as the standards' default if need be; that of HEVC of 4:2:0 alone, as encoders do.
 _SAYING = ("h264", "hevc", "mjpeg", "mpeg1video")
-_WRITTEN = {"libx264": tuple(NAMES), "libx265": tuple(NAMES), "libsvtav1": (LEFT, TOP_LEFT)}  # by encoders
 _own = threading.local()
 
 
@@ -62,10 +61,12 @@ def find(frame: av.VideoFrame, codec: str) -> int:
     return CENTRE if found == UNSAID and says else found
 
 
-def held(pixel_format: str, encoder: str, location: int) -> int:
-    """Where it is to lie for an encoder: there, or at the LEFT, where all else is taken to be, if that does not write
-    it."""
-    written = location in _WRITTEN.get(encoder, ()) and _is_420(pixel_format)
+def held(pixel_format: str, locations: tuple[int, ...], location: int) -> int:
+    """Return where chroma is to lie for an encoder that can write ``locations``: there, or at the LEFT.
+
+    Players take chroma to be at the LEFT where nothing is said.
+    """
+    written = location in locations and _is_420(pixel_format)
     return location if written or location == UNSAID else LEFT
 
 

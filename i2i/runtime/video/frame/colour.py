@@ -107,6 +107,15 @@ def to_rgb(frame: av.VideoFrame, colour: Colour, deep: bool) -> np.ndarray:
     return picture
 
 
+def alpha_of(frame: av.VideoFrame, deep: bool) -> np.ndarray | None:
+    """Return a frame's alpha [h, w], uint16 if ``deep``, else uint8; None if it has none or is wholly opaque."""
+    if not any(part.is_alpha for part in frame.format.components):
+        return None
+    wanted = "gbrap16le" if deep else "rgba"
+    alpha = _reformatter("alpha").reformat(frame, format=wanted, threads=1).to_ndarray()[..., 3]
+    return None if int(alpha.min()) == (65535 if deep else 255) else np.ascontiguousarray(alpha)
+
+
 def thumbnail(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
     """Its luma at that size, uint8 [height, width], whatever its format; of colours only as much as comparing needs."""
     small = _reformatter("small").reformat(

@@ -18,11 +18,11 @@ class Item:
     duration: int = 0  # of the last of them
     packets: list[Packet] = field(default_factory=list)
     observers: Sequence[Callable[..., object]] = ()  # who looks at it
-    place: Place | None = None  # where frames are carried on from one to the next
+    place: FramePosition | None = None  # where frames are carried on from one to the next
 
 
 @dataclass(frozen=True)
-class Place:
+class FramePosition:
     """A frame's place in the film: its number, the number of the first whose statistics are carried to it, the seconds
     since the frame before, which are of no account for the first, and whether it begins a scene."""
 

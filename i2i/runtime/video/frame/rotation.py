@@ -11,7 +11,7 @@ ONE = 1 << 16  # 16.16 fixed point
 
 
 @dataclass(frozen=True)
-class Turn:
+class Rotation:
     """Shown (x, y) = (a x + c y, b x + d y) of stored (x, y), each factor -1, 0 or 1; the identity by default."""
 
     a: int = 1
@@ -37,11 +37,11 @@ def read_matrix(data: bytes) -> tuple[int, ...]:
     return struct.unpack("<9i" if struct.pack("=i", 1)[0] else ">9i", data[:36])
 
 
-def turn_of(matrix: tuple[int, ...]) -> Turn | None:
+def rotation_of(matrix: tuple[int, ...]) -> Rotation | None:
     """The turn of a display matrix; None for one by no right angle, or that scales."""
     a, b, c, d = (value / ONE for value in (matrix[0], matrix[1], matrix[3], matrix[4]))
     rounded = [round(value) for value in (a, b, c, d)]
     if max(abs(value - whole) for value, whole in zip((a, b, c, d), rounded, strict=True)) > 1e-3:
         return None
     straight, crossed = (abs(rounded[0]), abs(rounded[3])), (abs(rounded[1]), abs(rounded[2]))
-    return Turn(*rounded) if (straight, crossed) in (((1, 1), (0, 0)), ((0, 0), (1, 1))) else None
+    return Rotation(*rounded) if (straight, crossed) in (((1, 1), (0, 0)), ((0, 0), (1, 1))) else None

@@ -11,7 +11,7 @@ _BACK = 1  # seconds by which a clock goes back that begins anew, as where two r
 _SLACK = Fraction(1, 10)  # of a frame: times that a container has rounded to milliseconds
 
 
-class Times:
+class Timestamps:
     """Gives each frame its times, as whole numbers of the output's time base that only grow.
 
     Without ``fps`` those are the source's own, counted from its second ``zero``. With it, frame k of the output is

@@ -7,19 +7,23 @@ import numpy as np
 from i2i.runtime.video.frame.item import Item
 
 
-class Nowhere:
+class Discard:
     """Takes results that only observers look at."""
 
     def __init__(self) -> None:
         self.frames = 0
-        self.one_size = True
+        self.one_size, self.alpha = True, False
         self.notes: list[str] = []
 
-    def render(self, picture: np.ndarray) -> None:
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> None:
         """Nothing."""
 
     def write(self, rendered: None, item: Item) -> None:
         self.frames += len(item.times)
+
+    def lost(self) -> list[str]:
+        """Return nothing: no result is kept."""
+        return []
 
     def others(self, item: Item) -> None:
         """Nothing."""

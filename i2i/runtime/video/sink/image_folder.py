@@ -9,12 +9,15 @@ import numpy as np
 from i2i.images import WRITABLE, Image, encode_image
 from i2i.images.encode import fitting
 from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.sink.verify import Contents, lost, of_source
 from i2i.runtime.video.source.camera import Source
 
 TIMES = "timestamps.txt"
+_DEEP = Image(np.zeros((1, 1, 3), np.uint16))
+_CLEAR = Image(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8))
 
 
-class Frames:
+class ImageFolder:
     """A folder that gets 000001.png, 000002.png ..., and the times at which they are shown.
 
     ``timestamps.txt`` is in the form that mkvmerge and x264 take (version 2): milliseconds, one a line.
@@ -28,21 +31,23 @@ class Frames:
         path.mkdir()
         self._times = open(path / TIMES, "w", encoding="ascii")  # noqa: SIM115  (closed by close)
         self._times.write("# timestamp format v2\n")
-        kinds = sorted({stream.type for stream in reader.others} - {"data"})
-        if kinds:
-            self.notes.append(f"a folder of frames holds no {' and no '.join(kinds)}")
-        if deep and fitting(Image(np.zeros((1, 1, 3), np.uint16)), format)[0].dtype == np.uint8:
-            self.notes.append(f"{format} holds no more than 8 of its {reader.clip.bits} bits")
+        self.alpha = fitting(_CLEAR, format)[1] is not None
+        self._deep = deep
 
-    def render(self, picture: np.ndarray) -> bytes:
-        """RGB [h, w, 3] as the bytes of an image file."""
-        return encode_image(Image(picture), self.format, self.quality)
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
+        """RGB [h, w, 3] and its alpha [h, w] as the bytes of an image file."""
+        return encode_image(Image(picture, alpha), self.format, self.quality)
 
     def write(self, image: bytes, item: Item) -> None:
         for time in item.times:
             self.frames += 1
             (self.path / f"{self.frames:06d}{WRITABLE[self.format]}").write_bytes(image)
             self._times.write(f"{float(time * self.reader.time_base * 1000):.6f}\n")
+
+    def lost(self) -> list[str]:
+        """Return what the images do not hold of the source, in one sentence or none."""
+        bits = 8 * fitting(_DEEP, self.format)[0].dtype.itemsize
+        return lost(f"a folder of {self.format} images", of_source(self.reader, self._deep), Contents(bits))
 
     def others(self, item: Item) -> None:
         """An image holds no sound."""

@@ -22,7 +22,7 @@ _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
 _PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
 
 
-class Copies:
+class StreamCopies:
     """The streams of one output that are copied from its source, and the notes of what was left out."""
 
     def __init__(self, reader: Any, output: OutputContainer) -> None:
@@ -101,7 +101,7 @@ class Copies:
                 continue
             if packet.size == 2 and packet.stream.name == "mov_text":  # a pause, as the muxer writes it by itself
                 continue
-            assert packet.dts is not None  # the reader gives every packet a time
+            assert packet.dts is not None  # the reader leaves out others
             if packet.dts < self._last.get(source, packet.dts):
                 self._drop(source, "their times go back in the source")
                 continue

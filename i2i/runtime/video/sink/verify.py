@@ -1,41 +1,99 @@
-"""Looking at a result once it is written: what players are told by it, against what was meant."""
+"""What a result does not hold of its source: one row of contents for each of the two, compared field by field."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
-from i2i.runtime.video.frame.colour import FULL, UNSPECIFIED
-from i2i.runtime.video.sink.video_file import Film
-
-_NAMES = ("colour matrix", "colour range", "primaries", "transfer")
+from i2i.runtime.video.frame.colour import FULL, HDR, UNSPECIFIED
+from i2i.runtime.video.sink.stream_copy import tags_of
 
 
-def lost(path: Path, film: Film) -> list[str]:
-    """A sentence for each thing that the container or the codec does not hold, though it was written."""
+@dataclass(frozen=True)
+class Contents:
+    """What a video says or holds beside its pictures; by default nothing, as a folder of images.
+
+    Attributes:
+        bits: of a sample.
+        shape: width of a pixel over its height.
+        matrix, range, primaries, transfer: colour tags, as H.273 numbers them.
+        turned: True if a tag says how to turn its frames.
+        plays: how often it is shown, 0 for without end.
+        streams: kinds of the streams beside the pictures.
+        metadata: keys of titles and the like.
+    """
+
+    bits: int = 8
+    shape: Fraction = Fraction(1)
+    matrix: int = UNSPECIFIED
+    range: int = 0
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    turned: bool = False
+    plays: int = 1
+    chapters: int = 0
+    streams: frozenset[str] = frozenset()
+    metadata: frozenset[str] = frozenset()
+
+
+def of_source(reader: Any, deep: bool) -> Contents:
+    """Return what the result of an open source should hold; colour tags only of HDR, which no player guesses."""
+    clip = reader.clip
+    hdr = clip.colour.transfer in HDR
+    return Contents(
+        bits=clip.bits if deep else 8,
+        shape=reader.sar,
+        primaries=clip.colour.primaries if hdr else UNSPECIFIED,
+        transfer=clip.colour.transfer if hdr else UNSPECIFIED,
+        turned=clip.matrix is not None and (clip.turn is None or reader.options.rotation == "keep"),
+        plays=1 if clip.plays is None else clip.plays,
+        chapters=len(reader.container.chapters()),
+        streams=frozenset({stream.type for stream in reader.others} - {"data"}),
+        metadata=frozenset(tags_of(reader.container.metadata)),
+    )
+
+
+def of_file(path: Path, bits: int, turned: bool) -> Contents:
+    """Return what a written video holds; of its streams, which are copied, and of a turn nothing is read."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
-        tags = (context.colorspace, context.color_range, context.color_primaries, context.color_trc)
-        found: list[str] = []
-        shape = stream.sample_aspect_ratio or 1
-        if shape != film.sar:
-            found.append(f"pixels {film.sar} as wide as high")
-        wanted = (film.tags.matrix, film.tags.range, film.tags.primaries, film.tags.transfer)
-        said = [
-            name
-            for name, tag, want in zip(_NAMES, tags, wanted, strict=True)
-            if (FULL in (want, tag) if name == "colour range" else want != UNSPECIFIED) and want != tag
-        ]  # an untagged range is limited
-        found += [name for name in said if name not in _NAMES[:2] or not film.is_rgb]  # of which RGB has none
-        if film.bits < film.reader.clip.bits and film.deep:
-            found.append(f"more than {film.bits} of its {film.reader.clip.bits} bits")
-        chapters = len(film.copies.chapters) - len(container.chapters())
-        if chapters > 0:
-            found.append(f"{chapters} chapters")
-        have = {key.lower() for key in container.metadata}
-        gone = sorted(key for key in film.copies.titles if key.lower() not in have)
-        if gone:
-            found.append(f"the metadata {', '.join(gone[:8])}{' ...' if len(gone) > 8 else ''}")
-    return [f"{film.plan.encoder.name} in {path.suffix} does not hold {what}" for what in found]
+        return Contents(
+            bits,
+            stream.sample_aspect_ratio or Fraction(1),
+            int(context.colorspace),
+            int(context.color_range),
+            int(context.color_primaries),
+            int(context.color_trc),
+            turned,
+            chapters=len(container.chapters()),
+            metadata=frozenset(container.metadata),
+        )
+
+
+def lost(name: str, wanted: Contents, held: Contents) -> list[str]:
+    """Return one sentence that lists what ``name`` does not hold, or nothing."""
+    found = sorted("further video" if kind == "video" else kind for kind in wanted.streams - held.streams)
+    if wanted.bits > held.bits:
+        found.append(f"more than {held.bits} of its {wanted.bits} bits")
+    if wanted.shape != held.shape:
+        found.append(f"pixels {wanted.shape} as wide as high")
+    transfer = "its HDR transfer" if wanted.transfer in HDR else "transfer"
+    tags = ("matrix", "colour matrix"), ("primaries", "primaries"), ("transfer", transfer)
+    found += [words for tag, words in tags if getattr(wanted, tag) not in (UNSPECIFIED, getattr(held, tag))]
+    if (wanted.range == FULL) != (held.range == FULL):  # what is not tagged is limited
+        found.append("colour range")
+    if wanted.turned and not held.turned:
+        found.append("the tag that says how to turn its frames")
+    if wanted.plays not in (1, held.plays):
+        found.append("its loop count")
+    if (chapters := wanted.chapters - held.chapters) > 0:
+        found.append(f"{chapters} chapters" if chapters > 1 else "a chapter")
+    keys = {key.lower() for key in held.metadata}
+    if gone := sorted(key for key in wanted.metadata if key.lower() not in keys):
+        found.append(f"the metadata {', '.join(gone[:8])}{' ...' if len(gone) > 8 else ''}")
+    return [f"{name} does not hold {', '.join(found)}"] if found else []

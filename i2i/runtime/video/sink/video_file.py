@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -19,17 +19,22 @@ from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.sink import encoders
-from i2i.runtime.video.sink.stream_copy import Copies, tags_of
+from i2i.runtime.video.sink.delays import set_length
+from i2i.runtime.video.sink.stream_copy import StreamCopies, tags_of
+from i2i.runtime.video.sink.verify import Contents, lost, of_file, of_source
 from i2i.runtime.video.source.camera import Source
 
+if TYPE_CHECKING:
+    pass
 
-class Film:
+
+class VideoFile:
     """A video that is being written; its size is that of the first result.
 
     ``render`` may be called from any thread, the others from one.
     """
 
-    def __init__(self, path: Path, target: Path, reader: Source, deep: bool) -> None:
+    def __init__(self, path: Path, target: Path, reader: Source, deep: bool, quality: int = 95) -> None:
         """``path`` is what is written, ``target`` what it will be called: its suffix names the container.
 
         Raises ValueError where codec, container and options do not go together.
@@ -38,27 +43,47 @@ class Film:
         self.frames = 0
         self.one_size = True
         self.notes: list[str] = []
-        self.deep, self.bits, self.is_rgb = deep, 8, False  # the last two of what is written
+        self._deep, self._bits, self._is_rgb = deep, 8, False  # the last two of what is written
         clip, options = reader.clip, reader.options
         keep = options.rotation == "keep" or clip.turn is None
-        self._matrix = clip.matrix if keep else None
+        self.matrix = clip.matrix if keep else None
         self.sar = reader.sar
         self._size: tuple[int, int] | None = None  # height and width of the results
         self._shift = 0  # in units of the time base
         self._durations: dict[int, int] = {}  # time -> how long it is shown: not every encoder hands that on
-        self.plan = encoders.plan(target, options, clip, deep)
+        self.plan = encoders.plan(target, options, clip, deep, quality)
+        self.alpha = self.plan.encoder.alpha
+        self._base = self.plan.encoder.tick or reader.time_base
+        self._next = 0  # the earliest time of the next frame
+        self._first: int | None = None  # when the first frame is shown
+        self._until = 0  # and the last one no more
+        self._reduced = self._halved = False  # colours of a frame, and pixels that were half transparent
         self._output: Any = None
         self._end = 0  # of what is encoded
         self._lead: int | None = None  # from the first packet's decoding to its showing
         self._early: list[Packet] = []  # what comes before the first frame
 
-    def render(self, picture: np.ndarray) -> VideoFrame:
-        """RGB [h, w, 3] as a frame of the encoder's format."""
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> VideoFrame:
+        """RGB [h, w, 3], and its alpha [h, w] if that can be held, as a frame of the encoder's format."""
         form, used = self.plan.pixel_format(*picture.shape[:2]), self.reader.clip.used
+        if self.alpha:
+            return self._animated(form, *(_eight_bits(each) for each in (picture, alpha)))
         return colours.from_rgb(picture, form, replace(used, location=self._location(form)))
 
+    def _animated(self, form: str, picture: np.ndarray, alpha: np.ndarray | None) -> VideoFrame:
+        if form == "pal8":
+            from i2i.runtime.video.sink.palette import to_palette  # with Pillow, which a video does without
+
+            frame, reduced = to_palette(picture, alpha)
+            self._reduced |= reduced
+            self._halved |= alpha is not None and bool(((alpha > 0) & (alpha < 255)).any())
+            return frame
+        if alpha is None:
+            alpha = np.full(picture.shape[:2], 255, np.uint8)
+        return VideoFrame.from_ndarray(np.dstack([picture, alpha]), "rgba").reformat(format=form, threads=1)
+
     def _location(self, pixel_format: str) -> int:
-        return chroma_location.held(pixel_format, self.plan.encoder.name, self.reader.clip.colour.location)
+        return chroma_location.held(pixel_format, self.plan.encoder.locations, self.reader.clip.colour.location)
 
     def write(self, frame: VideoFrame, item: Item) -> None:
         if self._output is None:
@@ -69,8 +94,12 @@ class Film:
         used = self.tags
         for number, time in enumerate(item.times):
             last = number == len(item.times) - 1
-            frame.pts, frame.time_base = time + self._shift, self.reader.time_base
-            frame.duration = item.duration if last else item.times[number + 1] - time
+            unit = self.reader.time_base / self._base
+            frame.pts, frame.time_base = max(self._next, round((time + self._shift) * unit)), self._base
+            duration = item.duration if last else item.times[number + 1] - time
+            frame.duration = max(1, round((time + self._shift + duration) * unit) - frame.pts)
+            self._next, self._until = frame.pts + 1, frame.pts + frame.duration
+            self._first = frame.pts if self._first is None else self._first
             frame.color_primaries, frame.color_trc = used.primaries, used.transfer
             self._durations[frame.pts] = frame.duration
             for packet in self._stream.encode(frame):
@@ -97,8 +126,35 @@ class Film:
                 self._put(output, packet, packet is packets[-1])
         finally:
             output.close()
+        if self.plan.encoder.loop is not None and self.frames > 1:
+            set_length(self.path, self.plan.container, (self._until - (self._first or 0)) * self._base)
         self.copies.finish()
         self.notes += self.copies.notes
+        if self._reduced:
+            self.notes.append("a GIF holds 256 colours a frame: others were mixed of these by dithering")
+        if self._halved:
+            self.notes.append("a GIF holds no half-transparent pixels: those of 50 % and more became opaque")
+
+    def lost(self) -> list[str]:
+        """Return what the closed file does not hold of the source, in one sentence or none."""
+        if not self.frames:
+            return []
+        wanted = of_source(self.reader, self._deep)
+        bits, copies = self._bits, self.copies
+        if self.plan.encoder.loop is not None:
+            held = Contents(bits, plays=self.reader.clip.plays or 0)
+        else:
+            tags = self.tags
+            seen: dict[str, Any] = {"primaries": tags.primaries, "transfer": tags.transfer}
+            if not self._is_rgb:  # which has no matrix and is full
+                seen |= {"matrix": tags.matrix, "range": tags.range}
+            wanted = replace(wanted, **seen)
+            held = of_file(self.path, bits, turned=True)
+            held = replace(held, range=wanted.range) if self._is_rgb else held
+        wanted = replace(
+            wanted, streams=frozenset(), chapters=len(copies.chapters), metadata=frozenset(copies.titles)
+        )  # copies has noted the streams
+        return lost(f"{self.plan.encoder.name} in {self.target.suffix}", wanted, held)
 
     def _put(self, output: Any, packet: Any, last: bool = False) -> None:
         packet.duration = self._durations.pop(packet.pts, packet.duration)
@@ -113,12 +169,12 @@ class Film:
     def _open(self, frame: VideoFrame, item: Item) -> None:
         reader, plan = self.reader, self.plan
         base = reader.time_base
-        options = {}
+        options = dict(plan.muxer)
         if plan.container in ("mp4", "mov"):
-            options = {"movflags": "+faststart", "movie_timescale": str(_timescale(base, reader.others))}
+            options |= {"movflags": "+faststart", "movie_timescale": str(_timescale(base, reader.others))}
         self._output = av.open(str(self.path), "w", format=plan.container, container_options=options)
         self._size = (frame.height, frame.width)
-        self.copies = Copies(reader, self._output)
+        self.copies = StreamCopies(reader, self._output)
         self._shift = max(0, -item.times[0])
         rate = reader.options.fps or reader.clip.rate
         settings = plan.options | chroma_location.option(frame.format.name, self._location(frame.format.name))
@@ -135,11 +191,10 @@ class Film:
     def _describe(self, frame: VideoFrame) -> None:
         """All that the stream of pictures says of itself."""
         plan, reader = self.plan, self.reader
-        self.bits, self.is_rgb = colours.bits(frame.format.name), frame.format.is_rgb
+        self._bits, self._is_rgb = colours.bits(frame.format.name), frame.format.is_rgb or self.alpha
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
-        context.time_base = reader.time_base
-        self._stream.time_base = reader.time_base
+        context.time_base = self._stream.time_base = self._base
         context.sample_aspect_ratio = self.sar
         context.flags |= Flags.frame_duration
         if plan.encoder.tag and plan.container in ("mp4", "mov"):
@@ -147,14 +202,21 @@ class Film:
         used = reader.clip.used
         self.tags = tags = reader.clip.colour.tags(frame.width, frame.height, used)
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
-        if self.is_rgb:
+        if self._is_rgb:
             context.colorspace, context.color_range = colours.RGB, colours.FULL
         else:
             context.colorspace, context.color_range = tags.matrix, tags.range
-        if self._matrix is not None:
-            self._stream.set_display_matrix(self._matrix)
+        if self.matrix is not None:
+            self._stream.set_display_matrix(self.matrix)
         self._stream.metadata.update(tags_of(reader.stream.metadata))
         self._stream.disposition = reader.stream.disposition
+
+
+def _eight_bits(array: np.ndarray | None) -> Any:
+    """Return 16 bits as 8."""
+    if array is None or array.dtype == np.uint8:
+        return array
+    return np.rint(array / np.float32(257)).astype(np.uint8)
 
 
 def _timescale(base: Fraction, others: list[Any]) -> int:

@@ -12,6 +12,7 @@ from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.colour import FULL, Colour
 from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.sink.verify import Contents, lost, of_source
 from i2i.runtime.video.source.camera import Source
 
 _FORMS = {"420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
@@ -24,27 +25,25 @@ _420 = {
 }
 
 
-class Pipe:
+class Y4MStream:
     """A stream of raw frames at one rate. It names no matrix, so its matrix is the one that readers guess by size."""
 
     def __init__(self, file: IO[bytes], reader: Source, deep: bool) -> None:
         self.file, self.reader = file, reader
         self.frames = 0
-        self.one_size = True
-        kinds = sorted({stream.type for stream in reader.others} - {"data"})
-        self.notes = [f"a pipe of frames holds no {' and no '.join(kinds)}"] if kinds else []
+        self.one_size, self.alpha = True, False
+        self.notes: list[str] = []
+        self._deep = deep
         self._rate = reader.options.fps or reader.clip.rate
         chroma, colour = reader.clip.chroma if reader.clip.chroma in _FORMS else "444", reader.clip.used
         self._form, self._range = _FORMS[chroma] + ("10le" if deep else ""), colour.range
         names = _420 if self._form == "yuv420p" else {chroma_location.UNSAID: chroma + "p10" if deep else chroma}
         self._location = colour.location if colour.location in names else chroma_location.LEFT
         self._name = names.get(self._location, names[chroma_location.UNSAID])
-        if deep and reader.clip.bits > 10:
-            self.notes.append(f"a pipe of frames holds no more than 10 of its {reader.clip.bits} bits")
         self._size: tuple[int, int] | None = None
         self._first: float | None = None
 
-    def render(self, picture: np.ndarray) -> tuple[int, int, bytes]:
+    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> tuple[int, int, bytes]:
         """RGB [h, w, 3] as height, width and the bytes of a frame."""
         height, width = picture.shape[:2]
         colour = Colour(colours.guess(width, height), self._range, location=self._location)
@@ -66,6 +65,11 @@ class Pipe:
                 )
             self.file.write(b"FRAME\n" + data)
             self.frames += 1
+
+    def lost(self) -> list[str]:
+        """Return what the stream does not hold of the source, in one sentence or none."""
+        held = Contents(bits=10 if self._deep else 8, shape=self.reader.sar)
+        return lost("a pipe of frames", of_source(self.reader, self._deep), held)
 
     def others(self, item: Item) -> None:
         """Frames are all that goes through."""

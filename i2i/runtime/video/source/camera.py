@@ -16,14 +16,14 @@ import numpy as np
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.frame.colour import Colour
 from i2i.runtime.video.frame.item import Item
-from i2i.runtime.video.frame.timestamps import Times
+from i2i.runtime.video.frame.timestamps import Timestamps
 from i2i.runtime.video.options import VideoOptions
-from i2i.runtime.video.source.integrity import Damage
+from i2i.runtime.video.source.animation import Animation
+from i2i.runtime.video.source.integrity import Integrity
 from i2i.runtime.video.source.reader import Reader
-from i2i.runtime.video.source.stream_info import Clip
+from i2i.runtime.video.source.stream_info import StreamInfo
 
-Source = Union[Reader, "Camera"]
-
+Source = Union[Reader, "Camera", Animation]
 
 _BASE = Fraction(1, 1000)  # the camera says no times, so they are those of this clock
 _PATIENCE = 10.0  # seconds without a picture after which the camera is taken to be gone
@@ -46,9 +46,9 @@ class Camera:
             self._capture.release()
             raise VideoError(self.name, "no such camera, or another program has it")
         height, width = picture.shape[:2]
-        self.clip = Clip(width, height, "yuv420p", Colour(), Fraction(1), None, Fraction(30), _BASE)
+        self.clip = StreamInfo(width, height, "yuv420p", Colour(), Fraction(1), None, Fraction(30), _BASE)
         self.time_base: Fraction = 1 / options.fps if options.fps else _BASE
-        self.damage = Damage()
+        self.damage = Integrity()
         self.sar = Fraction(1)
         self.span = Fraction(0), None
         self.others: list[Any] = []
@@ -71,7 +71,7 @@ class Camera:
         self._capture.release()
 
     def items(self) -> Iterator[Item]:
-        times = Times(_BASE, self.clip.rate, self.options.fps, self.span[0])
+        times = Timestamps(_BASE, self.clip.rate, self.options.fps, self.span[0])
         begin: float | None = None
         while (taken := self._take()) is not None:
             picture, when = taken

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from i2i.runtime.video.source.stream_info import Clip
+from i2i.runtime.video.source.stream_info import StreamInfo
 from i2i.text import plural
 
 _GAP = 0.5  # seconds without a packet of any stream, where there are streams whose packets are all of a length
 _TAIL = 0.25  # seconds that may be missing at the end
 
 
-class Damage:
+class Integrity:
     """What was read and what was missing of one video."""
 
     def __init__(self, begin: float = 0.0, rate: float | None = None) -> None:
@@ -31,16 +30,16 @@ class Damage:
         self._holes = 0.0
         self._shown: float | None = None  # the time of the last frame
         self._even, self._jumps = 0, 0.0  # frames that came when they should, and seconds without one
-        self._expected: int | None = None
+        self.expected: int | None = None  # frames that it should have, once it is read
 
     @property
     def found(self) -> bool:
         return bool(self._errors)
 
     def text(self) -> str:
-        """Return how many frames a damaged video had, and its errors."""
-        known = self._expected if self._expected and self._expected >= self.frames else None
-        count = f"{self.frames} of {plural(known, 'frame')}" if known else plural(self.frames, "frame")
+        """Of a damaged video: how much of it there was."""
+        known = self.expected and self.expected >= self.frames
+        count = f"{self.frames} of {plural(self.expected or 0, 'frame')}" if known else plural(self.frames, "frame")
         return f"damaged: {count} ({'; '.join(self._errors)})"
 
     def nothing(self, cut: bool) -> str:
@@ -85,13 +84,13 @@ class Damage:
             self._jumps += step
         self._shown = frame.time
 
-    def undecodable(self, error: av.FFmpegError) -> None:
-        self._say(f"a frame cannot be decoded: {error.strerror}")
+    def undecodable(self, reason: str) -> None:
+        self._say(f"a frame cannot be decoded: {reason}")
 
-    def unreadable(self, error: av.FFmpegError) -> None:
-        self._say(f"it cannot be read to its end: {error.strerror}")
+    def unreadable(self, reason: str) -> None:
+        self._say(f"it cannot be read to its end: {reason}")
 
-    def finish(self, clip: Clip, cut: bool) -> None:
+    def finish(self, clip: StreamInfo, cut: bool) -> None:
         """Looks at the whole, once all is read; of a part that was ``cut`` out nothing can be said."""
         if self._bad:
             self._say(plural(self._bad, "incomplete frame"))
@@ -100,9 +99,9 @@ class Damage:
             self._say(f"{holes:.1f} seconds are missing in the middle")
         if cut:
             return
-        self._expected = clip.declared - self.skipped if clip.declared else None
-        if self._expected is None and clip.length is not None:
-            self._expected = round(clip.length * clip.rate)
+        self.expected = clip.declared - self.skipped if clip.declared else None
+        if self.expected is None and clip.length is not None:
+            self.expected = round(clip.length * clip.rate)
         if clip.declared:
             missing = clip.declared > self._packets
         else:

@@ -17,11 +17,11 @@ from av.video.stream import VideoStream
 
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.frame.item import Item
-from i2i.runtime.video.frame.rotation import Turn
-from i2i.runtime.video.frame.timestamps import Times
+from i2i.runtime.video.frame.rotation import Rotation
+from i2i.runtime.video.frame.timestamps import Timestamps
 from i2i.runtime.video.options import VideoOptions
-from i2i.runtime.video.source.integrity import Damage
-from i2i.runtime.video.source.stream_info import Clip, describe
+from i2i.runtime.video.source.integrity import Integrity
+from i2i.runtime.video.source.stream_info import StreamInfo, describe
 from i2i.text import plural
 
 _HELD = 4 << 20  # bytes of packets that may lie between two frames, before they are handed on without one
@@ -61,7 +61,7 @@ class Reader:
             self.others = [s for s in self.container.streams if s is not self.stream and s.type != "unknown"]
             self._begin = begin = (self.container.start_time or 0) / av.time_base
             self._step = float(1 / (self.stream.average_rate or 25))
-            self.damage = Damage(begin, float(self.stream.average_rate or 0) or None)
+            self.damage = Integrity(begin, float(self.stream.average_rate or 0) or None)
             self._start = options.start + begin if options.start else None
             self._end = options.end + begin if options.end is not None else None
             form = self.container.format.name
@@ -74,7 +74,7 @@ class Reader:
             said = form in ("avi", "matroska,webm")  # of others FFmpeg estimates it
             if said and length is not None and 0 < begin < length:
                 length -= begin  # it is counted from zero
-            self.clip: Clip = describe(self.stream, first.frame, length)
+            self.clip: StreamInfo = describe(self.stream, first.frame, length)
             self.damage.tail = length if said else None
             self.time_base: Fraction = 1 / options.fps if options.fps else self.clip.time_base
             self._first = first
@@ -103,7 +103,7 @@ class Reader:
     @property
     def sar(self) -> Fraction:
         """Width over height of a result's pixels."""
-        return shape_of(self.clip, self.options)
+        return pixel_shape(self.clip, self.options)
 
     @property
     def _cut(self) -> bool:
@@ -153,7 +153,7 @@ class Reader:
         A frame waits for the next one, which ends the time for which it is shown, and the packets between the two wait
         behind it. Where these exceed ``_HELD`` bytes, all go ahead of the frame; each stream keeps its order.
         """
-        times = Times(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self.span[0])
+        times = Timestamps(self.stream.time_base or self.clip.time_base, self.clip.rate, self.options.fps, self.span[0])
         waiting, behind = self._first, list[Packet]()
         for item in self._frames:
             if item.frame is not None:
@@ -173,7 +173,7 @@ class Reader:
                 f"replaced the times of {plural(times.mended, 'frame')}, missing or before the last frame's"
             )
 
-    def _timed(self, times: Times, item: Item, following: VideoFrame | None) -> Iterator[Item]:
+    def _timed(self, times: Timestamps, item: Item, following: VideoFrame | None) -> Iterator[Item]:
         assert item.frame is not None
         shown, duration = times.of(item.frame, following)
         if not shown:  # dropped by a lower rate; what lay before it is not
@@ -222,7 +222,7 @@ class Reader:
             except StopIteration:
                 return
             except av.FFmpegError as error:
-                self.damage.unreadable(error)
+                self.damage.unreadable(error.strerror or str(error))
                 yield from self._flush()
                 return
             self.damage.saw(packet, packet.stream is self.stream)
@@ -238,7 +238,7 @@ class Reader:
         try:
             frames: list[Any] = packet.decode()
         except av.FFmpegError as error:
-            self.damage.undecodable(error)
+            self.damage.undecodable(error.strerror or str(error))
             return []
         for frame in frames:
             self.damage.decoded(frame)
@@ -272,14 +272,14 @@ class Reader:
         return chosen
 
 
-def turn_applied(clip: Clip, options: VideoOptions) -> Turn:
+def rotation_applied(clip: StreamInfo, options: VideoOptions) -> Rotation:
     """How the frames are turned before they are translated."""
-    return clip.turn if options.rotation == "apply" and clip.turn is not None else Turn()
+    return clip.turn if options.rotation == "apply" and clip.turn is not None else Rotation()
 
 
-def shape_of(clip: Clip, options: VideoOptions) -> Fraction:
+def pixel_shape(clip: StreamInfo, options: VideoOptions) -> Fraction:
     """Width over height of a result's pixels, which changes when a frame is turned."""
-    return 1 / clip.sar if turn_applied(clip, options).swaps else clip.sar
+    return 1 / clip.sar if rotation_applied(clip, options).swaps else clip.sar
 
 
 def _memory(packet: Packet) -> int:

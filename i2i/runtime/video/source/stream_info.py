@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.colour import Colour
-from i2i.runtime.video.frame.rotation import Turn, read_matrix, turn_of
+from i2i.runtime.video.frame.rotation import Rotation, read_matrix, rotation_of
 
 # FFmpeg's names of side data, in words.
 _EXTRAS = {
@@ -27,7 +27,7 @@ _EXTRAS = {
 
 
 @dataclass(frozen=True)
-class Clip:
+class StreamInfo:
     """A video's pictures, before any is translated.
 
     Attributes:
@@ -57,6 +57,8 @@ class Clip:
     interlaced: bool = False
     extras: tuple[str, ...] = ()
     """What is in the pictures' side data and is not written again."""
+    plays: int | None = None
+    """How often an animation is shown, 0 for without end; None for a video."""
 
     @property
     def bits(self) -> int:
@@ -68,13 +70,15 @@ class Clip:
         return self.colour.resolved(self.width, self.height, colours.default_range(self.pixel_format, self.codec))
 
     @property
-    def turn(self) -> Turn | None:
+    def turn(self) -> Rotation | None:
         """How its frames are turned to be upright; None for a display matrix by no right angle."""
-        return Turn() if self.matrix is None else turn_of(self.matrix)
+        return Rotation() if self.matrix is None else rotation_of(self.matrix)
 
     @property
     def chroma(self) -> str:
-        """420, 422 or 444; grey counts as 420, and RGB as rgb."""
+        """420, 422 or 444; grey counts as 420, and RGB as rgb, but for an animation: few players show 4:4:4."""
+        if self.plays is not None:
+            return "420"
         form = av.VideoFormat(self.pixel_format)
         if form.is_rgb or self.pixel_format.startswith("pal"):
             return "rgb"
@@ -84,7 +88,7 @@ class Clip:
         return {(8, 8): "420", (8, 16): "422"}.get((across, down), "444" if (across, down) == (16, 16) else "420")
 
 
-def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Clip:
+def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> StreamInfo:
     """The clip of a stream whose first frame is this."""
     matrix = None
     found: Any = list(frame.side_data)
@@ -92,13 +96,13 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> Cl
     if data is not None:
         matrix = read_matrix(bytes(data))
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    return Clip(
+    return StreamInfo(
         frame.width,
         frame.height,
         frame.format.name,
         Colour.of(frame, stream.codec_context.name),
         stream.sample_aspect_ratio or Fraction(1),
-        matrix if matrix is None or turn_of(matrix) != Turn() else None,
+        matrix if matrix is None or rotation_of(matrix) != Rotation() else None,
         rate,
         stream.time_base or 1 / rate,
         # The index of MP4 is whole when the file is opened, and holds what an edit list lets through.

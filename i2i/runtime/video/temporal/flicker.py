@@ -12,7 +12,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from i2i.runtime.video.temporal.optical_flow import Motion, Seen, carried
+from i2i.runtime.video.temporal.optical_flow import Motion, MotionInput, carried
 
 EVERY = 16
 """One pair of frames in so many is measured: at 720p that takes a core 1 to 2 ms a frame."""
@@ -32,7 +32,7 @@ class Flicker:
     def __init__(self, every: int = EVERY) -> None:
         self.pairs = 0
         self._every = every
-        self._before: tuple[Seen, np.ndarray] | None = None
+        self._before: tuple[MotionInput, np.ndarray] | None = None
         self._sums = np.zeros(3)  # of the result's differences, the source's, and the pixels
 
     def looks(self, number: int) -> bool:
@@ -41,7 +41,7 @@ class Flicker:
 
     def __call__(self, source: np.ndarray, result: np.ndarray, second: float) -> None:
         """The next frame that it looks at: RGB [h, w, 3] of uint8 or uint16, the result of any size."""
-        seen = Seen.of(source, SIDE)
+        seen = MotionInput.of(source, SIDE)
         height, width = seen.luma.shape
         shown = result if result.dtype == np.uint8 else (result >> 8).astype(np.uint8)
         if shown.shape[:2] != (height, width):
@@ -59,7 +59,9 @@ class Flicker:
     def of_source(self) -> float | None:
         return float(self._sums[1] / self._sums[2]) if self.pairs else None
 
-    def _measure(self, seen: Seen, shown: np.ndarray, seen_before: Seen, shown_before: np.ndarray) -> None:
+    def _measure(
+        self, seen: MotionInput, shown: np.ndarray, seen_before: MotionInput, shown_before: np.ndarray
+    ) -> None:
         if seen.luma.shape != seen_before.luma.shape:
             return
         motion = Motion.between(seen, seen_before)

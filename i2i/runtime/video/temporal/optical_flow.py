@@ -20,14 +20,14 @@ _own = threading.local()
 
 
 @dataclass(frozen=True)
-class Seen:
+class MotionInput:
     """A picture as motion is found on it: RGB and luma, uint8, [h, w, 3] and [h, w]."""
 
     colour: np.ndarray
     luma: np.ndarray
 
     @classmethod
-    def of(cls, picture: np.ndarray, side: int = SIDE) -> Seen:
+    def of(cls, picture: np.ndarray, side: int = SIDE) -> MotionInput:
         """From RGB [h, w, 3] of uint8 or uint16."""
         if picture.dtype != np.uint8:
             picture = (picture >> 8).astype(np.uint8)
@@ -58,7 +58,7 @@ class Motion:
     fade: float
 
     @classmethod
-    def between(cls, now: Seen, before: Seen) -> Motion:
+    def between(cls, now: MotionInput, before: MotionInput) -> Motion:
         """Both of one size."""
         height, width = now.luma.shape
         least = min(height, width)

@@ -6,11 +6,11 @@ import threading
 from typing import Any
 
 
-class BrokenError(RuntimeError):
+class FrameFailedError(RuntimeError):
     """A frame that is waited for will never come; why is said where it failed."""
 
 
-class Line:
+class OrderedValues:
     """Values under the numbers of their frames, from any thread.
 
     A frame may wait for those before it alone. Since frames are begun in their order, whoever waits finds the awaited
@@ -36,7 +36,7 @@ class Line:
         with self._changed:
             self._changed.wait_for(lambda: self._never(number) or (self._values and max(self._values) >= number))
             if self._never(number):
-                raise BrokenError("a frame before this one could not be translated")
+                raise FrameFailedError("a frame before this one could not be translated")
             return self._values[number]
 
     def fail(self, number: int) -> None:

@@ -19,15 +19,15 @@ from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.graphs.instance_norm import Statistics
 from i2i.runtime.model.model import Model
 from i2i.runtime.providers.table import open_session
-from i2i.runtime.video.frame.item import Place
-from i2i.runtime.video.temporal.ordered_values import Line
+from i2i.runtime.video.frame.item import FramePosition
+from i2i.runtime.video.temporal.ordered_values import OrderedValues
 
 OWN = 0.25
 """The share of a frame's own statistics, which keeps what it is normalised by near to what it shows."""
 LAG = 4
 
 
-class Carried:
+class RunningStatistics:
     """A model under statistics that are carried, for frames from any thread."""
 
     def __init__(self, model: Model, seconds: float, side_by_side: bool) -> None:
@@ -49,11 +49,11 @@ class Carried:
         self._turn: Any = nullcontext() if side_by_side else threading.Lock()
         self._turn_of_averages, self._turn_to_widen = threading.Lock(), threading.Lock()
         self._side_by_side = side_by_side
-        self._own: dict[int, tuple[Place, np.ndarray]] = {}
+        self._own: dict[int, tuple[FramePosition, np.ndarray]] = {}
         self._next, self._average = 0, np.zeros(0, np.float32)
-        self._averages = Line(LAG + 1)
+        self._averages = OrderedValues(LAG + 1)
 
-    def __call__(self, image: np.ndarray, place: Place) -> np.ndarray:
+    def __call__(self, image: np.ndarray, place: FramePosition) -> np.ndarray:
         """[h, w, c] as the model's graph takes it, to [h, w, c'].
 
         Raises TooLargeError, with what to do, for a frame that the memory does not hold at once.
@@ -75,7 +75,7 @@ class Carried:
         """Lets all frames go that wait for that one."""
         self._averages.fail(number)
 
-    def _tell(self, place: Place, own: np.ndarray) -> None:
+    def _tell(self, place: FramePosition, own: np.ndarray) -> None:
         """The statistics of a frame, which are averaged in the order of the frames."""
         with self._turn_of_averages:
             self._own[place.number] = (place, own)
@@ -92,10 +92,10 @@ class Carried:
 
     def _infer(self, image: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         """The result, and the statistics that were used; the mean of those of its parts where it goes in parts."""
-        blended = [_Blended(self._session, given, share)]
+        blended = [_BlendedSession(self._session, given, share)]
 
-        def in_float32() -> _Blended:
-            blended.append(_Blended(self._session_in_float32(), given, share))
+        def in_float32() -> _BlendedSession:
+            blended.append(_BlendedSession(self._session_in_float32(), given, share))
             return blended[-1]
 
         result = self.model.graph.run_in(blended[0], in_float32, image[None], self._target)
@@ -108,7 +108,7 @@ class Carried:
             return self._wide
 
 
-class _Blended:
+class _BlendedSession:
     """A session of a model's blended form as one of the model, for one frame.
 
     Attributes:

@@ -18,7 +18,7 @@ _PATIENCE = 0.5  # seconds without that, after which the fade is over
 _LEVELS = 6.0  # of 255 by which they differ at least
 
 
-class Cuts:
+class SceneCuts:
     """Tells the first frame of each scene, from what each frame says of the one before it.
 
     Two pictures of one scene correlate when one is laid over the other as it has moved, whether it has become brighter

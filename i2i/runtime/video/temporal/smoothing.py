@@ -34,11 +34,11 @@ import numpy as np
 from i2i.runtime.errors import ModelError
 from i2i.runtime.model.model import Model
 from i2i.runtime.video.frame.colour import thumbnail
-from i2i.runtime.video.frame.item import Item, Place
-from i2i.runtime.video.temporal.optical_flow import Motion, Seen, carried, largest
-from i2i.runtime.video.temporal.ordered_values import Line
-from i2i.runtime.video.temporal.running_statistics import Carried
-from i2i.runtime.video.temporal.scene_cuts import HEIGHT, WIDTH, Cuts, FadeIn
+from i2i.runtime.video.frame.item import FramePosition, Item
+from i2i.runtime.video.temporal.optical_flow import Motion, MotionInput, carried, largest
+from i2i.runtime.video.temporal.ordered_values import OrderedValues
+from i2i.runtime.video.temporal.running_statistics import RunningStatistics
+from i2i.runtime.video.temporal.scene_cuts import HEIGHT, WIDTH, FadeIn, SceneCuts
 
 CHANGE, DRIFT = 12.0, 2.5  # levels of 255 at which w has fallen to 1 / e, where shows is 1
 SHOWN, MOST = 12.0, 1.5  # levels of 255 by which results differ where shows is 1, and the most that it is
@@ -48,29 +48,29 @@ FINE = 0.7  # the share of w for what is finer than 5 pixels, where it moves
 Infer = Callable[[np.ndarray], np.ndarray]
 
 
-class Steady:
+class Smoother:
     """The memory of one job; frames come to it from any thread, numbered in their order by ``places``."""
 
     def __init__(self, model: Model, seconds: float, side_by_side: bool, longest: int) -> None:
         """``side_by_side``: whether frames are inferred so; ``longest``: their longer side. ``note`` says so if the
         model's statistics cannot be carried."""
         self._seconds = seconds
-        self._carried: Carried | None = None
+        self._carried: RunningStatistics | None = None
         self.note: str | None = None
         try:
             if model.tile.how not in ("auto", "off") and longest > model.tile.tiling(model.spec).side:
                 raise ModelError("its frames are translated in tiles")
-            self._carried = Carried(model, seconds, side_by_side)
+            self._carried = RunningStatistics(model, seconds, side_by_side)
         except ModelError as error:
             self.note = (
                 f"{model.path.name}: no statistics are carried from frame to frame ({error}); its results alone are "
                 "steadied, where the source does not change"
             )
-        self._memories = Line()
+        self._memories = OrderedValues()
 
     def places(self, items: Iterable[Item], time_base: Fraction) -> Iterator[Item]:
         """The items as they come, each frame with its place in the film."""
-        cuts, fade, number, first, last = Cuts(), FadeIn(), 0, 0, 0.0
+        cuts, fade, number, first, last = SceneCuts(), FadeIn(), 0, 0, 0.0
         for item in items:
             if item.frame is not None:
                 second = float(item.times[0] * time_base)
@@ -78,39 +78,39 @@ class Steady:
                 cut, rises = cuts.begins(small), fade.rises(small, second)
                 if cut or rises:
                     first = number
-                item.place = Place(number, first, second - last, cut)
+                item.place = FramePosition(number, first, second - last, cut)
                 number, last = number + 1, second
             yield item
 
-    def infer(self, place: Place, infer: Infer) -> Infer:
+    def infer(self, place: FramePosition, infer: Infer) -> Infer:
         """The model's graph for that frame, in place of ``infer`` if its statistics can be carried."""
         model = self._carried
         return infer if model is None else lambda image: model(image, place)
 
-    def blend(self, place: Place, source: np.ndarray, result: np.ndarray) -> np.ndarray:
+    def blend(self, place: FramePosition, source: np.ndarray, result: np.ndarray) -> np.ndarray:
         """The steady result [h', w', 3] of a frame, uint8 or uint16, from its source [h, w, 3] and its translation."""
-        memory = Memory(Seen.of(source), result)
-        before: Memory | None = None if place.number == 0 else self._memories.get(place.number - 1)
+        memory = SmoothedFrame(MotionInput.of(source), result)
+        before: SmoothedFrame | None = None if place.number == 0 else self._memories.get(place.number - 1)
         if before is not None and not place.cut and before.result.shape == result.shape:
             memory = memory.mixed(before, float(np.exp(-place.step / self._seconds)), np.iinfo(result.dtype).max)
         self._memories.put(place.number, memory)
         return memory.shown(result.dtype)
 
-    def fail(self, place: Place) -> None:
+    def fail(self, place: FramePosition) -> None:
         """Lets all frames go that wait for this one, which failed."""
         for line in (self._memories, self._carried):
             if line is not None:
                 line.fail(place.number)
 
 
-class Memory:
+class SmoothedFrame:
     """A result, and the source that it shows, both as they are carried on: they are mixed alike.
 
     So what the source is compared with is not the frame before but all that the result is made of, and many changes
     too small to be seen one by one are not lost.
     """
 
-    def __init__(self, seen: Seen, result: np.ndarray, source: np.ndarray | None = None) -> None:
+    def __init__(self, seen: MotionInput, result: np.ndarray, source: np.ndarray | None = None) -> None:
         self.seen = seen
         self.result = result.astype(np.float32)  # a mixture that is rounded in each frame stands still too early
         self.source = seen.colour.astype(np.float32) if source is None else source
@@ -119,7 +119,7 @@ class Memory:
         """Rounded, and clipped, as OpenCV does it in one go."""
         return cv2.add(self.result, 0.0, dtype=cv2.CV_8U if kind == np.uint8 else cv2.CV_16U)  # type: ignore[call-overload]
 
-    def mixed(self, before: Memory, most: float, peak: float) -> Memory:
+    def mixed(self, before: SmoothedFrame, most: float, peak: float) -> SmoothedFrame:
         """With what was before: by at most the share ``most`` where the two results differ by flicker alone."""
         motion = Motion.between(self.seen, before.seen)
         size = motion.still.shape[::-1]
@@ -139,4 +139,4 @@ class Memory:
             coarse = cv2.blur(off, (5, 5))
             result = self.result + wide * coarse + fine * (off - coarse)
         source = self.source + weight[..., None] * (carried(before.source, motion.flow, cv2.INTER_LINEAR) - self.source)
-        return Memory(Seen.of(np.rint(source).astype(np.uint8)), result, source)
+        return SmoothedFrame(MotionInput.of(np.rint(source).astype(np.uint8)), result, source)

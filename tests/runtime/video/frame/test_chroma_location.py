@@ -13,6 +13,7 @@ from i2i.runtime import Model
 from i2i.runtime.video import VideoOptions, translate_video
 from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
+from i2i.runtime.video.sink.encoders import ENCODERS
 from tests.runtime.video.clips import make, to_rgb
 from tests.runtime.video.facts import facts
 
@@ -95,15 +96,9 @@ def test_chroma_of_every_second_column_stays_where_it_is(codec: str, identity: M
 
 
 def test_an_encoder_that_does_not_write_it_gets_it_on_the_left() -> None:
-    held = {
-        name: chroma_location.held("yuv420p", name, chroma_location.CENTRE)
-        for name in ("libx264", "libsvtav1", "h264_nvenc")
-    }
-    assert held == {
-        "libx264": chroma_location.CENTRE,
-        "libsvtav1": chroma_location.LEFT,
-        "h264_nvenc": chroma_location.LEFT,
-    }
+    names = ("h264", "av1", "h264_nvenc")
+    held = {name: chroma_location.held("yuv420p", ENCODERS[name].locations, chroma_location.CENTRE) for name in names}
+    assert held == {"h264": chroma_location.CENTRE, "av1": chroma_location.LEFT, "h264_nvenc": chroma_location.LEFT}
 
 
 def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:

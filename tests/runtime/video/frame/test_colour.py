@@ -162,12 +162,12 @@ def test_bits_and_tags_that_do_not_fit_are_named(deep_identity: Model, tmp_path:
     ]
     assert translate_video(deep_identity, source, tmp_path / "a.mkv", video=VideoOptions(codec="ffv1")).notes == []
     assert translate_video(deep_identity, ten, tmp_path / "ten.mp4").notes == []
-    hdr = ["the tags that say that it is HDR are lost, which bare frames have no place for"]
-    for format, notes in (("png", []), ("jpeg", ["JPEG holds no more than 8 of its 10 bits"])):
-        assert translate_video(deep_identity, ten, tmp_path / format, Options(format=format)).notes == hdr + notes
+    for format, bits in (("png", ""), ("jpeg", "more than 8 of its 10 bits, ")):
+        notes = translate_video(deep_identity, ten, tmp_path / format, Options(format=format)).notes
+        assert notes == [f"a folder of {format.upper()} images does not hold {bits}primaries, its HDR transfer"]
     with open(tmp_path / "out.y4m", "wb") as pipe:
         notes = translate_video(deep_identity, source, pipe).notes
-    assert notes == [*hdr, "a pipe of frames holds no more than 10 of its 12 bits"]
+    assert notes == ["a pipe of frames does not hold more than 10 of its 12 bits, primaries, its HDR transfer"]
 
 
 @pytest.mark.parametrize(("full", "values"), [(False, [16, 126, 235, 0, 255]), (True, [0, 128, 255, 1, 254])])

@@ -13,7 +13,7 @@ import pytest
 from i2i.runtime import Model
 from i2i.runtime.video import VideoError, VideoOptions, translate_video
 from i2i.runtime.video.detect import CONTAINERS
-from i2i.runtime.video.frame.timestamps import Times
+from i2i.runtime.video.frame.timestamps import Timestamps
 from i2i.runtime.video.options import seconds
 from i2i.runtime.video.sink.encoders import ENCODERS
 from tests.runtime.video.clips import make, pattern
@@ -82,13 +82,13 @@ def test_times_before_zero_are_moved_all_together(
 ) -> None:
     """MP4 shows no frame before zero: pictures, sound and chapters move by the same."""
     source = make(tmp_path / "in.mp4", times=VARIABLE, sound=0.5, chapters=[(0, 0.2, "one"), (0.2, 0.5, "two")])
-    of = Times.of
+    of = Timestamps.of
 
-    def early(times: Times, *frames: object) -> tuple[list[int], int]:
+    def early(times: Timestamps, *frames: object) -> tuple[list[int], int]:
         shown, duration = of(times, *frames)
         return [time - 3200 for time in shown], duration
 
-    monkeypatch.setattr(Times, "of", early)
+    monkeypatch.setattr(Timestamps, "of", early)
     translate_video(identity, source, tmp_path / "out.mp4")
     before, result = facts(source), facts(tmp_path / "out.mp4")
     assert result.times == [time * TICK for time in VARIABLE]

@@ -15,10 +15,10 @@ from tests.conftest import Command
 from tests.runtime.video.clips import make
 from tests.runtime.video.temporal.test_scene_cuts import shot
 
-Frames = Callable[[int], np.ndarray]
+ImageFolder = Callable[[int], np.ndarray]
 
 
-def measured(source: Frames, result: Frames, count: int = 8, every: int = 1) -> Flicker:
+def measured(source: ImageFolder, result: ImageFolder, count: int = 8, every: int = 1) -> Flicker:
     flicker = Flicker(every)
     for number in filter(flicker.looks, range(count)):
         flicker(source(number), result(number), number / 25)

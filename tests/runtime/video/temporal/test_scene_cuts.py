@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from i2i.runtime.video.frame.colour import thumbnail
-from i2i.runtime.video.temporal.scene_cuts import HEIGHT, WIDTH, Cuts, FadeIn
+from i2i.runtime.video.temporal.scene_cuts import HEIGHT, WIDTH, FadeIn, SceneCuts
 
 CLIPS = {  # the frames at which they have cuts, as one sees
     "bikes.mp4": [30, 76, 137, 187, 242],
@@ -50,7 +50,7 @@ def small(picture: np.ndarray) -> np.ndarray:
 
 
 def found(pictures: list[np.ndarray]) -> list[int]:
-    cuts = Cuts()
+    cuts = SceneCuts()
     return [n for n, each in enumerate(pictures) if cuts.begins(small(each))]
 
 
@@ -113,14 +113,14 @@ def test_a_blank_picture_is_a_scene_of_its_own() -> None:
 
 @pytest.mark.parametrize("form", ["yuv420p", "yuv420p10le", "gray", "bgr24", "gbrp", "yuv444p"])
 def test_any_format_of_pixels(form: str) -> None:
-    cuts = Cuts()
+    cuts = SceneCuts()
     frames = [av.VideoFrame.from_ndarray(shot(seed)(0), "rgb24").reformat(format=form) for seed in (1, 1, 2, 2)]
     assert [cuts.begins(thumbnail(frame, WIDTH, HEIGHT)) for frame in frames] == [True, False, True, False]
 
 
 def test_clips_that_others_made(reference: Callable[[str], Path]) -> None:
     """One after the other, of which the first is edited and has scenes of fast motion."""
-    cuts, marks, expected, number = Cuts(), [], [], 0
+    cuts, marks, expected, number = SceneCuts(), [], [], 0
     for name, own in CLIPS.items():
         expected += [number + at for at in (0, *own)]
         with av.open(str(reference(f"data/video/{name}"))) as container:
@@ -151,6 +151,6 @@ def test_a_picture_that_comes_out_of_a_blank_one() -> None:
 
 
 def test_sizes_are_those_that_are_compared() -> None:
-    cuts = Cuts()
+    cuts = SceneCuts()
     assert cuts.begins(np.zeros((HEIGHT, WIDTH), np.uint8))
     assert not cuts.begins(np.zeros((HEIGHT, WIDTH), np.uint8))

@@ -19,11 +19,11 @@ from i2i.metrics import psnr
 from i2i.runtime import Model, ModelError, NonFiniteError, load
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.video import VideoOptions, pipeline, translate_video
-from i2i.runtime.video.frame.item import Place
+from i2i.runtime.video.frame.item import FramePosition
 from i2i.runtime.video.temporal.flicker import Flicker
-from i2i.runtime.video.temporal.ordered_values import BrokenError, Line
-from i2i.runtime.video.temporal.running_statistics import LAG, OWN, Carried, _Blended
-from i2i.runtime.video.temporal.smoothing import Steady
+from i2i.runtime.video.temporal.ordered_values import FrameFailedError, OrderedValues
+from i2i.runtime.video.temporal.running_statistics import LAG, OWN, RunningStatistics, _BlendedSession
+from i2i.runtime.video.temporal.smoothing import Smoother
 from tests import tiny
 from tests.runtime.tiles.networks import network, photo
 from tests.runtime.video.clips import make
@@ -167,7 +167,7 @@ def test_memory_that_ends_on_the_way_is_told_of_with_what_to_do(
     def full(*_: object) -> None:
         raise RuntimeError("Failed to allocate memory for requested buffer")
 
-    monkeypatch.setattr(_Blended, "run", full)
+    monkeypatch.setattr(_BlendedSession, "run", full)
     with pytest.raises(TooLargeError, match=r"cpu memory does not hold this image .*, or leave out --steady"):
         results(Model(normalising, "cpu", 2, side_by_side=True), film)
 
@@ -190,18 +190,20 @@ def test_a_frame_on_which_float16_overflows_is_computed_in_float32(
     half = Model(normalised_in_half(tmp_path / "half.onnx"), "cpu", 1, side_by_side=True)
     rows = np.arange(8, dtype=np.float32)[:, None, None]
     frames = [np.full((8, 8, 3), level, np.float32) + rows for level in (90, 200, 100, 200, 90, 90)]
-    steady, other, run = Carried(half, 0.25, True), Carried(half, 0.25, True), _Blended.run
-    expected = [other(frame, Place(n, 0, 0.04)) for n, frame in enumerate(frames)]
+    steady, other, run = RunningStatistics(half, 0.25, True), RunningStatistics(half, 0.25, True), _BlendedSession.run
+    expected = [other(frame, FramePosition(n, 0, 0.04)) for n, frame in enumerate(frames)]
 
-    def overflows(self: _Blended, names: None, feeds: dict[str, np.ndarray], options: object) -> list[np.ndarray]:
+    def overflows(
+        self: _BlendedSession, names: None, feeds: dict[str, np.ndarray], options: object
+    ) -> list[np.ndarray]:
         (result,) = run(self, names, feeds, options)
         if self._session is steady._wide or feeds["x"].mean() < 120:
             return [result]
         self.used[-1] = np.full_like(self.used[-1], np.nan)
         return [np.full_like(result, np.nan)]
 
-    monkeypatch.setattr(_Blended, "run", overflows)
-    shown = [steady(frame, Place(n, 0, 0.04)) for n, frame in enumerate(frames)]
+    monkeypatch.setattr(_BlendedSession, "run", overflows)
+    shown = [steady(frame, FramePosition(n, 0, 0.04)) for n, frame in enumerate(frames)]
     np.testing.assert_allclose(shown, expected, atol=40)  # of 65535
     assert "half.onnx: float16 overflows on some images" in caplog.text
 
@@ -285,12 +287,12 @@ def levelling(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.mark.parametrize("steps", [[0.04] * 12, [0.04, 0.1, 0.02, 0.5, 0.04, 0.04, 0.3, 0.01, 0.04, 0.2, 0.04, 0.1]])
 def test_the_statistics_are_averages_in_time(steps: list[float], levelling: Model) -> None:
     """Against the recurrence, written out; of a variable rate too."""
-    carried, seconds = Carried(levelling, 0.25, True), 0.25
+    carried, seconds = RunningStatistics(levelling, 0.25, True), 0.25
     rng = np.random.default_rng(0)
     averages: list[np.ndarray] = []
     for number, step in enumerate(steps):
         image = rng.normal(20000 + 1000 * number, 3000, (8, 8, 3)).astype(np.float32)
-        result = carried(image, Place(number, 0, step))
+        result = carried(image, FramePosition(number, 0, step))
         own = np.stack([image.mean((0, 1)), image.var((0, 1))])
         used = own if number == 0 else OWN * own + (1 - OWN) * averages[max(0, number - LAG)]
         expected = (image - used[0]) / np.sqrt(used[1] + 1) * 4000 + 20000
@@ -301,21 +303,21 @@ def test_the_statistics_are_averages_in_time(steps: list[float], levelling: Mode
 
 def test_half_the_picture_becomes_dark(levelling: Model) -> None:
     """The other half is as it was, which it is not under the statistics of each frame."""
-    steady, bright = Carried(levelling, 0.5, True), np.full((8, 8, 3), 30000, np.float32)
+    steady, bright = RunningStatistics(levelling, 0.5, True), np.full((8, 8, 3), 30000, np.float32)
     bright[::2] = 20000
     dark = bright.copy()
     dark[:, 4:] = 2000
-    before = steady(bright, Place(0, 0, 0.0))
-    after = steady(dark, Place(1, 0, 0.04))
-    alone = Carried(levelling, 0.5, True)(dark, Place(0, 0, 0.0))
+    before = steady(bright, FramePosition(0, 0, 0.0))
+    after = steady(dark, FramePosition(1, 0, 0.04))
+    alone = RunningStatistics(levelling, 0.5, True)(dark, FramePosition(0, 0, 0.0))
     assert np.abs(after - before)[:, :4].mean() < 0.5 * np.abs(alone - before)[:, :4].mean()
 
 
 def _blend(steps: list[float], pictures: Callable[[int], np.ndarray], results: Callable[[int], np.ndarray]):
     """What comes of results by themselves, the statistics left alone."""
-    steady = Steady.__new__(Steady)
-    steady._seconds, steady._carried, steady._memories = 0.25, None, Line()
-    return [steady.blend(Place(n, 0, step), pictures(n), results(n)) for n, step in enumerate(steps)]
+    steady = Smoother.__new__(Smoother)
+    steady._seconds, steady._carried, steady._memories = 0.25, None, OrderedValues()
+    return [steady.blend(FramePosition(n, 0, step), pictures(n), results(n)) for n, step in enumerate(steps)]
 
 
 def test_where_the_source_stands_still_results_are_averaged_in_time() -> None:
@@ -451,21 +453,23 @@ def test_a_frame_that_fails_ends_the_job(threads: int, tmp_path: Path) -> None:
 
 
 def test_a_normalisation_that_fails_ends_the_job(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    infer = Carried._infer
+    infer = RunningStatistics._infer
 
-    def fail(self: Carried, image: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    def fail(
+        self: RunningStatistics, image: np.ndarray, given: np.ndarray, share: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         if share == 1:
             time.sleep(0.1)  # until others wait
             raise ModelError("no room")
         return infer(self, image, given, share)
 
-    monkeypatch.setattr(Carried, "_infer", fail)
+    monkeypatch.setattr(RunningStatistics, "_infer", fail)
     with pytest.raises(ModelError, match="no room"):
         results(model, film)
 
 
 def test_a_line_holds_what_is_waited_for() -> None:
-    line = Line(keep=2)
+    line = OrderedValues(keep=2)
     for number in range(4):
         line.put(number, -number)
     assert [line.get(2), line.get(3)] == [-2, -3]
@@ -473,7 +477,7 @@ def test_a_line_holds_what_is_waited_for() -> None:
         line.get(1)
     line.fail(4)
     assert line.get(3) == -3
-    with pytest.raises(BrokenError):
+    with pytest.raises(FrameFailedError):
         line.get(4)
 
 
@@ -495,7 +499,7 @@ def test_places_in_time_of_a_variable_rate(levelling: Model) -> None:
     def item(time: int) -> Item:
         return Item(av.VideoFrame.from_ndarray(scene(time % 7), "rgb24"), [time])
 
-    steady = Steady(levelling, 0.25, True, 64)
+    steady = Smoother(levelling, 0.25, True, 64)
     places = [each.place for each in steady.places([item(0), Item(), item(50), item(60)], Fraction(1, 100))]
     assert [place and (place.number, place.first) for place in places] == [(0, 0), None, (1, 0), (2, 0)]
     assert [place.step for place in places if place][1:] == [0.5, pytest.approx(0.1)]

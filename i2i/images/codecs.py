@@ -1,0 +1,152 @@
+"""OpenCV, Pillow and libvips as the modules of ``formats`` use them."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+
+from i2i.images import resolution
+from i2i.images.exif import orientation_of
+from i2i.images.image import Header, Image, Metadata, UnsupportedError
+from i2i.images.libvips import vips
+
+# OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+_lock = threading.Lock()  # warnings.catch_warnings changes state of the whole process
+
+Decoded = tuple[np.ndarray, np.ndarray | None]
+"""Colours [h, w, 1 | 3], and alpha [h, w] of the same type or None."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back Pillow's warnings, and turn its error about too large a picture into an UnsupportedError."""
+    import PIL.Image
+
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except PIL.Image.DecompressionBombError as error:
+            count = int(re.search(r"\d+", str(error))[0])  # type: ignore[index]
+            limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0)
+            raise UnsupportedError(f"{count:,} pixels, more than the limit of {limit:,} for its format") from error
+
+
+def pillow_header(opener: Callable[[BinaryIO], Any], file: BinaryIO) -> Header:
+    """Return the header of a file as Pillow reads it.
+
+    ``opener`` is the class of Pillow's plugin. ``Image.open`` would import the plugins of five formats and ask each.
+    """
+    file.seek(0)
+    with quiet():
+        image = opener(file)
+        frames = getattr(image, "n_frames", 1)
+    return header_of(image, frames)
+
+
+def header_of(image: Any, frames: int = 1) -> Header:
+    """Return the header of an image that Pillow has opened."""
+    info, mode = image.info, image.mode
+    found, exif = None, info.get("exif")
+    if "jfif_density" in info:
+        unit = {1: resolution.INCH, 2: resolution.CENTIMETRE}.get(info["jfif_unit"])
+        across, down = info["jfif_density"]
+        found = resolution.per_millimetre(across, down, unit)
+    elif exif is None and "dpi" in info:
+        across, down = info["dpi"]
+        found = resolution.per_millimetre(across, down, resolution.INCH)
+    if found is None and exif:
+        found = resolution.of_exif(exif)
+    alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or info.get("transparency") is not None
+    if mode == "P" and image.palette is not None and image.palette.mode == "RGBA":
+        alpha = True
+    icc = info.get("icc_profile")
+    return Header(
+        image.width, image.height, 1 if mode in ("1", "L", "LA", "La", "I;16", "I;16B", "I") else 3, alpha=alpha,
+        frames=max(1, frames), orientation=orientation_of(exif, info.get("xmp")), icc=icc or None, resolution=found,
+    )  # fmt: skip
+
+
+def pillow_metadata(opener: Callable[[BinaryIO], Any], file: BinaryIO) -> Metadata:
+    """Return EXIF and XMP as Pillow finds them."""
+    file.seek(0)
+    with quiet():
+        info = opener(file).info
+    exif, xmp = info.get("exif"), info.get("xmp")
+    return Metadata(exif.removeprefix(b"Exif\0\0") if exif else None, xmp or None)
+
+
+def pillow_decode(opener: Callable[[BinaryIO], Any], data: bytes, header: Header) -> Decoded:
+    """Decode with Pillow, to 8 bits."""
+    mode = ("LA" if header.alpha else "L") if header.channels == 1 else ("RGBA" if header.alpha else "RGB")
+    with quiet(), opener(io.BytesIO(data)) as image:
+        if image.width * image.height > header.width * header.height:
+            raise ValueError("it is larger than its header says")
+        array = np.asarray(image.convert(mode))
+    return split(array, header)
+
+
+def split(array: np.ndarray, header: Header) -> Decoded:
+    """Return colours and alpha, which is the last channel, as arrays of their own."""
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.shape[2] != header.channels + header.alpha:
+        raise ValueError(f"{array.shape[2]} channels instead of {header.channels + header.alpha}")
+    return array[..., : header.channels].copy(), array[..., -1].copy() if header.alpha else None
+
+
+def opencv_decode(data: bytes, header: Header) -> Decoded:
+    """Decode with OpenCV, to the bits of the header."""
+    if header.channels == 1 and not header.alpha:
+        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    elif header.bits == 16 or header.alpha:  # IMREAD_COLOR garbles tiled TIFFs of 16 bits (OpenCV 5.0)
+        flags = cv2.IMREAD_UNCHANGED
+    else:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None:
+        raise ValueError("it is corrupt or truncated")
+    if pixels.dtype != (np.uint16 if header.bits == 16 else np.uint8):
+        raise ValueError(f"the header says {header.bits} bits, the data {pixels.dtype}")
+    if pixels.ndim == 2:
+        return pixels[..., None], None
+    if flags != cv2.IMREAD_UNCHANGED:
+        return pixels, None
+    if pixels.shape[2] != 4 and header.alpha:
+        raise ValueError("the header speaks of alpha and the data holds none")
+    if pixels.shape[2] == 4 and not header.alpha:
+        raise ValueError("it holds a fourth channel that is not alpha")
+    colours = cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2RGB) if header.channels == 3 else pixels[..., :1].copy()
+    return colours, pixels[..., 3].copy() if header.alpha else None
+
+
+def opencv_encode(image: Image, suffix: str, options: list[int] | None = None) -> bytes:
+    """Encode the pixels with OpenCV: grey, RGB or RGBA."""
+    pixels = image.pixels
+    if image.alpha is not None:
+        pixels = cv2.cvtColor(np.dstack([pixels, image.alpha]), cv2.COLOR_RGBA2BGRA)
+    elif pixels.shape[2] == 3:
+        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(suffix, pixels, options or [])
+    if not done:
+        raise cv2.error(f"OpenCV cannot encode {pixels.shape[1]} x {pixels.shape[0]} pixels; choose PNG or TIFF")
+    return data.tobytes()
+
+
+def vips_decode(loader: str, data: bytes, **options: Any) -> np.ndarray:
+    """Decode with libvips; [h, w] or [h, w, c]."""
+    library = vips()
+    try:
+        return getattr(library.Image, loader)(data, fail_on="error", **options).numpy()
+    except library.Error as error:
+        raise ValueError(str(error)) from error

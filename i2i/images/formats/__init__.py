@@ -1,0 +1,1 @@
+"""One module for each image format, and the table that lists them."""
