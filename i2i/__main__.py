@@ -1,4 +1,4 @@
-"""``python -m i2i`` is the command ``i2i``."""
+"""Run the command ``i2i`` with ``python -m i2i``."""
 
 from i2i.cli import main
 

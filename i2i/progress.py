@@ -19,7 +19,7 @@ def say(text: str, quiet: bool = False) -> None:
 
 
 class Progress:
-    """How much of a job is done: "3/9 images", with the rate and the time left.
+    """Show how much of a job is done: "3/9", with the rate and the time left.
 
     A context that clears up at its end, whatever ends the job. Nothing is shown before the first ``update``, so that a
     job too short for a bar does not wait for one.

@@ -121,7 +121,7 @@ def i2i_inside(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Mo
         capfdbinary.readouterr()
         with monkeypatch.context() as patch:
             patch.chdir(cwd)
-            patch.setattr(cli, "_alone", False)  # is put back: ``main`` takes the process for its own
+            patch.setattr(cli, "_own_process", False)  # is put back: ``main`` takes the process for its own
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
             for name, value in (env or {}).items():
                 patch.setenv(name, value)

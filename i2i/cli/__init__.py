@@ -1,4 +1,4 @@
-"""The command ``i2i``: a table of verbs, each imported when it is called, and what becomes of their errors."""
+"""The command ``i2i``: its subcommands, each imported when it is called, and its exit status."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ EXAMPLES = [
     ("i2i translate --help", "all options of a command"),
 ]
 
-# Module that may be missing -> what brings it.
+# Module that may be missing -> package to install.
 _TRAIN = ("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard")
 EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "av": "av"}
 
-_alone = False  # whether the process is this command's, and no host has called a verb in its own
+_own_process = False  # True where `main` runs, False where a host calls a command in its own process
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """For imports: what they make is no garbage, and to look for it again and again takes longer than a small image."""
+def without_garbage_collection() -> Iterator[None]:
+    """Pause garbage collection during imports, which create none: its passes take longer than a small image."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if _alone:  # a host's garbage would stay for ever
-            gc.freeze()  # or all of it would be searched as soon as that begins again
+        if _own_process:  # garbage of a host would never be freed
+            gc.freeze()  # or the next pass would search all imported objects
         if enabled:
             gc.enable()
 
@@ -77,7 +77,7 @@ class Group(help.Command, click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        with uncollected():
+        with without_garbage_collection():
             return import_module(f"i2i.cli.{module}").command if cmd_name in NAMES else None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -87,11 +87,11 @@ class Group(help.Command, click.Group):
         super().format_options(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Nothing more: the groups above list the commands."""
+        """Write nothing: the groups above list the commands."""
 
 
-def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
-    if asked:
+def _print_version(ctx: click.Context, _parameter: click.Parameter, given: bool) -> None:
+    if given:
         from i2i import __version__
 
         click.echo(f"i2i {__version__}")
@@ -113,9 +113,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     An error that the user can correct is one line on standard error; ``I2I_TRACEBACK=1`` shows its traceback. Standard
     streams may be closed, full or None.
     """
-    global _alone
-    _alone = True
-    atexit.register(_leave)
+    global _own_process
+    _own_process = True
+    atexit.register(_skip_last_collection)
     with streams.protected():
         sys.exit(_status(arguments))
 
@@ -144,18 +144,20 @@ def _status(arguments: list[str] | None) -> int:
         status, message = explained
         click.echo(f"error: {message}", err=True)
         return status
-    return result if isinstance(result, int) else 0  # ctx.exit(status) comes back as its status
+    return result if isinstance(result, int) else 0  # ctx.exit(status) returns the status
 
 
-def _leave() -> None:
-    """Spares Python's last act, to look through all modules for garbage: it takes longer than to translate a small
-    image. Where PyTorch is loaded it is needed, or libraries of that report all they have as leaked."""
+def _skip_last_collection() -> None:
+    """Skip the last garbage collection of Python, which takes longer than a small image.
+
+    PyTorch needs it: without it, its libraries report their objects as leaked.
+    """
     if "torch" not in sys.modules:
         gc.freeze()
 
 
 def explain(error: Exception) -> tuple[int, str] | None:
-    """The exit status and the sentence for an error that the user can mend; None for a fault of the program."""
+    """Return the exit status and the message of an error that the user can correct, or None for a bug."""
     if isinstance(error, ImportError):
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRAS:

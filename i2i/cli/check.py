@@ -1,4 +1,4 @@
-"""``i2i check``: what training would find in a folder of data, without training."""
+"""``i2i check``: check a folder of data before training."""
 
 from __future__ import annotations
 

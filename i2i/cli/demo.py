@@ -1,4 +1,4 @@
-"""``i2i demo``."""
+"""``i2i demo``: draw data, train, export and translate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``i2i describe``: input and output of a model, and a copy of its file that contains its description."""
+"""``i2i describe``: show what a third-party model takes and returns, and write a copy that describes itself."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def command(model: Path, output: str | None, copy: Path | None, overwrite: bool,
     """
     from i2i.runtime.adapters import annotate
 
-    spec, single = annotate.describe(model, third_party.taken_from(options), output)
+    spec, single = annotate.describe(model, third_party.take(options), output)
     if copy is not None and spec.form is None and single is None:
-        raise ValueError(f"{click.format_filename(model)}: `i2i export` wrote it, and it describes itself already")
-    click.echo(f"{click.format_filename(model)}  {_in_words(spec)}")
+        raise ValueError(f"{click.format_filename(model)}: written by `i2i export`, which describes its files already")
+    click.echo(f"{click.format_filename(model)}  {_summary(spec)}")
     if copy is not None:
         annotate.write(model, copy, spec, overwrite, single)
         click.echo(click.format_filename(copy))
 
 
-def _in_words(spec: Spec) -> str:
-    """Return one line: the domains, and the meaning of the tensors."""
+def _summary(spec: Spec) -> str:
+    """Return one line with the source, the target and the meaning of the tensors."""
     from i2i.cli.export import loss_in_words
     from i2i.runtime.adapters.options import format_range
     from i2i.runtime.model.targets import way

@@ -1,4 +1,4 @@
-"""``i2i doctor``: what is installed, what really runs, and how to mend it."""
+"""``i2i doctor``: show what is installed and what works, and how to repair the rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from i2i.cli import help, providers
 from i2i.runtime.providers.table import AUTO, PROVIDERS
 from i2i.text import plural
 
-PACKAGES = ("numpy", "Pillow", "torch", "onnx", "av", "openvino")  # beside those that have rivals
+PACKAGES = ("numpy", "Pillow", "torch", "onnx", "av", "openvino")  # besides those with conflicting variants
 NEEDED = {"torch": "needed to train and export", "onnx": "needed to tile, train and export"}
 
 
@@ -32,17 +32,17 @@ def command(provider: str) -> None:
     free = host.available_memory()
     click.echo(f"processor        {plural(host.cores(), 'core')}, {_gib(free)} of memory free")
     cards = host.cuda_devices()
-    click.echo(f"GPU              {', '.join(cards) or 'none that the NVIDIA driver shows'}")
+    click.echo(f"GPU              {', '.join(cards) or 'none found by the NVIDIA driver'}")
     problems = packages.rivals() + packages.shells()
     status = 1 if problems else 0
     try:
         for asked in dict.fromkeys((provider, "cpu")):
-            status = max(status, examine(asked, cards, problems))
+            status = max(status, run_selftest(asked, cards, problems))
         for other in PROVIDERS:
             if other not in (AUTO, "cpu", provider):
-                click.echo(f"{other:<16} {offered(other)}")
-    except (ImportError, AttributeError) as error:  # of a shell, or of a package of another system
-        problems.append(f"the self-test could not begin: {error}")
+                click.echo(f"{other:<16} {availability(other)}")
+    except (ImportError, AttributeError) as error:  # an empty package, or one for another system
+        problems.append(f"the self-test could not start: {error}")
         status = 1
     for problem in problems:
         click.echo(f"problem          {problem}")
@@ -50,7 +50,7 @@ def command(provider: str) -> None:
 
 
 def versions() -> list[str]:
-    """A line for Python and for each package that matters, without importing any."""
+    """Return a line for Python and each relevant package, without importing them."""
     import platform
     from importlib import metadata
 
@@ -69,8 +69,8 @@ def versions() -> list[str]:
     return [f"{name:<16} {version}" for name, version in found.items()]
 
 
-def examine(asked: str, cards: list[str], problems: list[str]) -> int:
-    """Runs the self-test on a provider, tells of it, and returns the exit status it calls for."""
+def run_selftest(asked: str, cards: list[str], problems: list[str]) -> int:
+    """Run the self-test on a provider, print its result and return the exit status."""
     from i2i.runtime import ModelError, ProviderError, selftest
     from i2i.runtime.providers.onnxruntime_session import missing_library, onnxruntime
 
@@ -95,8 +95,8 @@ def examine(asked: str, cards: list[str], problems: list[str]) -> int:
     return 0
 
 
-def offered(provider: str) -> str:
-    """Whether a provider that nobody asked for would run, and if not, why."""
+def availability(provider: str) -> str:
+    """Return a line that says that a provider works, or why it does not."""
     from i2i.runtime import ModelError, ProviderError, selftest
 
     try:

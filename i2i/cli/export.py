@@ -1,4 +1,4 @@
-"""``i2i export``: the generators of a run, as ONNX files."""
+"""``i2i export``: write the generators of a run as ONNX files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def command(run: Path, path: Path | None, to: str | None, io: str, precision: st
 
 
 def describe(path: Path) -> str:
-    """The line on an exported file: where it is, what it does, its size, and how close to PyTorch it is."""
+    """Return a line on an exported file: its path, direction, size and difference from PyTorch."""
     from i2i.runtime.graphs.onnx_file import read_spec
     from i2i.runtime.model.targets import way
 
@@ -103,7 +103,7 @@ def describe(path: Path) -> str:
 
 
 def loss_in_words(spec: Spec) -> str:
-    """What a precision has cost, and on what that was measured."""
+    """Return the measured loss of a precision, and the number of images it was measured on."""
     loss = spec.loss
     psnr = "no difference" if loss["psnr"] is None else f"{loss['psnr']:.1f} dB"
     words = f"{spec.precision}: {psnr} from fp32, at most {loss['largest']:g} of 255 levels, "

@@ -1,4 +1,4 @@
-"""What ``i2i translate`` does with images: one, a folder of them, or one that comes through a pipe."""
+"""``i2i translate`` for images: one image, a folder, or standard streams."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FORMATS = ("png", "jpeg", "webp", "avif", "tiff", "bmp", "pnm", "jpeg2000")  # a
 FILES, MODEL, LARGE = "Input and output", "Model", "Large images"
 
 
-class Count(click.ParamType):
-    """A number from 1 on, or ``auto``, which is None."""
+class AutoCount(click.ParamType):
+    """A number of at least 1, or ``auto``, which becomes None."""
 
     name = "count"
 
@@ -79,7 +79,7 @@ _OPTIONS = (
     option(
         "--batch",
         group=MODEL,
-        type=Count(),
+        type=AutoCount(),
         metavar="N|auto",
         help="Images of equal size per call of a GPU, from 1.  [default: auto, as many as fit its memory, up to 16]",
     ),
@@ -112,14 +112,14 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def single(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
-    """One image, of which a failure is exit status 1, as it would be of one among many."""
+def translate_image(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
+    """Translate one image; exit with status 1 if it fails, as a folder does."""
     from i2i.images import ImageError, read_header
     from i2i.runtime import ModelError
     from i2i.runtime.jobs.single import destinations, translate_files
 
     if settings.shard is not None:
-        raise ValueError(f"--shard: for folders, and {printable(src)} is none")
+        raise ValueError(f"--shard is for folders, and {printable(src)} is an image")
     targets = destinations(src, dst, [model.name for model in models], settings)
     try:
         written = translate_files(list(zip(models, targets, strict=True)), src, settings, _note)
@@ -132,8 +132,8 @@ def single(models: Sequence[Model], src: Path, dst: str | None, settings: Option
         click.echo(printable(path))
 
 
-def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
-    """One image from standard input, or to standard output, or both; ``-`` and no DST mean them."""
+def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
+    """Translate one image from standard input, to standard output, or both."""
     from i2i.atomic import clear_temporaries
     from i2i.images import WRITABLE, ImageError, encode_image, read_header
     from i2i.runtime import ModelError
@@ -142,22 +142,22 @@ def pipe(models: Sequence[Model], src: Path, dst: str | None, settings: Options)
     from i2i.runtime.jobs.single import translate_bytes
 
     if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
-        raise ValueError("- is one image through one model: no folder, no --shard and one -m")
+        raise ValueError("- is one image for one model: leave out --shard, use one -m and no folder")
     if settings.suffix:
-        raise ValueError("--suffix: what goes through a pipe has no name, and a DST is the whole name")
+        raise ValueError("--suffix: an image on a standard stream has no name to append to; give the name as DST")
     target = None if dst in (None, "-") else Path(str(dst))
     if target is None:
         output = streams.output()
     if target is not None and (target.is_dir() or str(dst).endswith(("/", os.sep))):
-        raise ValueError(f"{dst} is a folder, and what comes through a pipe has no name: give the result one")
+        raise ValueError(f"{dst} is a folder, and an image on standard input has no name: add a file name to DST")
     if target is not None and target.exists() and not settings.overwrite:
         raise ValueError(f"{target} is there already; choose another name, or --overwrite")
     name = "<stdin>" if src == Path("-") else str(src)
     if target is not None:
-        output_format(src, target, "", settings)  # before there is work that would be lost
+        output_format(src, target, "", settings)  # before any work that an error would lose
     try:
         if src != Path("-"):
-            read_header(src, settings.max_pixels)  # of a named pipe, of which a read might never return, it is an error
+            read_header(src, settings.max_pixels)  # refuses a named pipe, whose read might never return
         data = streams.input().read() if src == Path("-") else src.read_bytes()
         result = translate_bytes(models[0], data, settings, name)
         _note_frames(name, result.frames)
@@ -187,8 +187,8 @@ def _note(text: str) -> None:
     click.echo(f"note: {printable(Path(text))}", err=True)
 
 
-def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, watch: bool) -> None:
-    """A folder of images; 1 is the exit status if some of them failed. To ``watch`` it is ended by Ctrl-C."""
+def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, watch: bool) -> None:
+    """Translate a folder of images; exit with status 1 if some failed. With ``watch``, run until Ctrl-C."""
     from i2i.runtime.jobs.folder import Summary
     from i2i.runtime.jobs.single import destinations
 
@@ -197,7 +197,7 @@ def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Option
     start = time.perf_counter()
     summary = Summary()
     try:
-        _translate(list(zip(models, targets, strict=True)), src, settings, watch, summary)
+        _translate_or_ask(list(zip(models, targets, strict=True)), src, settings, watch, summary)
     except KeyboardInterrupt:
         if not watch:
             raise
@@ -214,12 +214,14 @@ def folder(models: Sequence[Model], src: Path, dst: str | None, settings: Option
         raise SystemExit(1)
 
 
-def _translate(pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary) -> None:
-    """Where results of another model or settings would be mixed with these, whoever sits at a terminal is asked."""
+def _translate_or_ask(
+    pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary
+) -> None:
+    """Translate; on a terminal, ask before results of another model or other settings are replaced."""
     from i2i.runtime.jobs.folder import MixedError
 
     if watch:
-        click.echo(f"watching {printable(src)}, until Ctrl-C", err=True)
+        click.echo(f"watching {printable(src)} until Ctrl-C", err=True)
     try:
         _with_progress(pairs, src, settings, watch, summary)
         return
@@ -258,14 +260,14 @@ def _with_progress(
             click.echo(f"note: {text}: {printable(sources[0])}{more}", err=True)
 
 
-def _shard(said: str | None) -> str | None:
-    """The part of the folder that is meant, said on stderr if a scheduler and nobody else named it."""
+def _shard(given: str | None) -> str | None:
+    """Return the part of the folder to translate: as given, else as a scheduler says, with a message."""
     from i2i.runtime.jobs import sharding
 
-    if said is not None:
-        return said
+    if given is not None:
+        return given
     shard = sharding.from_environment(os.environ)
     if shard is None:
         return None
-    click.echo(f"shard {shard}, as {shard.source} says (--shard 1/1 would be the whole folder)", err=True)
+    click.echo(f"shard {shard}, from {shard.source} (--shard 1/1: the whole folder)", err=True)
     return str(shard)

@@ -1,4 +1,4 @@
-"""``i2i import``: a generator that others trained becomes a run."""
+"""``i2i import``: convert a third-party checkpoint into a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``i2i models``: the runs and the models at hand."""
+"""``i2i models``: list the finished runs and the available models."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A preview window: a process of its own, so that it can neither hold up the job nor take it along when it closes.
+"""A preview window in its own process, so that it neither slows the job nor stops it when it closes.
 
-OpenCV's headless package has no windows; Python's own tkinter has. ``python -m i2i.runtime.video.window`` is the
-window's side: it reads frames from standard input, each as two little-endian numbers, width and height, and RGB.
+OpenCV's headless package has no windows; Python's tkinter has. ``python -m i2i.cli.preview`` is the process of the
+window: it reads frames from standard input, each as width and height (little-endian uint32) and RGB bytes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _HEAD = struct.Struct("<II")
 
 
 class Window:
-    """Shows what it is called with, the newest first; frames that come too fast are not shown."""
+    """Observer that shows the newest result; frames that come too fast are skipped."""
 
     def __init__(self, title: str, ends: bool = False) -> None:
-        """``ends``: whether closing it ends the job, as Ctrl-C would.
+        """Open the window; with ``ends``, closing it stops the job as Ctrl-C would.
 
-        Raises ValueError, with what is missing, where no window can be opened.
+        Raises ValueError, with what is missing, if no window can be opened.
         """
         if problem := missing():
             raise ValueError(problem)
@@ -72,7 +72,7 @@ class Window:
 
 
 def missing() -> str | None:
-    """Why there can be no window here, and what to do about it; None if there can."""
+    """Return why no window can be opened and how to fix it, or None."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return "--preview needs a display, and there is none (DISPLAY is not set); leave it out, or use ssh -X"
     if importlib.util.find_spec("tkinter") is None:
@@ -81,7 +81,7 @@ def missing() -> str | None:
 
 
 def packed(picture: Any) -> bytes:
-    """RGB [h, w, 3] of uint8 or uint16 as the window reads it."""
+    """Encode an RGB image, uint8 or uint16 [h, w, 3], for the window."""
     if picture.dtype.itemsize == 2:
         picture = (picture >> 8).astype("uint8")
     height, width = picture.shape[:2]
@@ -89,7 +89,7 @@ def packed(picture: Any) -> bytes:
 
 
 def unpacked(pipe: IO[bytes]) -> tuple[int, int, bytes] | None:
-    """Width, height and RGB of the next frame; None at the end."""
+    """Decode width, height and RGB bytes of the next frame; None at the end."""
     head = pipe.read(_HEAD.size)
     if len(head) < _HEAD.size:
         return None
@@ -99,7 +99,7 @@ def unpacked(pipe: IO[bytes]) -> tuple[int, int, bytes] | None:
 
 
 def main(title: str) -> None:
-    """The window's side."""
+    """Show the frames of standard input until it ends; runs in the window's process."""
     import tkinter
 
     root = tkinter.Tk()

@@ -1,4 +1,4 @@
-"""Options that choose the execution provider of a model."""
+"""Options for the execution provider, shared by all commands that run a model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(grouped("--allow-fallback", group="Model", is_flag=True, help=text)(command))
 
 
-def notes() -> None:
-    """Print the runtime's notes on stderr from now on."""
+def print_notes() -> None:
+    """Print the notes of the runtime on standard error from now on."""
     from i2i.runtime.log import tell
 
     tell(lambda text: click.echo(f"note: {text}", err=True))

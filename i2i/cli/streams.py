@@ -28,7 +28,7 @@ class Lossy(io.RawIOBase):
 
     def __init__(self, stream: TextIO | None) -> None:
         buffer = getattr(stream, "buffer", None)
-        # Beneath the buffer: what stays in it after an error would fail once more when Python exits.
+        # Below the buffer: bytes left in it after an error would fail again when Python exits.
         self.target: BinaryIO | None = getattr(buffer, "raw", buffer)
         self.lost: OSError | None = None
 

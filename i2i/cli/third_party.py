@@ -1,4 +1,4 @@
-"""What the command line may say of a model that others made: the options that ``translate`` and ``describe`` share."""
+"""Options for third-party models, shared by ``translate`` and ``describe``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from i2i.runtime.adapters.options import NAMES, ModelOptions
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds an option for each field of :class:`ModelOptions`."""
+    """Add an option for each field of :class:`ModelOptions`."""
     return options_of(ModelOptions, "Third-party models", command)
 
 
-def taken_from(options: dict[str, Any]) -> ModelOptions:
-    """What ``options`` say of the model, taken out of them. Raises ValueError for what has no meaning."""
+def take(options: dict[str, Any]) -> ModelOptions:
+    """Remove these options from ``options`` and return them. Raises ValueError for invalid values."""
     return ModelOptions(**{name: options.pop(name) for name in NAMES})

@@ -1,4 +1,4 @@
-"""The option of ``i2i translate`` for images larger than the memory, and how far such an image is."""
+"""The option ``--tile`` for images larger than memory, and the progress of their tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``i2i translate``: an image, a folder or a video through one model or several."""
+"""``i2i translate``: translate an image, a folder or a video with one or several models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import help, images, providers, third_party, tiles, uncollected, video
+from i2i.cli import help, images, providers, third_party, tiles, video, without_garbage_collection
 from i2i.cli.options import FilePath
 from i2i.text import not_found, printable
 
@@ -71,8 +71,8 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     Exit status: 0 all translated, 1 some images failed (each is named on standard error) or a video was damaged,
     2 wrong usage or input, 4 provider not available, 130 interrupted.
     """
-    # NumPy and OpenCV each start threads for linear algebra when they are imported, of which there is none here that is
-    # worth one; to start and to end them takes longer than a small image.
+    # NumPy and OpenCV start threads for linear algebra on import. Nothing here needs them, and starting and stopping
+    # them takes longer than a small image.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from i2i.runtime.system import packages
 
@@ -81,39 +81,40 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     if shells := packages.shells():
         raise ValueError("; ".join(shells))
 
-    with uncollected():
-        from i2i.runtime.api import Options  # and all that translates
+    with without_garbage_collection():
+        from i2i.runtime.api import Options  # imports everything that translates
 
-    model_options, tile = third_party.taken_from(options), options.pop("tile")
+    model_options, tile = third_party.take(options), options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
-    providers.notes()
-    film = video.taken_from(src, dst, options)
-    piped = film is None and "-" in (str(src), dst)
-    if film is None and str(src) != "-" and not src.exists():
+    providers.print_notes()
+    job = video.take(src, dst, options)
+    piped = job is None and "-" in (str(src), dst)
+    if job is None and str(src) != "-" and not src.exists():
         raise ValueError(not_found(printable(src)))
     idle = [name for name in ("suffix", "keep_metadata", "workers", "max_pixels") if options.get(name)]
-    if film is not None and idle:
-        raise ValueError(f"--{idle[0].replace('_', '-')}: for images, and {printable(src)} is a video")
+    if job is not None and idle:
+        raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {printable(src)} is a video")
     watch = options.pop("watch")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
-    if watch and (film is not None or not src.is_dir()):
-        raise ValueError(f"--watch: for folders, and {printable(src)} is none")
-    loaded = opened(names or (None,), to, side_by_side=film is not None or src.is_dir(), options=model_options, **where)
-    loaded = [tiles.tiled(model, tile, alone=film is None and not src.is_dir()) for model in loaded]
-    if film is not None:
+    if watch and (job is not None or not src.is_dir()):
+        raise ValueError(f"--watch is for folders, and {printable(src)} is not a folder")
+    alone = job is None and not src.is_dir()
+    loaded = open_models(names or (None,), to, side_by_side=not alone, options=model_options, **where)
+    loaded = [tiles.tiled(model, tile, alone=alone) for model in loaded]
+    if job is not None:
         if len(loaded) > 1 or settings.shard is not None:
-            raise ValueError("a video is one job with one model: one -m, and no --shard")
-        video.translate(loaded[0], src, dst, settings, film)
+            raise ValueError("a video takes one model: use one -m, and no --shard")
+        video.translate(loaded[0], src, dst, settings, job)
     elif piped:
-        images.pipe(loaded, src, dst, settings)
+        images.translate_stream(loaded, src, dst, settings)
     elif src.is_dir():
-        images.folder(loaded, src, dst, settings, watch)
+        images.translate_folder(loaded, src, dst, settings, watch)
     else:
-        images.single(loaded, src, dst, settings)
+        images.translate_image(loaded, src, dst, settings)
 
 
-def opened(names: Sequence[str | None], to: str | None, **how: Any) -> list[Model]:
-    """The models that are meant, opened as ``how`` says; each is said on stderr, with its way and its provider."""
+def open_models(names: Sequence[str | None], to: str | None, **how: Any) -> list[Model]:
+    """Open the models and print each on standard error, with its direction and provider."""
     from i2i.runtime import Model
     from i2i.runtime.model import catalog, targets
 

@@ -1,4 +1,4 @@
-"""What ``i2i translate`` does with a video: its options, its progress, and how it ends."""
+"""``i2i translate`` for a video: options, progress and summary."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ GROUP = "Video"
 
 
 @dataclass(frozen=True)
-class Film:
-    """What was said of a video on the command line."""
+class VideoJob:
+    """The options of a video, from the command line."""
 
     options: VideoOptions
     preview: bool
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds an option for each field of :class:`VideoOptions`, and ``--preview``."""
+    """Add an option for each field of :class:`VideoOptions`, and ``--preview``."""
     preview = "Show the translated frames in a window during the job."
     command = option("--preview", group=GROUP, is_flag=True, help=preview)(command)
     return options_of(VideoOptions, GROUP, command)
 
 
-def taken_from(src: Path, dst: str | None, options: dict[str, Any]) -> Film | None:
-    """What ``options`` say of a video, taken out of them; None if ``src`` is none.
+def take(src: Path, dst: str | None, options: dict[str, Any]) -> VideoJob | None:
+    """Remove the options of a video from ``options`` and return them, or None if ``src`` is not a video.
 
-    Raises ValueError for what has no meaning, and where a video's options are given and there is no video.
+    Raises ValueError for invalid values, and for options of a video where ``src`` is not one.
     """
     from i2i.runtime.video.detect import HEAD, begins_like_video, is_video
 
@@ -50,22 +50,22 @@ def taken_from(src: Path, dst: str | None, options: dict[str, Any]) -> Film | No
     preview = options.pop("preview")
     piped = str(src) == "-" and begins_like_video(streams.input().peek(HEAD))  # type: ignore[attr-defined]
     if piped or is_video(str(src), dst):
-        return Film(VideoOptions(**given), preview)
+        return VideoJob(VideoOptions(**given), preview)
     if given or preview:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*sorted(given), *(["preview"] if preview else [])])
-        raise ValueError(f"{names}: for videos, and {src} is none")
+        raise ValueError(f"{names}: only for videos, and {src} is not a video")
     return None
 
 
 def videos_in(folder: Path) -> int:
-    """How many videos there are below a folder."""
+    """Return the number of videos in a folder and its subfolders."""
     from i2i.runtime.video import detect
 
     return detect.videos_in(folder)
 
 
-def translate(model: Model, src: Path, dst: str | None, settings: Options, film: Film) -> None:
-    """One video, with what there is to say of it. A damaged one ends in exit status 1, Ctrl-C in 130."""
+def translate(model: Model, src: Path, dst: str | None, settings: Options, job: VideoJob) -> None:
+    """Translate a video and print a summary; exit with status 1 if it is damaged."""
     from i2i.cli.preview import Window
     from i2i.runtime.video import InterruptedVideo, VideoError, translate_video
     from i2i.runtime.video.detect import camera, video_target
@@ -73,9 +73,9 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
     target: Any = None
     if dst == "-":
         target = streams.output()
-    elif dst is not None or not (film.preview and camera(src) is not None):
+    elif dst is not None or not (job.preview and camera(src) is not None):
         target = video_target(str(src), dst, model.name, settings.format)
-    window = Window(f"i2i: {click.format_filename(src)}", ends=target is None) if film.preview else None
+    window = Window(f"i2i: {click.format_filename(src)}", ends=target is None) if job.preview else None
     try:
         with Progress("frame") as bar:
             done = translate_video(
@@ -83,7 +83,7 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
                 str(src),
                 target,
                 settings,
-                film.options,
+                job.options,
                 lambda summary: bar.update(summary.frames, summary.expected),
                 [window] if window is not None else [],
             )
@@ -93,7 +93,7 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
     except InterruptedVideo as error:
         if error.partial is not None:
             kept = f"the first {plural(error.frames, 'frame')}: {click.format_filename(error.partial)}"
-            click.echo(f"{kept}; the same command begins from the start again", err=True)
+            click.echo(f"{kept}; the same command starts from the beginning", err=True)
         elif error.frames:
             click.echo(
                 f"did not keep the first {plural(error.frames, 'frame')}: those of an earlier job are there", err=True
@@ -102,11 +102,11 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, film:
     finally:
         if window is not None:
             window.close()
-    tell(done, src)
+    print_summary(done, src)
 
 
-def tell(done: VideoSummary, src: Path) -> None:
-    """The last words: notes and damage on stderr, and what was written."""
+def print_summary(done: VideoSummary, src: Path) -> None:
+    """Print the notes, the output and the damage of a video; exit with status 1 if it is damaged."""
     shown = click.format_filename(src)
     for note in done.notes:
         click.echo(f"note: {shown}: {note}", err=True)
@@ -115,10 +115,8 @@ def tell(done: VideoSummary, src: Path) -> None:
     written = f"{where}: {plural(done.frames, 'frame')} ({done.seconds:.1f} s, {rate:.1f} frames/s)"
     click.echo(written, err=done.path is None)
     if done.flicker is not None:
-        flicker = (
-            f"flicker {done.flicker:.2f} levels of 255 from frame to frame, of the source {done.source_flicker:.2f}"
-        )
-        click.echo(f"{where}: {flicker}", err=True)
+        flicker = f"flicker {done.flicker:.2f} levels of 255 from frame to frame"
+        click.echo(f"{where}: {flicker}, of the source {done.source_flicker:.2f}", err=True)
     if done.damage is not None:
         click.echo(f"{shown}: {done.damage}", err=True)
         raise SystemExit(1)

@@ -1,1 +1,1 @@
-"""``i2i demo``: a small world drawn on the spot, and the whole way from two folders to translated pictures."""
+"""``i2i demo``: a complete run on drawn landscapes, from two folders to translated images."""

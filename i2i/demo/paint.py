@@ -1,4 +1,4 @@
-"""The styles in which a scene is drawn: ``labels``, ``day`` and ``night``."""
+"""Draw a scene in one of three styles: ``labels``, ``day`` and ``night``."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ COLOURS = {
 
 
 def paint(scene: Scene, style: str, size: int = 64) -> np.ndarray:
-    """The scene as uint8 RGB [size, size, 3]; ``labels`` is flat, its edges unblended; the others are anti-aliased.
+    """Draw a scene as uint8 RGB [size, size, 3]: ``labels`` with flat colours and hard edges, the others anti-aliased.
 
-    Raises ValueError for a style that is not in ``STYLES`` and a size under 16.
+    Raises ValueError for a style that is not in ``STYLES`` and a size below 16.
     """
     if style not in STYLES:
         raise ValueError(f"no style {style!r}: choose from {', '.join(STYLES)}")
     if size < 16:
-        raise ValueError(f"a scene of {size} pixels shows nothing: at least 16 are needed")
+        raise ValueError(f"size is {size}; a scene needs at least 16 pixels")
     if style == "labels":
         return _table(style)[part_map(scene, size, panes=False)].astype(np.uint8)
     fine = 3 if size <= 256 else 2
@@ -53,7 +53,7 @@ def paint(scene: Scene, style: str, size: int = 64) -> np.ndarray:
 
 
 def _table(style: str) -> np.ndarray:
-    """The colours of a style, float32 [parts, 3], in the order of ``PARTS``."""
+    """Return the colours of a style, float32 [parts, 3], in the order of ``PARTS``."""
     return np.array([COLOURS[part][STYLES.index(style)] for part in PARTS], np.float32)
 
 
@@ -64,7 +64,7 @@ def _is(parts: np.ndarray, *names: str) -> np.ndarray:
 
 
 def _lit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
-    """Daylight: a bright horizon, a glow about the sun, and walls that turn away from it."""
+    """Add daylight: a bright horizon, a glow around the sun, and shading of the walls."""
     x, y = _axes(parts)
     sky = _is(parts, "sky")[..., None]
     picture = picture + sky * (y / scene.grass)[..., None] ** 2 * _rgb(80, 46, 6)
@@ -73,7 +73,7 @@ def _lit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
 
 
 def _moonlit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
-    """Night: a glow about the moon, and lamplight that falls out of the windows."""
+    """Add night light: a glow around the moon, and light from the windows."""
     x, y = _axes(parts)
     sky = _is(parts, "sky", "cloud")[..., None]
     picture = picture + sky * (y / scene.grass)[..., None] ** 2 * _rgb(30, 24, 36)
@@ -89,7 +89,7 @@ def _rgb(*colour: int) -> np.ndarray:
 
 
 def _axes(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of every pixel's centre, in units of the side."""
+    """Return x and y of the pixel centres, in units of the side, float32 [side, side] each."""
     side = parts.shape[0]
     y, x = np.mgrid[:side, :side].astype(np.float32)
     return (x + 0.5) / side, (y + 0.5) / side
@@ -101,7 +101,7 @@ def _glow(x: np.ndarray, y: np.ndarray, scene: Scene, reach: float) -> np.ndarra
 
 
 def _surface(parts: np.ndarray, scene: Scene, depth: float) -> np.ndarray:
-    """What the materials do to the light, as factors about 1, float32 [side, side]; ``depth`` scales their contrast."""
+    """Return the shading of the materials, factors around 1, float32 [side, side]; ``depth`` scales their contrast."""
     x, y = _axes(parts)
     house = scene.house
     u, v = x - house.walls.left, y - house.walls.top
@@ -115,7 +115,7 @@ def _surface(parts: np.ndarray, scene: Scene, depth: float) -> np.ndarray:
     change += _is(parts, "tiles", "slate") * np.where(
         _groove(y - house.ridge, 0.036, 0.25) | _groove(u + 0.024 * (courses % 2), 0.048, 0.14), -0.2, 0.05
     )
-    # The eaves throw a shadow on the wall, and the side away from the sun is darker.
+    # The eaves cast a shadow on the wall, and the side away from the sun is darker.
     walls = _is(parts, *WALLS, "frame", "window", "door")
     change += walls * np.where(v < 0.04, -0.22, 0.0)
     side = np.sign(scene.sun[0] - 0.5) * (x - (house.walls.left + house.walls.right) / 2)
@@ -134,13 +134,13 @@ def _surface(parts: np.ndarray, scene: Scene, depth: float) -> np.ndarray:
 
 
 def _groove(along: np.ndarray, period: float, share: float) -> np.ndarray:
-    """Where a line falls that takes ``share`` of each ``period``."""
+    """Return a mask of lines that cover ``share`` of each ``period``."""
     turns = along / period
     return turns - np.floor(turns) < share
 
 
 def _foliage(parts: np.ndarray, x: np.ndarray, y: np.ndarray, scene: Scene) -> np.ndarray:
-    """Crowns are brighter on the side of the sun."""
+    """Return the shading of trees, brighter on the side of the sun."""
     change = np.zeros_like(x)
     leaves = _is(parts, "leaves", "fir", "trunk")
     for tree in scene.trees:
@@ -151,6 +151,6 @@ def _foliage(parts: np.ndarray, x: np.ndarray, y: np.ndarray, scene: Scene) -> n
 
 
 def _noise(seed: int, side: int) -> np.ndarray:
-    """Smooth noise in about -1..1, float32 [side, side]; the same pattern at every size."""
+    """Return smooth noise in about -1..1, float32 [side, side]; the same pattern at every size."""
     coarse = np.random.default_rng([seed, 0x9A55]).standard_normal((48, 48)).astype(np.float32)
     return np.clip(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), -2, 2)

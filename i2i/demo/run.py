@@ -1,4 +1,4 @@
-"""``i2i demo``: draws data, trains both methods on it, exports, translates, and shows the results beside the truth."""
+"""``i2i demo``: draw data, train two methods, export, translate, and compare the results with the ground truth."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy as np
 
 import i2i
 from i2i.atomic import atomically
-from i2i.demo.commands import run_all
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
+from i2i.demo.subprocesses import run_all
 from i2i.demo.tasks import TASKS, Task
 from i2i.images import Image, list_images, read_image, write_image
 from i2i.metrics import l1
@@ -25,27 +25,27 @@ from i2i.runtime.model.catalog import read_run, resolve
 from i2i.sheets import sheet
 from i2i.text import plural
 
-SIDE = 107  # of a drawing: a crop of 96 pixels moves about in it, and it is not resampled for that
+SIDE = 107  # pixels of a drawing; training crops of 96 pixels are cut from it without resampling
 TRAINING, TEST = 100, 12  # scenes
-APART = 10_000  # the two folders of the unpaired half, and the test, show different scenes
+APART = 10_000  # the two unpaired folders and the test folder show different scenes
 SHOWN = 5  # rows of the contact sheet
 
 Say = Callable[[str], None]
 
 
 def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 1.0) -> bool:
-    """Runs the whole demo in folder ``out``; True when both results are as near to the truth as they should be.
+    """Run the whole demo in folder ``out``; return True if all results are close enough to the ground truth.
 
-    What is in ``out`` already is kept and used: run again, it goes on where it stopped. ``scale`` multiplies the
-    training's steps. ``say`` is told what happens, and how long each stage took.
+    An interrupted demo continues: files in ``out`` are kept and used. ``scale`` multiplies the training steps. ``say``
+    is called with a line for each stage and its duration.
 
-    Raises ValueError when ``out`` holds something else, or the demo of another seed or scale, and CommandError (a
-    ValueError) when a command fails.
+    Raises ValueError if ``out`` contains something else, or the demo of another seed or scale, and CommandError (a
+    ValueError) if a command fails.
     """
     if find_spec("torch") is None:
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")  # before anything is drawn
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")  # before drawing anything
     started = time.monotonic()
-    _claim(out, {"seed": seed, "scale": scale})
+    _open_folder(out, {"seed": seed, "scale": scale})
     with _stage("drawing", say):
         say(draw(out, seed))
     names = " and ".join(f"{task.method} ({task.source} to {task.target})" for task in TASKS)
@@ -58,12 +58,12 @@ def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 
     for task, model in zip(TASKS, models, strict=True):
         with _stage(f"translating with {model}", say):
             i2i.translate(out / "test" / task.source, out / "translated" / task.name, model=model)
-    with _stage("comparing with the truth", say):
-        good = all([_judge(out, task, say) for task in TASKS])
+    with _stage("comparing with the ground truth", say):
+        good = all([_evaluate(out, task, say) for task in TASKS])
         picture = contact_sheet(out)
-    say(f"all of it took {time.monotonic() - started:.0f} s")
-    say(f"open {picture} and see: each source, what its translator made of it, and the truth")
-    say(f"translate more of the kind with: i2i translate FOLDER -m {models[-1]}")
+    say(f"finished in {time.monotonic() - started:.0f} s")
+    say(f"open {picture}: each source, its translation, and the ground truth")
+    say(f"translate more images with: i2i translate FOLDER -m {models[-1]}")
     return good
 
 
@@ -75,8 +75,8 @@ def _stage(name: str, say: Say) -> Iterator[None]:
     say(f"{name}: {time.monotonic() - start:.1f} s")
 
 
-def _claim(out: Path, facts: dict[str, Any]) -> None:
-    """Makes ``out`` the folder of this demo, or finds that it is."""
+def _open_folder(out: Path, facts: dict[str, Any]) -> None:
+    """Create the folder of this demo, or check that ``out`` is one."""
     note = out / "demo.json"
     if note.exists():
         try:
@@ -84,19 +84,19 @@ def _claim(out: Path, facts: dict[str, Any]) -> None:
         except ValueError as error:
             raise ValueError(f"{note} cannot be read ({error}); give another folder with --out") from error
         if there != facts:
-            raise ValueError(f"{out} holds a demo with {there}, not {facts}; give another folder with --out")
+            raise ValueError(f"{out} contains a demo with {there}, not {facts}; give another folder with --out")
         return
     if out.exists() and (not out.is_dir() or any(path.name[0] != "." for path in out.iterdir())):
-        raise ValueError(f"{out} is there already and is no demo; give another folder with --out")
+        raise ValueError(f"{out} exists already and is not a demo; give another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     atomically(note, lambda temporary: temporary.write_text(json.dumps(facts) + "\n"))
 
 
 def draw(out: Path, seed: int = 0) -> str:
-    """Draws what is not there yet, and says what is there now.
+    """Draw the missing images, and return a line with their number.
 
     ``pairs/labels`` and ``pairs/day`` show the same scenes under the same names, ``unpaired/day`` and
-    ``unpaired/night`` different ones, and ``test/*`` scenes that are in neither, in every style.
+    ``unpaired/night`` different ones, and ``test/*`` other scenes again, in every style.
     """
     first = seed * 10 * APART
     folders = {
@@ -118,7 +118,7 @@ def draw(out: Path, seed: int = 0) -> str:
                 continue
             write_image(path, Image(paint(scene(start + number), Path(folder).name, SIDE)))
             drawn += 1
-    return f"{plural(drawn, 'image')} drawn" + (f", {kept} were there" if kept else "") + f": {out}"
+    return f"{plural(drawn, 'image')} drawn" + (f", {kept} kept" if kept else "") + f": {out}"
 
 
 def _show(progress: Progress, out: Path) -> None:
@@ -138,7 +138,7 @@ def _steps(run: Path) -> tuple[int, int]:
 
 
 def _export(out: Path) -> list[Path]:
-    """The exported file of each task, made where its run has none that is up to date."""
+    """Export each task whose run has no current export; return the exported files."""
     waiting = [task for task in TASKS if _exported(task.run(out)) is None]
     run_all(
         {
@@ -155,27 +155,27 @@ def _exported(run: Path) -> Path | None:
 
 
 def _triples(out: Path, task: Task) -> list[list[np.ndarray]]:
-    """Source, result and truth of each test scene, uint8 [h, w, 3]."""
+    """Return source, result and ground truth of each test scene, uint8 [h, w, 3]."""
     folders = (out / "test" / task.source, out / "translated" / task.name, out / "test" / task.target)
     names = [path.name for path in list_images(folders[0])]
     return [[read_image(folder / name).pixels for folder in folders] for name in names]
 
 
-def _judge(out: Path, task: Task, say: Say) -> bool:
-    """Whether the results are nearer to the truth than their sources are, by a wide margin."""
+def _evaluate(out: Path, task: Task, say: Say) -> bool:
+    """True if the results are much closer to the ground truth than their sources are."""
     triples = _triples(out, task)
     before = float(np.mean([l1(source, truth) for source, _, truth in triples]))
     after = float(np.mean([l1(result, truth) for _, result, truth in triples]))
-    good = after < task.enough * before
+    good = after < task.max_error_ratio * before
     say(
-        f"{task.name}: mean error against the truth {after:.1%} of the range; that of the source itself is {before:.1%}"
-        + ("" if good else f". THIS IS NOT RIGHT: less than {task.enough * before:.1%} was expected")
+        f"{task.name}: mean error {after:.1%} of the range; the source itself has {before:.1%}"
+        + ("" if good else f". TOO HIGH: expected less than {task.max_error_ratio * before:.1%}")
     )
     return good
 
 
 def contact_sheet(out: Path) -> Path:
-    """Writes ``out/contact.png``: for each task, source, result and truth of the first test scenes."""
+    """Write ``out/contact.png``: source, result and ground truth of the first test scenes, for each task."""
     rows = zip(*(_triples(out, task)[:SHOWN] for task in TASKS), strict=True)
     captions = [
         caption

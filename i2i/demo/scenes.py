@@ -1,7 +1,7 @@
-"""Small landscapes with a house, described once and drawn in any of the styles of ``paint``.
+"""Geometry of small landscapes with a house, which ``paint`` draws in several styles.
 
-A scene holds geometry alone, in units of the picture's side (x to the right, y downwards), so that every style at every
-size shows the same place: the truth of a translation is the same scene in the other style.
+Coordinates are in units of the image's side, x to the right and y downwards, so that every style at every size shows
+the same place: the ground truth of a translation is the same scene in the other style.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PARTS = (
     *("sky", "cloud", "sun", "far hill", "hill", "grass", "path", "trunk", "leaves", "fir", "chimney"),
     *("brick", "plaster", "timber", "tiles", "slate", "door", "frame", "window"),
 )
-"""What a picture is made of; a part's number in a map is its place here."""
+"""Parts of an image; the number of a part in a map is its index here."""
 
 WALLS, ROOFS = ("brick", "plaster", "timber"), ("tiles", "slate")
 _FINE = 6  # fractional bits of OpenCV's coordinates
@@ -58,17 +58,17 @@ class Tree:
 class Scene:
     seed: int
     sun: tuple[float, float, float]
-    """x, y and radius; by night the moon stands there."""
+    """x, y and radius; at night the moon is there."""
     clouds: tuple[tuple[float, float, float], ...]
     hills: tuple[tuple[float, float, float, float], ...]
-    """Far to near: height, amplitude, waves across the picture, phase."""
+    """From far to near: height, amplitude, waves across the image, phase."""
     grass: float
     house: House
     trees: tuple[Tree, ...]
 
 
 def scene(seed: int) -> Scene:
-    """The scene with that number: always the same one."""
+    """Return the scene of a seed."""
     rng = np.random.default_rng([seed, 0x121])
     grass = rng.uniform(0.70, 0.76)
     house = _house(rng, grass)
@@ -128,9 +128,9 @@ def _house(rng: np.random.Generator, grass: float) -> House:
 
 
 def part_map(scene: Scene, side: int, panes: bool = True) -> np.ndarray:
-    """Which part each pixel shows: uint8 [side, side], numbers into ``PARTS``; exact edges, no blending.
+    """Return the part that each pixel shows, uint8 [side, side], indices into ``PARTS``; hard edges, no blending.
 
-    ``panes=False`` leaves out the bars between the panes of a window, which are thinner than a pixel at small sizes.
+    ``panes=False`` omits the bars between the panes of a window, which are thinner than a pixel at small sizes.
     """
     canvas = np.zeros((side, side), np.uint8)
     for part, outline in _outlines(scene, panes):
@@ -140,7 +140,7 @@ def part_map(scene: Scene, side: int, panes: bool = True) -> np.ndarray:
 
 
 def _outlines(scene: Scene, panes: bool) -> Iterator[tuple[str, list[tuple[float, float]]]]:
-    """Every part's polygons, in the order in which they cover one another."""
+    """Yield the polygons of all parts, from back to front."""
     for x, y, radius in scene.clouds:
         for shift, rise, size in ((-1.1, 0.25, 0.7), (0, 0, 1.0), (1.1, 0.2, 0.8)):
             yield "cloud", _round(x + shift * radius, y + rise * radius, radius * size * 1.15, radius * size * 0.8)

@@ -1,4 +1,4 @@
-"""What the demo teaches, and with what settings."""
+"""The translations that the demo trains, and their settings."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ CROP = 96  # pixels of a training crop
 
 @dataclass(frozen=True)
 class Task:
-    """One translation that the demo teaches: from one style to another."""
+    """A translation from one style to another, and how to train it."""
 
     method: str
     data: str
     source: str
     target: str
     steps: int
-    enough: float
-    """The error of the result as a share of the error of doing nothing, below which the demo calls it right."""
+    max_error_ratio: float
+    """Highest error of the result that the demo accepts, as a share of the error of the source."""
     hyperparameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
@@ -27,11 +27,11 @@ class Task:
         return f"{self.source}2{self.target}"
 
     def run(self, out: Path) -> Path:
-        """The folder of its training in the demo's folder."""
+        """Return the folder of the run in the demo's folder."""
         return out / "runs" / self.name
 
     def arguments(self, out: Path, seed: int, scale: float) -> list[str]:
-        """The command that trains it, as what follows ``i2i``."""
+        """Return the arguments of ``i2i`` that train it."""
         steps = max(1, round(self.steps * scale))
         options = {
             "a": out / self.data / self.source,
@@ -61,7 +61,7 @@ TASKS = (
         source="labels",
         target="day",
         steps=2000,
-        enough=0.28,
+        max_error_ratio=0.28,
         hyperparameters={
             "generator": "unet_32",
             "discriminator": "patch_2",
@@ -78,7 +78,7 @@ TASKS = (
         source="day",
         target="night",
         steps=1200,
-        enough=0.125,  # the best that any affine map of colours can do is 0.14: the windows must be lit
+        max_error_ratio=0.125,  # no affine map of colours gets below 0.14: the windows must be lit
         hyperparameters={
             "generator": "unet_16",
             "discriminator": "patch_2",

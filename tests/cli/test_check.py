@@ -1,4 +1,4 @@
-"""``i2i check``: the report alone, and an exit status that tells the truth."""
+"""``i2i check``: its report and exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``i2i describe``: what is found, what is asked for, and the copy that says it."""
+"""``i2i describe``: facts found in the file, missing options, and the copy that describes itself."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_inside: Command) -
         (("m.onnx", "--range", "0..1", "--order", "rgb", "-o", "m.onnx"), "m.onnx is the model itself"),
         (("m.onnx", "--range", "0..1", "--order", "rgb", "-o", "export.onnx"), "export.onnx exists already"),
         (("export.onnx", *told), "it describes itself"),
-        (("export.onnx", "-o", "b.onnx"), "export.onnx: `i2i export` wrote it, and it describes itself already"),
+        (("export.onnx", "-o", "b.onnx"), "export.onnx: written by `i2i export`, which describes its files already"),
         (("two.onnx", *told, "--output", "d9"), "two.onnx: it has no output 'd9'; choose from 'd0', 'd1'"),
         (
             ("two.onnx", *told),

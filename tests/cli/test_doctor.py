@@ -97,7 +97,7 @@ def test_the_truth_of_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "cuda_devices", list)
     result = CliRunner().invoke(doctor.command, ["--provider", "cpu"])
     assert "self-test        asked for cpu, ran on cpu: passed in" in result.output
-    assert "GPU              none that the NVIDIA driver shows" in result.output
+    assert "GPU              none found by the NVIDIA driver" in result.output
 
 
 def test_each_provider_is_listed_with_the_reason_where_it_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The command as a process: what it loads, how it fails, and where it still works."""
+"""The command as a process: imports, errors and unusual environments."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ finally:
 
 @pytest.mark.parametrize("torch", [True, False])
 def test_the_last_search_is_left_out_only_without_pytorch(tmp_path: Path, torch: bool) -> None:
-    """Without it, libraries of PyTorch print dozens of lines on what they take for leaks."""
+    """Without it, libraries of PyTorch print dozens of lines about supposed leaks."""
     assert python(LEFT, torch, cwd=tmp_path).stdout.endswith(f"{not torch}\n")
 
 
@@ -275,7 +275,7 @@ def test_hostile_surroundings(tmp_path: Path, i2i_command: Command, negative: Pa
 
 
 def test_ctrl_c_while_a_library_is_imported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """What is written with pybind11 makes an ImportError of it."""
+    """pybind11 turns it into an ImportError."""
     from i2i import cli
 
     def interrupted(**_: object) -> None:
@@ -283,7 +283,7 @@ def test_ctrl_c_while_a_library_is_imported(monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(cli.group, "main", interrupted)
     monkeypatch.setattr(cli.atexit, "register", lambda _: None)
-    monkeypatch.setattr(cli, "_alone", False)
+    monkeypatch.setattr(cli, "_own_process", False)
     with pytest.raises(SystemExit) as exit:
         cli.main([])
     assert (exit.value.code, capsys.readouterr().err) == (130, "interrupted\n")
@@ -296,7 +296,7 @@ def test_the_end_of_a_file_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -
         raise EOFError("marshal data too short")
 
     monkeypatch.setattr(cli.atexit, "register", lambda _: None)
-    monkeypatch.setattr(cli, "_alone", False)
+    monkeypatch.setattr(cli, "_own_process", False)
     monkeypatch.setitem(cli.group.commands, "models", click.Command("models", callback=truncated))
     monkeypatch.setattr(cli.Group, "get_command", click.Group.get_command)
     with pytest.raises(EOFError, match="too short"):
@@ -385,7 +385,7 @@ def test_a_terminal_shows_how_far_the_job_is(tmp_path: Path, negative: Path) -> 
 
 
 def test_onnxruntime_sends_nothing_home(tmp_path: Path, negative: Path) -> None:
-    """Its packages do unless told otherwise before they are imported, and then leave an identifier in the cache."""
+    """Its packages do unless a variable is set before their import, and then leave an identifier in the cache."""
     code = "import os, sys, i2i; i2i.load(sys.argv[1]); print(os.environ['ORT_DISABLE_TELEMETRY'])"
     env = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "CI": ""}
     done = python(code, negative, env=env)

@@ -196,12 +196,12 @@ def test_of_frames_that_come_through_a_pipe_the_first_is_said_to_be_it(place: Pa
         (b"", ("photos/x.png", "x"), 2, b"x: no suffix says in which format to write it; choose one of .png"),
         (b"", ("-", "y.jpg", "--format", "png"), 2, b"y.jpg is the name of a JPEG file, and PNG is asked for"),
         (b"", ("photos/x.png", "y.jpg", "--format", "png"), 2, b"y.jpg is the name of a JPEG file, and PNG is asked"),
-        (b"", ("-", "photos"), 2, b"what comes through a pipe has no name"),
-        (b"", ("photos", "-"), 2, b"one image through one model"),
-        (b"", ("-", "-m", "b.onnx"), 2, b"one image through one model"),
-        (b"", ("photos/x.png", "y.png", "--shard", "1/2"), 2, b"--shard: for folders"),
+        (b"", ("-", "photos"), 2, b"an image on standard input has no name"),
+        (b"", ("photos", "-"), 2, b"- is one image for one model"),
+        (b"", ("-", "-m", "b.onnx"), 2, b"- is one image for one model"),
+        (b"", ("photos/x.png", "y.png", "--shard", "1/2"), 2, b"--shard is for folders"),
         (b"", ("photos/x.png", "y.png", "--suffix", "_n"), 2, b"y.png is the whole name of the result"),
-        (b"", ("-", "y.png", "--suffix", "_n"), 2, b"--suffix: what goes through a pipe has no name"),
+        (b"", ("-", "y.png", "--suffix", "_n"), 2, b"--suffix: an image on a standard stream has no name"),
     ],
 )
 def test_pipes_that_bring_nothing(
@@ -237,7 +237,7 @@ def test_a_scheduler_is_obeyed_and_said(place: Path, i2i_inside: Command) -> Non
     for task in range(3):
         env = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "3"}
         done = i2i_inside("translate", "photos", "out", "-m", "a.onnx", cwd=place, env=env)
-        assert f"shard {task + 1}/3, as SLURM_ARRAY_TASK_ID says (--shard 1/1 would be the whole folder)" in done.stderr
+        assert f"shard {task + 1}/3, from SLURM_ARRAY_TASK_ID (--shard 1/1: the whole folder)" in done.stderr
         counts.append(int(done.stdout.split(": ")[1].split()[0]))
     assert sum(counts) == 3
     assert tree(place / "out") == tree(place / "photos")
@@ -343,3 +343,17 @@ def test_what_is_lost_of_pixels_is_named_once_a_job(place: Path, i2i_inside: Com
         assert (b"note" in piece.stderr) == bool(what)
         assert f"without its {' and '.join(what)}, which".encode() in piece.stderr or not what
     assert "note" not in i2i_inside("translate", "photos/opaque.png", "o.jpg", "-m", "a.onnx", cwd=place).stderr
+
+
+def test_a_folder_is_translated_once(place: Path, i2i_inside: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from i2i.runtime.jobs import folder
+
+    overwrites = []
+
+    def counted(pairs: list, source: Path, options: Options, *rest: object) -> Summary:
+        overwrites.append(options.overwrite)
+        return translate_folders(pairs, source, options, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(folder, "translate_folders", counted)
+    done = i2i_inside("translate", "photos", "out", "-m", "a.onnx", cwd=place)
+    assert (done.returncode, overwrites) == (0, [False])

@@ -1,4 +1,4 @@
-"""``i2i translate`` with a model that others made, of which the command line says what its shapes do not."""
+"""``i2i translate`` with a third-party model, whose value range and channel order are options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a video is not offered, on the command line."""
+"""Options of ``i2i translate`` that a video refuses."""
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +12,7 @@ def test_options_of_images_are_not_taken_and_ignored(option, tmp_path):
     film.write_bytes(b"")
     result = CliRunner().invoke(command, [str(film), option])
     assert isinstance(result.exception, ValueError)
-    assert f"{option.partition('=')[0]}: for images" in str(result.exception)
+    assert f"{option.partition('=')[0]} is for images" in str(result.exception)
 
 
 @pytest.mark.parametrize("options", [["--shard", "1/2"], ["-m", "day2night", "-m", "day2night"]])
@@ -21,4 +21,4 @@ def test_a_video_is_one_job_with_one_model(options, tmp_path):
     film.write_bytes(b"")
     result = CliRunner().invoke(command, [str(film), "--provider", "cpu", *options])
     assert isinstance(result.exception, ValueError)
-    assert "a video is one job with one model" in str(result.exception)
+    assert "a video takes one model" in str(result.exception)

@@ -1,4 +1,4 @@
-"""``i2i demo`` from end to end, and the promises it makes about what is there already."""
+"""``i2i demo`` from end to end, and its treatment of existing files."""
 
 import json
 import signal
@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from i2i.cli import explain
 from i2i.cli.demo import command
 from i2i.demo import run as demo_run
-from i2i.demo.commands import CommandError, run_all
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
+from i2i.demo.subprocesses import CommandError, run_all
 from i2i.images import Image, list_images, read_image, write_image
 
 
@@ -65,7 +65,7 @@ def test_drawing_again_keeps_what_is_there(drawn):
 
 
 def _results(out, task, make):
-    """Writes for each test scene what ``make`` makes of its source and its truth."""
+    """Write ``make(source, truth)`` as the result of each test scene."""
     folder = out / "translated" / task.name
     folder.mkdir(parents=True, exist_ok=True)
     for path in list_images(out / "test" / task.source):
@@ -77,11 +77,11 @@ def test_it_tells_a_right_result_from_a_wrong_one(drawn):
     for task in demo_run.TASKS:
         lines = []
         _results(drawn, task, lambda source, truth: truth)
-        assert demo_run._judge(drawn, task, lines.append)
+        assert demo_run._evaluate(drawn, task, lines.append)
         _results(drawn, task, lambda source, truth: source)
-        assert not demo_run._judge(drawn, task, lines.append)
-        assert "NOT RIGHT" in lines[1]
-        assert "NOT RIGHT" not in lines[0]
+        assert not demo_run._evaluate(drawn, task, lines.append)
+        assert "TOO HIGH" in lines[1]
+        assert "TOO HIGH" not in lines[0]
 
 
 def test_a_global_change_of_colours_does_not_pass_for_a_translation(drawn):
@@ -99,7 +99,7 @@ def test_a_global_change_of_colours_does_not_pass_for_a_translation(drawn):
         return np.clip(np.round(mapped), 0, 255).astype(np.uint8).reshape(source.shape)
 
     _results(drawn, task, recolour)
-    assert not demo_run._judge(drawn, task, lambda line: None)
+    assert not demo_run._evaluate(drawn, task, lambda line: None)
 
 
 def test_the_contact_sheet_shows_source_result_and_truth(drawn):
@@ -134,16 +134,16 @@ def test_without_pytorch_it_says_so_before_it_draws(monkeypatch, tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(ValueError, match="is no demo; give another folder with --out"):
+    with pytest.raises(ValueError, match="is not a demo; give another folder with --out"):
         demo_run.demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_a_demo_of_another_seed_is_left_alone(tmp_path):
-    demo_run._claim(tmp_path / "d", {"seed": 0, "scale": 1.0})
-    demo_run._claim(tmp_path / "d", {"seed": 0, "scale": 1.0})
+    demo_run._open_folder(tmp_path / "d", {"seed": 0, "scale": 1.0})
+    demo_run._open_folder(tmp_path / "d", {"seed": 0, "scale": 1.0})
     with pytest.raises(ValueError, match="give another folder with --out"):
-        demo_run._claim(tmp_path / "d", {"seed": 1, "scale": 1.0})
+        demo_run._open_folder(tmp_path / "d", {"seed": 1, "scale": 1.0})
     assert json.loads((tmp_path / "d" / "demo.json").read_text()) == {"seed": 0, "scale": 1.0}
 
 
@@ -167,7 +167,7 @@ def test_a_command_that_fails_says_why(tmp_path):
 def test_commands_have_one_thread_each(tmp_path, monkeypatch):
     """Two small trainings on two cores: with the usual two threads each they take many times as long."""
     asked = []
-    monkeypatch.setattr("i2i.demo.commands.subprocess.Popen", lambda command, **how: asked.append(how) or _Done())
+    monkeypatch.setattr("i2i.demo.subprocesses.subprocess.Popen", lambda command, **how: asked.append(how) or _Done())
     run_all({tmp_path / "one.log": ["--version"]})
     assert asked[0]["env"]["OMP_NUM_THREADS"] == "1"
     assert asked[0]["start_new_session"]
@@ -196,7 +196,7 @@ def test_the_whole_way_in_short_and_again(tmp_path):
 
     lines.clear()
     demo_run.demo(out, 1, lines.append, scale=0.01)
-    assert f"0 images drawn, {4 * demo_run.TRAINING + 3 * demo_run.TEST} were there" in "\n".join(lines)
+    assert f"0 images drawn, {4 * demo_run.TRAINING + 3 * demo_run.TEST} kept" in "\n".join(lines)
     assert {path: path.read_bytes() for path in weights} == weights
 
 

@@ -330,7 +330,7 @@ def test_ctrl_c_ends_it_with_its_counts(tmp_path: Path) -> None:
     out, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
     assert out.startswith("out: 2 translated, 0 done before, 0 failed")
-    assert "watching photos, until Ctrl-C" in errors
+    assert "watching photos until Ctrl-C" in errors
     assert "Traceback" not in errors
 
 

@@ -104,7 +104,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 model, source, target = Model(Path(sys.argv[1]), "cpu"), Path(sys.argv[2]), sys.argv[3]
 for _ in range(2):
     try:
-        verb.translate(model, source, target, Options(format="png"), verb.Film(VideoOptions(), False))
+        verb.translate(model, source, target, Options(format="png"), verb.VideoJob(VideoOptions(), False))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
 """

@@ -130,7 +130,7 @@ def test_the_command_line(tmp_path: Path, identity_file: Path, i2i_command: Comm
     assert "none.mp4: no such file" in done.stderr
     done = i2i_inside("translate", identity_file, "-m", identity_file, "--crf", "3", "--preview")
     assert done.returncode == 2
-    assert "--crf, --preview: for videos, and " in done.stderr
+    assert "--crf, --preview: only for videos, and " in done.stderr
 
 
 @pytest.mark.parametrize(("suffix", "container"), [(".mkv", "matroska"), (".ts", "mpegts")])

@@ -1,7 +1,7 @@
-"""The demo's work is done by the user's own commands, ``i2i train`` and ``i2i export``: a process each, all at once.
+"""Run ``i2i`` commands as parallel subprocesses of one thread each.
 
-Networks as small as these gain nothing from a second thread, and lose much where cores are busy; two processes of one
-thread each use two cores to the full.
+Networks as small as those of the demo gain nothing from a second thread, and lose much where cores are busy; two
+processes of one thread each use two cores fully.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-EVERY = 1.0  # seconds between two looks at the logs
+EVERY = 1.0  # seconds between two calls of ``progress``
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class CommandError(ValueError):
-    """A command ended with another exit status than 0."""
+    """A command ended with an exit status other than 0."""
 
     exit_status = 1
 
 
 def run_all(commands: Mapping[Path, Sequence[str]], progress: Callable[[], None] = lambda: None) -> None:
-    """Runs ``i2i`` with each list of arguments until all are done; ``progress`` is called every few seconds.
+    """Run ``i2i`` with each list of arguments until all are done, and call ``progress`` every second.
 
-    ``commands`` maps the file that takes what a command says to its arguments. Raises CommandError with the end of what
-    it said when one fails; the others are then asked to stop, as they are on Ctrl-C.
+    ``commands`` maps the log file of a command to its arguments. If one fails, the others are stopped, as on Ctrl-C,
+    and CommandError is raised with the end of its log.
     """
     with _processes(commands) as running:
-        told = time.monotonic()
+        last = time.monotonic()
         while any(process.poll() is None for process in running.values()) and not _failed(running):
-            if time.monotonic() - told >= EVERY:
-                told = time.monotonic()
+            if time.monotonic() - last >= EVERY:
+                last = time.monotonic()
                 progress()
             time.sleep(0.1)
         for log in _failed(running):
@@ -51,7 +51,7 @@ def _failed(running: Mapping[Path, subprocess.Popen[bytes]]) -> list[Path]:
 
 @contextmanager
 def _processes(commands: Mapping[Path, Sequence[str]]) -> Iterator[dict[Path, subprocess.Popen[bytes]]]:
-    """The commands at work; whatever happens, none of them outlives the context."""
+    """Start the commands; none of them outlives the context."""
     environment = os.environ | dict.fromkeys(THREADS, "1")
     running: dict[Path, subprocess.Popen[bytes]] = {}
     with _stopped_by(signal.SIGTERM):
@@ -59,7 +59,7 @@ def _processes(commands: Mapping[Path, Sequence[str]]) -> Iterator[dict[Path, su
             for log, arguments in commands.items():
                 log.parent.mkdir(parents=True, exist_ok=True)
                 with open(log, "wb") as file:
-                    # In a session of its own it does not get the terminal's Ctrl-C, but one signal from here: a second
+                    # A new session does not receive the terminal's Ctrl-C, only the signal from here: a second one
                     # would end a training before it has saved.
                     running[log] = subprocess.Popen(
                         [sys.executable, "-m", "i2i", *arguments],
@@ -79,7 +79,7 @@ def _processes(commands: Mapping[Path, Sequence[str]]) -> Iterator[dict[Path, su
 
 @contextmanager
 def _stopped_by(number: int) -> Iterator[None]:
-    """Makes a signal an orderly end of this process, where it is the main thread that is to end."""
+    """Exit in an orderly way on a signal; does nothing outside the main thread."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
