@@ -1,7 +1,7 @@
 """The settings of a run: one frozen dataclass, from which the command line's options are made.
 
-Standard library only, so that ``i2i train --help`` does not wait for PyTorch. What belongs to a method (its losses, its
-networks) is no setting but a keyword of its translator's constructor.
+Standard library only, so that ``i2i train --help`` does not import PyTorch. What belongs to a method (its losses, its
+networks) is not a setting but a keyword of its translator's constructor.
 """
 
 from __future__ import annotations
@@ -14,49 +14,53 @@ from typing import Any
 
 
 def option(default: Any, help: str, **more: Any) -> Any:
-    """A field with the words its command-line option is explained by."""
+    """Return a dataclass field with the help text of its command-line option."""
     return field(default=default, metadata={"help": help, **more})
 
 
 PLACES = ("a", "b", "data", "attributes")
-"""The settings that say where the images lie."""
+"""The settings that are paths of the images or their table."""
 PATHS = (*PLACES, "init")
 """The settings that are paths."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a run needs to be repeated, its method's hyper-parameters apart."""
+    """The settings needed to repeat a run, apart from its method's hyper-parameters."""
 
     method: str
     a: str | None = option(None, "Folder of the first domain's images.", free=True)
     b: str | None = option(None, "Folder of the second domain's images.", free=True)
-    data: str | None = option(None, "One folder: aligned A|B files, trainA and trainB, or one a domain.", free=True)
-    attributes: str | None = option(None, "Table of attributes, CelebA's or CSV.", free=True, metavar="FILE")
-    select: str | None = option(None, "Attributes or domains to learn, of those there are.", metavar="NAME,NAME...")
+    data: str | None = option(
+        None, "One folder: A|B files side by side, trainA and trainB, or one per domain.", free=True
+    )
+    attributes: str | None = option(None, "Table of attributes, CelebA's format or CSV.", free=True, metavar="FILE")
+    select: str | None = option(None, "Attributes or domains to learn; all by default.", metavar="NAME,NAME...")
     init: str | None = option(
         None,
         "Start a new run from the weights of another: its folder, an imported run's, or a .safetensors file in one.",
         metavar="RUN|FILE",
     )
-    direction: str = option("a2b", "Which way one-sided methods and pairs translate.", choices=("a2b", "b2a"))
-    channels: str = option("auto", "Grey, colour or colour with alpha.", choices=("auto", "1", "3", "4"))
-    max_bad: int = option(0, "Unreadable files that are tolerated and left out.", free=True)
+    direction: str = option("a2b", "Direction of one-sided methods and pairs.", choices=("a2b", "b2a"))
+    channels: str = option(
+        "auto", "Channels of the images: 1 (grey), 3 (RGB), 4 (RGBA), or auto.", choices=("auto", "1", "3", "4")
+    )
+    max_bad: int = option(0, "Unreadable files to leave out instead of stopping.", free=True)
     size: tuple[int, int] = option((256, 256), "Pixels of a training crop: 256, or HEIGHTxWIDTH.", metavar="SIZE")
     batch: int = option(
-        1, "Images a step, over all processes (stargan: 16); auto: what fits the GPU.", metavar="N|auto"
+        1, "Images per step, over all processes (stargan: 16); auto: what fits the GPU.", metavar="N|auto"
     )
-    epochs: int = option(200, "Length: times through the data; the second half lowers the learning rate.", free=True)
+    epochs: int = option(200, "Passes over the data; the second half lowers the learning rate.", free=True)
     steps: int = option(0, "Length in steps instead of epochs.", free=True)
     precision: str = option(
-        "auto", "Arithmetic; auto: bf16 on a GPU that has it.", choices=("auto", "fp32", "bf16", "fp16", "fp64")
+        "auto", "Arithmetic; auto: bf16 on a GPU that supports it.", choices=("auto", "fp32", "bf16", "fp16", "fp64")
     )
-    ema: float = option(0.999, "Decay of the averaged weights that are exported; 0: the weights themselves.")
-    seed: int = option(0, "Of everything random.")
+    ema: float = option(0.999, "Decay of the weight average that is exported; 0: no averaging.")
+    seed: int = option(0, "Seed of all random numbers.")
     workers: int = option(min(os.cpu_count() or 1, 8), "Threads that read images.", free=True)
-    log_every: int = option(50, "Steps between two lines of the log.", free=True)
-    sample_every: int = option(500, "Steps between two sample sheets; 0: none.", free=True)
-    save_every: int = option(1000, "Steps between two saved states.", free=True)
+    log_every: int = option(50, "Steps between log lines.", free=True)
+    sample_every: int = option(500, "Steps between sample sheets; 0: none.", free=True)
+    save_every: int = option(1000, "Steps between saved states.", free=True)
 
     def __post_init__(self) -> None:
         for name in ("batch", "epochs", "log_every", "save_every"):
@@ -81,7 +85,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
-        """Reads what ``to_dict`` wrote, and what a caller gives: sizes as 256 or "256x512", numbers as text."""
+        """Read the output of ``to_dict``, or values from a caller: sizes as 256 or "256x512", numbers as text."""
         known = {f.name: f for f in fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -90,13 +94,13 @@ class Settings:
 
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # the authors' runs as far as settings say it: single precision, the weights themselves, and what their translator
-    # adds; jitter and learning rate are alike for all methods here
+    # the authors' settings: single precision, no averaging, and those of each translator's ``authors``; the jitter and
+    # the learning rate's schedule are the same for all methods here
     "paper": ({"precision": "fp32", "ema": 0.0}, {}),
-    # a quarter of the arithmetic and half the length, for a first look at new data
+    # a quarter of the computation and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),
 }
-"""Settings and hyper-parameters that a preset's name stands for; what is given beside it counts more."""
+"""Settings and hyper-parameters of each preset; explicitly given ones override them."""
 
 
 def _typed(name: str, default: Any, value: Any) -> Any:
@@ -110,7 +114,7 @@ def _typed(name: str, default: Any, value: Any) -> Any:
 
 
 def number(name: str, default: int | float, value: Any) -> int | float:
-    """``value``, which may be text such as "1e3", as a number of the default's type. Raises ValueError."""
+    """Return ``value``, a number or text such as "1e3", as the default's type. Raises ValueError."""
     try:
         if isinstance(default, int) and not isinstance(value, float) and str(value).lstrip("+-").isdecimal():
             return int(value)  # exact however large
@@ -137,9 +141,9 @@ def _size(value: Any) -> tuple[int, int]:
 
 
 def merge(old: Settings, given: dict[str, Any]) -> Settings:
-    """The settings of a run that goes on: what may change is taken from ``given``, the rest must be as it was.
+    """Return the settings of a continued run: those that may change from ``given``, all others as they were.
 
-    Raises ValueError with the differences.
+    Raises ValueError with the differences if others have changed.
     """
     known = {f.name: f for f in fields(Settings)}
     wanted = Settings.from_dict(old.to_dict() | given)
@@ -149,6 +153,6 @@ def merge(old: Settings, given: dict[str, Any]) -> Settings:
         lines = "".join(f"\n  {name}: {getattr(old, name)} -> {getattr(wanted, name)}" for name in refused)
         raise ValueError(
             f"this run was started with other settings:{lines}\n"
-            "run the command it was started with to go on, or give another folder with --out for a new run"
+            "run the command it was started with to continue, or give another folder with --out for a new run"
         )
     return replace(old, **{name: getattr(wanted, name) for name in changed})

@@ -157,7 +157,7 @@ def test_what_i2i_wrote_itself_needs_no_import(tmp_path):
 def test_training_does_not_go_on_in_an_imported_run(tmp_path):
     run = import_checkpoint(saved(tmp_path / "G.pth", authors.resnet()), tmp_path / "run")
     for method in (None, "cyclegan"):
-        with pytest.raises(ValueError, match="trained elsewhere"):
+        with pytest.raises(ValueError, match="is an imported run; start from its weights with --init"):
             i2i.train(method, out=run, data=tmp_path)
 
 
