@@ -1,7 +1,7 @@
-"""The adversarial part of every translator: objectives, constraints on the critic, and the pool of past images.
+"""Adversarial losses: objectives, constraints on the discriminator (critic), and the pool of past images.
 
-An objective says what critic and generator minimise; a constraint says how the critic is kept well-behaved. The two
-are chosen apart, and both are tables: a new one is a row.
+An objective gives the losses of critic and generator; a constraint bounds the critic. They are chosen independently,
+and both are tables: a new one is a row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Objective(NamedTuple):
-    """What the two sides minimise, as functions of the critic's raw outputs on real and generated images."""
+    """Losses of both sides, as functions of the critic's raw outputs on real and generated images."""
 
     critic: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
@@ -59,46 +59,46 @@ OBJECTIVES = {
 
 
 def wide(x: Tensor) -> Tensor:
-    """x in at least single precision: a mean over a patch map loses too much in half."""
+    """Return x in at least single precision: a mean over a patch map loses too much in half."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-Judge = Callable[[Tensor], Tensor]
-"""A critic as a function: images [n, c, h, w] to raw outputs of any shape, one or a map for each image."""
+Critic = Callable[[Tensor], Tensor]
+"""A critic as a function: images [n, c, h, w] to raw outputs of any shape, one or a map per image."""
 
 
-def gradient(D: Judge, x: Tensor) -> Tensor:
-    """The gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
+def gradient(D: Critic, x: Tensor) -> Tensor:
+    """Return the gradient of D's summed output at x, [n, c * h * w], differentiable itself."""
     x = x.detach().requires_grad_()
     (grad,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
     return grad.flatten(1)
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:
-    """A random point on the line between each real image and its generated one."""
+    """Return a random point on the line between each real image and its generated one."""
     alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
     return alpha * real + (1 - alpha) * fake
 
 
-def gp(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
+def gp(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Gulrajani et al. 2017 (arXiv:1704.00028), eq. 3: the slope is 1 between data and samples."""
     return (gradient(D, between(real, fake)).norm(dim=1) - 1).square().mean()
 
 
-def gp_real(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
+def gp_real(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """The same on the data manifold: the slope is 1 at the data (Kodali et al. 2017, arXiv:1705.07215)."""
     return (gradient(D, real).norm(dim=1) - 1).square().mean()
 
 
-def r1(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
+def r1(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Mescheder et al. 2018 (arXiv:1801.04406), eq. 9: half the squared slope at the data."""
     return gradient(D, real).square().sum(dim=1).mean() / 2
 
 
 class Constraint(NamedTuple):
-    """One way to keep a critic well-behaved: a penalty with its authors' weight, or a change to the network."""
+    """A constraint on a critic: a penalty with its authors' weight, or a change to the network."""
 
-    penalty: Callable[[Judge, Tensor, Tensor], Tensor] | None = None
+    penalty: Callable[[Critic, Tensor, Tensor], Tensor] | None = None
     weight: float = 0.0
     clip: float = 0.0
     spectral: bool = False
@@ -116,9 +116,9 @@ CONSTRAINTS = {
 
 @dataclass(frozen=True)
 class Adversarial:
-    """An objective under a constraint; what a translator holds of the table above.
+    """An objective with a constraint.
 
-    Raises ValueError for an unknown name, and for ``wgan`` without a constraint: such a critic has no bound.
+    Raises ValueError for an unknown name, and for ``wgan`` without a constraint, whose critic would be unbounded.
     """
 
     objective: str
@@ -139,69 +139,69 @@ class Adversarial:
             )
 
     def constrain(self, D: nn.Module) -> nn.Module:
-        """Gives the network of a critic the constraint that lives in its layers, in place."""
+        """Apply constraints that are part of the critic's layers, in place; return the critic."""
         if CONSTRAINTS[self.constraint].spectral:
             for module in D.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
         return D
 
-    def critic(self, D: Judge, real: Tensor, fake: Tensor) -> Tensor:
-        """What the critic minimises on real and generated images, without its penalty."""
+    def critic(self, D: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the critic's loss on real and generated images, without the penalty."""
         return self.critic_of(D(real), D(fake.detach()))
 
     def critic_of(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The same of a critic's outputs, for one that says more than this: of detached images, or G is asked too."""
+        """Return the critic's loss from its outputs, for critics with further outputs; detach fake images before."""
         return OBJECTIVES[self.objective].critic(wide(real), wide(fake))
 
-    def penalty(self, D: Judge, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
-        """The constraint's weighted term, in float32 even under autocast; no term where the constraint has none."""
+    def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
+        """Return the weighted penalty, in float32 even under autocast; empty if the constraint has none."""
         rule = CONSTRAINTS[self.constraint]
         if rule.penalty is None:
             return {}
         with torch.autocast(real.device.type, enabled=False):
             return {name: rule.weight * rule.penalty(D, wide(real.detach()), wide(fake.detach()))}
 
-    def generator(self, D: Judge, fake: Tensor) -> Tensor:
-        """What the generator minimises on its images."""
+    def generator(self, D: Critic, fake: Tensor) -> Tensor:
+        """Return the generator's loss on its images."""
         return self.generator_of(D(fake))
 
     def generator_of(self, fake: Tensor) -> Tensor:
-        """The same of the critic's output on them."""
+        """Return the generator's loss from the critic's output."""
         return OBJECTIVES[self.objective].generator(wide(fake))
 
     def after(self, *critics: nn.Module) -> Callable[[], None] | None:
-        """What to do after each move of the critics, if anything: clip their weights."""
+        """Return a function to call after each move of the critics (weight clipping), or None."""
         bound = CONSTRAINTS[self.constraint].clip
         return partial(clip, [p for D in critics for p in D.parameters()], bound) if bound else None
 
 
 @torch.no_grad()
 def clip(parameters: Iterable[Tensor], bound: float) -> None:
-    """Clips every weight to [-bound, bound]."""
+    """Clip every weight to [-bound, bound]."""
     for parameter in parameters:
         parameter.clamp_(-bound, bound)
 
 
 class ImagePool(nn.Module):
-    """The history of generated images of Shrivastava et al. 2017 (arXiv:1612.07828), section 2.3, one image at a time.
+    """History of generated images (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3), one image at a time.
 
-    It fills first, passing on what it is given. Then each image is, at even odds, passed on, or kept in the place of a
-    random older one, which is passed on instead. What it holds is part of the module's state.
+    Until it is full it returns its input. Then each image is, with probability 1/2, returned, or stored in place of a
+    random older one, which is returned instead. The stored images are part of the module's state.
     """
 
     def __init__(self, size: int = 50) -> None:
         super().__init__()
         if size < 0:
-            raise ValueError(f"pool is {size}; it cannot be negative, and 0 is none")
+            raise ValueError(f"pool is {size}; it cannot be negative; 0 disables it")
         self.size = size
         self.images: list[Tensor] = []
 
     def forward(self, images: Tensor) -> Tensor:
-        """[n, c, h, w] -> [n, c, h, w]; draws from PyTorch's default random numbers on the CPU."""
+        """Map [n, c, h, w] to [n, c, h, w]; draws from PyTorch's default CPU generator."""
         if self.size == 0:
             return images
-        self.images = [image.to(images) for image in self.images]  # a restored pool lies on the CPU
+        self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
         return torch.stack([self._exchange(image) for image in images.detach()])
 
     def _exchange(self, image: Tensor) -> Tensor:

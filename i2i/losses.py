@@ -1,4 +1,4 @@
-"""Losses that more than one paper could use, as functions of tensors."""
+"""Losses used by several papers, as functions of tensors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch.nn.functional import cross_entropy
 
 
 def patch_nce(q: Tensor, k: Tensor, T: float = 0.07) -> Tensor:
-    """Park et al. 2020 (arXiv:2007.15651), eq. 2: each patch of q is to be told from all others by its equal in k.
+    """PatchNCE (Park et al. 2020, arXiv:2007.15651, eq. 2): match each patch of q with the same patch of k.
 
-    -log exp(q_s . k_s / T) / sum_t exp(q_s . k_t / T), in the mean over patches s and images; the patches t are those
-    of the same image. In float32 even under autocast: a difference of cosines is divided by T.
+    -log exp(q_s . k_s / T) / sum_t exp(q_s . k_t / T), averaged over patches s and images; the patches t are those of
+    the same image. Computed in float32 even under autocast, since a difference of cosines is divided by T.
 
     Args:
-        q, k: [n, patches, d], unit vectors; patch s of both lies at the same place.
+        q, k: [n, patches, d], unit vectors; patch s of both is at the same position.
         T: temperature, the paper's tau.
     """
     with torch.autocast(q.device.type, enabled=False):

@@ -1,6 +1,6 @@
-"""What an exported file promises, in words a program in any language can read.
+"""The description in an exported file's metadata, as JSON that programs in any language can read.
 
-Standard library only: the training half writes it, the running half reads it, and neither needs the other.
+Standard library only: the training half writes it and the running half reads it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 METADATA_KEY = "i2i"
 SCHEMA = 2
-"""The newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would not see."""
+"""Newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would ignore."""
 
 LAYOUTS = ("nchw", "nhwc")
 ORDERS = ("rgb", "bgr", "grey", "y")
@@ -24,7 +24,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class Domain:
-    """One kind of image: its name and the form of its pixels."""
+    """A kind of images: its name and pixel format."""
 
     name: str
     channels: int = 3
@@ -32,36 +32,37 @@ class Domain:
 
     @property
     def peak(self) -> int:
-        """The largest value of a pixel: 255 or 65535."""
+        """Largest value of a pixel: 255 or 65535."""
         return 2**self.bits - 1
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the tensors of a graph mean that others made (``io="described"``): one image in, one image out.
+    """Meaning of a third-party graph's tensors (``io="described"``): one image in, one image out.
 
-    Raises ValueError for values that have no meaning.
+    Raises ValueError for meaningless values.
     """
 
     layout: str
     """``nchw`` or ``nhwc``."""
     order: str
-    """Of the channels: ``rgb`` or ``bgr``, alpha behind; ``grey``; or ``y``, the luma of Rec. 601 in its full range (as
-    in JPEG), where the colour is carried past the model."""
+    """Channel order: ``rgb`` or ``bgr``, followed by alpha; ``grey``; or ``y``, the full-range Rec. 601 luma (as in
+    JPEG), where the model only changes luma and the colour is taken from the source.
+    """
     range: tuple[float, float]
-    """The values of black and white that the graph takes."""
+    """Input values of black and white."""
     output_range: tuple[float, float]
-    """The values of black and white that it returns."""
+    """Output values of black and white."""
     dtype: str = "float32"
-    """Of the input: ``float32``, ``float16`` or ``uint8``."""
+    """Type of the input: ``float32``, ``float16`` or ``uint8``."""
     scale: int = 1
-    """How many times as high and wide as the input the output is."""
+    """Upscaling factor: height and width of the output over those of the input."""
     size: tuple[int, int] | None = None
-    """The only height and width that the graph takes; None: any, by the Spec's ``minimum`` and ``multiple``."""
+    """Fixed height and width of the graph; None: any, by the Spec's ``minimum`` and ``multiple``."""
     fit: str = "resize"
-    """How another image comes to that size: ``resize``, there and back, or ``tile``, in overlapping parts of it."""
+    """Treatment of other sizes: ``resize`` there and back, or ``tile`` in overlapping parts."""
     result: str = "image"
-    """``image``, or ``curves``: maps r of Zero-DCE, by which the image is brightened, x + r (x^2 - x), 8 times over."""
+    """Output: ``image``, or ``curves``: maps r of Zero-DCE, applied as x + r (x^2 - x), 8 times over."""
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -82,59 +83,60 @@ class Form:
         if self.size is not None:
             object.__setattr__(self, "size", (height, width))
         if min(self.scale, height, width) < 1:
-            raise ValueError(f"size {self.size} and scale {self.scale} are not all from 1 on")
+            raise ValueError(f"size {self.size} and scale {self.scale} must be at least 1")
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The promise of one exported translator; JSON under the key ``i2i`` of the ONNX file's metadata.
+    """Description of an exported translator; JSON under the key ``i2i`` of the ONNX file's metadata.
 
-    With ``io="pixels"`` the graph takes ``uint8 [N, H, W, C]`` when both domains have 8 bits, and otherwise
-    ``float32 [N, H, W, C]`` in each domain's own range (0..255 or 0..65535), and returns the same. With
-    ``io="tensor"`` it is the bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order. With
-    ``io="described"`` it is a graph that others made, and ``form`` says what it takes and returns.
+    With ``io="pixels"`` the graph takes ``uint8 [N, H, W, C]`` if both domains have 8 bits, and otherwise ``float32
+    [N, H, W, C]`` in each domain's own range (0..255 or 0..65535), and returns the same. With ``io="tensor"`` it is the
+    bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order. With ``io="described"`` it is a
+    third-party graph, whose input and output ``form`` describes.
     """
 
     method: str
     direction: str
-    """From side to side ("a2b"); "any" for a model of several domains."""
+    """Direction, such as "a2b"; "any" for a model of several domains."""
     source: Domain
     target: Domain
     domains: tuple[str, ...] = ()
     """Names that the second input ``target`` (``int64 [N]``) indexes, for a model of several domains; else empty."""
     attributes: bool = False
-    """Whether ``domains`` may be had together: then ``target`` is ``float32 [N, len(domains)]`` of zeros and ones."""
+    """True if ``domains`` can be combined; ``target`` is then ``float32 [N, len(domains)]`` of zeros and ones."""
     io: str = "pixels"
     order: str = "rgb"
     minimum: int = 1
-    """Least height and width of the network itself; a pixel graph pads smaller images inside."""
+    """Least height and width of the network itself; a pixel graph pads smaller images."""
     multiple: int = 1
     receptive_field: int | None = None
-    """Pixels that one output pixel sees, statistics of the normalisation apart; None: the whole image."""
+    """Input pixels across that affect one output pixel, normalisation statistics apart; None: the whole image."""
     tiling: str = "no"
-    """``exact``; ``statistics`` (exact once the tiles share their normalisation statistics); or ``no``."""
+    """``exact``; ``statistics`` (exact if the tiles share their normalisation statistics); or ``no``."""
     precision: str = "fp32"
     """``fp32``, ``fp16`` (float16 between the first and the last layer) or ``int8`` (convolutions in eight bits)."""
     recipe: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
-    """The largest difference between the file in ONNX Runtime and the network in PyTorch, as measured at export."""
+    """Largest difference between the file in ONNX Runtime and the network in PyTorch, measured at export."""
     loss: dict[str, Any] = field(default_factory=dict)
-    """What another precision than fp32 has cost, on ``held_out`` real images that were not used for ``calibration``
-    (how many each): ``psnr`` in dB (None: equal), ``largest`` difference in levels (255ths of the range), the share of
-    values ``differing`` by half a level or more, the ``limits`` of the first two, the ``provider`` it was measured on.
-    For int8 also ``convolutions``: how many are in eight bits, and how many there are."""
+    """Loss of a precision other than fp32 on ``held_out`` real images, not used for ``calibration`` (numbers of both):
+    ``psnr`` in dB (None: equal), ``largest`` difference in levels (1/255 of the range), the share of values
+    ``differing`` by half a level or more, the ``limits`` of the first two, and the ``provider`` it was measured on. For
+    int8 also ``convolutions``: the number in int8, and the number of all.
+    """
     form: Form | None = None
-    """Of a graph that others made."""
+    """Form of a third-party graph."""
     schema: int = 1
 
     @property
     def scale(self) -> int:
-        """How many times as high and wide as the image the result is."""
+        """Upscaling factor: height and width of the result over those of the image."""
         return 1 if self.form is None else self.form.scale
 
     @property
     def dtype(self) -> str:
-        """The type of the graph's pixels, as NumPy names it."""
+        """NumPy name of the type of the graph's pixels."""
         return "uint8" if self.io == "pixels" and self.source.bits == self.target.bits == 8 else "float32"
 
     def to_json(self) -> str:
@@ -142,7 +144,7 @@ class Spec:
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
-        """Reads what ``to_json`` wrote. Raises ValueError for anything else, a newer schema included."""
+        """Read the output of ``to_json``. Raises ValueError for anything else, including a newer schema."""
         try:
             facts = json.loads(text)
             if facts["schema"] > SCHEMA:

@@ -1,4 +1,4 @@
-"""``i2i check``: what training would find in a folder of data, without training."""
+"""``i2i check``: report on a folder of training data without training."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 @click.argument("method", required=False)
 @click.option(
     "--data", type=click.Path(),
-    help="A folder of all domains: train/ of pairs side by side, trainA trainB, or train/DOMAIN.",
+    help="Folder of all domains: train/ of pairs side by side, trainA trainB, or train/DOMAIN.",
 )  # fmt: skip
-@click.option("--a", type=click.Path(), help="The folder of domain A.")
-@click.option("--b", type=click.Path(), help="The folder of domain B.")
-@click.option("--attributes", type=click.Path(), help="A table of what each image shows, CelebA's or CSV.")
-@click.option("--select", metavar="NAME,NAME...", help="Which of many domains, or of the table's attributes.")
-@click.option("--paired/--unpaired", default=None, help="Which kind of data, where no METHOD says it.")
+@click.option("--a", type=click.Path(), help="Folder of domain A.")
+@click.option("--b", type=click.Path(), help="Folder of domain B.")
+@click.option("--attributes", type=click.Path(), help="Table of attributes, CelebA's format or CSV.")
+@click.option("--select", metavar="NAME,NAME...", help="Attributes or domains to use; all by default.")
+@click.option("--paired/--unpaired", default=None, help="Kind of data, if no METHOD is given.")
 @click.option("--direction", type=click.Choice(["a2b", "b2a"]), default="a2b", show_default=True)
 @click.option("--channels", type=click.Choice(["auto", "1", "3", "4"]), default="auto", show_default=True)
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="train", show_default=True)
@@ -31,11 +31,11 @@ def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None, direction: str,
     channels: str, split: str, max_bad: int, attributes: str | None, select: str | None,
 ) -> None:  # fmt: skip
-    """Report what training METHOD would find in the data, and name every file that would stop it.
+    """Report on the training data of METHOD, and name every file that training would fail on.
 
-    Each file is decoded once. Exits with 1 where training would refuse the data. Without METHOD or --paired or
-    --unpaired, files side by side are taken as pairs and two folders as unpaired; what --attributes or --select is
-    about has many domains.
+    Each file is decoded once. The exit status is 1 if training would refuse the data. Without METHOD, --paired or
+    --unpaired, files side by side are taken as pairs and two folders as unpaired; with --attributes or --select the
+    data has many domains.
     """
     if data is None and (a is None or b is None):
         raise click.UsageError("give --data DIR, or both --a DIR and --b DIR")
@@ -71,13 +71,13 @@ def _kind(method: str, paired: bool | None) -> str:
 
     kind: str = translator_class(method).data
     if paired is not None and kind != ("pairs" if paired else "unpaired"):
-        raise click.UsageError(f"{method} trains on {kind}; leave out --{'' if paired else 'un'}paired")
+        raise click.UsageError(f"{method} trains on {kind}; remove --{'' if paired else 'un'}paired")
     return kind
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""``i2i export``: the generators of a run, as ONNX files."""
+"""``i2i export``: write the generators of a run as ONNX files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from i2i.spec import PRECISIONS, Spec
     "--out",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file, for one direction: that of --to, or else the run's first.  "
-    "[default: RUN/onnx/DIRECTION.onnx; DIRECTION.tensor.onnx, DIRECTION.int8.onnx for what is something else]",
+    help="File to write, for one direction: that of --to, or the run's first.  [default: RUN/onnx/DIRECTION.onnx, or "
+    "DIRECTION.tensor.onnx, DIRECTION.int8.onnx with other --io or --precision]",
 )
 @click.option("--to", metavar="DOMAIN", help="Export only the generator that translates to this domain.")
 @click.option(
@@ -25,33 +25,33 @@ from i2i.spec import PRECISIONS, Spec
     type=click.Choice(["pixels", "tensor"]),
     default="pixels",
     show_default=True,
-    help="pixels: images in, images out. tensor: the bare network on [-1, 1].",
+    help="pixels: takes and returns images. tensor: the bare network on [-1, 1].",
 )
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="fp16: half the size, and faster on GPUs; a CPU computes it in float32. int8: a quarter of the size, and "
-    "faster on CPUs, with OpenVINO above all.",
+    help="fp16: half the size and faster on GPUs; a CPU computes it in float32. int8: a quarter of the size and "
+    "faster on CPUs, most of all with OpenVINO.",
 )
 @click.option(
     "--calibrate",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="For fp16 and int8: images such as the model will see, 4 or more, for int8 12 or more, better 24. int8 is "
-    "calibrated on some, and the loss is measured on others.  [default: those that the run was trained on]",
+    help="For fp16 and int8: typical input images, at least 4; for int8 at least 12, better 24. int8 is calibrated on "
+    "some, and the loss is measured on others.  [default: the training images]",
 )
 def command(run: Path, path: Path | None, to: str | None, io: str, precision: str, calibrate: Path | None) -> None:
     """Write the generators of RUN, the folder of a training run, as ONNX files.
 
-    RUN may also be a file in fp32 that was exported before, to have it in another precision.
+    RUN may also be an exported file in fp32, to convert it to another precision.
 
-    A file takes images of any size and gives them back translated, in any program that runs ONNX, and describes
-    itself. Each is compared with PyTorch before it is there. A generator of several domains is one file.
+    An exported file takes images of any size and returns them translated, in any program that runs ONNX, and describes
+    itself. It is compared with PyTorch before it is written. A generator of several domains is one file.
 
-    fp16 and int8 are compared with fp32 on real images, and written only if they lose little: PSNR of at least 60 dB,
-    for int8 45 dB and no value off by more than 8 of 255. What was measured is in the file.
+    fp16 and int8 are compared with fp32 on real images. A file below 60 dB PSNR, for int8 below 45 dB or with a value
+    off by more than 8 of 255, is refused. The file records its accuracy.
     """
     from i2i.exporter import choose, default_path, directions, export
 
@@ -59,7 +59,7 @@ def command(run: Path, path: Path | None, to: str | None, io: str, precision: st
         click.echo(describe(export(run, path, to=to, io=io, precision=precision, calibrate=calibrate)))
         return
     generators = directions(run)
-    whole = precision == "fp32"  # of what is not, the run has the images
+    whole = precision == "fp32"  # other precisions need the run's images
     for direction in [choose(generators, to)] if to or path else generators:
         file = path or default_path(run, direction, io, precision)
         source = generators if whole else run
@@ -67,7 +67,7 @@ def command(run: Path, path: Path | None, to: str | None, io: str, precision: st
 
 
 def describe(path: Path) -> str:
-    """The line on an exported file: where it is, what it does, its size, and how close to PyTorch it is."""
+    """Describe an exported file in one line: path, direction, size, and difference from PyTorch."""
     from i2i.runtime.onnxfile import read_spec
     from i2i.runtime.targets import way
 
@@ -85,7 +85,7 @@ def describe(path: Path) -> str:
 
 
 def loss_in_words(spec: Spec) -> str:
-    """What a precision has cost, and on what that was measured."""
+    """Describe the loss of a precision, and the images it was measured on."""
     loss = spec.loss
     psnr = "no difference" if loss["psnr"] is None else f"{loss['psnr']:.1f} dB"
     words = (
@@ -93,5 +93,5 @@ def loss_in_words(spec: Spec) -> str:
     )
     if "convolutions" in loss:
         done, there = loss["convolutions"]
-        words += f" (calibrated on {loss['calibration']} others); {done} of {there} convolutions in eight bits"
+        words += f" (calibrated on {loss['calibration']} others); {done} of {there} convolutions in int8"
     return words

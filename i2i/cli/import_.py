@@ -1,4 +1,4 @@
-"""``i2i import``: a generator that others trained becomes a run."""
+"""``i2i import``: make a run of a third-party generator."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import click
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", "run", type=click.Path(file_okay=False, path_type=Path), metavar="RUN",
               help="Folder of the run.  [default: runs/import-NAME]")  # fmt: skip
-@click.option("--a", default="a", metavar="NAME", help="Name of the domain that it translates from.")
-@click.option("--b", default="b", metavar="NAME", help="Name of the domain that it translates to.")
+@click.option("--a", default="a", metavar="NAME", help="Name of the source domain.")
+@click.option("--b", default="b", metavar="NAME", help="Name of the target domain.")
 @click.option("--domains", metavar="NAME,NAME...", help="Names of a StarGAN's domains, in the order of its labels.")
-@click.option("--attributes", is_flag=True, help="A StarGAN's domains may be had together, as CelebA's attributes.")
+@click.option("--attributes", is_flag=True, help="A StarGAN's domains can be combined, as CelebA's attributes.")
 @click.option(
     "--statistics",
     type=click.Choice(["image", "averaged"]),
-    help="Of batch norm: each image's own, or the file's averages.  [default: as its authors use it]",
+    help="Batch norm statistics: each image's, or the file's running averages.  [default: as its authors use it]",
 )
-@click.option("--part", metavar="NAME", help="Which network, where the file holds several generators.")
+@click.option("--part", metavar="NAME", help="Name of the network, if the file contains several generators.")
 def command(checkpoint: Path, run: Path | None, domains: str | None, **options: str | bool | None) -> None:
-    """Make a run of CHECKPOINT, a .pth, .pt, .pkl or .safetensors file of a generator that others trained.
+    """Make a run of CHECKPOINT, a .pth, .pt, .ckpt, .pkl or .safetensors file of a third-party generator.
 
     \b
     i2i import latest_net_G.pth -o runs/horse2zebra --a horse --b zebra
     i2i translate pictures/ -m horse2zebra
 
-    What it is follows from its tensors' names and shapes alone, and nothing in the file is run: CycleGAN's and
-    pix2pix's ResNets and U-Nets, CUT's ResNet, StarGAN, pix2pixHD's global generator, CSC321's CycleGAN.
+    The network is recognised by its tensors' names and shapes, and no code in the file is run. Supported are CycleGAN's
+    and pix2pix's ResNets and U-Nets, CUT's ResNet, StarGAN, pix2pixHD's global generator and CSC321's CycleGAN.
 
-    Batch norm takes the statistics of each image, as the authors do when they test what they trained at batch 1, and in
-    CSC321's, trained in batches of 16, the averages of the training. If large areas lose their colour, a network was
-    trained in larger batches: --statistics averaged.
+    Batch norm uses the statistics of each image, as the authors do for networks trained at batch 1, and in CSC321's,
+    trained in batches of 16, the running averages. If large areas lose their colour, the network was trained in larger
+    batches: use --statistics averaged.
     """
     from i2i.importer import import_checkpoint
 

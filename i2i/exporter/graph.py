@@ -1,4 +1,4 @@
-"""From a module to an ONNX graph: any batch and size, opset 18, one file, names that a stranger can read."""
+"""Convert a module to an ONNX graph: any batch and size, opset 18, one file, readable names."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from i2i import __version__
 from i2i.exporter import ends
 from i2i.spec import Spec
 
-# The floor for reflection padding and the ceiling of what every released CUDA provider has kernels for.
+# The least opset with reflection padding, and the highest that every released CUDA provider has kernels for.
 OPSET = 18
 
 
 class ExportError(ValueError):
-    """A network that could not be exported as promised; no file is left."""
+    """A network could not be exported exactly; no file is left."""
 
     exit_status = 1
 
 
 def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:
-    """The graph of ``module``, whose inputs and output are as ``spec`` promises. Raises ExportError."""
+    """Return the graph of ``module``, with the inputs and output of ``spec``. Raises ExportError."""
     inputs = ends.inputs(spec)
     free = tuple({axis: size for axis, size in enumerate(end.sizes) if isinstance(size, str)} for end in inputs)
     with _quiet() as chatter:
@@ -55,7 +55,7 @@ def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:
 
 
 def _check_form(model: onnx.ModelProto, spec: Spec) -> None:
-    """Raises ExportError unless the graph has the opset, the free sizes and the types that were asked for."""
+    """Raise ExportError unless the graph has the requested opset, free sizes and types."""
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if opsets != {"ai.onnx": OPSET} or model.functions:
         got = ", ".join(f"{domain} {version}" for domain, version in opsets.items())
@@ -77,7 +77,7 @@ def _check_form(model: onnx.ModelProto, spec: Spec) -> None:
 
 
 def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
-    """Names the sizes, says what the file is, and takes out the exporter's notes, which hold paths of this machine."""
+    """Name the sizes, describe the file, and remove the exporter's notes, which contain paths of this machine."""
     graph = model.graph
     for entry in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
         del entry.metadata_props[:]
@@ -96,7 +96,7 @@ def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[io.StringIO]:
-    """Keeps what PyTorch's exporter prints, warns and logs from the user; yields it, for the case that it fails."""
+    """Capture what PyTorch's exporter prints, warns and logs; yield it, to be shown on failure."""
     said = io.StringIO()
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""Networks: pure modules with flat keyword arguments and no input or output of their own."""
+"""Networks: pure modules with flat keyword arguments, without files or global state."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ __all__ = [
 
 
 class Family(NamedTuple):
-    """Networks that one name stands for, apart from the number in it."""
+    """Networks that share a name, apart from the number in it."""
 
     make: type[nn.Module]
     number: str | None
-    """The option that the number in the name gives; None for a name without one."""
+    """The option set by the number in the name; None for a name without one."""
     help: str
     meaning: Callable[[int], int] = int
-    """From the number to the option's value."""
+    """Conversion of the number to the option's value."""
 
 
 def exponent(size: int) -> int:
-    """How often ``size`` pixels can be halved. Raises ValueError unless that leaves one pixel."""
+    """Return how often ``size`` pixels can be halved to one pixel. Raises ValueError for other sizes."""
     if size.bit_count() != 1:
         raise ValueError(f"generator is 'unet_{size}'; expected unet_N with N a power of two: unet_128, unet_256")
     return size.bit_length() - 1
@@ -75,17 +75,17 @@ DISCRIMINATORS = {
 
 
 def generator(name: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
-    """The generator a name stands for: ``unet_256`` (any power of two from 8) or ``resnet_9`` (any number of blocks).
+    """Make a generator by name: ``unet_256`` (any power of two from 8) or ``resnet_9`` (any number of blocks).
 
-    Raises ValueError for a name that stands for none, or for a network without these options, with those that would do.
+    Raises ValueError for an unknown name, or for options that the network does not have, listing those that fit.
     """
     return _made(GENERATORS, "generator", name, in_channels, out_channels, **options)
 
 
 def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
-    """The discriminator a name stands for: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
+    """Make a discriminator by name: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
 
-    Raises ValueError for a name that stands for none, or for a network without these options, with those that would do.
+    Raises ValueError for an unknown name, or for options that the network does not have, listing those that fit.
     """
     return _made(DISCRIMINATORS, "discriminator", name, in_channels, **options)
 

@@ -1,4 +1,4 @@
-"""What the networks share: normalisations, the way up and down a pyramid, initialisation, the test-time copy."""
+"""Shared parts of networks: normalisation, halving and doubling, initialisation, the copy for inference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, pad
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """Instance normalisation (arXiv:1607.08022) that takes a 1x1 map as well, which it turns into its bias.
+    """Instance normalisation (arXiv:1607.08022) that also accepts 1x1 maps, which become its bias.
 
     The bottom of a deep U-Net is one pixel for small images; PyTorch's class refuses to train on that.
     """
@@ -25,7 +25,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation whose one impossible case is explained in the user's terms."""
+    """Batch normalisation with a helpful error for a single value per channel."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
@@ -41,25 +41,25 @@ NORMS = {"instance": InstanceNorm2d, "batch": BatchNorm2d, "none": nn.Identity}
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module:
-    """The normalisation ``norm`` (instance | batch | none) over ``channels``."""
+    """Return the normalisation ``norm`` (instance | batch | none) over ``channels``."""
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}; choose one of {', '.join(NORMS)}")
     return NORMS[norm](channels)
 
 
 def has_bias(norm: str) -> bool:
-    """Whether the authors give a bias to a convolution before this normalisation: only before instance norm.
+    """Return True if the authors give a convolution before this norm a bias: only before instance norm.
 
-    There it is cancelled and learns nothing, and without a norm it is missed; the authors' weights have it so.
+    There it is cancelled and learns nothing; the authors' weights have it.
     """
     return norm == "instance"
 
 
 class HalvingConv2d(nn.Conv2d):
-    """The 4x4 convolution of stride 2, padded so that n pixels become ceil(n / 2): an odd row or column counts.
+    """4x4 convolution of stride 2, padded so that n pixels become ceil(n / 2).
 
-    Identical to the plain convolution where n is even, which the branch keeps free of a copy. In an exported graph
-    there is no branch: the size is not known there, and ONNX Runtime folds the padding into the convolution.
+    Identical to the plain convolution for even n, for which the branch avoids a copy. In an exported graph there is no
+    branch: the size is unknown there, and ONNX Runtime fuses the padding into the convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool) -> None:
@@ -72,9 +72,9 @@ class HalvingConv2d(nn.Conv2d):
 
 
 class BlurDown(nn.Module):
-    """Halves a map, n pixels to ceil(n / 2), as [1, 2, 1] / 4 sees it both ways: what a stride would alias is gone.
+    """Halve a map, n pixels to ceil(n / 2), with the filter [1, 2, 1] / 4 in both directions against aliasing.
 
-    Zhang 2019 (arXiv:1904.11486). At the border the map is reflected, so it has at least two rows and columns.
+    Zhang 2019 (arXiv:1904.11486). The border is reflected, so the map needs at least two rows and columns.
     """
 
     kernel: Tensor
@@ -89,9 +89,9 @@ class BlurDown(nn.Module):
 
 
 class _Blur(torch.autograd.Function):
-    """A map [n, c, h, w] under fixed kernels [c, 1, 3, 3], of which nothing need be kept for the way back.
+    """Convolve a map [n, c, h, w] with fixed kernels [c, 1, 3, 3] without saving it for the backward pass.
 
-    PyTorch would keep the padded map, a copy of what is kept already: a tenth of the memory of a step of CUT.
+    PyTorch would save the padded map, a second copy: a tenth of the memory of a step of CUT.
     """
 
     @staticmethod
@@ -110,11 +110,11 @@ class _Blur(torch.autograd.Function):
 
 
 class Upsample2x(nn.Module):
-    """Doubles a map and crops it to the size it had on the way down, at most one row and one column.
+    """Double a map and crop it to the size it had on the way down, by at most one row and one column.
 
-    ``deconv`` is the authors' transposed convolution; ``resize`` repeats pixels and convolves, which has no
-    checkerboards (Odena et al., https://doi.org/10.23915/distill.00003); ``blur`` spreads them with [1, 3, 3, 1] / 4,
-    which is bilinear interpolation, and convolves: what ``BlurDown`` is on the way down.
+    ``deconv`` is the authors' transposed convolution; ``resize`` repeats pixels and convolves, without checkerboards
+    (Odena et al., https://doi.org/10.23915/distill.00003); ``blur`` interpolates bilinearly with [1, 3, 3, 1] / 4 and
+    convolves, the counterpart of ``BlurDown``.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, upsample: str, bias: bool) -> None:
@@ -142,12 +142,12 @@ WEIGHTS = {
 
 
 def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> nn.Module:
-    """The authors' initialisation: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0.
+    """Initialise as the authors: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0.
 
-    With ``xavier`` the deviation of a layer's weights is gain * sqrt(2 / (its inputs + its outputs)), as in CUT.
+    With ``xavier`` the standard deviation of a layer's weights is gain * sqrt(2 / (inputs + outputs)), as in CUT.
     """
     if any(parameter.is_meta for parameter in net.parameters()):
-        return net  # only shapes are asked for: to draw no numbers takes PyTorch longer than to draw them
+        return net  # only shapes are needed; drawing on the meta device is slower than drawing numbers
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             WEIGHTS[weights](module.weight, gain)
@@ -160,9 +160,9 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
 
 
 class AveragedNorm2d(nn.Module):
-    """Batch norm with the running averages that training left, always: the same for every image, alone or in a batch.
+    """Batch norm that always uses the running averages of its training: the same for every image and batch.
 
-    No ``nn.BatchNorm2d``, so that ``per_image`` leaves it as it is; its tensors have the same names.
+    Not a subclass of ``nn.BatchNorm2d``, so that ``per_image`` does not replace it; its tensors have the same names.
     """
 
     weight: nn.Parameter
@@ -198,15 +198,15 @@ def _without_batch_norm(net: nn.Module, norm: Callable[[nn.BatchNorm2d], nn.Modu
 
 
 def per_image(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` as it is to be used: dropout off, and batch norm with the statistics of each single image.
+    """Return a copy of ``net`` for inference: without dropout, batch norm with the statistics of each image.
 
-    The authors test pix2pix in training mode at batch 1, where batch norm *is* affine instance norm, to the bit.
+    The authors test pix2pix in training mode at batch 1, where batch norm is exactly affine instance norm.
     """
     return _without_batch_norm(net, _own_statistics)
 
 
 def averaged(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` whose batch norm keeps to the averages of its training, for one that learnt in large batches.
+    """Return a copy of ``net`` whose batch norm uses its running averages, for networks trained in large batches.
 
     There the statistics of a batch are near those of the data, and those of a single image are not.
     """

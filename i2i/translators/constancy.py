@@ -83,11 +83,11 @@ class Constancy(Translator):
         return v | ({"G(y)": self.G(y)} if self.lambda_tid else {})
 
     def f(self, image: Tensor) -> Tensor:
-        """The features of images of either domain."""
+        """Return the features of images of either domain."""
         return wide(self.A.encode(self.seen(image)) if self.encoder == TRAINED else self.given[0](image))
 
     def seen(self, image: Tensor) -> Tensor:
-        """What the autoencoder sees of an image: all of it, or grey [n, 1, h, w]."""
+        """Return the autoencoder's view of an image: all of it, or grey [n, 1, h, w]."""
         return image if self.alike else image[:, :3].mean(1, keepdim=True)
 
     def generator_loss(self, v: Views) -> Views:
@@ -126,7 +126,7 @@ class Constancy(Translator):
         return {"encoder": self.fingerprint}
 
     def set_extra_state(self, state: dict[str, str]) -> None:
-        """Raises ValueError where the encoder that is given is not the one of the state."""
+        """Load the state. Raises ValueError if the given encoder differs from the state's."""
         if self.fingerprint and state["encoder"] not in ("", self.fingerprint):
             raise ValueError(f"encoder {self.encoder!r} returned other weights than those that this run began with")
 
@@ -135,7 +135,7 @@ class Constancy(Translator):
 
 
 def given_encoder(path: str) -> nn.Module:
-    """The module that the function of a dotted path returns, frozen. Raises ValueError where there is none."""
+    """Return the module of a dotted path's function, frozen. Raises ValueError if there is none."""
     module, _, name = path.partition(":")
     if not name:
         raise ValueError(f"encoder is {path!r}; expected {TRAINED}, or package.module:function that returns a module")
@@ -150,7 +150,7 @@ def given_encoder(path: str) -> nn.Module:
 
 
 def fingerprint(net: nn.Module) -> str:
-    """A hash of the weights of a network, wherever they are."""
+    """Return a hash of a network's weights, on any device."""
     known = hashlib.sha256()
     for name, tensor in net.state_dict().items():
         known.update(name.encode() + tensor.detach().cpu().reshape(-1).contiguous().view(uint8).numpy().tobytes())

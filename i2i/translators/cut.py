@@ -22,7 +22,7 @@ class CUT(Translator):
     """L_GAN(G, D, X, Y) + lambda_X L_PatchNCE(G, H, X) + lambda_Y L_PatchNCE(G, H, Y)   (eq. 5).
 
     A patch of G(x) is to be more like the patch of x at its place than like the others of x, as seen by the first half
-    of G itself and the projection H (eqs. 2 and 3). Only one direction is learnt, so that a step costs little more
+    of G itself and the projection H (eqs. 2 and 3). Only one direction is learned, so that a step costs little more
     than half of CycleGAN's. As in the authors' code, lambda_X = lambda_Y = lambda_nce / 2 where G(y) is looked at, and
     lambda_X = lambda_nce where it is not.
 
@@ -70,9 +70,9 @@ class CUT(Translator):
     ) -> None:
         super().__init__()
         if not generator.startswith("resnet_"):
-            raise ValueError(f"generator is {generator!r}; CUT compares maps of G's first half: expected resnet_N")
+            raise ValueError(f"generator is {generator!r}; CUT compares maps of G's first half; expected resnet_N")
         if patches < 2:
-            raise ValueError(f"patches is {patches}; a patch is told from others, so there are at least 2")
+            raise ValueError(f"patches is {patches}; a patch is compared with others; expected at least 2")
         self.gan, self.lr = Adversarial(objective, constraint), lr
         self.lambda_gan, self.lambda_nce = lambda_gan, lambda_nce
         self.nce_idt, self.nce_T, self.patches = nce_idt and in_channels == out_channels, nce_T, patches
@@ -100,10 +100,10 @@ class CUT(Translator):
 
     @torch.no_grad()
     def patches_of(self, real: Tensor, maps: list[Tensor], mirrored: bool) -> Views:
-        """What patches of the real images are compared with: z, the projections at random places, and the places s.
+        """Return the projections z of patches of the real images at random positions, and the positions s.
 
-        z is [n, patches of all maps, d]; s is [patches of all maps], where their equals lie in the maps of made images.
-        The authors draw anew for y.
+        z is [n, patches of all maps, d]; s is [patches of all maps], their positions in the maps of generated images.
+        The authors draw other positions for y.
         """
         if mirrored:  # the maps are not those of the image itself
             maps = self.G.encode(real)
@@ -131,7 +131,7 @@ class CUT(Translator):
         return terms
 
     def contrast(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """L_PatchNCE (eq. 3), in the mean over the maps."""
+        """L_PatchNCE (eq. 3), averaged over the maps."""
         return torch.stack([patch_nce(q, z, self.nce_T) for q, z in pairs]).mean()
 
     def players(self) -> dict[str, Player]:
@@ -146,13 +146,17 @@ class CUT(Translator):
 
 
 def columns(features: Tensor, s: Tensor) -> Tensor:
-    """The columns [n, patches, c] of a map [n, c, h, w] at the places s (row * w + column), without copying it."""
+    """Return the columns [n, patches, c] of a map [n, c, h, w] at the positions s (row * w + column), without a
+    copy.
+    """
     w = features.shape[3]
     return features[:, :, s // w, s % w].transpose(1, 2)
 
 
 def recoloured(images: Tensor, channels: int) -> Tensor:
-    """Images in [-1, 1] with 1, 3 or 4 channels: grey is repeated, colours averaged, alpha left out or opaque."""
+    """Convert images in [-1, 1] with 1, 3 or 4 channels: grey is repeated, colours averaged, alpha dropped or
+    opaque.
+    """
     if images.shape[1] == channels:
         return images
     colour = images[:, :3] if images.shape[1] >= 3 else images[:, :1]

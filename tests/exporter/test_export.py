@@ -336,7 +336,7 @@ def test_which_generator_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
     with pytest.raises(ValueError, match=r"not translate to 'zebras'; it translates to photo \(a2b\), labels \(b2a\)"):
         export(generators, tmp_path / "x.onnx", to="zebras")
-    with pytest.raises(ValueError, match="give a path"):
+    with pytest.raises(ValueError, match="need a path for the file"):
         export(generators)
     with pytest.raises(ValueError, match="no generators to export; expected at least one"):
         export({}, tmp_path / "x.onnx")

@@ -127,12 +127,12 @@ def test_a_folder_keeps_what_is_in_it(tmp_path):
     assert import_checkpoint(first, run, a="x") == run
     assert weights.stat().st_mtime_ns == before  # so that its export stays current
     for file, name in ((second, "x"), (first, "y")):
-        with pytest.raises(ValueError, match="holds another import"):
+        with pytest.raises(ValueError, match="contains another import"):
             import_checkpoint(file, run, a=name)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.png").touch()
     for taken in (tmp_path / "full", first):
-        with pytest.raises(ValueError, match="is there already and holds something else"):
+        with pytest.raises(ValueError, match="already exists and is no import"):
             import_checkpoint(second, taken)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["photo.png"]
 
