@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
-from i2i.engine.ranks import World
 from i2i.engine.report import NonFinite
 from i2i.engine.run import Run
 from i2i.engine.step import Move, autocast_for, play

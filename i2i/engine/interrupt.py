@@ -8,7 +8,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-from i2i.engine.ranks import World
+from i2i.engine.distributed import World
 
 AGREE_EVERY = 10  # steps between two checks across processes, each of which costs a message
 

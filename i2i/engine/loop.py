@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from i2i.data import Batches, View
+from i2i.engine.auto_batch import fitting_batch
+from i2i.engine.distributed import World
 from i2i.engine.finetune import initialise
-from i2i.engine.fit import fitting_batch
 from i2i.engine.game import Game
 from i2i.engine.interrupt import Interrupted, Signals
 from i2i.engine.prepare import caution, describe, describe_data, open_data, provenance, resolve_precision, sample_batch
-from i2i.engine.ranks import World
 from i2i.engine.report import Reporter, Statistics, say, saying_how_far
 from i2i.engine.run import Run
 from i2i.engine.samples import sample_sheet

@@ -13,8 +13,8 @@ from torch import nn
 
 import i2i
 from i2i.data import DataError, Dataset, View, has_split, read_folders
+from i2i.engine.distributed import World
 from i2i.engine.game import Game
-from i2i.engine.ranks import World
 from i2i.engine.run import Run
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from i2i.engine.ranks import World
+from i2i.engine.distributed import World
 from i2i.files import atomically
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from i2i.engine.ranks import World
+from i2i.engine.distributed import World
 from i2i.translators import Player, Translator, Views
 
 

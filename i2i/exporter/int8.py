@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 
 from i2i.exporter import ranges
 from i2i.exporter.compare import Feeds, Loss
-from i2i.exporter.parts import Parts, finish, weights_of
+from i2i.exporter.graph_parts import Parts, finish, weights_of
 from i2i.exporter.ranges import Range
 
 LARGEST = 63

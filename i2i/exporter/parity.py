@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from i2i.exporter import ends
-from i2i.exporter.graph import ExportError
-from i2i.exporter.pixels import Pixels, checkerboard
+from i2i.exporter import signature
+from i2i.exporter.onnx_graph import ExportError
+from i2i.exporter.pixel_graph import Pixels, checkerboard
 from i2i.runtime.errors import ModelError
 from i2i.runtime.providers import open_session
 from i2i.spec import Spec
@@ -70,7 +70,7 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
 
 def _opened(path: Path, spec: Spec) -> Callable[[list[np.ndarray]], np.ndarray]:
     """Open the file in ONNX Runtime on the CPU, as a function of its inputs."""
-    names = [end.name for end in ends.inputs(spec)]
+    names = [end.name for end in signature.inputs(spec)]
     try:
         session = open_session(path, "cpu")
     except ModelError as error:
@@ -139,7 +139,7 @@ def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
             image = image * 2 - 1
         else:
             image = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
-        yield (image, ends.targets(spec, n, start)) if spec.domains else (image,)
+        yield (image, signature.targets(spec, n, start)) if spec.domains else (image,)
 
 
 def _check_finite(want: Tensor, spec: Spec, image: Tensor) -> None:

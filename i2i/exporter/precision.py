@@ -12,12 +12,12 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from i2i.exporter import compare, ends
+from i2i.exporter import compare, signature
+from i2i.exporter.calibration import CalibrationImages
 from i2i.exporter.compare import Feeds, Limits, Loss
-from i2i.exporter.graph import ExportError
-from i2i.exporter.half import emulated, to_half
+from i2i.exporter.float16 import emulated, to_half
 from i2i.exporter.int8 import to_int8
-from i2i.exporter.pictures import Pictures
+from i2i.exporter.onnx_graph import ExportError
 from i2i.runtime.errors import NonFiniteError
 from i2i.runtime.onnxfile import described
 from i2i.runtime.providers import open_session, running_on
@@ -31,7 +31,7 @@ SAFE = LIMITS["int8"]
 Say = Callable[[str], None]
 
 
-def reduced(model: bytes, spec: Spec, precision: str, pictures: Pictures) -> bytes:
+def reduced(model: bytes, spec: Spec, precision: str, pictures: CalibrationImages) -> bytes:
     """Convert the bytes of a float32 file to ``precision``, with the loss in its Spec.
 
     Raises ExportError if the loss is beyond ``LIMITS``, or the graph cannot be converted.
@@ -115,13 +115,13 @@ def _instead(precision: str) -> str:
 
 def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
     """Return the images as inputs of the graph, each with the next target; every target occurs at least once."""
-    names = [end.name for end in ends.inputs(spec)]
+    names = [end.name for end in signature.inputs(spec)]
     targets = len(spec.domains) + 2 * spec.attributes if spec.domains else 0
     feeds = []
     for i, image in enumerate(islice(cycle(images), max(len(images), targets) if images else 0)):
         values = [image[None] if spec.io == "pixels" else _tensor(image, spec)]
         if targets:
-            values.append(ends.targets(spec, 1, i).numpy())
+            values.append(signature.targets(spec, 1, i).numpy())
         feeds.append(dict(zip(names, values, strict=True)))
     return feeds
 

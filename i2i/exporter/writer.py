@@ -12,10 +12,10 @@ import onnx
 import torch
 from torch import nn
 
-from i2i.exporter import graph, parity
-from i2i.exporter.graph import ExportError
-from i2i.exporter.pictures import Pictures, gather
-from i2i.exporter.pixels import Pixels, Toward
+from i2i.exporter import onnx_graph, parity
+from i2i.exporter.calibration import CalibrationImages, gather
+from i2i.exporter.onnx_graph import ExportError
+from i2i.exporter.pixel_graph import Pixels, WithTarget
 from i2i.exporter.precision import reduced
 from i2i.files import atomically
 from i2i.networks import per_image
@@ -133,7 +133,7 @@ def _specs(generators: Generators) -> dict[str, Spec]:
 
 
 def export_network(
-    net: nn.Module, spec: Spec, path: str | Path, precision: str = "fp32", pictures: Pictures | None = None
+    net: nn.Module, spec: Spec, path: str | Path, precision: str = "fp32", pictures: CalibrationImages | None = None
 ) -> Path:
     """Write ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file to ``path``; ``net`` is not changed.
 
@@ -152,7 +152,7 @@ def export_network(
     net = copy.deepcopy(per_image(net)).cpu().float().requires_grad_(False)
     _check_weights(net)
     spec = describe(net, spec)
-    module = Toward(net, spec) if spec.domains else net
+    module = WithTarget(net, spec) if spec.domains else net
     if spec.io == "pixels":
         module = Pixels(module, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,8 +160,8 @@ def export_network(
     return path
 
 
-def _write(file: Path, module: nn.Module, spec: Spec, precision: str, pictures: Pictures | None) -> None:
-    file.write_bytes(_serialise(graph.to_onnx(module, spec)))
+def _write(file: Path, module: nn.Module, spec: Spec, precision: str, pictures: CalibrationImages | None) -> None:
+    file.write_bytes(_serialise(onnx_graph.to_onnx(module, spec)))
     spec = replace(spec, parity=parity.measure(file, module, spec))
     if precision != "fp32":
         assert pictures is not None, "the loss of a precision is measured on images"

@@ -13,7 +13,7 @@ import torch
 import i2i
 from i2i.cli import main
 from i2i.engine import load_generators
-from i2i.exporter.pixels import Pixels, Toward
+from i2i.exporter.pixel_graph import Pixels, Toward
 from i2i.images import Image, read_image, write_image
 from i2i.networks import per_image
 from i2i.runtime.onnxfile import read_spec

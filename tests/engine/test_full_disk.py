@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.engine.ranks import World
+from i2i.engine.distributed import World
 from i2i.engine.report import Reporter, _append
 from i2i.engine.run import Run
 from i2i.engine.settings import Settings

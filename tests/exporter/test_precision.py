@@ -24,9 +24,9 @@ from i2i.cli.export import command
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.exporter import ExportError, default_path, export, export_network, precision
+from i2i.exporter.calibration import gather
 from i2i.exporter.compare import Limits
-from i2i.exporter.parts import Parts
-from i2i.exporter.pictures import gather
+from i2i.exporter.graph_parts import Parts
 from i2i.runtime import placement
 from i2i.runtime.graph import Graph
 from i2i.runtime.onnxfile import read_spec

@@ -7,8 +7,8 @@ from math import lcm
 
 import torch
 
+from i2i.engine.distributed import World
 from i2i.engine.game import Game
-from i2i.engine.ranks import World
 from i2i.engine.run import Run
 
 LARGEST = 256  # images per process; larger batches are no faster

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from i2i import __version__
-from i2i.exporter import ends
+from i2i.exporter import signature
 from i2i.spec import Spec
 
 # The least opset with reflection padding, and the highest that every released CUDA provider has kernels for.
@@ -29,18 +29,18 @@ class ExportError(ValueError):
 
 def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:
     """Return the graph of ``module``, with the inputs and output of ``spec``. Raises ExportError."""
-    inputs = ends.inputs(spec)
+    inputs = signature.inputs(spec)
     free = tuple({axis: size for axis, size in enumerate(end.sizes) if isinstance(size, str)} for end in inputs)
     with _quiet() as chatter:
         try:
             program = torch.onnx.export(
                 module,
-                ends.examples(spec),
+                signature.examples(spec),
                 dynamo=True,
                 opset_version=OPSET,
                 external_data=False,
                 input_names=[end.name for end in inputs],
-                output_names=[ends.output(spec).name],
+                output_names=[signature.output(spec).name],
                 dynamic_shapes=free,
             )
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
@@ -60,7 +60,7 @@ def _check_form(model: onnx.ModelProto, spec: Spec) -> None:
     if opsets != {"ai.onnx": OPSET} or model.functions:
         got = ", ".join(f"{domain} {version}" for domain, version in opsets.items())
         raise ExportError(f"the graph is not in plain opset {OPSET}: it imports {got}. No file was written")
-    values, promised = (*model.graph.input, *model.graph.output), (*ends.inputs(spec), ends.output(spec))
+    values, promised = (*model.graph.input, *model.graph.output), (*signature.inputs(spec), signature.output(spec))
     if [value.name for value in values] != [end.name for end in promised]:
         got, want = (", ".join(one.name for one in several) for several in (values, promised))
         raise ExportError(f"the graph has {got} for its inputs and output; expected {want}. No file was written")
@@ -83,7 +83,9 @@ def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
         del entry.metadata_props[:]
     for node in graph.node:
         node.doc_string = ""
-    for value, end in zip((*graph.input, *graph.output), (*ends.inputs(spec), ends.output(spec)), strict=True):
+    for value, end in zip(
+        (*graph.input, *graph.output), (*signature.inputs(spec), signature.output(spec)), strict=True
+    ):
         value.doc_string = end.words
         for dim, size in zip(value.type.tensor_type.shape.dim, end.sizes, strict=True):
             if isinstance(size, str):
@@ -91,7 +93,7 @@ def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
     graph.name = "i2i"
     model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)  # for older releases of ONNX Runtime
     model.producer_name, model.producer_version = "i2i", __version__
-    model.doc_string = ends.explain(spec)
+    model.doc_string = signature.explain(spec)
 
 
 @contextlib.contextmanager

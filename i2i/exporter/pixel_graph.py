@@ -25,7 +25,7 @@ class Pixels(nn.Module):
     the network's minimum is padded with its border pixels; one that is not a multiple of the network's divisor is
     reflected; the result is cropped back, so any size from 1x1 returns as that size.
 
-    A network of several domains (``Toward``) also takes ``target``.
+    A network of several domains (``WithTarget``) also takes ``target``.
 
     An image whose result is not finite returns as a checkerboard (uint8) or as NaN (float32); the others of its batch
     are unaffected.
@@ -66,7 +66,7 @@ class Pixels(nn.Module):
         return x
 
 
-class Toward(nn.Module):
+class WithTarget(nn.Module):
     """A network of (x, c) with an input ``target``, which is c as the file's users give it.
 
     ``target`` is an index into ``spec.domains``, int64 [n], of which c is the one-hot vector; or, for

@@ -10,7 +10,7 @@ from torch import Tensor
 from i2i.spec import METADATA_KEY, Domain, Spec
 
 
-class End(NamedTuple):
+class Port(NamedTuple):
     """An input or output of a graph."""
 
     name: str
@@ -20,29 +20,29 @@ class End(NamedTuple):
     words: str
 
 
-def inputs(spec: Spec) -> list[End]:
+def inputs(spec: Spec) -> list[Port]:
     """Return the inputs: ``image``, and ``target`` for a model of several domains."""
     ends = [_image("image", spec, spec.source)]
     if spec.attributes:
         words = f"float32 [n, {len(spec.domains)}], 0 or 1 for each of {', '.join(spec.domains)}"
-        ends.append(End("target", "float32", ("n", len(spec.domains)), words))
+        ends.append(Port("target", "float32", ("n", len(spec.domains)), words))
     elif spec.domains:
         indices = ", ".join(f"{index} {name}" for index, name in enumerate(spec.domains))
-        ends.append(End("target", "int64", ("n",), f"int64 [n], the index of a domain: {indices}"))
+        ends.append(Port("target", "int64", ("n",), f"int64 [n], the index of a domain: {indices}"))
     return ends
 
 
-def output(spec: Spec) -> End:
+def output(spec: Spec) -> Port:
     return _image("translation", spec, spec.target)
 
 
-def _image(name: str, spec: Spec, domain: Domain) -> End:
+def _image(name: str, spec: Spec, domain: Domain) -> Port:
     order = {1: "grey", 3: "RGB"}.get(domain.channels, f"{domain.channels} channels")
     if spec.io == "tensor":
         sizes: tuple[str | int, ...] = ("n", domain.channels, "h", "w")
-        return End(name, "float32", sizes, f"float32 [n, {domain.channels}, h, w], {order}, -1..1")
+        return Port(name, "float32", sizes, f"float32 [n, {domain.channels}, h, w], {order}, -1..1")
     words = f"{spec.dtype} [n, h, w, {domain.channels}], {order}, 0..{domain.peak}"
-    return End(name, spec.dtype, ("n", "h", "w", domain.channels), words)
+    return Port(name, spec.dtype, ("n", "h", "w", domain.channels), words)
 
 
 def examples(spec: Spec) -> tuple[Tensor, ...]:

@@ -22,14 +22,14 @@ ODD = ((0, 0), (1, 3), (31, 2), (5, 64))  # rows and columns that held-out crops
 
 
 @dataclass(frozen=True)
-class Pictures:
+class CalibrationImages:
     """Images [h, w, c] in the range and type of a Spec's source. No image is in both sets."""
 
     calibration: tuple[np.ndarray, ...]
     held_out: tuple[np.ndarray, ...]
 
 
-def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: bool) -> Pictures:
+def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: bool) -> CalibrationImages:
     """Read the images of ``folder``, or of the run's own source domain if it is None.
 
     Which images are held out depends only on the files' names. Of large images the middle is taken, reduced so that it
@@ -61,7 +61,7 @@ def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: 
         )
     held_out = max(FEWEST_HELD_OUT, min(HELD_OUT, len(images) // 3)) if calibrated else len(images)
     ready = [_middle(pixels.prepare(image, spec), spec) for image in images]
-    return Pictures(
+    return CalibrationImages(
         tuple(ready[held_out:]),
         tuple(_odd(array, ODD[i % len(ODD)], spec) for i, array in enumerate(ready[:held_out])),
     )
