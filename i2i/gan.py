@@ -63,11 +63,11 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-Judge = Callable[[Tensor], Tensor]
-"""A critic as a function: images [n, c, h, w] to raw outputs of any shape, one or a map for each image."""
+Critic = Callable[[Tensor], Tensor]
+"""A critic as a function: images [n, c, h, w] to raw outputs of any shape, one or a map per image."""
 
 
-def gradient(D: Judge, x: Tensor) -> Tensor:
+def gradient(D: Critic, x: Tensor) -> Tensor:
     """Return the gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
     x = x.detach().requires_grad_()
     (grad,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
@@ -80,25 +80,25 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
     return alpha * real + (1 - alpha) * fake
 
 
-def gp(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
+def gp(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Gulrajani et al. 2017 (arXiv:1704.00028), eq. 3: the slope is 1 between data and samples."""
     return (gradient(D, between(real, fake)).norm(dim=1) - 1).square().mean()
 
 
-def gp_real(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
+def gp_real(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """The same on the data manifold: the slope is 1 at the data (Kodali et al. 2017, arXiv:1705.07215)."""
     return (gradient(D, real).norm(dim=1) - 1).square().mean()
 
 
-def r1(D: Judge, real: Tensor, fake: Tensor) -> Tensor:
+def r1(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Mescheder et al. 2018 (arXiv:1801.04406), eq. 9: half the squared slope at the data."""
     return gradient(D, real).square().sum(dim=1).mean() / 2
 
 
 class Constraint(NamedTuple):
-    """One way to keep a critic well-behaved: a penalty with its authors' weight, or a change to the network."""
+    """A constraint on a critic: a penalty with its authors' weight, or a change to the network."""
 
-    penalty: Callable[[Judge, Tensor, Tensor], Tensor] | None = None
+    penalty: Callable[[Critic, Tensor, Tensor], Tensor] | None = None
     weight: float = 0.0
     clip: float = 0.0
     spectral: bool = False
@@ -118,7 +118,7 @@ CONSTRAINTS = {
 class Adversarial:
     """Objective under a constraint, as a translator uses it.
 
-    Raises ValueError for an unknown name, and for ``wgan`` without a constraint: such a critic has no bound.
+    Raises ValueError for an unknown name, and for ``wgan`` without a constraint, whose critic would be unbounded.
     """
 
     objective: str
@@ -146,7 +146,7 @@ class Adversarial:
                     spectral_norm(module)
         return D
 
-    def critic(self, D: Judge, real: Tensor, fake: Tensor) -> Tensor:
+    def critic(self, D: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss on real and generated images, without its penalty."""
         return self.critic_of(D(real), D(fake.detach()))
 
@@ -154,7 +154,7 @@ class Adversarial:
         """Return the critic's loss from its outputs on real and on detached generated images."""
         return OBJECTIVES[self.objective].critic(wide(real), wide(fake))
 
-    def penalty(self, D: Judge, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
+    def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""
         rule = CONSTRAINTS[self.constraint]
         if rule.penalty is None:
@@ -162,7 +162,7 @@ class Adversarial:
         with torch.autocast(real.device.type, enabled=False):
             return {name: rule.weight * rule.penalty(D, wide(real.detach()), wide(fake.detach()))}
 
-    def generator(self, D: Judge, fake: Tensor) -> Tensor:
+    def generator(self, D: Critic, fake: Tensor) -> Tensor:
         """Return the generator's loss on its images."""
         return self.generator_of(D(fake))
 
@@ -184,24 +184,24 @@ def clip(parameters: Iterable[Tensor], bound: float) -> None:
 
 
 class ImagePool(nn.Module):
-    """The history of generated images of Shrivastava et al. 2017 (arXiv:1612.07828), section 2.3, one image at a time.
+    """History of generated images (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3), one image at a time.
 
-    It fills first, passing on what it is given. Then each image is, at even odds, passed on, or kept in the place of a
-    random older one, which is passed on instead. What it holds is part of the module's state.
+    Until it is full it returns its input. Then each image is, with probability 1/2, returned, or stored in place of a
+    random older one, which is returned instead. The stored images are part of the module's state.
     """
 
     def __init__(self, size: int = 50) -> None:
         super().__init__()
         if size < 0:
-            raise ValueError(f"pool is {size}; it cannot be negative, and 0 is none")
+            raise ValueError(f"pool is {size}; it cannot be negative; 0 disables it")
         self.size = size
         self.images: list[Tensor] = []
 
     def forward(self, images: Tensor) -> Tensor:
-        """[n, c, h, w] -> [n, c, h, w]; draws from PyTorch's default random numbers on the CPU."""
+        """Map [n, c, h, w] to [n, c, h, w]; draws from PyTorch's default CPU generator."""
         if self.size == 0:
             return images
-        self.images = [image.to(images) for image in self.images]  # a restored pool lies on the CPU
+        self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
         return torch.stack([self._exchange(image) for image in images.detach()])
 
     def _exchange(self, image: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Losses that more than one paper could use, as functions of tensors."""
+"""Losses used by several papers, as functions of tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def patch_nce(q: Tensor, k: Tensor, T: float = 0.07) -> Tensor:
     are those of the same image. In float32 even under autocast: a difference of cosines is divided by T.
 
     Args:
-        q, k: [n, patches, d], unit vectors; patch s of both lies at the same place.
+        q, k: [n, patches, d], unit vectors; patch s of both is at the same position.
         T: temperature, the paper's tau.
     """
     with torch.autocast(q.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of images under captions, as one picture."""
+"""Contact sheets: rows of captioned images in one picture."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def sheet(
     cell: int = 192,
     largest: int = 512,
 ) -> np.ndarray:
-    """Lays out ``rows`` of images under one caption per column; returns uint8 [h, w, 3], RGB.
+    """Lay out ``rows`` of images under one caption per column; return the sheet, uint8 [h, w, 3], RGB.
 
-    Images are uint8 [h, w, 1|3] of any mixture of sizes. The whole sheet is scaled by one whole factor, nearest
-    neighbour, so that small images show their pixels: the longest side reaches at least ``cell`` pixels. Images whose
-    longest side is over ``largest`` are shrunk to it. Captions that are too wide are shown in a smaller type.
+    Images are uint8 [h, w, 1|3] of any sizes. The sheet is scaled by one integer factor, nearest neighbour, so that
+    small images show their pixels: the longest side reaches at least ``cell`` pixels. Images whose longest side exceeds
+    ``largest`` are reduced to it. Captions that are too wide get a smaller type.
 
-    With ``path`` the sheet is also written there (PNG, JPEG or WebP by its suffix), whole or not at all.
+    With ``path`` the sheet is also written there atomically (PNG, JPEG or WebP by its suffix).
 
-    Raises ValueError for no rows, a row whose length is not that of ``captions``, or an image of another form; OSError
-    when the file cannot be written.
+    Raises ValueError for no rows, a row of another length than ``captions``, or an image of another form; OSError if
+    the file cannot be written.
     """
     cells = _checked(rows, captions)
     cells = [[_shrunk(image, largest) for image in row] for row in cells]
@@ -65,7 +65,7 @@ def sheet(
 
 
 def _checked(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str]) -> list[list[np.ndarray]]:
-    """The rows as lists, every image uint8 [h, w, 1|3]; ValueError says which one is not."""
+    """Return the rows as lists of uint8 [h, w, 1|3]; raise ValueError naming an image that is not."""
     if not rows or not captions:
         raise ValueError("a sheet needs at least one row and one caption")
     for number, row in enumerate(rows):
@@ -89,18 +89,18 @@ def _shrunk(image: np.ndarray, largest: int) -> np.ndarray:
 
 
 def _enlarged(image: np.ndarray, factor: int) -> np.ndarray:
-    """[h, w, 1|3] -> [h * factor, w * factor, 3], every pixel a square."""
+    """Enlarge [h, w, 1|3] to [h * factor, w * factor, 3] by repeating pixels."""
     image = image.repeat(factor, axis=0).repeat(factor, axis=1)
     return np.broadcast_to(image, (*image.shape[:2], 3))
 
 
 def _starts(sizes: Sequence[int], first: int) -> list[int]:
-    """Where each of ``sizes`` begins when they are laid out from ``first`` with a gap between them."""
+    """Return the start of each of ``sizes``, laid out from ``first`` with gaps between them."""
     return [first + sum(sizes[:i]) + _GAP * i for i in range(len(sizes))]
 
 
 def _written(page: np.ndarray, spots: Sequence[tuple[str, int, int, int]]) -> np.ndarray:
-    """The page with each (text, x, y, width) on it, in a type small enough for its width."""
+    """Draw each (text, x, y, width) on the page, in a type small enough for its width."""
     canvas = PilImage.fromarray(page)
     draw = ImageDraw.Draw(canvas)
     for text, x, y, width in spots:
@@ -113,7 +113,7 @@ def _written(page: np.ndarray, spots: Sequence[tuple[str, int, int, int]]) -> np
 
 
 def _plain(text: str) -> str:
-    """The text on one line, in the letters that the built-in type has: accents fold away, the rest becomes ``?``."""
+    """Return the text on one line in ASCII: accents are removed, other characters become ``?``."""
     folded = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(folded.split()).encode("ascii", "replace").decode()
 

@@ -1,6 +1,6 @@
 """Description of an exported model, as JSON that programs in any language can read.
 
-Standard library only: the training half writes it, the running half reads it, and neither needs the other.
+Standard library only: the training half writes it and the running half reads it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 METADATA_KEY = "i2i"
 SCHEMA = 2
-"""The newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would not see."""
+"""Newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would ignore."""
 
 EDGE = "edge"
 Background = str | int
@@ -58,28 +58,29 @@ class Domain:
 class Form:
     """Meaning of a third-party graph's tensors (``io="described"``): one image in, one image out.
 
-    Raises ValueError for values that have no meaning.
+    Raises ValueError for meaningless values.
     """
 
     layout: str
     """``nchw`` or ``nhwc``."""
     order: str
-    """Of the channels: ``rgb`` or ``bgr``, alpha behind; ``grey``; or ``y``, the luma of Rec. 601 in its full range (as
-    in JPEG), where the colour is carried past the model."""
+    """Channel order: ``rgb`` or ``bgr``, followed by alpha; ``grey``; or ``y``, the full-range Rec. 601 luma (as in
+    JPEG), where the model only changes luma and the colour is taken from the source.
+    """
     range: tuple[float, float]
-    """The values of black and white that the graph takes."""
+    """Input values of black and white."""
     output_range: tuple[float, float]
-    """The values of black and white that it returns."""
+    """Output values of black and white."""
     dtype: str = "float32"
-    """Of the input: ``float32``, ``float16`` or ``uint8``."""
+    """Type of the input: ``float32``, ``float16`` or ``uint8``."""
     scale: int = 1
-    """How many times as high and wide as the input the output is."""
+    """Upscaling factor: height and width of the output over those of the input."""
     size: tuple[int, int] | None = None
-    """The only height and width that the graph takes; None: any, by the Spec's ``minimum`` and ``multiple``."""
+    """Fixed height and width of the graph; None: any, by the Spec's ``minimum`` and ``multiple``."""
     fit: str = "resize"
-    """How another image comes to that size: ``resize``, there and back, or ``tile``, in overlapping parts of it."""
+    """Treatment of other sizes: ``resize`` there and back, or ``tile`` in overlapping parts."""
     result: str = "image"
-    """``image``, or ``curves``: maps r of Zero-DCE, by which the image is brightened, x + r (x^2 - x), 8 times over."""
+    """Output: ``image``, or ``curves``: maps r of Zero-DCE, applied as x + r (x^2 - x), 8 times over."""
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -100,7 +101,7 @@ class Form:
         if self.size is not None:
             object.__setattr__(self, "size", (height, width))
         if min(self.scale, height, width) < 1:
-            raise ValueError(f"size {self.size} and scale {self.scale} are not all from 1 on")
+            raise ValueError(f"size {self.size} and scale {self.scale} must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -115,32 +116,33 @@ class Spec:
 
     method: str
     direction: str
-    """From side to side ("a2b"); "any" for a model of several domains."""
+    """Direction, such as "a2b"; "any" for a model of several domains."""
     source: Domain
     target: Domain
     domains: tuple[str, ...] = ()
     """Names that the second input ``target`` (``int64 [N]``) indexes, for a model of several domains; else empty."""
     attributes: bool = False
-    """Whether ``domains`` may be had together: then ``target`` is ``float32 [N, len(domains)]`` of zeros and ones."""
+    """True if ``domains`` can be combined; ``target`` is then ``float32 [N, len(domains)]`` of zeros and ones."""
     io: str = "pixels"
     order: str = "rgb"
     minimum: int = 1
-    """Least height and width of the network itself; a pixel graph pads smaller images inside."""
+    """Least height and width of the network itself; a pixel graph pads smaller images."""
     multiple: int = 1
     receptive_field: int | None = None
-    """Pixels that one output pixel sees, statistics of the normalisation apart; None: the whole image."""
+    """Input pixels across that affect one output pixel, normalisation statistics apart; None: the whole image."""
     tiling: str = "no"
-    """``exact``; ``statistics`` (exact once the tiles share their normalisation statistics); or ``no``."""
+    """``exact``; ``statistics`` (exact if the tiles share their normalisation statistics); or ``no``."""
     precision: str = "fp32"
     """``fp32``, ``fp16`` (float16 between the first and the last layer) or ``int8`` (convolutions in eight bits)."""
     recipe: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
-    """The largest difference between the file in ONNX Runtime and the network in PyTorch, as measured at export."""
+    """Largest difference between the file in ONNX Runtime and the network in PyTorch, measured at export."""
     loss: dict[str, Any] = field(default_factory=dict)
-    """What another precision than fp32 has cost, on ``held_out`` real images that were not used for ``calibration``
-    (how many each): ``psnr`` in dB (None: equal), ``largest`` difference in levels (255ths of the range), the share of
-    values ``differing`` by half a level or more, the ``limits`` of the first two, the ``provider`` it was measured on.
-    For int8 also ``convolutions``: how many are in eight bits, and how many there are."""
+    """Loss of a precision other than fp32 on ``held_out`` real images, not used for ``calibration`` (numbers of both):
+    ``psnr`` in dB (None: equal), ``largest`` difference in levels (1/255 of the range), the share of values
+    ``differing`` by half a level or more, the ``limits`` of the first two, and the ``provider`` it was measured on. For
+    int8 also ``convolutions``: the number in int8, and the number of all.
+    """
     form: Form | None = None
     """Of a graph that others made."""
     background: Background = EDGE

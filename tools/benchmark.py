@@ -52,7 +52,7 @@ def train(
     The methods take their steps in turn, so that a busy machine slows all alike. The most memory that each needs is
     measured in a process of its own: of a GPU what PyTorch allocates, of a CPU what the process holds beyond PyTorch.
     """
-    from i2i.engine.ranks import World
+    from i2i.engine.distributed import World
     from i2i.translators import TRANSLATORS
 
     given = {"batch": batch, "size": size, **dict(pair.split("=", 1) for pair in hyper)}
@@ -109,7 +109,7 @@ def game_on_noise(row: Row, world: Any) -> Callable[[], None]:
 
 def most_memory_of(row: Row) -> float:
     """The most memory in GB that two steps of a method need; for a process that has done nothing else."""
-    from i2i.engine.ranks import World
+    from i2i.engine.distributed import World
     from i2i.engine.report import most_memory
 
     world = World.join()

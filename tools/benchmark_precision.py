@@ -108,7 +108,7 @@ def main(
     model: Path, images: Path, providers: str, precisions: str, rounds: int, threads: int | None, keep: Path | None
 ) -> None:
     """A table in Markdown: milliseconds an image, peak memory, size and loss, for precisions and providers."""
-    from i2i.exporter import pictures
+    from i2i.exporter import calibration
     from i2i.runtime.graphs.onnx_file import read_spec
 
     chosen = providers.split(",")
@@ -117,7 +117,7 @@ def main(
     spec = read_spec(model)
     if spec is None or spec.dtype != "uint8" or spec.domains:
         raise click.UsageError(f"{model} is no export of 8-bit pixels in one direction")
-    held_out = list(pictures.gather(images, None, spec, True).held_out)
+    held_out = list(calibration.gather(images, None, spec, True).held_out)
     with tempfile.TemporaryDirectory() as temporary:
         rows = []
         reference = Row("fp32", "cpu", model, threads)

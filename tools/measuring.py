@@ -166,7 +166,7 @@ def bare_session(path: Path, model: Model) -> Callable[[np.ndarray], np.ndarray]
 
 
 def draw(folder: Path, count: int, size: int, suffix: str) -> Path:
-    """Pictures with the detail of photographs: smooth shapes, edges and some noise."""
+    """CalibrationImages with the detail of photographs: smooth shapes, edges and some noise."""
     folder.mkdir(parents=True)
     for number in range(count):
         rng = np.random.default_rng(number)

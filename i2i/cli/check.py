@@ -116,5 +116,5 @@ def _kind(method: str, paired: bool | None) -> str:
 
     kind: str = translator_class(method).data
     if paired is not None and kind != ("pairs" if paired else "unpaired"):
-        raise click.UsageError(f"{method} trains on {kind}; leave out --{'' if paired else 'un'}paired")
+        raise click.UsageError(f"{method} trains on {kind}; remove --{'' if paired else 'un'}paired")
     return kind

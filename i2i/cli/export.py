@@ -77,7 +77,7 @@ def command(run: Path, path: Path | None, to: str | None, io: str, precision: st
         click.echo(describe(export(run, path, to=to, io=io, precision=precision, calibrate=calibrate)))
         return
     generators = directions(run)
-    whole = precision == "fp32"  # of what is not, the run has the images
+    whole = precision == "fp32"  # other precisions need the run's images
     for direction in [choose(generators, to)] if to or path else generators:
         file = path or default_path(run, direction, io, precision)
         source = generators if whole else run

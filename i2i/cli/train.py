@@ -33,9 +33,11 @@ def _named_values(_context: click.Context, _parameter: click.Parameter, given: t
     options = {parameter.name for parameter in command.params}
     for name, equals, _ in pairs:
         if not (name and equals):
-            raise click.BadParameter(f"{name!r} is no name=value")
+            raise click.BadParameter(f"{name!r} is not of the form name=value")
         if name in options:
-            raise click.BadParameter(f"{name} is a setting of the run, not of its method: --{name.replace('_', '-')}")
+            raise click.BadParameter(
+                f"{name} is a setting of the run, not of its method; use --{name.replace('_', '-')}"
+            )
     return {name: value for name, _, value in pairs}
 
 
@@ -98,7 +100,9 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     try:
         run = train(method, **(given | hyperparameters))
     except OutOfMemoryError as error:
-        raise ValueError(f"the GPU's memory does not hold this: smaller --size or --batch ({error})") from error
+        raise ValueError(
+            f"this does not fit into the GPU's memory; use a smaller --size or --batch ({error})"
+        ) from error
     except (Interrupted, NonFinite) as error:
         click.echo(str(error), err=True)
         click.get_current_context().exit(error.exit_status)

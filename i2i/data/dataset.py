@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from i2i.data.domains import has_domains, read_domains
 from i2i.data.inspection import Report
 from i2i.data.layout import Folder, find_layout
-from i2i.data.sides import read_sides
+from i2i.data.many_domains import has_domains, read_domains
 from i2i.data.transforms import View
+from i2i.data.two_domains import read_sides
 from i2i.errors import DataError
 from i2i.spec import EDGE, Background, Domain, parse_background
 

@@ -126,7 +126,7 @@ def _refuse_classes(folder: Path) -> None:
     if len(classes) >= 2 and not any(path.is_file() for path in folder.iterdir()):
         first, second = list(classes.values())[:2]
         raise DataError(
-            f"{folder} holds the folders {', '.join(path.name for path in classes.values())}; "
+            f"{folder} contains the folders {', '.join(path.name for path in classes.values())}; "
             f"choose two, such as --a '{first}' --b '{second}', or a method for many domains, such as stargan"
         )
 

@@ -1,4 +1,4 @@
-"""The engine: the settings of a run, the loop, and a run on disk."""
+"""Training: the settings of a run, the loop, and runs on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_generators", "train"]
 
-# Found on first use: the command line reads the settings without waiting for PyTorch.
+# Imported on first use, so that the command line reads the settings without importing PyTorch.
 _HOMES = {"train": "i2i.engine.loop", "load_generators": "i2i.engine.weights"}
 
 

@@ -1,4 +1,4 @@
-"""The exponential moving average of the exported networks' weights: what is shipped."""
+"""Exponential moving average (EMA) of the weights of the exported networks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import nn
 
 
 class EMA:
-    """Averages networks over the steps of a run.
+    """Average the weights of networks over the steps of a run.
 
-    The decay is (1 + step) / (10 + step) until that reaches ``decay``, so that a short run is not held back by its
-    first weights. With ``decay`` 0 the average is the networks' present weights.
+    The decay is (1 + step) / (10 + step) until that reaches ``decay``, so that the first weights do not dominate a
+    short run. With ``decay`` 0 the average equals the current weights.
     """
 
     def __init__(self, networks: dict[str, nn.Module], decay: float) -> None:
@@ -22,7 +22,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Takes in the weights after step number ``step`` (from 0)."""
+        """Update the averages with the weights after step number ``step`` (from 0)."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step)) if self.decay else 1.0
         for name, net in self.networks.items():
             torch._foreach_lerp_(list(net.parameters()), list(self.live[name].parameters()), weight)

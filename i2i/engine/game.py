@@ -1,4 +1,4 @@
-"""All that a step changes, in one place: the networks, their optimisers, the average that is shipped."""
+"""The training state: networks, optimisers and the average of the weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
-from i2i.engine.ranks import World
 from i2i.engine.report import NonFinite
 from i2i.engine.run import Run
 from i2i.engine.step import Move, autocast_for, play
@@ -16,11 +16,11 @@ from i2i.engine.weights import save_weights
 from i2i.translators import Translator, Views, translator_class
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-LOCAL = "_extra_state"  # what differs from process to process: the image pools
+LOCAL = "_extra_state"  # state that differs between processes: the image pools
 
 
 class Game:
-    """A translator at play, made from a run's description."""
+    """A translator with its optimisers and EMA, made from a run's description."""
 
     def __init__(self, run: Run, world: World) -> None:
         settings, self.world = run.settings, world
@@ -37,14 +37,14 @@ class Game:
         self.autocast = autocast_for(settings.precision, world.device)
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
-        """Plays step ``number`` (from 0) at ``rate`` times the learning rates; returns the loss terms."""
+        """Run step ``number`` (from 0) at ``rate`` times the learning rates; return the loss terms."""
         batch = {name: images.to(self.world.device, self.dtype, non_blocking=True) for name, images in batch.items()}
         terms = play(self.translator, self.moves, batch, number, rate, self.autocast)
         self.ema.update(number)
         return terms
 
     def state_dict(self) -> dict[str, Any]:
-        """The whole state; every process calls this, and each gets the whole."""
+        """Return the state of all processes; every process must call this."""
         state = self.translator.state_dict()
         local = {key: state.pop(key) for key in list(state) if key.endswith(LOCAL)}
         return {
@@ -55,7 +55,7 @@ class Game:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up a state; a process that was not there when it was saved begins with empty pools."""
+        """Load a state. A process that did not exist when it was saved starts with empty image pools."""
         fresh = {k: v for k, v in self.translator.state_dict().items() if k.endswith(LOCAL)}
         local = state["local"][self.world.rank] if self.world.rank < len(state["local"]) else fresh
         self.translator.load_state_dict(state["translator"] | local)
@@ -64,9 +64,9 @@ class Game:
         self.ema.load_state_dict(state["ema"])
 
     def keep(self, run: Run, step: int, status: str) -> None:
-        """Writes the state after ``step`` steps and the weights to ship; every process calls this.
+        """Save the state after ``step`` steps and the weights to export; every process must call this.
 
-        Raises NonFinite, and writes nothing, when a weight is no number; OSError when the disk is full.
+        Raises NonFinite, and writes nothing, if a weight is not finite; OSError if the disk is full.
         """
         state = {"step": step, "game": self.state_dict()}
         if not self.finite():
@@ -79,17 +79,17 @@ class Game:
             except OSError as error:
                 if error.errno not in FULL:
                     raise
-                reason = f"{error.strerror}; free some space and run the same command again to go on"
+                reason = f"{error.strerror}; free some space and run the same command again to continue"
                 raise OSError(error.errno, reason, error.filename) from error
 
     def finite(self) -> bool:
-        """Whether every weight is a number; a loss shows it one step too late."""
+        """Return True if every weight is finite; a loss shows it one step too late."""
         norms = torch._foreach_norm([p.detach() for p in self.translator.parameters()])
         return bool(torch.isfinite(torch.stack([n.float() for n in norms])).all())
 
 
 def made(run: Run) -> Translator:
-    """The translator that a run describes. Raises ValueError where its hyper-parameters or its images fit none."""
+    """Make a run's translator. Raises ValueError for hyper-parameters or images that it cannot take."""
     x, y = run.facts["source"]["channels"], run.facts["target"]["channels"]
     try:
         translator = translator_class(run.settings.method)(x, y, **run.hyperparameters)

@@ -1,4 +1,4 @@
-"""The training loop: one function for every method. It knows players, and nothing else of a paper."""
+"""The training loop: one function for every method, which only knows players."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from i2i.data import Batches, View
+from i2i.engine.auto_batch import fitting_batch
+from i2i.engine.distributed import World
 from i2i.engine.finetune import initialise
-from i2i.engine.fit import fitting_batch
 from i2i.engine.game import Game
 from i2i.engine.interrupt import Interrupted, Signals
 from i2i.engine.prepare import caution, describe, describe_data, open_data, provenance, resolve_precision, sample_batch
-from i2i.engine.ranks import World
 from i2i.engine.report import Reporter, Statistics
 from i2i.engine.run import Run
 from i2i.engine.samples import sample_sheet
@@ -32,25 +32,25 @@ def train(
     dry_run: bool = False,
     **given: Any,
 ) -> Path:
-    """Trains a translator on folders of images; returns the run's folder. Run again, it goes on where it was.
+    """Train a translator on folders of images and return the run's folder. A repeated call continues the run.
 
     Args:
-        method: a name in TRANSLATORS, or ``package.module:Class``; may be left out to continue the run in ``out``.
+        method: a name in TRANSLATORS, or ``package.module:Class``; may be omitted to continue the run in ``out``.
         out: the run's folder; by default ``runs/METHOD-A2B``.
-        quiet: tell nothing on the terminal.
-        dry_run: check data and settings, say what would be done, and write nothing.
+        quiet: print nothing on the terminal.
+        dry_run: check data and settings, print the plan, and write nothing.
         **given: fields of Settings (a, b, data, size, batch, steps ...), ``preset``, and the method's hyper-parameters.
             ``init``, the folder of a trained or imported run or a ``.safetensors`` file in one, gives a new run its
             first weights; its networks must be those of the method with these hyper-parameters.
 
-    Raises ValueError for wrong settings or data, NonFinite for a loss that is no number, Interrupted after a signal,
-    OSError when a state cannot be written; in every case the last good state remains.
+    Raises ValueError for wrong settings or data, NonFinite for a loss that is not finite, Interrupted after a signal,
+    and OSError if a state cannot be written. In every case the last good state remains.
     """
     run = Run.open(method, out, given)
     if run.finished:
         if run.moved:
-            describe_data(run, open_data(run.settings))  # or it is another run that this folder's name stands for
-        say(f"{run.path} is finished already; give another --out for a new run, or more --steps to go on", quiet)
+            describe_data(run, open_data(run.settings))  # raises if this folder belongs to a run on other images
+        say(f"{run.path} is already finished; give another --out for a new run, or more --steps to continue", quiet)
         return run.path
     with ExitStack() as stack:
         world = World.join()
@@ -83,7 +83,7 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
     leads = world.rank == 0
     images, steps = len(dataset), length(settings, len(dataset))[0]
 
-    # Where it stopped, if it ever did.
+    # Continue from the newest state, if there is one.
     if leads:
         stack.enter_context(run.alone())
     state = run.newest_state()
@@ -115,12 +115,12 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
     statistics, signals = Statistics(world), stack.enter_context(Signals())
 
     for step in range(start, steps):
-        # Randomness is a function of seed, process and step: nothing of it need be saved.
+        # Randomness is a function of seed, process and step, so no generator state is saved.
         torch.manual_seed(hash((settings.seed, world.rank, step)))
         rate = learning_rate(step, settings, images)
         statistics.add(game.step(next(batches), step, rate), step)
 
-        # A loss is read, and found to be a number, before any state is written.
+        # The losses are read, and checked to be finite, before any state is written.
         done = step + 1
         reporter.advance(done)
         stop = signals.agreed(world, done)
@@ -133,9 +133,9 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
             path = run.path / "samples" / f"{done:09d}.png"
             reporter.picture(partial(sample_sheet, game.translator, game.ema, samples, path, dataset.domains), done)
         if stop and done < steps:
-            raise Interrupted(stop, f"stopped after step {done}; run the same command again to go on")
+            raise Interrupted(stop, f"stopped after step {done}; run the same command again to continue")
 
-    if start >= steps:  # it was ended between its last state and the weights that go with it
+    if start >= steps:  # it ended between saving the last state and its weights
         game.keep(run, start, "finished")
     reporter.say(f"{run.path}: finished")
     return run.path

@@ -1,4 +1,4 @@
-"""Before the first step: what the settings, the data and this machine come to."""
+"""Preparation of a run: data, precision, sample images, and a summary."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 
 import i2i
 from i2i.data import DataError, Dataset, View, has_split, read_folders
+from i2i.engine.distributed import World
 from i2i.engine.game import Game
-from i2i.engine.ranks import World
 from i2i.engine.run import Run
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
@@ -25,7 +25,7 @@ SAMPLES = 4  # rows of a sample sheet
 
 
 def open_data(settings: Settings, split: str = "train", progress: Callable[[int, int], None] | None = None) -> Dataset:
-    """The images a run is about, all of them read once; ``progress`` is told (files read, all files)."""
+    """Open the dataset of a run and read every file once; ``progress`` is called with (files read, all files)."""
     return read_folders(
         translator_class(settings.method).data,
         data=settings.data,
@@ -43,9 +43,9 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
 
 
 def describe_data(run: Run, dataset: Dataset) -> None:
-    """Adds to the run what it learns from its data.
+    """Add the facts about the data to the run.
 
-    Raises ValueError when the run was begun with other images: going on with them would not be the same run.
+    Raises ValueError if the run was started with other images: continuing would not be the same run.
     """
     found = {
         "source": asdict(dataset.source),
@@ -57,8 +57,8 @@ def describe_data(run: Run, dataset: Dataset) -> None:
     differ = [f"\n  {k}: {run.facts[k]} -> {v}" for k, v in found.items() if run.facts.get(k, v) != v]
     if differ:
         raise ValueError(
-            f"{run.path} was begun with other images:{''.join(differ)}\n"
-            "bring those back to go on, or give another folder with --out for a new run"
+            f"{run.path} was started with other images:{''.join(differ)}\n"
+            "restore those to continue, or give another folder with --out for a new run"
         )
     set_otherwise = [k for k, v in dataset.hyperparameters.items() if run.hyperparameters.get(k, v) != v]
     if set_otherwise:
@@ -68,9 +68,9 @@ def describe_data(run: Run, dataset: Dataset) -> None:
 
 
 def resolve_precision(precision: str, world: World) -> str:
-    """What "auto" comes to here: bf16 on a GPU that computes in it, else fp32 (bf16 is slower on most CPUs).
+    """Resolve precision "auto": bf16 on a GPU that supports it, else fp32 (bf16 is slower on most CPUs).
 
-    Raises ValueError for fp16 without a GPU, which has no arithmetic for it.
+    Raises ValueError for fp16 without a GPU, which a CPU cannot compute in.
     """
     if precision == "fp16" and world.device.type == "cpu":
         raise ValueError("precision fp16 needs a GPU; choose fp32 or bf16")
@@ -80,7 +80,7 @@ def resolve_precision(precision: str, world: World) -> str:
 
 
 def held_out(settings: Settings, dataset: Dataset) -> Dataset:
-    """The val or test split of the data, where there is one in order and of the same form; else the data itself."""
+    """Return the val or test split if it is readable and of the same form; else the training data."""
     for split in ("val", "test"):
         if has_split(split, settings.data, settings.a, settings.b, kind=dataset.kind, attributes=settings.attributes):
             with suppress(DataError):
@@ -93,7 +93,7 @@ def held_out(settings: Settings, dataset: Dataset) -> Dataset:
 
 
 def sample_batch(settings: Settings, dataset: Dataset) -> Views:
-    """The fixed images of the sample sheets, held out from training where that can be."""
+    """Return the fixed images of the sample sheets, held out from training where possible."""
     dataset = held_out(settings, dataset)
     view = View(size=settings.size, load=1.0, flip=False, crop="center")
     items = [dataset.sample(position, settings.seed, view) for position in range(min(SAMPLES, len(dataset)))]
@@ -101,7 +101,7 @@ def sample_batch(settings: Settings, dataset: Dataset) -> Views:
 
 
 def caution(game: Game, images: int) -> str:
-    """What a run of ``images`` a process and step is warned of before it starts; empty if of nothing."""
+    """Return a warning about ``images`` per process and step, or an empty string."""
     nets = game.translator.exports().values()
     if images > 1 and any(isinstance(module, nn.BatchNorm2d) for net in nets for module in net.modules()):
         return (
@@ -112,7 +112,7 @@ def caution(game: Game, images: int) -> str:
 
 
 def describe(run: Run, dataset: Dataset, game: Game) -> str:
-    """What a run is going to be, for people."""
+    """Return a summary of a run before it starts."""
     steps, epoch = length(run.settings, len(dataset))
     lines = [str(dataset.report), f"steps: {steps} ({epoch} an epoch), device: {game.world.device}"]
     for name, move in game.moves.items():
@@ -122,5 +122,5 @@ def describe(run: Run, dataset: Dataset, game: Game) -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """The versions a run is made with."""
+    """Return the versions of i2i, PyTorch and Python."""
     return {"versions": {"i2i": i2i.__version__, "torch": torch.__version__, "python": platform.python_version()}}

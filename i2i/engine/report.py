@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a line on the terminal, ``log.jsonl``, TensorBoard."""
+"""Progress of a run: the terminal, ``log.jsonl`` and TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from i2i.atomic import atomically
-from i2i.engine.ranks import World
+from i2i.engine.distributed import World
 from i2i.errors import I2IError
 from i2i.progress import Progress
 
@@ -49,9 +49,9 @@ class Statistics:
             count += 1
 
     def read(self) -> dict[str, float]:
-        """The means over all processes, and begins anew.
+        """Return the means over all processes, and reset them.
 
-        Raises NonFinite, in every process alike, naming the terms that were the first to be NaN or infinite.
+        Raises NonFinite in every process, naming the terms that were the first to be NaN or infinite.
         """
         if not self.sums:
             return {}
@@ -65,8 +65,8 @@ class Statistics:
             bad = [name for name, step in zip(names, first.tolist(), strict=True) if step == at]
             raise NonFinite(
                 f"the loss became NaN or infinite at step {at}: {_named(bad) or 'on another process'}. The state saved "
-                "before is untouched: run the same command again to go on from it, or begin anew with a lower learning "
-                "rate (--set lr=1e-4) or --precision fp32; i2i check finds flat images, a frequent cause"
+                "before is untouched: run the same command again to continue from it, or start again with a lower "
+                "learning rate (--set lr=1e-4) or --precision fp32; i2i check finds flat images, a frequent cause"
             )
         return dict(zip(names, means, strict=True))
 
@@ -76,13 +76,13 @@ def _named(terms: list[str]) -> str:
 
 
 class Reporter:
-    """Tells of a run's progress; only the first process does."""
+    """Report a run's progress; only the first process does."""
 
     def __init__(self, run: Path, start: int, steps: int, batch: int, world: World, quiet: bool) -> None:
         self.log = run / "log.jsonl"
         self.steps, self.batch, self.device = steps, batch, world.device
         self.since, self.last = time.monotonic(), start
-        self.leads = world.rank == 0  # the first process tells; the others keep still
+        self.leads = world.rank == 0  # only the first process reports
         quiet = quiet or not self.leads
         if self.leads:
             self._forget_after(start)
@@ -115,7 +115,7 @@ class Reporter:
         self.progress.say(text)
 
     def figures(self, step: int, rate: float, means: dict[str, float]) -> None:
-        """Tells the means of the last steps, once ``step`` steps are done."""
+        """Report the means since the last call, after ``step`` steps."""
         if not self.leads:
             return
         now = time.monotonic()
@@ -137,7 +137,7 @@ class Reporter:
             self.say(f"step {step}/{self.steps}  {speed:.1f} img/s  ETA {eta}  {memory:.1f} GB  {losses}")
 
     def picture(self, draw: Callable[[], np.ndarray], step: int) -> None:
-        """Has a sample sheet drawn, uint8 [h, w, 3], and shows it in TensorBoard."""
+        """Draw a sample sheet, uint8 [h, w, 3], and show it in TensorBoard."""
         with self._optional("the sample sheet"):
             sheet = draw()
             if self.board:
@@ -153,12 +153,12 @@ class Reporter:
             warnings.warn(f"{what} cannot be written ({error}); training goes on", stacklevel=3)
 
     def _forget_after(self, step: int) -> None:
-        """Drops the lines of steps that are to be done again."""
+        """Drop the lines of steps that will be repeated."""
         if not self.log.exists():
             return
         lines = []
         for line in self.log.read_text().splitlines():
-            with suppress(json.JSONDecodeError, KeyError):  # a kill can leave half a line
+            with suppress(json.JSONDecodeError, KeyError):  # a killed process can leave half a line
                 if json.loads(line)["step"] <= step:
                     lines.append(line + "\n")
         atomically(self.log, lambda temporary: temporary.write_text("".join(lines)))
@@ -179,7 +179,7 @@ def _append(path: Path, line: str) -> None:
 def _board(run: Path, start: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # a logger that is not there must not end a run
+    except ImportError:  # TensorBoard is optional
         return None
     try:
         return SummaryWriter(str(run / "tensorboard"), purge_step=start)
@@ -189,7 +189,7 @@ def _board(run: Path, start: int) -> Any:
 
 
 def most_memory(device: torch.device) -> float:
-    """The most memory held so far, in GB: the GPU's, or the process's."""
+    """Return the peak memory in GB: the GPU's, or the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     status = Path("/proc/self/status")

@@ -1,7 +1,7 @@
-"""A run on disk: a folder that says all there is to know of it, and that a kill at any moment leaves whole.
+"""A run folder, which describes its run and stays valid if the process is killed at any moment.
 
-``run.json`` holds the settings and how far the run is, ``log.jsonl`` its figures, ``samples/`` its pictures, ``state/``
-the last two complete states, ``weights/`` the averaged generators.
+``run.json`` contains the settings and the progress, ``log.jsonl`` the losses, ``samples/`` the sample sheets,
+``state/`` the last two complete states, ``weights/`` the averaged generators.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from i2i.engine.settings import PLACES, PRESETS, Settings, merge, number
 from i2i.translators import translator_class
 
 KEPT_STATES = 2
-# What torch.load raises for files that were cut off or overwritten; not what a full memory or a lost disk raises.
+# Errors of torch.load for truncated or overwritten files; not those of a full memory or a lost disk.
 DAMAGE = (
     RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, OverflowError, AssertionError,
     struct.error, pickle.UnpicklingError,
@@ -34,30 +34,30 @@ DAMAGE = (
 
 @dataclass
 class Run:
-    """A run folder and what its ``run.json`` says."""
+    """A run folder and the contents of its ``run.json``."""
 
     path: Path
     settings: Settings
     hyperparameters: dict[str, Any]
     facts: dict[str, Any]
-    """What is known once the data has been read: the domains, the data's fingerprint, versions, status, step."""
+    """Facts from reading the data and from training: domains, fingerprint, versions, status, step."""
     seen: dict[str, Any] | None = None
-    """What ``run.json`` said when the run was opened; None where there was none."""
+    """Contents of ``run.json`` when the run was opened; None for a new run."""
     auto_batch: bool = False
-    """Whether the batch is yet to be found from the GPU's memory."""
+    """True if the batch size is still to be found from the GPU's memory."""
     moved: bool = False
-    """Whether the images are said to lie elsewhere than before: then they must be shown to be the same."""
+    """True if the images' folders have changed; then the images must be checked to be the same."""
 
     @classmethod
     def open(cls, method: str | None, out: str | Path | None, given: dict[str, Any]) -> Run:
-        """The run in folder ``out`` goes on, or a new one is described there (nothing is written yet).
+        """Open the run in folder ``out`` to continue it, or describe a new one there (nothing is written yet).
 
-        ``given`` holds settings, hyper-parameters of the method, and ``preset``. Raises ValueError where they are
-        wrong or do not fit the run that is there.
+        ``given`` contains settings, hyper-parameters of the method, and ``preset``. Raises ValueError if they are wrong
+        or differ from those of the existing run.
         """
         given = {name: value for name, value in given.items() if value is not None}
         auto_batch = given.get("batch") == "auto"
-        # "auto" was resolved when the run began, and stays what it came to
+        # "auto" was resolved when the run started, and stays so
         given = {n: v for n, v in given.items() if not (n in ("batch", "precision") and v == "auto")}
         preset = given.pop("preset", None)
         known = set(Settings.__dataclass_fields__)
@@ -67,14 +67,14 @@ class Run:
         seen = read_json(path / "run.json") if (path / "run.json").exists() else None
         if preset:
             of_settings, of_method = _preset(preset, settings.get("method") or (seen or {}).get("method"))
-            if "epochs" in settings:  # a length in steps would count more
+            if "epochs" in settings:  # a length in steps would override it
                 of_settings.pop("steps", None)
             settings, hyper = of_settings | settings, of_method | hyper
-        # A run that failed before it kept anything binds nobody: other settings may begin in its place.
+        # A run that failed before saving anything may be replaced by one with other settings.
         if seen and (seen.get("step") or kept(path) or not settings.get("method")):
             return cls._continued(path, settings, hyper, seen)
         if not seen and path.exists() and (not path.is_dir() or any(p.name[0] != "." for p in path.iterdir())):
-            raise ValueError(f"{path} is there already and is no run; give another folder with --out")
+            raise ValueError(f"{path} already exists and is no run; give another folder with --out")
         if not settings.get("method"):
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")
         batch = _authors(settings["method"]).get("batch")
@@ -84,7 +84,7 @@ class Run:
     @classmethod
     def _continued(cls, path: Path, settings: dict[str, Any], hyper: dict[str, Any], seen: dict[str, Any]) -> Run:
         if "imported" in seen:
-            raise ValueError(f"{path} holds a network that was trained elsewhere; train in another folder with --out")
+            raise ValueError(f"{path} is an imported run; start from its weights with --init {path} and another --out")
         facts = dict(seen)
         try:
             # Runs that do not say otherwise were trained with transparent images on white.
@@ -99,13 +99,13 @@ class Run:
         if differ or missing:
             raise ValueError(
                 f"{path}: this run was started with other hyper-parameters:{''.join(differ + missing)}\n"
-                "run the command it was started with to go on, or give another folder with --out for a new run"
+                "run the command it was started with to continue, or give another folder with --out for a new run"
             )
         moved = any(getattr(merged, side) != getattr(old, side) for side in PLACES)
         return cls(path, merged, old_hyper, facts, seen, moved=moved)
 
     def write(self, **facts: Any) -> None:
-        """Writes ``run.json`` with these facts added."""
+        """Write ``run.json`` with these facts added."""
         self.facts |= facts
         text = {"method": self.settings.method, "settings": self.settings.to_dict()}
         text |= {"hyperparameters": self.hyperparameters, **self.facts}
@@ -114,7 +114,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all the steps that are asked for are done."""
+        """True if all requested steps are done."""
         facts = self.facts
         return facts.get("status") == "finished" and length(self.settings, facts["images"])[0] <= facts["step"]
 
@@ -125,10 +125,10 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps other trainings out of the folder, and clears away what a killed one left half-written.
+        """Lock the folder against other trainings, and remove temporary files of killed ones.
 
-        Raises ValueError when another is at work, or was since the run was opened. The lock ends with the process,
-        however that ends.
+        Raises ValueError if another training is running, or has run since the run was opened. The lock ends with the
+        process.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "w") as file:
@@ -136,21 +136,21 @@ class Run:
                 lock(file)
             except BlockingIOError as error:
                 raise ValueError(
-                    f"another training is at work in {self.path}; wait for it, or give another --out"
+                    f"another training is running in {self.path}; wait for it, or give another --out"
                 ) from error
             except OSError as error:
                 warnings.warn(
-                    f"{self.path} cannot be locked ({error}): see that no other training uses it", stacklevel=3
+                    f"{self.path} cannot be locked ({error}): make sure that no other training uses it", stacklevel=3
                 )
             description = self.path / "run.json"
             if (read_json(description) if description.exists() else None) != self.seen:
-                raise ValueError(f"another training was at work in {self.path} meanwhile; run the command again")
+                raise ValueError(f"another training has run in {self.path} meanwhile; run the command again")
             for folder in (self.path, *(self.path / name for name in ("state", "weights", "samples"))):
                 clear_temporaries(folder)
             yield
 
     def save_state(self, step: int, state: dict[str, Any]) -> None:
-        """Writes the state after ``step`` steps; keeps the one before it and no older one."""
+        """Save the state after ``step`` steps; keep the previous one and no older ones."""
         folder = self.path / "state"
         folder.mkdir(parents=True, exist_ok=True)
         atomically(folder / f"{step:09d}.pt", lambda temporary: _save(state, temporary))
@@ -158,10 +158,9 @@ class Run:
             old.unlink(missing_ok=True)
 
     def newest_state(self) -> dict[str, Any] | None:
-        """The newest state that can be read, on the CPU, or None where there is none yet.
+        """Return the newest readable state, on the CPU, or None if there is none yet.
 
-        A damaged one is passed over with a warning. Raises ValueError when all are damaged: a run is never begun anew
-        in the place of another.
+        A damaged state is skipped with a warning. Raises ValueError if all are damaged: a run never restarts silently.
         """
         states = self._states()
         for path in reversed(states):
@@ -173,17 +172,17 @@ class Run:
         if states:
             raise ValueError(
                 f"none of the states in {self.path / 'state'} can be read ({', '.join(p.name for p in states)}); "
-                "restore one from a copy, or begin a new run with another --out"
+                "restore one from a copy, or start a new run with another --out"
             )
         if self.facts.get("step"):
             raise ValueError(
                 f"the run in {self.path} was at step {self.facts['step']}, and its states are gone from "
-                f"{self.path / 'state'}; restore them, or begin a new run with another --out"
+                f"{self.path / 'state'}; restore them, or start a new run with another --out"
             )
         return None
 
     def set_aside_after(self, step: int) -> None:
-        """Renames the states that lie beyond where the run goes on, which could not be read."""
+        """Rename the states beyond ``step``, which could not be read."""
         for path in self._states():
             if int(path.stem) > step:
                 path.rename(path.with_suffix(".damaged"))
@@ -205,12 +204,12 @@ def _save(state: dict[str, Any], path: Path) -> None:
 
 
 def kept(path: Path) -> bool:
-    """Whether a run's folder holds anything that training made."""
+    """Return True if a run's folder contains states or weights."""
     return any((path / "state").glob("[0-9]*")) or any((path / "weights").glob("*.safetensors"))
 
 
 def default_folder(settings: dict[str, Any]) -> Path:
-    """``runs/METHOD-A2B`` after the folders' names."""
+    """Return ``runs/METHOD-A2B``, from the folders' names."""
     names = [domain_name(Path(settings[side])) for side in ("a", "b", "data") if settings.get(side)]
     if not names or not settings.get("method"):
         raise ValueError("expected a method and its images: i2i train METHOD --a DIR --b DIR, or --data DIR")
@@ -218,7 +217,7 @@ def default_folder(settings: dict[str, Any]) -> Path:
 
 
 def _preset(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings and the hyper-parameters that a preset's name stands for. Raises ValueError for another name."""
+    """Return the settings and hyper-parameters of a preset. Raises ValueError for an unknown name."""
     if name not in PRESETS:
         raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
     settings, hyper = PRESETS[name]
@@ -230,9 +229,9 @@ def _authors(method: str) -> dict[str, Any]:
 
 
 def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:
-    """``given`` as its translator's constructor takes it: text becomes the type of the default it replaces.
+    """Convert ``given`` to the keywords of the translator's constructor, each of the type of its default.
 
-    Raises ValueError for a name the constructor has not, with those it has.
+    Raises ValueError for unknown names, listing those that exist.
     """
     defaults = dict(translator_class(method).__init__.__kwdefaults__ or {})
     unknown = sorted(set(given) - set(defaults))
@@ -252,10 +251,10 @@ def _like(name: str, default: Any, value: Any) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a run's description. Raises ValueError naming the file when it is damaged."""
+    """Read a run's description. Raises ValueError with the file's name if it is damaged."""
     try:
         return json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} cannot be read ({error}); a run's folder holds the run.json that i2i wrote"
+            f"{path} cannot be read ({error}); a run's folder contains the run.json that i2i wrote"
         ) from error

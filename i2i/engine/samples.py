@@ -1,4 +1,4 @@
-"""The sample sheet of a run: its views of a few fixed images, as the exported networks would show them."""
+"""Sample sheets: a run's views of a few fixed images, with the averaged weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from i2i.translators import Translator, Views
 
 @torch.no_grad()
 def sample_sheet(translator: Translator, ema: EMA, batch: Views, path: Path, domains: Sequence[str] = ()) -> np.ndarray:
-    """Writes the views of ``batch`` (a row an image, a captioned column a view); returns the sheet, uint8 [h, w, 3].
+    """Write the views of ``batch`` to ``path``, one row per image and one captioned column per view.
 
-    ``domains``: names of those that views count, so that "G(x,2)" is captioned "G(x,rain)".
+    ``domains`` are the names of numbered domains, so that "G(x,2)" is captioned "G(x,rain)". Returns the sheet, uint8
+    [h, w, 3].
     """
     copied = copy.deepcopy(translator)
     for name, net in copied.exports().items():
@@ -33,16 +34,16 @@ def sample_sheet(translator: Translator, ema: EMA, batch: Views, path: Path, dom
 
 
 def named(view: str, domains: Sequence[str]) -> str:
-    """A view's caption, domains by name."""
+    """Return a view's caption, with domains by name."""
     return re.sub(r"(?<=,)\d+(?=\))", lambda number: domains[int(number[0])], view) if domains else view
 
 
 def shown(translator: nn.Module, batch: Views) -> Views:
-    """The views of a batch as the networks are used: no dropout, statistics of each image."""
+    """Return the views of a batch in use: without dropout, with the statistics of each image."""
     return {name: view.float().cpu() for name, view in per_image(translator)(batch).items() if view.ndim == 4}
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
-    """[c, h, w] in [-1, 1] -> uint8 [h, w, 1|3]; alpha is shown on white."""
+    """Convert [c, h, w] in [-1, 1] to uint8 [h, w, 1|3]; alpha is shown on white."""
     image = image[:3] * 1.0 if len(image) < 4 else (image[:3] + 1) * (image[3:] + 1) / 2 + (-image[3:])
     return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()

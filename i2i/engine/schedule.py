@@ -1,4 +1,4 @@
-"""How long a run is, and how its learning rate falls: as the authors of pix2pix and CycleGAN have it."""
+"""Length of a run and its learning rate, as in the authors' pix2pix and CycleGAN."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from i2i.engine.settings import Settings
 
 
 def length(settings: Settings, images: int) -> tuple[int, int]:
-    """The steps of a run over ``images`` an epoch, and the steps of one epoch (at least 1)."""
+    """Return the steps of a run over ``images`` per epoch, and the steps of one epoch (at least 1)."""
     epoch = max(images // settings.batch, 1)
     return settings.steps or settings.epochs * epoch, epoch
 
 
 def learning_rate(step: int, settings: Settings, images: int) -> float:
-    """The factor on every learning rate at ``step`` (from 0).
+    """Return the factor on every learning rate at ``step`` (from 0).
 
-    Constant for the first half, then linear: of n epochs, epoch e (from 1) has 1 - max(0, e - n/2) / (n/2 + 1), so
-    that of 200 the 101st has 100/101 and the last 1/101. A run whose length is given in steps falls by the step.
+    It is constant for the first half, then falls linearly: of n epochs, epoch e (from 1) has 1 - max(0, e - n/2) / (n/2
+    + 1), so that of 200 the 101st has 100/101 and the last 1/101. A run whose length is given in steps falls by the
+    step.
     """
     steps, epoch = length(settings, images)
     whole, now = (steps, step + 1) if settings.steps else (settings.epochs, step // epoch + 1)

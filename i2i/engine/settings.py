@@ -1,7 +1,7 @@
 """The settings of a run: one frozen dataclass, from which the command line's options are made.
 
-Standard library only, so that ``i2i train --help`` does not wait for PyTorch. What belongs to a method (its losses, its
-networks) is no setting but a keyword of its translator's constructor.
+Standard library only, so that ``i2i train --help`` does not import PyTorch. What belongs to a method (its losses, its
+networks) is not a setting but a keyword of its translator's constructor.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def option(default: Any, help: str, group: str, **more: Any) -> Any:
 
 
 PLACES = ("a", "b", "data", "attributes")
-"""The settings that say where the images lie."""
+"""The settings that are paths of the images or their table."""
 PATHS = (*PLACES, "init")
 """The settings that are paths."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a run needs to be repeated, its method's hyper-parameters apart."""
+    """The settings needed to repeat a run, apart from its method's hyper-parameters."""
 
     method: str
     a: str | None = option(None, "Folder of the first domain's images.", "Data", free=True)
@@ -111,7 +111,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
-        """Reads what ``to_dict`` wrote, and what a caller gives: sizes as 256 or "256x512", numbers as text."""
+        """Read the output of ``to_dict``, or values from a caller: sizes as 256 or "256x512", numbers as text."""
         known = {f.name: f for f in fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -120,13 +120,13 @@ class Settings:
 
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # the authors' runs as far as settings say it: single precision, the weights themselves, and what their translator
-    # adds; jitter and learning rate are alike for all methods here
+    # the authors' settings: single precision, no averaging, and those of each translator's ``authors``; the jitter and
+    # the learning rate's schedule are the same for all methods here
     "paper": ({"precision": "fp32", "ema": 0.0}, {}),
-    # a quarter of the arithmetic and half the length, for a first look at new data
+    # a quarter of the computation and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),
 }
-"""Settings and hyper-parameters that a preset's name stands for; what is given beside it counts more."""
+"""Settings and hyper-parameters of each preset; explicitly given ones override them."""
 
 
 def _typed(name: str, default: Any, value: Any) -> Any:
@@ -140,7 +140,7 @@ def _typed(name: str, default: Any, value: Any) -> Any:
 
 
 def number(name: str, default: int | float, value: Any) -> int | float:
-    """``value``, which may be text such as "1e3", as a number of the default's type. Raises ValueError."""
+    """Return ``value``, a number or text such as "1e3", as the default's type. Raises ValueError."""
     try:
         if isinstance(default, int) and not isinstance(value, float) and str(value).lstrip("+-").isdecimal():
             return int(value)  # exact however large
@@ -167,9 +167,9 @@ def _size(value: Any) -> tuple[int, int]:
 
 
 def merge(old: Settings, given: dict[str, Any]) -> Settings:
-    """The settings of a run that goes on: what may change is taken from ``given``, the rest must be as it was.
+    """Return the settings of a continued run: those that may change from ``given``, all others as they were.
 
-    Raises ValueError with the differences.
+    Raises ValueError with the differences if others have changed.
     """
     known = {f.name: f for f in fields(Settings)}
     wanted = Settings.from_dict(old.to_dict() | given)
@@ -179,6 +179,6 @@ def merge(old: Settings, given: dict[str, Any]) -> Settings:
         lines = "".join(f"\n  {name}: {getattr(old, name)} -> {getattr(wanted, name)}" for name in refused)
         raise ValueError(
             f"this run was started with other settings:{lines}\n"
-            "run the command it was started with to go on, or give another folder with --out for a new run"
+            "run the command it was started with to continue, or give another folder with --out for a new run"
         )
     return replace(old, **{name: getattr(wanted, name) for name in changed})

@@ -1,4 +1,4 @@
-"""One step of the game: every image made once, then each player's move."""
+"""One training step: all images are made once, then each player moves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from i2i.engine.ranks import World
+from i2i.engine.distributed import World
 from i2i.translators import Player, Translator, Views
 
 
 class Move:
-    """A player with its optimiser, and how it moves."""
+    """A player with its optimiser and gradient scaler."""
 
     def __init__(self, player: Player, precision: str = "fp32", world: World | None = None) -> None:
         self.player, self.world = player, world or World()
@@ -25,11 +25,11 @@ class Move:
         self.scaler = torch.amp.GradScaler(self.world.device.type, enabled=precision == "fp16")
 
     def __call__(self, views: Views, autocast: Callable[[], AbstractContextManager], rate: float = 1.0) -> Views:
-        """Reduces the player's loss by one step at ``rate`` times its learning rate; returns its terms, detached."""
+        """Reduce the player's loss by one step at ``rate`` times its learning rate; return its detached terms."""
         with autocast():
             terms = self.player.loss(views)
         loss = torch.stack(list(terms.values())).sum()
-        # Only the mover's weights get a gradient, so that no network need be frozen for another's move.
+        # Only this player's weights get a gradient, so no other network has to be frozen.
         self.scaler.scale(loss).backward(inputs=self.parameters)
         self.world.average(p.grad for p in self.parameters if p.grad is not None)
         for group in self.optimizer.param_groups:
@@ -50,7 +50,7 @@ class Move:
 
 
 def autocast_for(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:
-    """Makes the context a forward pass or a loss runs in."""
+    """Return a factory of the autocast context of forward passes and losses."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     return partial(torch.autocast, device.type, half) if half else nullcontext
 
@@ -63,9 +63,9 @@ def play(
     rate: float = 1.0,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> dict[str, Tensor]:
-    """Plays step number ``step`` (from 0); returns the terms of those who moved, as "G/l1"."""
+    """Run step number ``step`` (from 0); return the loss terms of the players that moved, as "G/l1"."""
     # One autocast context for the forward pass and one for each move: within a context the casts of weights are
-    # cached, and a second mover would be judged by the first one's old weights.
+    # cached, and a second player would see the first one's old weights.
     with autocast():
         views = translator(batch)
     return {

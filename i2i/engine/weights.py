@@ -1,4 +1,4 @@
-"""The weights a run ships: one file a direction, which says itself what network it is for."""
+"""Exported weights of a run: one safetensors file per direction, with the network's recipe in its header."""
 
 from __future__ import annotations
 
@@ -18,23 +18,26 @@ from i2i.networks import averaged, generator
 from i2i.spec import METADATA_KEY, Domain, Spec, parse_background
 from i2i.translators import translator_class
 
-ANY = "any"  # the direction of a network that translates to each of several domains
-IMAGE, AVERAGED = "image", "averaged"  # statistics of an imported network's batch norm: each image's, its training's
+ANY = "any"  # direction of a network that translates to several domains
+IMAGE, AVERAGED = (
+    "image",
+    "averaged",
+)  # batch norm of an imported network: statistics of each image, or running averages
 SHOWN = 5  # differences in an error
-EXPORT_KEY = "export"  # the translator's own name of the direction, beside the user's in the Spec
+EXPORT_KEY = "export"  # metadata key of the translator's own name of the direction
 
 _IMPORT = "Weights of another program become a run with `i2i import {}`; then give the folder of that run"
 
 
 def save_weights(run: Run, networks: dict[str, nn.Module], step: int) -> None:
-    """Writes each exported network to ``weights/DIRECTION.safetensors`` with its recipe in the header."""
+    """Write each exported network to ``weights/DIRECTION.safetensors`` with its recipe in the header."""
     for direction, net in networks.items():
         spec = describe(run, direction)
         save_network(run.path, net, replace(spec, recipe=spec.recipe | {"step": step}), direction)
 
 
 def save_network(run: Path, net: nn.Module, spec: Spec, export: str) -> None:
-    """Writes the weights of one network of the run in folder ``run``, with ``spec``, whose recipe rebuilds it.
+    """Write the weights of one network of the run in folder ``run``, with ``spec``, whose recipe rebuilds it.
 
     ``export`` is the translator's own name of the direction.
     """
@@ -47,15 +50,15 @@ def save_network(run: Path, net: nn.Module, spec: Spec, export: str) -> None:
 
 
 def _portable(tensor: Tensor) -> Tensor:
-    """On the CPU, in single precision where it is a number with a fraction."""
+    """Return the tensor on the CPU, in single precision if it is floating point."""
     return tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype).contiguous()
 
 
 def describe(run: Run, direction: str) -> Spec:
-    """What a run knows of an export, in the user's words.
+    """Return the Spec of an export, with the user's names of the domains.
 
-    A direction goes from its first letter's side to its last one's. Where the user asked for ``direction="b2a"``, the
-    translator's x is the user's B, and its a2b the user's b2a.
+    A direction goes from its first letter's side to its last one's. With ``direction="b2a"`` the translator's x is the
+    user's B, and its a2b the user's b2a.
     """
     sides = {"a": Domain(**run.facts["source"]), "b": Domain(**run.facts["target"])}
     settings = run.settings.to_dict()
@@ -82,15 +85,15 @@ def describe(run: Run, direction: str) -> Spec:
 
 
 def load_generators(run: str | Path) -> dict[str, tuple[nn.Module, Spec]]:
-    """The averaged generators of a run by direction ("a2b"), each with what is known of it.
+    """Load the averaged generators of a run by direction ("a2b"), each with its Spec.
 
-    Reads nothing but ``weights/*.safetensors`` (or one such file), whose headers hold the recipe. Raises ValueError,
-    with the first mismatches, for a file that is damaged or fits no network.
+    Reads only ``weights/*.safetensors`` (or one such file), whose headers contain the recipe. Raises ValueError, with
+    the first mismatches, for a file that is damaged or does not fit its network.
     """
     run = Path(run)
     files = [run] if run.is_file() else sorted((run / "weights").glob("*.safetensors"))
     if not files:
-        raise ValueError(f"{run} holds no weights; expected the folder of a run that has saved at least once")
+        raise ValueError(f"{run} contains no weights; expected the folder of a run that has saved at least once")
     return {spec.direction: (net, spec) for net, spec in map(_load, files)}
 
 
@@ -122,7 +125,7 @@ def differing(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> st
 
 
 def _made(spec: Spec, export: str) -> nn.Module:
-    """The network of a recipe: one by its name (an imported one), or the export of a translator."""
+    """Make the network of a recipe: by name (an imported one), or the export of a translator."""
     recipe = spec.recipe
     if "network" in recipe:
         net = generator(recipe["network"], *recipe["channels"], **recipe["options"])

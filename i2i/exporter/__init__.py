@@ -1,4 +1,4 @@
-"""From a trained network to one ONNX file that needs no explanation, proven against PyTorch before it is there."""
+"""Export of a trained network to one self-describing ONNX file, compared with PyTorch before it is written."""
 
 from i2i.errors import ExportError
 from i2i.exporter.writer import choose, default_path, directions, export, export_network

@@ -1,4 +1,4 @@
-"""Two graphs on the same images: how far their results are apart."""
+"""Comparison of the results of two graphs on the same images."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Feeds = dict[str, np.ndarray]
 
 
 class Loss(NamedTuple):
-    """How far results are from those of the graph in float32, in levels: 255ths of the range that the data has."""
+    """Difference from the results of the float32 graph, in levels: 1/255 of the data's range."""
 
     psnr: float
-    """In dB, over all values together; infinite for equal results."""
+    """PSNR in dB, over all values together; infinite for equal results."""
     largest: float
     differing: float
-    """The share of the values that differ by half a level or more."""
+    """Share of the values that differ by half a level or more."""
 
     def __str__(self) -> str:
         return f"PSNR {self.psnr:.1f} dB, off by at most {self.largest:.3g} of 255 levels"
 
 
 class Limits(NamedTuple):
-    """What a loss has to be within."""
+    """Limits of an acceptable loss."""
 
     psnr: float
     largest: float
@@ -61,7 +61,7 @@ def results(session: Session, images: Sequence[Feeds], spec: Spec) -> list[np.nd
 
 
 def loss(got: Sequence[np.ndarray], want: Sequence[np.ndarray], spec: Spec) -> Loss:
-    """Of results in the range that ``spec`` promises."""
+    """Compute the loss of results in the range of ``spec``."""
     level = 1.0 if spec.dtype == "uint8" else (2 if spec.io == "tensor" else spec.target.peak) / 255
     squares, values, differing, largest = 0.0, 0, 0, 0.0
     for one, other in zip(got, want, strict=True):

@@ -1,9 +1,9 @@
-"""A graph in eight bits: convolutions take uint8 and have int8 weights, channel by channel; the rest stays in float32.
+"""Quantise a graph to int8: convolutions take uint8 and have int8 weights per channel; the rest stays in float32.
 
-The first and the last layer stay as they are, and so do normalisations and all else: with everything in eight bits a
-ResNet loses 20 dB more. The form is QuantizeLinear and DequantizeLinear around each convolution (Jacob et al. 2018,
-arXiv:1712.05877, eq. 1), which ONNX Runtime and OpenVINO fuse into integer convolutions and any other program computes
-in float, with the same result.
+The first and the last layer, normalisations and everything else stay in float32: fully quantised, a ResNet loses 20 dB
+more. The form is QuantizeLinear and DequantizeLinear around each convolution (Jacob et al. 2018, arXiv:1712.05877,
+eq. 1), which ONNX Runtime and OpenVINO fuse into integer convolutions and other programs compute in float, with the
+same result.
 """
 
 from __future__ import annotations
@@ -16,36 +16,38 @@ from onnx import helper, numpy_helper
 
 from i2i.exporter import ranges
 from i2i.exporter.compare import Feeds, Loss
-from i2i.exporter.parts import Parts, finish, weights_of
+from i2i.exporter.graph_parts import Parts, finish, weights_of
 from i2i.exporter.ranges import Range
 
 LARGEST = 63
-"""Of a weight in its steps: 7 bits, not 8. Two products of 8 bits overflow the 16 bits in which processors without VNNI
-add them, so that a file would give other results there; of 7 bits they have room, for 0.7 dB."""
+"""Largest quantised weight: 7 bits, not 8. Two products of 8 bits overflow the 16 bits in which processors without VNNI
+add them, so results would differ there; products of 7 bits fit, for 0.7 dB.
+"""
 
 FAR = 3
-"""Levels that a convolution alone may throw a value off by, lest it spoil what others can have."""
+"""Largest error in levels of a convolution quantised alone; beyond it, it is quantised last."""
 WHOLE = frozenset(("InstanceNormalization", "Slice", "Resize", "Pad", "Relu"))
-"""What takes numbers whose channels were rounded each in steps of its own. Others ONNX Runtime may turn into operations
-on steps, which it has for one step alone: it then refuses the file."""
+"""Operations that may take a tensor quantised per channel. ONNX Runtime may turn others into integer operations, which
+it only has for one step per tensor: it then refuses the file.
+"""
 LEAST = 0.5
-"""Of the multiplications of all convolutions, the share that has to be in eight bits: with less, nothing is gained."""
+"""Least share of all convolutions' multiplications that must be in int8; with less, nothing is gained."""
 
 Judge = Callable[[onnx.ModelProto], Loss]
-"""The loss of a graph on calibration images."""
+"""Function that returns the loss of a graph on the calibration images."""
 
 
 def to_int8(
     model: onnx.ModelProto, images: Sequence[Feeds], judge: Judge, good: Callable[[Loss], bool]
 ) -> tuple[onnx.ModelProto, int, int]:
-    """``model`` in eight bits, with the ranges that its tensors have on ``images``.
+    """Quantise ``model`` with the ranges that its tensors have on ``images``.
 
-    As many convolutions are brought to it as the loss allows: where all of them lose too much, those go first that
-    cost most for the work they save.
+    As many convolutions are quantised as the loss allows: if all of them lose too much, those that cost most for the
+    work they save are left in float32.
 
-    Returns the graph, how many convolutions are in eight bits and how many there are. Raises ValueError where there is
-    no convolution between the first and the last layer, or where those that can be brought to eight bits for a loss
-    that is ``good`` do less than LEAST of their work.
+    Returns the graph, the number of convolutions in int8 and the number of all. Raises ValueError if there is no
+    convolution between the first and the last layer, or if those that can be quantised for a loss that is ``good`` do
+    less than LEAST of the work.
     """
     every = convolutions(model.graph)
     if not every:
@@ -65,7 +67,7 @@ def to_int8(
     work = {i: _work(model, i, every[i], found) for i in every}
     alone = {i: judge(edited([i])) for i in every}
     order = sorted(every, key=lambda i: (alone[i].largest > FAR, _squares(alone[i]) / work[i]))
-    most, least, worst = len(every), 0, loss  # too many, and what is known to do (none)
+    most, least, worst = len(every), 0, loss  # too many, and the largest number known to be good
     while most - least > 1:
         some = (most + least) // 2
         candidate = edited(order[:some])
@@ -77,7 +79,7 @@ def to_int8(
     share = sum(work[i] for i in order[:least]) / sum(work.values())
     if share < LEAST:
         raise ValueError(
-            f"only {least} of its {len(every)} inner convolutions, {share:.0%} of their work, can be in eight bits; "
+            f"only {least} of its {len(every)} inner convolutions, {share:.0%} of their work, can be in int8; "
             f"with more, {worst} on the images for calibration"
         )
     return best, least, count
@@ -88,14 +90,15 @@ def _squares(loss: Loss) -> float:
 
 
 def _work(model: onnx.ModelProto, i: int, output: str, found: Mapping[str, Range]) -> float:
-    """Multiplications of a convolution: for each value of its result, the weights of one of its channels."""
+    """Return a convolution's multiplications: for each output value, the weights of one channel."""
     weights = next(tensor for tensor in model.graph.initializer if tensor.name == model.graph.node[i].input[1])
     return found[output].values * float(np.prod(weights.dims[1:]))
 
 
 def convolutions(graph: onnx.GraphProto) -> dict[int, str]:
-    """The nodes that are brought to eight bits, each with the tensor that it is thought to return: behind a ReLU that
-    alone takes its output, that of the ReLU, which then costs nothing."""
+    """Return the nodes to quantise, each with its output tensor: after a ReLU that alone takes the convolution's
+    output, the ReLU's, which then costs nothing.
+    """
     parts, weights, takers = Parts.of(graph), weights_of(graph), _takers(graph)
     found = {}
     for i in parts.layers:
@@ -108,11 +111,12 @@ def convolutions(graph: onnx.GraphProto) -> dict[int, str]:
 
 
 def _balanced(graph: onnx.GraphProto, every: Mapping[int, str]) -> dict[str, np.ndarray | None]:
-    """The tensors whose channels may be scaled, since the weights on both sides take that up: how far the weights
-    reach that each channel meets [channels]; None for what no convolution in eight bits takes."""
+    """Return the tensors whose channels may be scaled, since the weights on both sides absorb it: the largest weight
+    applied to each channel, [channels]; None for tensors that no quantised convolution takes.
+    """
     weights = weights_of(graph)
     found: dict[str, np.ndarray | None] = dict.fromkeys(every.values())
-    grouped = set()  # by groups, whose weights do not belong to one channel each
+    grouped = set()  # grouped convolutions, whose weights are not per channel
     for node in (graph.node[i] for i in every):
         x, w = node.input[:2]
         if any(attribute.name == "group" and attribute.i != 1 for attribute in node.attribute):
@@ -163,7 +167,7 @@ class _Edit:
         return max(form.high - form.low, 1e-8) / (ranges.LEVELS - 1)
 
     def form(self, name: str, scaled: bool) -> list[str]:
-        """Step and zero point of a tensor; if ``scaled``, those of each channel, which cost nothing."""
+        """Return step and zero point of a tensor; if ``scaled``, those of each channel, which cost nothing."""
         step, scale = self.step(name), self.found[name].scale if scaled else None
         zero = np.clip(np.rint(-self.found[name].low / step), 0, ranges.LEVELS - 1).astype(np.uint8)
         key = f"{name}/{'tensor' if scale is None else 'channels'}"
@@ -181,16 +185,16 @@ class _Edit:
         return output
 
     def steps(self, name: str) -> str:
-        """The tensor in steps of its range, over its scale. The weights of what returned it took that up."""
+        """Return the quantised tensor, divided by its scale, which the weights of its producer absorb."""
         form = self.form(name, scaled=name not in self.returned)
         return self.node("QuantizeLinear", name, form, f"{name}/steps")
 
     def balanced(self, name: str) -> str:
-        """The rounded tensor over its scale."""
+        """Return the dequantised tensor, divided by its scale."""
         return self.node("DequantizeLinear", self.steps(name), self.form(name, False), f"{name}/balanced")
 
     def as_was(self, name: str) -> str:
-        """The rounded tensor."""
+        """Return the dequantised tensor."""
         scale = self.found[name].scale
         if scale is None:
             return self.balanced(name)

@@ -1,4 +1,4 @@
-"""The proof that a file does what the network does: both are run, and their results compared."""
+"""Parity check: run the exported file and the network, and compare their results."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from i2i.errors import ExportError
-from i2i.exporter import ends
-from i2i.exporter.pixels import Pixels, checkerboard
+from i2i.exporter import signature
+from i2i.exporter.pixel_graph import Pixels, checkerboard
 from i2i.runtime.errors import ModelError
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
@@ -26,15 +26,15 @@ SEED = 20170330
 
 
 def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
-    """Runs the file in ONNX Runtime and ``module`` in PyTorch (both on the CPU) on noise and on smooth images.
+    """Compare the file in ONNX Runtime with ``module`` in PyTorch (both on the CPU) on noise and smooth images.
 
-    A model of several domains is asked for each of them; one of attributes for each, for none and for all.
+    A model of several domains is run for each of them; one of attributes for each, for none and for all.
 
-    Returns what was measured: ``largest`` difference and its ``limit`` in ``unit`` ("levels" of 255, or "of the
-    range"), ``differing`` (the share of the values that differ by half a level or, for floats, half the limit),
-    ``against`` (the precision PyTorch ran in: "float32", or "float64" where that had to decide for some images, and
-    then also ``largest_from_float32``), ``inputs`` [images, height, width] and the versions of both. Raises
-    ExportError if they disagree, and if the network itself gives values that are not finite.
+    Returns the measurements: ``largest`` difference and its ``limit`` in ``unit`` ("levels" of 255, or "of the range"),
+    ``differing`` (the share of values that differ by half a level or, for floats, half the limit), ``against``
+    (PyTorch's precision: "float32", or "float64" if some images needed it, and then also ``largest_from_float32``),
+    ``inputs`` [images, height, width] and the versions of both. Raises ExportError if they disagree, or if the network
+    itself returns values that are not finite.
     """
     translate = _opened(path, spec)
     limit = LEVELS if spec.dtype == "uint8" else OF_RANGE
@@ -44,8 +44,8 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
         off = _differences(got, _run(module, probe, spec), spec)
         from_float32 = max(from_float32, off.max())
         if not off.max() <= limit:  # so that NaN is a mismatch as well
-            # PyTorch itself may be the one that is off: its normalisation of a map that is nearly flat, as at the
-            # bottom of a U-Net, cancels most of the digits of float32. Double precision knows which of them is right.
+            # PyTorch itself may be inexact: its normalisation of a map that is nearly flat, as at the
+            # bottom of a U-Net, cancels most of the digits of float32. Double precision decides.
             off = _differences(got, _run(_double(module), probe, spec), spec)
         if not off.max() <= limit:
             raise ExportError(
@@ -69,8 +69,8 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
 
 
 def _opened(path: Path, spec: Spec) -> Callable[[list[np.ndarray]], np.ndarray]:
-    """The file as a function of its inputs, in ONNX Runtime on the CPU."""
-    names = [end.name for end in ends.inputs(spec)]
+    """Open the file in ONNX Runtime on the CPU, as a function of its inputs."""
+    names = [end.name for end in signature.inputs(spec)]
     try:
         session = open_session(path, "cpu")
     except ModelError as error:
@@ -103,7 +103,7 @@ def _double(module: nn.Module) -> nn.Module:
 
 
 def _differences(got: np.ndarray, want: np.ndarray, spec: Spec) -> np.ndarray:
-    """In levels for a uint8 graph; as a share of the range for a float graph."""
+    """Return differences in levels for a uint8 graph, as a share of the range for a float graph."""
     if got.shape != want.shape:
         raise ExportError(f"ONNX Runtime returned {got.shape} where PyTorch returned {want.shape}. No file was written")
     span = 1 if spec.dtype == "uint8" else 2 if spec.io == "tensor" else spec.target.peak
@@ -111,11 +111,11 @@ def _differences(got: np.ndarray, want: np.ndarray, spec: Spec) -> np.ndarray:
 
 
 def _inputs(spec: Spec) -> list[list[int]]:
-    """Images, height and width to try: batches of 1 and 3 at three sizes, the costliest once.
+    """Return the images, height and width to test: batches of 1 and 3 at three sizes, the costliest once.
 
     They are a small odd size, below the network's minimum if it has one; an odd rectangle; and a usual size. None is
-    flat, since a flat image has no statistics but rounding errors, in which any two programs differ. Where there are
-    several domains, the larger batch of the smallest size has room for all that may be asked for.
+    flat, since a flat image's statistics are only rounding errors, in which any two programs differ. For several
+    domains, the larger batch of the smallest size covers all targets.
     """
     small, rectangle, usual = (spec.minimum - 1 if spec.minimum > 2 else 21, 37), (119, 203), (256, 256)
     many = max(3, len(spec.domains) + 2 * spec.attributes)
@@ -128,7 +128,7 @@ def _inputs(spec: Spec) -> list[list[int]]:
 
 
 def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
-    """Inputs of the graph's types: every other image is smooth, and the rest are noise."""
+    """Yield inputs of the graph's types: every other image is smooth, and the rest are noise."""
     generator = torch.Generator().manual_seed(SEED)
     for start, (n, h, w) in enumerate(_inputs(spec)):
         noise = torch.rand(n, spec.source.channels, h, w, generator=generator)
@@ -139,7 +139,7 @@ def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
             image = image * 2 - 1
         else:
             image = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
-        yield (image, ends.targets(spec, n, start)) if spec.domains else (image,)
+        yield (image, signature.targets(spec, n, start)) if spec.domains else (image,)
 
 
 def _check_finite(want: Tensor, spec: Spec, image: Tensor) -> None:

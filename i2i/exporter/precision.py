@@ -1,4 +1,4 @@
-"""An exported file in another precision: made from the one in float32, compared with it on real images, or refused."""
+"""Conversion of an exported float32 file to another precision, refused if it loses too much on real images."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import onnx
 import onnxruntime
 
 from i2i.errors import ExportError
-from i2i.exporter import compare, ends
+from i2i.exporter import compare, signature
+from i2i.exporter.calibration import CalibrationImages
 from i2i.exporter.compare import Feeds, Limits, Loss
-from i2i.exporter.half import emulated, to_half
+from i2i.exporter.float16 import emulated, to_half
 from i2i.exporter.int8 import to_int8
-from i2i.exporter.pictures import Pictures
 from i2i.runtime.errors import NonFiniteError
 from i2i.runtime.graphs.onnx_file import described
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
 LIMITS = {"fp16": Limits(60, math.inf), "int8": Limits(45, 8)}
-"""What a file's loss has to be within on the held-out images."""
+"""Limits of the loss of a file on the held-out images."""
 SAFE = LIMITS["int8"]
-"""What the loss of eight bits has to be within on the calibration images."""
+"""Limits of the loss of int8 on the calibration images."""
 
 Say = Callable[[str], None]
 
 
-def reduced(model: bytes, spec: Spec, precision: str, pictures: Pictures) -> bytes:
-    """A file of ``precision`` made from the bytes of one in float32, with what that has cost in its Spec.
+def reduced(model: bytes, spec: Spec, precision: str, pictures: CalibrationImages) -> bytes:
+    """Convert the bytes of a float32 file to ``precision``, with the loss in its Spec.
 
-    Raises ExportError where the loss is beyond ``LIMITS``, or the graph cannot be had in that precision.
+    Raises ExportError if the loss is beyond ``LIMITS``, or the graph cannot be converted.
     """
     graph = onnx.load_model_from_string(model)
     calibration, held_out = _feeds(pictures.calibration, spec), _feeds(pictures.held_out, spec)
@@ -50,13 +50,13 @@ def reduced(model: bytes, spec: Spec, precision: str, pictures: Pictures) -> byt
     except ValueError as error:
         raise ExportError(f"no {precision} of this model: {error}. {_instead(precision)}") from error
     del graph.metadata_props[:]  # the Spec of the file in float32
-    for node in graph.graph.node:  # by their names a session tells which of them it left to the processor
+    for node in graph.graph.node:  # a session reports by name which nodes it left to the CPU
         node.name = node.name or node.output[0]
     lost, provider = _lost(model, graph, held_out, spec, precision)
     limits = LIMITS[precision]
     if not limits.allow(lost):
         raise ExportError(
-            f"{precision} loses too much of this model: on {len(held_out)} images {lost}, and {limits} is asked for. "
+            f"{precision} loses too much of this model: on {len(held_out)} images {lost}; {limits} is required. "
             f"{_instead(precision)}"
         )
     facts |= {
@@ -85,8 +85,9 @@ def _in_eight_bits(
 def _lost(
     whole: bytes, graph: onnx.ModelProto, images: Sequence[Feeds], spec: Spec, precision: str
 ) -> tuple[Loss, str]:
-    """Against the file in float32 on the CPU: half precision on the GPU, or rounded as one would where there is none,
-    and eight bits on the CPU, for which they are."""
+    """Measure the loss against the float32 file on the CPU: fp16 on the GPU, or emulated without one; int8 on the
+    CPU.
+    """
     try:
         want = compare.results(open_session(whole, "cpu"), images, spec)
     except NonFiniteError as error:
@@ -100,27 +101,27 @@ def _lost(
     except NonFiniteError as error:
         raise ExportError(
             f"{precision} gives no finite result for an image, where float32 does: a value in the network is beyond "
-            f"what it holds. {_instead(precision)}"
+            f"its range. {_instead(precision)}"
         ) from error
 
 
 def _instead(precision: str) -> str:
     other = {
         "fp16": "Use the file in fp32",
-        "int8": "Give more images, and of the kind that it will see (--calibrate DIR), or use --precision fp16",
+        "int8": "Give more images of the kind that the model will see (--calibrate DIR), or use --precision fp16",
     }[precision]
     return f"No file was written. {other}"
 
 
 def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
-    """The images as the graph takes them, each with the next of the targets, and all of those at least once."""
-    names = [end.name for end in ends.inputs(spec)]
+    """Return the images as inputs of the graph, each with the next target; every target occurs at least once."""
+    names = [end.name for end in signature.inputs(spec)]
     targets = len(spec.domains) + 2 * spec.attributes if spec.domains else 0
     feeds = []
     for i, image in enumerate(islice(cycle(images), max(len(images), targets) if images else 0)):
         values = [image[None] if spec.io == "pixels" else _tensor(image, spec)]
         if targets:
-            values.append(ends.targets(spec, 1, i).numpy())
+            values.append(signature.targets(spec, 1, i).numpy())
         feeds.append(dict(zip(names, values, strict=True)))
     return feeds
 

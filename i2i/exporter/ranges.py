@@ -1,4 +1,4 @@
-"""What values the tensors of a graph take on images, and the range of each that its eight bits are spread over."""
+"""Ranges of a graph's tensors on calibration images, for their quantisation to 8 bits."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from i2i.exporter.compare import Feeds, opened
 
 LEVELS = 256
 MARGIN = 1.5
-"""How much further a range reaches than the values did: what is clipped in one bright spot of an image that was not
-among those is tens of levels off, while wider steps cost all images alike, and 3 dB."""
+"""Factor by which a range exceeds the calibration values: a clipped bright spot of another image is tens of levels off,
+while wider steps cost all images 3 dB.
+"""
 SILENT = 1e-4
 
 
 class Range(NamedTuple):
-    """The least and the largest value that is told apart, and how many values the tensor has of an image."""
+    """Least and largest value of a tensor's quantisation, and its number of values per image."""
 
     low: float
     high: float
     values: int
     scale: np.ndarray | None = None
-    """Of a tensor whose channels are balanced, float32 [channels]: ``low`` and ``high`` are those of tensor / scale."""
+    """Scale of each channel if the channels are balanced, float32 [channels]; then low and high are of tensor /
+    scale.
+    """
 
 
 def measure(
     model: onnx.ModelProto, names: Sequence[str], images: Sequence[Feeds], weights: Mapping[str, np.ndarray | None]
 ) -> dict[str, Range]:
-    """The range of each tensor in ``names``, over all ``images``.
+    """Measure the range of each tensor in ``names`` over all ``images``.
 
-    Those that ``weights`` names have their channels balanced: against how far the weights reach that each of the
-    channels meets, [channels], or, for None, so that all reach as far as each other.
+    The channels of the tensors in ``weights`` are balanced: against the largest weight that is applied to each of them,
+    [channels], or, for None, so that all channels have the same range.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     del model.graph.output[:]
@@ -56,12 +59,13 @@ def measure(
 
 
 def balance(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """What each channel is divided by, and its weights multiplied with, so that neither reaches much further in one
-    channel than in another: sqrt(values / weights) (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438, eq. 4 with
-    alpha = 1/2), float32 [channels] of the reach of both. Without ``weights`` it is the reach of the values.
+    """Return the scale of each channel, float32 [channels]: sqrt(values / weights), or ``values`` without ``weights``.
 
-    A channel whose values, or weights, are less than ``SILENT`` of the furthest is taken to reach as far as that:
-    of what it may show on other images nothing is known.
+    The tensor is divided by it and the weights multiplied, so that neither has a much larger range in one channel than
+    in another (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438, eq. 4 with alpha = 1/2).
+
+    A channel whose values, or weights, are below ``SILENT`` of the largest counts as being as large as that: its values
+    on other images are unknown.
     """
 
     def heard(reach: np.ndarray) -> np.ndarray:

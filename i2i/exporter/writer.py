@@ -1,4 +1,4 @@
-"""Writing the file: the graph, the proof, the description, and only then the name."""
+"""Write exported files: convert, compare with PyTorch, describe, and rename when complete."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import nn
 
 from i2i.atomic import atomically
 from i2i.errors import ExportError
-from i2i.exporter import graph, parity
-from i2i.exporter.pictures import Pictures, gather
-from i2i.exporter.pixels import Pixels, Toward
+from i2i.exporter import onnx_graph, parity
+from i2i.exporter.calibration import CalibrationImages, gather
+from i2i.exporter.pixel_graph import Pixels, WithTarget
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
 from i2i.runtime.graphs.onnx_file import read_spec
@@ -37,37 +37,37 @@ def export(
     precision: str = "fp32",
     calibrate: str | Path | None = None,
 ) -> Path:
-    """Exports one generator of a run as an ONNX file, which is proven against PyTorch before it appears.
+    """Export one generator of a run as an ONNX file, compared with PyTorch before it is written.
 
     Args:
-        run: the folder of a run, or generators by direction as ``i2i.engine.load_generators`` gives them; or, for
-            another precision, a file in fp32 that was exported before.
+        run: the folder of a run, or generators by direction as returned by ``i2i.engine.load_generators``; or, for
+            another precision, an exported file in fp32.
         path: of the file; by default that of ``default_path``.
-        to: the domain to translate to, by name, or a direction ("b2a"); by default the run's first direction. What
-            translates to several domains is exported with all of them.
+        to: the target domain by name, or a direction ("b2a"); by default the run's first direction. A model of several
+            domains is exported with all of them.
         io: "pixels" (takes and returns images) or "tensor" (the bare network on [-1, 1]).
-        precision: "fp32"; "fp16", half the size, and faster on GPUs (a CPU computes it in float32); or "int8", a
-            quarter of the size, and faster on CPUs.
-        calibrate: a folder of images such as the model will see, from which eight bits are calibrated, and on others of
-            which the loss of a precision is measured; by default those that the run was trained on.
+        precision: "fp32"; "fp16", half the size and faster on GPUs (a CPU computes it in float32); or "int8", a quarter
+            of the size and faster on CPUs.
+        calibrate: a folder of typical input images, to calibrate int8 and to measure the loss of a precision; by
+            default the training images.
 
-    Returns the path of the file. Raises ValueError for a run without such a generator or images to measure on, and
-    ExportError (a ValueError), leaving no file, where the file would not do what the network does, or a precision
+    Returns the path of the file. Raises ValueError for a run without such a generator or without images to measure on,
+    and ExportError (a ValueError), leaving no file, if the file's results differ from the network's, or a precision
     loses more than the limits in ``i2i.exporter.precision``.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; choose {', '.join(PRECISIONS)}")
     if calibrate is not None and precision == "fp32":
-        raise ValueError("images to calibrate with are for another precision: fp16 or int8")
+        raise ValueError("images to calibrate with are only used for fp16 and int8")
     if not isinstance(run, Mapping) and Path(run).suffix == ".onnx":
         if to is not None or io != "pixels":
-            raise ValueError(f"{run} is an export already: its direction and its io are what they are")
+            raise ValueError(f"{run} is an exported file: its direction and io cannot be changed")
         return convert(Path(run), path, precision, calibrate)
     generators = directions(run)
     direction = choose(generators, to)
     if path is None:
         if isinstance(run, Mapping):
-            raise ValueError("where should the file go? generators alone have no run folder: give a path")
+            raise ValueError("generators without a run folder need a path for the file")
         path = default_path(Path(run), direction, io, precision)
     net, spec = generators[direction]
     spec = replace(spec, io=io)
@@ -81,17 +81,18 @@ def export(
 def convert(
     model: Path, path: str | Path | None = None, precision: str = "fp16", calibrate: str | Path | None = None
 ) -> Path:
-    """Brings a file that was exported in fp32 to another precision, as ``export`` does; by default beside it, as
-    ``NAME.fp16.onnx``. Raises ValueError and ExportError."""
+    """Convert an exported fp32 file to another precision, as ``export`` does; by default beside it as
+    ``NAME.fp16.onnx``. Raises ValueError and ExportError.
+    """
     spec = read_spec(model)
     if spec is None or spec.form is not None or spec.precision != "fp32":
-        what = "others made it" if spec is None or spec.form is not None else f"it is in {spec.precision}"
-        raise ValueError(f"{model}: {what}; only an export in fp32 is brought to another precision, fp16 or int8")
+        what = "a third-party model" if spec is None or spec.form is not None else f"in {spec.precision}"
+        raise ValueError(f"{model}: {what}; only an export in fp32 can be converted to another precision, fp16 or int8")
     if precision == "fp32":
-        raise ValueError(f"{model} is an export in fp32 already; say which other precision it shall have, fp16 or int8")
+        raise ValueError(f"{model} is already in fp32; choose another precision, fp16 or int8")
     path = Path(path) if path is not None else model.with_suffix(f".{precision}.onnx")
     if path.exists() and path.samefile(model):
-        raise ValueError(f"{path} is the model itself, which stays as it is; give the file another name")
+        raise ValueError(f"{path} is the model itself; give the file another name")
     pictures = gather(calibrate, None, spec, precision == "int8")
     _check_name(path)
     data = reduced(model.read_bytes(), spec, precision, pictures)
@@ -101,10 +102,10 @@ def convert(
 
 
 def default_path(run: Path, direction: str, io: str, precision: str = "fp32") -> Path:
-    """``RUN/onnx/DIRECTION.onnx``, or beside ``run`` where that is one file of weights.
+    """Return ``RUN/onnx/DIRECTION.onnx``, or a path beside ``run`` if that is one file of weights.
 
-    A file that takes no pixels or is in another precision says so in its name (``DIRECTION.tensor.onnx``,
-    ``DIRECTION.int8.onnx``): the plain name is that of the file which the run translates with.
+    Files with other io or precision have it in their name (``DIRECTION.tensor.onnx``, ``DIRECTION.int8.onnx``); the run
+    translates with the file of the plain name.
     """
     marks = [io] * (io != "pixels") + [precision] * (precision != "fp32")
     suffix = "".join(f".{mark}" for mark in (*marks, "onnx"))
@@ -112,14 +113,14 @@ def default_path(run: Path, direction: str, io: str, precision: str = "fp32") ->
 
 
 def choose(generators: Generators, to: To | None) -> str:
-    """The direction that ``to``, a domain's name or a direction, means; the first for None. Raises ValueError."""
+    """Return the direction of ``to``, a domain's name or a direction; the first for None. Raises ValueError."""
     return targets.choose(_specs(generators), to, "this run")
 
 
 def directions(run: str | Path | Generators) -> Generators:
-    """The generators of a run, by direction, translations first: at least one. Raises ValueError."""
+    """Return the generators of a run by direction, translations first. Raises ValueError if there are none."""
     if not isinstance(run, Mapping):
-        from i2i.engine import load_generators  # the loop is not needed to export a network alone
+        from i2i.engine import load_generators  # exporting a network alone does not need the loop
 
         run = load_generators(run)
     if not run:
@@ -132,17 +133,17 @@ def _specs(generators: Generators) -> dict[str, Spec]:
 
 
 def export_network(
-    net: nn.Module, spec: Spec, path: str | Path, precision: str = "fp32", pictures: Pictures | None = None
+    net: nn.Module, spec: Spec, path: str | Path, precision: str = "fp32", pictures: CalibrationImages | None = None
 ) -> Path:
-    """Writes ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file under ``path``; ``net`` is left as it is.
+    """Write ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file to ``path``; ``net`` is not changed.
 
-    Where ``spec`` has domains, ``net`` takes c as well, float32 [n, domains], and the file has a second input.
+    If ``spec`` has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
 
-    What ``spec`` says of the network's size rule, receptive field and tiling is taken from the network where it has
-    such attributes; its parity is what is measured here. Another ``precision`` than fp32 needs ``pictures``.
+    The network's size rule, receptive field and tiling are taken from its attributes where it has them; the parity is
+    measured here. A ``precision`` other than fp32 needs ``pictures``.
 
-    Raises ExportError, and leaves no file, if the graph does not have the promised form, its results are not the
-    network's, or the precision loses too much of them.
+    Raises ExportError, and leaves no file, if the graph does not have the form of ``spec``, its results differ from the
+    network's, or the precision loses too much.
     """
     path = Path(path)
     if spec.io not in ("pixels", "tensor"):
@@ -151,7 +152,7 @@ def export_network(
     net = copy.deepcopy(per_image(net)).cpu().float().requires_grad_(False)
     _check_weights(net)
     spec = describe(net, spec)
-    module = Toward(net, spec) if spec.domains else net
+    module = WithTarget(net, spec) if spec.domains else net
     if spec.io == "pixels":
         module = Pixels(module, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,11 +160,11 @@ def export_network(
     return path
 
 
-def _write(file: Path, module: nn.Module, spec: Spec, precision: str, pictures: Pictures | None) -> None:
-    file.write_bytes(_serialise(graph.to_onnx(module, spec)))
+def _write(file: Path, module: nn.Module, spec: Spec, precision: str, pictures: CalibrationImages | None) -> None:
+    file.write_bytes(_serialise(onnx_graph.to_onnx(module, spec)))
     spec = replace(spec, parity=parity.measure(file, module, spec))
     if precision != "fp32":
-        assert pictures is not None, "the loss of a precision shows on images"
+        assert pictures is not None, "the loss of a precision is measured on images"
         file.write_bytes(reduced(file.read_bytes(), spec, precision, pictures))
     else:
         _append_description(file, spec)
@@ -175,7 +176,7 @@ def _check_name(path: Path) -> None:
 
 
 def describe(net: nn.Module, spec: Spec) -> Spec:
-    """``spec`` with what the network itself knows best."""
+    """Return ``spec`` with the facts that the network itself knows."""
     known = {name: getattr(net, name) for name in ("minimum", "multiple", "receptive_field") if hasattr(net, name)}
     spec = replace(spec, **known)
     if spec.receptive_field is None:
@@ -199,17 +200,17 @@ def _check_weights(net: nn.Module) -> None:
 def _serialise(model: onnx.ModelProto) -> bytes:
     if model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
         raise ExportError(
-            f"the network takes {model.ByteSize() / 2**30:.1f} GiB, and a single ONNX file holds 2. No file was written"
+            f"the network takes {model.ByteSize() / 2**30:.1f} GiB; one ONNX file has at most 2. No file was written"
         )
     return model.SerializeToString()
 
 
 def _append_description(file: Path, spec: Spec) -> None:
-    """Adds the Spec to a written model: protobuf reads what follows a message as more of it.
+    """Append the Spec to a written model: protobuf merges what follows a message into it.
 
-    So the bytes that were proven stay as they are, and only the description, with the proof in it, comes behind.
+    So the bytes that were compared stay unchanged, and only the description follows, with the measured parity in it.
     """
     entry = onnx.StringStringEntryProto(key=METADATA_KEY, value=spec.to_json())
-    with file.open("r+b") as stream:  # unlike "ab", this makes no file of a description alone where the model is gone
+    with file.open("r+b") as stream:  # unlike "ab", this does not create a missing file
         stream.seek(0, os.SEEK_END)
         stream.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())

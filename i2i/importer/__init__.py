@@ -1,4 +1,4 @@
-"""Generators that others trained: recognised by names and shapes alone, rebuilt, and made runs of."""
+"""Import of third-party generators: recognised by tensor names and shapes, rebuilt, and stored as runs."""
 
 from i2i.importer.recognition import Found, network
 from i2i.importer.runs import import_checkpoint

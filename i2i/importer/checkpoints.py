@@ -23,7 +23,7 @@ from i2i.spec import METADATA_KEY
 StateDict = dict[str, Tensor]
 
 # What a file without weights begins with, and what it is then.
-IMPOSTORS = {
+NO_CHECKPOINTS = {
     b"<": "a web page or other markup, no weights: the download went wrong",
     b"version https://git-lfs": "a Git LFS pointer to the weights, not the weights: fetch them with `git lfs pull`",
     b"\x08": "an ONNX file or other protocol buffer, no PyTorch weights",
@@ -55,7 +55,7 @@ def read(path: Path) -> Checkpoint:
     if head[5:9] == b"\0\0\0{":  # the end of a header's length, whose first bytes may be any, and the header
         found = {"": _safetensors(path)}
     else:
-        for start, what in IMPOSTORS.items():
+        for start, what in NO_CHECKPOINTS.items():
             if head.lstrip().startswith(start):
                 raise ValueError(f"{path} is {what}")
         if program := _program(path):
@@ -64,12 +64,12 @@ def read(path: Path) -> Checkpoint:
             raise ValueError(f"{path} is cut short: its end is missing; download or copy it again")
         found = _pickled(path, ignored)
     if not found:
-        raise ValueError(f"{path} holds no dict of tensors; expected a network's state_dict{_without(ignored)}")
+        raise ValueError(f"{path} contains no dict of tensors; expected a network's state_dict{_without(ignored)}")
     # A dict without a single weight, such as a random generator's state, is no network; it may lie beside one.
     found = {name: part for name, part in found.items() if any(map(torch.is_floating_point, part.values()))} or found
     odd = [f"{key} ({why})" for tensors in found.values() for key, tensor in tensors.items() if (why := _odd(tensor))]
     if odd:
-        raise ValueError(f"{path} holds tensors that are no weights: {', '.join(odd[:5])}")
+        raise ValueError(f"{path} contains tensors that are no weights: {', '.join(odd[:5])}")
     return Checkpoint(found, list(ignored))
 
 

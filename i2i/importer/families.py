@@ -1,4 +1,4 @@
-"""What others' networks look like in their files: one row a family, known by the names and shapes of its tensors."""
+"""Known third-party networks: one row per family, recognised by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ HALVING, DOUBLING = (0.25, 0.5, 0.25), (0.25, 0.75, 0.75, 0.25)  # CUT's filters
 
 
 class Guess(NamedTuple):
-    """The network of ours that a file's shapes speak for, and what its authors call its layers."""
+    """A network of ``i2i.networks`` that a file's shapes suggest, and the authors' names of its layers."""
 
     network: str
-    """As ``networks.generator`` or, for a judge, ``networks.discriminator`` takes it."""
+    """Name for ``networks.generator`` or, for a discriminator, ``networks.discriminator``."""
     in_channels: int
     out_channels: int
     options: dict[str, Any]
     layers: list[str]
-    """Their names of the layers that hold weights, in the order in which ours holds them."""
+    """The authors' names of the layers with weights, in the order of ours."""
     filters: Mapping[str, tuple[int, tuple[float, ...]]] = MappingProxyType({})
-    """Keys of what is stored with the weights though it never changes: channels, and the filter both ways."""
+    """Constant filters that are stored with the weights: key -> (channels, the filter in one direction)."""
 
 
 class Family(NamedTuple):
-    """Networks of one layout. ``guess`` never fails: what the shapes do not say it takes as the authors have it."""
+    """Networks of one layout. ``guess`` never fails: what the shapes do not determine is the authors' default."""
 
     title: str
     guess: Callable[[Shapes], Guess]
-    judge: bool = False
-    """Whether it is a discriminator, which makes no images."""
+    discriminator: bool = False
+    """True for a discriminator, which makes no images."""
     statistics: str = IMAGE
-    """Of its batch norm in use: each image's own, where the authors train and test it one by one, or the averages."""
+    """Batch norm statistics in use: each image's, where the authors train at batch 1, or running averages."""
 
 
 def _size(shapes: Shapes, key: str, axis: int, default: int) -> int:
@@ -44,21 +44,23 @@ def _size(shapes: Shapes, key: str, axis: int, default: int) -> int:
 
 
 def _norm(shapes: Shapes, conv: str, norm: str) -> str:
-    """The normalisation after layer ``conv``: batch norm has weights; before instance norm a convolution has a bias."""
+    """Return the norm after layer ``conv``: batch norm has weights; before instance norm a convolution has a bias."""
     if len(shapes.get(f"{norm}.weight", ())) == 1:
         return "batch"
     return "instance" if f"{conv}.bias" in shapes else "none"
 
 
 def _numbers(shapes: Shapes, before: str, after: str) -> list[int]:
-    """The numbers N of the keys ``before`` N ``after``, in order."""
+    """Return the sorted numbers N of the keys ``before`` N ``after``."""
     found = [key for key in shapes if key.startswith(before) and key.endswith(after)]
     numbers = {key.removeprefix(before).removesuffix(after) for key in found}
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def _resnet(shapes: Shapes, downs: int, norm: str, antialias: bool) -> tuple[int, bool, list[str]]:
-    """Blocks, whether they have dropout, and the layers of a ResNet; they are numbered with all that lies between."""
+    """Return the number of blocks, True if they have dropout, and the layers of a ResNet, whose numbers count all
+    modules.
+    """
     blocks = max(len(_numbers(shapes, "model.", ".conv_block.1.weight")), 1)
     dropout = any(key.endswith(".conv_block.6.weight") and len(shape) == 4 for key, shape in shapes.items())
     second = 6 if dropout else 5  # dropout moves the second convolution
@@ -87,13 +89,13 @@ def _resnet(shapes: Shapes, downs: int, norm: str, antialias: bool) -> tuple[int
 
 
 def _ends(shapes: Shapes, last: str) -> tuple[int, int, int]:
-    """Channels in, channels out and first filters of a ResNet whose last layer is ``last``."""
+    """Return channels in, channels out and first filters of a ResNet whose last layer is ``last``."""
     first = "model.1.weight"
     return _size(shapes, first, 1, 3), _size(shapes, f"{last}.weight", 0, 3), _size(shapes, first, 0, 64)
 
 
 def resnet(shapes: Shapes) -> Guess:
-    """The ancestor's, of CycleGAN and pix2pix."""
+    """ResNet generator of CycleGAN and pix2pix."""
     norm = _norm(shapes, "model.1", "model.2")
     blocks, dropout, layers = _resnet(shapes, 2, norm, False)
     in_channels, out_channels, ngf = _ends(shapes, layers[-1])
@@ -102,7 +104,7 @@ def resnet(shapes: Shapes) -> Guess:
 
 
 def antialiased_resnet(shapes: Shapes) -> Guess:
-    """CUT's: convolutions of stride 1, and filters (``filt``) that halve behind them and double before them."""
+    """CUT's ResNet: convolutions of stride 1, with filters (``filt``) that halve after them and double before them."""
     norm = _norm(shapes, "model.1", "model.2")
     blocks, dropout, layers = _resnet(shapes, 2, norm, True)
     in_channels, out_channels, ngf = _ends(shapes, layers[-1])
@@ -118,7 +120,7 @@ def antialiased_resnet(shapes: Shapes) -> Guess:
 
 
 def global_generator(shapes: Shapes) -> Guess:
-    """pix2pixHD's: the first block's number tells how many steps down there are."""
+    """Global generator of pix2pixHD: the first block's number gives the number of steps down."""
     first_block = next(iter(_numbers(shapes, "model.", ".conv_block.1.weight")), 16)
     downs = max((first_block - 4) // 3, 1)
     blocks, _, layers = _resnet(shapes, downs, "instance", False)
@@ -127,7 +129,7 @@ def global_generator(shapes: Shapes) -> Guess:
 
 
 def unet(shapes: Shapes) -> Guess:
-    """The ancestor's: each level lies within the one above it, so the depth is that of the names."""
+    """U-Net generator of pix2pix: each level is nested in the one above it, so the names give the depth."""
     outer, level = "model.model", "model.model.1.model"
     levels: list[str] = []
     while f"{level}.1.weight" in shapes or len(levels) < 2:
@@ -148,7 +150,7 @@ def unet(shapes: Shapes) -> Guess:
 
 
 def stargan(shapes: Shapes) -> Guess:
-    """StarGAN v1's: the label enters as further channels of the image, and an image comes out as it went in."""
+    """StarGAN v1's generator: the label enters as additional channels; an image keeps its number of channels."""
     blocks = max(len(_numbers(shapes, "main.", ".main.0.weight")), 1)
     layers = [f"main.{at}" for at in (0, 1, 3, 4, 6, 7)]
     after = 9 + blocks
@@ -164,7 +166,7 @@ def stargan(shapes: Shapes) -> Guess:
 
 
 def csc321(shapes: Shapes) -> Guess:
-    """The course's: names of its own, and one residual block."""
+    """CSC321's generator: its own layer names, and one residual block."""
     layers = ["conv1.0", "conv1.1", "conv2.0", "conv2.1", "resnet_block.conv_layer.0", "resnet_block.conv_layer.1",
               "deconv1.0", "deconv1.1", "deconv2.0"]  # fmt: skip
     channels = _size(shapes, "conv1.0.weight", 1, 3), _size(shapes, "deconv2.0.weight", 1, 3)
@@ -172,7 +174,7 @@ def csc321(shapes: Shapes) -> Guess:
 
 
 def patchgan(shapes: Shapes) -> Guess:
-    """The ancestor's: convolution, normalisation and ReLU in threes, after a first convolution without one."""
+    """Patch discriminator of CycleGAN and pix2pix: convolution, norm and ReLU in threes, after a first convolution."""
     convolutions = [key for key, shape in shapes.items() if len(shape) == 4 and key.endswith(".weight")]
     depth = max(len(convolutions) - 2, 1)
     norm = _norm(shapes, "model.2", "model.3")
@@ -180,46 +182,46 @@ def patchgan(shapes: Shapes) -> Guess:
     for layer in range(depth):
         layers += [f"model.{2 + 3 * layer}"] + [f"model.{3 + 3 * layer}"] * (norm == "batch")
     layers.append(f"model.{2 + 3 * depth}")
-    return _judge(shapes, f"patch_{depth}", "model.0.weight", {"norm": norm}, layers)
+    return _discriminator(shapes, f"patch_{depth}", "model.0.weight", {"norm": norm}, layers)
 
 
 def antialiased_patchgan(shapes: Shapes) -> Guess:
-    """CUT's: each layer but the last is followed by the filter that halves."""
+    """CUT's patch discriminator: a halving filter follows each layer but the last."""
     depth = max(len(_numbers(shapes, "model.", ".filt")), 1)
     norm = _norm(shapes, "model.3", "model.4")
     layers = ["model.0"]
     for layer in range(1, depth + 1):
         layers += [f"model.{4 * layer - 1}"] + [f"model.{4 * layer}"] * (norm == "batch")
     layers.append(f"model.{4 * depth + 2}")
-    guess = _judge(shapes, f"patch_{depth}", "model.0.weight", {"norm": norm, "antialias": True}, layers)
+    guess = _discriminator(shapes, f"patch_{depth}", "model.0.weight", {"norm": norm, "antialias": True}, layers)
     ndf = guess.options["ndf"]
     widths = [ndf * min(2**layer, 8) for layer in range(depth)]
     return guess._replace(filters={f"model.{4 * n + 2}.filt": (width, HALVING) for n, width in enumerate(widths)})
 
 
 def pixelgan(shapes: Shapes) -> Guess:
-    """The ancestor's 1x1 discriminator."""
+    """Pixel discriminator of pix2pix: 1x1 convolutions."""
     norm = _norm(shapes, "net.2", "net.3")
     layers = ["net.0", "net.2", *["net.3"] * (norm == "batch"), "net.5"]
-    return _judge(shapes, "pixel", "net.0.weight", {"norm": norm}, layers)
+    return _discriminator(shapes, "pixel", "net.0.weight", {"norm": norm}, layers)
 
 
-def stargan_judge(shapes: Shapes) -> Guess:
-    """StarGAN v1's: the classifier's kernel and the steps down tell for what size of image it was made."""
+def stargan_discriminator(shapes: Shapes) -> Guess:
+    """StarGAN v1's discriminator: the classifier's kernel and the steps down give the image size."""
     steps = max(len(_numbers(shapes, "main.", ".weight")), 1)
     kernel, domains = _size(shapes, "conv2.weight", 2, 1), _size(shapes, "conv2.weight", 0, 5)
     layers = [*(f"main.{2 * at}" for at in range(steps)), "conv1", "conv2"]
     options = {"domains": domains, "image_size": kernel << steps}
-    return _judge(shapes, f"stargan_{steps}", "main.0.weight", options, layers)
+    return _discriminator(shapes, f"stargan_{steps}", "main.0.weight", options, layers)
 
 
-def csc321_judge(shapes: Shapes) -> Guess:
-    """The course's discriminator."""
+def csc321_discriminator(shapes: Shapes) -> Guess:
+    """CSC321's discriminator."""
     layers = ["conv1.0", "conv1.1", "conv2.0", "conv2.1", "conv3.0", "conv3.1", "conv4.0"]
-    return _judge(shapes, "csc321", "conv1.0.weight", {}, layers)
+    return _discriminator(shapes, "csc321", "conv1.0.weight", {}, layers)
 
 
-def _judge(shapes: Shapes, network: str, first: str, options: dict[str, Any], layers: list[str]) -> Guess:
+def _discriminator(shapes: Shapes, network: str, first: str, options: dict[str, Any], layers: list[str]) -> Guess:
     options = {"ndf": _size(shapes, first, 0, 64), **options}
     return Guess(network, _size(shapes, first, 1, 3), 1, options, layers)
 
@@ -231,14 +233,14 @@ FAMILIES = (
     Family("StarGAN's generator", stargan),
     Family("pix2pixHD's global generator", global_generator),
     Family("CSC321's CycleGAN generator", csc321, statistics=AVERAGED),  # trained and shown in batches of 16
-    Family("CycleGAN's and pix2pix's patch discriminator", patchgan, judge=True),
-    Family("CUT's antialiased patch discriminator", antialiased_patchgan, judge=True),
-    Family("pix2pix's pixel discriminator", pixelgan, judge=True),
-    Family("StarGAN's discriminator", stargan_judge, judge=True),
-    Family("CSC321's discriminator", csc321_judge, judge=True, statistics=AVERAGED),
+    Family("CycleGAN's and pix2pix's patch discriminator", patchgan, discriminator=True),
+    Family("CUT's antialiased patch discriminator", antialiased_patchgan, discriminator=True),
+    Family("pix2pix's pixel discriminator", pixelgan, discriminator=True),
+    Family("StarGAN's discriminator", stargan_discriminator, discriminator=True),
+    Family("CSC321's discriminator", csc321_discriminator, discriminator=True, statistics=AVERAGED),
 )
 
-STRANGERS = {
+UNSUPPORTED = {
     "model1_1.": "pix2pixHD's local enhancer",
     "scale0_layer0.": "pix2pixHD's discriminator",
     "model.down.": "BicycleGAN's U-Net",
@@ -248,4 +250,4 @@ STRANGERS = {
     "mapping_network.": "StarGAN v2",
     "mlp_0.": "CUT's patch sampler, which only training needs",
 }
-"""Networks that are known but not built here, by how one of their keys begins."""
+"""Known networks that are not supported, by the start of one of their keys."""

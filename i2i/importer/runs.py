@@ -1,4 +1,4 @@
-"""A checkpoint becomes a run, which the rest of i2i takes as one of its own."""
+"""Import of a checkpoint as a run that exports and translates like a trained one."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def import_checkpoint(
     attributes: bool = False,
     statistics: str | None = None,
 ) -> Path:
-    """Makes a run of a generator that others trained, recognised by the names and shapes of its tensors.
+    """Make a run of a third-party generator, recognised by the names and shapes of its tensors.
 
     Args:
-        checkpoint: a ``.pth``, ``.pt``, ``.pkl`` or ``.safetensors`` file. Nothing in it is run.
-        run: the folder to make, by default ``runs/import-`` and the file's name.
-        part: the name of the network to take, where the file holds several generators.
-        a, b: names of the domains that it translates from and to.
-        domains: names of the domains of a StarGAN, in the order of its labels; by default c0, c1, ...
-        attributes: whether those domains may be had together, as CelebA's can.
-        statistics: of batch norm: "image", each image's own, as for what was trained at batch 1; or "averaged", the
-            file's running averages, for what was trained in larger batches; by default as its authors use it.
+        checkpoint: a ``.pth``, ``.pt``, ``.ckpt``, ``.pkl`` or ``.safetensors`` file. No code in it is run.
+        run: the folder to create, by default ``runs/import-`` and the file's name.
+        part: name of the network to take, if the file contains several generators.
+        a, b: names of the source and the target domain.
+        domains: names of a StarGAN's domains, in the order of its labels; by default c0, c1, ...
+        attributes: True if those domains can be combined, as CelebA's attributes can.
+        statistics: of batch norm: "image", each image's own, for networks trained at batch 1; or "averaged", the file's
+            running averages, for networks trained in larger batches; by default as its authors use it.
 
-    Returns the folder, which is whole or not finished. Raises ValueError for a file that holds no such network, with
-    what came closest, and where the folder holds anything else.
+    Returns the folder, which is complete or marked as unfinished. Raises ValueError for a file without such a network,
+    with the closest match, and if the folder contains anything else.
     """
     if statistics not in (None, IMAGE, AVERAGED):
         raise ValueError(f"statistics are {statistics!r}; choose {IMAGE} or {AVERAGED}")
@@ -96,16 +96,15 @@ def choose(checkpoint: Path, part: str | None = None) -> tuple[Found, StateDict,
         networks = recognise(parts)
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
-    generators = [one for one in networks if not one[0].family.judge and part in (None, one[0].part)]
+    generators = [one for one in networks if not one[0].family.discriminator and part in (None, one[0].part)]
     if len(generators) == 1:
         return *generators[0], ignored
     if part is not None:
-        raise ValueError(f"{checkpoint} holds no generator called {part!r}; it holds{listed(networks)}")
+        raise ValueError(f"{checkpoint} contains no generator called {part!r}; it contains{listed(networks)}")
     if generators:
-        raise ValueError(f"{checkpoint} holds several generators; say which with --part:{listed(generators)}")
+        raise ValueError(f"{checkpoint} contains several generators; choose one with --part:{listed(generators)}")
     raise ValueError(
-        f"{checkpoint} holds {networks[0][0].family.title}: the judge that a generator is trained against, "
-        "which makes no images. Import the file of the generator"
+        f"{checkpoint} contains {networks[0][0].family.title}, which makes no images. Import the file of the generator"
     )
 
 
@@ -138,15 +137,15 @@ def describe(found: Found, a: str, b: str, domains: Sequence[str] | None = None,
 
 
 def _done(folder: Path, facts: dict[str, Any]) -> bool:
-    """Whether this very import is there. Raises ValueError where the folder holds anything else."""
+    """Return True if this import exists already. Raises ValueError if the folder contains anything else."""
     if not folder.exists() or (folder.is_dir() and all(path.name[0] == "." for path in folder.iterdir())):
         return False
     seen = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
     if "imported" not in seen:
-        raise ValueError(f"{folder} is there already and holds something else; give another folder with -o")
+        raise ValueError(f"{folder} already exists and is no import; give another folder with -o")
     differ = [f"\n  {k}: {seen.get(k)} -> {v}" for k, v in facts.items() if seen.get(k) != v]
     if differ:
-        raise ValueError(f"{folder} holds another import:{''.join(differ)}\ngive another folder with -o")
+        raise ValueError(f"{folder} contains another import:{''.join(differ)}\ngive another folder with -o")
     return seen["status"] == "finished" and any((folder / "weights").glob("*.safetensors"))
 
 

@@ -1,4 +1,4 @@
-"""Numbers for how close two images are; NumPy arrays in, floats out."""
+"""Image metrics: NumPy arrays in, floats out."""
 
 from i2i.metrics.pairs import l1, psnr, ssim
 

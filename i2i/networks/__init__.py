@@ -1,4 +1,4 @@
-"""Networks: pure modules with flat keyword arguments and no input or output of their own."""
+"""Networks: pure modules with flat keyword arguments, without files or global state."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Family(NamedTuple):
 
     make: type[nn.Module]
     number: str | None
-    """The option that the number in the name gives; None for a name without one."""
+    """The option set by the number in the name; None for a name without one."""
     help: str
     meaning: Callable[[int], int] = int
-    """From the number to the option's value."""
+    """Conversion of the number to the option's value."""
 
 
 def exponent(size: int) -> int:

@@ -1,4 +1,4 @@
-"""A convolutional autoencoder: features that an image can be made from again, and so cannot collapse."""
+"""A convolutional autoencoder, whose features allow reconstruction and so cannot collapse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from i2i.networks.blocks import HalvingConv2d, Upsample2x, has_bias, initialise,
 class Autoencoder(nn.Module):
     """An image to a small map of features in [-1, 1], and back: [n, c, h, w] -> [n, features, h', w'] -> [n, c, h, w].
 
-    Any height and width from 1 come back as they were. There is no normalisation on the first and on the last map on
+    Any height and width from 1 are preserved. There is no normalisation on the first and on the last map on
     the way down: the one holds the colours, the other may be a single pixel.
 
     Args:
@@ -44,7 +44,7 @@ class Autoencoder(nn.Module):
         initialise(self)
 
     def encode(self, x: Tensor) -> Tensor:
-        """The features of images."""
+        """Return the features of images."""
         return self.down(x)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, pad
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """Instance normalisation (arXiv:1607.08022) that takes a 1x1 map as well, which it turns into its bias.
+    """Instance normalisation (arXiv:1607.08022) that also accepts 1x1 maps, which become its bias.
 
     The bottom of a deep U-Net is one pixel for small images; PyTorch's class refuses to train on that.
     """
@@ -41,7 +41,7 @@ NORMS = {"instance": InstanceNorm2d, "batch": BatchNorm2d, "none": nn.Identity}
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module:
-    """The normalisation ``norm`` (instance | batch | none) over ``channels``."""
+    """Return the normalisation ``norm`` (instance | batch | none) over ``channels``."""
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}; choose one of {', '.join(NORMS)}")
     return NORMS[norm](channels)
@@ -56,10 +56,10 @@ def has_bias(norm: str) -> bool:
 
 
 class HalvingConv2d(nn.Conv2d):
-    """The 4x4 convolution of stride 2, padded so that n pixels become ceil(n / 2): an odd row or column counts.
+    """4x4 convolution of stride 2, padded so that n pixels become ceil(n / 2).
 
-    Identical to the plain convolution where n is even, which the branch keeps free of a copy. In an exported graph
-    there is no branch: the size is not known there, and ONNX Runtime folds the padding into the convolution.
+    Identical to the plain convolution for even n, for which the branch avoids a copy. In an exported graph there is no
+    branch: the size is unknown there, and ONNX Runtime fuses the padding into the convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool) -> None:
@@ -74,7 +74,7 @@ class HalvingConv2d(nn.Conv2d):
 class BlurDown(nn.Module):
     """Halves a map, n pixels to ceil(n / 2), filtered by [1, 2, 1] / 4 both ways, so that the stride does not alias.
 
-    Zhang 2019 (arXiv:1904.11486). At the border the map is reflected, so it has at least two rows and columns.
+    Zhang 2019 (arXiv:1904.11486). The border is reflected, so the map needs at least two rows and columns.
     """
 
     kernel: Tensor
@@ -142,9 +142,9 @@ WEIGHTS = {
 
 
 def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> nn.Module:
-    """The authors' initialisation: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0.
+    """Initialise as the authors: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0.
 
-    With ``xavier`` the deviation of a layer's weights is gain * sqrt(2 / (its inputs + its outputs)), as in CUT.
+    With ``xavier`` the standard deviation of a layer's weights is gain * sqrt(2 / (inputs + outputs)), as in CUT.
     """
     if any(parameter.is_meta for parameter in net.parameters()):
         return net  # only shapes are needed here, and skipping the drawing would cost more than drawing
@@ -200,7 +200,7 @@ def _without_batch_norm(net: nn.Module, norm: Callable[[nn.BatchNorm2d], nn.Modu
 def per_image(net: nn.Module) -> nn.Module:
     """Return a copy of ``net`` for inference: dropout off, and batch norm with the statistics of each single image.
 
-    The authors test pix2pix in training mode at batch 1, where batch norm *is* affine instance norm, to the bit.
+    The authors test pix2pix in training mode at batch 1, where batch norm is exactly affine instance norm.
     """
     return _without_batch_norm(net, _own_statistics)
 

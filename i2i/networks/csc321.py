@@ -18,7 +18,7 @@ def down(in_channels: int, out_channels: int) -> nn.Module:
 class CSC321Generator(nn.Module):
     """Two steps down, one residual block whose ReLU comes after the sum, and two steps up.
 
-    Any height and width come back as they were: a map that was odd on the way down is cropped by a pixel on the way up.
+    Any height and width are preserved: a map that was odd on the way down is cropped by a pixel on the way up.
 
     Args:
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1].
@@ -48,7 +48,7 @@ class CSC321Generator(nn.Module):
 
 
 class CSC321Discriminator(nn.Module):
-    """Three steps down and one judgement for each 4x4 of what is left: a single one at 32 pixels.
+    """Discriminator: three steps down and one output per 4x4 of the rest, a single one at 32 pixels.
 
     Args:
         in_channels: of the images, which are [n, c, h, w] in [-1, 1], from 32 pixels.

@@ -8,10 +8,10 @@ from i2i.networks.blocks import BlurDown, has_bias, initialise, leaky_relu, norm
 
 
 class PatchGAN(nn.Module):
-    """Judges each patch of an image by itself; ``layers=3`` sees 70x70 pixels.
+    """Patch discriminator: classifies each patch of an image; ``layers=3`` sees 70x70 pixels.
 
     Args:
-        in_channels: of what it judges: an image, or an image and its condition, [n, c, h, w] in [-1, 1].
+        in_channels: of its input: an image, or an image and its condition, [n, c, h, w] in [-1, 1].
         layers: convolutions of stride 2, at least 1.
         ndf: filters of the first layer; they double to 8 * ndf.
         norm: instance | batch | none.
@@ -57,7 +57,7 @@ class PatchGAN(nn.Module):
 
 
 class PixelGAN(nn.Module):
-    """Judges each pixel by itself: the 1x1 discriminator. Returns logits [n, 1, h, w].
+    """The 1x1 discriminator, which classifies each pixel by itself. Returns logits [n, 1, h, w].
 
     It halves nothing, so ``antialias`` changes nothing.
     """

@@ -13,7 +13,7 @@ NORM = "instance"  # the authors' only choice in what they released; before it e
 class GlobalGenerator(nn.Module):
     """CycleGAN's ResNet with more steps down: ``downs`` of them, then ``blocks`` residual blocks, and as many up.
 
-    Any height and width from ``minimum`` come back as they were: a map that was odd on the way down is cropped by a
+    Any height and width from ``minimum`` are preserved: a map that was odd on the way down is cropped by a
     pixel on the way up (the authors return the next multiple of 2**downs).
 
     Args:

@@ -47,7 +47,7 @@ class Up(nn.Module):
 class ResNet(nn.Module):
     """Two steps down, ``blocks`` residual blocks at a quarter of the size, two steps up.
 
-    Any height and width from ``minimum`` come back as they were: a map that was odd on the way down is cropped by a
+    Any height and width from ``minimum`` are preserved: a map that was odd on the way down is cropped by a
     pixel on the way up (the authors return the next multiple of 4).
 
     Args:

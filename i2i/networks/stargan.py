@@ -9,7 +9,7 @@ from i2i.networks.blocks import HalvingConv2d, InstanceNorm2d, Upsample2x, relu
 
 
 def affine_norm(channels: int) -> nn.Module:
-    """Instance normalisation with a learnt scale and shift, and no memory.
+    """Instance normalisation with a learned scale and shift, and no memory.
 
     The authors' keeps running statistics which training never reads; with them instead of an image's own, as in
     evaluation mode, their network's images break. Here there are none, so there is one behaviour.
@@ -50,8 +50,8 @@ class Up(nn.Module):
 class StarGANGenerator(nn.Module):
     """G(x, c): one network for all domains, which sees the label as further planes of the image (table 4).
 
-    Two steps down, ``blocks`` residual blocks at a quarter of the size, two steps up. Any height and width come back
-    as they were: a map that was odd on the way down is cropped by a pixel on the way up.
+    Two steps down, ``blocks`` residual blocks at a quarter of the size, two steps up. Any height and width are
+    preserved: a map that was odd on the way down is cropped by a pixel on the way up.
 
     Args:
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1].

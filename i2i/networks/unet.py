@@ -24,7 +24,7 @@ class Up(nn.Module):
 class UNet(nn.Module):
     """Halves the image ``depth`` times, doubles it again, and joins each map to its equal on the way down.
 
-    ``unet_256`` has depth 8: an image of 256 pixels ends in one. Any height and width from 1 come back as they were;
+    ``unet_256`` has depth 8: an image of 256 pixels ends in one. Any height and width from 1 are preserved;
     an odd map is padded by one pixel on its way down and cropped by one where it meets its skip.
 
     Args:

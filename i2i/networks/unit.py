@@ -62,10 +62,10 @@ def latent(mu: Tensor, training: bool) -> Tensor:
 
 
 class Stream(nn.Module):
-    """The way of an image from one domain to another, or back to its own: G_L(G_H(z)) for z ~ N(E_H(E_L(x)), I).
+    """Translation of an image from one domain to another, or to its own: G_L(G_H(z)) for z ~ N(E_H(E_L(x)), I).
 
-    Holds the halves it is given, not copies: streams between the same domains share weights. Any height and width
-    from ``minimum`` come back as they were.
+    Uses the given halves, not copies: streams between the same domains share weights. Any height and width
+    from ``minimum`` are preserved.
     """
 
     minimum = 5  # the reflection within a block needs two pixels at a quarter of the size
@@ -87,7 +87,7 @@ class Stream(nn.Module):
 
 
 class StridedGAN(nn.Module):
-    """Halves an image ``layers`` times and judges what is left of it; 6 see nearly the whole of 256 pixels.
+    """Discriminator that halves an image ``layers`` times and classifies the rest; 6 see nearly all of 256 pixels.
 
     Args:
         in_channels: of the image, [n, c, h, w] in [-1, 1], of any size.

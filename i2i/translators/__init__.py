@@ -1,4 +1,4 @@
-"""Translators by name: one paper, one file, one line here."""
+"""Translators by name: one paper, one file, one row here."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TRANSLATORS = {
 def translator_class(method: str) -> type[Translator]:
     """Return the class of a method by name, or a user's class by its dotted path, ``package.module:Class``.
 
-    Raises ValueError when there is none.
+    Raises ValueError if there is none.
     """
     path = TRANSLATORS.get(method, method)
     module, _, name = path.partition(":")
     if not name:
         raise ValueError(
             f"method is {method!r}; choose one of {', '.join(TRANSLATORS)}, "
-            "or give a class of your own as package.module:Class"
+            "or give your own class as package.module:Class"
         )
     try:
         found = getattr(import_module(module), name)

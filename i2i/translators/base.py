@@ -1,4 +1,4 @@
-"""A translator is a game: players that each own networks and reduce named loss terms."""
+"""The base class of translators: players that each own networks and minimise named loss terms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 Views = dict[str, Tensor]
-"""What a step looks at, keyed as the paper writes it: "x", "G(x)", "F(G(x))"; images are [n, c, h, w] in [-1, 1]."""
+"""Tensors of a step, keyed as in the paper: "x", "G(x)", "F(G(x))"; images are [n, c, h, w] in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class Player:
 
     net: nn.Module
     loss: Callable[[Views], Views]
-    """Views -> named, weighted terms; their sum is minimised."""
+    """Function of the views that returns named, weighted terms; their sum is minimised."""
     every: int = 1
-    """Moves once per this many steps (n_critic)."""
+    """Number of steps per move (n_critic)."""
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
-    """Of Adam: the penalty on the weights' squares enters the gradient."""
+    """L2 penalty of Adam, added to the gradient."""
     after: Callable[[], None] | None = None
-    """Called after each move (weight clipping)."""
+    """Function called after each move (weight clipping)."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -34,14 +34,15 @@ class Player:
 
 
 class Translator(nn.Module):
-    """Networks that carry images from one domain to another, and the game that trains them."""
+    """Networks that translate images between domains, and the game that trains them."""
 
     data: ClassVar[Literal["pairs", "unpaired", "domains"]]
-    """What a batch holds: "pairs" (x and y show the same scene), "unpaired", or "domains": x and its labels c,
-    float32 [n, domains], one-hot or of attributes."""
+    """Content of a batch: "pairs" (x and y show the same scene), "unpaired", or "domains": x and its labels c, float32
+    [n, domains], one-hot or of attributes.
+    """
 
     authors: ClassVar[dict[str, Any]]
-    """The settings of the authors' run, which ``--preset paper`` stands for."""
+    """Settings of the authors' run, used by ``--preset paper``."""
 
     def forward(self, batch: Views) -> Views:
         """Return every image of a step, each computed once."""

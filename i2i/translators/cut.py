@@ -70,7 +70,7 @@ class CUT(Translator):
     ) -> None:
         super().__init__()
         if not generator.startswith("resnet_"):
-            raise ValueError(f"generator is {generator!r}; CUT compares maps of G's first half: expected resnet_N")
+            raise ValueError(f"generator is {generator!r}; CUT compares maps of G's first half; expected resnet_N")
         if patches < 2:
             raise ValueError(f"patches is {patches}; expected at least 2: each patch is compared with others")
         self.gan, self.lr = Adversarial(objective, constraint), lr

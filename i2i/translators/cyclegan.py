@@ -16,7 +16,7 @@ from i2i.translators.base import Player, Translator, Views
 class CycleGAN(Translator):
     """L(G, F, D_X, D_Y) = L_GAN(G, D_Y) + L_GAN(F, D_X) + lambda L_cyc(G, F)   (eq. 3), and L_identity (section 5.2).
 
-    G: X -> Y and F: Y -> X; D_Y judges G's images, D_X judges F's.
+    G: X -> Y and F: Y -> X; D_Y classifies G's images, D_X classifies F's.
 
     Args:
         in_channels, out_channels: of X and Y, whose images are [n, c, h, w] in [-1, 1].
@@ -28,7 +28,7 @@ class CycleGAN(Translator):
         objective, constraint: of the game; see i2i.gan.
         lambda_cyc: weight of both cycles.
         lambda_identity: weight of identity relative to lambda_cyc; off by itself where X and Y differ in channels.
-        pool: past images of each generator that its judge is shown as well (section 4).
+        pool: past images of each generator that its discriminator also sees (section 4).
     """
 
     data = "unpaired"

@@ -76,7 +76,7 @@ class UNIT(Translator):
         self.D_2 = self.gan.constrain(networks.discriminator(discriminator, out_channels, ndf=ndf, norm="none"))
 
     def encode(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The posterior's means of images of both domains, one after the other, and the shared layers' view of z."""
+        """Return the posterior means of images of both domains, one after the other, and G_H's output for z."""
         mu = self.E_H(cat([self.E_1(x), self.E_2(y)]))
         return mu, self.G_H(latent(mu, self.training))
 
@@ -133,5 +133,5 @@ class UNIT(Translator):
 
 
 def kl(mu: Tensor) -> Tensor:
-    """The mean of mu^2: 2 / d times KL(N(mu, I) || N(0, I)) = |mu|^2 / 2, d elements, averaged over the images."""
+    """Return the mean of mu^2: 2 / d times KL(N(mu, I) || N(0, I)) = |mu|^2 / 2, d elements, averaged over images."""
     return wide(mu).square().mean()

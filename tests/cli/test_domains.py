@@ -13,7 +13,7 @@ import torch
 import i2i
 from i2i.cli import main
 from i2i.engine import load_generators
-from i2i.exporter.pixels import Pixels, Toward
+from i2i.exporter.pixel_graph import Pixels, WithTarget
 from i2i.images import Image, read_image, write_image
 from i2i.networks import per_image
 from i2i.runtime.graphs.onnx_file import read_spec
@@ -58,7 +58,7 @@ def i2i_here(capsys: pytest.CaptureFixture[str]) -> Here:
 def check_pixels(run: Path, ways: dict[str, torch.Tensor]) -> None:
     """Every target in the runtime against PyTorch with the run's weights, to one level, and each another picture."""
     net, spec = load_generators(run)["any"]
-    module = Pixels(Toward(per_image(net), spec), replace(spec, minimum=net.minimum)).eval()
+    module = Pixels(WithTarget(per_image(net), spec), replace(spec, minimum=net.minimum)).eval()
     model = i2i.load(run / "onnx" / "any.onnx", "cpu")
     images = np.stack([read_image(path).pixels for path in sorted(Path("photos").iterdir())[::4]])
     results = set()

@@ -111,7 +111,8 @@ def test_domains_to_choose_from_are_named(draw, tmp_path):
     for name in ("cat", "dog", "wild"):
         draw(f"train/{name}/1.png")
     with pytest.raises(
-        DataError, match=r"holds the folders cat, dog, wild; choose two, such as --a '.*cat' --b '.*dog', or .* stargan"
+        DataError,
+        match=r"contains the folders cat, dog, wild; choose two, such as --a '.*cat' --b '.*dog', or .* stargan",
     ):
         read_folders("unpaired", data=tmp_path)
 

@@ -43,7 +43,7 @@ def test_a_run_on_a_table_of_attributes(faces, tmp_path, one_thread):
     assert net.first[0].in_channels == 3 + 2
     assert (run / "samples" / "000000002.png").exists()
     (tmp_path / "faces.csv").write_text((tmp_path / "faces.csv").read_text().replace("4.png,0,0,1", "4.png,0,0,0"))
-    with pytest.raises(ValueError, match="was begun with other images"):
+    with pytest.raises(ValueError, match="was started with other images"):
         train("stargan", **options, steps=4, out=run, quiet=True)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from i2i.atomic import atomically
-from i2i.engine.ranks import World
+from i2i.engine.distributed import World
 from i2i.engine.report import Reporter, _append
 from i2i.engine.run import Run
 from i2i.engine.settings import Settings

@@ -54,7 +54,7 @@ def torchrun(method, options, out, program=("-m", "i2i")):
 
 DIFFERING = """
 from i2i.cli import main
-from i2i.engine.ranks import World
+from i2i.engine.distributed import World
 world = World.join()
 assert world.agree(7, "sevens") == 7
 try:
@@ -108,7 +108,7 @@ def test_two_processes_go_on_where_they_were(folders, tmp_path):
 
 
 def test_a_batch_that_cannot_be_split(folders, tmp_path, monkeypatch):
-    from i2i.engine.ranks import World
+    from i2i.engine.distributed import World
 
     monkeypatch.setattr(World, "join", classmethod(lambda cls: World(0, 2)))
     with pytest.raises(ValueError, match="batch 3 cannot be split over 2 processes"):

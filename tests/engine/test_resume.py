@@ -103,7 +103,7 @@ def test_two_trainings_do_not_share_a_folder(folders, tmp_path, one_thread):
     (run / "weights" / ".i2i-left.part").write_bytes(b"half")
     with open(run / ".lock", "w") as other:
         lock(other)
-        with pytest.raises(ValueError, match="another training is at work"):
+        with pytest.raises(ValueError, match="another training is running"):
             train(**options, steps=2, out=run, quiet=True)
     train(**options, steps=2, out=run, quiet=True)
     assert not list(run.rglob("*.part"))
@@ -134,7 +134,7 @@ def test_a_training_that_ended_meanwhile_is_noticed(folders, tmp_path, monkeypat
         return plain(*arguments, **named)
 
     monkeypatch.setattr(loop, "open_data", slow)
-    with pytest.raises(ValueError, match="another training was at work"):
+    with pytest.raises(ValueError, match="another training has run"):
         train(**options, lambda_l1=1, out=tmp_path / "run", quiet=True)
     recipe = json.loads((tmp_path / "run" / "run.json").read_text())["hyperparameters"]
     assert "lambda_l1" not in recipe

@@ -17,10 +17,10 @@ from click.testing import CliRunner
 
 from i2i.cli.train import command
 from i2i.engine import load_generators, report, train
-from i2i.engine.fit import largest_power, play_on_noise
+from i2i.engine.auto_batch import largest_power, play_on_noise
+from i2i.engine.distributed import World
 from i2i.engine.game import Game, made
 from i2i.engine.prepare import describe_data, open_data
-from i2i.engine.ranks import World
 from i2i.engine.report import NonFinite, Statistics
 from i2i.engine.run import Run
 from i2i.engine.samples import named

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from i2i.cli.export import command
 from i2i.cli.export import describe as told
 from i2i.exporter import ExportError, export, export_network, parity, writer
-from i2i.exporter.ends import targets
-from i2i.exporter.pixels import Pixels, Toward
+from i2i.exporter.pixel_graph import Pixels, WithTarget
+from i2i.exporter.signature import targets
 from i2i.networks import per_image
 from i2i.runtime import NonFiniteError, load
 from i2i.runtime.graphs.onnx_file import read_spec
@@ -126,10 +126,10 @@ def test_same_pixels_as_torch_for_every_target_in_one_batch(case: Case, size: tu
     if promise.io == "tensor":
         h, w = max(h, 4), max(w, 4)
         image = torch.rand(n, 3, h, w) * 2 - 1
-        module: nn.Module = Toward(per_image(net), promise)
+        module: nn.Module = WithTarget(per_image(net), promise)
     else:
         image = torch.from_numpy(pictures(n, h, w, promise))
-        module = Pixels(Toward(per_image(net), promise), replace(promise, minimum=4))
+        module = Pixels(WithTarget(per_image(net), promise), replace(promise, minimum=4))
     for start in range(6):
         target = targets(promise, n, start)
         with torch.inference_mode():

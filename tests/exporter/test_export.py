@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from i2i.cli.export import describe
-from i2i.exporter import ExportError, export, export_network, graph, parity, writer
-from i2i.exporter.pixels import Pixels
+from i2i.exporter import ExportError, export, export_network, onnx_graph, parity, writer
+from i2i.exporter.pixel_graph import Pixels
 from i2i.networks import per_image
 from i2i.networks.blocks import InstanceNorm2d
 from i2i.runtime import NonFiniteError, load
@@ -167,7 +167,7 @@ def traced(exports: Exports) -> tuple[Linear, onnx.ModelProto]:
     net = Linear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", note)
-        graph.to_onnx(Pixels(net, spec()), spec())
+        onnx_graph.to_onnx(Pixels(net, spec()), spec())
     return net, made[0]
 
 
@@ -183,7 +183,7 @@ def test_a_mismatch_is_an_error_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear
 ) -> None:
     """The network changes between the tracing and the proof, by two levels of 255."""
-    honest = graph.to_onnx
+    honest = onnx_graph.to_onnx
 
     def poison(module: nn.Module, promise: Spec) -> onnx.ModelProto:
         model = honest(module, promise)
@@ -191,7 +191,7 @@ def test_a_mismatch_is_an_error_and_leaves_no_file(
             module.net.body[0].bias += 4 / 255
         return model
 
-    monkeypatch.setattr(graph, "to_onnx", poison)
+    monkeypatch.setattr(onnx_graph, "to_onnx", poison)
     with pytest.raises(ExportError, match=r"not the network.*differ by 2 levels of 255, and 1 is allowed"):
         export_network(linear, spec(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -257,7 +257,7 @@ def test_a_file_that_is_gone_before_it_is_described_is_an_error(
 def test_a_graph_that_onnxruntime_cannot_run_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear, damage: str, said: str
 ) -> None:
-    honest = graph.to_onnx
+    honest = onnx_graph.to_onnx
 
     def break_it(module: nn.Module, promise: Spec) -> onnx.ModelProto:
         model = honest(module, promise)
@@ -270,7 +270,7 @@ def test_a_graph_that_onnxruntime_cannot_run_is_an_error(
             del model.graph.value_info[:]
         return model
 
-    monkeypatch.setattr(graph, "to_onnx", break_it)
+    monkeypatch.setattr(onnx_graph, "to_onnx", break_it)
     with pytest.raises(ExportError, match=said):
         export_network(linear, spec(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -279,7 +279,7 @@ def test_a_graph_that_onnxruntime_cannot_run_is_an_error(
 def test_another_opset_than_asked_for_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear
 ) -> None:
-    monkeypatch.setattr(graph, "OPSET", 17)  # PyTorch gives 18, without a word
+    monkeypatch.setattr(onnx_graph, "OPSET", 17)  # PyTorch gives 18, without a word
     with pytest.raises(ExportError, match=r"not in plain opset 17: it imports ai\.onnx 18"):
         export_network(linear, spec(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -336,7 +336,7 @@ def test_which_generator_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
     with pytest.raises(ValueError, match=r"not translate to 'zebras'; it translates to photo \(a2b\), labels \(b2a\)"):
         export(generators, tmp_path / "x.onnx", to="zebras")
-    with pytest.raises(ValueError, match="give a path"):
+    with pytest.raises(ValueError, match="need a path for the file"):
         export(generators)
     with pytest.raises(ValueError, match="no generators to export; expected at least one"):
         export({}, tmp_path / "x.onnx")

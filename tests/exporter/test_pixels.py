@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.exporter.pixels import Pixels, checkerboard
+from i2i.exporter.pixel_graph import Pixels, checkerboard
 from i2i.spec import Spec
 from tests.exporter.conftest import Small, Undefined, by_hand, pictures, spec
 

@@ -24,9 +24,9 @@ from i2i.cli.export import command
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.exporter import ExportError, default_path, export, export_network, precision
+from i2i.exporter.calibration import gather
 from i2i.exporter.compare import Limits
-from i2i.exporter.parts import Parts
-from i2i.exporter.pictures import gather
+from i2i.exporter.graph_parts import Parts
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model.executor import Executor
 from i2i.runtime.processing import is_finite
@@ -192,7 +192,7 @@ def test_a_model_that_loses_too_much_is_refused(
             export(model, target, precision=kind, calibrate=drawings)
         # What passed on the calibration images can still fail on others.
         monkeypatch.setattr(precision, "SAFE", Limits(0, 255))
-    wrong = rf"^{kind} loses too much of this model: on \d+ images PSNR [\d.]+ dB, off by at most \d+ .* is asked for"
+    wrong = rf"^{kind} loses too much of this model: on \d+ images PSNR [\d.]+ dB, off by at most \d+ .* is required"
     with pytest.raises(ExportError, match=wrong):
         export(model, target, precision=kind, calibrate=drawings)
     result = CliRunner().invoke(
@@ -208,7 +208,7 @@ def test_a_model_that_loses_too_much_is_refused(
 def test_a_model_that_overflows_float16_is_refused(exports: Exports, drawings: Path, tmp_path: Path) -> None:
     """Its first weights have room in float16, and what they make has not; a norm behind them makes it good again."""
     model = edited(exports["grey"][0], tmp_path / "large.onnx", {0: 2e5})
-    with pytest.raises(ExportError, match=r"fp16 gives no finite result .* beyond what it holds\. No file was written"):
+    with pytest.raises(ExportError, match=r"fp16 gives no finite result .* beyond its range\. No file was written"):
         export(model, precision="fp16", calibrate=drawings)
     model = edited(exports["grey"][0], tmp_path / "larger.onnx", {0: 1e7})
     with pytest.raises(ExportError, match=r"weight .* reaches .*, and float16 ends at 65504"):
@@ -284,18 +284,18 @@ def test_the_command_and_what_is_said_of_the_file(
     said = CliRunner().invoke(describe, [str(reduced["resnet", "int8"][1])]).output
     assert "int8: " in said
     assert " dB from fp32, at most " in said
-    assert re.search(r"on 4 images \(calibrated on 10 others\); [234] of 6 convolutions in eight bits", said)
+    assert re.search(r"on 4 images \(calibrated on 10 others\); [234] of 6 convolutions in int8", said)
     path = exports["resnet"][0]
     for given, wrong in (
         ({"precision": "bf16"}, "choose fp32, fp16, int8"),
-        ({"calibrate": tmp_path}, "for another precision: fp16 or int8"),
+        ({"calibrate": tmp_path}, "only used for fp16 and int8"),
         ({"precision": "fp16"}, "give a folder of them: --calibrate DIR"),
-        ({"precision": "fp16", "to": "b"}, "is an export already"),
-        ({}, "is an export in fp32 already; say which other precision it shall have, fp16 or int8"),
+        ({"precision": "fp16", "to": "b"}, "is an exported file"),
+        ({}, "is already in fp32; choose another precision, fp16 or int8"),
     ):
         with pytest.raises(ValueError, match=wrong):
             export(path, tmp_path / "x.onnx", **given)
-    with pytest.raises(ValueError, match=r"it is in int8; only an export in fp32"):
+    with pytest.raises(ValueError, match=r"in int8; only an export in fp32"):
         export(reduced["resnet", "int8"][1], precision="fp16", calibrate=tmp_path)
 
 

@@ -127,12 +127,12 @@ def test_a_folder_keeps_what_is_in_it(tmp_path):
     assert import_checkpoint(first, run, a="x") == run
     assert weights.stat().st_mtime_ns == before  # so that its export stays current
     for file, name in ((second, "x"), (first, "y")):
-        with pytest.raises(ValueError, match="holds another import"):
+        with pytest.raises(ValueError, match="contains another import"):
             import_checkpoint(file, run, a=name)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.png").touch()
     for taken in (tmp_path / "full", first):
-        with pytest.raises(ValueError, match="is there already and holds something else"):
+        with pytest.raises(ValueError, match="already exists and is no import"):
             import_checkpoint(second, taken)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["photo.png"]
 
@@ -157,7 +157,7 @@ def test_what_i2i_wrote_itself_needs_no_import(tmp_path):
 def test_training_does_not_go_on_in_an_imported_run(tmp_path):
     run = import_checkpoint(saved(tmp_path / "G.pth", authors.resnet()), tmp_path / "run")
     for method in (None, "cyclegan"):
-        with pytest.raises(ValueError, match="trained elsewhere"):
+        with pytest.raises(ValueError, match="is an imported run; start from its weights with --init"):
             i2i.train(method, out=run, data=tmp_path)
 
 

@@ -222,7 +222,7 @@ def test_half_precision_and_eight_bits(tmp_path: Path) -> None:
     import onnx
 
     from i2i.exporter.compare import Loss
-    from i2i.exporter.half import to_half
+    from i2i.exporter.float16 import to_half
     from i2i.exporter.int8 import to_int8
     from tests.runtime.tiles.networks import psnr
 

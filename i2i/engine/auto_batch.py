@@ -1,4 +1,4 @@
-"""``--batch auto``: the largest batch that the GPU's memory holds."""
+"""``--batch auto``: find the largest batch that fits into the GPU's memory."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from math import lcm
 
 import torch
 
+from i2i.engine.distributed import World
 from i2i.engine.game import Game
-from i2i.engine.ranks import World
 from i2i.engine.run import Run
 
-LARGEST = 256  # images a process; beyond it a step gains nothing
+LARGEST = 256  # images per process; larger batches are no faster
 
 
 def fitting_batch(run: Run, world: World) -> int:
-    """The batch for a run over all processes: on a CPU one image each, where more gains nothing.
+    """Return the largest batch over all processes that fits; on a CPU one image per process.
 
-    On a GPU two trial steps on noise find it, and a tenth of the memory is left free.
+    On a GPU it is found by trial steps on noise, and a tenth of the memory stays free.
     """
     if world.device.type == "cpu":
         return world.size
 
     def attempt(images: int) -> bool:
-        torch.cuda.empty_cache()  # of the attempt before
+        torch.cuda.empty_cache()  # from the previous attempt
         torch.cuda.reset_peak_memory_stats(world.device)
-        game = Game(run, World(device=world.device))  # by itself: the others may run out of memory at another batch
+        game = Game(run, World(device=world.device))  # without the others, which may run out of memory at another batch
         play_on_noise(run, game, images)
         total = torch.cuda.get_device_properties(world.device).total_memory
         return torch.cuda.max_memory_reserved(world.device) < 0.9 * total
 
-    found = -world.largest(-largest_power(attempt))  # what the smallest GPU of all holds
+    found = -world.largest(-largest_power(attempt))  # what fits into the smallest GPU
     torch.cuda.empty_cache()
     return found * world.size
 
 
 def play_on_noise(run: Run, game: Game, images: int) -> None:
-    """Two steps of ``images`` random images in which every player moves, also one that waits for others to move."""
+    """Run two steps on ``images`` random images in which every player moves, also those with ``every`` > 1."""
     batch = {
         name: torch.rand(images, run.facts[side]["channels"], *run.settings.size, device=game.world.device) * 2 - 1
         for name, side in (("x", "source"), ("y", "target"))
@@ -50,9 +50,9 @@ def play_on_noise(run: Run, game: Game, images: int) -> None:
 
 
 def largest_power(attempt: Callable[[int], bool]) -> int:
-    """The largest power of two for which ``attempt`` says yes; out of memory is a no.
+    """Return the largest power of two for which ``attempt`` returns True and does not run out of memory.
 
-    Raises ValueError when not even one image fits.
+    Raises ValueError if not even one image fits.
     """
     found, size = 0, 1
     while size <= LARGEST:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from i2i.exporter import ranges
-from i2i.exporter.pictures import gather
+from i2i.exporter.calibration import gather
 from tests.exporter.conftest import spec
 
 
@@ -57,7 +57,8 @@ def test_too_few_images_are_an_error(tmp_path: Path) -> None:
         noise(tmp_path / f"{seed}.png", seed)
     noise(tmp_path / "same.png", 3)
     with pytest.raises(
-        ValueError, match=r"11 different images, and at least 12 are needed, 8 to calibrate and 4 to see"
+        ValueError,
+        match=r"11 different images, and at least 12 are needed, 8 to calibrate and 4 to measure the loss on",
     ):
         gather(tmp_path, None, spec(), True)
     assert len(gather(tmp_path, None, spec(), False).held_out) == 8

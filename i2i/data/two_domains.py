@@ -20,7 +20,7 @@ from i2i.images import Image, read_image
 from i2i.spec import Background, Domain
 
 
-class Sides:
+class TwoDomains:
     """Readable images of a source domain (x) and a target domain (y).
 
     In pairs, equal positions belong together. ``len`` is an epoch: the number of pairs, or of images in the larger
@@ -75,7 +75,7 @@ def read_sides(
     kind: str, data: Folder | None, a: Folder | None, b: Folder | None, direction: str, split: str,
     channels: str | int, max_bad: int, progress: Callable[[int, int], None] | None,
     background: Background,
-) -> Sides:  # fmt: skip
+) -> TwoDomains:  # fmt: skip
     """Read a dataset of kind "pairs" or "unpaired"; see ``read_folders``."""
     layout = find_layout(split, data, a, b)
     sides = list_sources(layout, kind)
@@ -93,7 +93,7 @@ def read_sides(
     )
     report = _report(kind, layout, (source, target), (one, two), facts, background)
     warn_of(report, left_out)
-    return Sides(kind, source, target, one, two, report, _fingerprint(kind, one, two, facts), background)
+    return TwoDomains(kind, source, target, one, two, report, _fingerprint(kind, one, two, facts), background)
 
 
 def _keep(kind: str, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> tuple[list[Source], list[Source]]:

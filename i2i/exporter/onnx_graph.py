@@ -1,4 +1,4 @@
-"""From a module to an ONNX graph: any batch and size, opset 18, one file, names that a stranger can read."""
+"""Convert a module to an ONNX graph: any batch and size, opset 18, one file, readable names."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from torch import nn
 
 from i2i import __version__
 from i2i.errors import ExportError
-from i2i.exporter import ends
+from i2i.exporter import signature
 from i2i.spec import Spec
 
-# The floor for reflection padding and the ceiling of what every released CUDA provider has kernels for.
+# The least opset with reflection padding, and the highest that every released CUDA provider has kernels for.
 OPSET = 18
 
 
 def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:
-    """The graph of ``module``, whose inputs and output are as ``spec`` promises. Raises ExportError."""
-    inputs = ends.inputs(spec)
+    """Return the graph of ``module``, with the inputs and output of ``spec``. Raises ExportError."""
+    inputs = signature.inputs(spec)
     free = tuple({axis: size for axis, size in enumerate(end.sizes) if isinstance(size, str)} for end in inputs)
     with _quiet() as chatter:
         try:
             program = torch.onnx.export(
                 module,
-                ends.examples(spec),
+                signature.examples(spec),
                 dynamo=True,
                 opset_version=OPSET,
                 external_data=False,
                 input_names=[end.name for end in inputs],
-                output_names=[ends.output(spec).name],
+                output_names=[signature.output(spec).name],
                 dynamic_shapes=free,
             )
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
@@ -50,12 +50,12 @@ def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:
 
 
 def _check_form(model: onnx.ModelProto, spec: Spec) -> None:
-    """Raises ExportError unless the graph has the opset, the free sizes and the types that were asked for."""
+    """Raise ExportError unless the graph has the requested opset, free sizes and types."""
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if opsets != {"ai.onnx": OPSET} or model.functions:
         got = ", ".join(f"{domain} {version}" for domain, version in opsets.items())
         raise ExportError(f"the graph is not in plain opset {OPSET}: it imports {got}. No file was written")
-    values, promised = (*model.graph.input, *model.graph.output), (*ends.inputs(spec), ends.output(spec))
+    values, promised = (*model.graph.input, *model.graph.output), (*signature.inputs(spec), signature.output(spec))
     if [value.name for value in values] != [end.name for end in promised]:
         got, want = (", ".join(one.name for one in several) for several in (values, promised))
         raise ExportError(f"the graph has {got} for its inputs and output; expected {want}. No file was written")
@@ -72,13 +72,15 @@ def _check_form(model: onnx.ModelProto, spec: Spec) -> None:
 
 
 def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
-    """Names the sizes, says what the file is, and takes out the exporter's notes, which hold paths of this machine."""
+    """Name the sizes, describe the file, and remove the exporter's notes, which contain paths of this machine."""
     graph = model.graph
     for entry in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
         del entry.metadata_props[:]
     for node in graph.node:
         node.doc_string = ""
-    for value, end in zip((*graph.input, *graph.output), (*ends.inputs(spec), ends.output(spec)), strict=True):
+    for value, end in zip(
+        (*graph.input, *graph.output), (*signature.inputs(spec), signature.output(spec)), strict=True
+    ):
         value.doc_string = end.words
         for dim, size in zip(value.type.tensor_type.shape.dim, end.sizes, strict=True):
             if isinstance(size, str):
@@ -86,12 +88,12 @@ def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
     graph.name = "i2i"
     model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)  # for older releases of ONNX Runtime
     model.producer_name, model.producer_version = "i2i", __version__
-    model.doc_string = ends.explain(spec)
+    model.doc_string = signature.explain(spec)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[io.StringIO]:
-    """Keeps what PyTorch's exporter prints, warns and logs from the user; yields it, for the case that it fails."""
+    """Capture what PyTorch's exporter prints, warns and logs; yield it, to be shown on failure."""
     said = io.StringIO()
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""The parts of an exported graph: what lies before its first layer, its layers, and what lies behind the last one."""
+"""Parts of an exported graph: before its first layer, its layers, and after its last layer."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""What has weights and does the work."""
+"""Operations with weights, which do most of the work."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Of a graph, by the positions of its nodes.
+    """Parts of a graph, as positions of its nodes.
 
-    ``head`` is what no layer comes before: from pixels to numbers, padding, labels. ``tail`` is what no layer comes
-    behind: back to pixels, cropping, the mark of what is not finite. Of the layers, ``first`` and ``last`` are those
-    with none before and none behind them. Whatever is left lies between layers.
+    ``head`` has no layer before it: from pixels to numbers, padding, labels. ``tail`` has no layer after it: back to
+    pixels, cropping, the mark of results that are not finite. ``first`` and ``last`` are the layers with no layer
+    before and after them. All other nodes are between layers.
     """
 
     head: frozenset[int]
@@ -30,13 +30,15 @@ class Parts:
 
     @classmethod
     def of(cls, graph: onnx.GraphProto) -> Parts:
-        """Raises ValueError for a graph that branches, or has no layers."""
+        """Find the parts of a graph. Raises ValueError for a graph with control flow or without layers."""
         nodes = graph.node
         if any(attribute.HasField("g") for node in nodes for attribute in node.attribute):
-            raise ValueError("its graph branches, and only a graph without branches is brought to another precision")
+            raise ValueError(
+                "its graph has branches, and only a graph without them can be converted to another precision"
+            )
         layers = tuple(i for i, node in enumerate(nodes) if node.op_type in LAYERS)
         if not layers:
-            raise ValueError("it has no layer with weights, so there is nothing to bring to another precision")
+            raise ValueError("it has no layer with weights to convert to another precision")
         maker = {name: i for i, node in enumerate(nodes) for name in node.output if name}
         before: list[bool] = []  # whether a layer comes before the node
         behind = [False] * len(nodes)
@@ -61,7 +63,7 @@ def weights_of(graph: onnx.GraphProto) -> Mapping[str, np.ndarray]:
 
 
 def types_of(model: onnx.ModelProto) -> dict[str, int]:
-    """The element type of every tensor whose type ONNX can tell."""
+    """Return the element type of every tensor that ONNX can infer."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     values: Iterable[onnx.ValueInfoProto] = (*graph.input, *graph.value_info, *graph.output)
     return {value.name: value.type.tensor_type.elem_type for value in values} | {
@@ -70,7 +72,9 @@ def types_of(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def finish(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto], added: Iterable[onnx.TensorProto]) -> None:
-    """Gives ``model`` these nodes, the constants that they need of its own and of ``added``, and no notes on types."""
+    """Set the nodes of ``model``, keep the constants that they use, its own and ``added``, and drop type
+    annotations.
+    """
     nodes, graph = list(nodes), model.graph
     used = {name for node in nodes for name in node.input} | {value.name for value in graph.output}
     kept = [tensor for tensor in (*graph.initializer, *added) if tensor.name in used]

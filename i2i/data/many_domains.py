@@ -28,7 +28,7 @@ _EXPECTED = """one of
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledImage:
     """An image and its label: 1 or 0 for every domain or attribute."""
 
     path: Path
@@ -36,13 +36,13 @@ class Labelled:
     label: tuple[int, ...]
 
 
-class Labels:
+class ManyDomains:
     """Readable images with labels. ``len`` is an epoch: every image once."""
 
     kind = "domains"
 
     def __init__(
-        self, domain: Domain, domains: tuple[str, ...], attributes: bool, images: list[Labelled], report: Report,
+        self, domain: Domain, domains: tuple[str, ...], attributes: bool, images: list[LabelledImage], report: Report,
         fingerprint: str, background: Background,
     ) -> None:  # fmt: skip
         self.source = self.target = domain
@@ -73,7 +73,7 @@ def read_domains(
     data: Folder | None, split: str, channels: str | int, max_bad: int,
     progress: Callable[[int, int], None] | None, attributes: Folder | None, select: str | None,
     background: Background,
-) -> Labels:  # fmt: skip
+) -> ManyDomains:  # fmt: skip
     """Read a dataset of kind "domains"; see ``read_folders``."""
     if data is None:
         raise DataError("no data: give --data DIR with one folder per domain in it, or with --attributes FILE")
@@ -105,7 +105,7 @@ def read_domains(
         _describe_table(report, domain, domains, images, facts, background)
     warn_of(report, left_out + unreadable)
     fingerprint = _fingerprint(domains, images, facts)
-    return Labels(domain, domains, table is not None, images, report, fingerprint, background)
+    return ManyDomains(domain, domains, table is not None, images, report, fingerprint, background)
 
 
 def has_domains(split: str, data: Folder, attributes: bool) -> bool:
@@ -134,7 +134,7 @@ def _loose(folder: Path) -> int:
     return sum(path.is_file() for path in files)
 
 
-def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, ...], list[Labelled]]:
+def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, ...], list[LabelledImage]]:
     found, inside = _folders(root, split)
     there = tuple(found)
     domains = tuple(there[i] for i in chosen(there, select, inside)) if there else ()
@@ -148,7 +148,7 @@ def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, 
         paths = list_images(found[name], lambda error: problems.append(str(error)))
         if not paths and not problems:
             problems.append(f"{found[name]}: no images in this folder")
-        images += [Labelled(path, f"{name}/{path.relative_to(found[name]).as_posix()}", label) for path in paths]
+        images += [LabelledImage(path, f"{name}/{path.relative_to(found[name]).as_posix()}", label) for path in paths]
     if problems:
         raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
     return domains, images
@@ -156,7 +156,7 @@ def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, 
 
 def _in_table(
     root: Path, split: str, table: Table, select: str | None
-) -> tuple[tuple[str, ...], list[Labelled], list[str]]:
+) -> tuple[tuple[str, ...], list[LabelledImage], list[str]]:
     """Return the selected names, the labelled images of the split, and the rows and images without a counterpart.
 
     A row names its image by its path below the data folder, by a path below a folder above it, or by the file name
@@ -186,7 +186,7 @@ def _in_table(
         else:
             used.add(paths[0])
             if paths[0].is_relative_to(inside):
-                images.append(Labelled(paths[0], name, tuple(values[column] for column in columns)))
+                images.append(LabelledImage(paths[0], name, tuple(values[column] for column in columns)))
     if problems:
         raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
     left_out += [f"{path}: no row in {table.path.name}" for path in everything if path not in used]
@@ -204,7 +204,7 @@ def _below(root: Path, name: str) -> Iterator[str]:
 
 
 def _describe_folders(
-    report: Report, domain: Domain, domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts],
+    report: Report, domain: Domain, domains: tuple[str, ...], images: list[LabelledImage], facts: dict[Path, Facts],
     background: Background,
 ) -> None:  # fmt: skip
     seen: dict[bytes, str] = {}
@@ -221,7 +221,7 @@ def _describe_folders(
 
 
 def _describe_table(
-    report: Report, domain: Domain, domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts],
+    report: Report, domain: Domain, domains: tuple[str, ...], images: list[LabelledImage], facts: dict[Path, Facts],
     background: Background,
 ) -> None:  # fmt: skip
     mine = {image.name: facts[image.path] for image in images}
@@ -236,7 +236,7 @@ def _describe_table(
             report.warnings.append(f"attribute {name}: {what}, so it cannot be learned")
 
 
-def _fingerprint(domains: tuple[str, ...], images: list[Labelled], facts: dict[Path, Facts]) -> str:
+def _fingerprint(domains: tuple[str, ...], images: list[LabelledImage], facts: dict[Path, Facts]) -> str:
     known = hashlib.sha256("\n".join(("domains", *domains)).encode("utf-8", "surrogateescape"))
     for image in images:
         line = f"\0{image.name}\0{image.label}\0{facts[image.path].size}\0{facts[image.path].bytes}"

@@ -1,4 +1,4 @@
-"""Real images to bring a model to another precision with, and others to see what that has cost."""
+"""Real images to calibrate another precision with, and held-out images to measure its loss."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from i2i.runtime import processing
 from i2i.spec import Spec
 
 SIDE = 256  # pixels of a crop, where the image has as many
-CALIBRATION, HELD_OUT = 16, 8  # images that are taken in all; without calibration, those held out
+CALIBRATION, HELD_OUT = 16, 8  # number of images; without calibration, only held-out ones
 FEWEST_CALIBRATION, FEWEST_HELD_OUT = 8, 4
 ODD = ((0, 0), (1, 3), (31, 2), (5, 64))  # rows and columns that held-out crops are smaller by, in turn
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Images [h, w, c] in the range and type of a Spec's source. No image is in both."""
+class CalibrationImages:
+    """Images [h, w, c] in the range and type of a Spec's source. No image is in both sets."""
 
     calibration: tuple[np.ndarray, ...]
     held_out: tuple[np.ndarray, ...]
 
 
-def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: bool) -> Pictures:
-    """The images of ``folder``, or those of the run's own source domain if there is none.
+def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: bool) -> CalibrationImages:
+    """Read the images of ``folder``, or of the run's own source domain if it is None.
 
-    Which are held out depends on the names of the files alone. Of large images the middle is taken, at a size at which
-    it shows something. Without ``calibrated`` all are held out.
+    Which images are held out depends only on the files' names. Of large images the middle is taken, reduced so that it
+    shows enough. Without ``calibrated`` all are held out.
 
-    Raises ValueError where there are too few, and ImageError for one that cannot be read.
+    Raises ValueError if there are too few, and ImageError for one that cannot be read.
     """
     if folder is not None:
         where = Path(folder)
@@ -45,26 +45,30 @@ def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: 
     elif run is not None:
         where, sources = run, _of_run(run, spec)
     else:
-        raise ValueError("which images shall show the loss? give a folder of them: --calibrate DIR, calibrate=...")
+        raise ValueError("no images to measure the loss on; give a folder of them: --calibrate DIR, calibrate=...")
     wanted = HELD_OUT + CALIBRATION * calibrated
     fewest = FEWEST_HELD_OUT + FEWEST_CALIBRATION * calibrated
     images = _different(sources, wanted)
     if len(images) < fewest:
         raise ValueError(
             f"{where}: {len(images)} different image{'s' * (len(images) != 1)}, and at least {fewest} are needed"
-            + (f", {FEWEST_CALIBRATION} to calibrate and {FEWEST_HELD_OUT} to see the loss on" if calibrated else "")
+            + (
+                f", {FEWEST_CALIBRATION} to calibrate and {FEWEST_HELD_OUT} to measure the loss on"
+                if calibrated
+                else ""
+            )
             + "; give a folder of more: --calibrate DIR"
         )
     held_out = max(FEWEST_HELD_OUT, min(HELD_OUT, len(images) // 3)) if calibrated else len(images)
     ready = [_middle(processing.prepare(image, spec), spec) for image in images]
-    return Pictures(
+    return CalibrationImages(
         tuple(ready[held_out:]),
         tuple(_odd(array, ODD[i % len(ODD)], spec) for i, array in enumerate(ready[:held_out])),
     )
 
 
 def _of_run(run: Path, spec: Spec) -> list[Source]:
-    """The images that the run was trained on, of the domain that the model takes."""
+    """Return the run's training images of the model's source domain."""
     instead = "give a folder of images with --calibrate DIR"
     try:
         settings = json.loads((run / "run.json").read_text()).get("settings") or {}
@@ -84,7 +88,7 @@ def _of_run(run: Path, spec: Spec) -> list[Source]:
 
 
 def _different(sources: Iterable[Source], wanted: int) -> list[Image]:
-    """As many images as are wanted, no two of the same content, in an order that their names alone decide."""
+    """Return up to ``wanted`` images of different content, in an order that depends only on their names."""
     seen: set[bytes] = set()
     images: list[Image] = []
     for source in sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).digest()):
@@ -107,7 +111,9 @@ def _half(image: Image, half: int | None) -> Image:
 
 
 def _middle(array: np.ndarray, spec: Spec) -> np.ndarray:
-    """The middle of an image [h, w, c], of at most ``SIDE`` pixels a side, from an image less than twice as large."""
+    """Return the middle of an image [h, w, c], at most ``SIDE`` pixels a side, from an image less than twice as
+    large.
+    """
     factor = max(1, min(array.shape[:2]) // SIDE)
     if factor > 1:
         h, w, c = array.shape
@@ -119,13 +125,13 @@ def _middle(array: np.ndarray, spec: Spec) -> np.ndarray:
 
 
 def _odd(array: np.ndarray, less: Sequence[int], spec: Spec) -> np.ndarray:
-    """A part of [h, w, c] whose sides are ``less`` than they were, as far as a side is still two thirds of it."""
+    """Return a part of [h, w, c] whose sides are smaller by ``less``, but at least two thirds of what they were."""
     h, w = (_taken(side, min(off, side // 3), spec) for side, off in zip(array.shape[:2], less, strict=True))
     return np.ascontiguousarray(array[:h, :w])
 
 
 def _taken(side: int, less: int, spec: Spec) -> int:
-    """At most ``SIDE`` of ``side`` pixels, ``less`` some; a bare network takes multiples, from its minimum on."""
+    """Return the usable part of a side: at most ``SIDE`` minus ``less`` pixels, for a bare network a valid size."""
     side = min(side, SIDE) - less
     if spec.io == "pixels":
         return side

@@ -1,8 +1,8 @@
-"""A graph in half precision: layers and what lies between them in float16, the rest as it was.
+"""Convert a graph to half precision: layers and the operations between them in float16, the rest unchanged.
 
-Pixels stay in float32: half precision ends at 65504, which 16-bit pixels and the sum over an image exceed, and its
-steps between 128 and 255 are an eighth of a level. So do normalisations, whose squares have no room in it, and all
-arithmetic of which that is not known to be harmless.
+Pixels stay in float32: float16 ends at 65504, which 16-bit pixels and sums over an image exceed, and its steps between
+128 and 255 are an eighth of a level. So do normalisations, whose squares overflow, and every operation that is not
+known to be harmless.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from i2i.exporter.parts import FLOAT, HALF, LAYERS, Parts, finish, types_of, weights_of
+from i2i.exporter.graph_parts import FLOAT, HALF, LAYERS, Parts, finish, types_of, weights_of
 from i2i.runtime.graphs.float32 import widened
 
-# What only carries, joins, adds or bends values of the size of a map, and which ONNX has in float16.
+# Operations that move, join, add or clip values of a map's magnitude, and that ONNX has in float16.
 HARMLESS = frozenset((
     "Add", "Sub", "Concat", "Pad", "Resize", "Slice", "Split", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Expand",
     "Tile", "Identity", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Clip", "MaxPool",
     "DepthToSpace", "SpaceToDepth",
 ))  # fmt: skip
 FLOAT_INPUTS = {"Resize": (1, 2)}
-"""Inputs that ONNX has in float32 alone: the region of interest, and scales."""
+"""Inputs that ONNX only allows in float32: the region of interest, and scales."""
 
 
 def to_half(model: onnx.ModelProto) -> None:
-    """Brings ``model`` to half precision. Raises ValueError for weights that float16 has no room for."""
+    """Convert ``model`` to half precision in place. Raises ValueError for weights beyond the range of float16."""
     graph, types, weights = model.graph, types_of(model), weights_of(model.graph)
     parts = Parts.of(graph)
     nodes: list[onnx.NodeProto] = []
     added: dict[str, onnx.TensorProto] = {}
-    half: set[str] = set()  # tensors that are there as NAME/half
-    whole = set(weights) | {value.name for value in graph.input}  # and those that are there as they were
+    half: set[str] = set()  # tensors that exist as NAME/half
+    whole = set(weights) | {value.name for value in graph.input}  # tensors that exist in float32
     ends = parts.head | parts.tail
 
     def narrow(name: str) -> str:
-        """The tensor in float16."""
+        """Return the name of the tensor in float16."""
         if types.get(name) != FLOAT:
             return name
         if name not in half:
@@ -47,7 +47,7 @@ def to_half(model: onnx.ModelProto) -> None:
         return f"{name}/half"
 
     def widen(name: str) -> str:
-        """The tensor in float32."""
+        """Return the name of the tensor in float32."""
         if name not in whole and name in half:
             whole.add(name)
             nodes.append(helper.make_node("Cast", [f"{name}/half"], [name], to=FLOAT))
@@ -70,8 +70,9 @@ def to_half(model: onnx.ModelProto) -> None:
 
 
 def emulated(model: onnx.ModelProto) -> bytes:
-    """What ``to_half`` made, as a graph of float32 in which each value is rounded as float16 is, and infinite where
-    that ends: ONNX Runtime has a CPU compute such graphs in float32, whose loss is not that of a GPU.
+    """Return the graph of ``to_half`` in float32, with each value rounded as float16 and infinite beyond its range.
+
+    ONNX Runtime computes float16 graphs on a CPU in float32, which would not show the loss of a GPU.
 
     A float32 of 24 binary digits is rounded to the 11 of float16 by hi = c - (c - x), c = (2^13 + 1) x (Dekker 1971,
     https://doi.org/10.1007/BF01397083). Values below 6e-5, where float16 has fewer digits, keep eleven.

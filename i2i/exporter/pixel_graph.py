@@ -1,4 +1,4 @@
-"""Pixels in, pixels out: what a program without PyTorch would otherwise have to do around the network, in the graph."""
+"""A network between pixels: conversion, padding and cropping as part of the exported graph."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from torch.nn.functional import pad
 
 from i2i.spec import Spec
 
-# A sum over an image is beyond this, or no number at all, as soon as one value in it is infinite or not a number.
+# A sum over an image exceeds this, or is NaN, as soon as one value in it is infinite or NaN.
 LARGEST = torch.finfo(torch.float32).max
 
 
 def checkerboard(h: int, w: int) -> Tensor:
-    """What stands for an image that is not finite, which uint8 cannot say: 255 where row + column is odd, else 0.
-
-    Returns uint8 [h, w].
-    """
+    """Return the mark of a result that is not finite in uint8: 255 where row + column is odd, else 0, uint8 [h, w]."""
     odd = (torch.arange(h) % 2)[:, None] != torch.arange(w) % 2
     return torch.where(odd, torch.tensor(255, dtype=torch.uint8), torch.tensor(0, dtype=torch.uint8))
 
@@ -24,14 +21,14 @@ def checkerboard(h: int, w: int) -> Tensor:
 class Pixels(nn.Module):
     """A network between pixels: [n, h, w, c] of the source domain to [n, h, w, c'] of the target domain.
 
-    Values are 0..peak of their domain, as uint8 where ``spec.dtype`` says so and as float32 elsewhere (not rounded).
-    An image smaller than the network takes is enlarged by its border pixels, one that is no multiple of what the
-    network divides by is reflected, and the result is cropped back: any size from 1x1 returns as that size.
+    Values are 0..peak of their domain, uint8 if ``spec.dtype`` is, else float32 (not rounded). An image smaller than
+    the network's minimum is padded with its border pixels; one that is not a multiple of the network's divisor is
+    reflected; the result is cropped back, so any size from 1x1 returns as that size.
 
-    A network of several domains (``Toward``) takes ``target`` as well.
+    A network of several domains (``WithTarget``) also takes ``target``.
 
-    An image whose result is not finite comes back as a checkerboard (uint8) or as NaN (float32), the whole of it,
-    and the others of its batch as they are.
+    An image whose result is not finite returns as a checkerboard (uint8) or as NaN (float32); the others of its batch
+    are unaffected.
     """
 
     def __init__(self, net: nn.Module, spec: Spec) -> None:
@@ -55,11 +52,11 @@ class Pixels(nn.Module):
         if self.whole_numbers:
             y = torch.where(finite, y.round().to(torch.uint8), checkerboard(y.shape[-2], y.shape[-1]))
         else:
-            y = torch.where(finite, y, torch.nan)  # ONNX Runtime's Clip does not promise to let NaN through
+            y = torch.where(finite, y, torch.nan)  # ONNX Runtime's Clip does not guarantee to pass NaN on
         return y.permute(0, 2, 3, 1)
 
     def enlarge(self, x: Tensor) -> Tensor:
-        """``x`` with rows and columns added below and to the right, until the network takes it."""
+        """Pad ``x`` below and to the right to a size that the network takes."""
         if self.least > 1:
             h, w = x.shape[-2:]
             x = pad(x, (0, max(w, self.least) - w, 0, max(h, self.least) - h), mode="replicate")
@@ -69,12 +66,12 @@ class Pixels(nn.Module):
         return x
 
 
-class Toward(nn.Module):
-    """A network of (x, c) that is told its domain as the file's users say it: [n, c, h, w] and ``target`` to the same.
+class WithTarget(nn.Module):
+    """A network of (x, c) with an input ``target``, which is c as the file's users give it.
 
-    ``target`` is an index into ``spec.domains``, int64 [n], of which c is the one-hot vector; or, where the domains are
-    ``spec.attributes``, float32 [n, domains] from 0 to 1, which is c. An image whose target is nothing of the kind (an
-    index that no domain has, attributes of -1) comes back as NaN: a network makes some picture of any vector.
+    ``target`` is an index into ``spec.domains``, int64 [n], of which c is the one-hot vector; or, for
+    ``spec.attributes``, float32 [n, domains] from 0 to 1, which is c. An image with an invalid target (an unknown
+    index, attributes of -1) returns as NaN: a network makes some picture of any vector.
     """
 
     def __init__(self, net: nn.Module, spec: Spec) -> None:

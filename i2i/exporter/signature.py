@@ -1,4 +1,4 @@
-"""What goes into a graph and what comes out: names, types and sizes, and the same in words."""
+"""Inputs and output of an exported graph: names, types, sizes and descriptions."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from torch import Tensor
 from i2i.spec import METADATA_KEY, Domain, Spec
 
 
-class End(NamedTuple):
+class Port(NamedTuple):
     """An input or output of a graph."""
 
     name: str
     dtype: str
     sizes: tuple[str | int, ...]
-    """Free sizes by name; the output repeats the input's names, since the same sizes come back."""
+    """Free sizes by name; the output repeats the input's names, since it has the same sizes."""
     words: str
 
 
-def inputs(spec: Spec) -> list[End]:
-    """``image``, and ``target`` where the model has several domains."""
+def inputs(spec: Spec) -> list[Port]:
+    """Return the inputs: ``image``, and ``target`` for a model of several domains."""
     ends = [_image("image", spec, spec.source)]
     if spec.attributes:
         words = f"float32 [n, {len(spec.domains)}], 0 or 1 for each of {', '.join(spec.domains)}"
-        ends.append(End("target", "float32", ("n", len(spec.domains)), words))
+        ends.append(Port("target", "float32", ("n", len(spec.domains)), words))
     elif spec.domains:
         indices = ", ".join(f"{index} {name}" for index, name in enumerate(spec.domains))
-        ends.append(End("target", "int64", ("n",), f"int64 [n], the index of a domain: {indices}"))
+        ends.append(Port("target", "int64", ("n",), f"int64 [n], the index of a domain: {indices}"))
     return ends
 
 
-def output(spec: Spec) -> End:
+def output(spec: Spec) -> Port:
     return _image("translation", spec, spec.target)
 
 
-def _image(name: str, spec: Spec, domain: Domain) -> End:
+def _image(name: str, spec: Spec, domain: Domain) -> Port:
     order = {1: "grey", 3: "RGB"}.get(domain.channels, f"{domain.channels} channels")
     if spec.io == "tensor":
         sizes: tuple[str | int, ...] = ("n", domain.channels, "h", "w")
-        return End(name, "float32", sizes, f"float32 [n, {domain.channels}, h, w], {order}, -1..1")
+        return Port(name, "float32", sizes, f"float32 [n, {domain.channels}, h, w], {order}, -1..1")
     words = f"{spec.dtype} [n, h, w, {domain.channels}], {order}, 0..{domain.peak}"
-    return End(name, spec.dtype, ("n", "h", "w", domain.channels), words)
+    return Port(name, spec.dtype, ("n", "h", "w", domain.channels), words)
 
 
 def examples(spec: Spec) -> tuple[Tensor, ...]:
-    """Small inputs, whose free sizes all differ, so that the exporter takes none of them for another."""
+    """Make small inputs whose free sizes all differ, so that PyTorch's exporter does not equate them."""
     h, w = (-(-max(spec.minimum, side) // spec.multiple) * spec.multiple for side in (24, 40))
     w += spec.multiple * (h == w)
     image = torch.rand(2, spec.source.channels, h, w) * 2 - 1
@@ -56,8 +56,9 @@ def examples(spec: Spec) -> tuple[Tensor, ...]:
 
 
 def targets(spec: Spec, n: int, start: int = 0) -> Tensor:
-    """``n`` values for ``target``, one after the other from a list that goes round: each domain, or of attributes each
-    alone, none and all of them."""
+    """Return ``n`` values for ``target``, cycling through a list: each domain, or for attributes each one alone, none
+    and all.
+    """
     domains = len(spec.domains)
     if not spec.attributes:
         return (torch.arange(n) + start) % domains
@@ -66,7 +67,7 @@ def targets(spec: Spec, n: int, start: int = 0) -> Tensor:
 
 
 def explain(spec: Spec) -> str:
-    """What the file takes and gives, for whoever opens it in a viewer."""
+    """Describe the file's inputs and output, for readers of its doc string."""
     least = f"h and w from {spec.minimum}" if spec.io == "tensor" and spec.minimum > 1 else "any h and w"
     mark = {"uint8": "as a checkerboard of 0 and 255, pixel by pixel", "float32": "as NaN"}[spec.dtype]
     does = f"{spec.method} translator from {spec.source.name!r} to {spec.target.name!r}"
@@ -79,7 +80,7 @@ def explain(spec: Spec) -> str:
     taken = "; ".join(f"{end.name}: {end.words}" for end in (*inputs(spec), output(spec)))
     return (
         f"{does}. {taken}. "
-        f"Any n, {least}; the same n, h and w come back. "
+        f"Any n, {least}; the output has the same n, h and w. "
         f"An image whose result is not finite{other} comes back {mark}. "
-        f"All the rest is JSON under the metadata key {METADATA_KEY!r}."
+        f"Further facts are JSON under the metadata key {METADATA_KEY!r}."
     )

@@ -1,4 +1,4 @@
-"""The processes of a run: torchrun starts them, on one machine or many; without it there is one."""
+"""The processes of a run, which torchrun starts on one machine or several; by default there is one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class World:
-    """This process among its peers, and the device it computes on."""
+    """The rank of this process, the number of processes, and this process's device."""
 
     rank: int = 0
     size: int = 1
@@ -22,7 +22,7 @@ class World:
 
     @classmethod
     def join(cls) -> World:
-        """Meets the other processes, if torchrun's variables tell of any, and takes a device of one's own."""
+        """Join the other processes if torchrun's variables are set, and select a device."""
         rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         local = int(os.environ.get("LOCAL_RANK", 0))
         device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
@@ -34,13 +34,13 @@ class World:
         return cls(rank, size, device)
 
     def leave(self) -> None:
-        """Parts from the other processes."""
+        """Leave the process group."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
     @torch.no_grad()
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Replaces each tensor by its mean over the processes: one message for all of them."""
+        """Replace each tensor by its mean over the processes, in one message."""
         tensors = list(tensors)
         if self.size == 1 or not tensors:
             return
@@ -51,7 +51,7 @@ class World:
             t.copy_(mean.view_as(t))
 
     def largest(self, number: int) -> int:
-        """The largest of the numbers that the processes give."""
+        """Return the largest of the numbers given by the processes."""
         if self.size == 1:
             return number
         tensor = torch.tensor(number, device=self.device)
@@ -59,16 +59,16 @@ class World:
         return int(tensor)
 
     def agree(self, number: int, what: str) -> int:
-        """``number``, which must be the same in every process; else each of them raises RuntimeError."""
+        """Return ``number`` if it is the same in every process; else raise RuntimeError in each."""
         most, least = self.largest(number), -self.largest(-number)
         if most != least:
             raise RuntimeError(
-                f"the processes differ in {what} ({number} here): do all see the same folder of the run?"
+                f"the processes differ in {what} ({number} here): check that all see the same run folder"
             )
         return number
 
     def gather(self, thing: Any) -> list[Any]:
-        """What every process gives, in order of rank."""
+        """Return the values of all processes, in order of rank."""
         if self.size == 1:
             return [thing]
         things: list[Any] = [None] * self.size
