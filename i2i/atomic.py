@@ -81,7 +81,7 @@ def _claimed(folder: Path, name: str) -> tuple[int | None, str]:
 
 
 def _prefix(name: str) -> str:
-    """Of the temporaries of a file: a digest of its name, since a long one must not make theirs too long."""
+    """Return the prefix of a file's temporaries: a digest, as a long name would make theirs too long."""
     return f"{TEMPORARY_PREFIX}{zlib.crc32(os.fsencode(name)):08x}-"
 
 

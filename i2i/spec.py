@@ -144,7 +144,7 @@ class Spec:
     int8 also ``convolutions``: the number in int8, and the number of all.
     """
     form: Form | None = None
-    """Of a graph that others made."""
+    """Meaning of a third-party graph's tensors, else None."""
     background: Background = EDGE
     """What the network was trained to see behind transparent pictures. Exports without this entry were trained on
     white, 255."""

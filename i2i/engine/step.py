@@ -29,7 +29,7 @@ class Move:
         with autocast():
             terms = self.player.loss(views)
         loss = torch.stack(list(terms.values())).sum()
-        # Only this player's weights get a gradient, so no other network has to be frozen.
+        # Only this player's weights get a gradient, so other networks need not be frozen.
         self.scaler.scale(loss).backward(inputs=self.parameters)
         self.world.average(p.grad for p in self.parameters if p.grad is not None)
         for group in self.optimizer.param_groups:

@@ -50,7 +50,7 @@ def opened(model: onnx.ModelProto) -> Session:
 
 
 def results(session: Session, images: Sequence[Feeds], spec: Spec) -> list[np.ndarray]:
-    """What the graph returns for each image. Raises NonFiniteError for a result that is none."""
+    """Run the graph on each image. Raises NonFiniteError for a result that is not finite."""
     found = []
     for feeds in images:
         result = session.run(feeds)[0]

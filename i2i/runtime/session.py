@@ -39,7 +39,7 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a session is opened. A provider ignores what does not apply to it."""
+    """Options of opening a session. A provider ignores those that do not apply to it."""
 
     threads: int = 0
     """Processor threads of one inference, or of all inferences together if they run ``side_by_side``; 0: the library's

@@ -21,7 +21,7 @@ ANY = 2**31 - 1
 
 @dataclass(frozen=True)
 class Holds:
-    """What a written file of a format can hold. What an image has beyond it is converted or named."""
+    """Contents that a written file of a format can have. Anything else is converted or named as lost."""
 
     bits: int = 8
     alpha: bool = False
@@ -36,7 +36,7 @@ class Holds:
 
 @dataclass(frozen=True)
 class Strips:
-    """How libvips reads and writes a format row by row; see ``images.large``."""
+    """Names of libvips' row-by-row reader and writer of a format; see ``images.large``."""
 
     load: str
     save: str

@@ -23,7 +23,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Lost(NamedTuple):
-    """What a result lacks of its source because its file cannot hold it. False if that is nothing."""
+    """Contents of the source that the result's format cannot hold. False if there are none."""
 
     what: tuple[str, ...] = ()
     format: str = ""

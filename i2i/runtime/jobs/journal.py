@@ -1,12 +1,12 @@
-"""What a folder job has done, so that the same command run again does only the rest.
+"""Journal of a folder job, from which the same command continues where it stopped.
 
 Files in the output folder, one for a whole job and one for each of its shards, that are read as one. One JSON object on
 a line, only ever appended to: a process that is killed leaves at most half a line, which is passed over. A job begins
 with a line of its model and settings; each output has a line before it is written and one when it is there. Who is
 killed between an output and its second line has finished it all the same: the first says which file was there before.
 
-A job that is told to do again what is done has the time in its line since when results count, and a last line once it
-is finished. Without that line it was killed, and the next of its kind goes on from that time, unless a job of another
+The line of a job that translates finished files again holds the time since when results count, and the job adds a last
+line once it is finished. Without that line it was killed, and the next of its kind continues from that time, unless a job of another
 number of shards has begun since.
 """
 
@@ -135,11 +135,11 @@ class Journal:
             self._file = None
 
     def owns(self, name: str) -> bool:
-        """Whether a job wrote the output of that name, or was about to: then it may be replaced."""
+        """True if a job wrote the output of that name, or had begun to; it may then be replaced."""
         return name in self._entries
 
     def is_done(self, name: str, source: os.stat_result) -> bool:
-        """Whether the output is there as this job would write it: same source, same model, same settings."""
+        """True if the output exists and comes from the same source, model and settings."""
         entry = self._entries.get(name, _NEVER)
         if entry.at < self._since:
             return False
@@ -158,10 +158,10 @@ class Journal:
         return status.st_size > 0 and status.st_ino != inode and status.st_mtime_ns != when
 
     def difference(self) -> str | None:
-        """In what this job is another than the last one here, of which there are results; None if it is the same.
+        """Return how this job differs from the last one with results here, or None if it does not.
 
-        Once a job was told to replace them it is the last one, and goes on without being told again. What it had only
-        begun counts as its result: killed before the line that says so, it may have put it in place.
+        A job that was allowed to replace them becomes the last one, and needs no further permission. What it had only begun
+        counts as its result: killed before the line that says so, it may have put it in place.
         """
         if self._last.get("job") == self.job:
             return None
@@ -199,7 +199,7 @@ class Journal:
 
 
 def _entry(at: float, job: str | None, line: Mapping[str, Any]) -> _Entry:
-    """What a line says of an output."""
+    """Return the entry of an output from its line."""
     size, when = line.get("source", (0, 0))
     before = line.get("before")
     return _Entry(at, job, size, when, line.get("size", _BEGUN), None if before is None else (before[0], before[1]))

@@ -13,7 +13,7 @@ from i2i.spec import Background, parse_background
 
 @dataclass(frozen=True)
 class Options:
-    """How files are to be translated."""
+    """Options of a job over image files."""
 
     format: str | None = None  # of every output, a key of ``images.WRITABLE``; None: that of its source
     quality: int = 95  # of JPEG and WebP, 0 to 100

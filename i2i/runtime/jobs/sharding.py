@@ -29,7 +29,7 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def holds(self, name: str) -> bool:
-        """Whether the file of that relative name, with "/", is one of this shard."""
+        """True if the file of that relative name, with "/", belongs to this shard."""
         if self.count == 1:
             return True
         digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()

@@ -90,7 +90,7 @@ def translate_files(
 ) -> list[Path]:
     """:func:`translate_file` with several models, each with its target; the image is decoded once.
 
-    ``note`` is told what else there is to say of the results.
+    ``note`` is called with each note on the results.
     """
     if not source.exists():
         raise ValueError(not_found(source))

@@ -53,7 +53,7 @@ def is_being_written(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Watch:
-    """How a folder is watched.
+    """Settings of watching a folder.
 
     A file is taken at the second scan that finds it unchanged and not open for writing. That does not prove it
     complete, as its writer may pause: a file that fails is tried again after ``patience``, and only then has failed.

@@ -56,7 +56,7 @@ class Choice:
     path: Path
     why: str
     to: To | None = None
-    """What is left to be said to the model, ``Model(path).toward(to)``: the domain, where the file knows several."""
+    """Domain for ``Model(path).toward(to)`` if the file has several, else None."""
 
 
 def find(root: str | Path = RUNS) -> Run | None:
@@ -163,7 +163,7 @@ def _of_file(path: Path, to: To | None, why: str, require_to: bool) -> Choice:
 
 
 def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
-    """What a run can be exported to, translations first, and the first error in reading that.
+    """Return the Specs that a run can be exported to, translations first, and the first reading error.
 
     From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs,
     and those in another precision are asked for by their names.

@@ -1,4 +1,4 @@
-"""What ``to`` means: a direction or a domain of a run, a domain of a model that knows several, or attributes."""
+"""Resolve ``to``: a direction or domain of a run, a domain of a model with several, or attributes."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Network(Protocol):
 
     @property
     def spec(self) -> Spec:
-        """What the file takes and returns."""
+        """Description of the file's input and output."""
 
     def open_graph(self, graph: bytes) -> Session:
         """Open a rewritten graph of the file."""

@@ -29,7 +29,7 @@ _SIGNS = {
     b"OggS": 0,
     b"\x00\x00\x01\xba": 0,
 }
-HEAD = 512  # bytes by which a file is told
+HEAD = 512  # bytes that identify a file
 _PACKETS = ((0, 188), (4, 192))  # where those of MPEG-TS and of M2TS begin, and how long they are
 _STILL = re.compile(rb"avif|avis|heic|heix|mif1|msf1|crx ")  # brands of images in the container of MP4
 
@@ -90,7 +90,7 @@ def camera(source: PathLike) -> int | None:
 
 
 def videos_in(folder: Path) -> int:
-    """How many files below a folder have the suffix of a video."""
+    """Return the number of files below a folder with the suffix of a video."""
     return sum(
         Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
         for _, _, names in os.walk(folder)

@@ -13,7 +13,7 @@ from typing import Any
 class Interrupt:
     """As a context, holds Ctrl-C back while a frame is written (``hold``), and lets it through while one is awaited.
 
-    In the main thread and with Python's own handler; elsewhere signals are left to whoever handles them.
+    In the main thread and with Python's own handler; elsewhere signals are left to the program.
     """
 
     def __init__(self) -> None:

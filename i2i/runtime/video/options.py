@@ -1,4 +1,4 @@
-"""What a user may say of a video job, stated once: the command line makes its options from these fields.
+"""Options of a video job; the command line makes its own from these fields.
 
 Standard library only, so that ``--help`` costs nothing.
 """
@@ -22,7 +22,7 @@ def _about(help: str, **facts: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a video is to be translated; times are in seconds or as "h:mm:ss.s", from the beginning of the file."""
+    """Options of translating a video; times are in seconds or as "h:mm:ss.s", from the beginning of the file."""
 
     start: float = field(
         default=0.0, metadata=_about("Skip frames before this time: seconds, m:ss or h:mm:ss.", metavar="TIME")

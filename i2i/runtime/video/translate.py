@@ -44,7 +44,7 @@ that has a method ``looks(number)`` sees only those, counted from 0, for which t
 
 
 class Sink(Protocol):
-    """What takes the results: a file, a folder of images, a pipe."""
+    """Receiver of the results: a file, a folder of images, a pipe."""
 
     frames: int
     notes: list[str]
@@ -62,7 +62,7 @@ class Sink(Protocol):
 
 @dataclass
 class VideoSummary:
-    """What became of a video; ``damage`` says what of the source could not be read, None if it was whole.
+    """Summary of a video job; ``damage`` names what could not be read, None if all was read.
 
     ``flicker`` and ``source_flicker`` are by how many levels of 255 result and source change from frame to frame where
     they should not (:class:`Flicker`), None where there was nothing to measure it on.
@@ -103,7 +103,7 @@ def translate_video(
     options, video = options or Options(), video or VideoOptions()
     start, encoded = time.perf_counter(), isinstance(target, Path) and not options.format
     if not encoded and (idle := video.of_an_encoder()):
-        raise ValueError(f"--{', --'.join(idle)}: of a film that is encoded, and here are bare frames; leave it out")
+        raise ValueError(f"--{', --'.join(idle)}: for an encoded video, and these are bare frames; leave it out")
     if isinstance(target, Path):
         check_target(source, target, options)
     elif options.format:
@@ -141,7 +141,7 @@ def _into_file(run: _Job, target: Path) -> None:
     """A video or a folder of frames, under its name once it is whole."""
     format = run.options.format
     with workspace(target) as place:
-        result = place / ("frames" if format else f"film{target.suffix}")
+        result = place / ("frames" if format else f"video{target.suffix}")
         sink: Sink
         if format:
             sink = ImageFolder(result, run.reader, format, run.options.quality, run.deep)
@@ -301,7 +301,7 @@ class _Job:
 
 
 def finished(result: np.ndarray, spec: Spec, deep: bool) -> np.ndarray:
-    """What the graph returned, [h, w, c], as RGB [h, w, 3] of uint16 if ``deep``, else of uint8.
+    """Convert the graph's result, [h, w, c], to RGB [h, w, 3], uint16 if ``deep``, else uint8.
 
     Raises NonFiniteError for what is no picture. Its size need not be that of the frame that went in.
     """
@@ -313,7 +313,7 @@ def finished(result: np.ndarray, spec: Spec, deep: bool) -> np.ndarray:
 
 
 def is_deep(reader: Source, spec: Spec) -> bool:
-    """Whether the frames keep more than 8 bits from end to end."""
+    """True if the frames keep more than 8 bits from end to end."""
     return reader.clip.bits > 8 and min(spec.source.bits, spec.target.bits) > 8
 
 

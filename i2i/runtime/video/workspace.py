@@ -1,4 +1,4 @@
-"""Where a result comes to be: under another name, which it loses when it is whole."""
+"""Write output to a temporary workspace and rename it when complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_target(source: str | Path, target: Path, options: Options) -> None:
         raise ValueError(f"{target} is the video to translate; originals are never overwritten")
     if options.format:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise ValueError(f"{target}: a folder of frames is made anew, and this is there already; name another")
+            raise ValueError(f"{target}: a folder of frames must be new, and this one exists; choose another")
     elif target.is_dir():
         raise ValueError(f"{target} is a folder")
     elif target.exists() and not options.overwrite:
@@ -66,7 +66,7 @@ def publish(result: Path, target: Path) -> None:
 
 
 def partial_name(target: Path) -> Path:
-    """What the beginning of an interrupted job is called: film.mp4 -> film.partial.mp4."""
+    """Name of the beginning of an interrupted job: clip.mp4 -> clip.partial.mp4."""
     return target.with_name(f"{target.stem}.partial{target.suffix}")
 
 

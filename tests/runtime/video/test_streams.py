@@ -126,7 +126,7 @@ def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
     with av.open(str(source)) as container:
         first = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
     assert np.abs(cv2.imread(str(tmp_path / "frames" / "000001.png"))[..., ::-1] - first).mean() < 3
-    with pytest.raises(ValueError, match="a folder of frames is made anew"):
+    with pytest.raises(ValueError, match="a folder of frames must be new"):
         translate_video(identity, source, tmp_path / "frames", Options(format="png"))
 
 
@@ -160,9 +160,9 @@ def test_contents_are_compared_field_by_field() -> None:
 
 def test_what_is_of_no_effect_on_bare_frames_is_refused(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0,))
-    with pytest.raises(ValueError, match="--codec, --crf: of a film that is encoded"):
+    with pytest.raises(ValueError, match="--codec, --crf: for an encoded video"):
         translate_video(identity, source, tmp_path / "f", Options(format="png"), VideoOptions(codec="hevc", crf=3))
-    with pytest.raises(ValueError, match="--preset: of a film that is encoded"):
+    with pytest.raises(ValueError, match="--preset: for an encoded video"):
         translate_video(identity, source, io.BytesIO(), video=VideoOptions(preset="slow"))
     with pytest.raises(ValueError, match="--format PNG: of a folder of frames; a pipe of them is YUV4MPEG2"):
         translate_video(identity, source, io.BytesIO(), Options(format="png"))

@@ -26,7 +26,7 @@ _own = threading.local()
 
 
 def is_subsampled(pixel_format: str) -> bool:
-    """Whether a chroma sample of that format belongs to several pixels."""
+    """True if a chroma sample of that format covers several pixels."""
     form = av.VideoFormat(pixel_format)
     return (form.chroma_width(16), form.chroma_height(16)) != (16, 16)
 
@@ -40,7 +40,7 @@ def find(frame: av.VideoFrame, codec: str) -> int:
     if not is_subsampled(frame.format.name):
         return LEFT
     tags = frame.colorspace, frame.color_range
-    frame.colorspace, frame.color_range = 6, 1  # of no account here, and not all can be converted
+    frame.colorspace, frame.color_range = 6, 1  # irrelevant here, and not all can be converted
     try:
         side = 16 if (frame.width, frame.height) != (16, 16) else 32
         small = frame.reformat(side, side, "yuv420p", interpolation=Interpolation.POINT, threads=1)
@@ -64,14 +64,14 @@ def find(frame: av.VideoFrame, codec: str) -> int:
 def held(pixel_format: str, locations: tuple[int, ...], location: int) -> int:
     """Return where chroma is to lie for an encoder that can write ``locations``: there, or at the LEFT.
 
-    Players take chroma to be at the LEFT where nothing is said.
+    Players assume LEFT where the file does not state it.
     """
     written = location in locations and _is_420(pixel_format)
     return location if written or location == UNSAID else LEFT
 
 
 def option(pixel_format: str, location: int) -> dict[str, str]:
-    """What tells an encoder of that format."""
+    """Return the encoder's option for that location, or no option."""
     return {"chroma_sample_location": NAMES[location]} if location in NAMES and _is_420(pixel_format) else {}
 
 

@@ -46,7 +46,7 @@ class Colour:
 
     @classmethod
     def of(cls, frame: av.VideoFrame, codec: str) -> Colour:
-        """Of a frame that came out of that codec."""
+        """Return the colour tags of a decoded frame."""
         primaries, transfer, location = frame.color_primaries, frame.color_trc, chroma_location.find(frame, codec)
         return cls(int(frame.colorspace), int(frame.color_range), int(primaries), int(transfer), location)
 
@@ -59,8 +59,8 @@ class Colour:
         return replace(self, matrix=matrix, range=self.range or range)
 
     def tags(self, width: int, height: int, used: Colour) -> Colour:
-        """What to write on a video of this size whose frames were made with ``used``: what the source said, and the
-        matrix and range too where a player would guess others."""
+        """Return the tags to write for frames of this size made with ``used``: the source's own, and matrix and
+        range where a player would guess others."""
         matrix = self.matrix
         if matrix in (RGB, 3) or (matrix == UNSPECIFIED and used.matrix != guess(width, height)):
             matrix = used.matrix

@@ -23,8 +23,8 @@ class Item:
 
 @dataclass(frozen=True)
 class FramePosition:
-    """A frame's place in the film: its number, the number of the first whose statistics are carried to it, the seconds
-    since the frame before, which are of no account for the first, and whether it begins a scene."""
+    """Position of a frame in the video: its number, the number of the first frame whose statistics reach it, the
+    seconds since the frame before (ignored for the first), and True if a scene begins with it."""
 
     number: int
     first: int

@@ -21,7 +21,7 @@ class Rotation:
 
     @property
     def swaps(self) -> bool:
-        """Whether height and width change places."""
+        """True if height and width are exchanged."""
         return self.a == 0
 
     def apply(self, picture: np.ndarray) -> np.ndarray:

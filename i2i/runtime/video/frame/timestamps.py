@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
-_BACK = 1  # seconds by which a clock goes back that begins anew, as where two recordings are one file
+_BACK = 1  # seconds by which a clock goes back that restarts, as where two recordings are joined
 _SLACK = Fraction(1, 10)  # of a frame: times that a container has rounded to milliseconds
 
 

@@ -82,14 +82,14 @@ ENCODERS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How the pictures of one job are encoded."""
+    """Encoder, container and their options for one job."""
 
     encoder: Encoder
     container: str
     even: str  # the pixel format
     odd: str  # and that of a result with a side of odd length, which 4:2:0 and 4:2:2 of H.264 and HEVC cannot have
     options: dict[str, str]
-    muxer: dict[str, str] = field(default_factory=dict)  # what the container is told
+    muxer: dict[str, str] = field(default_factory=dict)  # options of the container
 
     def pixel_format(self, height: int, width: int) -> str:
         return self.odd if height % 2 or width % 2 else self.even

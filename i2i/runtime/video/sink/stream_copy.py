@@ -1,4 +1,4 @@
-"""What of a video is copied as it is: sound, subtitles, cover, attachments, chapters, titles; and what cannot be."""
+"""Copy sound, subtitles, covers, attachments, chapters and titles, and name those that cannot be copied."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StreamCopies:
         told = self.reader.container.chapters()
         for stream in self.reader.others:
             name = getattr(stream, "name", None) or "unknown"
-            if name == "bin_data" and told:  # the chapters of an MP4, as a stream: they are written anew
+            if name == "bin_data" and told:  # the chapters of an MP4, as a stream: written by the muxer itself
                 continue
             try:
                 if stream.type == "data" or (stream.type == "attachment" and self.output.format.name != "matroska"):
@@ -86,7 +86,7 @@ class StreamCopies:
             base = chapter["time_base"] or Fraction(1, 1000)
             move = round(self._shift / base)
             start, end = chapter["start"] + move, chapter["end"] + move
-            if until is not None:  # a film lasts as long as its chapters
+            if until is not None:  # a video lasts as long as its chapters
                 end = min(end, round((until + self._shift) / base))
             if end > max(0, start):
                 moved: Any = {**chapter, "start": max(0, start), "end": end}

@@ -1,4 +1,4 @@
-"""What a result does not hold of its source: one row of contents for each of the two, compared field by field."""
+"""Contents of the source that the result lacks: both are described by the same fields and compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from i2i.runtime.video.sink.stream_copy import tags_of
 
 @dataclass(frozen=True)
 class Contents:
-    """What a video says or holds beside its pictures; by default nothing, as a folder of images.
+    """Contents of a video other than its pictures; by default none, as in a folder of images.
 
     Attributes:
         bits: of a sample.

@@ -16,7 +16,7 @@ from i2i.runtime.video.sink.verify import Contents, lost, of_source
 from i2i.runtime.video.source.camera import Source
 
 _FORMS = {"420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
-# Where chroma lies is said of yuv420p alone; 420jpeg is CENTRE, which all is that nobody says.
+# Only yuv420p states its chroma location; 420jpeg is CENTRE, the default.
 _420 = {
     chroma_location.LEFT: "420mpeg2",
     chroma_location.TOP_LEFT: "420paldv",

@@ -1,4 +1,4 @@
-"""Whether all of a video was there: a decoder fills gaps, and a container that was cut off ends like a whole one."""
+"""Check that a video is complete: decoders fill gaps, and a truncated container ends like a complete one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAIL = 0.25  # seconds that may be missing at the end
 
 
 class Integrity:
-    """What was read and what was missing of one video."""
+    """Counts of the frames read and missing in one video."""
 
     def __init__(self, begin: float = 0.0, rate: float | None = None) -> None:
         """``begin``: the time at which the file says it begins; ``rate``: frames a second, where they are constant."""
@@ -37,7 +37,7 @@ class Integrity:
         return bool(self._errors)
 
     def text(self) -> str:
-        """Of a damaged video: how much of it there was."""
+        """Return a sentence on how much of a damaged video could be read."""
         known = self.expected and self.expected >= self.frames
         count = f"{self.frames} of {plural(self.expected or 0, 'frame')}" if known else plural(self.frames, "frame")
         return f"damaged: {count} ({'; '.join(self._errors)})"
@@ -91,7 +91,7 @@ class Integrity:
         self._say(f"it cannot be read to its end: {reason}")
 
     def finish(self, clip: StreamInfo, cut: bool) -> None:
-        """Looks at the whole, once all is read; of a part that was ``cut`` out nothing can be said."""
+        """Judge the whole video once it is read; nothing is known beyond a part that was ``cut`` out."""
         if self._bad:
             self._say(plural(self._bad, "incomplete frame"))
         holes = self._holes or (self._jumps if self._even > 0.9 * self.frames else 0.0)

@@ -245,7 +245,7 @@ class Reader:
         return frames
 
     def _within(self, packet: Packet, sounding: set[int]) -> bool:
-        """Whether a packet of another stream is to be copied; ``sounding`` loses the streams that are at the end."""
+        """True if a packet of another stream should be copied; removes ended streams from ``sounding``."""
         if packet.size == 0:
             sounding.discard(packet.stream.index)
             return False
@@ -273,7 +273,7 @@ class Reader:
 
 
 def rotation_applied(clip: StreamInfo, options: VideoOptions) -> Rotation:
-    """How the frames are turned before they are translated."""
+    """Return the rotation applied to frames before translation."""
     return clip.turn if options.rotation == "apply" and clip.turn is not None else Rotation()
 
 
@@ -292,7 +292,7 @@ def _seconds(time: float) -> Fraction:
 
 
 def is_cover(stream: Stream) -> bool:
-    """Whether a stream is a picture on the cover and no video."""
+    """True if a stream is cover art."""
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 

@@ -1,4 +1,4 @@
-"""What a video is, as its file and its first frame say."""
+"""Facts of a video stream, from its file and first frame."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class StreamInfo:
 
     @property
     def turn(self) -> Rotation | None:
-        """How its frames are turned to be upright; None for a display matrix by no right angle."""
+        """Rotation that makes frames upright; None for a display matrix that is not by right angles."""
         return Rotation() if self.matrix is None else rotation_of(self.matrix)
 
     @property

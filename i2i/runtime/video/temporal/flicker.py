@@ -1,4 +1,4 @@
-"""How much a film flickers: what changes from frame to frame though it should not.
+"""Measure flicker: changes from frame to frame that the source does not have.
 
 The warping error of Lai et al., Learning Blind Video Temporal Consistency (arXiv:1808.00449, eq. 10): the mean
 difference between a frame and the frame before as it has moved, over what is visible in both. It is taken of the result
@@ -19,7 +19,7 @@ EVERY = 16
 SIDE = 240
 """Pixels of the shorter side of the copies on which it is measured."""
 CHANGE = 4.0  # levels of 255
-_LEAST = 0.02  # the share of a frame that has to be unchanged, or the pair says nothing: a cut
+_LEAST = 0.02  # least share of unchanged pixels in a pair of frames; below it, the pair is a cut
 
 
 class Flicker:
@@ -36,7 +36,7 @@ class Flicker:
         self._sums = np.zeros(3)  # of the result's differences, the source's, and the pixels
 
     def looks(self, number: int) -> bool:
-        """Whether it looks at the frame of that number, from 0."""
+        """True if the frame of that number, from 0, is measured."""
         return self._every == 1 or number % self._every < 2
 
     def __call__(self, source: np.ndarray, result: np.ndarray, second: float) -> None:

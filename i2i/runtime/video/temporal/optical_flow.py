@@ -99,7 +99,7 @@ def carried(picture: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTE
 
 
 def largest(picture: np.ndarray) -> np.ndarray:
-    """Of three channels, [h, w, 3] to [h, w]; NumPy takes ten times as long."""
+    """Return the largest of three channels, [h, w, 3] to [h, w]; NumPy takes ten times as long."""
     red, green, blue = cv2.split(picture)
     return cv2.max(cv2.max(red, green), blue)
 

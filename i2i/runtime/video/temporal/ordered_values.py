@@ -1,4 +1,4 @@
-"""A frame's place in its film, and what it leaves for those behind it while several are in work at once."""
+"""Values that frames leave for later frames while several are processed at once."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class FrameFailedError(RuntimeError):
-    """A frame that is waited for will never come; why is said where it failed."""
+    """An awaited frame failed; its own error gives the reason."""
 
 
 class OrderedValues:
     """Values under the numbers of their frames, from any thread.
 
-    A frame may wait for those before it alone. Since frames are begun in their order, whoever waits finds the awaited
-    one in work or done, however few workers there are.
+    A frame may wait for those before it alone. Since frames start in order, the awaited one is in work
+    or done, however few workers there are.
     """
 
     def __init__(self, keep: int = 1) -> None:

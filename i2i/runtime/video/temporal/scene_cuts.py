@@ -30,8 +30,7 @@ class SceneCuts:
         self._usual = 0.0
 
     def begins(self, small: np.ndarray) -> bool:
-        """Whether a new scene begins with this frame, the next of the film, uint8 [HEIGHT, WIDTH]; it does with the
-        first."""
+        """Return True if a new scene begins with the next frame, uint8 [HEIGHT, WIDTH]; it does with the first."""
         before, self._before = self._before, small
         if before is None:
             return True
@@ -42,16 +41,16 @@ class SceneCuts:
 
 
 class FadeIn:
-    """Tells the frames on which a picture that comes out of a blank one has become another in contrast.
+    """Detect the frames of a fade-in, from a blank picture, at which contrast has risen.
 
-    It comes without a cut, and what was measured on frames before is far below what the scene is going to have.
+    A fade-in has no cut, and statistics measured before it are far below those of the scene.
     """
 
     def __init__(self) -> None:
         self._contrast, self._until = 0.0, -math.inf
 
     def rises(self, small: np.ndarray, second: float) -> bool:
-        """Whether it has with this frame, the next of the film, uint8 [HEIGHT, WIDTH]."""
+        """Return True if contrast has risen with the next frame, uint8 [HEIGHT, WIDTH]."""
         contrast = float(small.std())
         blank = contrast < _NOTHING
         if blank or (second < self._until and contrast > _RISE * self._contrast):

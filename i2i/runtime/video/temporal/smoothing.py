@@ -69,7 +69,7 @@ class Smoother:
         self._memories = OrderedValues()
 
     def places(self, items: Iterable[Item], time_base: Fraction) -> Iterator[Item]:
-        """The items as they come, each frame with its place in the film."""
+        """Yield the items, each frame with its position."""
         cuts, fade, number, first, last = SceneCuts(), FadeIn(), 0, 0, 0.0
         for item in items:
             if item.frame is not None:
