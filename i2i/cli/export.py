@@ -111,5 +111,5 @@ def loss_in_words(spec: Spec) -> str:
     if "convolutions" in loss:
         done, there = loss["convolutions"]
         words += f" (calibrated on {plural(loss['calibration'], 'other')}); {done} of "
-        words += f"{plural(there, 'convolution')} in eight bits"
+        words += f"{plural(there, 'convolution')} in int8"
     return words

@@ -6,8 +6,8 @@ with a line of its model and settings; each output has a line before it is writt
 killed between an output and its second line has finished it all the same: the first says which file was there before.
 
 The line of a job that translates finished files again holds the time since when results count, and the job adds a last
-line once it is finished. Without that line it was killed, and the next of its kind continues from that time, unless a job of another
-number of shards has begun since.
+line once it is finished. Without that line it was killed, and the next of its kind continues from that time, unless a
+job of another number of shards has begun since.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ class Journal:
     def difference(self) -> str | None:
         """Return how this job differs from the last one with results here, or None if it does not.
 
-        A job that was allowed to replace them becomes the last one, and needs no further permission. What it had only begun
-        counts as its result: killed before the line that says so, it may have put it in place.
+        A job that was allowed to replace them becomes the last one, and needs no further permission. What it had only
+        begun counts as its result: killed before its last line, it may have put it in place.
         """
         if self._last.get("job") == self.job:
             return None

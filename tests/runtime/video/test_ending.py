@@ -68,7 +68,7 @@ def started(source: Path, target: Path, model: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
     )
-    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/film*")):
+    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/video*")):
         time.sleep(0.005)
     return process
 
@@ -160,7 +160,7 @@ def test_a_killed_job_leaves_nothing_under_the_final_name(
     process.send_signal(getattr(signal, number))
     _, errors = process.communicate(timeout=60)
     assert process.returncode == -getattr(signal, number), errors
-    assert list(tmp_path.glob(".i2i-*.video/film*"))
+    assert list(tmp_path.glob(".i2i-*.video/video*"))
     assert not (tmp_path / "out.mp4").exists()
     done = i2i_command("translate", long, tmp_path / "out.mp4", "-m", identity_file, "--preset", "ultrafast")
     assert done.returncode == 0, done.stderr
