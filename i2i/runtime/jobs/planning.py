@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from i2i.images import IMAGE_SUFFIXES, WRITABLE, Header, ImageError, format_of, name_images
-from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options, output_name
 from i2i.runtime.model.model import Model
 from i2i.text import not_found, plural
+
+if TYPE_CHECKING:
+    from i2i.runtime.jobs.journal import Journal
 
 
 @dataclass(frozen=True)
