@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, BinaryIO
 
 import cv2
@@ -42,10 +43,15 @@ def quiet() -> Iterator[None]:
             raise UnsupportedError(f"{count:,} pixels, more than the limit of {limit:,} for its format") from error
 
 
+def plugin(module: str, opener: str) -> Callable[[BinaryIO], Any]:
+    """Return the function by which a plugin of Pillow opens a file, imported on first use."""
+    return lambda file: getattr(import_module(f"PIL.{module}"), opener)(file)
+
+
 def pillow_header(opener: Callable[[BinaryIO], Any], file: BinaryIO) -> Header:
     """Return the header of a file as Pillow reads it.
 
-    ``opener`` is the class of Pillow's plugin. ``Image.open`` would import the plugins of five formats and ask each.
+    ``opener`` is a ``plugin``. ``Image.open`` would import the plugins of five formats and ask each.
     """
     file.seek(0)
     with quiet():

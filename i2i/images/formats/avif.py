@@ -5,18 +5,16 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
-from typing import Any, BinaryIO
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 
-from i2i.images.codecs import Decoded, opencv_decode, pillow_decode, pillow_header, pillow_metadata, quiet
-from i2i.images.image import Header, Image, Metadata
+from i2i.images.codecs import Decoded, opencv_decode, pillow_decode, pillow_header, pillow_metadata, plugin, quiet
+from i2i.images.image import Header, Image
 
-
-def _open(file: BinaryIO) -> Any:
-    from PIL import AvifImagePlugin
-
-    return AvifImagePlugin.AvifImageFile(file)
+_open = plugin("AvifImagePlugin", "AvifImageFile")
+metadata = partial(pillow_metadata, _open)
 
 
 def header(file: BinaryIO) -> Header:
@@ -27,11 +25,6 @@ def header(file: BinaryIO) -> Header:
     flags = configuration[1][0] if configuration else 0
     depth = 8 if not flags & 0x40 else 12 if flags & 0x20 else 10  # high_bitdepth, twelve_bit
     return replace(found, bits=8 if depth == 8 else 16, hint=depth)
-
-
-def metadata(file: BinaryIO) -> Metadata:
-    """Return EXIF and XMP."""
-    return pillow_metadata(_open, file)
 
 
 def decode(data: bytes, header: Header) -> Decoded:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from i2i.images import resolution
-from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, pillow_header
+from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, pillow_header, plugin
 from i2i.images.image import Header, Image
 
-
-def _open(file: BinaryIO) -> Any:
-    from PIL import BmpImagePlugin
-
-    return BmpImagePlugin.BmpImageFile(file)
+_open = plugin("BmpImagePlugin", "BmpImageFile")
 
 
 def header(file: BinaryIO) -> Header:

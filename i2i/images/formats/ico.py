@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, BinaryIO
+from functools import partial
+from typing import BinaryIO
 
-from i2i.images.codecs import Decoded, pillow_decode, quiet
+from i2i.images.codecs import pillow_decode, plugin, quiet
 from i2i.images.image import Header
 
-
-def _open(file: BinaryIO) -> Any:
-    from PIL import IcoImagePlugin
-
-    return IcoImagePlugin.IcoImageFile(file)
+_open = plugin("IcoImagePlugin", "IcoImageFile")
 
 
 def header(file: BinaryIO) -> Header:
@@ -32,6 +29,4 @@ def header(file: BinaryIO) -> Header:
     return Header(width, height, alpha=True)
 
 
-def decode(data: bytes, header: Header) -> Decoded:
-    """Decode the picture."""
-    return pillow_decode(_open, data, header)
+decode = partial(pillow_decode, _open)

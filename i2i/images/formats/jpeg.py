@@ -5,23 +5,21 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from functools import partial
+from typing import BinaryIO
 
 import cv2
 
 from i2i.images import resolution, tags
-from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_metadata
+from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_metadata, plugin
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
 
+_open = plugin("JpegImagePlugin", "jpeg_factory")
+metadata = partial(pillow_metadata, _open)
+
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MPF_PICTURES = 0xB001
-
-
-def _open(file: BinaryIO) -> Any:
-    from PIL import JpegImagePlugin
-
-    return JpegImagePlugin.jpeg_factory(file)
 
 
 def header(file: BinaryIO) -> Header:
@@ -85,11 +83,6 @@ def _pictures(index: bytes) -> int:
         return tags.read_directory(io.BytesIO(index), (_MPF_PICTURES,)).number(_MPF_PICTURES, 1)
     except (ValueError, struct.error, OverflowError):
         return 1
-
-
-def metadata(file: BinaryIO) -> Metadata:
-    """Return EXIF and XMP."""
-    return pillow_metadata(_open, file)
 
 
 def decode(data: bytes, header: Header) -> Decoded:

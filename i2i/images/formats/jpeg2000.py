@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 
-from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, pillow_header
+from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, pillow_header, plugin
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+
+_open = plugin("Jpeg2KImagePlugin", "Jpeg2KImageFile")
 
 _HEAD = 16 << 20  # bytes in which all that describes the image must lie
 _SPACES = (12, 16, 17, 18, 20, 21)  # CMYK, sRGB, grey, YCbCr, and two of RGB with more colours
 _EXIF, _XMP = b"JpgTiffExif->JP2", bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-
-
-def _open(file: BinaryIO) -> Any:
-    from PIL import Jpeg2KImagePlugin
-
-    return Jpeg2KImagePlugin.Jpeg2KImageFile(file)
 
 
 def header(file: BinaryIO) -> Header:

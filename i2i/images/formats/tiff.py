@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from functools import partial
+from typing import BinaryIO
 
 from i2i.images import resolution, tags
-from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, split, vips_decode
+from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, plugin, split, vips_decode
 from i2i.images.exif import EXIF_TAG, GPS_TAG, XMP_TAG
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+
+_open = plugin("TiffImagePlugin", "TiffImageFile")
 
 _WANTED = (
     tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.ORIENTATION, tags.SAMPLES,
@@ -153,18 +156,8 @@ def _decoder(
     # in 8 bits no tiles of less than 32 pixels.
     small = min(number(tags.TILE_WIDTH, 32), number(tags.TILE_HEIGHT, 32)) < 32
     if photometric == 8 or bits in (2, 4) or (bits < 16 and (alpha or small)):
-        return _pillow
+        return partial(pillow_decode, _open)
     return opencv_decode
-
-
-def _open(file: BinaryIO) -> Any:
-    from PIL import TiffImagePlugin
-
-    return TiffImagePlugin.TiffImageFile(file)
-
-
-def _pillow(data: bytes, header: Header) -> Decoded:
-    return pillow_decode(_open, data, header)
 
 
 def _vips(data: bytes, header: Header) -> Decoded:
