@@ -20,6 +20,7 @@ from i2i.exporter.float16 import emulated, to_half
 from i2i.exporter.int8 import to_int8
 from i2i.runtime.errors import NonFiniteError
 from i2i.runtime.graphs.onnx_file import described
+from i2i.runtime.processing import to_tensor
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
@@ -119,14 +120,8 @@ def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
     targets = len(spec.domains) + 2 * spec.attributes if spec.domains else 0
     feeds = []
     for i, image in enumerate(islice(cycle(images), max(len(images), targets) if images else 0)):
-        values = [image[None] if spec.io == "pixels" else _tensor(image, spec)]
+        values = [image[None] if spec.io == "pixels" else to_tensor(image[None], spec)]
         if targets:
             values.append(signature.targets(spec, 1, i).numpy())
         feeds.append(dict(zip(names, values, strict=True)))
     return feeds
-
-
-def _tensor(image: np.ndarray, spec: Spec) -> np.ndarray:
-    from i2i.runtime.processing import to_tensor
-
-    return to_tensor(image[None], spec)

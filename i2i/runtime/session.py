@@ -62,29 +62,21 @@ class SessionOptions:
 class Session(Protocol):
     """A loaded model. Any number of threads may call ``run`` at once."""
 
-    @property
-    def provider(self) -> str:
-        """The key in ``PROVIDERS`` of the provider that really runs the model."""
-
-    @property
-    def on_cpu(self) -> bool:
-        """True if the model runs on the processor, where one image per core is the fastest, and not in batches."""
-
-    @property
-    def survives_fork(self) -> bool:
-        """True if a process that is forked later can go on using the session: it has no threads of its own."""
-
-    @property
-    def inputs(self) -> Sequence[Port]:
-        """The graph's inputs."""
-
-    @property
-    def outputs(self) -> Sequence[Port]:
-        """The graph's outputs."""
+    provider: str
+    """The key in ``PROVIDERS`` of the provider that really runs the model."""
+    on_cpu: bool
+    """True if the model runs on the processor, where one image per core is the fastest, and not in batches."""
+    survives_fork: bool
+    """True if a process that is forked later can go on using the session: it has no threads of its own."""
+    inputs: Sequence[Port]
+    """The graph's inputs."""
+    outputs: Sequence[Port]
+    """The graph's outputs."""
 
     @property
     def for_measuring(self) -> Session:
         """The session by which memory per image is measured: this one, unless its memory does not depend on images."""
+        return self
 
     def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
         """Return the outputs in their order.
@@ -94,9 +86,11 @@ class Session(Protocol):
         Raises TooLargeError if the memory does not suffice, ModelError with the plain reason for any other failure of
         the inference, and ProviderError if the provider cannot run the model at this size.
         """
+        ...
 
     def largest_batch(self, side: int) -> int | None:
         """Return how many images of that longer side in pixels can be run at once; None: limited by memory only."""
+        return None
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -30,7 +30,6 @@ _METADATA, _EXTERNAL_DATA, _DATA_LOCATION = 14, 13, 14
 _DOMAIN = {"node": 7, "function": 10}  # the field with the domain of an operator
 # Domains whose operators are part of ONNX Runtime.
 _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"))
-Field = tuple[int, int | str | bytes]  # of a message to write: its number and its value
 _DEPTH = 64  # of nested graphs; protobuf itself stops at 100
 
 # First bytes of files that are often mistaken for ONNX files.
@@ -209,25 +208,7 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 def described(spec: Spec) -> bytes:
     """Return the description as bytes to append to a model's."""
-    return message((_METADATA, message((1, METADATA_KEY), (2, spec.to_json()))))
+    from onnx import ModelProto, StringStringEntryProto  # slow to import
 
-
-def message(*fields: Field) -> bytes:
-    """Return a protobuf message of these fields."""
-    parts = []
-    for number, value in fields:
-        if isinstance(value, int):
-            parts.append(_number(number << 3) + _number(value))
-        else:
-            data = value.encode() if isinstance(value, str) else value
-            parts.append(_number(number << 3 | 2) + _number(len(data)) + data)
-    return b"".join(parts)
-
-
-def _number(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
+    entry = StringStringEntryProto(key=METADATA_KEY, value=spec.to_json())
+    return ModelProto(metadata_props=[entry]).SerializeToString()

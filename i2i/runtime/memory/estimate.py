@@ -125,7 +125,7 @@ class TensorSizes:
             return 1
 
 
-class ShapeSession:
+class ShapeSession(Session):
     """A session of a graph made by ``with_shapes``, which looks like a session of the model itself.
 
     Attributes:
@@ -136,10 +136,6 @@ class ShapeSession:
         self._session, self.values = session, np.zeros(0, np.int64)
         self.provider, self.on_cpu, self.survives_fork = session.provider, session.on_cpu, session.survives_fork
         self.inputs, self.outputs = session.inputs, session.outputs[:1]
-
-    @property
-    def for_measuring(self) -> Session:
-        return self
 
     def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
         result, *shapes = self._session.run(feeds)

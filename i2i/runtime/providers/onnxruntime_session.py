@@ -35,7 +35,7 @@ Wanted = tuple[str, dict[str, str]]  # ONNX Runtime's name of a provider, and it
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(Session):
     """An ``onnxruntime.InferenceSession`` behind the interface of ``Session``."""
 
     def __init__(
@@ -60,10 +60,6 @@ class OnnxRuntimeSession:
         self.outputs = [_port(node) for node in self._session.get_outputs()]
         self.buffers = None if self.on_cpu else buffers or _page_locked_buffers()
 
-    @property
-    def for_measuring(self) -> Session:
-        return self
-
     def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
         options = onnxruntime().RunOptions()
         options.log_severity_level = 4  # fatal: an error is raised, and not printed as well
@@ -75,9 +71,6 @@ class OnnxRuntimeSession:
         except Exception as error:  # ONNX Runtime's errors have no common class but this
             kind = TooLargeError if is_out_of_memory(error) else ModelError
             raise kind(_reason(error)) from error
-
-    def largest_batch(self, side: int) -> int | None:
-        return None
 
     def check_placement(self, model: Path, provider: str) -> None:
         """Raise ProviderError, naming the nodes, if nodes that work on pixels were left to the processor."""

@@ -66,7 +66,7 @@ def open_openvino(model: Path | bytes, options: SessionOptions) -> OpenVinoSessi
     return OpenVinoSession(model, threads * streams, streams, options.keep_memory)
 
 
-class OpenVinoSession:
+class OpenVinoSession(Session):
     """A model compiled for this processor. Each inference has a request of its own."""
 
     provider = "openvino"
@@ -90,10 +90,6 @@ class OpenVinoSession:
         self.inputs, self.outputs = list(map(_port, self._compiled.inputs)), list(map(_port, self._compiled.outputs))
         self._requests: deque[Any] = deque()
 
-    @property
-    def for_measuring(self) -> Session:
-        return self
-
     def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
         try:
             request = self._requests.pop()
@@ -111,9 +107,6 @@ class OpenVinoSession:
             with contextlib.suppress(RuntimeError):  # another thread is at work, and does this when it ends
                 self._compiled.release_memory()
         return results
-
-    def largest_batch(self, side: int) -> int | None:
-        return None
 
     def _compile(self, threads: int, streams: int) -> Any:
         core, version = self._openvino.Core(), self._openvino.__version__

@@ -49,7 +49,7 @@ def open_tensorrt(model: Path | bytes, options: SessionOptions) -> Session:
     return TensorRTSession(model, cuda, options)
 
 
-class TensorRTSession:
+class TensorRTSession(Session):
     """A model on TensorRT, and on CUDA for images that are in no bucket of sizes."""
 
     provider = "tensorrt"
@@ -61,8 +61,7 @@ class TensorRTSession:
         self._model, self._cuda, self._options = model, cuda, options
         self._lock, self._noted = threading.Lock(), False
         self._sessions: dict[Bucket, OnnxRuntimeSession] = {None: cuda}
-        self.inputs: Sequence[Port] = cuda.inputs
-        self.outputs: Sequence[Port] = cuda.outputs
+        self.inputs, self.outputs = cuda.inputs, cuda.outputs
 
     @property
     def for_measuring(self) -> Session:

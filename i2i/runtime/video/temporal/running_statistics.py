@@ -110,7 +110,7 @@ class RunningStatistics:
             return self._wide
 
 
-class _BlendedSession:
+class _BlendedSession(Session):
     """A session of a model's blended form as one of the model, for one frame.
 
     Attributes:
@@ -123,10 +123,6 @@ class _BlendedSession:
         self.inputs = [port for port in session.inputs if port.name not in self._further]
         self.outputs = session.outputs[:1]
         self.used: list[np.ndarray] = []
-
-    @property
-    def for_measuring(self) -> Session:
-        return self
 
     def run(self, feeds: Mapping[str, np.ndarray], output: Output | None = None) -> list[np.ndarray]:
         result, used = self._session.run({**feeds, **self._further})
