@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ try:
 except ImportError:  # not every system has such locks
     fcntl = None
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # numbers of errors that mean a full disk
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".i2i-", ".part"  # of a file that is being written, before it is renamed
 
 

@@ -24,7 +24,6 @@ def sheet(
     captions: Sequence[str],
     path: str | Path | None = None,
     *,
-    title: str = "",
     cell: int = 192,
     largest: int = 512,
 ) -> np.ndarray:
@@ -47,18 +46,14 @@ def sheet(
 
     heights = [max(image.shape[0] for image in row) for row in cells]
     widths = [max(max(row[column].shape[1] for row in cells), 48) for column in range(len(captions))]
-    top = _GAP + (_LINE + 4 if title else 0)
-    head = top + _LINE
+    head = _GAP + _LINE
     page = np.full(
         (head + sum(heights) + _GAP * len(heights), sum(widths) + _GAP * (len(widths) + 1), 3), _PAPER, np.uint8
     )
     for row, y in zip(cells, _starts(heights, head), strict=True):
         for image, x in zip(row, _starts(widths, _GAP), strict=True):
             page[y : y + image.shape[0], x : x + image.shape[1]] = image
-    spots = [(text, x, top, width) for text, x, width in zip(captions, _starts(widths, _GAP), widths, strict=True)]
-    if title:
-        spots.append((title, _GAP, _GAP, page.shape[1] - 2 * _GAP))
-    page = _written(page, spots)
+    page = _written(page, list(zip(captions, _starts(widths, _GAP), widths, strict=True)))
     if path is not None:
         _save(page, Path(path))
     return page
@@ -99,16 +94,16 @@ def _starts(sizes: Sequence[int], first: int) -> list[int]:
     return [first + sum(sizes[:i]) + _GAP * i for i in range(len(sizes))]
 
 
-def _written(page: np.ndarray, spots: Sequence[tuple[str, int, int, int]]) -> np.ndarray:
-    """Draw each (text, x, y, width) on the page, in a type small enough for its width."""
+def _written(page: np.ndarray, spots: Sequence[tuple[str, int, int]]) -> np.ndarray:
+    """Draw each (text, x, width) at the top of the page, in a type small enough for its width."""
     canvas = PilImage.fromarray(page)
     draw = ImageDraw.Draw(canvas)
-    for text, x, y, width in spots:
+    for text, x, width in spots:
         text = _plain(text)
         size = next((s for s in (14, 13, 12, 11, 10) if draw.textlength(text, font=_type(s)) <= width), 9)
         while draw.textlength(text, font=_type(size)) > width and len(text) > 4:
             text = text[:-4] + "..."
-        draw.text((x, y), text, fill=(_INK, _INK, _INK), font=_type(size))
+        draw.text((x, _GAP), text, fill=(_INK, _INK, _INK), font=_type(size))
     return np.asarray(canvas)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import streams, video
+from i2i.cli import streams
 from i2i.cli.help import option
 from i2i.progress import Progress
 from i2i.text import plural, printable
@@ -191,6 +191,7 @@ def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settin
     """Translate a folder of images; exit with status 1 if some failed. With ``watch``, run until Ctrl-C."""
     from i2i.runtime.jobs.folder import Summary
     from i2i.runtime.jobs.single import destinations
+    from i2i.runtime.video.detect import videos_in
 
     settings = replace(settings, shard=_shard(settings.shard))
     targets = destinations(src, dst, [model.name for model in models], settings)
@@ -206,7 +207,7 @@ def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settin
         f"{', '.join(map(printable, targets))}: {summary.done} translated, {summary.skipped} done before, "
         f"{summary.failed} failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
     )
-    if videos := video.videos_in(src):
+    if videos := videos_in(src):
         click.echo(
             f"note: skipped {plural(videos, 'video')} in {printable(src)}; translate each by its own command", err=True
         )

@@ -57,13 +57,6 @@ def take(src: Path, dst: str | None, options: dict[str, Any]) -> VideoJob | None
     return None
 
 
-def videos_in(folder: Path) -> int:
-    """Return the number of videos in a folder and its subfolders."""
-    from i2i.runtime.video import detect
-
-    return detect.videos_in(folder)
-
-
 def translate(model: Model, src: Path, dst: str | None, settings: Options, job: VideoJob) -> None:
     """Translate a video and print a summary; exit with status 1 if it is damaged."""
     from i2i.cli.preview import Window

@@ -12,6 +12,7 @@ from pathlib import Path
 from i2i.data.inspection import named
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES
+from i2i.text import split_names
 
 SEPARATORS = ",;\t"
 _WORDS = {"true": 1, "false": 0}
@@ -124,8 +125,7 @@ def chosen(there: tuple[str, ...], select: str | None, where: object) -> list[in
     """
     if select is None:
         return list(range(len(there)))
-    rows = [[select]] if select in there else csv.reader([select], skipinitialspace=True)
-    names = [name.strip() for row in rows for name in row]
+    names = [select] if select in there else split_names(select)
     unknown = [name for name in names if name not in there]
     if unknown:
         raise DataError(f"{where} has no {', '.join(map(repr, unknown))}; it has {', '.join(there)}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from i2i.data.inspection import Facts, Report, describe_domain, named
 from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
-from i2i.data.reading import domain_of, form_of, in_form, index_at, read_all, warn_of
+from i2i.data.reading import domain_of, form_of, half_of, in_form, index_at, read_all, warn_of
 from i2i.data.transforms import View, look, place, to_tensor
 from i2i.errors import DataError
 from i2i.images import Image, read_image
@@ -63,12 +63,7 @@ class TwoDomains:
 
     def _pixels(self, image: Image, source: Source, domain: Domain) -> np.ndarray:
         """Return the image, or its half, in the form of its domain: [h, w, channels]."""
-        if source.half is not None:
-            middle = image.width // 2
-            columns = slice(source.half * middle, (source.half + 1) * middle)
-            alpha = None if image.alpha is None else image.alpha[:, columns]
-            image = Image(image.pixels[:, columns], alpha)
-        return in_form(image, domain, self._background)
+        return in_form(half_of(image, source.half), domain, self._background)
 
 
 def read_sides(

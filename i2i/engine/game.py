@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Any
 
 import torch
 
+from i2i.atomic import FULL
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.report import NonFinite
@@ -15,7 +15,6 @@ from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.weights import save_weights
 from i2i.translators import Translator, Views, translator_class
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCAL = "_extra_state"  # state that differs between processes: the image pools
 
 

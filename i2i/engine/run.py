@@ -87,8 +87,7 @@ class Run:
             raise ValueError(f"{path} is an imported run; start from its weights with --init {path} and another --out")
         facts = dict(seen)
         try:
-            # Runs that do not say otherwise were trained with transparent images on white.
-            old = Settings.from_dict({"background": "255"} | facts.pop("settings"))
+            old = Settings.from_dict(facts.pop("settings"))
             old_hyper = facts.pop("hyperparameters")
             merged = merge(old, settings)
             hyper = hyperparameters(old.method, hyper)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i.data.layout import Source, find_layout, list_sources
+from i2i.data.reading import half_of
 from i2i.images import Image, list_images, read_image
 from i2i.runtime import processing
 from i2i.spec import Spec
@@ -94,20 +95,12 @@ def _different(sources: Iterable[Source], wanted: int) -> list[Image]:
     for source in sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).digest()):
         if len(images) == wanted:
             break
-        image = _half(read_image(source.path), source.half)
+        image = half_of(read_image(source.path), source.half)
         digest = hashlib.sha256(image.pixels.tobytes()).digest()
         if digest not in seen:
             seen.add(digest)
             images.append(image)
     return images
-
-
-def _half(image: Image, half: int | None) -> Image:
-    if half is None:
-        return image
-    middle = image.width // 2
-    columns = slice(half * middle, (half + 1) * middle)
-    return Image(image.pixels[:, columns], None if image.alpha is None else image.alpha[:, columns])
 
 
 def _middle(array: np.ndarray, spec: Spec) -> np.ndarray:

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from i2i.engine import load_generators, train
+from i2i.engine import train
 from i2i.engine.interrupt import Interrupted
 from tests.engine.comparison import same
 from tests.engine.conftest import TINY
+
+
+@pytest.fixture
+def options(folders):
+    return {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
 
 
 @pytest.mark.parametrize(("method", "workers"), [(m, 3 if m in ("cyclegan", "stargan") else 0) for m in TINY])
@@ -40,15 +45,8 @@ def test_stopped_by_a_signal(method, workers, folders, tmp_path, one_thread, mon
     assert same(unbroken, tmp_path / "stopped")
 
 
-def test_a_damaged_state_is_passed_over(folders, tmp_path, one_thread):
-    options = {
-        "method": "pix2pix",
-        **TINY["pix2pix"],
-        **folders["pix2pix"],
-        "steps": 6,
-        "save_every": 2,
-        "sample_every": 0,
-    }
+def test_a_damaged_state_is_passed_over(options, tmp_path, one_thread):
+    options |= {"steps": 6, "save_every": 2}
     run = train(**options, out=tmp_path / "run", quiet=True)
     unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
     states = sorted((run / "state").iterdir())
@@ -68,17 +66,10 @@ def test_a_damaged_state_is_passed_over(folders, tmp_path, one_thread):
         train(out=run, quiet=True)  # never from the beginning, over what there is
 
 
-def test_a_kill_after_the_last_state_and_before_its_weights(folders, tmp_path, monkeypatch, one_thread):
+def test_a_kill_after_the_last_state_and_before_its_weights(options, tmp_path, monkeypatch, one_thread):
     from i2i.engine import game
 
-    options = {
-        "method": "pix2pix",
-        **TINY["pix2pix"],
-        **folders["pix2pix"],
-        "steps": 4,
-        "save_every": 2,
-        "sample_every": 0,
-    }
+    options |= {"steps": 4, "save_every": 2}
     unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
     plain, calls = game.save_weights, iter(range(9))
 
@@ -95,10 +86,9 @@ def test_a_kill_after_the_last_state_and_before_its_weights(folders, tmp_path, m
     assert same(unbroken, tmp_path / "run")
 
 
-def test_two_trainings_do_not_share_a_folder(folders, tmp_path, one_thread):
+def test_two_trainings_do_not_share_a_folder(options, tmp_path, one_thread):
     from i2i.atomic import lock
 
-    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
     run = train(**options, steps=1, out=tmp_path / "run", quiet=True)
     (run / "weights" / ".i2i-left.part").write_bytes(b"half")
     with open(run / ".lock", "w") as other:
@@ -109,8 +99,7 @@ def test_two_trainings_do_not_share_a_folder(folders, tmp_path, one_thread):
     assert not list(run.rglob("*.part"))
 
 
-def test_states_that_are_gone_are_not_made_anew_over_the_weights(folders, tmp_path, one_thread):
-    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
+def test_states_that_are_gone_are_not_made_anew_over_the_weights(options, tmp_path, one_thread):
     run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
     weights = (run / "weights" / "a2b.safetensors").read_bytes()
     shutil.rmtree(run / "state")
@@ -122,10 +111,10 @@ def test_states_that_are_gone_are_not_made_anew_over_the_weights(folders, tmp_pa
     assert (run / "weights" / "a2b.safetensors").read_bytes() == weights
 
 
-def test_a_training_that_ended_meanwhile_is_noticed(folders, tmp_path, monkeypatch, one_thread):
+def test_a_training_that_ended_meanwhile_is_noticed(options, tmp_path, monkeypatch, one_thread):
     from i2i.engine import loop
 
-    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "steps": 2}
+    options["steps"] = 2
     plain = loop.open_data
 
     def slow(*arguments, **named):
@@ -140,51 +129,35 @@ def test_a_training_that_ended_meanwhile_is_noticed(folders, tmp_path, monkeypat
     assert "lambda_l1" not in recipe
 
 
-def test_where_there_are_no_locks_training_goes_on(folders, tmp_path, monkeypatch, one_thread):
+def test_where_there_are_no_locks_training_goes_on(options, tmp_path, monkeypatch, one_thread):
     from i2i.engine import run as module
 
     def unsupported(file):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(module, "lock", unsupported)
-    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "steps": 1}
+    options["steps"] = 1
     with pytest.warns(UserWarning, match="cannot be locked"):
         train(**options, out=tmp_path / "run", quiet=True)
     assert (tmp_path / "run" / "weights" / "a2b.safetensors").exists()
 
 
-def test_longer_than_it_was(folders, tmp_path, one_thread):
-    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
+def test_longer_than_it_was(options, tmp_path, one_thread):
     run = train(**options, steps=3, out=tmp_path / "run", quiet=True)
     assert train(out=run, quiet=True) == run  # finished already: nothing to do
     train(**options, steps=5, out=run, quiet=True)
     assert json.loads((run / "run.json").read_text())["step"] == 5
 
 
-def test_a_run_that_names_no_background_goes_on_with_white(folders, tmp_path, one_thread):
-    """As runs were trained before there was a choice; their exports are seen the same."""
-    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
-    run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
-    facts = json.loads((run / "run.json").read_text())
-    assert facts["settings"].pop("background") == "edge"
-    assert load_generators(run)["a2b"][1].background == "edge"
-    (run / "run.json").write_text(json.dumps(facts))
-    train(**options, steps=3, out=run, quiet=True)
-    assert json.loads((run / "run.json").read_text())["settings"]["background"] == "255"
-    assert load_generators(run)["a2b"][1].background == 255
-    with pytest.raises(ValueError, match=r"background: 255 -> edge(.|\n)*--out"):
-        train(**options, steps=4, background="edge", out=run, quiet=True)
-    with pytest.raises(ValueError, match="background is 300; expected edge or 0 to 255"):
-        train(**options, background=300, out=tmp_path / "other", quiet=True)
-
-
-def test_other_settings_or_other_data_are_another_run(folders, tmp_path, one_thread):
-    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "steps": 2}
+def test_other_settings_or_other_data_are_another_run(options, folders, tmp_path, one_thread):
+    options["steps"] = 2
     run = train(**options, out=tmp_path / "run", quiet=True)
     with pytest.raises(ValueError, match=r"size: \(64, 64\) -> \(32, 32\)(.|\n)*--out"):
         train(**(options | {"size": 32}), out=run, quiet=True)
     with pytest.raises(ValueError, match=r"ngf: 2 -> 4(.|\n)*--out"):
         train(**(options | {"ngf": 4}), out=run, quiet=True)
+    with pytest.raises(ValueError, match=r"background: edge -> 0(.|\n)*--out"):
+        train(**options, background=0, out=run, quiet=True)
     with pytest.raises(ValueError, match=r"method: pix2pix -> cyclegan"):
         train("cyclegan", **folders["cyclegan"], out=run, quiet=True)
     elsewhere = tmp_path / "fewer"
@@ -210,8 +183,8 @@ def test_a_run_that_failed_at_its_first_step_may_begin_with_other_settings(folde
     assert json.loads((run / "run.json").read_text())["settings"]["size"] == [128, 128]
 
 
-def test_the_log_forgets_what_is_done_again(folders, tmp_path, one_thread):
-    options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "log_every": 1}
+def test_the_log_forgets_what_is_done_again(options, tmp_path, one_thread):
+    options["log_every"] = 1
     run = train(**options, steps=4, save_every=2, out=tmp_path / "run", quiet=True)
     max((run / "state").iterdir()).unlink()
     with open(run / "log.jsonl", "a") as file:

@@ -172,6 +172,7 @@ def test_nothing_is_written_before_data_and_settings_are_right(options, tmp_path
         ({"seed": -(2**63) - 1}, r"expected a whole number from -2\^63"),
         ({"objective": "wgan"}, "constraint"),
         ({"precision": "fp16"}, "needs a GPU"),
+        ({"background": 300}, "background is 300; expected edge or 0 to 255"),
         ({"preset": "slow"}, "paper, fast"),
     ):
         with pytest.raises(ValueError, match=words):

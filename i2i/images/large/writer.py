@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from i2i.atomic import atomically, scratch
+from i2i.atomic import FULL, atomically, scratch
 from i2i.images.encode import fitting
 from i2i.images.formats.table import FORMATS, Strips
 from i2i.images.image import Image, ImageError, Metadata
@@ -21,7 +20,6 @@ from i2i.images.resolution import INCH, Resolution
 
 _FIELDS = {"icc": "icc-profile-data", "xmp": "xmp-data"}
 _BLOCK = 16 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # libvips says them in words
 
 
 def write_strips(
@@ -84,7 +82,7 @@ def _told(path: Path, format: str) -> Iterator[None]:
         raise ImageError(path, f"cannot be written: {error.strerror}") from error
     except vips().Error as error:
         text = str(error).strip()
-        full = next((OSError(number, os.strerror(number)) for number in _FULL if os.strerror(number) in text), None)
+        full = next((OSError(number, os.strerror(number)) for number in FULL if os.strerror(number) in text), None)
         reason = text.splitlines()[-1].strip() if full is None else full.strerror
         raise ImageError(path, f"cannot be written as {format}: {reason}") from full or error
 

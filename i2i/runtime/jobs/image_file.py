@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from i2i.atomic import FULL
 from i2i.errors import I2IError
 from i2i.images import Image, ImageError, losses, write_image
 from i2i.runtime import processing
@@ -18,8 +19,6 @@ from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Lost(NamedTuple):
@@ -77,6 +76,6 @@ def write(result: Image, target: Path, format: str, options: Options) -> Lost:
 
 def stop_if_full(error: BaseException | None, output: Path) -> None:
     """Raise StoppedError if the error means that nothing more can be written here."""
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in (*FULL, errno.EROFS):
         reason = f"{os.strerror(error.errno)}: stopped here; run the same command again to go on"
         raise StoppedError(error.errno, reason, str(output)) from error

@@ -16,6 +16,7 @@ import av
 import cv2
 import numpy as np
 
+from i2i.atomic import FULL
 from i2i.images import Image, convert, flatten
 from i2i.runtime import processing
 from i2i.runtime.jobs.options import Options
@@ -333,6 +334,6 @@ def remarks(reader: Source, spec: Spec) -> list[str]:
 
 
 def _explained(error: Exception, target: Path) -> Exception:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+    if isinstance(error, OSError) and error.errno in (*FULL, errno.EROFS, errno.EIO):
         return VideoError(target, f"{os.strerror(error.errno or 0)}: stopped here, and nothing was kept")
     return error if not isinstance(error, av.FFmpegError) else VideoError(target, error.strerror or str(error))
