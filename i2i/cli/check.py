@@ -7,7 +7,7 @@ import sys
 import click
 
 from i2i.cli import help
-from i2i.cli.options import FilePath
+from i2i.cli.train import settings
 from i2i.progress import Progress
 from i2i.text import plural
 
@@ -20,42 +20,8 @@ EXAMPLES = [
 
 @help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@help.option("--a", group="Data", metavar="DIR", type=FilePath(), help="Folder of domain A.")
-@help.option("--b", group="Data", metavar="DIR", type=FilePath(), help="Folder of domain B.")
-@help.option(
-    "--data",
-    group="Data",
-    metavar="DIR",
-    type=FilePath(),
-    help="Folder of all domains, instead of --a and --b: train/ with pairs side by side, trainA and trainB, or "
-    "train/DOMAIN.",
-)
-@help.option(
-    "--attributes", group="Data", metavar="FILE", type=FilePath(), help="Table of attributes, as CelebA's or CSV."
-)
-@help.option(
-    "--select",
-    group="Data",
-    metavar="NAME,NAME...",
-    help="Domains or attributes to use, a name with a comma in double quotes.  [default: all]",
-)
+@settings("a", "b", "data", "attributes", "select", "direction", "channels")
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
-@help.option(
-    "--direction",
-    group="Data",
-    type=click.Choice(["a2b", "b2a"]),
-    default="a2b",
-    show_default=True,
-    help="Direction of translation.",
-)
-@help.option(
-    "--channels",
-    group="Data",
-    type=click.Choice(["auto", "1", "3", "4"]),
-    default="auto",
-    show_default=True,
-    help="Channels per image: 1 grey, 3 RGB, 4 RGB with alpha; auto: as the files have.",
-)
 @help.option(
     "--split",
     group="Data",
@@ -73,8 +39,8 @@ EXAMPLES = [
     help="Number of unreadable files to skip before the data is refused.",
 )
 def command(
-    method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None, direction: str,
-    channels: str, split: str, max_bad: int, attributes: str | None, select: str | None,
+    method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None,
+    direction: str | None, channels: str | None, split: str, max_bad: int, attributes: str | None, select: str | None,
 ) -> None:  # fmt: skip
     """Check data before training METHOD: report what is there, and name every file that would stop the training.
 
@@ -100,9 +66,9 @@ def command(
             kind = "pairs" if find_layout(split, data, a, b).aligned else "unpaired"
         with Progress("file", "reading", every=10) as progress:
             dataset = read_folders(
-                kind, data=data, a=a, b=b, direction=direction, split=split,
-                channels="auto" if channels == "auto" else int(channels), max_bad=max_bad, progress=progress.update,
-                attributes=attributes, select=select,
+                kind, data=data, a=a, b=b, direction=direction or "a2b", split=split,
+                channels="auto" if channels in (None, "auto") else int(channels), max_bad=max_bad,
+                progress=progress.update, attributes=attributes, select=select,
             )  # fmt: skip
     except DataError as error:
         click.echo(f"error: {error}", err=True)

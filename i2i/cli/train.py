@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import Field, fields
+from functools import reduce
 from typing import Any
 
 import click
@@ -12,20 +14,21 @@ from i2i.cli.options import FilePath
 from i2i.engine.settings import PLACES, PRESETS, Settings
 
 
-def _options(function: Any) -> Any:
-    """Add an option for each setting. None means "not given": a run that continues keeps its own value."""
-    for setting in reversed([f for f in fields(Settings) if f.name != "method"]):
-        choices = setting.metadata.get("choices")
-        default = "x".join(map(str, setting.default)) if isinstance(setting.default, tuple) else setting.default
-        words = setting.metadata["help"] + ("" if default is None else f"  [default: {default}]")
-        function = help.option(
-            f"--{setting.name.replace('_', '-')}",
-            group=setting.metadata["group"],
-            type=click.Choice(choices) if choices else FilePath() if setting.name in PLACES else str,
-            metavar=None if choices else setting.metadata.get("metavar", "DIR" if default is None else "N"),
-            help=words,
-        )(function)
-    return function
+def settings(*names: str) -> Callable[[Any], Any]:
+    """Decorate a command with options for these settings. One that is not given is None."""
+    return lambda function: reduce(_option, [f for f in reversed(fields(Settings)) if f.name in names], function)
+
+
+def _option(command: Any, setting: Field[Any]) -> Any:
+    choices = setting.metadata.get("choices")
+    default = "x".join(map(str, setting.default)) if isinstance(setting.default, tuple) else setting.default
+    return help.option(
+        f"--{setting.name.replace('_', '-')}",
+        group=setting.metadata["group"],
+        type=click.Choice(choices) if choices else FilePath() if setting.name in PLACES else str,
+        metavar=None if choices else setting.metadata.get("metavar", "DIR" if default is None else "N"),
+        help=setting.metadata["help"] + ("" if default is None else f"  [default: {default}]"),
+    )(command)
 
 
 def _named_values(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -52,7 +55,7 @@ EXAMPLES = [
 
 @help.command("train", examples=EXAMPLES)
 @click.argument("method", required=False)
-@_options
+@settings(*(f.name for f in fields(Settings) if f.name != "method"))
 @help.option(
     "--preset",
     group="Method",

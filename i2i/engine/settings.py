@@ -40,7 +40,10 @@ class Settings:
         free=True,
     )
     attributes: str | None = option(None, "Table of attributes, as CelebA's or CSV.", "Data", free=True, metavar="FILE")
-    select: str | None = option(None, "Domains or attributes to use.  [default: all]", "Data", metavar="NAME,NAME...")
+    select: str | None = option(
+        None, "Domains or attributes to use, a name with a comma in double quotes.  [default: all]", "Data",
+        metavar="NAME,NAME...",
+    )  # fmt: skip
     init: str | None = option(
         None,
         "Start a new run from the weights of a run, an imported run or a .safetensors file in one.  [default: random]",
