@@ -249,14 +249,6 @@ def test_archives_of_something_else(tmp_path):
         read(tmp_path / "t.pth")
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
-def test_pickles_of_newer_protocols(tmp_path, protocol):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.save(WEIGHTS, tmp_path / "w.pth", pickle_protocol=protocol)
-    assert torch.equal(read(tmp_path / "w.pth").parts[""]["a.weight"], WEIGHTS["a.weight"])
-
-
 def refusal(file: Path) -> str:
     """What is said against a file; nothing where it can be read."""
     try:

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 WORDS = ("auto", "exact", "off")
 
 
-def _silent(text: str) -> None:
-    """Show no message."""
-
-
 @dataclass(frozen=True)
 class Tile:
     """Choice of when and how images are translated in tiles.
@@ -48,11 +44,7 @@ class Tile:
     progress: Callable[[int, int], None] | None = None
     """Called with the number of finished tiles and of all tiles; each pass of ``exact`` counts too."""
     say: Callable[[str], object] = note
-    """Called with a message when memory forces smaller batches or tiles; None: no messages."""
-
-    def __post_init__(self) -> None:
-        if self.say is None:
-            object.__setattr__(self, "say", _silent)
+    """Called with a message when memory forces smaller batches or tiles."""
 
     @classmethod
     def of(cls, text: str | int, **callbacks: Callable) -> Tile:

@@ -253,11 +253,7 @@ class _Job:
         if alpha is not None and alpha.shape != result.shape[:2]:
             alpha = cv2.resize(alpha, result.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         rendered = sink.render(result, alpha)
-        return (
-            TranslatedFrame(item, rendered, picture, result)
-            if item.observers
-            else TranslatedFrame(item, rendered, None, None)
-        )
+        return TranslatedFrame(item, rendered, *((picture, result) if item.observers else (None, None)))
 
     @property
     def _grey(self) -> int:
