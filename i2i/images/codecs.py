@@ -57,22 +57,13 @@ def pillow_header(opener: Callable[[BinaryIO], Any], file: BinaryIO) -> Header:
     with quiet():
         image = opener(file)
         frames = getattr(image, "n_frames", 1)
-    return header_of(image, frames)
-
-
-def header_of(image: Any, frames: int = 1) -> Header:
-    """Return the header of an image that Pillow has opened."""
     info, mode = image.info, image.mode
     found, exif = None, info.get("exif")
-    if "jfif_density" in info:
-        unit = {1: resolution.INCH, 2: resolution.CENTIMETRE}.get(info["jfif_unit"])
-        across, down = info["jfif_density"]
-        found = resolution.per_millimetre(across, down, unit)
-    elif exif is None and "dpi" in info:
+    if exif:
+        found = resolution.of_exif(exif)
+    elif "dpi" in info:
         across, down = info["dpi"]
         found = resolution.per_millimetre(across, down, resolution.INCH)
-    if found is None and exif:
-        found = resolution.of_exif(exif)
     alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or info.get("transparency") is not None
     if mode == "P" and image.palette is not None and image.palette.mode == "RGBA":
         alpha = True

@@ -62,7 +62,6 @@ class Watch:
     interval: float = 0.25  # seconds between two scans
     patience: float = 2.0  # seconds that a file which failed has to change, before its failure counts
     is_being_written: Callable[[Path], bool] = is_being_written
-    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass
@@ -112,9 +111,8 @@ class FolderWatcher:
 
     def images(self, stop: threading.Event) -> Iterator[PlannedImage]:
         """Wait for images and yield them until ``stop`` is set. Scans take at most a fifth of the time."""
-        clock = self._watch.clock
         while not stop.is_set():
-            start = clock()
+            start = time.monotonic()
             unreadable: dict[Path, str] = {}
             names = self.scan(unreadable)
             for folder in unreadable.keys() - self._unreadable:
@@ -125,7 +123,7 @@ class FolderWatcher:
             self._unreadable = set(unreadable)
             for name in names:
                 yield self._start(name)
-            stop.wait(max(self._watch.interval, 4 * (clock() - start)))
+            stop.wait(max(self._watch.interval, 4 * (time.monotonic() - start)))
 
     def settle(self, outcome: Outcome) -> Iterator[Outcome]:
         """Take an outcome of the job, and yield what counts now.
@@ -149,7 +147,7 @@ class FolderWatcher:
         doubt = self._doubts.get(name)
         if outcome.status == "failed" and name not in self._refused and not (doubt and doubt.tried_again):
             if doubt is None:
-                due = self._watch.clock() + self._watch.patience
+                due = time.monotonic() + self._watch.patience
                 doubt = self._doubts[name] = _Doubt(self._taken[name], due)
             doubt.outcomes.append(outcome)
             return
@@ -222,7 +220,7 @@ class FolderWatcher:
         if name in self._refused:  # until the file in its way is gone
             return not self._problem(name, self._options.output_name(name))
         doubt = self._doubts.get(name)
-        return doubt is not None and not doubt.tried_again and self._watch.clock() >= doubt.due
+        return doubt is not None and not doubt.tried_again and time.monotonic() >= doubt.due
 
     def _start(self, name: str) -> PlannedImage:
         output, source = self._options.output_name(name), self._source / name

@@ -59,9 +59,9 @@ class Choice:
     """Domain for ``Model(path).toward(to)`` if the file has several, else None."""
 
 
-def find(root: str | Path = RUNS) -> Run | None:
-    """The newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
-    run = newest(runs(root))
+def find() -> Run | None:
+    """Return the newest finished run, or None. Raises ModelError if that one is damaged."""
+    run = newest(runs())
     if run is not None:
         _check_sound(run)
     return run
@@ -101,7 +101,6 @@ def weights() -> list[Weights]:
 def resolve(
     model: str | os.PathLike[str] | None = None,
     to: To | None = None,
-    root: str | Path = RUNS,
     require_to: bool = True,
 ) -> Choice:
     """The file of a model: an ``.onnx`` file, a run's folder, the name of either, or nothing (the newest finished run).
@@ -111,11 +110,11 @@ def resolve(
     ModelError, with the known names, or with the file of a run that is damaged.
     """
     if model is None:
-        return _default(to, root, require_to)
+        return _default(to, require_to)
     path = Path(model)
     if path.is_file():
         return _of_file(path, to, "as asked", require_to)
-    run = read_run(path) or read_run(Path(root) / path)
+    run = read_run(path) or read_run(RUNS / path)
     if run is not None:
         return _of_run(run, to, require_to)
     for entry in weights():
@@ -123,19 +122,19 @@ def resolve(
             return _of_file(entry.path, to, "it comes with i2i", require_to)
     if path.suffix == ".onnx" or is_url(path):
         raise ModelError(not_found(path, "model file"))
-    known = [run.path.name for run in runs(root)] + [entry.name for entry in weights()]
+    known = [run.path.name for run in runs()] + [entry.name for entry in weights()]
     raise ModelError(
         f"no model {str(model)!r}: it is no file, no folder of a run, and none of {', '.join(known) or 'none'}"
     )
 
 
-def _default(to: To | None, root: str | Path, require_to: bool) -> Choice:
-    run = find(root)
+def _default(to: To | None, require_to: bool) -> Choice:
+    run = find()
     if run is not None:
         return replace(_of_run(run, to, require_to), why=f"the newest finished run, {run.path}")
     for entry in weights():
-        return _of_file(entry.path, to, f"the default; no finished run under {root}/", require_to)
-    raise ModelError(f"no model: no finished run under {root}/ and none comes with this install; give one with -m")
+        return _of_file(entry.path, to, f"the default; no finished run under {RUNS}/", require_to)
+    raise ModelError(f"no model: no finished run under {RUNS}/ and none comes with this install; give one with -m")
 
 
 def _of_run(run: Run, to: To | None, require_to: bool) -> Choice:

@@ -255,11 +255,12 @@ def test_the_public_function_takes_a_domain(weather: Model, photos: Path, tmp_pa
 
 def test_which_file_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "weights", list)
-    run = a_run(tmp_path / "w")
+    monkeypatch.chdir(tmp_path)
+    run = a_run(Path("runs/w"))
     file = run / "onnx" / "any.onnx"
     assert catalog.resolve(run, "rain") == catalog.Choice(file, f"run {run}", "rain")
-    assert catalog.resolve("w", "rain", tmp_path).to == "rain"
-    assert catalog.resolve(None, "shine", tmp_path) == catalog.Choice(file, f"the newest finished run, {run}", "shine")
+    assert catalog.resolve("w", "rain").to == "rain"
+    assert catalog.resolve(None, "shine") == catalog.Choice(file, f"the newest finished run, {run}", "shine")
     assert catalog.resolve(file, "cloudy") == catalog.Choice(file, "as asked", "cloudy")
     faces = a_run(tmp_path / "f", tiny.FACES)
     for to in ("male,young", ["male", "young"], ""):
