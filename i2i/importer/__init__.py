@@ -1,6 +1,5 @@
 """Import of third-party generators: recognised by tensor names and shapes, rebuilt, and stored as runs."""
 
-from i2i.importer.recognition import Found, network
 from i2i.importer.runs import import_checkpoint
 
-__all__ = ["Found", "import_checkpoint", "network"]
+__all__ = ["import_checkpoint"]

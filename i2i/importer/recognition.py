@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from i2i.engine.weights import AVERAGED, IMAGE
 from i2i.importer.checkpoints import StateDict
 from i2i.importer.families import FAMILIES, UNSUPPORTED, Family, Guess, Shapes
-from i2i.networks import averaged, discriminator, generator, per_image
+from i2i.networks import averaged, discriminator, generator
 
 WRAPPERS = ("module.", "_orig_mod.")  # prefixes that DataParallel and torch.compile add to every key
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -90,21 +89,6 @@ class Found:
         theirs = {ours: tensors[key] for key, (ours, _) in self.keys.items() if key in tensors}
         net.load_state_dict(net.state_dict() | theirs)
         return averaged(net) if statistics == AVERAGED else net.eval()
-
-
-def network(state_dict: Mapping[str, Any]) -> tuple[nn.Module, Found]:
-    """Return the network with these weights, ready for use, and its recognition.
-
-    ``state_dict`` has tensors under the authors' keys. Dropout is off; batch norm uses the statistics of each image, or
-    the running averages where the authors use it in batches. Raises ValueError, with the known families and the closest
-    match, for any other network.
-    """
-    tensors = {key: value for key, value in state_dict.items() if isinstance(value, Tensor)}
-    candidates = recognise({"": tensors})
-    if len(candidates) != 1:
-        raise ValueError("expected the weights of one network" + listed(candidates))
-    found, tensors = candidates[0]
-    return per_image(found.build(tensors, found.family.statistics)), found
 
 
 def recognise(parts: Mapping[str, StateDict]) -> list[tuple[Found, StateDict]]:

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad, relu
 
+from i2i.importer.recognition import Found, recognise
+from i2i.networks import per_image
+
 Instance = partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "instance": Instance,
@@ -188,3 +191,10 @@ def trained(net: nn.Module, seed: int = 0) -> nn.Module:
         tensor.copy_((torch.randn(tensor.shape, generator=generator) * scale + centre).abs() if centre else
                      torch.randn(tensor.shape, generator=generator) * scale)  # fmt: skip
     return net
+
+
+def network(state_dict: dict[str, Tensor]) -> tuple[nn.Module, Found]:
+    """The network of i2i with these weights, and its recognition."""
+    tensors = {key: value for key, value in state_dict.items() if isinstance(value, Tensor)}
+    ((found, tensors),) = recognise({"": tensors})
+    return per_image(found.build(tensors, found.family.statistics)), found

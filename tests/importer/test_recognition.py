@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from i2i.importer import network
 from i2i.importer.checkpoints import read
 from i2i.importer.recognition import recognise
 from tests.importer import authors
@@ -24,7 +23,7 @@ ORACLES = [
 @pytest.mark.parametrize("name", ORACLES)
 def test_every_reference_by_itself(reference, name):
     """The files of the authors' code, known by nothing but what is in them."""
-    net, _ = network(read(reference(f"oracles/{name}.pth")).parts[""])
+    net, _ = authors.network(read(reference(f"oracles/{name}.pth")).parts[""])
     oracle = np.load(reference(f"oracles/{name}.npz"))
     inputs = [torch.from_numpy(oracle[key]).float() for key in ("x", "target") if key in oracle]
     with torch.no_grad():
@@ -38,7 +37,7 @@ def test_every_reference_by_itself(reference, name):
 @pytest.mark.parametrize(("file", "name", "options"), NETWORKS)
 def test_carried_weights(file, name, options):
     oracle = np.load(HERE / f"{file}.npz")
-    net, found = network({key: torch.from_numpy(value) for key, value in group(oracle, "weights").items()})
+    net, found = authors.network({key: torch.from_numpy(value) for key, value in group(oracle, "weights").items()})
     with torch.no_grad():
         y = net(torch.from_numpy(oracle["x"])).numpy()
     assert np.abs(y.ravel()[oracle["at"]] - oracle["y"]).max() < 1e-5
@@ -70,7 +69,7 @@ CASES = {
 def test_each_layout(name):
     make, given, norm, options = CASES[name]
     theirs = authors.trained(make(**given, norm=norm))
-    net, found = network(theirs.state_dict())
+    net, found = authors.network(theirs.state_dict())
     assert (found.guess.network, found.guess.options) == (name, options)
     x = torch.randn(1, found.guess.in_channels, 128, 128, generator=torch.Generator().manual_seed(1))
     for module in theirs.modules():
@@ -83,7 +82,7 @@ def test_each_layout(name):
 
 def test_stargan_counts_its_domains():
     theirs = authors.trained(authors.stargan(domains=3, channels=1)).train()
-    net, found = network(theirs.state_dict())
+    net, found = authors.network(theirs.state_dict())
     assert (found.guess.network, found.guess.in_channels) == ("stargan_2", 1)
     assert found.guess.options == {"domains": 3, "ngf": 4}
     x, c = torch.randn(2, 1, 32, 48), torch.tensor([[0.0, 1, 0], [1, 0, 1]])
@@ -96,18 +95,18 @@ def test_csc321_keeps_to_its_averages():
     """The authors train and show it in batches of 16: the averages come near to that, one image's statistics do not."""
     theirs = authors.trained(authors.CSC321()).eval()
     weights = theirs.state_dict()
-    net, found = network(weights)
+    net, found = authors.network(weights)
     assert (found.guess.network, found.guess.options) == ("csc321", {"ngf": 4})
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(net(x), theirs(x), atol=1e-5)
     older = {key: value for key, value in weights.items() if "num_batches" not in key}
-    assert torch.equal(network(older)[0](x), net(x))
+    assert torch.equal(authors.network(older)[0](x), net(x))
 
 
 @pytest.mark.parametrize("file", ["cyclegan_emoji32_a/D_X.pkl", "cyclegan_emoji32_a/G_YtoX.pkl"])
 def test_networks_that_others_trained(reference, file):
-    _, found = network(read(reference(f"data/checkpoints/{file}")).parts[""])
+    _, found = authors.network(read(reference(f"data/checkpoints/{file}")).parts[""])
     assert found.guess.network == "csc321"
     assert found.family.discriminator == ("D_X" in file)
 
@@ -115,13 +114,13 @@ def test_networks_that_others_trained(reference, file):
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
 def test_what_was_put_before_every_key_is_taken_off(prefix):
     weights = authors.resnet().state_dict()
-    _, found = network({prefix + key: value for key, value in weights.items()})
+    _, found = authors.network({prefix + key: value for key, value in weights.items()})
     assert found.guess.network == "resnet_2"
 
 
 def test_statistics_that_older_instance_norms_kept_are_dropped():
     theirs = authors.trained(authors.resnet(norm="legacy")).train()
-    net, found = network(theirs.state_dict())
+    net, found = authors.network(theirs.state_dict())
     assert any("running_mean" in key for key in theirs.state_dict())
     assert found.guess.options["norm"] == "instance"
     x = torch.randn(2, 3, 32, 32)
@@ -131,7 +130,7 @@ def test_statistics_that_older_instance_norms_kept_are_dropped():
 
 def test_half_precision_becomes_single():
     weights = {key: value.half() for key, value in authors.resnet().state_dict().items()}
-    net, _ = network(weights)
+    net, _ = authors.network(weights)
     assert {tensor.dtype for tensor in net.state_dict().values()} == {torch.float32}
 
 
@@ -141,7 +140,7 @@ def test_the_closest_is_named_with_what_differs():
     del weights["model.13.bias"]
     weights["model.40.weight"] = torch.zeros(1)
     with pytest.raises(ValueError, match="not recognised") as error:
-        network(weights)
+        authors.network(weights)
     said = str(error.value)
     assert "Closest is CycleGAN's and pix2pix's ResNet generator (resnet_3: ngf 4" in said
     assert "model.4.weight is (8, 4, 5, 5), expected (8, 4, 3, 3)" in said
@@ -152,7 +151,7 @@ def test_the_closest_is_named_with_what_differs():
 
 def test_what_resembles_nothing():
     with pytest.raises(ValueError, match=r"no tensor matches any of these \(the first are enhance.0 \(3, 3\)\)"):
-        network({"enhance.0": torch.zeros(3, 3)})
+        authors.network({"enhance.0": torch.zeros(3, 3)})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +159,7 @@ def test_what_resembles_nothing():
 )
 def test_relations_are_called_by_name(key, name):
     with pytest.raises(ValueError, match=f"looks like .*{name}"):
-        network({key: torch.zeros(3)})
+        authors.network({key: torch.zeros(3)})
     with pytest.raises(ValueError, match=r"looks like StarGAN v2"):
         recognise(
             {"generator": {"from_rgb.bias": torch.zeros(3)}, "mapping_network": {"shared.0.bias": torch.zeros(3)}}
@@ -171,11 +170,11 @@ def test_a_filter_with_other_values_is_no_filter_of_cut():
     weights = authors.resnet(antialias=True).state_dict()
     weights["model.7.filt"] = torch.full_like(weights["model.7.filt"], 1 / 9)
     with pytest.raises(ValueError, match=r"filter model\.7\.filt differs from the authors"):
-        network(weights)
+        authors.network(weights)
 
 
 def test_values_that_are_not_finite():
     weights = authors.resnet().state_dict()
     weights["model.1.bias"][0] = torch.nan
     with pytest.raises(ValueError, match=r"1 of its tensors hold values that are not finite \(model.1.bias\)"):
-        network(weights)
+        authors.network(weights)

@@ -17,7 +17,7 @@ from i2i.cli import main
 from i2i.cli.import_ import command
 from i2i.engine import load_generators
 from i2i.images import Image, read_image, write_image
-from i2i.importer import import_checkpoint, network, runs
+from i2i.importer import import_checkpoint, runs
 from i2i.networks import per_image
 from tests.importer import authors
 
@@ -99,7 +99,7 @@ def test_the_weights_say_themselves_what_they_are(tmp_path):
     assert spec.recipe["options"] == {"ngf": 4, "norm": "batch", "dropout": True}
     assert spec.recipe["imported"]["file"] == "latest_net_G.pth"  # not where it lay
     assert str(tmp_path) not in (run / "run.json").read_text()
-    again, _ = network(theirs.state_dict())
+    again, _ = authors.network(theirs.state_dict())
     x = torch.randn(1, 3, 32, 32)
     assert torch.equal(per_image(net)(x), again(x))
 
