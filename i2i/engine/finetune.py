@@ -8,10 +8,9 @@ from typing import Any
 
 from i2i.engine.ema import EMA
 from i2i.engine.game import LOCAL, Game
-from i2i.engine.run import Run, read_json
+from i2i.engine.run import Run, defaults, read_json
 from i2i.engine.settings import Settings
 from i2i.engine.weights import describe, differing, load_generators
-from i2i.translators import translator_class
 
 
 def initialise(game: Game, run: Run) -> dict[str, Any]:
@@ -67,17 +66,13 @@ def _load_state(game: Game, run: Run, source: Path) -> list[str]:
 
 def _hint(run: Run, recipe: dict[str, Any]) -> str:
     """Return the options that make the networks of a recipe, as far as they are not those of this run."""
-    ours = _defaults(run.settings.method) | run.hyperparameters
+    ours = defaults(run.settings.method) | run.hyperparameters
     if "network" in recipe:  # an imported one
         theirs = {"generator": recipe["network"], **recipe["options"]}
     else:
-        theirs = _defaults(recipe["settings"]["method"]) | recipe["hyperparameters"]
+        theirs = defaults(recipe["settings"]["method"]) | recipe["hyperparameters"]
     options = [f"--set {name}={value}" for name, value in theirs.items() if ours.get(name, value) != value]
     return f"\nit was made with {' '.join(options)}" if options else ""
-
-
-def _defaults(method: str) -> dict[str, Any]:
-    return dict(translator_class(method).__init__.__kwdefaults__ or {})
 
 
 def _list(directions: dict[str, Any]) -> str:

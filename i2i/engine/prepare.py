@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +20,6 @@ from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.translators import Views, translator_class
 
-CHANNELS: dict[str, Literal["auto", 1, 3, 4]] = {"auto": "auto", "1": 1, "3": 3, "4": 4}
 SAMPLES = 4  # rows of a sample sheet
 
 
@@ -33,7 +32,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         b=settings.b,
         direction=settings.direction,
         split=split,
-        channels=CHANNELS[settings.channels],
+        channels="auto" if settings.channels == "auto" else int(settings.channels),
         max_bad=settings.max_bad,
         progress=progress,
         attributes=settings.attributes,

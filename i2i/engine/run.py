@@ -227,17 +227,22 @@ def _authors(method: str) -> dict[str, Any]:
     return getattr(translator_class(method), "authors", {})
 
 
+def defaults(method: str) -> dict[str, Any]:
+    """Return the keywords of the translator's constructor with their defaults."""
+    return dict(translator_class(method).__init__.__kwdefaults__ or {})
+
+
 def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:
     """Convert ``given`` to the keywords of the translator's constructor, each of the type of its default.
 
     Raises ValueError for unknown names, listing those that exist.
     """
-    defaults = dict(translator_class(method).__init__.__kwdefaults__ or {})
-    unknown = sorted(set(given) - set(defaults))
+    known = defaults(method)
+    unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(f"{method} has no {', '.join(unknown)}; it has {', '.join(defaults)}, and a run has "
+        raise ValueError(f"{method} has no {', '.join(unknown)}; it has {', '.join(known)}, and a run has "
                          f"{', '.join(Settings.__dataclass_fields__)}")  # fmt: skip
-    return {name: _like(name, defaults[name], value) for name, value in given.items()}
+    return {name: _like(name, known[name], value) for name, value in given.items()}
 
 
 def _like(name: str, default: Any, value: Any) -> Any:

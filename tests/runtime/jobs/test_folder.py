@@ -190,37 +190,33 @@ def test_a_result_that_is_not_finite_leaves_no_picture(tmp_path: Path) -> None:
     assert set(files(tmp_path / "out")) == {"other.png"}
 
 
-def test_a_file_that_vanishes_or_cannot_be_opened_is_an_error_of_that_file(
-    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def vanished(source: Path) -> None:
+    source.unlink()
+
+
+def beyond_the_memory(source: Path) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [(vanished, "No such file or directory"), (beyond_the_memory, "it does not fit into the memory")],
+)
+def test_a_file_that_is_gone_or_too_large_is_an_error_of_that_file(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: Callable, reason: str
 ) -> None:
     real = workers.read_image
 
-    def vanishing(source: Path, *rest: object) -> Image:
+    def read(source: Path, *rest: object) -> Image:
         if source.name == "b.bmp":
-            source.unlink()
+            event(source)
         return real(source, *rest)
 
-    monkeypatch.setattr(workers, "read_image", vanishing)
+    monkeypatch.setattr(workers, "read_image", read)
     summary, outcomes = run(model, photos, tmp_path / "out")
     assert (summary.done, summary.failed) == (5, 1)
-    assert [outcome.note for outcome in outcomes if outcome.note] == [f"{photos / 'b.bmp'}: No such file or directory"]
-
-
-def test_an_image_beyond_the_memory_is_named_and_the_others_go_on(
-    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = workers.read_image
-
-    def full(source: Path, *rest: object) -> Image:
-        if source.name == "b.bmp":
-            raise MemoryError
-        return real(source, *rest)
-
-    monkeypatch.setattr(workers, "read_image", full)
-    summary, outcomes = run(model, photos, tmp_path / "out")
-    assert (summary.done, summary.failed) == (5, 1)
-    (note,) = [outcome.note for outcome in outcomes if outcome.status == "failed"]
-    assert note.startswith(f"{photos / 'b.bmp'}: it does not fit into the memory")
+    (note,) = [outcome.note for outcome in outcomes if outcome.note]
+    assert note.startswith(f"{photos / 'b.bmp'}: {reason}")
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX permissions")

@@ -39,19 +39,18 @@ def _apng_delays(data: bytearray) -> Iterator[int]:
     """Yield where the delay of each frame stands, a fraction of two 16-bit numbers in the chunk fcTL."""
     at = 8
     while at < len(data):
-        (length,) = struct.unpack_from(">I", data, at)
         if data[at + 4 : at + 8] == b"fcTL":
             yield at + 8 + 20
-        at += 12 + length
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
 
 
 def _webp_delays(data: bytearray) -> Iterator[int]:
     """Yield where the duration of each frame stands, 3 bytes in ms in the chunk ANMF."""
     at = 12
     while at < len(data):
-        (length,) = struct.unpack_from("<I", data, at + 4)
         if data[at : at + 4] == b"ANMF":
             yield at + 8 + 12
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
         at += 8 + length + length % 2
 
 
