@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO
 
 import av
 import cv2
@@ -29,7 +29,7 @@ from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.interrupt import Interrupt
 from i2i.runtime.video.options import STEADY_TIME, VideoOptions
 from i2i.runtime.video.pipeline import Pipeline, TranslatedFrame
-from i2i.runtime.video.sink.discard import Discard
+from i2i.runtime.video.sink.base import Sink
 from i2i.runtime.video.sink.image_folder import ImageFolder
 from i2i.runtime.video.sink.video_file import VideoFile
 from i2i.runtime.video.sink.y4m import Y4MStream
@@ -43,23 +43,6 @@ from i2i.spec import Spec
 Observer = Callable[[np.ndarray, np.ndarray, float], object]
 """Sees every frame in its order: source and result, RGB [h, w, 3], upright, and the second at which it is shown; one
 that has a method ``looks(number)`` sees only those, counted from 0, for which that is true."""
-
-
-class Sink(Protocol):
-    """Receiver of the results: a file, a folder of images, a pipe."""
-
-    frames: int
-    notes: list[str]
-    one_size: bool
-    """True if all frames have the size of the first."""
-    alpha: bool
-    """True if frames may be transparent."""
-
-    def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> Any: ...
-    def write(self, rendered: Any, item: Item) -> None: ...
-    def others(self, item: Item) -> None: ...
-    def lost(self) -> Lost: ...
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -117,7 +100,7 @@ def translate_video(
         if isinstance(target, Path):
             _into_file(run, target)
         else:
-            run.carry(Discard() if target is None else Y4MStream(target, reader, run.deep))
+            run.carry(Sink() if target is None else Y4MStream(target, reader, run.deep))
     summary.flicker, summary.source_flicker = flicker.of_result, flicker.of_source
     summary.seconds = time.perf_counter() - start
     return summary

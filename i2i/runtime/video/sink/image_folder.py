@@ -10,6 +10,7 @@ from i2i.images import WRITABLE, Image, encode_image
 from i2i.images.encode import fitting
 from i2i.lost import Lost
 from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.sink.base import Sink
 from i2i.runtime.video.sink.contents import Contents, lost, of_source
 from i2i.runtime.video.source.camera import Source
 
@@ -18,17 +19,17 @@ _DEEP = Image(np.zeros((1, 1, 3), np.uint16))
 _CLEAR = Image(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8))
 
 
-class ImageFolder:
+class ImageFolder(Sink):
     """A folder that gets 000001.png, 000002.png ..., and the times at which they are shown.
 
     ``timestamps.txt`` is in the form that mkvmerge and x264 take (version 2): milliseconds, one a line.
     """
 
+    one_size = False
+
     def __init__(self, path: Path, reader: Source, format: str, quality: int, deep: bool) -> None:
+        super().__init__()
         self.path, self.reader, self.format, self.quality = path, reader, format, quality
-        self.frames = 0
-        self.one_size = False
-        self.notes: list[str] = []
         path.mkdir()
         self._times = open(path / TIMES, "w", encoding="ascii")  # noqa: SIM115  (closed by close)
         self._times.write("# timestamp format v2\n")
@@ -49,9 +50,6 @@ class ImageFolder:
         """Return what the images lack of the source."""
         bits = 8 * fitting(_DEEP, self.format)[0].dtype.itemsize if self._deep else 8
         return lost(f"a folder of {self.format} images", of_source(self.reader), Contents(bits))
-
-    def others(self, item: Item) -> None:
-        """An image holds no sound."""
 
     def close(self) -> None:
         self._times.close()

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import numpy as np
@@ -20,16 +20,14 @@ from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.sink import encoders
+from i2i.runtime.video.sink.base import Sink
 from i2i.runtime.video.sink.contents import Contents, lost, of_file, of_source
 from i2i.runtime.video.sink.delays import set_length
 from i2i.runtime.video.sink.stream_copy import StreamCopies, tags_of
 from i2i.runtime.video.source.camera import Source
 
-if TYPE_CHECKING:
-    pass
 
-
-class VideoFile:
+class VideoFile(Sink):
     """A video that is being written; its size is that of the first result.
 
     ``render`` may be called from any thread, the others from one.
@@ -40,10 +38,8 @@ class VideoFile:
 
         Raises ValueError where codec, container and options do not go together.
         """
+        super().__init__()
         self.path, self.target, self.reader = path, target, reader
-        self.frames = 0
-        self.one_size = True
-        self.notes: list[str] = []
         self._deep, self._bits, self._is_rgb = deep, 8, False  # the last two of what is written
         clip, options = reader.clip, reader.options
         keep = options.rotation == "keep" or clip.turn is None

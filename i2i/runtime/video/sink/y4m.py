@@ -13,6 +13,7 @@ from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.colour import FULL, Colour
 from i2i.runtime.video.frame.item import Item
+from i2i.runtime.video.sink.base import Sink
 from i2i.runtime.video.sink.contents import Contents, lost, of_source
 from i2i.runtime.video.source.camera import Source
 
@@ -26,14 +27,12 @@ _420 = {
 }
 
 
-class Y4MStream:
+class Y4MStream(Sink):
     """A stream of raw frames at one rate. It names no matrix, so its matrix is the one that readers guess by size."""
 
     def __init__(self, file: IO[bytes], reader: Source, deep: bool) -> None:
+        super().__init__()
         self.file, self.reader = file, reader
-        self.frames = 0
-        self.one_size, self.alpha = True, False
-        self.notes: list[str] = []
         self._deep = deep
         self._rate = reader.options.fps or reader.clip.rate
         chroma, colour = reader.clip.chroma if reader.clip.chroma in _FORMS else "444", reader.clip.used
@@ -71,9 +70,6 @@ class Y4MStream:
         """Return what the stream lacks of the source."""
         held = Contents(bits=10 if self._deep else 8, shape=self.reader.sar)
         return lost("a pipe of frames", of_source(self.reader), held)
-
-    def others(self, item: Item) -> None:
-        """Frames are all that goes through."""
 
     def close(self) -> None:
         self.file.flush()
