@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,10 @@ from i2i.exporter.calibration import CalibrationImages, gather
 from i2i.exporter.pixel_graph import Pixels, WithTarget
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
-from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.model import targets
 from i2i.runtime.model.targets import To
-from i2i.spec import METADATA_KEY, PRECISIONS, Spec
+from i2i.spec import PRECISIONS, Spec
 
 Generators = Mapping[str, tuple[nn.Module, Spec]]
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -161,13 +160,15 @@ def export_network(
 
 
 def _write(file: Path, module: nn.Module, spec: Spec, precision: str, pictures: CalibrationImages | None) -> None:
-    file.write_bytes(_serialise(onnx_graph.to_onnx(module, spec)))
+    model = _serialise(onnx_graph.to_onnx(module, spec))
+    file.write_bytes(model)
     spec = replace(spec, parity=parity.measure(file, module, spec))
-    if precision != "fp32":
-        assert pictures is not None, "the loss of a precision is measured on images"
-        file.write_bytes(reduced(file.read_bytes(), spec, precision, pictures))
+    if precision == "fp32":
+        # Protobuf merges what follows a message into it, so the bytes that were compared stay unchanged.
+        file.write_bytes(model + described(spec))
     else:
-        _append_description(file, spec)
+        assert pictures is not None, "the loss of a precision is measured on images"
+        file.write_bytes(reduced(model, spec, precision, pictures))
 
 
 def _check_name(path: Path) -> None:
@@ -203,14 +204,3 @@ def _serialise(model: onnx.ModelProto) -> bytes:
             f"the network takes {model.ByteSize() / 2**30:.1f} GiB; one ONNX file has at most 2. No file was written"
         )
     return model.SerializeToString()
-
-
-def _append_description(file: Path, spec: Spec) -> None:
-    """Append the Spec to a written model: protobuf merges what follows a message into it.
-
-    So the bytes that were compared stay unchanged, and only the description follows, with the measured parity in it.
-    """
-    entry = onnx.StringStringEntryProto(key=METADATA_KEY, value=spec.to_json())
-    with file.open("r+b") as stream:  # unlike "ab", this does not create a missing file
-        stream.seek(0, os.SEEK_END)
-        stream.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())
