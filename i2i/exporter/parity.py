@@ -15,8 +15,9 @@ from torch.nn.functional import interpolate
 
 from i2i.errors import ExportError
 from i2i.exporter import signature
-from i2i.exporter.pixel_graph import Pixels, checkerboard
+from i2i.exporter.pixel_graph import Pixels
 from i2i.runtime.errors import ModelError
+from i2i.runtime.processing import all_finite
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
 
@@ -91,7 +92,11 @@ def _run(module: nn.Module, probe: tuple[Tensor, ...], spec: Spec) -> np.ndarray
         image = image.to(next((p.dtype for p in module.parameters()), image.dtype))
     with torch.inference_mode():
         result = module(image, *target)
-    _check_finite(result, spec, image)
+    if not all_finite(result.numpy()):
+        raise ExportError(
+            f"the network's output is not finite for {_size(spec, image)}: its weights are damaged, or its training "
+            "diverged. Export an earlier state. No file was written"
+        )
     return result.numpy()
 
 
@@ -140,19 +145,6 @@ def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
         else:
             image = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
         yield (image, signature.targets(spec, n, start)) if spec.domains else (image,)
-
-
-def _check_finite(want: Tensor, spec: Spec, image: Tensor) -> None:
-    if spec.dtype == "uint8":
-        mark = checkerboard(want.shape[1], want.shape[2])[..., None]
-        finite = not bool((want == mark).all(dim=(1, 2, 3)).any())
-    else:
-        finite = bool(want.isfinite().all())
-    if not finite:
-        raise ExportError(
-            f"the network's output is not finite for {_size(spec, image)}: its weights are damaged, or its training "
-            "diverged. Export an earlier state. No file was written"
-        )
 
 
 def _size(spec: Spec, image: Tensor) -> str:
