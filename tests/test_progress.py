@@ -85,20 +85,14 @@ def test_quiet_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.getvalue() == ""
 
 
-def test_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", None)
-    with Progress("image", every=-1) as progress:
-        progress.update(1, 2)
-        progress.say("a line")
-
-
 class Full(io.StringIO):
     def write(self, text: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_stream_ends_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", Full())
+@pytest.mark.parametrize("stream", [None, Full()], ids=["closed", "full"])
+def test_a_stream_that_takes_nothing_ends_no_job(monkeypatch: pytest.MonkeyPatch, stream: Full | None) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
     with Progress("image", every=-1) as progress:
         progress.update(1, 2)
         progress.say("a line")
