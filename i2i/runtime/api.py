@@ -22,7 +22,7 @@ from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.options import NAMES, VideoOptions
 from i2i.spec import Background
-from i2i.text import plural
+from i2i.text import known_keywords, plural
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -71,6 +71,7 @@ def translate(
     layout: str | None = None, range: Range | str | None = None, output_range: Range | str | None = None,
     order: str | None = None, multiple: int | None = None, fit: str | None = None, result: str | None = None,
 ) -> Path: ...
+@known_keywords
 def translate(
     src: np.ndarray | PathLike, dst: PathLike | None = None, model: Model | PathLike | None = None, *,
     to: To | None = None, provider: str = "auto", allow_fallback: bool = False, tile: str | int | None = None,
@@ -94,8 +95,9 @@ def translate(
             finished run under ``runs/``, else the default model.
         to: the domain to translate to, attributes that the results shall have (a list of names, or one with commas), or
             a direction ("b2a"), for a model that has several.
-        provider: auto | cpu | cuda | tensorrt | openvino, as :func:`i2i.load` takes it, with ``allow_fallback``;
-            unless ``model`` is loaded already.
+        provider: auto | cpu | cuda | tensorrt | openvino, as :func:`i2i.load` takes it, unless ``model`` is loaded
+            already.
+        allow_fallback: let the processor run nodes that a GPU's provider cannot run, as :func:`i2i.load` takes it.
         tile: auto | exact | off, or the side of a tile in pixels: when images are cut, as :class:`Tile` says; by
             default as the model has it, or auto.
         format, quality, background, max_pixels, overwrite, batch, workers, suffix, keep_metadata, shard: as in

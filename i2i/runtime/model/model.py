@@ -22,6 +22,7 @@ from i2i.runtime.model.targets import To
 from i2i.runtime.system.host import cores
 from i2i.runtime.tiles.fallback import Tile, run
 from i2i.spec import Background, Spec, parse_background
+from i2i.text import known_keywords
 
 if TYPE_CHECKING:
     from i2i.runtime.memory.batcher import Batcher
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 DIRECTIONS = ("a2b", "b2a", "any")  # file names that do not tell what the results show
 
 
+@known_keywords
 def load(
     model: str | os.PathLike[str] | None = None,
     provider: str = "auto",
