@@ -34,7 +34,7 @@ def describe(path: Path, options: ModelOptions = NO_OPTIONS, output: str | None 
         session = open_session(model, "cpu", cores())
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    return infer_spec.settle(spec, session, path, options), model
+    return infer_spec.settle(spec, session, path, options, output), model
 
 
 def write(source: Path, target: Path, spec: Spec, overwrite: bool = False, model: bytes | None = None) -> None:

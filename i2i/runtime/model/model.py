@@ -16,6 +16,7 @@ from i2i.images import Image
 from i2i.runtime import processing
 from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions, Range
 from i2i.runtime.errors import ModelError
+from i2i.runtime.log import note
 from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.executor import Executor
 from i2i.runtime.model.targets import To
@@ -166,14 +167,26 @@ class Model:
         bound.to = names
         return bound
 
-    def tiled(self, how: str | int, **callbacks: Callable) -> Model:
-        """Return this model with the same sessions, taking images in tiles as ``how`` says, with callbacks of ``Tile``:
-        ``auto`` (where the memory does not hold them whole), ``exact``, the side of a tile in pixels, or ``off``.
+    def tiled(
+        self,
+        how: str | int,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        say: Callable[[str], object] | None = note,
+    ) -> Model:
+        """Return this model with the same sessions, which translates large images in tiles.
 
-        Raises ValueError for anything else.
+        Args:
+            how: "auto", if the whole image does not fit into memory; "exact", with the normalisation statistics of the
+                whole image; the side of a tile in pixels, from 1; or "off".
+            progress: called with the number of finished tiles and of all tiles.
+            say: called with a message when memory forces smaller batches or tiles; by default it goes to the log; None:
+                no messages.
+
+        Raises ValueError for any other ``how``.
         """
         other = copy.copy(self)
-        other.tile = Tile.of(how, **callbacks)
+        other.tile = Tile.of(how, progress, say)
         return other
 
     def for_many(self) -> Model:

@@ -164,15 +164,17 @@ def test_the_key_of_a_job_holds_what_was_told(copy: Path) -> None:
     assert len(keys) == 3
 
 
-def test_the_public_function_takes_what_is_told(copy: Path, tmp_path: Path) -> None:
+def test_the_public_function_takes_a_copy_or_a_model_that_is_loaded_with_options(copy: Path, tmp_path: Path) -> None:
     image, told = picture(6, 5, 3), {"range": (0, 255), "order": "rgb"}
     original = copy.with_name("negative.onnx")
-    np.testing.assert_array_equal(i2i.translate(image, model=original, provider="cpu", **told), 255 - image)
+    np.testing.assert_array_equal(i2i.translate(image, model=copy, provider="cpu"), 255 - image)
     (tmp_path / "photos").mkdir()
     write_image(tmp_path / "photos" / "a.png", Image(image))
-    out = i2i.translate(tmp_path / "photos", tmp_path / "out", original, provider="cpu", **told)
+    out = i2i.translate(tmp_path / "photos", tmp_path / "out", copy, provider="cpu")
     np.testing.assert_array_equal(read_image(out / "a.png").pixels, 255 - image)
     model = i2i.load(original, "cpu", **told)  # on all cores, and a folder opens it once more, side by side
     assert i2i.translate(tmp_path / "photos", tmp_path / "out2", model) == tmp_path / "out2"
-    with pytest.raises(ValueError, match=r"order: the model is loaded already; i2i\.load takes them"):
+    with pytest.raises(ModelError, match=r"`i2i describe .*negative\.onnx --range LOW\.\.HIGH .*i2i\.load takes"):
+        i2i.translate(image, model=original, provider="cpu")
+    with pytest.raises(TypeError, match=r"translate\(\) has no argument 'order'"):
         i2i.translate(image, model=model, order="bgr")
