@@ -20,8 +20,11 @@ from i2i.exporter.pixel_graph import Pixels, WithTarget
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
 from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.memory.estimate import measure_values_per_pixel
 from i2i.runtime.model import targets
+from i2i.runtime.model.inference import Inference
 from i2i.runtime.model.targets import To
+from i2i.runtime.providers.table import open_session
 from i2i.spec import METADATA_KEY, PRECISIONS, Spec
 from i2i.text import known_keywords
 
@@ -105,6 +108,8 @@ def convert(
         raise ValueError(f"{path} is the model itself; give the file another name")
     pictures = gather(calibrate, None, spec, precision == "int8")
     _check_name(path)
+    if spec.values_per_pixel is None:  # an older export
+        spec = replace(spec, values_per_pixel=_values_per_pixel(model, spec))
     data = reduced(model.read_bytes(), spec, precision, pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomically(path, lambda temporary: temporary.write_bytes(data))
@@ -176,12 +181,17 @@ def export_network(
 
 def _write(file: Path, module: nn.Module, spec: Spec, precision: str, pictures: CalibrationImages | None) -> None:
     file.write_bytes(_serialise(onnx_graph.to_onnx(module, spec)))
-    spec = replace(spec, parity=parity.measure(file, module, spec))
+    spec = replace(spec, parity=parity.measure(file, module, spec), values_per_pixel=_values_per_pixel(file, spec))
     if precision != "fp32":
         assert pictures is not None, "the loss of a precision is measured on images"
         file.write_bytes(reduced(file.read_bytes(), spec, precision, pictures))
     else:
         _append_description(file, spec)
+
+
+def _values_per_pixel(file: Path, spec: Spec) -> float:
+    infer = Inference(file, spec).blank
+    return measure_values_per_pixel(file.read_bytes(), spec, infer, lambda graph: open_session(graph, "cpu"))
 
 
 def _check_name(path: Path) -> None:
