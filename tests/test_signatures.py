@@ -51,7 +51,7 @@ def test_every_argument_is_typed_and_described(name: str) -> None:
     assert set(entries(FUNCTIONS[name])) == set(shown.parameters)
     text = inspect.getdoc(FUNCTIONS[name]) or ""
     assert "Raises " in text
-    assert re.search(r"\b[Rr]eturns? ", text) or name == "load"
+    assert re.search(r"\b[Rr]eturns? ", text)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -96,6 +96,15 @@ def test_trains_docstring_states_each_default(name: str) -> None:
     assert re.search(rf"[dD]efault {re.escape(shown)}(?![\d.]*\d)", words), words
     for choice in SETTINGS[name].metadata.get("choices", ()):
         assert re.search(rf"\b{choice}\b", words), choice
+
+
+def test_trains_docstring_lists_what_a_run_that_continues_may_change() -> None:
+    text = " ".join(str(inspect.getdoc(i2i.train)).split())
+    (listed,) = re.findall(
+        r"In a run that continues, the paths of the images, (.*?) may change, and nothing else", text
+    )
+    free = {name for name, each in SETTINGS.items() if each.metadata.get("free")}
+    assert set(re.findall(r"``(\w+)``", listed)) | {"a", "b", "data", "attributes"} == free
 
 
 def test_train_passes_every_setting_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,10 @@ def load(
 
     ``i2i describe`` writes the options of a third-party model into a copy of the file, which then needs none.
 
-    Raises ModelError for a model that cannot be found or run, with the options that a third-party model needs.
+    Returns the :class:`Model`.
+
+    Raises ModelError for a model that cannot be found or run, with the options that a third-party model needs,
+    ProviderError for a provider that does not load, and ValueError for a wrong argument.
     """
     given: Any = (layout, range, output_range, order, multiple, fit, result)  # ranges may be text, which is converted
     options = ModelOptions(*given)
