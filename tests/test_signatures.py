@@ -16,6 +16,7 @@ import i2i
 from i2i.data import read_folders
 from i2i.engine import api
 from i2i.engine.settings import Settings
+from i2i.runtime.video.options import CODECS, STEADY_TIME
 
 # Public function -> its open keywords, and the words of its docstring that say why they are open.
 OPEN = {"train": ("hyperparameters", "every method, and every translator of your own, has different ones")}
@@ -105,6 +106,19 @@ def test_trains_docstring_lists_what_a_run_that_continues_may_change() -> None:
     )
     free = {name for name, each in SETTINGS.items() if each.metadata.get("free")}
     assert set(re.findall(r"``(\w+)``", listed)) | {"a", "b", "data", "attributes"} == free
+
+
+def test_translates_docstring_states_each_default() -> None:
+    """The overloads, which the reference shows, have none."""
+    shown, described = inspect.signature(i2i.translate).parameters, entries(i2i.translate)
+    for name, words in described.items():
+        default = shown[name].default
+        assert name == "src" or " default " in words, name
+        if default is not None and default is not inspect.Parameter.empty:
+            value = f'"{default}"' if isinstance(default, str) else f"{default}"
+            assert f"default {value.removesuffix('.0')}" in words, name
+    assert f"default {STEADY_TIME}" in described["steady_time"]
+    assert all(f'"{codec}"' in described["codec"] for codec in CODECS)
 
 
 def test_train_passes_every_setting_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,21 +111,45 @@ def translate(
 
     Args:
         src: an array as :class:`Model` takes it, or a path.
-        dst: the file or folder to write, a folder if it ends with a slash; by default beside ``src``, with the
-            model's name added to its own.
-        model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; by default the newest
+        dst: file or folder to write, a folder if it ends with a slash; default beside ``src``, with the model's name
+            added to its own.
+        model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; default the newest
             finished run under ``runs/``, else the default model. A third-party file that does not describe itself is
             opened with :func:`i2i.load`, or described once with ``i2i describe -o``.
         to: the domain to translate to, attributes that the results shall have (a list of names, or one with commas), or
-            a direction ("b2a"), for a model that has several.
+            a direction ("b2a"), for a model that has several; default the model's first direction.
         provider: auto | cpu | cuda | tensorrt | openvino, as :func:`i2i.load` takes it, unless ``model`` is loaded
-            already.
-        allow_fallback: let the processor run nodes that a GPU's provider cannot run, as :func:`i2i.load` takes it.
-        tile: auto | exact | off, or the side of a tile in pixels: when images are cut, as :class:`Tile` says; by
-            default as the model has it, or auto.
-        format, quality, background, max_pixels, overwrite, batch, workers, suffix, keep_metadata, shard: as in
-            :class:`Options`. With a format, a video becomes a folder of frames.
-        start, end, fps, codec, crf, preset, rotation, steady, steady_time: of a video, as in :class:`VideoOptions`.
+            already; default "auto".
+        allow_fallback: let the processor run nodes that a GPU's provider cannot run, as :func:`i2i.load` takes it;
+            default False.
+        tile: when images are translated in tiles: "auto", "exact", "off", or the side of a tile in pixels, as
+            :meth:`Model.tiled` takes it; default as the model has it, or "auto".
+        format: of every output, such as "PNG"; with a format, a video becomes a folder of frames; default that of the
+            source.
+        quality: of JPEG and WebP, 0 to 100; default 95.
+        background: what the model sees under transparent pixels: "edge", the image's visible colours continued, or 0 to
+            255, a grey level; default as in training.
+        max_pixels: an image of more pixels is refused, from 1; default 100000000 (100 megapixels).
+        overwrite: replace existing files, and translate again what is done; default False.
+        batch: images of one size at once on a GPU, from 1; default as many as fit into its memory.
+        workers: images that are read, translated and written side by side, from 1; default by the number of cores.
+        suffix: text between the name of every output and its extension; default "".
+        keep_metadata: keep EXIF and XMP, which may contain where a photo was taken; default False.
+        shard: part of a folder to translate, "2/7" for the second of seven; default all of it.
+        start: skip frames of a video before this time: seconds, "m:ss" or "h:mm:ss"; default 0.
+        end: skip frames of a video after this time, in the same form; default its end.
+        fps: constant frame rate of a video in frames per second, above 0 and up to 1000, as a number or "30000/1001";
+            default the source's frame times.
+        codec: of a video: "auto", "h264", "hevc", "av1", "prores", "ffv1", "h264_nvenc", "hevc_nvenc" or "av1_nvenc";
+            default "auto", AV1 in ``.webm``, HEVC for more than 8 bits, else H.264.
+        crf: constant rate factor of a video, lower is better: 0 to 51 for H.264 and HEVC, 0 to 63 for AV1; default 18
+            for H.264, 20 for HEVC, 24 for AV1.
+        preset: the video encoder's speed preset, by its own name; default "veryfast", for AV1 "10".
+        rotation: of a video: "apply", rotate the frames upright; or "keep", keep the rotation tag; default "apply".
+        steady: reduce flicker of a video: smooth statistics and results over time; default False.
+        steady_time: time constant of ``steady`` in seconds, above 0 and up to 10; default 0.4.
+
+    Returns the translated array, or the path of the file or folder that was written.
 
     Raises ValueError for wrong use, and ModelError, ImageError and VideoError for what cannot be translated; after a
     folder in which some files could not be, SomeFailedError, and after a video of which only a part could be read,
