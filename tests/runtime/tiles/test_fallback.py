@@ -74,6 +74,7 @@ def test_a_batch_is_halved_first(model: Model) -> None:
         "5 images at once do not fit into memory; continuing with 3",
         "3 images at once do not fit into memory; continuing with 2",
     ]
+    np.testing.assert_array_equal(model.tiled("auto", say=None).run(images), together)  # and nobody is told
 
 
 @pytest.mark.usefixtures("short")
