@@ -115,6 +115,39 @@ def test_metadata_that_is_lost_is_named(identity: Model, tmp_path: Path) -> None
     assert notes == ["libx264 in .mp4 does not hold the metadata LENS"]
 
 
+@pytest.mark.parametrize(("before", "after"), [(".mov", ".mov"), (".mov", ".mp4"), (".mp4", ".mkv"), (".mkv", ".mov")])
+def test_a_timecode_is_kept_and_not_called_lost(before: str, after: str, identity: Model, tmp_path: Path) -> None:
+    """In MP4 it is a stream of data, which the muxer writes by itself; a later frame has another timecode."""
+    source = make(tmp_path / f"in{before}", tags={"timecode": "01:00:00:00"})
+    assert translate_video(identity, source, tmp_path / f"out{after}").notes == []
+    assert timecode(tmp_path / f"out{after}") == timecode(source) == "01:00:00:00"
+    notes = translate_video(identity, source, tmp_path / f"part{after}", video=VideoOptions(start=0.2)).notes
+    assert notes == ["its timecode was left out: it is that of the first frame, which --start skips"]
+    assert timecode(tmp_path / f"part{after}") is None
+
+
+def timecode(path: Path) -> str | None:
+    with av.open(str(path)) as container:
+        tags = container.metadata | container.streams.video[0].metadata
+        return {key.lower(): value for key, value in tags.items()}.get("timecode")
+
+
+def test_the_program_that_wrote_an_avi_is_no_metadata_of_it(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.avi", codec="mjpeg", pixel_format="yuvj420p", options={}, tags={"title": "A film"})
+    assert translate_video(identity, source, tmp_path / "out.mp4").notes == []
+    assert facts(tmp_path / "out.mp4").tags["title"] == "A film"
+
+
+def test_transparency_that_decoders_skip_is_named(identity: Model, tmp_path: Path) -> None:
+    """VP9 in WebM: stored beside the pictures. A result that claimed to have it would be decoded wrongly."""
+    source = make(tmp_path / "in.webm", codec="libvpx-vp9", pixel_format="yuva420p", options={"auto-alt-ref": "0"})
+    for suffix in (".webm", ".mp4"):
+        summary = translate_video(identity, source, tmp_path / f"out{suffix}")
+        assert summary.notes == ["not carried over: transparency"]
+        with av.open(str(tmp_path / f"out{suffix}")) as container:
+            assert "alpha_mode" not in {key.lower() for key in container.streams.video[0].metadata}
+
+
 def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512, 2048), sound=0.2)
     summary = translate_video(identity, source, tmp_path / "frames", Options(format="png"))

@@ -19,6 +19,8 @@ from i2i.text import plural
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
 _OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags", "_statistics_writing_app"}
 _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
+_TIMECODE = {"mp4", "mov", "matroska", "webm"}  # containers whose muxers write it from the tag of the pictures
+_EARLY = "its timecode was left out: it is that of the first frame, which --start skips"
 _PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
 
 
@@ -43,6 +45,8 @@ class StreamCopies:
             name = getattr(stream, "name", None) or "unknown"
             if name == "bin_data" and told:  # the chapters of an MP4, as a stream: written by the muxer itself
                 continue
+            if "timecode" in stream.metadata and stream.type == "data" and self.output.format.name in _TIMECODE:
+                continue
             try:
                 if stream.type == "data" or (stream.type == "attachment" and self.output.format.name != "matroska"):
                     raise ValueError("it is not held")
@@ -55,6 +59,16 @@ class StreamCopies:
                     f"stream {stream.index} ({stream.type}, {name}) was dropped: {self.output.format.name} does not "
                     "hold it"
                 )
+
+    def titles_of(self, metadata: dict[str, str]) -> dict[str, str]:
+        """Return the tags that also describe the result: the timecode of the first frame is not that of a later one."""
+        tags = tags_of(metadata)
+        early = [key for key in tags if key.lower() == "timecode"] if self.reader.options.start else []
+        for key in early:
+            del tags[key]
+        if early and _EARLY not in self.notes:
+            self.notes.append(_EARLY)
+        return tags
 
     def _attach(self, cover: Any, pictures: list[bytes]) -> None:
         """As Matroska has it; ValueError in another container."""
@@ -80,8 +94,10 @@ class StreamCopies:
         """Titles, and the chapters of what was not cut off, moved as all is."""
         first, until = self.reader.span
         self._shift = shift - first
-        self.titles = tags_of(self.reader.container.metadata)
-        self.output.metadata.update(self.titles)
+        titles = self.titles_of(self.reader.container.metadata)
+        self.output.metadata.update(titles)
+        elsewhere = {"timecode"} if self.output.format.name in _TIMECODE else set()  # with the pictures
+        self.titles = {key: value for key, value in titles.items() if key.lower() not in elsewhere}
         for chapter in self.reader.container.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
             move = round(self._shift / base)
@@ -140,5 +156,6 @@ def _try(stream: Any, container: str) -> None:
 
 
 def tags_of(metadata: dict[str, str]) -> dict[str, str]:
-    """The metadata that is about the content."""
-    return {key: value for key, value in metadata.items() if key.lower().partition("-")[0] not in _OF_THE_FILE}
+    """Return the metadata that is about the content, without what FFmpeg says of itself: "software" in AVI."""
+    of_content = {key: value for key, value in metadata.items() if not value.startswith("Lavf")}
+    return {key: value for key, value in of_content.items() if key.lower().partition("-")[0] not in _OF_THE_FILE}

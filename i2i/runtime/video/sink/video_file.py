@@ -20,7 +20,7 @@ from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.sink import encoders
 from i2i.runtime.video.sink.delays import set_length
-from i2i.runtime.video.sink.stream_copy import StreamCopies, tags_of
+from i2i.runtime.video.sink.stream_copy import StreamCopies
 from i2i.runtime.video.sink.verify import Contents, lost, of_file, of_source
 from i2i.runtime.video.source.camera import Source
 
@@ -208,7 +208,8 @@ class VideoFile:
             context.colorspace, context.color_range = tags.matrix, tags.range
         if self.matrix is not None:
             self._stream.set_display_matrix(self.matrix)
-        self._stream.metadata.update(tags_of(reader.stream.metadata))
+        titles = self.copies.titles_of(reader.stream.metadata)
+        self._stream.metadata.update({key: titles[key] for key in titles if key.lower() != "alpha_mode"})
         self._stream.disposition = reader.stream.disposition
 
 

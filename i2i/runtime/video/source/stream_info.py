@@ -110,5 +110,11 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> St
         length,
         stream.codec_context.name,
         frame.interlaced_frame,
-        tuple(sorted({words for data in found if (words := _EXTRAS.get(data.type.name))})),
+        tuple(sorted({words for data in found if (words := _EXTRAS.get(data.type.name))} | _hidden(stream, frame))),
     )
+
+
+def _hidden(stream: VideoStream, frame: VideoFrame) -> set[str]:
+    """Return the transparency of a VP8 or VP9 stream: WebM stores it beside the pictures, where decoders skip it."""
+    mode = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode", "0")
+    return {"transparency"} if mode != "0" and len(frame.format.components) in (1, 3) else set()
