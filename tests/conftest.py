@@ -39,9 +39,9 @@ def pytest_unconfigure() -> None:
 LONGEST = (
     *("exporter/test_export", "exporter/test_domains", "translators/test_conformance", "engine/test_training"),
     *("importer/test_runs", "engine/test_processes", "engine/test_resume", "test_extending", "exporter/test_precision"),
-    *("production/test_javascript", "cli/test_main", "cli/test_domains", "engine/test_killed", "runtime/test_watch"),
-    *("runtime/foreign/test_reference", "runtime/video/test_reference", "runtime/providers/test_openvino"),
-    *("exporter/test_runs", "runtime/tiles/test_large"),
+    *("production/test_javascript", "cli/test_main", "cli/test_domains", "engine/test_killed"),
+    *("runtime/adapters/test_reference", "runtime/video/test_reference", "runtime/providers/test_openvino"),
+    *("exporter/test_runs", "runtime/jobs/test_large", "runtime/jobs/test_watcher"),
 )
 
 
