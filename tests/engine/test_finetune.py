@@ -157,6 +157,18 @@ def test_another_start_is_another_run(folders, tmp_path):
         run("cyclegan", folders, tmp_path / "second", init=second)
 
 
+def test_a_run_whose_images_changed_says_how_to_start_from_it(folders, tmp_path):
+    shutil.copytree(folders["cyclegan"]["a"], tmp_path / "a")
+    more = {"cyclegan": folders["cyclegan"] | {"a": tmp_path / "a"}}
+    first = run("cyclegan", more, tmp_path / "first")
+    image = next((tmp_path / "a").iterdir())
+    shutil.copy(image, image.with_stem("another"))
+    with pytest.raises(ValueError, match=r"(?s)was started with other images:.* --init \S*first and another --out$"):
+        run("cyclegan", more, tmp_path / "first", steps=4)
+    tuned = run("cyclegan", more, tmp_path / "second", init=first)
+    assert json.loads((tuned / "run.json").read_text())["init"]["from"] == "first"
+
+
 def test_the_help_shows_how():
     text = CliRunner().invoke(command, ["--help"]).output
     assert "--init RUN|FILE" in text
