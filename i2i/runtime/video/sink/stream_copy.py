@@ -20,7 +20,7 @@ _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", 
 _OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags", "_statistics_writing_app"}
 _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
 _TIMECODE = {"mp4", "mov", "matroska", "webm"}  # containers whose muxers write it from the tag of the pictures
-_EARLY = "its timecode was left out: it is that of the first frame, which --start skips"
+_EARLY = "timecode (of the first frame, which --start skips)"
 _PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
 
 
@@ -30,6 +30,7 @@ class StreamCopies:
     def __init__(self, reader: Any, output: OutputContainer) -> None:
         self.reader, self.output = reader, output
         self.notes: list[str] = []
+        self.dropped: list[str] = []  # names of streams and tags that the container does not hold
         self.titles: dict[str, str] = {}
         self.chapters: list[Any] = []
         self._streams: dict[int, Stream] = {}  # index in the source -> in the output
@@ -55,10 +56,7 @@ class StreamCopies:
                 else:
                     self._streams[stream.index] = self._add(stream)
             except (ValueError, av.FFmpegError):
-                self.notes.append(
-                    f"stream {stream.index} ({stream.type}, {name}) was dropped: {self.output.format.name} does not "
-                    "hold it"
-                )
+                self.dropped.append(f"stream {stream.index} ({stream.type}, {name})")
 
     def titles_of(self, metadata: dict[str, str]) -> dict[str, str]:
         """Return the tags that also describe the result: the timecode of the first frame is not that of a later one."""
@@ -66,8 +64,8 @@ class StreamCopies:
         early = [key for key in tags if key.lower() == "timecode"] if self.reader.options.start else []
         for key in early:
             del tags[key]
-        if early and _EARLY not in self.notes:
-            self.notes.append(_EARLY)
+        if early and _EARLY not in self.dropped:
+            self.dropped.append(_EARLY)
         return tags
 
     def _attach(self, cover: Any, pictures: list[bytes]) -> None:

@@ -55,8 +55,8 @@ class StreamInfo:
     length: float | None = None
     codec: str = "rawvideo"
     interlaced: bool = False
-    extras: tuple[str, ...] = ()
-    """What is in the pictures' side data and is not written again."""
+    lost: tuple[str, ...] = ()
+    """Names of contents that are not read, such as HDR10's light levels."""
     plays: int | None = None
     """How often an animation is shown, 0 for without end; None for a video."""
 
@@ -115,6 +115,6 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> St
 
 
 def _hidden(stream: VideoStream, frame: VideoFrame) -> set[str]:
-    """Return the transparency of a VP8 or VP9 stream: WebM stores it beside the pictures, where decoders skip it."""
+    """Return the alpha of a VP8 or VP9 stream: WebM stores it beside the pictures, where decoders skip it."""
     mode = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode", "0")
-    return {"transparency"} if mode != "0" and len(frame.format.components) in (1, 3) else set()
+    return {"alpha"} if mode != "0" and len(frame.format.components) in (1, 3) else set()

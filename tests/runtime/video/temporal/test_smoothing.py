@@ -93,7 +93,7 @@ def test_real_clips_through_the_default_model(
         tmp_path / "clip.mkv", size=size, codec="ffv1", times=range(0, 20 * 512, 512), picture=lambda n: small[n]
     )
     monkeypatch.setattr(Flicker.__init__, "__defaults__", (1,))  # every pair, of so few frames
-    model = Model(Path(__file__).parents[3] / "weights" / "day2night.onnx", "cpu", 2, side_by_side=True)
+    model = Model(Path(__file__).parents[4] / "weights" / "day2night.onnx", "cpu", 2, side_by_side=True)
     shown: list[list[np.ndarray]] = [[], []]
     done = [
         translate_video(model, clip, None, video=options, observers=[lambda _, result, __, to=to: to.append(result)])
