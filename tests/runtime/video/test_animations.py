@@ -73,6 +73,16 @@ def test_an_animation_stays_one(before: str, after: str, alpha: int, identity: M
     assert all(same(frame, picture(number, alpha)) for number, frame in enumerate(frames))
 
 
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_lossless_webp_stays_lossless(lossless: bool, identity: Model, tmp_path: Path) -> None:
+    frames = [PIL.Image.fromarray(pattern(number, 64, 48)) for number in range(4)]
+    frames[0].save(tmp_path / "in.webp", save_all=True, append_images=frames[1:], lossless=lossless, quality=90)
+    translate_video(identity, tmp_path / "in.webp", tmp_path / "out.webp")
+    before, after = shown(tmp_path / "in.webp")[0], shown(tmp_path / "out.webp")[0]
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True)) == lossless
+    assert [read_header(tmp_path / name).coding for name in ("in.webp", "out.webp")] == 2 * ["lossless" * lossless]
+
+
 @pytest.mark.parametrize(
     ("before", "loop", "after", "expected"),
     [

@@ -138,7 +138,7 @@ def plan(target: Path, options: VideoOptions, clip: StreamInfo, deep: bool, qual
     if codec == "prores":
         settings["profile"] = "4444" if clip.chroma in ("444", "rgb") else "hq"
     if codec == "webp":
-        settings |= {"lossless": "1"} if quality == 100 else {"quality": str(quality)}
+        settings |= {"lossless": "1"} if quality == 100 or clip.lossless else {"quality": str(quality)}
     rate = options.fps or clip.rate
     if encoder.fastest is not None and rate > encoder.fastest:
         raise ValueError(

@@ -52,6 +52,7 @@ class Animation:
         self.clip = StreamInfo(
             self._image.width, self._image.height, "rgba", Colour(range=LIMITED), Fraction(1), None, Fraction(10),
             self._base, self._count, length, header.format.lower(), lost=tuple(lost), plays=plays or 0,
+            lossless=header.coding == "lossless",
         )  # fmt: skip
         self.time_base: Fraction = 1 / options.fps if options.fps else self._base
         self.damage = Integrity()

@@ -59,6 +59,8 @@ class StreamInfo:
     """Names of contents that are not read, such as HDR10's light levels."""
     plays: int | None = None
     """How often an animation is shown, 0 for without end; None for a video."""
+    lossless: bool = False
+    """True for a lossless WebP, whose result is one too."""
 
     @property
     def bits(self) -> int:
