@@ -401,10 +401,3 @@ def test_versions_agree() -> None:
     import i2i
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == i2i.__version__
-
-
-def test_formats_of_the_command_are_those_that_are_written() -> None:
-    from i2i.cli.images import FORMATS
-    from i2i.images import WRITABLE
-
-    assert {name.upper() for name in FORMATS} == set(WRITABLE)
