@@ -42,7 +42,7 @@ def test_one_output_folder_is_done_again_for_another_domain_if_told_so(place: Pa
         if again:
             done = i2i_inside("translate", "photos", "out", "--to", to, cwd=place)
             assert (done.returncode, done.stdout) == (2, "")
-            assert "error: out holds results of a job that differs from this one: to was ['rain'] and is" in done.stderr
+            assert "error: out has results of a job that differs from this one: to was ['rain'] and is" in done.stderr
         done = i2i_inside("translate", "photos", "out", "--to", to, *again, cwd=place)
         assert f"{counts} done before" in done.stdout
     assert (read_image(place / "out" / "0.png").pixels == 30).all()

@@ -116,7 +116,7 @@ def test_a_row_of_another_folder_names_no_image(faces):
         ('file,Male\n"1.png,1\n' + "2.png,1\n" * 20000, r"table\.csv: line \d+: this is no CSV: field larger than"),
         ('file,Male\n"1"2.png,1\n', "line 2: this is no CSV"),
         ("4\nMale\n1.png 1\n2.png 1\n3.png 1\n", "the first line says 4 images, and 3 follow"),
-        ("3\nMale\n1.png 1\n2.png 1 1\n3.png 1\n", "line 4: 2 values for the 1 attributes"),
+        ("3\nMale\n1.png 1\n2.png 1 1\n3.png 1\n", "line 4: 2 values for 1 attribute"),
         ("2\nMale\n1.png 1\n1.png -1\n", r"line 4: 1\.png already has a row"),
         ("1\nMale Male\n1.png 1 1\n", "attribute 'Male' has two columns"),
         ("1\n\n1.png\n", "there is no attribute in it"),
@@ -165,7 +165,7 @@ def test_images_without_a_row_and_rows_without_an_image_are_named_or_left_out_up
     table = write(faces, "file,Male\n1.png,1\n2.png,0\n7.png,0\n")
     with pytest.raises(DataError) as caught:
         read(faces, table, max_bad=1)
-    assert "2 images or rows of" in str(caught.value)
+    assert f"images or rows of {table} without a counterpart: 2 (at most 1" in str(caught.value)
     assert "7.png: the table has a row, but" in str(caught.value)
     assert "faces/3.png: no row in table.csv" in str(caught.value)
     dataset = read(faces, table, max_bad=2)

@@ -235,7 +235,7 @@ def test_the_report_says_what_was_found_and_warns(draw, tmp_path):
     assert "1 that repeat another file: copy.png = 0.png" in report
     assert "1 of 16 bits among images of 8 bits" in report
     assert "y: only one image" in report
-    assert "1 files are in both domains: 1.png = same.png" in report
+    assert "1 file in both domains: 1.png = same.png" in report
 
 
 def test_flat_images_are_reported(two_folders):

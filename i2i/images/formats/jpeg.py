@@ -13,6 +13,7 @@ from i2i.images import resolution, tags
 from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_metadata
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+from i2i.text import plural
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MPF_PICTURES = 0xB001
@@ -54,7 +55,9 @@ def header(file: BinaryIO) -> Header:
         elif data.startswith(b"MPF\0"):
             frames = _pictures(data[4:])
     if components not in (1, 3, 4):
-        raise ValueError("JPEG without a frame header" if not components else f"JPEG of {components} components")
+        raise ValueError(
+            "JPEG without a frame header" if not components else f"JPEG of {plural(components, 'component')}"
+        )
     if found is None and exif:
         found = resolution.of_exif(exif)
     return Header(

@@ -90,7 +90,7 @@ def test_no_file_is_replaced_unless_told(copy: Path, tmp_path: Path) -> None:
     [
         ({"dtype": "float16"}, "its description states float16, nchw, 3 channels"),
         ({"layout": "nhwc"}, "its height is 3 and its width free; expected both fixed or both free"),
-        ({"order": "grey"}, "1 channels"),
+        ({"order": "grey"}, "1 channel\\b"),
         ({"size": (8, 8)}, r"the size \(8, 8\)"),
     ],
 )
