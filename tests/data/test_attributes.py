@@ -165,7 +165,7 @@ def test_images_without_a_row_and_rows_without_an_image_are_named_or_left_out_up
     table = write(faces, "file,Male\n1.png,1\n2.png,0\n7.png,0\n")
     with pytest.raises(DataError) as caught:
         read(faces, table, max_bad=1)
-    assert f"images or rows of {table} without a counterpart: 2 (at most 1" in str(caught.value)
+    assert f"images or rows of {faces / table} without a counterpart: 2 (at most 1" in str(caught.value)
     assert "7.png: the table has a row, but" in str(caught.value)
     assert "faces/3.png: no row in table.csv" in str(caught.value)
     dataset = read(faces, table, max_bad=2)
