@@ -75,7 +75,7 @@ def test_several_models_on_one_image(place: Path, i2i_inside: Command) -> None:
     assert (level(place / "photos/x-a.png"), level(place / "photos/x-b.png")) == (155, 205)
     done = i2i_inside("translate", "photos/x.png", "one.png", *MODELS, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "one.png is one image, and 2 models make as many: name a folder" in done.stderr
+    assert "one.png is one image, and 2 models make as many: give a folder" in done.stderr
 
 
 def test_models_of_one_name_are_refused(place: Path, i2i_inside: Command) -> None:
@@ -200,7 +200,7 @@ def test_of_frames_that_come_through_a_pipe_the_first_is_said_to_be_it(place: Pa
         (b"", ("photos", "-"), 2, b"- is one image for one model"),
         (b"", ("-", "-m", "b.onnx"), 2, b"- is one image for one model"),
         (b"", ("photos/x.png", "y.png", "--shard", "1/2"), 2, b"--shard is for folders"),
-        (b"", ("photos/x.png", "y.png", "--suffix", "_n"), 2, b"y.png is the whole name of the result"),
+        (b"", ("photos/x.png", "y.png", "--suffix", "_n"), 2, b"y.png is the full name of the result"),
         (b"", ("-", "y.png", "--suffix", "_n"), 2, b"--suffix: an image on a standard stream has no name"),
     ],
 )

@@ -130,7 +130,7 @@ def test_auto_takes_strips_where_the_memory_is_short(
     monkeypatch.setattr("i2i.runtime.model.executor.Executor.check_size", short)
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     assert strips_of_file(tmp_path / "a.tif", tmp_path / "b.tif", auto) is not None
-    assert said == ["500 x 420 pixels are too many at once; going on in tiles, strip by strip"]
+    assert said == ["500 x 420 pixels do not fit into memory at once; continuing in tiles, strip by strip"]
 
 
 def test_what_is_small_is_decoded_whole(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,7 @@ def test_a_slash_at_the_end_means_a_folder(negative: Path, tmp_path: Path) -> No
     write_image(source, Image(np.zeros((4, 4, 3), np.uint8)))
     assert i2i.translate(source, f"{tmp_path}/out/deep/", negative) == tmp_path / "out" / "deep" / "a.png"
     assert i2i.translate(source, f"{tmp_path}/out{os.sep}", negative, format="jpeg") == tmp_path / "out" / "a.jpg"
-    with pytest.raises(ValueError, match=r"a\.png is a file, and the slash behind it asks for a folder"):
+    with pytest.raises(ValueError, match=r"a\.png is a file, and the slash at the end means a folder"):
         i2i.translate(source, f"{source}/", negative, overwrite=True)
 
 
