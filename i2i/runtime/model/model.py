@@ -110,9 +110,9 @@ class Model:
         to: the domain or the attributes that it is bound to; None if it is not, or has one direction.
         provider: the provider that really runs it, a key of ``PROVIDERS``.
         on_cpu: True if it runs on the processor, where one image per core is the fastest, and not in batches.
-        tile: when it takes images in tiles, and how; ``tiled`` makes a model that does otherwise.
-        threads: that it may use on a processor: together on one image, or ``side_by_side`` on as many images, called
-            from as many threads, which gets more done.
+        tile: when and how images are cut into tiles; ``tiled`` returns a model with other settings.
+        threads: processor threads: together on one image, or with ``side_by_side`` on as many images, called from as
+            many threads, which is faster for many images.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class Model:
     def name(self) -> str:
         """Name for results: that of the file, or of the target domain if the file is one of a run.
 
-        Where there are several domains, the file and the domain. In which precision it computes is nothing to them.
+        With several domains, it is the name of the file and of the domain. The precision does not change it.
         """
         stem = self.path.stem.removesuffix(f".{self.spec.precision}")
         telling = stem.removesuffix(".tensor") not in DIRECTIONS
@@ -234,7 +234,7 @@ class Model:
         return processing.from_images(model.translate(images, background), image)
 
     def translate(self, images: Sequence[Image], background: Background | None = None) -> list[Image]:
-        """Translates images of one size, on a GPU several together."""
+        """Translate images of one size, on a GPU in batches."""
         background = None if background is None else parse_background(background)
         ready = [processing.prepare(image, self.spec, background) for image in images]
         size = 1 if self.on_cpu or len(images) < 2 else self.executor.at_once(*images[0].pixels.shape[:2])

@@ -185,7 +185,7 @@ def test_times_can_be_cut_and_made_even(identity: Model, tmp_path: Path) -> None
     assert shown(tmp_path / "out.gif")[1] == 18 * [100]
     translate_video(identity, source, tmp_path / "cut.gif", video=VideoOptions(start=0.07, end=0.24))
     assert shown(tmp_path / "cut.gif")[1] == [130, 40]
-    with pytest.raises(VideoError, match="it holds no frame between start and end"):
+    with pytest.raises(VideoError, match="it has no frame between start and end"):
         translate_video(identity, source, tmp_path / "none.gif", video=VideoOptions(start=9))
 
 

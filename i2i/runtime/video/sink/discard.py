@@ -1,4 +1,4 @@
-"""Results that are only looked at."""
+"""A sink without output, for jobs of observers alone."""
 
 from __future__ import annotations
 

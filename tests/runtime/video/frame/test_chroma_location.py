@@ -111,7 +111,7 @@ def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:
     assert abs((cr - (128 + (red - 0.299 * red - 0.701 * 90) * 224 / 255 / 1.402)).mean()) < 0.15  # else 0.22
     frame = av.VideoFrame.from_ndarray(picture, "rgb24")
     assert chroma_location.find(frame, "rawvideo") == chroma_location.LEFT
-    assert chroma_location.find(frame.reformat(format="yuv420p"), "vp9") == chroma_location.UNSAID
+    assert chroma_location.find(frame.reformat(format="yuv420p"), "vp9") == chroma_location.UNSTATED
     assert chroma_location.find(frame.reformat(16, 16, "yuv420p"), "mjpeg") == chroma_location.CENTRE
 
 

@@ -206,7 +206,7 @@ def test_a_stream_without_times_has_no_start(identity: Model, tmp_path: Path) ->
 
 
 def test_nothing_between_start_and_end_is_an_error(run: Run) -> None:
-    with pytest.raises(VideoError, match=r"in\.mp4: it holds no frame between start and end$"):
+    with pytest.raises(VideoError, match=r"in\.mp4: it has no frame between start and end$"):
         run(video={"start": 60})
 
 
