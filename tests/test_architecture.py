@@ -86,7 +86,7 @@ def _own(module: str) -> str | None:
     return None if names[0] != "i2i" else names[1] if len(names) > 1 and names[1] in LEVELS else ""
 
 
-def test_every_part_of_the_house_has_its_level() -> None:
+def test_every_part_of_the_package_has_its_level() -> None:
     parts = {
         _part(p.relative_to(ROOT).as_posix())
         for p in ROOT.rglob("*.py")
@@ -179,7 +179,7 @@ def test_only_what_a_part_may_use_from_outside() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_part_goes_round_the_levels_through_the_package_itself() -> None:
+def test_no_part_bypasses_the_levels_through_the_package() -> None:
     """``i2i.train`` and ``from i2i import train`` reach every level: within the house only the version is taken so."""
     wrong = []
     for path in ROOT.rglob("*.py"):

@@ -90,7 +90,7 @@ def test_every_file_is_translated_or_named_with_a_reason(job: Job) -> None:
     assert "Traceback" not in job.errors
 
 
-def test_animations_and_pages_are_said_to_give_their_first(job: Job) -> None:
+def test_a_note_names_animations_and_pages_that_give_their_first(job: Job) -> None:
     for name, frames in (("animated/chi.gif", 31), ("animated/basic_f20.png", 20), ("tiff_other/multipage.tiff", 3)):
         assert f"note: {job.source / name}: the first of its {frames} frames or pages" in job.errors
 
@@ -101,7 +101,7 @@ def test_exit_status_memory_and_time(job: Job) -> None:
     assert job.seconds < 60
 
 
-def test_what_others_open_is_translated_and_what_is_damaged_is_not(job: Job) -> None:
+def test_files_that_other_programs_open_are_translated_and_damaged_ones_are_not(job: Job) -> None:
     with open(job.source / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:

@@ -33,7 +33,7 @@ def test_every_file_has_an_entry_and_every_entry_a_file():
 
 
 @entries
-def test_the_entry_tells_the_truth_about_its_file(entry):
+def test_the_entry_describes_its_file(entry):
     data = (WEIGHTS / entry["file"]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == entry["sha256"]
     assert len(data) == entry["size"] <= 2_000_000
@@ -42,7 +42,7 @@ def test_the_entry_tells_the_truth_about_its_file(entry):
     assert entry["metrics"]
 
 
-def test_the_program_that_made_it_would_make_it_so_again():
+def test_the_programs_defaults_are_the_recipe():
     """Its defaults are the recipe: a reader who runs it gets the committed model, and the units of its figures."""
     where = importlib.util.spec_from_file_location("train_default", WEIGHTS.parent / "tools" / "train_default.py")
     tool = importlib.util.module_from_spec(where)

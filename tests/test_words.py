@@ -64,7 +64,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("part", sorted({p.relative_to(PACKAGE).parts[0] for p in SOURCES}))
-def test_docstrings_begin_with_the_thing_itself(part: str) -> None:
+def test_docstrings_begin_with_a_noun_or_verb(part: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
         for path in SOURCES

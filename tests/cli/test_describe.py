@@ -15,7 +15,7 @@ from tests.runtime.adapters import models
 RGB = ("--range", "0..1", "--order", "rgb")
 
 
-def test_a_model_is_asked_about_described_and_run(tmp_path: Path, i2i_command: Command) -> None:
+def test_a_model_is_examined_described_and_run(tmp_path: Path, i2i_command: Command) -> None:
     models.mirror(tmp_path / "negative.onnx", 255)
     done = i2i_command("describe", "negative.onnx", "-o", "copy.onnx", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -38,7 +38,7 @@ def test_a_model_is_asked_about_described_and_run(tmp_path: Path, i2i_command: C
     np.testing.assert_array_equal(read_image(tmp_path / "b.png").pixels, 255 - image)
 
 
-def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_inside: Command) -> None:
+def test_invalid_options_and_files_are_errors(tmp_path: Path, i2i_inside: Command) -> None:
     path = models.mirror(tmp_path / "m.onnx", 1)
     tiny.inverter(tmp_path / "export.onnx")
     models.two_outputs(tmp_path / "two.onnx")

@@ -129,7 +129,7 @@ def test_a_frozen_program_has_no_streams(place: Path, tmp_path: Path) -> None:
     assert (tmp_path / "names").read_text() == "/dev/null /dev/null /dev/null"
 
 
-def test_the_streams_of_a_host_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_streams_of_an_embedding_program_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     before = sys.stdin, sys.stdout, sys.stderr
     with streams.protected():
         assert isinstance(sys.stdout.buffer, streams.Lossy)

@@ -36,7 +36,7 @@ def test_a_folder_toward_each_domain(place: Path, i2i_command: Command) -> None:
         assert (read_image(place / f"photos-{name}" / "2.png").pixels == 12 + 10 * index).all()
 
 
-def test_one_output_folder_is_done_again_for_another_domain_if_told_so(place: Path, i2i_inside: Command) -> None:
+def test_one_output_folder_is_translated_to_another_domain_with_overwrite(place: Path, i2i_inside: Command) -> None:
     for to, counts in (("rain", "3 translated, 0"), ("rain", "0 translated, 3"), ("shine", "3 translated, 0")):
         again = ["--overwrite"] if to == "shine" else []
         if again:

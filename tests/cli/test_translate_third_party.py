@@ -23,7 +23,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_as_told_and_again_told_otherwise(place: Path, i2i_command: Command) -> None:
+def test_a_folder_with_options_and_again_with_other_options(place: Path, i2i_command: Command) -> None:
     command = ("translate", "photos", "out", "-m", "negative.onnx", "--order", "rgb", "--range")
     done = i2i_command(*command, "0..255", cwd=place)
     assert done.returncode == 0, done.stderr
@@ -38,14 +38,14 @@ def test_a_folder_as_told_and_again_told_otherwise(place: Path, i2i_command: Com
     assert "1 translated" in done.stdout
 
 
-def test_without_a_word_it_is_asked_for(place: Path, i2i_inside: Command) -> None:
+def test_missing_options_are_asked_for(place: Path, i2i_inside: Command) -> None:
     done = i2i_inside("translate", "photos", "out", "-m", "negative.onnx", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Give the rest: --range LOW..HIGH --order rgb|bgr" in done.stderr
     assert not (place / "out").exists()
 
 
-def test_an_export_is_told_nothing(place: Path, i2i_inside: Command) -> None:
+def test_an_export_takes_no_options(place: Path, i2i_inside: Command) -> None:
     tiny.inverter(place / "export.onnx")
     done = i2i_inside("translate", "photos/a.png", "-m", "export.onnx", "--order", "bgr", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")

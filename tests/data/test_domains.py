@@ -132,7 +132,7 @@ def test_some_domains_in_the_order_given(weather):
         ({"select": "rain,rain"}, "'rain' is selected twice"),
     ],
 )
-def test_what_is_no_choice_between_domains(weather, monkeypatch, options, message):
+def test_invalid_choices_of_domains_are_refused(weather, monkeypatch, options, message):
     monkeypatch.chdir(weather.parent)
     with pytest.raises(DataError, match=message):
         read_folders("domains", **({"data": "photos"} | options))

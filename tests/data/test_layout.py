@@ -47,7 +47,7 @@ def test_any_two_folders_give_their_names(two_folders):
     assert domains(back) == ("zebras", "horses")
 
 
-def test_splits_inside_two_folders_keep_to_themselves(draw, tmp_path):
+def test_splits_inside_two_folders_are_read_separately(draw, tmp_path):
     for domain in ("x", "y"):
         draw(f"{domain}/train/1.png", 50)
         draw(f"{domain}/test/1.png", 60)
@@ -99,7 +99,7 @@ def test_pairs_match_by_path_whatever_the_suffix(draw, tmp_path):
         ({"data": "."}, "no 'train' data here; it has empty, horses, zebras"),
     ],
 )
-def test_folders_that_mean_nothing(two_folders, monkeypatch, options, message):
+def test_folders_of_unknown_layout_are_refused(two_folders, monkeypatch, options, message):
     (two_folders / "empty").mkdir()
     (two_folders / "empty" / "notes.txt").touch()
     monkeypatch.chdir(two_folders)

@@ -66,7 +66,7 @@ main()
 
 
 @pytest.mark.parametrize("method", ["pix2pix", pytest.param("cyclegan", marks=pytest.mark.slow)])
-def test_two_processes_are_one(method, folders, tmp_path, one_thread):
+def test_two_processes_train_like_one(method, folders, tmp_path, one_thread):
     """Before they train, they differ in something, and both are told so."""
     (tmp_path / "differing.py").write_text(DIFFERING)
     options = METHODS[method] | folders[method]
@@ -89,7 +89,7 @@ def test_two_processes_are_one(method, folders, tmp_path, one_thread):
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_where_they_were(folders, tmp_path):
+def test_two_processes_resume_exactly(folders, tmp_path):
     """Each process's image pool included."""
     options = METHODS["cyclegan"] | folders["cyclegan"] | {"pool": 3, "dropout": True, "save_every": 5}
     unbroken, run = tmp_path / "unbroken", tmp_path / "run"

@@ -95,7 +95,7 @@ def marked(images: np.ndarray) -> list[bool]:
     return [bool(np.isnan(image).all()) for image in images]
 
 
-def test_the_file_says_what_its_inputs_are(case: Case) -> None:
+def test_the_file_describes_its_inputs(case: Case) -> None:
     path, _, promise = case
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)

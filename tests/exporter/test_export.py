@@ -346,6 +346,6 @@ def test_which_generator_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         export_network(there, spec(), tmp_path)
 
 
-def test_the_exporter_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_exporter_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     export_network(Linear(), spec(), tmp_path / "m.onnx")
     assert capfd.readouterr() == ("", "")

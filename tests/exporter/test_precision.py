@@ -78,7 +78,7 @@ def edited(path: Path, to: Path, factors: dict[int, float]) -> Path:
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_a_file_is_what_was_measured_and_takes_any_size_and_batch(
+def test_a_file_has_the_measured_loss_and_takes_any_size_and_batch(
     reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path, name: str, kind: str
 ) -> None:
     path, other = reduced[name, kind]
@@ -109,7 +109,7 @@ def test_a_file_is_what_was_measured_and_takes_any_size_and_batch(
         assert error == 0 or 10 * math.log10(255**2 / error) >= {"fp16": 60, "int8": 35}[kind]  # untrained
 
 
-def test_the_spec_says_what_was_measured(reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path) -> None:
+def test_the_spec_contains_the_measurements(reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path) -> None:
     for kind, limits in (("fp16", [60, None]), ("int8", [45, 8])):
         promise = read_spec(reduced["resnet", kind][1])
         assert promise is not None
@@ -216,7 +216,7 @@ def test_a_model_that_overflows_float16_is_refused(exports: Exports, drawings: P
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["large.onnx", "larger.onnx"]
 
 
-def test_a_model_that_is_not_finite_itself_is_said_to_be(exports: Exports, drawings: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_not_finite_in_float32_is_an_error(exports: Exports, drawings: Path, tmp_path: Path) -> None:
     model = edited(exports["grey"][0], tmp_path / "broken.onnx", {1: np.nan})
     with pytest.raises(ExportError, match="the model in float32 gives no finite result"):
         export(model, precision="int8", calibrate=drawings)
@@ -278,7 +278,7 @@ def test_names_of_files(tmp_path: Path) -> None:
     assert names == ["a2b.onnx", "a2b.fp16.onnx", "a2b.tensor.int8.onnx"]
 
 
-def test_the_command_and_what_is_said_of_the_file(
+def test_the_command_and_the_notes_on_its_file(
     exports: Exports, reduced: dict[tuple[str, str], tuple[Path, Path]], tmp_path: Path
 ) -> None:
     said = CliRunner().invoke(describe, [str(reduced["resnet", "int8"][1])]).output

@@ -194,7 +194,7 @@ def test_weights_that_do_not_fit_list_the_first_five_mismatches(folder: Path, tm
     assert any(names[1] in line and "got none" in line for line in lines)
 
 
-def test_weights_of_others_say_what_is_missing(tmp_path: Path) -> None:
+def test_third_party_weights_are_an_error_that_names_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     save_file({"w": torch.zeros(1)}, tmp_path / "weights" / "a2b.safetensors")
     with pytest.raises(ValueError, match=r"a2b\.safetensors does not say what network it is for"):

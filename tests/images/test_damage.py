@@ -42,7 +42,7 @@ def whole(format: str) -> bytes:
         (b"qoif" + bytes(3), "damaged QOI"),
     ],
 )
-def test_what_is_no_image_is_named_with_its_reason(tmp_path, content, reason):
+def test_files_that_are_no_images_are_errors_with_a_reason(tmp_path, content, reason):
     path = tmp_path / "holiday.jpg"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=reason) as caught:
@@ -215,7 +215,7 @@ def test_pillow_warnings_and_corrupt_exif_do_not_matter():
     np.testing.assert_array_equal(image.pixels, decode_image(data).pixels)
 
 
-def test_the_error_survives_a_journey_between_processes():
+def test_the_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(ImageError("a\nb.png", "damaged")))
     assert str(error) == "a\\nb.png: damaged"
 

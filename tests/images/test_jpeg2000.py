@@ -104,6 +104,6 @@ def test_the_colour_profile_of_a_jpeg_2000_is_read(kind):
         assert decode_image(data).icc == profile
 
 
-def test_one_that_is_too_small_to_be_written_is_told_what_would_do() -> None:
+def test_an_image_too_small_for_jpeg_2000_is_an_error_with_a_remedy() -> None:
     with pytest.raises(ImageError, match=r"cannot encode 16 x 12 pixels; choose PNG or TIFF"):
         encode_image(Image(np.zeros((12, 16, 3), np.uint8)), "JPEG2000")

@@ -35,7 +35,7 @@ def test_alpha_is_kept(format, channels, bits):
 
 
 @pytest.mark.parametrize("format", WRITABLE)
-def test_what_a_file_does_not_hold_is_named(format: str) -> None:
+def test_losses_are_named(format: str) -> None:
     """And nothing else: what is not named comes back."""
     image = Image(picture(bits=16), alpha_of(bits=16), PROFILE, resolution=(10.0, 10.0))
     back = decode_image(encode_image(image, format, 100))

@@ -91,7 +91,7 @@ def test_the_domains_of_a_stargan(tmp_path):
     assert not (tmp_path / "third").exists()
 
 
-def test_the_weights_say_themselves_what_they_are(tmp_path):
+def test_imported_weights_describe_themselves(tmp_path):
     theirs = authors.resnet(blocks=2, norm="batch", dropout=True)
     run = import_checkpoint(saved(tmp_path / "latest_net_G.pth", theirs), tmp_path / "run")
     net, spec = load_generators(run)["a2b"]
@@ -148,7 +148,7 @@ def test_an_import_that_was_cut_short_is_done_again(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
-def test_what_i2i_wrote_itself_needs_no_import(tmp_path):
+def test_i2is_own_weights_need_no_import(tmp_path):
     run = import_checkpoint(saved(tmp_path / "G.pth", authors.resnet()), tmp_path / "run")
     with pytest.raises(ValueError, match="was written by i2i"):
         import_checkpoint(run / "weights" / "a2b.safetensors", tmp_path / "again")
@@ -205,7 +205,7 @@ def test_a_generator_of_other_channels_is_refused_by_name(tmp_path, takes, retur
     assert not (tmp_path / "run").exists()
 
 
-def test_what_was_not_loaded_is_recorded_and_said_in_one_line(tmp_path):
+def test_objects_that_were_not_loaded_are_recorded_and_printed_in_one_line(tmp_path):
     content = {"G": authors.resnet(blocks=1).state_dict(), "opt": argparse.Namespace(lr=1), "best": np.float64(1)}
     torch.save(content, tmp_path / "w.ckpt")
     done = CliRunner().invoke(command, [str(tmp_path / "w.ckpt"), "-o", str(tmp_path / "run")])

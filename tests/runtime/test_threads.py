@@ -67,7 +67,7 @@ def test_a_fork_after_the_session_was_opened(path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])
-def test_a_fork_of_a_process_whose_session_has_threads_is_told_so(path: Path, tmp_path: Path, provider: str) -> None:
+def test_a_fork_of_a_process_whose_session_has_threads_is_an_error(path: Path, tmp_path: Path, provider: str) -> None:
     """In the child they are not there, and an inference would wait for them for ever."""
     pytest.importorskip(provider if provider != "cpu" else "os")
     model = Model(tiny.brighter(tmp_path / "m.onnx"), provider, 2)

@@ -34,7 +34,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "described.onnx"
 
 
-def test_the_copy_needs_no_word(copy: Path) -> None:
+def test_the_copy_needs_no_options(copy: Path) -> None:
     original = copy.with_name("negative.onnx")
     assert copy.read_bytes().startswith(original.read_bytes())
     assert METADATA_KEY in {entry.key for entry in onnx.load(copy).metadata_props}  # for every reader of ONNX
@@ -53,7 +53,7 @@ def test_it_is_not_tried_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> N
     i2i.load(copy, "cpu")
 
 
-def test_what_is_told_goes_before_what_is_written(copy: Path) -> None:
+def test_given_options_override_the_description(copy: Path) -> None:
     model = i2i.load(copy, "cpu", order="rgb")
     assert (model.spec.form.order, model.spec.form.range) == ("rgb", (0, 255))
     again = copy.with_name("again.onnx")
@@ -69,7 +69,7 @@ def test_an_export_describes_itself(tmp_path: Path) -> None:
         i2i.load(path, "cpu", order="bgr", range="0..1")
 
 
-def test_no_file_is_replaced_unless_told(copy: Path, tmp_path: Path) -> None:
+def test_no_file_is_replaced_without_overwrite(copy: Path, tmp_path: Path) -> None:
     original, spec = tmp_path / "negative.onnx", read_spec(copy)
     before = original.read_bytes()
     for target, words in (
@@ -155,7 +155,7 @@ def test_a_damaged_form_is_a_sentence(change: dict) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_the_key_of_a_job_holds_what_was_told(copy: Path) -> None:
+def test_the_key_of_a_job_depends_on_the_options(copy: Path) -> None:
     original = copy.with_name("negative.onnx")
     keys = {
         job_key(i2i.load(original, "cpu", range="0..255", order=order, multiple=multiple), Options())
@@ -164,7 +164,7 @@ def test_the_key_of_a_job_holds_what_was_told(copy: Path) -> None:
     assert len(keys) == 3
 
 
-def test_the_public_function_takes_what_is_told(copy: Path, tmp_path: Path) -> None:
+def test_the_public_function_takes_the_options(copy: Path, tmp_path: Path) -> None:
     image, told = picture(6, 5, 3), {"range": (0, 255), "order": "rgb"}
     original = copy.with_name("negative.onnx")
     np.testing.assert_array_equal(i2i.translate(image, model=original, provider="cpu", **told), 255 - image)

@@ -121,7 +121,9 @@ def test_zero_dce(reference: Reference) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in TOLD if not name.startswith("fns")])  # which take seconds
-def test_each_says_what_it_needs_and_keeps_it_in_a_copy(reference: Reference, name: str, tmp_path: Path) -> None:
+def test_each_model_names_the_options_it_needs_and_a_copy_keeps_them(
+    reference: Reference, name: str, tmp_path: Path
+) -> None:
     path = reference(f"data/onnx/{name}.onnx")
     with pytest.raises(ModelError, match=r"Give the rest: --range LOW\.\.HIGH --order "):
         i2i.load(path, "cpu")

@@ -24,7 +24,7 @@ def picture(*shape: int, dtype: type = np.uint8) -> np.ndarray:
 
 @pytest.mark.parametrize(("told", "about"), [("0..1", 1), ("-1..1", 0), ("0..255", 255), ((16, 235), 251)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_range_is_what_was_told(tmp_path: Path, told: object, about: float, dtype: type) -> None:
+def test_the_given_range_is_used(tmp_path: Path, told: object, about: float, dtype: type) -> None:
     model = i2i.load(models.mirror(tmp_path / "m.onnx", about), "cpu", range=told, order="rgb")
     for shape in [(5, 7, 3), (2, 5, 7, 3), (600, 500, 3)]:
         image = picture(*shape, dtype=dtype)
@@ -41,7 +41,7 @@ def test_another_range_comes_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
-def test_layout_is_found_and_order_as_told(tmp_path: Path, layout: str, order: str) -> None:
+def test_layout_is_found_and_order_is_given(tmp_path: Path, layout: str, order: str) -> None:
     model = i2i.load(models.tinted(tmp_path / "m.onnx", layout), "cpu", range="0..1", order=order)
     assert model.spec.form.layout == layout
     image = picture(6, 5, 3) // 2
@@ -78,7 +78,7 @@ def test_the_multiple_is_found_and_padded_to(tmp_path: Path, make: object, multi
     assert i2i.load(model.path, "cpu", **RGB, multiple=3 * multiple).spec.multiple == 3 * multiple
 
 
-def test_a_fixed_size_is_resized_to_only_if_told(tmp_path: Path) -> None:
+def test_images_are_resized_to_a_fixed_size_on_request(tmp_path: Path) -> None:
     path = models.larger(tmp_path / "m.onnx", 2, (1, 3, 20, 24))
     with pytest.raises(ModelError, match=r"found: layout nchw, range 0..1, order rgb, size 20 x 24. .*: --fit resize"):
         i2i.load(path, "cpu", **RGB)
@@ -158,7 +158,7 @@ def test_half_precision(tmp_path: Path) -> None:
     np.testing.assert_array_equal(i2i.load(path, "cpu", **RGB)(picture(5, 6, 3)), picture(5, 6, 3))
 
 
-def test_what_the_file_declares_is_taken(tmp_path: Path) -> None:
+def test_declarations_in_the_file_are_used(tmp_path: Path) -> None:
     says = {"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "NominalRange_0_255"}
     model = i2i.load(models.mirror(tmp_path / "m.onnx", 255, says=says), "cpu")
     assert (model.spec.form.order, model.spec.form.range) == ("bgr", (0, 255))
@@ -176,7 +176,7 @@ def test_what_the_file_declares_is_taken(tmp_path: Path) -> None:
         (("n", 3, 8, 8), {"layout": "nchw"}, "--range LOW..HIGH --order rgb|bgr --fit resize"),
     ],
 )
-def test_all_that_is_not_certain_is_asked_for_at_once(tmp_path: Path, shape: tuple, told: dict, asked: str) -> None:
+def test_all_missing_options_are_asked_for_at_once(tmp_path: Path, shape: tuple, told: dict, asked: str) -> None:
     path = models.graph(tmp_path / "m.onnx", IDENTITY, shape=shape)
     with pytest.raises(ModelError) as error:
         i2i.load(path, "cpu", **told)
@@ -202,7 +202,7 @@ def test_free_channels_are_those_of_the_order(tmp_path: Path) -> None:
         (("n", 3, "h"), {}, "has 3 axes"),
     ],
 )
-def test_what_is_no_image_or_not_as_told_is_refused(tmp_path: Path, shape: tuple, told: dict, words: str) -> None:
+def test_graphs_that_contradict_the_options_are_refused(tmp_path: Path, shape: tuple, told: dict, words: str) -> None:
     path = models.graph(tmp_path / "m.onnx", IDENTITY, shape=shape)
     with pytest.raises(ModelError, match=words) as error:
         i2i.load(path, "cpu", **{**RGB, **told})
@@ -221,7 +221,7 @@ def test_what_is_no_image_or_not_as_told_is_refused(tmp_path: Path, shape: tuple
         ({"multiple": 0}, "at least 1"),
     ],
 )
-def test_what_has_no_meaning_is_named(tmp_path: Path, told: dict, words: str) -> None:
+def test_invalid_options_are_named(tmp_path: Path, told: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         i2i.load(models.mirror(tmp_path / "m.onnx", 1), "cpu", **told)
 

@@ -282,7 +282,7 @@ def test_run_again_it_does_only_what_is_not_done(model: Model, photos: Path, tmp
     np.testing.assert_array_equal(read_image(out / "b.bmp").pixels, 255 - picture(30, 30, 3))
 
 
-def test_another_model_or_setting_is_not_mixed_in_unasked(model: Model, photos: Path, tmp_path: Path) -> None:
+def test_results_of_another_model_or_setting_are_refused(model: Model, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(model, photos, out)
     other = Model(tiny.inverter(tmp_path / "other.onnx", weights=-0.5), "cpu", 1, side_by_side=True)
@@ -303,9 +303,7 @@ def test_another_model_or_setting_is_not_mixed_in_unasked(model: Model, photos: 
         run(other, photos, out)
 
 
-def test_a_job_that_was_told_to_replace_goes_on_without_being_told_again(
-    model: Model, photos: Path, tmp_path: Path
-) -> None:
+def test_a_job_with_overwrite_is_continued_without_it(model: Model, photos: Path, tmp_path: Path) -> None:
     def interrupt(outcome: Outcome, summary: Summary) -> None:
         raise KeyboardInterrupt
 
@@ -323,7 +321,7 @@ def test_a_job_that_was_told_to_replace_goes_on_without_being_told_again(
     assert run(model, photos, tmp_path / "out")[0].done == 6  # nothing is there to be mixed with
 
 
-def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_once_it_is_finished(
+def test_a_job_with_overwrite_continues_after_a_kill_and_starts_again_once_finished(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -353,7 +351,7 @@ def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_o
 
 
 @pytest.mark.timeout(60)
-def test_who_stops_taking_outcomes_ends_a_job_whose_outcomes_wait(
+def test_closing_the_outcomes_ends_a_job_with_waiting_outcomes(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(outcome: Outcome, summary: Summary) -> None:
@@ -366,7 +364,7 @@ def test_who_stops_taking_outcomes_ends_a_job_whose_outcomes_wait(
     assert run(model, photos, tmp_path / "out")[0].failed == 0
 
 
-def test_outcomes_that_nobody_takes_hold_the_work_up(
+def test_work_waits_while_outcomes_are_not_taken(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
@@ -380,9 +378,7 @@ def test_outcomes_that_nobody_takes_hold_the_work_up(
     assert made[0] <= 3  # what is told, one that waits, and one with the thread
 
 
-def test_the_record_says_what_was_done_with_which_model_and_settings(
-    model: Model, photos: Path, tmp_path: Path
-) -> None:
+def test_the_journal_states_model_and_settings_of_each_result(model: Model, photos: Path, tmp_path: Path) -> None:
     run(model, photos, tmp_path / "out", quality=90)
     lines = [json.loads(line) for line in (tmp_path / "out" / JOURNAL).read_text().splitlines()]
     head = lines[0]
@@ -400,9 +396,7 @@ def test_the_record_says_what_was_done_with_which_model_and_settings(
     assert {line["name"] for line in lines[1:] if "size" in line} == set(files(photos))
 
 
-def test_half_a_line_at_the_end_of_the_record_and_half_a_file_are_cleared(
-    model: Model, photos: Path, tmp_path: Path
-) -> None:
+def test_half_a_journal_line_and_half_a_file_are_removed(model: Model, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(model, photos, out)
     whole = files(out)
@@ -418,7 +412,7 @@ def test_half_a_line_at_the_end_of_the_record_and_half_a_file_are_cleared(
     assert run(model, photos, out)[0].skipped == 6
 
 
-def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photos: Path, tmp_path: Path) -> None:
+def test_a_file_finished_before_the_kill_is_not_made_again(model: Model, photos: Path, tmp_path: Path) -> None:
     """A kill between a file and the line that says so; with ``--overwrite`` also one before it was replaced."""
     out = tmp_path / "out"
 
@@ -472,7 +466,7 @@ def test_an_old_file_is_not_taken_for_the_one_that_was_begun(
     assert run(model, photos, out, quality=80)[0] == Summary(total=6, done=6)
 
 
-def test_what_a_killed_job_put_in_place_is_not_replaced_unasked(model: Model, photos: Path, tmp_path: Path) -> None:
+def test_the_result_of_a_killed_job_is_refused_under_other_settings(model: Model, photos: Path, tmp_path: Path) -> None:
     """Its record says no more than that it was begun."""
     out = tmp_path / "out"
 
@@ -516,7 +510,7 @@ def test_a_full_disk_stops_the_job_and_leaves_nothing_half_written(
 
 
 @pytest.mark.parametrize("step", ["__enter__", "begin", "done"])
-def test_a_record_that_cannot_be_written_stops_the_job_too(
+def test_a_journal_that_cannot_be_written_stops_the_job(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def full(*_: object) -> None:
@@ -633,7 +627,7 @@ def test_large_images_run_alone(model: Model, tmp_path: Path, monkeypatch: pytes
         ("background", "grey"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(option: str, value: int) -> None:
+def test_invalid_options_are_refused(option: str, value: int) -> None:
     """A background of 256 would come out as one of 0."""
     with pytest.raises(ValueError, match=f"{option} is {value}; expected"):
         Options(**{option: value})  # type: ignore[arg-type]

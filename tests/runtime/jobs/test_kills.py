@@ -153,7 +153,7 @@ def wait_for_film(process: subprocess.Popen[bytes], target: Path) -> None:
         time.sleep(0.005)
 
 
-def test_films(models: list[Path], tmp_path: Path) -> None:
+def test_videos(models: list[Path], tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=range(0, 400 * 512, 512), size=(128, 96), sound=16.0)
     whole, target = tmp_path / "whole.mp4", tmp_path / "out" / "out.mp4"
     target.parent.mkdir()

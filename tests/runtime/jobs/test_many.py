@@ -60,7 +60,7 @@ def settled() -> int:
     return held
 
 
-def test_nothing_is_kept_of_a_file_that_is_done(tmp_path: Path) -> None:
+def test_finished_files_leave_nothing_in_memory(tmp_path: Path) -> None:
     """What Python holds while a job runs, which the allocator's habits do not blur."""
     model, count = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", side_by_side=True), 500
     for number in range(count):

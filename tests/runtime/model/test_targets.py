@@ -102,13 +102,13 @@ def test_without_a_domain_the_error_lists_them(weather: Model, faces: Model) -> 
 
 
 @pytest.mark.parametrize("to", ["snow", "any", "", "rain,shine", ["rain", "shine"], [], 1, b"rain", "Rain"])
-def test_a_wrong_domain_is_answered_with_the_right_ones(weather: Model, to: targets.To) -> None:
+def test_a_wrong_domain_is_an_error_that_lists_the_known_ones(weather: Model, to: targets.To) -> None:
     with pytest.raises(ModelError, match=r"does not translate to .*; it translates to cloudy, rain, shine$"):
         weather(grey(), to=to)
 
 
 @pytest.mark.parametrize("to", ["bald", "male,bald", ["male", "male,young"], 0])
-def test_a_wrong_attribute_is_answered_with_the_right_ones(faces: Model, to: targets.To) -> None:
+def test_a_wrong_attribute_is_an_error_that_lists_the_known_ones(faces: Model, to: targets.To) -> None:
     with pytest.raises(ModelError, match=r"does not translate to .*; it translates to male, young, smiling$"):
         faces.toward(to)
 
@@ -233,7 +233,7 @@ def test_batches_on_a_device_have_a_target_for_each_image(
     assert (read_image(tmp_path / "out" / "2.png").pixels == 22).all()
 
 
-def test_the_key_of_a_job_holds_the_domain(weather: Model, faces: Model) -> None:
+def test_the_key_of_a_job_depends_on_the_domain(weather: Model, faces: Model) -> None:
     keys = [job_key(weather.toward(name), Options()) for name in DOMAINS]
     assert len(set(keys)) == 3
     assert job_key(faces.toward("male,young"), Options()) == job_key(faces.toward(["young", "male"]), Options())

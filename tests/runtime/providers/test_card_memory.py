@@ -27,7 +27,7 @@ from tests.runtime.providers.gpu import Card
 from tests.runtime.tiles.networks import network, photo
 
 
-def test_out_of_memory_halves_once_then_tiles_and_says_so(
+def test_out_of_memory_halves_once_then_tiles_with_notes(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder: the batch is halved for good, not again and again; what does not fit alone is tiled."""
@@ -192,9 +192,7 @@ def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypa
     assert i2i.load(model.path, "cuda").executor.batch_size.batch(512 * 512) == 8
 
 
-def test_no_tensor_has_more_values_than_a_card_counts(
-    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_tensor_exceeds_2_31_values(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA's kernels go astray in silence beyond 2^31; the network makes 6 values of a pixel."""
     from i2i.runtime.memory import estimate
 
@@ -250,7 +248,7 @@ def test_values_are_counted_beside_sequences_and_weights(
     assert not caplog.messages
 
 
-def test_that_values_cannot_be_counted_is_said(
+def test_a_note_says_that_values_cannot_be_counted(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
@@ -260,7 +258,7 @@ def test_that_values_cannot_be_counted_is_said(
     assert said.startswith("m.onnx: the sizes of its tensors cannot be measured (")
 
 
-def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Path) -> None:
+def test_a_deleted_model_frees_its_share_of_the_memory(card: Card, tmp_path: Path) -> None:
     """At once, though it was never measured."""
     model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     gc.disable()
@@ -273,7 +271,7 @@ def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Pa
         gc.enable()
 
 
-def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
+def test_an_image_is_tiled_only_if_the_card_lacks_memory(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file large enough to be read in strips: by the card's memory, if that of the machine holds the pixels."""
@@ -307,7 +305,7 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
 
 
 @pytest.mark.parametrize(("provider", "wish"), [("cuda", None), ("cuda", 8), ("tensorrt", None)])
-def test_the_memory_is_measured_before_anything_is_at_work(
+def test_memory_is_measured_before_other_work_begins(
     card: Card, tmp_path: Path, provider: str, wish: int | None
 ) -> None:
     models = [Model(network(tmp_path / name), provider) for name in ("a.onnx", "b.onnx")]

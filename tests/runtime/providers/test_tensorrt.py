@@ -51,9 +51,7 @@ def test_tensorrt_has_an_engine_for_each_bucket_of_sizes(
     assert sum("run on CUDA" in text for text in notes) == 1
 
 
-def test_an_engine_that_cannot_be_used_is_built_anew_once(
-    card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unusable_engine_is_rebuilt_once(card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One that was changed where it lies, one that is refused, and one that is refused as soon as it is built."""
     path, image = tiny.inverter(tmp_path / "m.onnx"), np.zeros((64, 64, 3), np.uint8)
 
@@ -96,7 +94,7 @@ def test_an_engine_that_cannot_be_used_is_built_anew_once(
     assert kept().read_bytes() == before  # until there is another
 
 
-def test_an_engine_that_cannot_be_kept_is_used_and_it_is_said(
+def test_an_engine_that_cannot_be_cached_is_used_with_a_note(
     card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
@@ -107,7 +105,7 @@ def test_an_engine_that_cannot_be_kept_is_used_and_it_is_said(
     assert "trt_engine_cache_path" not in card.asked[-1][0][1]
 
 
-def test_an_engine_half_built_is_never_taken_for_one_and_is_cleared_away(card: Card, tmp_path: Path) -> None:
+def test_a_partial_engine_is_never_used_and_is_deleted(card: Card, tmp_path: Path) -> None:
     """A job that is killed while TensorRT builds, beside one that is still at work."""
     import subprocess
     import sys

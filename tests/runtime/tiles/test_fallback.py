@@ -37,7 +37,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor.Executor, "run", run)
 
 
-def test_what_fits_is_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_fit_are_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("i2i.runtime.tiles.tiler.translate_tiled", lambda *_: pytest.fail("tiled"))
     assert model(IMAGE).shape == IMAGE.shape
     for how in ("exact", 768):
@@ -45,7 +45,7 @@ def test_what_fits_is_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("short")
-def test_what_does_not_fit_is_tiled_and_it_is_said(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_that_do_not_fit_are_tiled_with_a_note(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
     told: list[tuple[int, int]] = []
     result = model.tiled("auto", say=said.append, progress=lambda *now: told.append(now))(IMAGE)
@@ -78,7 +78,7 @@ def test_a_batch_is_halved_first(model: Model) -> None:
 
 
 @pytest.mark.usefixtures("short")
-def test_what_cannot_or_must_not_be_tiled_fails(model: Model, tmp_path: Path) -> None:
+def test_images_that_cannot_be_tiled_are_errors(model: Model, tmp_path: Path) -> None:
     with pytest.raises(TooLargeError, match=r"^it would take too much memory$"):
         model.tiled("off")(IMAGE)
     whole = i2i.load(tiny.inverter(tmp_path / "no.onnx"), "cpu", threads=1)
@@ -88,7 +88,7 @@ def test_what_cannot_or_must_not_be_tiled_fails(model: Model, tmp_path: Path) ->
         whole(IMAGE)
 
 
-def test_how_is_a_word_or_a_side() -> None:
+def test_tile_is_a_mode_or_a_side() -> None:
     assert Tile.of("512") == Tile.of(512) == Tile(512)
     for wrong in ("none", "0", -1, "-5", "1.5", ""):
         with pytest.raises(ValueError, match="choose auto, exact, off or the side"):

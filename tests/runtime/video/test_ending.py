@@ -30,7 +30,7 @@ def test_a_result_that_is_no_picture_ends_the_job(deep_identity: Model, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "nan.onnx"]
 
 
-def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path) -> None:
+def test_two_jobs_to_one_target_are_refused(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512))
     with workspace.workspace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
         translate_video(identity, source, tmp_path / "out.mp4")
@@ -38,7 +38,7 @@ def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, identity_file: Path, i2i_command: Command) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, identity_file: Path, i2i_command: Command) -> None:
     import resource
 
     noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
@@ -110,7 +110,7 @@ for _ in range(2):
 """
 
 
-def test_frames_that_are_not_kept_are_told(identity_file: Path, tmp_path: Path) -> None:
+def test_frames_that_are_not_kept_are_reported(identity_file: Path, tmp_path: Path) -> None:
     """Of a second job to the same folder that was interrupted: no folder is replaced, of frames that may be wanted."""
     source = make(tmp_path / "in.mp4")
     command = [sys.executable, "-c", STOPPED_AT_THREE, identity_file, source, tmp_path / "frames"]

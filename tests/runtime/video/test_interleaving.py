@@ -143,7 +143,7 @@ def test_a_part_has_the_packets_of_that_part(identity: Model, tmp_path: Path) ->
     assert others(tmp_path / "out.mp4") == [[md5 for md5, time in sound if 6.5 <= time < 14.5]]
 
 
-def test_what_exceeds_the_memory_goes_ahead_of_its_frame(
+def test_packets_beyond_the_limit_are_written_before_their_frame(
     identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At most so many bytes wait for a frame; all of them arrive in their order."""

@@ -68,7 +68,7 @@ def test_a_preview_needs_a_display(tmp_path: Path, identity_file: Path, i2i_comm
         assert "--preview needs a display, and there is none" in done.stderr
 
 
-def test_a_window_that_fails_does_not_take_the_job_along(
+def test_a_failing_window_does_not_end_the_job(
     identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preview, "missing", lambda: None)
@@ -105,7 +105,7 @@ def test_a_window_shows_the_newest_frame(tmp_path: Path, monkeypatch: pytest.Mon
         server.wait()
 
 
-def test_what_a_window_is_sent(tmp_path: Path) -> None:
+def test_the_bytes_sent_to_a_window(tmp_path: Path) -> None:
     deep = (np.arange(24, dtype=np.uint16) << 8).reshape(2, 4, 3)
     (tmp_path / "pipe").write_bytes(preview.packed(deep) + preview.packed(deep)[:-1])
     with open(tmp_path / "pipe", "rb") as pipe:

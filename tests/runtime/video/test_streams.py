@@ -24,7 +24,7 @@ COVER = cv2.imencode(".jpg", np.full((16, 16, 3), 99, np.uint8))[1].tobytes()
 
 
 @pytest.mark.parametrize(("suffix", "subtitle"), [(".mp4", "mov_text"), (".mkv", "subrip"), (".mov", "mov_text")])
-def test_all_of_it_is_kept(suffix: str, subtitle: str, identity: Model, tmp_path: Path) -> None:
+def test_all_streams_are_kept(suffix: str, subtitle: str, identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / f"in{suffix}", sound=0.4, subtitle=subtitle, chapters=CHAPTERS, tags=TAGS)
     summary = translate_video(identity, source, tmp_path / f"out{suffix}")
     assert summary.notes == []
@@ -54,7 +54,7 @@ def test_a_cover_stays_one(before: str, after: str, identity: Model, tmp_path: P
         assert len(facts(result).times) == count
 
 
-def test_a_cover_that_is_not_held_is_named(identity: Model, tmp_path: Path) -> None:
+def test_a_lost_cover_is_named(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", cover=COVER)
     notes = translate_video(identity, source, tmp_path / "out.mov").notes
     assert notes == ["stream 1 (video, mjpeg) was dropped: mov does not hold it"]
@@ -72,7 +72,7 @@ def test_attachments_go_where_they_can(identity: Model, tmp_path: Path) -> None:
     assert "was dropped: mp4 does not hold it" in notes[0]
 
 
-def test_what_a_container_does_not_hold_is_named(identity: Model, tmp_path: Path) -> None:
+def test_losses_of_a_container_are_named(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", sound=0.2, subtitle="mov_text", chapters=CHAPTERS)
     notes = translate_video(identity, source, tmp_path / "out.webm").notes
     assert notes == [
@@ -86,7 +86,7 @@ def test_what_a_container_does_not_hold_is_named(identity: Model, tmp_path: Path
     ("codec", "container", "held"),
     [("pcm_s16le", ".mp4", False), ("pcm_s16le", ".mov", True), ("flac", ".mov", False), ("flac", ".mp4", True)],
 )
-def test_sound_that_is_refused_late_costs_no_film(
+def test_sound_that_is_refused_late_does_not_fail_the_video(
     codec: str, container: str, held: bool, identity: Model, tmp_path: Path
 ) -> None:
     """FFmpeg says it with the header, or, of channels that Matroska does not name, after all frames."""
@@ -130,7 +130,7 @@ def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
         translate_video(identity, source, tmp_path / "frames", Options(format="png"))
 
 
-def test_what_bare_frames_do_not_hold_is_named_in_one_line(identity: Model, tmp_path: Path) -> None:
+def test_losses_of_bare_frames_are_named_in_one_line(identity: Model, tmp_path: Path) -> None:
     """All of it, by the comparison that files get."""
     made = {"sound": 0.4, "subtitle": "subrip", "chapters": CHAPTERS, "tags": TAGS, "sar": Fraction(4, 3)}
     source = make(tmp_path / "in.mkv", times=(0, 512, 1024, 1536), **made)
@@ -158,7 +158,7 @@ def test_contents_are_compared_field_by_field() -> None:
     assert lost("x", Contents(), full) == ["x does not hold pixels 1 as wide as high, colour range"]
 
 
-def test_what_is_of_no_effect_on_bare_frames_is_refused(identity: Model, tmp_path: Path) -> None:
+def test_options_without_effect_on_bare_frames_are_refused(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0,))
     with pytest.raises(ValueError, match="--codec, --crf: for an encoded video"):
         translate_video(identity, source, tmp_path / "f", Options(format="png"), VideoOptions(codec="hevc", crf=3))
@@ -169,7 +169,7 @@ def test_what_is_of_no_effect_on_bare_frames_is_refused(identity: Model, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_a_turn_that_bare_frames_have_no_place_for_is_said(identity: Model, tmp_path: Path) -> None:
+def test_a_rotation_tag_that_bare_frames_lose_is_named(identity: Model, tmp_path: Path) -> None:
     quarter = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
     source, lost = make(tmp_path / "in.mp4", times=(0,), matrix=quarter), "the tag that says how to turn its frames"
     for rotation, said in (("keep", True), ("apply", False)):

@@ -79,7 +79,7 @@ def test_nvenc_without_a_card_fails_with_what_to_do(codec: str, identity: Model,
         ({}, "o.avi", r"videos are written as \.apng, \.gif, \.m4v, \.mkv, \.mov, \.mp4, \.webm, \.webp"),
     ],
 )
-def test_what_an_encoder_does_not_take(
+def test_options_that_an_encoder_lacks_are_refused(
     options: dict[str, object], target: str, message: str, identity: Model, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -132,7 +132,7 @@ def test_observers_see_each_frame_in_its_order(identity: Model, tmp_path: Path) 
     assert reports == list(range(1, 41))
 
 
-def test_of_frames_that_nobody_looks_at_no_pictures_are_kept(
+def test_frames_without_observers_are_not_kept(
     identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The figure for flicker needs two in 16; what else looks sees all, if it does not say otherwise."""

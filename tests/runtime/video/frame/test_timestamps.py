@@ -175,7 +175,7 @@ def test_a_start_in_a_file_without_an_index(identity: Model, tmp_path: Path) -> 
         assert max(abs(a - b) for a, b in zip(times, expected, strict=True)) < Fraction(1, 1000)
 
 
-def test_frames_of_a_clock_that_began_anew_come_at_the_usual_rate(identity: Model, tmp_path: Path) -> None:
+def test_frames_after_a_clock_reset_keep_the_usual_rate(identity: Model, tmp_path: Path) -> None:
     """Two recordings in one file: else all of the second would be shown within a moment."""
     made = {"container": "mpegts", "options": {"preset": "ultrafast"}}
     parts = [make(tmp_path / f"{at}.ts", times=range(at * 12800, at * 12800 + 5120, 512), **made) for at in (9, 2)]

@@ -56,7 +56,7 @@ def test_noise_is_in_both_figures() -> None:
     assert found.of_source == pytest.approx(2 * 2 / np.sqrt(np.pi), rel=0.15)  # of two normal variables
 
 
-def test_what_the_source_does_is_not_asked_of_the_result() -> None:
+def test_changes_of_the_source_are_no_flicker() -> None:
     """Half of the source goes from dark to bright; the result of that half is another one then, which is right."""
 
     def source(number: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_sixteen_bits_and_other_sizes_in_the_same_units() -> None:
     assert measured(lambda n: np.full((720, 1280, 3), 80, np.uint8), large).of_result == pytest.approx(3)
 
 
-def test_a_job_says_it(identity: Model, identity_file: Path, i2i_inside: Command, tmp_path: Path) -> None:
+def test_a_job_prints_its_flicker(identity: Model, identity_file: Path, i2i_inside: Command, tmp_path: Path) -> None:
     film = make(tmp_path / "in.mkv", codec="ffv1", size=(96, 64), picture=lambda n: shot(3, grain=2)(n)[:64, :96])
     summary = translate_video(identity, film, None)
     assert summary.flicker == summary.source_flicker

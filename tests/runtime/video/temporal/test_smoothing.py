@@ -106,21 +106,21 @@ def test_real_clips_through_the_default_model(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_pixels_do_not_depend_on_who_works(threads: int, model: Model, normalising: Path, film: Path) -> None:
+def test_pixels_do_not_depend_on_the_workers(threads: int, model: Model, normalising: Path, film: Path) -> None:
     """Nor on how many frames are under way when another is begun."""
     expected = results(model, film)
     for _ in range(2):
         assert np.array_equal(results(Model(normalising, "cpu", threads, side_by_side=True), film), expected)
 
 
-def test_another_provider_carries_them_too(model: Model, normalising: Path, film: Path) -> None:
+def test_another_provider_averages_statistics_too(model: Model, normalising: Path, film: Path) -> None:
     pytest.importorskip("openvino")
     other = results(Model(normalising, "openvino", 2, side_by_side=True), film)
     assert np.abs(other.astype(int) - results(model, film)).mean() < 1
 
 
 @pytest.mark.parametrize(("tile", "carried"), [("auto", True), ("exact", True), (4096, True), (16, False)])
-def test_frames_that_are_cut_carry_no_statistics(
+def test_tiled_frames_carry_no_statistics(
     tile: str | int, carried: bool, model: Model, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which is said; frames that fit into one tile are not cut."""
@@ -161,7 +161,7 @@ def test_a_graph_of_a_fixed_size_has_room_for_any_frame(
     assert (summary.frames, summary.notes) == (12, [])
 
 
-def test_memory_that_ends_on_the_way_is_told_of_with_what_to_do(
+def test_running_out_of_memory_is_an_error_with_a_remedy(
     normalising: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -219,7 +219,7 @@ def normalised_in_half(path: Path) -> Path:
     return tiny.write(path, nodes, replace(tiny.DEEP, precision="fp16"), constants, *ends)
 
 
-def test_a_model_of_several_domains_has_to_be_bound(tmp_path: Path, film: Path) -> None:
+def test_a_model_of_several_domains_must_be_bound(tmp_path: Path, film: Path) -> None:
     nodes = [
         helper.make_node("Gather", ["steps", "target"], ["step"]),
         helper.make_node("Transpose", ["x"], ["channels"], perm=[0, 3, 1, 2]),
@@ -238,7 +238,7 @@ def test_a_model_of_several_domains_has_to_be_bound(tmp_path: Path, film: Path) 
     assert results(model.toward("rain"), film).mean() == pytest.approx(19000 / 257, abs=1)
 
 
-def test_a_picture_that_comes_out_of_black_has_its_own_contrast(model: Model, tmp_path: Path) -> None:
+def test_a_fade_in_resets_the_statistics(model: Model, tmp_path: Path) -> None:
     """Not that of its beginning, which is next to none: statistics as if the fade were no scene."""
     still = photo(SIZE[1], SIZE[0])
     share = lambda n: min(max((n - 12) / 25, 0), 1)  # noqa: E731
@@ -318,7 +318,7 @@ def _blend(steps: list[float], pictures: Callable[[int], np.ndarray], results: C
     return [steady.blend(FramePosition(n, 0, step), pictures(n), results(n)) for n, step in enumerate(steps)]
 
 
-def test_where_the_source_stands_still_results_are_averaged_in_time() -> None:
+def test_results_are_averaged_where_the_source_is_still() -> None:
     """Of levels 0, 11, 0, 0: by the formula, at steps of 40 and of 250 ms."""
     levels = [0, 11, 0, 0]
     flat = lambda n: np.full((48, 64, 3), levels[n], np.uint8)  # noqa: E731
@@ -329,7 +329,7 @@ def test_where_the_source_stands_still_results_are_averaged_in_time() -> None:
         assert np.abs(picture - level).max() <= 0.5
 
 
-def test_results_that_are_unlike_are_held_until_the_source_changes() -> None:
+def test_results_that_differ_strongly_are_kept_until_the_source_changes() -> None:
     """A mean of two would be neither."""
     strokes = [np.random.default_rng(n).integers(0, 256, (48, 64, 3)).astype(np.uint8) for n in range(6)]
     grain = lambda n: 90 + np.random.default_rng(n).integers(-2, 3, (48, 64, 3))  # noqa: E731
@@ -352,7 +352,7 @@ def test_where_the_source_changes_the_result_does() -> None:
     assert shown[1].min() == 210
 
 
-def test_a_change_that_the_result_does_not_show_breaks_off_no_average() -> None:
+def test_a_change_that_the_result_does_not_show_keeps_the_average() -> None:
     """The source trembles by 25 levels, its translation flickers by 3: by itself that would be let go at each frame."""
     pattern = np.random.default_rng(0).integers(-12, 13, (2, 48, 64, 3))
     source = lambda n: (90 + pattern[n % 2]).astype(np.uint8)  # noqa: E731
@@ -360,7 +360,7 @@ def test_a_change_that_the_result_does_not_show_breaks_off_no_average() -> None:
     assert np.abs(np.diff(np.stack(shown[6:]).astype(float), axis=0)).mean() < 0.5
 
 
-def test_a_change_that_shows_much_is_let_go_the_sooner() -> None:
+def test_a_change_that_shows_strongly_ends_the_average_sooner() -> None:
     """Of one by 9 levels in the source a smaller share stays behind of 15 levels in the result than of 5."""
     check = 9 * (np.indices((48, 64)).sum(axis=0) % 2)[..., None]
     source = lambda n: np.broadcast_to(90 + (check if n else 9 - check), (48, 64, 3)).astype(np.uint8)  # noqa: E731
@@ -402,7 +402,7 @@ def test_sixteen_bits_and_other_sizes() -> None:
     assert 100 < int(shown[5][-20:].mean()) - 30000 < 900
 
 
-def test_a_film_of_ten_bits_and_a_variable_rate(deep_identity: Model, tmp_path: Path) -> None:
+def test_a_video_of_ten_bits_and_a_variable_rate(deep_identity: Model, tmp_path: Path) -> None:
     """HDR stays in 10 bits and keeps its times; and the longer a frame is shown, the less is carried past it."""
     rows = np.linspace(200, 800, SIZE[1], dtype=np.uint16)[:, None]
 
@@ -424,7 +424,7 @@ def test_a_film_of_ten_bits_and_a_variable_rate(deep_identity: Model, tmp_path: 
     assert off[8] < 0.3 * off[7]  # after 2.4 s
 
 
-def test_a_model_without_statistics_is_told_of_and_steadied_all_the_same(identity: Model, film: Path) -> None:
+def test_a_model_without_statistics_is_smoothed_with_a_note(identity: Model, film: Path) -> None:
     summary = translate_video(identity, film, None, video=STEADY)
     assert "no statistics are carried from frame to frame (it has no normalisation" in summary.notes[0]
     plain = translate_video(identity, film, None)
@@ -466,7 +466,7 @@ def test_a_normalisation_that_fails_ends_the_job(model: Model, film: Path, monke
         results(model, film)
 
 
-def test_a_line_holds_what_is_waited_for() -> None:
+def test_awaited_values_are_kept() -> None:
     line = OrderedValues(keep=2)
     for number in range(4):
         line.put(number, -number)
