@@ -96,9 +96,9 @@ def test_day2night_is_nearer_to_the_night_than_the_day_is(models, size):
 
 def test_day2night_scores_what_its_entry_says(models):
     """The first scenes of the protocol stand for all of it."""
-    told = next(entry for entry in INDEX if entry["name"] == "day2night")["metrics"]
+    metrics = next(entry for entry in INDEX if entry["name"] == "day2night")["metrics"]
     for size in (64, 128):
         scenes = [scene(HELD_OUT + number) for number in range(6)]
         pairs = [(paint(place, "day", size), paint(place, "night", size)) for place in scenes]
         found = float(np.mean([l1(models["day2night"](day), night) for day, night in pairs]))
-        assert found == pytest.approx(told[f"{size}x{size}"]["result"]["l1"], rel=0.15), size
+        assert found == pytest.approx(metrics[f"{size}x{size}"]["result"]["l1"], rel=0.15), size

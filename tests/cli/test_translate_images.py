@@ -1,4 +1,4 @@
-"""``i2i translate`` of images: several models, pipes, parts of a folder, and who is asked before results are mixed."""
+"""``i2i translate`` of images: several models, pipes, parts of a folder, and results of different settings."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_an_image_is_decoded_once_for_all_models(place: Path, monkeypatch: pytes
     summary = translate_folders(pairs, place / "photos", report=lambda outcome, _: notes.append(outcome.note))
     assert summary == Summary(total=8, done=6, failed=2)
     assert sorted(read) == ["x.png", "y.jpg", "z.bmp"]  # the header of the other was enough
-    assert len([note for note in notes if note]) == 1  # and what is wrong with it is said once
+    assert len([note for note in notes if note]) == 1  # and its problem is reported once
 
 
 def test_a_suffix(place: Path, i2i_inside: Command) -> None:

@@ -30,7 +30,7 @@ def test_a_folder_with_options_and_again_with_other_options(place: Path, i2i_com
     assert "model negative.onnx (as asked): image -> negative, on cpu" in done.stderr
     np.testing.assert_array_equal(read_image(place / "out" / "a.png").pixels, 255 - IMAGE)
     assert "0 translated, 1 done before" in i2i_command(*command, "0..255", cwd=place).stdout
-    # 255 - x of values in -15..270 is their negative as well, so only what is told differs.
+    # 255 - x of values in -15..270 is their negative as well, so only the options differ.
     done = i2i_command(*command, "-15..270", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "-15" in done.stderr

@@ -163,7 +163,7 @@ def test_an_odd_file_of_two_sides_is_named(draw, tmp_path):
 def test_unreadable_files_are_named_before_training_or_left_out_up_to_a_number(two_folders):
     for number in range(2):
         (two_folders / "horses" / f"bad{number}.png").write_bytes(b"<html>")
-    told = []
+    given = []
     with pytest.raises(DataError) as caught:
         read_folders("unpaired", a=two_folders / "horses", b=two_folders / "zebras", max_bad=1)
     message = str(caught.value)
@@ -172,11 +172,11 @@ def test_unreadable_files_are_named_before_training_or_left_out_up_to_a_number(t
     assert "bad1.png: this is HTML" in message
     dataset = read_folders(
         "unpaired", a=two_folders / "horses", b=two_folders / "zebras", max_bad=2,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: given.append((done, total)),
     )  # fmt: skip
     assert len(dataset) == 5
     assert sum("left out" in warning and "bad" in warning for warning in dataset.report.warnings) == 2
-    assert told == [(done, 10) for done in range(1, 11)]
+    assert given == [(done, 10) for done in range(1, 11)]
 
 
 def test_an_unreadable_half_of_a_pair_leaves_out_the_pair(draw, tmp_path):

@@ -73,7 +73,7 @@ def _results(out, task, make):
         write_image(folder / path.name, Image(make(read_image(path).pixels, truth)))
 
 
-def test_right_and_wrong_results_are_told_apart(drawn):
+def test_right_and_wrong_results_are_distinguished(drawn):
     for task in demo_run.TASKS:
         lines = []
         _results(drawn, task, lambda source, truth: truth)

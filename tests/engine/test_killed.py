@@ -50,7 +50,7 @@ def end_alike(options, path, kills):
 
 @pytest.mark.parametrize("method", [m if m == "cyclegan" else pytest.param(m, marks=pytest.mark.slow) for m in TINY])
 def test_killed_once(method, folders, tmp_path, one_thread):
-    """What a state of each method holds is told by signals too, in test_resume.py: here it is how it is written."""
+    """The content of each method's state is tested in test_resume.py; this tests how it is written."""
     assert end_alike(options_of(method, folders, STEPS), tmp_path, kills=1) == 1
 
 

@@ -67,7 +67,7 @@ main()
 
 @pytest.mark.parametrize("method", ["pix2pix", pytest.param("cyclegan", marks=pytest.mark.slow)])
 def test_two_processes_train_like_one(method, folders, tmp_path, one_thread):
-    """Before they train, they differ in something, and both are told so."""
+    """Before they train, they differ in one value, and both report it."""
     (tmp_path / "differing.py").write_text(DIFFERING)
     options = METHODS[method] | folders[method]
     one = train(method, **options, out=tmp_path / "one", quiet=True)

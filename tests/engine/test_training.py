@@ -1,4 +1,4 @@
-"""What a run does when something goes wrong, what it leaves behind, and what it says."""
+"""Runs: failures, the files that a run leaves, and its messages."""
 
 import errno
 import io
@@ -406,7 +406,7 @@ def test_the_largest_batch():
 
 @pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {})])
 def test_a_trial_of_a_batch_moves_every_player(method, more, folders, tmp_path, one_thread):
-    """Memory is measured at its most: one that moves every third time has to be among those that move."""
+    """Peak memory is measured, so a player that moves in every third step must move in the trial."""
     run = Run.open(method, tmp_path / "run", TINY[method] | folders[method] | more)
     describe_data(run, open_data(run.settings))
     game = Game(run, World())

@@ -14,8 +14,7 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from i2i.cli.export import command
-from i2i.cli.export import describe as told
+from i2i.cli.export import command, describe
 from i2i.exporter import ExportError, export, export_network, parity, writer
 from i2i.exporter.pixel_graph import Pixels, WithTarget
 from i2i.exporter.signature import targets
@@ -116,7 +115,7 @@ def test_the_file_describes_its_inputs(case: Case) -> None:
     assert max(n for n, _, _ in found.parity["inputs"]) >= 4
     assert found.parity["largest"] <= found.parity["limit"]
     weather = "any of cloudy, rain, shine, sunrise" if promise.attributes else "cloudy, rain, shine, sunrise"
-    assert f"  weather -> {weather}  " in told(path)
+    assert f"  weather -> {weather}  " in describe(path)
 
 
 @pytest.mark.parametrize("size", [(1, 1, 9), (5, 3, 2), (3, 40, 57)])

@@ -223,7 +223,7 @@ def test_a_model_that_is_not_finite_in_float32_is_an_error(exports: Exports, dra
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nodes_are_told_apart_by_their_names(reduced: dict[tuple[str, str], tuple[Path, Path]], kind: str) -> None:
+def test_nodes_are_distinguished_by_their_names(reduced: dict[tuple[str, str], tuple[Path, Path]], kind: str) -> None:
     """As a session needs it to say which it left to the processor: those that no pixel reaches may be there."""
     path = reduced["resnet", kind][1]
     nodes = onnx.load(path).graph.node

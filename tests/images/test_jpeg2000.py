@@ -68,7 +68,7 @@ def test_a_jpeg_2000_of_luma_and_chroma_with_alpha_is_read():
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("boxed", [False, True])
 def test_a_jpeg_2000_of_small_chroma_is_read(alpha, boxed):
-    """As films and scanners write them; OpenCV refuses them as damaged."""
+    """As cinema masters and scanners have them; OpenCV refuses them as damaged."""
     av = pytest.importorskip("av")
     row = np.arange(96, dtype=np.uint8)
     pixels = np.dstack([np.tile(row + step, (64, 1)) for step in (20, 60, 100)])

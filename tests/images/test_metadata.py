@@ -203,7 +203,7 @@ def test_damaged_metadata_costs_no_image(seed: int) -> None:
 def test_a_file_of_strips_has_the_same_bytes_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, resolution: tuple[float, float] | None
 ) -> None:
-    """libvips would write EXIF anew, and what cameras note of their own would point elsewhere."""
+    """libvips would rewrite EXIF, and the offsets in cameras' own notes would be wrong."""
     monkeypatch.setattr(writer, "_BLOCK", 100)  # the file is longer
     image = Image(picture(), metadata=Metadata(exif(), XMP), resolution=resolution)
     path = tmp_path / "a"

@@ -1,4 +1,4 @@
-"""Files: which are read, which are refused and why, and that nothing in any of them is run."""
+"""Checkpoint files: which are read, which are refused and why, and that no code in them is run."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_pickles_of_newer_protocols(tmp_path, protocol):
 
 
 def refusal(file: Path) -> str:
-    """What is said against a file; nothing where it can be read."""
+    """Return the error for a file; "" if it can be read."""
     try:
         read(file)
     except ValueError as error:
@@ -336,7 +336,7 @@ def test_checkpoints_in_nested_dicts(tmp_path, content, part):
     assert tensors.keys() == G.keys()
 
 
-def test_several_generators_must_be_told_apart(tmp_path):
+def test_one_of_several_generators_must_be_chosen(tmp_path):
     file = tmp_path / "cyclegan.pth"
     torch.save({"G_A": G, "G_B": authors.resnet(blocks=2).state_dict(), "D_A": D, "D_B": D}, file)
     with pytest.raises(ValueError, match=r"(?s)several generators; choose one with --part:\n  G_A: Cycle.*\n  G_B: "):

@@ -1,4 +1,4 @@
-"""What others trained is recognised by names and shapes, and computes here what it computes there."""
+"""Third-party networks are recognised by names and shapes, and compute the same as in their own code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of docs/production.md share: its programs, pictures, models, and the tools that they need."""
+"""Shared by the tests of docs/production.md: its programs, pictures, models, and the tools that they need."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def expected(pictures: Pictures) -> dict[str, np.ndarray]:
 
 
 def same(got: Path, expected: np.ndarray) -> None:
-    """The picture in a file is that one, to 1 level; of what is left over, its alpha, nothing is said."""
+    """Assert that a file contains that picture, to 1 level; alpha is not compared."""
     pixels = read_image(got).pixels
     assert pixels.shape == expected.shape
     assert np.abs(pixels.astype(int) - expected).max() <= 1

@@ -298,7 +298,7 @@ def test_errors_of_libvips_while_writing_name_the_output(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-def test_errors_of_input_and_output_are_told_apart(tmp_path: Path) -> None:
+def test_errors_name_the_input_or_the_output(tmp_path: Path) -> None:
     def broken() -> Iterator[Image]:
         yield Image(picture(3, 8))
         raise BrokenPipeError(errno.EPIPE, "nobody listens")

@@ -1,4 +1,4 @@
-"""A description in a copy of the file: read by the runtime without a word more, and by nothing else."""
+"""A description in a copy of the file: the runtime needs nothing else, and other programs ignore it."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_no_file_is_replaced_without_overwrite(copy: Path, tmp_path: Path) -> No
     ):
         with pytest.raises(ValueError, match=words):
             annotate.write(original, target, spec)
-    annotate.write(original, copy, replace(spec, method="anew"), overwrite=True)
-    assert read_spec(copy).method == "anew"
+    annotate.write(original, copy, replace(spec, method="other"), overwrite=True)
+    assert read_spec(copy).method == "other"
     assert original.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["described.onnx", "negative.onnx"]
 
@@ -165,14 +165,14 @@ def test_the_key_of_a_job_depends_on_the_options(copy: Path) -> None:
 
 
 def test_the_public_function_takes_the_options(copy: Path, tmp_path: Path) -> None:
-    image, told = picture(6, 5, 3), {"range": (0, 255), "order": "rgb"}
+    image, given = picture(6, 5, 3), {"range": (0, 255), "order": "rgb"}
     original = copy.with_name("negative.onnx")
-    np.testing.assert_array_equal(i2i.translate(image, model=original, provider="cpu", **told), 255 - image)
+    np.testing.assert_array_equal(i2i.translate(image, model=original, provider="cpu", **given), 255 - image)
     (tmp_path / "photos").mkdir()
     write_image(tmp_path / "photos" / "a.png", Image(image))
-    out = i2i.translate(tmp_path / "photos", tmp_path / "out", original, provider="cpu", **told)
+    out = i2i.translate(tmp_path / "photos", tmp_path / "out", original, provider="cpu", **given)
     np.testing.assert_array_equal(read_image(out / "a.png").pixels, 255 - image)
-    model = i2i.load(original, "cpu", **told)  # on all cores, and a folder opens it once more, side by side
+    model = i2i.load(original, "cpu", **given)  # on all cores, and a folder opens it once more, side by side
     assert i2i.translate(tmp_path / "photos", tmp_path / "out2", model) == tmp_path / "out2"
     with pytest.raises(ValueError, match=r"order: the model is loaded already; i2i\.load takes them"):
         i2i.translate(image, model=model, order="bgr")

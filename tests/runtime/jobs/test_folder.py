@@ -331,14 +331,14 @@ def test_a_job_with_overwrite_continues_after_a_kill_and_starts_again_once_finis
 
     def skipped_until_killed(**options: Any) -> int:
         """It does one image more."""
-        told: list[str] = []
+        reported: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(Journal, "done", killed)
             settings = Options(overwrite=True, workers=1, **options)
             with pytest.raises(KeyboardInterrupt):
-                translate_folder(model, photos, out, settings, lambda one, _: told.append(one.status))
-        assert set(told) <= {"skipped"}
-        return len(told)
+                translate_folder(model, photos, out, settings, lambda one, _: reported.append(one.status))
+        assert set(reported) <= {"skipped"}
+        return len(reported)
 
     run(model, photos, out)
     monkeypatch.setattr("i2i.runtime.jobs.journal.time.time", lambda: 1000.0)  # the clock may even have gone back
@@ -375,7 +375,7 @@ def test_work_waits_while_outcomes_are_not_taken(
 
     monkeypatch.setattr(workers, "PENDING_OUTCOMES", 1)
     assert translate_folder(model, photos, tmp_path / "out", Options(workers=1), slow).done == 6
-    assert made[0] <= 3  # what is told, one that waits, and one with the thread
+    assert made[0] <= 3  # one that is reported, one that waits, and one with the thread
 
 
 def test_the_journal_states_model_and_settings_of_each_result(model: Model, photos: Path, tmp_path: Path) -> None:
@@ -416,13 +416,13 @@ def test_a_file_finished_before_the_kill_is_not_made_again(model: Model, photos:
     """A kill between a file and the line that says so; with ``--overwrite`` also one before it was replaced."""
     out = tmp_path / "out"
 
-    def unsaid(*_: object, **__: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     def killed(**options: object) -> set[str]:
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(Journal, "done", unsaid)
+            patched.setattr(Journal, "done", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 run(model, photos, out, workers=1, **options)
         after = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
@@ -432,7 +432,7 @@ def test_a_file_finished_before_the_kill_is_not_made_again(model: Model, photos:
     assert run(model, photos, out)[0] == Summary(total=6, done=5, skipped=1)
     assert killed(quality=80, overwrite=True) == {"a.png"}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers.image_file, "write", unsaid)
+        patched.setattr(workers.image_file, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1, quality=80)
     with open(out / JOURNAL) as record:

@@ -147,9 +147,9 @@ def until_all_is_there(words: Sequence[object], out: Path, count: int) -> None:
     assert process.returncode == 0, errors.decode()
 
 
-def wait_for_film(process: subprocess.Popen[bytes], target: Path) -> None:
+def wait_for_video(process: subprocess.Popen[bytes], target: Path) -> None:
     """Until the job writes frames, or has ended."""
-    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/film*")):
+    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/video*")):
         time.sleep(0.005)
 
 
@@ -161,7 +161,7 @@ def test_videos(models: list[Path], tmp_path: Path) -> None:
     run(source, whole, *settings)  # whose modules are in the memory from now on
     start = time.monotonic()
     process = started([source, target, *settings])
-    wait_for_film(process, target)
+    wait_for_video(process, target)
     opened = time.monotonic()
     _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
@@ -171,7 +171,7 @@ def test_videos(models: list[Path], tmp_path: Path) -> None:
         target.unlink(missing_ok=True)
         process = started([source, target, *settings])
         if chance.random() > 0.1:  # else it is killed at any time after its start
-            wait_for_film(process, target)
+            wait_for_video(process, target)
             time.sleep(chance.uniform(0, writes))
         else:
             time.sleep(chance.uniform(0, takes))

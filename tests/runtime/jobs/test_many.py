@@ -93,9 +93,9 @@ def test_memory_and_rate_are_flat(tmp_path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     for status in ("done", "skipped"):
-        told, summary = job(tmp_path / "in", tmp_path / "out", model)
+        samples, summary = job(tmp_path / "in", tmp_path / "out", model)
         assert f"{status}={COUNT}" in summary
-        over, grown, seconds, work = np.array(told).T
+        over, grown, seconds, work = np.array(samples).T
         assert min(seconds[0], work[0]) < 5  # of the work, where a busy machine lets it wait
         assert grown[-1] < 1000 * COUNT + ALLOCATOR  # the list of files and the record included
         assert grown[-1] - grown[5] < 100 * (over[-1] - over[5]) + ALLOCATOR

@@ -376,23 +376,23 @@ def test_an_overwriting_watch_ended_in_its_backlog_continues(tmp_path: Path) -> 
 
     def ended(until: int) -> list[str]:
         """What becomes of each, with Ctrl-C after so many results."""
-        told: list[str] = []
+        reported: list[str] = []
 
         def report(outcome: Outcome, _: Summary) -> None:
-            told.append(outcome.status)
-            if len(told) == until:
+            reported.append(outcome.status)
+            if len(reported) == until:
                 raise KeyboardInterrupt
 
         model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1, side_by_side=True)
         options = Options(overwrite=True, workers=1)
         with pytest.raises(KeyboardInterrupt):
             translate_folders([(model, tmp_path / "out")], tmp_path / "photos", options, report, Watch(LOOK, PATIENCE))
-        return told
+        return reported
 
     assert ended(until=2).count("done") == 2
-    told = ended(until=9)
-    assert told.count("skipped") >= 2
-    assert told.count("failed") == 1
+    reported = ended(until=9)
+    assert reported.count("skipped") >= 2
+    assert reported.count("failed") == 1
     assert ended(until=9).count("done") == 8
 
 

@@ -1,4 +1,4 @@
-"""Models of several domains and of attributes: ``to``, wherever it can be said."""
+"""Models of several domains and of attributes: ``to``, wherever it can be given."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_a_folder_toward_a_domain_and_then_another(weather: Model, photos: Path,
 def test_batches_on_a_device_have_a_target_for_each_image(
     weather: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way of a GPU, on a model that says it is on one."""
+    """The code path of a GPU, on a model that claims to run on one."""
     rain, seen = weather.toward("rain"), []
     session = rain.executor._session
     plain = session.run

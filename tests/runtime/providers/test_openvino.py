@@ -33,9 +33,9 @@ def _installed() -> None:
     pytest.importorskip("openvino")
 
 
-def levels_apart(model: Path, image: np.ndarray, **told: object) -> int:
+def levels_apart(model: Path, image: np.ndarray, **options: object) -> int:
     """The largest difference between OpenVINO's and ONNX Runtime's results."""
-    results = [i2i.load(model, provider, 1, **told)(image) for provider in ("cpu", "openvino")]
+    results = [i2i.load(model, provider, 1, **options)(image) for provider in ("cpu", "openvino")]
     assert results[0].shape == results[1].shape
     return int(np.abs(results[0].astype(int) - results[1]).max())
 
@@ -92,7 +92,7 @@ def test_eight_threads_on_one_session(tmp_path: Path) -> None:
 
 
 def test_memory_is_given_back_while_others_are_at_work(tmp_path: Path) -> None:
-    """OpenVINO refuses that then, and no result is lost for it; whoever is the last gives it back."""
+    """OpenVINO refuses to release it then; no result is lost, and the last thread releases it."""
     session = OpenVinoSession(network(tmp_path / "net.onnx"), 2, 2, keep_memory=False)
     feeds = {"x": photo(200, 200)[None]}
     (want,) = session.run(feeds)
@@ -111,8 +111,8 @@ def test_folders_large_images_and_videos(tmp_path: Path) -> None:
     for name in ("small.png", "large.png"):
         given, made = (read_image(tmp_path / folder / name).pixels for folder in ("in", "out"))
         np.testing.assert_array_equal(made, 255 - given)
-    film = make(tmp_path / "in.mp4", times=range(0, 6 * 512, 512))
-    assert translate_video(model, film, tmp_path / "out.mp4").frames == 6
+    clip = make(tmp_path / "in.mp4", times=range(0, 6 * 512, 512))
+    assert translate_video(model, clip, tmp_path / "out.mp4").frames == 6
     assert len(facts(tmp_path / "out.mp4").times) == 6
 
 
@@ -134,7 +134,7 @@ def test_it_is_compiled_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     first = kept.stat().st_mtime_ns
     np.testing.assert_array_equal(i2i.load(path, "openvino", 1)(image), 255 - image)
     assert kept.stat().st_mtime_ns == first
-    kept.write_bytes(kept.read_bytes()[:-1])  # damaged: made anew
+    kept.write_bytes(kept.read_bytes()[:-1])  # damaged: compiled again
     np.testing.assert_array_equal(i2i.load(path, "openvino", 1)(image), 255 - image)
     assert kept.stat().st_mtime_ns != first
     tiny.tinted(path)  # another model under the same name
@@ -145,7 +145,7 @@ def test_it_is_compiled_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
 
 
 def test_the_cache_is_used(tmp_path: Path) -> None:
-    """Another model's blob under the name that this one's has, as the name alone decides."""
+    """Another model's blob under this model's name is used, since only the name decides."""
     path, other = tiny.inverter(tmp_path / "m.onnx"), tiny.tinted(tmp_path / "other.onnx")
     for each in (path, other):
         i2i.load(each, "openvino", 1)
@@ -191,7 +191,7 @@ def test_openvino_that_is_not_installed_is_an_error(
 
 
 def test_nothing_is_written_to_the_home_folder(tmp_path: Path, i2i_command: Command) -> None:
-    """The package's reporter of usage would, as soon as it is imported."""
+    """The package's usage reporter would write there as soon as it is imported."""
     path, home = tiny.inverter(tmp_path / "m.onnx"), tmp_path / "home"
     home.mkdir()
     write_image(tmp_path / "a.png", Image(photo(9, 8)))
@@ -243,10 +243,10 @@ def test_half_precision_and_eight_bits(tmp_path: Path) -> None:
 
 
 def test_settings_that_replace_openvinos_defaults(tmp_path: Path) -> None:
-    """float32, though a processor have less; threads tied to no core, since another process may run beside it."""
+    """float32, also where the processor has a faster type; threads not pinned, since other processes may run."""
     path = tiny.inverter(tmp_path / "m.onnx")
     for _ in range(2):  # compiled, and from the cache
         session = Model(path, "openvino", 2, side_by_side=True).executor._session
-        told = session._compiled.get_property
-        assert told("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
-        assert (told("NUM_STREAMS"), told("INFERENCE_NUM_THREADS"), told("ENABLE_CPU_PINNING")) == (2, 2, False)
+        hint = session._compiled.get_property
+        assert hint("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+        assert (hint("NUM_STREAMS"), hint("INFERENCE_NUM_THREADS"), hint("ENABLE_CPU_PINNING")) == (2, 2, False)

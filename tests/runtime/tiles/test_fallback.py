@@ -47,11 +47,11 @@ def test_images_that_fit_are_not_tiled(model: Model, monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("short")
 def test_images_that_do_not_fit_are_tiled_with_a_note(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
-    told: list[tuple[int, int]] = []
-    result = model.tiled("auto", say=said.append, progress=lambda *now: told.append(now))(IMAGE)
+    progress: list[tuple[int, int]] = []
+    result = model.tiled("auto", say=said.append, progress=lambda *now: progress.append(now))(IMAGE)
     whole = i2i.load(model.path, "cpu", threads=1).tiled(2048)(IMAGE[:400])  # within the memory
     assert said == ["900 x 820 pixels at once do not fit into memory; continuing in tiles"]
-    assert told[-1] == (4, 4)
+    assert progress[-1] == (4, 4)
     assert whole.shape == (400, 900, 3)
     assert not caplog.messages
     np.testing.assert_array_equal(model(IMAGE), result)  # the default is auto
@@ -74,7 +74,7 @@ def test_a_batch_is_halved_first(model: Model) -> None:
         "5 images at once do not fit into memory; continuing with 3",
         "3 images at once do not fit into memory; continuing with 2",
     ]
-    np.testing.assert_array_equal(model.tiled("auto", say=None).run(images), together)  # and nobody is told
+    np.testing.assert_array_equal(model.tiled("auto", say=None).run(images), together)  # without a note
 
 
 @pytest.mark.usefixtures("short")

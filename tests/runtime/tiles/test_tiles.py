@@ -69,13 +69,13 @@ def test_neighbours_agree_where_they_overlap(graph: Executor) -> None:
 
 
 def test_strips_come_in_order_and_tell_how_far_they_are(graph: Executor) -> None:
-    told: list[tuple[int, int]] = []
-    parts = strips(graph, tiler.Array(IMAGE), None, Tiling(exact=True, side=SMALL), lambda *now: told.append(now))
+    progress: list[tuple[int, int]] = []
+    parts = strips(graph, tiler.Array(IMAGE), None, Tiling(exact=True, side=SMALL), lambda *now: progress.append(now))
     heights = [part.shape[0] for part in parts]
     assert sum(heights) == 403
     assert len(heights) == len(cut(403, SMALL, 32)) > 1
     tiles = len(cut(403, SMALL, 32)) * len(cut(517, SMALL, 32))
-    assert told == [(done + 1, 4 * tiles) for done in range(4 * tiles)]  # three levels of norms, and the tiles
+    assert progress == [(done + 1, 4 * tiles) for done in range(4 * tiles)]  # three levels of norms, and the tiles
 
 
 def test_a_network_without_norms_needs_no_statistics(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_an_animation_becomes_a_video(suffix: str, identity: Model, tmp_path: Pa
 
 @pytest.mark.parametrize("suffix", [".gif", ".apng", ".webp"])
 def test_a_video_becomes_an_animation(suffix: str, identity: Model, tmp_path: Path) -> None:
-    source = make(tmp_path / "in.mp4", times=(0, 1024, 1536, 5120), last=12800, sound=0.3, tags={"title": "A film"})
+    source = make(tmp_path / "in.mp4", times=(0, 1024, 1536, 5120), last=12800, sound=0.3, tags={"title": "A title"})
     summary = translate_video(identity, source, tmp_path / f"out{suffix}", Options(quality=90))
     frames, delays, loop = shown(tmp_path / f"out{suffix}")
     assert (delays, loop) == ([80, 40, 280, 1000], 0)

@@ -1,4 +1,4 @@
-"""How a job ends before its end: Ctrl-C, kills, a full disk, a second job; and that its memory is flat."""
+"""Jobs that end early: Ctrl-C, kills, a full disk, a second job. And memory that does not grow."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ for _ in range(2):
 
 
 def test_frames_that_are_not_kept_are_reported(identity_file: Path, tmp_path: Path) -> None:
-    """Of a second job to the same folder that was interrupted: no folder is replaced, of frames that may be wanted."""
+    """The frames of a second interrupted job to the same folder: the folder of the first is not replaced."""
     source = make(tmp_path / "in.mp4")
     command = [sys.executable, "-c", STOPPED_AT_THREE, identity_file, source, tmp_path / "frames"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -143,7 +143,7 @@ assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_waits_for_the_frame_at_hand() -> None:
-    """What is encoded must reach the file whole; whoever asks twice does not want to wait, nor without a frame."""
+    """Encoded frames reach the file completely. A second Ctrl-C does not wait, nor does one between frames."""
     command = [sys.executable, "-c", FRAME_AT_HAND]  # where a stray signal ends no other test
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

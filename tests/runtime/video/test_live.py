@@ -158,7 +158,7 @@ def test_a_terminal_gets_no_frames(tmp_path: Path, identity_file: Path) -> None:
 
 
 def test_a_pipe_cannot_go_back(identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MP4 has its index at its end, if it is not told to have it first."""
+    """MP4 has its index at its end, unless the muxer is asked to write it first."""
     noise = np.random.default_rng(0).integers(0, 256, (10, 48, 64, 3), np.uint8)
     made = {"times": range(0, 5120, 512), "picture": lambda number: noise[number]}
 

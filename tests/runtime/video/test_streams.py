@@ -19,7 +19,7 @@ from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts
 
 CHAPTERS = [(0, 0.2, "one"), (0.2, 0.5, "two")]
-TAGS = {"title": "A film", "artist": "Nobody", "comment": "äöü"}
+TAGS = {"title": "A title", "artist": "Nobody", "comment": "äöü"}
 COVER = cv2.imencode(".jpg", np.full((16, 16, 3), 99, np.uint8))[1].tobytes()
 
 
@@ -46,9 +46,9 @@ def test_a_cover_stays_one(before: str, after: str, identity: Model, tmp_path: P
     for start, count in ((0, 12), (0.2, 7)):
         assert translate_video(identity, source, result, Options(overwrite=True), VideoOptions(start=start)).notes == []
         with av.open(str(result)) as container:
-            film, cover = container.streams.video
+            video, cover = container.streams.video
             assert cover.disposition & av.stream.Disposition.attached_pic
-            assert not film.disposition & av.stream.Disposition.attached_pic
+            assert not video.disposition & av.stream.Disposition.attached_pic
             (packet, *_) = container.demux(cover)
             assert bytes(packet) == COVER
         assert len(facts(result).times) == count
@@ -91,18 +91,18 @@ def test_sound_that_is_refused_late_does_not_fail_the_video(
 ) -> None:
     """FFmpeg says it with the header, or, of channels that Matroska does not name, after all frames."""
     with av.open(str(tmp_path / "in.mkv"), "w") as output:
-        film, sound = output.add_stream("ffv1", rate=25), output.add_stream(codec, rate=48000, layout="stereo")
-        film.width, film.height, film.pix_fmt, sound.codec_context.format = 64, 48, "yuv420p", "s16"
+        video, sound = output.add_stream("ffv1", rate=25), output.add_stream(codec, rate=48000, layout="stereo")
+        video.width, video.height, video.pix_fmt, sound.codec_context.format = 64, 48, "yuv420p", "s16"
         for number in range(5):
             frame = av.VideoFrame(64, 48, "yuv420p")
             frame.pts = number
-            output.mux(film.encode(frame))
+            output.mux(video.encode(frame))
         size = sound.codec_context.frame_size or 1024
         for number in range(3):
             tone = av.AudioFrame.from_ndarray(np.zeros((1, 2 * size), np.int16), "s16", "stereo")
             tone.sample_rate, tone.pts = 48000, number * size
             output.mux(sound.encode(tone))
-        output.mux([*sound.encode(None), *film.encode(None)])
+        output.mux([*sound.encode(None), *video.encode(None)])
     summary = translate_video(identity, tmp_path / "in.mkv", tmp_path / f"out{container}")
     dropped = f"stream 1 (audio, {codec}) was dropped: {container[1:]} does not hold it"
     assert summary.notes == ([] if held else [dropped])
@@ -110,7 +110,7 @@ def test_sound_that_is_refused_late_does_not_fail_the_video(
 
 
 def test_metadata_that_is_lost_is_named(identity: Model, tmp_path: Path) -> None:
-    source = make(tmp_path / "in.mkv", tags={"title": "A film", "lens": "50 mm"})
+    source = make(tmp_path / "in.mkv", tags={"title": "A title", "lens": "50 mm"})
     notes = translate_video(identity, source, tmp_path / "out.mp4").notes
     assert notes == ["libx264 in .mp4 does not hold the metadata LENS"]
 

@@ -133,7 +133,7 @@ def test_a_lower_rate_keeps_the_sound(begin: int, run: Run) -> None:
     assert [md5 for md5, _ in next(iter(slow.values()))] == [md5 for md5, _ in next(iter(sound.values()))]
 
 
-def test_a_rate_of_milliseconds_is_told_from_jitter(identity: Model, tmp_path: Path) -> None:
+def test_a_rate_of_milliseconds_is_distinguished_from_jitter(identity: Model, tmp_path: Path) -> None:
     """30 frames a second in Matroska are 33, 34, 33 ms apart: at 30 each is shown once."""
     times = [round(1000 * number / 30) for number in range(60)]
     level = lambda number: np.full((48, 64, 3), 4 * number, np.uint8)  # noqa: E731

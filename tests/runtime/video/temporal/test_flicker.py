@@ -92,12 +92,12 @@ def test_sixteen_bits_and_other_sizes_in_the_same_units() -> None:
 
 
 def test_a_job_prints_its_flicker(identity: Model, identity_file: Path, i2i_inside: Command, tmp_path: Path) -> None:
-    film = make(tmp_path / "in.mkv", codec="ffv1", size=(96, 64), picture=lambda n: shot(3, grain=2)(n)[:64, :96])
-    summary = translate_video(identity, film, None)
+    clip = make(tmp_path / "in.mkv", codec="ffv1", size=(96, 64), picture=lambda n: shot(3, grain=2)(n)[:64, :96])
+    summary = translate_video(identity, clip, None)
     assert summary.flicker == summary.source_flicker
     assert summary.flicker is not None
     assert 1 < summary.flicker < 3
-    done = i2i_inside("translate", film, tmp_path / "out.mkv", "-m", identity_file, "--steady", "--steady-time", "0.5")
+    done = i2i_inside("translate", clip, tmp_path / "out.mkv", "-m", identity_file, "--steady", "--steady-time", "0.5")
     assert done.returncode == 0, done.stderr
     said = next(line for line in done.stderr.splitlines() if "flicker" in line and "levels" in line)
     assert f"of the source {summary.source_flicker:.2f}" in said

@@ -66,9 +66,9 @@ def test_a_fade_is_no_cut() -> None:
     """To black within half a second and up again to the same scene, and a flash of light."""
     still = shot(1, grain=3)
     down = [still(n) * (1 - n / 12) for n in range(13)]
-    film = [still(n) for n in range(5)] + down + down[::-1]
-    film += [np.minimum(255, still(1) * 1.0 + 70), still(2)]
-    assert found([each.astype(np.uint8) for each in film]) == [0]
+    clip = [still(n) for n in range(5)] + down + down[::-1]
+    clip += [np.minimum(255, still(1) * 1.0 + 70), still(2)]
+    assert found([each.astype(np.uint8) for each in clip]) == [0]
 
 
 def test_a_dissolve_is_no_cut() -> None:
