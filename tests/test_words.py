@@ -15,10 +15,10 @@ import i2i
 
 PACKAGE = Path(i2i.__file__).parent
 ROOT = PACKAGE.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # A docstring says what the thing is or does, noun or verb first.
-OPENINGS = re.compile(r"(What|Whether|Of|How|That|Takes it|Said|Told)\b")
+OPENINGS = re.compile(r"(What|Whether|Of|How|That|Takes it|Said|Told|As it|Those|Who|By how)\b")
 
 # Words that no page of NumPy, PyTorch or httpx uses, and where there is one, the field's own.
 PRIVATE = {
@@ -36,8 +36,13 @@ PRIVATE = {
     r"\bout of its own hands\b": "",
     r"\bof no account\b": "ignored",
     r"\bin silence\b": "silently",
-    r"\bbegins? anew\b": "starts again",
     r"\bfilms?\b": "video",
+    r"\btold\b": "given, reported, distinguished",
+    r"\bcome by\b": "found, chosen",
+    r"\bgone on with\b": "continued",
+    r"\bthe last word\b": "the latest entry",
+    r"\bslows all alike\b": "slows all of them equally",
+    r"\bat its most\b": "at its peak",
 }  # fmt: skip
 
 
@@ -61,6 +66,8 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+# Files of tools and of tests, without this one, which lists the words.
+OTHERS = [p for folder in ("tools", "tests") for p in sorted((ROOT / folder).rglob("*.py")) if p != Path(__file__)]
 
 
 @pytest.mark.parametrize("part", sorted({p.relative_to(PACKAGE).parts[0] for p in SOURCES}))
@@ -82,16 +89,34 @@ def test_no_private_words_in_the_package(part: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("part", sorted({p.relative_to(ROOT).parent for p in OTHERS}), ids=str)
+def test_no_private_words_in_tools_and_tests(part: Path) -> None:
+    files = [path for path in OTHERS if path.relative_to(ROOT).parent == part]
+    wrong = list(_private(files)) + [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and any(_found(node.name.replace("_", " ")))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_private_words_in_the_pages(page: Path) -> None:
     wrong = list(_private([page]))
     assert not wrong, "\n".join(wrong)
 
 
+def _found(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the private words of a text, each with a better one."""
+    for pattern, better in PRIVATE.items():
+        found = re.search(pattern, text, re.IGNORECASE)
+        if found:
+            yield found.group(), better
+
+
 def _private(files: list[Path]) -> Iterator[str]:
     for path in files:
         for line, text in _texts(path):
-            for pattern, better in PRIVATE.items():
-                found = re.search(pattern, text, re.IGNORECASE)
-                if found:
-                    yield f"{path.relative_to(ROOT)}:{line}: {found.group()!r}; write {better or 'it plainly'!r}"
+            for word, better in _found(text):
+                yield f"{path.relative_to(ROOT)}:{line}: {word!r}; write {better or 'it plainly'!r}"

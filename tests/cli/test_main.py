@@ -392,7 +392,7 @@ def test_onnxruntime_sends_no_usage_data(tmp_path: Path, negative: Path) -> None
     assert done.stdout == "1\n"
     assert list(tmp_path.iterdir()) == []
     done = python("import os, i2i; print(os.environ['ORT_DISABLE_TELEMETRY'])", env={"ORT_DISABLE_TELEMETRY": "0"})
-    assert done.stdout == "0\n"  # who wants it has it
+    assert done.stdout == "0\n"  # a user's own setting stays
 
 
 def test_versions_agree() -> None:

@@ -154,7 +154,7 @@ def test_what_a_format_cannot_hold_is_named() -> None:
         assert decode_image(encode_image(Image(np.zeros((4, 4, 3), np.uint8), metadata=large), format)).width == 4
 
 
-def test_a_tiff_keeps_its_xmp_and_is_said_to_lose_its_exif(tmp_path: Path) -> None:
+def test_a_tiff_keeps_its_xmp_and_loses_its_exif_with_a_note(tmp_path: Path) -> None:
     tags = PIL.TiffImagePlugin.ImageFileDirectory_v2()
     tags[700] = XMP
     tags[34665] = {0xA002: 5}

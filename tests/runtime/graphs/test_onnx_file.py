@@ -23,7 +23,7 @@ from tests import tiny
 def test_the_description_is_read_wherever_it_stands(tmp_path: Path) -> None:
     path = tiny.inverter(tmp_path / "model.onnx")
     assert read_spec(path) == tiny.RGB
-    # What follows a message is more of it, and the last word counts.
+    # Bytes after a message extend it, and the last value of a field counts.
     entry = onnx.StringStringEntryProto(key=METADATA_KEY, value=tiny.DEEP.to_json())
     with path.open("ab") as file:
         file.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())

@@ -42,7 +42,7 @@ print(translate_folder(model, Path(sys.argv[1]), Path(sys.argv[2]), report=repor
 
 
 def job(*arguments: Path) -> tuple[list[list[float]], str]:
-    """(files over, bytes grown, seconds, core-seconds) after the first file and each twentieth, and the last word."""
+    """Return (files done, bytes grown, seconds, core-seconds) after the first and each twentieth file; the summary."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, arguments)], env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=True,
@@ -51,7 +51,7 @@ def job(*arguments: Path) -> tuple[list[list[float]], str]:
 
 
 def settled() -> int:
-    """Bytes that Python holds once as much work has been done ahead as may wait for who asks."""
+    """Return the bytes that Python uses once as many outcomes wait as may wait."""
     held, same = tracemalloc.get_traced_memory()[0], 0
     while same < 5:
         time.sleep(0.05)

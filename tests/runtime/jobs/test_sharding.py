@@ -32,7 +32,7 @@ def test_shards_are_disjoint_and_cover_everything(count: int) -> None:
 
 
 def test_a_name_stays_in_its_shard() -> None:
-    """In every process and release: a job may be gone on with by another."""
+    """In every process and release: another one may continue a job."""
     assert [next(i for i in range(1, 6) if Shard(i, 5).holds(name)) for name in ("a.png", "b/c.png", "日本.png")] == [
         3, 2, 5,
     ]  # fmt: skip

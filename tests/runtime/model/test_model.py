@@ -216,7 +216,7 @@ def test_cuda_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_provider_is_read_from_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session that falls back in silence, as ONNX Runtime's does: CUDA is listed, asked for, and not used."""
+    """A session that falls back silently, as ONNX Runtime's does: CUDA is listed, asked for, and not used."""
     path = tiny.inverter(tmp_path / "m.onnx")
     real = onnxruntime_session.onnxruntime()
     asked = []

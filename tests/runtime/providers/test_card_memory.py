@@ -193,7 +193,7 @@ def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypa
 
 
 def test_no_tensor_exceeds_2_31_values(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CUDA's kernels go astray in silence beyond 2^31; the network makes 6 values of a pixel."""
+    """CUDA's kernels compute wrongly, without an error, beyond 2^31; the network makes 6 values of a pixel."""
     from i2i.runtime.memory import estimate
 
     monkeypatch.setattr(estimate, "_MOST_VALUES", 6 * 5 * 64 * 64 + 1)
