@@ -1,4 +1,4 @@
-"""Files that are whole or not there, beside others that write into the same folder."""
+"""Files that are written completely or not at all, while other processes write into the same folder."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ with open(sys.argv[1], "w") as file:
 
 
 def measured(command: list[str], report: Path, log: Path) -> tuple[int, int]:
-    """Exit status of a command and the most bytes that it held, whatever this process holds; stderr goes to ``log``."""
+    """Return the exit status and the peak memory of a command in bytes; its stderr goes to ``log``."""
     with open(log, "wb") as errors:
         words = [sys.executable, "-c", MEASURE, str(report), *command]
         subprocess.run(words, cwd=ROOT, stderr=errors, check=True)
@@ -43,7 +43,7 @@ def measured(command: list[str], report: Path, log: Path) -> tuple[int, int]:
 
 
 class Job:
-    """One run of the command over all files, and what it left."""
+    """One run of the command over all files, and its results."""
 
     def __init__(self, source: Path, target: Path, model: Path) -> None:
         command = [sys.executable, "-m", "i2i", "translate", str(source), str(target), "-m", str(model)]

@@ -1,4 +1,4 @@
-"""The models that come with i2i are what their index says they are, and better than doing nothing."""
+"""The models that come with i2i match their index, and are better than the identity."""
 
 import hashlib
 import importlib.util

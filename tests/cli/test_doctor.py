@@ -24,7 +24,7 @@ def installed(site: Path, *names: str) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder of packages that are seen."""
+    """The only folder of packages that is searched."""
     real = packages._distributions
     monkeypatch.setattr(packages, "_distributions", lambda _: real([str(tmp_path)]))
     return tmp_path

@@ -42,7 +42,7 @@ def python(code: str, *arguments: object, **options: Any) -> subprocess.Complete
 
 @pytest.mark.parametrize("code", ["import i2i", "from i2i.cli import main; main(['--help'])"])
 def test_the_help_page_loads_only_click(code: str) -> None:
-    """Beside the standard library, the package and its help load click and nothing else."""
+    """The package and its help page load only the standard library and click."""
     report = "import sys; names = {name.partition('.')[0] for name in sys.modules}; print('#', *names, file=sys.stderr)"
     done = python(f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}")
     assert done.returncode == 0, done.stderr
@@ -81,7 +81,7 @@ main(sys.argv[2:])
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_translating_one_image_loads_nothing_superfluous(tmp_path: Path, negative: Path) -> None:
-    """Other libraries, idle threads, a search for garbage where there is none: each takes longer than an image."""
+    """Other libraries, idle threads, garbage collection without garbage: each takes longer than an image."""
     image = next(draw(tmp_path / "in").iterdir())
     others = "torch onnx av PIL pyvips rich logging importlib.metadata fractions i2i.runtime.adapters.infer_spec"
     done = python(STARTED, others, "translate", image, tmp_path / "out.png", "-m", negative, "--provider", "cpu")
@@ -275,7 +275,7 @@ def test_unusual_environments(tmp_path: Path, i2i_command: Command, negative: Pa
 
 
 def test_ctrl_c_while_a_library_is_imported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """pybind11 turns it into an ImportError."""
+    """pybind11 turns the KeyboardInterrupt into an ImportError."""
     from i2i import cli
 
     def interrupted(**_: object) -> None:
@@ -385,7 +385,7 @@ def test_a_terminal_shows_progress(tmp_path: Path, negative: Path) -> None:
 
 
 def test_onnxruntime_sends_no_usage_data(tmp_path: Path, negative: Path) -> None:
-    """Its packages do unless a variable is set before their import, and then leave an identifier in the cache."""
+    """Its packages send data unless a variable is set before their import, and leave an identifier in the cache."""
     code = "import os, sys, i2i; i2i.load(sys.argv[1]); print(os.environ['ORT_DISABLE_TELEMETRY'])"
     env = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "CI": ""}
     done = python(code, negative, env=env)

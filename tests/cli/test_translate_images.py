@@ -143,7 +143,7 @@ def piped(place: Path, data: bytes, *arguments: str) -> subprocess.CompletedProc
 
 @pytest.fixture
 def piped_inside(place: Path, i2i_inside: Command) -> Piped:
-    """The same in this process: the pipes themselves have a test."""
+    """Run the same in this process; the pipes themselves have another test."""
     return lambda data, *words: i2i_inside("translate", *words, "-m", "a.onnx", data=data, cwd=place, text=False)
 
 
@@ -225,7 +225,7 @@ def test_the_destination_is_checked_before_the_image_is_decoded(place: Path, pip
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
 @pytest.mark.parametrize("target", ["-", "out.png"])
 def test_a_named_pipe_is_no_image(place: Path, piped_inside: Piped, target: str) -> None:
-    """To read it might take for ever: here nobody writes to it."""
+    """Reading it could wait for ever, since nothing writes to it here."""
     os.mkfifo(place / "pipe")
     done = piped_inside(b"", "pipe", target)
     assert (done.returncode, done.stdout) == (1, b"")

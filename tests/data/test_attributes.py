@@ -1,4 +1,4 @@
-"""A table of attributes in both of its formats: what it says of each image, and what is wrong with it."""
+"""Tables of attributes in both formats: the labels of each image, and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(faces, text):
 
 
 def labels(dataset):
-    """The label of each image, by its number: an image of level 40 n is the n-th."""
+    """Return the label of each image by its number: an image of level 40 n is the n-th."""
     found = {}
     for position in range(len(dataset)):
         sample = dataset.sample(position, 0, PLAIN)

@@ -1,4 +1,4 @@
-"""What a step sees depends on the step alone: not on workers, processes, or where the iteration began."""
+"""The batch of a step depends on the step only: not on workers, processes, or the start of the iteration."""
 
 from __future__ import annotations
 

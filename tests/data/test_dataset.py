@@ -1,4 +1,4 @@
-"""What training sees: the right pixels, the right pairs, in the right order."""
+"""Samples of datasets: the right pixels, the right pairs, in the right order."""
 
 from __future__ import annotations
 

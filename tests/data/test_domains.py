@@ -1,4 +1,4 @@
-"""Many domains: which folders they are, what each image is labelled with, and what is wrong with them."""
+"""Datasets of many domains: folders, labels and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder means what its owner thinks it means, or the error says what was looked for."""
+"""Layouts of folders: the usual ones are recognised, and errors list what is expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new run that starts from the weights of another: which it takes, what it records, and what it refuses."""
+"""A new run that starts from the weights of another: the weights, the record in the run, and refusals."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def state(path):
 
 @pytest.mark.parametrize("method", TINY)
 def test_a_run_starts_from_all_networks_of_another(method, folders, tmp_path):
-    """With a learning rate of zero it ends where it starts: generators as they were exported, judges as they were."""
+    """With a learning rate of zero it ends where it starts: the exported generators and the discriminators."""
     first = run(method, folders, tmp_path / "first")
     second = run(method, folders, tmp_path / "second", init=first, lr=0, seed=5)
     files = sorted((first / "weights").iterdir())

@@ -1,4 +1,4 @@
-"""What only a CUDA device can show; ``python -m pytest -m gpu`` where there is one."""
+"""Tests that need a CUDA device; run them with ``python -m pytest -m gpu``."""
 
 import json
 

@@ -30,7 +30,7 @@ def options_of(method, folders, steps):
 
 
 def kill(runs, kills):
-    """Trains each of the runs, killed up to ``kills`` times; returns how often each was."""
+    """Train each of the runs, killed up to ``kills`` times; return the number of kills of each."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(KILLED), json.dumps(runs), str(kills), "1"],

@@ -32,7 +32,7 @@ METHODS = {
 
 
 def torchrun(method, options, out, program=("-m", "i2i")):
-    """Trains in two processes; returns what they print."""
+    """Train in two processes; return their output."""
     arguments = [
         item
         for name, value in options.items()
@@ -90,7 +90,7 @@ def test_two_processes_train_like_one(method, folders, tmp_path, one_thread):
 
 @pytest.mark.slow
 def test_two_processes_resume_exactly(folders, tmp_path):
-    """Each process's image pool included."""
+    """The image pool of each process included."""
     options = METHODS["cyclegan"] | folders["cyclegan"] | {"pool": 3, "dropout": True, "save_every": 5}
     unbroken, run = tmp_path / "unbroken", tmp_path / "run"
     torchrun("cyclegan", options, unbroken)

@@ -162,7 +162,7 @@ def test_a_finished_run_is_continued_with_more_steps(folders, tmp_path, one_thre
 
 
 def test_a_run_that_names_no_background_goes_on_with_white(folders, tmp_path, one_thread):
-    """As runs were trained before there was a choice; their exports are seen the same."""
+    """Older runs were trained so; their exports are read the same way."""
     options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
     run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
     facts = json.loads((run / "run.json").read_text())

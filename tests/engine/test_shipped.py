@@ -1,4 +1,4 @@
-"""What a training of each method leaves can be exported, and the file gives the pixels that PyTorch gives."""
+"""Runs of every method can be exported, and the file gives the same pixels as PyTorch."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ WAYS = [(method, way) for method, case in CASES.items() for way in sorted(case.e
 
 
 def levels(net, image, given):
-    """What the network makes of uint8 [h, w, c], in levels that are not yet rounded."""
+    """Return the network's result for uint8 [h, w, c], in levels, not rounded."""
     x = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.inference_mode():
         y = net(x, *given)[0]

@@ -87,7 +87,7 @@ def run(path: Path, image: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def marked(images: np.ndarray) -> list[bool]:
-    """For each image whether it is the sign of a result that is not finite."""
+    """Return for each image True if it is the mark of a result that is not finite."""
     if images.dtype == np.uint8:
         odd = np.indices(images.shape[1:3]).sum(0) % 2
         return [bool((image == 255 * odd[..., None]).all()) for image in images]
@@ -200,7 +200,7 @@ def test_every_domain_is_probed_however_many_there_are() -> None:
 
 
 class Partial(Conditional):
-    """Is not finite for the last of its domains."""
+    """A network whose result is not finite for the last of its domains."""
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         return super().forward(x, c) / (1 - c[:, -1])[:, None, None, None]
@@ -219,7 +219,7 @@ def test_a_network_of_other_domains_is_an_error(tmp_path: Path) -> None:
 
 
 class Constant(nn.Module):
-    """Looks at neither."""
+    """A network that ignores both inputs."""
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         return x * 0

@@ -1,4 +1,4 @@
-"""Half precision and eight bits: what is written keeps its promise, what loses too much is not written."""
+"""fp16 and int8: files stay within the limits of loss, and files that lose too much are not written."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_ends_and_norms_stay_in_float32(reduced: dict[tuple[str, str], tuple[Pat
 def test_a_large_image_is_not_taken_for_one_that_is_not_finite(
     reduced: dict[tuple[str, str], tuple[Path, Path]],
 ) -> None:
-    """Of 16-bit pixels, or the sum over an image, float16 has no room: those stay in float32."""
+    """16-bit pixels and sums over an image exceed float16, so they stay in float32."""
     noise = np.random.default_rng(0).integers(0, 256, (1, 560, 560, 3)).astype(np.uint8)
     graph = precision.emulated(onnx.load(reduced["resnet", "fp16"][1]))
     result = precision.open_session(graph, "cpu").run({"image": noise})[0]

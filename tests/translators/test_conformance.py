@@ -1,4 +1,4 @@
-"""What every entry of TRANSLATORS does, by being in the table; what is expected of each is its row in cases.py."""
+"""Tests of every entry of TRANSLATORS; the expectations for each are its row in cases.py."""
 
 import inspect
 import itertools

@@ -1,4 +1,4 @@
-"""Every form of a graph, against the graph as it was."""
+"""Every rewritten form of a graph, against the original graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(model: bytes | Path, **inputs: np.ndarray) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module", params=[18, 17, 12])
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In the ways that opsets have of naming axes and lengths."""
+    """Both opsets, which name axes and lengths in different ways."""
     return network(tmp_path_factory.mktemp("net") / "net.onnx", opset=request.param)
 
 
@@ -75,7 +75,7 @@ def test_with_its_own_statistics_the_graph_is_unchanged(path: Path, used: np.nda
 
 
 def test_statistics_are_blended_by_share(path: Path, used: np.ndarray) -> None:
-    """Of the first norm, whose map does not depend on other statistics."""
+    """Statistics of the first norm, whose map does not depend on other statistics."""
     given = used + np.float32(2)
     blend = run(Statistics(path).blended(), x=IMAGE, own=np.array(0.25, np.float32), given=given)[1]
     np.testing.assert_allclose(blend[0, :4], used[0, :4] + 1.5, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Folders through a model: what comes out, what is kept, and what a second run does."""
+"""Translation of folders: results, properties that are kept, and second runs."""
 
 from __future__ import annotations
 
@@ -330,7 +330,7 @@ def test_a_job_with_overwrite_continues_after_a_kill_and_starts_again_once_finis
         raise KeyboardInterrupt
 
     def skipped_until_killed(**options: Any) -> int:
-        """It does one image more."""
+        """One more image is translated."""
         reported: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(Journal, "done", killed)
@@ -467,7 +467,7 @@ def test_an_old_file_is_not_taken_for_the_one_that_was_begun(
 
 
 def test_the_result_of_a_killed_job_is_refused_under_other_settings(model: Model, photos: Path, tmp_path: Path) -> None:
-    """Its record says no more than that it was begun."""
+    """The journal has only the line written before the result."""
     out = tmp_path / "out"
 
     def killed(*_: object) -> None:
@@ -540,7 +540,7 @@ def test_an_interrupt_ends_the_threads_and_the_next_run_goes_on(model: Model, ph
 def test_a_device_gets_images_of_one_size_together(
     model: Model, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way of a GPU, on a model that says it is on one."""
+    """The code path of a GPU, on a model that claims to run on one."""
     (tmp_path / "in").mkdir()
     for number in range(30):
         write_image(tmp_path / "in" / f"{number:02}.png", Image(picture(8 + number % 2, 8, 3, seed=number)))
@@ -568,7 +568,7 @@ def test_a_device_gets_images_of_one_size_together(
 
 
 def test_a_batch_that_fails_is_tried_image_by_image() -> None:
-    """As on a device whose memory holds one and not eight; only what fails alone has failed."""
+    """As on a device with memory for one image and not for eight; only images that fail alone count as failed."""
     from concurrent.futures import ThreadPoolExecutor
 
     from i2i.runtime.memory.batcher import Batcher
@@ -628,7 +628,7 @@ def test_large_images_run_alone(model: Model, tmp_path: Path, monkeypatch: pytes
     ],
 )
 def test_invalid_options_are_refused(option: str, value: int) -> None:
-    """A background of 256 would come out as one of 0."""
+    """A background of 256 would wrap around to 0."""
     with pytest.raises(ValueError, match=f"{option} is {value}; expected"):
         Options(**{option: value})  # type: ignore[arg-type]
 

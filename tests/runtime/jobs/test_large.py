@@ -156,7 +156,7 @@ def test_images_that_cannot_be_read_in_strips_are_decoded_whole_with_a_note(mode
 
 
 def test_a_model_that_sees_the_whole_image_gets_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says itself why that is too much."""
+    """Its own error says that the image is too large."""
     monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
     unet = i2i.load(network(tmp_path / "net.onnx", replace(SPEC, tiling="no")), "cpu", threads=1)
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
@@ -187,7 +187,7 @@ def test_a_folder_of_large_images(model: Model, tmp_path: Path, monkeypatch: pyt
 def test_memory_of_a_model_of_several_domains_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: Spec, to: str, added: int
 ) -> None:
-    """With the domain that it is asked for; in a folder one such image must not stop the others."""
+    """Measured with the given domain; in a folder one such image must not stop the others."""
     free = [5 * 10**8]  # less than would make measuring needless
     monkeypatch.setattr("i2i.runtime.memory.estimate.available_memory", lambda: free[0])
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)

@@ -1,4 +1,4 @@
-"""Names and folders that would cost somebody a file."""
+"""Names and folders by which a result would replace another file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One folder over many processes: nothing missed, nothing doubled, nothing torn."""
+"""One folder translated by many processes: no file is missed, repeated or damaged."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_nested_shards_are_disjoint() -> None:
     ],
 )
 def test_incomplete_variables_are_errors(variables: dict[str, str], said: str) -> None:
-    """Rather than the whole folder, done by each."""
+    """Otherwise each process would translate the whole folder."""
     with pytest.raises(ValueError, match=said):
         from_environment(variables)
 
@@ -149,7 +149,7 @@ def killed_after_one(model: Model, source: Path, out: Path, shard: str | None = 
 
 
 def test_an_overwriting_job_starts_again_if_others_ran_since_it_was_killed(model: Model, tmp_path: Path) -> None:
-    """In as many shards as it had, the others do not count: each does its part."""
+    """Jobs with the same number of shards do not count, since each of them does its own part."""
     source, out = draw(tmp_path / "in", 6), tmp_path / "out"
 
     def again(shard: str | None = None) -> Summary:
@@ -168,7 +168,7 @@ def test_an_overwriting_job_starts_again_if_others_ran_since_it_was_killed(model
 
 
 def test_clashes_are_found_before_any_shard_begins(model: Model, tmp_path: Path) -> None:
-    """Else two machines would write one file."""
+    """Otherwise two machines would write one file."""
     (tmp_path / "in").mkdir()
     for name in ("a.png", "a.bmp"):
         write_image(tmp_path / "in" / name, Image(np.zeros((4, 4, 3), np.uint8)))
@@ -204,7 +204,7 @@ def test_parallel_processes_damage_and_repeat_nothing(
 
 
 def test_a_journal_of_many_files_takes_little_memory(tmp_path: Path) -> None:
-    """What is held of each file while a job runs: less than 1 KB."""
+    """A job uses less than 1 KB of memory for each file."""
     import tracemalloc
 
     count = 20_000

@@ -101,7 +101,7 @@ def test_files_are_taken_as_they_come_and_when_they_change(watched: Watched) -> 
 
 
 def test_a_file_that_changes_back_is_translated_again(watched: Watched, tmp_path: Path) -> None:
-    """As a BMP, whose results are of one size whatever they show."""
+    """A BMP, since all its results have the same size."""
     source, kept = watched.photos / "a.bmp", tmp_path / "kept"
     write_image(source, image(10))
     wait_for(lambda: watched.summary.done == 2)
@@ -144,7 +144,7 @@ class Taken:
 
 
 def test_a_growing_file_waits(tmp_path: Path) -> None:
-    """Though its writer pauses for many scans, and nothing tells that it is not finished: no failure is reported."""
+    """Its writer pauses for many scans without holding it open, and no failure is reported."""
     taken = Taken()
     job = Watched(tmp_path, Watch(LOOK, 60, taken))
     data = encode_image(image(50), "PNG")
@@ -199,7 +199,7 @@ def test_a_bad_file_is_named_once_and_taken_again_when_it_is_mended(watched: Wat
 
 
 def test_a_failure_with_one_of_two_models_is_counted_for_that_one(tmp_path: Path) -> None:
-    """The model that had the image is not asked again, and nothing is counted twice."""
+    """The other model does not translate the image again, and no result is counted twice."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes(b"")
     source = tmp_path / "photos"
@@ -254,7 +254,7 @@ def test_two_sources_of_one_result(tmp_path: Path) -> None:
 
 
 def test_two_sources_of_one_result_in_different_shards(tmp_path: Path) -> None:
-    """The other's result is not replaced, though a record of this folder says that it is a job's own."""
+    """The result of the other shard is not replaced, though a journal in this folder lists it."""
     first, second = sharding.parse("1/2"), sharding.parse("2/2")
     name = next(str(i) for i in range(100) if first.holds(f"{i}.bmp") and second.holds(f"{i}.tif"))
     (tmp_path / "photos").mkdir()
@@ -300,7 +300,7 @@ print(is_being_written(Path(sys.argv[1])))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there are leases")
 def test_a_broken_lease_does_not_end_the_process(tmp_path: Path) -> None:
-    """The signal that tells of it ends a process unless it is another than the usual."""
+    """The default signal of a broken lease would end the process; another one is used."""
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
     process = subprocess.Popen([sys.executable, "-c", HOLDING, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -375,7 +375,7 @@ def test_an_overwriting_watch_ended_in_its_backlog_continues(tmp_path: Path) -> 
     (tmp_path / "photos" / "bad.png").write_bytes(b"")
 
     def ended(until: int) -> list[str]:
-        """What becomes of each, with Ctrl-C after so many results."""
+        """Return the status of each result, with Ctrl-C after ``until`` results."""
         reported: list[str] = []
 
         def report(outcome: Outcome, _: Summary) -> None:

@@ -1,4 +1,4 @@
-"""Which model a name, or nothing, means; and that what comes back is of the kind that went in."""
+"""Models by name and by default; ``i2i.translate`` returns an array for an array and a path for a path."""
 
 from __future__ import annotations
 

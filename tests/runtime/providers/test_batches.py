@@ -1,4 +1,4 @@
-"""Which images go together, and when."""
+"""Batches of images of one size: which images they contain, and when they run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def waits(gathered: Batcher, count: int) -> None:
 
 
 def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sizes that come in turns, and a device that is quicker than they come."""
+    """Images of alternating sizes, and a device that is faster than they arrive."""
     monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
     device.free.set()
@@ -127,7 +127,7 @@ def test_one_of_another_size_goes_however_many_full_batches_come(monkeypatch: py
 
 
 def test_errors_of_a_whole_batch_reach_every_caller() -> None:
-    """An error in finding the batch's size, and a provider that fails: nobody hangs, and nothing is tried again."""
+    """An error in finding the batch size, and a failing provider: no caller hangs, and nothing is retried."""
 
     def broken(_: object) -> int:
         raise MemoryError("no size")

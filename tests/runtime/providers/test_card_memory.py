@@ -1,4 +1,4 @@
-"""What is in the memory of a card, and beside it, at once."""
+"""Use of a graphics card's memory, and of the main memory beside it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.runtime.tiles.networks import network, photo
 def test_out_of_memory_halves_once_then_tiles_with_notes(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a folder: the batch is halved for good, not again and again; what does not fit alone is tiled."""
+    """In a folder the batch is halved once and for all; images that do not fit alone are tiled."""
     monkeypatch.setattr(batcher, "WAIT", 30.0)  # until a batch is full
     path, said = network(tmp_path / "net.onnx"), []
     (tmp_path / "in").mkdir()
@@ -259,7 +259,7 @@ def test_a_note_says_that_values_cannot_be_counted(
 
 
 def test_a_deleted_model_frees_its_share_of_the_memory(card: Card, tmp_path: Path) -> None:
-    """At once, though it was never measured."""
+    """Immediately, even if it was never measured."""
     model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     gc.disable()
     try:

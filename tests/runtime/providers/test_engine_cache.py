@@ -1,4 +1,4 @@
-"""What is kept of a compiled model, and that nothing else is taken for it."""
+"""The cache of compiled models: its entries, and that nothing else is taken for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a GPU's provider is asked for, and what is made of its answers, on a card that is not there."""
+"""Providers of a GPU on a simulated card: the options given to them, and the use of their answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens when the memory does not suffice."""
+"""Fallback when memory does not suffice: smaller batches, then tiles."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_tile_is_a_mode_or_a_side() -> None:
 
 
 def test_the_memory_of_the_machine_decides(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first to say that an image is too large is the graph itself, before the kernel's killer does."""
+    """The model refuses a too large image before the kernel kills the process."""
     monkeypatch.setattr(estimate, "available_memory", lambda: 1 << 20)
     said: list[str] = []
     other = i2i.load(model.path, "cpu", threads=1).tiled("auto", say=said.append)

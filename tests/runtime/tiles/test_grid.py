@@ -1,4 +1,4 @@
-"""Where tiles lie."""
+"""Positions of tiles."""
 
 from __future__ import annotations
 

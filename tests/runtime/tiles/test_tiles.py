@@ -1,4 +1,4 @@
-"""Images in tiles, against the same images at once."""
+"""Images translated in tiles, against the same images translated whole."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_side_of_a_tile_follows_the_memory(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_unknown_normalisations_are_refused(tmp_path: Path) -> None:
-    """Else each tile would have statistics of its own."""
+    """Otherwise each tile would have statistics of its own."""
     other = opened(network(tmp_path / "net.onnx", norms=False))
     with pytest.raises(ModelError, match="normalises over the whole image without InstanceNormalization"):
         translate_tiled(other, IMAGE)

@@ -1,4 +1,4 @@
-"""Streams beside pictures that are far apart: every packet arrives, in its order, whatever the container and codec."""
+"""Streams beside frames that are far apart: every packet arrives in order, in each container and codec."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_each_field_is_an_option_with_its_help() -> None:
     import click
 
     def given(**options: object) -> None:
-        """A verb."""
+        """Run a command."""
 
     parameters = click.command(verb.options(given)).params
     assert [parameter.name for parameter in parameters] == [*VideoOptions.__dataclass_fields__, "preview"]

@@ -1,4 +1,4 @@
-"""Where chroma lies: a ramp of it stays in its place on the way to RGB and back, and the result says where it is."""
+"""Chroma location: a chroma ramp stays in its place on the way to RGB and back, and the result states its location."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_chroma_stays_where_it_is(
 def test_chroma_is_at_the_left_if_the_codec_cannot_state_it(
     codec: str, suffix: str, identity: Model, tmp_path: Path
 ) -> None:
-    """As players take what says nothing."""
+    """Players assume this if a file states nothing."""
     form, down = ("yuv420p", 2) if codec == "av1" else ("yuv422p", 1)
     cr = np.broadcast_to(90 + 3 * RAMPS[0], (HEIGHT // down, WIDTH // 2)).astype(np.uint8)
     values = [np.full((HEIGHT, WIDTH), 120, np.uint8), np.full_like(cr, 128), cr]
@@ -102,7 +102,7 @@ def test_encoders_that_cannot_state_the_location_get_chroma_at_the_left() -> Non
 
 
 def test_chroma_of_444_is_subsampled_to_the_left() -> None:
-    """As players take what says nothing: so do cameras and RGB."""
+    """Players assume this if a file states nothing, as for cameras and RGB."""
     ramp = np.broadcast_to(np.arange(60, 124, dtype=np.uint8), (HEIGHT, WIDTH))
     picture = np.stack([ramp, np.full_like(ramp, 90), np.full_like(ramp, 90)], axis=2)
     frame = colours.from_rgb(picture, "yuv420p", colours.Colour(6, 1))

@@ -1,4 +1,4 @@
-"""When frames are shown: as in the source, whatever its rhythm; at a constant rate; within start and end."""
+"""Times of frames: as in the source, regular or not; at a constant rate; within start and end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., Facts]
 
 @pytest.fixture
 def run(identity: Model, tmp_path: Path) -> Run:
-    """Makes a clip, translates it, and says what came out."""
+    """Make a clip, translate it, and return the facts of the result."""
 
     def translated(out: str = "out.mp4", video: dict[str, object] | None = None, **made: object) -> Facts:
         source = make(tmp_path / "in.mp4", muxer={"movie_timescale": "12800"}, **made)

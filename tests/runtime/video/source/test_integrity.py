@@ -1,4 +1,4 @@
-"""Files that are cut off, damaged, empty, or no videos: what can be had is had, and the exit status says the rest."""
+"""Files that are truncated, damaged, empty, or no videos: intact frames are kept, the rest is reported."""
 
 from __future__ import annotations
 

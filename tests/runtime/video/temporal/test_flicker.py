@@ -1,4 +1,4 @@
-"""The figure for flicker: what it counts, and what it does not."""
+"""The measure of flicker: changes that count, and changes that do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cuts: each is found, and fades, fast motion and grain are none."""
+"""Scene cuts: each is found; fades, fast motion and grain are not taken for cuts."""
 
 from __future__ import annotations
 
