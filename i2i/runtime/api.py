@@ -15,6 +15,7 @@ from i2i.images import MAX_PIXELS
 from i2i.runtime.adapters.options import ModelOptions, Range
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.single import PathLike, destination, translate_file
+from i2i.runtime.log import note
 from i2i.runtime.model import catalog
 from i2i.runtime.model.model import Model
 from i2i.runtime.model.targets import To
@@ -22,7 +23,7 @@ from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.options import NAMES, VideoOptions
 from i2i.spec import Background
-from i2i.text import plural
+from i2i.text import plural, printable
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -141,6 +142,8 @@ def translate(
         settings,
         lambda outcome, _: failed.append(outcome) if outcome.status == "failed" else None,
     )
+    for text in summary.losses.notes():
+        note(text)
     if failed:
         raise SomeFailedError(failed, summary)
     return target
@@ -155,6 +158,8 @@ def _translate_video(model: Model, source: PathLike, target: Path, options: Opti
     from i2i.runtime.video import translate_video
 
     done = translate_video(model, Path(source), target, options, video)
+    for text in done.notes:
+        note(f"{printable(target)}: {text}")
     if done.damage is not None:
         raise DamagedError(source, f"{done.damage}; what there was is in {target}", target)
     return target
