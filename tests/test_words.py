@@ -19,6 +19,11 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 # A docstring says what the thing is or does, noun or verb first.
 OPENINGS = re.compile(r"(What|Whether|Of|How|That|Takes it|Said|Told|As it|Those|Who|By how)\b")
+# A function's docstring begins in the imperative: "Return", not "Returns".
+THIRD_PERSON = re.compile(
+    r"(Adds|Calls|Copies|Ends|Gives|Has|Lets|Makes|Moves|Notes|Opens|Puts|Raises|Reads|Removes|Returns|Runs|Takes|"
+    r"Trains|Translates|Turns|Waits|Writes)\b"
+)
 
 # Words that no page of NumPy, PyTorch or httpx uses, and where there is one, the field's own.
 PRIVATE = {
@@ -46,11 +51,12 @@ PRIVATE = {
 }  # fmt: skip
 
 
-def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _badly_opened(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield line and text of the docstrings that begin with neither a noun nor an imperative."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = ast.get_docstring(node)
-            if text:
+            text = ast.get_docstring(node) or ""
+            if OPENINGS.match(text) or (isinstance(node, ast.FunctionDef) and THIRD_PERSON.match(text)):
                 yield node.body[0].lineno, text
 
 
@@ -76,8 +82,7 @@ def test_docstrings_begin_with_a_noun_or_verb(part: str) -> None:
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
         for path in SOURCES
         if path.relative_to(PACKAGE).parts[0] == part
-        for line, text in _docstrings(ast.parse(path.read_text(encoding="utf-8")))
-        if OPENINGS.match(text)
+        for line, text in _badly_opened(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert not wrong, "\n".join(wrong)
 

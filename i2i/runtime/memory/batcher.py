@@ -43,10 +43,11 @@ class Batcher:
     """
 
     def __init__(self, run: Run, size: Callable[[Shape], int], callers: int) -> None:
-        """
+        """Start the thread of the device.
+
         Args:
-            size: how many images [h, w, c] of that shape make a full batch.
-            callers: threads that call.
+            size: returns the number of images [h, w, c] of a shape that make a full batch.
+            callers: number of calling threads.
         """
         self._run, self._size, self._callers = run, size, callers
         self._waiting: dict[Shape, deque[Request]] = {}

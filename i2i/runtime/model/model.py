@@ -217,8 +217,8 @@ class Model:
         return f"<i2i model {self.path.name}: {targets.way(self.spec, self.to)} on {self.provider}>"
 
     def __call__(self, image: np.ndarray, background: Background | None = None, *, to: To | None = None) -> np.ndarray:
-        """Translates [h, w], [h, w, c] or [n, h, w, c] of uint8 or uint16; h, w and the type come back as they were,
-        h and w times ``spec.scale``.
+        """Translate [h, w], [h, w, c] or [n, h, w, c] of uint8 or uint16 to the same type, with h and w times
+        ``spec.scale``.
 
         Channels are grey, RGB, or either with alpha behind, which is carried over. ``background`` is what the model
         sees where the image is transparent: "edge", the image's own colours continued, or the level (0 to 255) of a

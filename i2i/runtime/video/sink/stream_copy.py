@@ -128,8 +128,11 @@ class StreamCopies:
 
 
 def _try(stream: Any, container: str) -> None:
-    """Raises what FFmpeg does for a stream that it adds to such a container and then cannot write: with the header, or
-    at the end, in MP4, for samples of channels without names. Else all would be lost with it."""
+    """Raise FFmpeg's error for a stream that it adds to such a container and then cannot write.
+
+    FFmpeg refuses some streams only with the header, or, in MP4, samples of unnamed channels at the end, when the whole
+    result would be lost.
+    """
     with av.open(io.BytesIO(), "w", format=container) as trial:
         copy = trial.add_stream_from_template(stream, opaque=True)
         trial.start_encoding()
