@@ -33,7 +33,6 @@ PRIVATE = {
     r"\bunsaid\b": "not stated",
     r"\buntold\b": "not reported",
     r"\b(?:is|are|was|were|be|being) said\b": "is logged, the message says",
-    r"\b(?:is|are|was|were|be|being) told\b": "is given, is reported",
     r"\bhas to be\b|\bhave to be\b": "must be",
     r"\bcomes to be\b": "is written",
     r"\bthat others (?:made|trained)\b": "third-party",
