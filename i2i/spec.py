@@ -180,7 +180,9 @@ class Spec:
             if facts.get("form") is not None:
                 facts["form"] = Form(**facts["form"])
             if (facts.get("io") == "described") != (facts.get("form") is not None):
-                raise ValueError("it is described by its form, and has none, or has one and is not")
+                raise ValueError(
+                    f"its io is {facts.get('io')!r}; a form is expected with 'described', and only with that"
+                )
             return cls(**facts)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"not an i2i description: {error!r}") from error

@@ -86,7 +86,7 @@ def test_folders_of_domains(place: Path, i2i_here: Here) -> None:
     original, shine = (read_image(Path(folder, "rain1.png")).pixels for folder in ("photos", "photos-shine"))
     assert np.array_equal(shine, i2i.load("runs/w/onnx/any.onnx", "cpu")(original, to="shine"))
     for arguments, said in (
-        ((), "to which domain shall it translate? Choose one of cloudy, rain, shine"),
+        ((), "a domain is missing: choose one of cloudy, rain, shine"),
         (("--to", "snow"), "does not translate to 'snow'; it translates to cloudy, rain, shine"),
     ):
         status, out, err = i2i_here("translate", "photos", *arguments)
@@ -101,7 +101,7 @@ def test_a_table_of_attributes(place: Path, i2i_here: Here) -> None:
     assert i2i_here("train", "stargan", *data, "--out", "runs/p", *SMALL) == (0, "runs/p\n", "")
     status, _, err = i2i_here("translate", "photos")
     assert status == 2
-    assert "which attributes shall its images have? Choose from warm, dark" in err
+    assert "attributes are missing: choose any of warm, dark" in err
     assert not Path("runs/p/onnx").exists()
     status, out, err = i2i_here("translate", "photos", "--to", "dark,warm")
     assert (status, "photos-dark-warm: 12 translated" in out) == (0, True)

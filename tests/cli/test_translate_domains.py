@@ -62,13 +62,13 @@ def test_attributes_with_commas(place: Path, i2i_inside: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "runs/weather: to which domain shall it translate? Choose one of cloudy, rain, shine: --to cloudy"),
+        ((), "runs/weather: a domain is missing: choose one of cloudy, rain, shine: --to cloudy"),
         (("--to", "snow"), "runs/weather does not translate to 'snow'; it translates to cloudy, rain, shine"),
-        (("-m", "faces"), "runs/faces: which attributes shall its images have? Choose from male, young, smiling"),
+        (("-m", "faces"), "runs/faces: attributes are missing: choose any of male, young, smiling"),
         (("-m", "faces", "--to", "male,old"), "does not translate to 'male,old'; it translates to male, young, smil"),
         (
             ("-m", "runs/weather/onnx/any.onnx"),
-            "runs/weather/onnx/any.onnx: to which domain shall it translate? Choose one of cloudy, rain, shine",
+            "runs/weather/onnx/any.onnx: a domain is missing: choose one of cloudy, rain, shine",
         ),
     ],
 )

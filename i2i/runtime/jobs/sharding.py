@@ -79,8 +79,8 @@ def _slurm(variables: Mapping[str, str]) -> Part | None:
         most = _number(variables, "SLURM_ARRAY_TASK_MAX")
     if most != least + step * (count - 1) or (task - least) % step:
         raise ValueError(
-            f"the SLURM array has gaps ({count} tasks from {least} to {most}), so it is open which shard task {task} "
-            "is: say it with --shard i/n, or give the array consecutive numbers"
+            f"the SLURM array has gaps ({count} tasks from {least} to {most}), so the shard of task {task} is unknown: "
+            "give --shard i/n, or give the array consecutive numbers"
         )
     return _part((task - least) // step, count, name)
 
@@ -91,8 +91,8 @@ def _kubernetes(variables: Mapping[str, str]) -> Part | None:
         return None
     if "JOB_COMPLETIONS" not in variables:
         raise ValueError(
-            "JOB_COMPLETION_INDEX is set, and Kubernetes does not say of how many: set JOB_COMPLETIONS to the job's "
-            "completions in its manifest, or give --shard i/n (1/1 for the whole folder)"
+            "JOB_COMPLETION_INDEX is set, and JOB_COMPLETIONS is not: set JOB_COMPLETIONS to the job's completions in "
+            "its manifest, or give --shard i/n (1/1 for the whole folder)"
         )
     return _part(_number(variables, name), _number(variables, "JOB_COMPLETIONS"), name)
 
@@ -105,13 +105,13 @@ def _torchrun(variables: Mapping[str, str]) -> Part | None:
 
 def _part(index: int, count: int, name: str) -> Part:
     if not 0 <= index < count:
-        raise ValueError(f"{name} says part {index} of {count}, counted from 0; say which with --shard i/n")
+        raise ValueError(f"{name} is part {index} of {count}; expected 0 to {count - 1}: give --shard i/n")
     return index, count, name
 
 
 def _number(variables: Mapping[str, str], name: str, of: str = "") -> int:
     if name not in variables:
-        raise ValueError(f"{of} is set and {name} is not; say which part this is with --shard i/n")
+        raise ValueError(f"{of} is set and {name} is not: give --shard i/n")
     try:
         return int(variables[name])
     except ValueError:

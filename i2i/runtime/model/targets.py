@@ -48,9 +48,9 @@ def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
             return None
         known, example = join_names(spec.domains), shlex.quote(join_names(spec.domains[: 1 + spec.attributes], ","))
         rest = (
-            f"which attributes shall its images have? Choose from {known}: --to {example} gives them these and no other"
+            f"attributes are missing: choose any of {known}; --to {example} gives the images these and no others"
             if spec.attributes
-            else f"to which domain shall it translate? Choose one of {known}: --to {example}"
+            else f"a domain is missing: choose one of {known}: --to {example}"
         )
         raise ModelError(f"{who}: {rest} (in Python, to=)")
     if not (_leads(spec, to) or (not spec.domains and to == spec.direction)):

@@ -206,6 +206,6 @@ def colour_of(path: Path) -> np.ndarray:
 def test_a_pipe_has_one_rate(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 422, 3000))
     with open(tmp_path / "out.y4m", "wb") as pipe:
-        with pytest.raises(ValueError, match="a pipe has one: give --fps"):
+        with pytest.raises(ValueError, match="a pipe needs a constant one: give --fps"):
             translate_video(identity, source, pipe)
         translate_video(identity, source, pipe, video=VideoOptions(fps=25))

@@ -62,7 +62,7 @@ class Y4MStream:
             self._first = seconds if self._first is None else self._first
             if round((seconds - self._first) * self._rate) != self.frames:
                 raise VideoError(
-                    self.reader.name, "its frames come at no constant rate, and a pipe has one: give --fps 30, say"
+                    self.reader.name, "its frame rate varies, and a pipe needs a constant one: give --fps, such as 30"
                 )
             self.file.write(b"FRAME\n" + data)
             self.frames += 1

@@ -307,5 +307,5 @@ def _open(source: str | IO[bytes], name: str) -> InputContainer:
         raise VideoError(name, reason) from error
     if container.format.name in _LISTS:
         container.close()
-        raise VideoError(name, f"it is a list of videos ({container.format.name}) and none itself; name them instead")
+        raise VideoError(name, f"it is a playlist ({container.format.name}), not a video; give the videos in it")
     return container

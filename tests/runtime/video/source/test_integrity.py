@@ -153,7 +153,7 @@ def test_one_frame(identity: Model, tmp_path: Path) -> None:
 def test_a_playlist_named_like_a_video_opens_no_other_file(identity: Model, tmp_path: Path) -> None:
     make(tmp_path / "secret.mp4")
     (tmp_path / "in.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
-    with pytest.raises(VideoError, match=r"in\.mp4: it is a list of videos \(concat\) and none itself"):
+    with pytest.raises(VideoError, match=r"in\.mp4: it is a playlist \(concat\), not a video"):
         translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4")
 
 

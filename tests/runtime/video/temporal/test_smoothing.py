@@ -233,7 +233,7 @@ def test_a_model_of_several_domains_must_be_bound(tmp_path: Path, clip: Path) ->
     ends[0].append(("target", "int64", ["n"]))
     path = tiny.write(tmp_path / "m.onnx", nodes, replace(tiny.DEEP, domains=tiny.WEATHER.domains), constants, *ends)
     model = Model(path, "cpu", 2, side_by_side=True)
-    with pytest.raises(ModelError, match="to which domain shall it translate"):
+    with pytest.raises(ModelError, match="a domain is missing: choose one of"):
         translate_video(model, clip, None, video=STEADY)
     assert results(model.toward("rain"), clip).mean() == pytest.approx(19000 / 257, abs=1)
 
