@@ -184,7 +184,7 @@ def test_emulated_rounding_is_that_of_float16(reduced: dict[tuple[str, str], tup
 def test_a_model_that_loses_too_much_is_refused(
     exports: Exports, drawings: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its last layer makes a thousand times as much of each error."""
+    """Its last layer amplifies each error a thousand times."""
     model = edited(exports["grey"][0], tmp_path / "steep.onnx", {2: 1000})
     target = tmp_path / "out" / "steep.onnx"
     if kind == "int8":
@@ -206,7 +206,7 @@ def test_a_model_that_loses_too_much_is_refused(
 
 
 def test_a_model_that_overflows_float16_is_refused(exports: Exports, drawings: Path, tmp_path: Path) -> None:
-    """Its first weights have room in float16, and what they make has not; a norm behind them makes it good again."""
+    """Its first weights fit into float16, but their results overflow; in float32 a norm after them is correct."""
     model = edited(exports["grey"][0], tmp_path / "large.onnx", {0: 2e5})
     with pytest.raises(ExportError, match=r"fp16 gives no finite result .* beyond its range\. No file was written"):
         export(model, precision="fp16", calibrate=drawings)
@@ -224,7 +224,7 @@ def test_a_model_that_is_not_finite_in_float32_is_an_error(exports: Exports, dra
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nodes_are_distinguished_by_their_names(reduced: dict[tuple[str, str], tuple[Path, Path]], kind: str) -> None:
-    """As a session needs it to say which it left to the processor: those that no pixel reaches may be there."""
+    """A session needs the names to report which nodes it left to the processor."""
     path = reduced["resnet", kind][1]
     nodes = onnx.load(path).graph.node
     assert len({node.name for node in nodes} - {""}) == len(nodes)

@@ -37,7 +37,7 @@ def test_visible_pixels_stay_and_hidden_colours_do_not_count(channels: int, bits
 
 
 def test_hidden_pixels_continue_the_colours_beside_them() -> None:
-    """Red on the left and blue on the right, with a gap between: each side of the gap is of its neighbour's colour."""
+    """Red on the left, blue on the right, a gap between: each side of the gap gets its neighbour's colour."""
     pixels, alpha = np.zeros((64, 300, 3), np.uint8), np.zeros((64, 300), np.uint8)
     pixels[:, :100, 0] = pixels[:, 200:, 2] = 200
     alpha[:, :100] = alpha[:, 200:] = 255

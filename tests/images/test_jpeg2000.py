@@ -49,7 +49,7 @@ def profiled(data, profile):
 
 @pytest.mark.parametrize("columns", [3, 4])
 def test_a_jpeg_2000_of_a_palette_has_its_colours(columns):
-    """OpenCV returns the places in the palette as levels of grey."""
+    """OpenCV returns the palette's indices as levels of grey."""
     colours, boxes = palette_of(columns)
     places = picture(channels=1)[..., 0]
     image = decode_image(jp2_of(places, 16, boxes))

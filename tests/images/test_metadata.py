@@ -180,7 +180,7 @@ def test_a_thumbnail_in_strips_goes_too() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_metadata_costs_no_image(seed: int) -> None:
-    """It is left out, or carried as far as it is understood; and never a hang or another error than of the image."""
+    """It is left out, or carried over as far as it is understood; it never hangs, and raises no other error."""
     data = stored("JPEG", exif(), XMP)
     whole = exif()
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A picture's size on paper, from file to file, as Pillow reads it."""
+"""Resolution from file to file, as Pillow reads it."""
 
 from __future__ import annotations
 

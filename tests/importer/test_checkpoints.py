@@ -70,7 +70,7 @@ def test_a_safetensors_header_is_not_taken_for_another_format(tmp_path, length):
 
 
 def test_tensors_of_a_gpu_come_to_the_cpu(reference):
-    """Those of others: old format, some with CUDA storages."""
+    """Third-party files in the old format, some with CUDA storages."""
     for file in ("cyclegan_emoji32_a/G_XtoY.pkl", "cyclegan_emoji32_b/G_XtoY.pkl", "zero_dce/Epoch99.pth"):
         (tensors,) = read(reference(f"data/checkpoints/{file}")).parts.values()
         assert {tensor.device.type for tensor in tensors.values()} == {"cpu"}
@@ -268,7 +268,7 @@ def refusal(file: Path) -> str:
 
 @pytest.mark.parametrize("new", [True, False])
 def test_a_file_that_is_damaged_anywhere_is_an_error_that_names_it(tmp_path, new):
-    """Cut off at many places, and overwritten there: this error or tensors, and never tensors of half a file."""
+    """Truncated or overwritten at many places: the result is this error or all tensors, never some of them."""
     file = tmp_path / "w.pth"
     torch.save(WEIGHTS, file, _use_new_zipfile_serialization=new)
     whole = file.read_bytes()

@@ -23,7 +23,7 @@ ORACLES = [
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_every_reference_by_itself(reference, name):
-    """The files of the authors' code, known by nothing but what is in them."""
+    """The files of the authors' code are recognised by their contents only."""
     net, _ = network(read(reference(f"oracles/{name}.pth")).parts[""])
     oracle = np.load(reference(f"oracles/{name}.npz"))
     inputs = [torch.from_numpy(oracle[key]).float() for key in ("x", "target") if key in oracle]
@@ -93,7 +93,7 @@ def test_stargan_counts_its_domains():
 
 
 def test_csc321_keeps_to_its_averages():
-    """The authors train and show it in batches of 16: the averages come near to that, one image's statistics do not."""
+    """The authors train and test it in batches of 16: the averages are close to that, one image's statistics are not."""
     theirs = authors.trained(authors.CSC321()).eval()
     weights = theirs.state_dict()
     net, found = network(weights)

@@ -1,4 +1,4 @@
-"""An imported network is a run: it exports, translates, and stays what it was."""
+"""An imported network is a run: it exports, translates, and is not changed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pixels(h: int, w: int, channels: int = 3) -> np.ndarray:
 
 
 def by_torch(net: torch.nn.Module, image: np.ndarray, *more: torch.Tensor) -> np.ndarray:
-    """What the network makes of uint8 [h, w, c], not rounded."""
+    """Return the network's result for uint8 [h, w, c], not rounded."""
     x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         y = net(x, *more)[0].permute(1, 2, 0).numpy()
@@ -52,7 +52,7 @@ def by_torch(net: torch.nn.Module, image: np.ndarray, *more: torch.Tensor) -> np
 )
 @pytest.mark.slow  # test_the_commands does the same with the most usual of them
 def test_import_export_translate(tmp_path, make, statistics):
-    """The pixels that come out at the end are those of the authors' network, at a size that it takes itself."""
+    """The final pixels equal those of the authors' network, at a size that it accepts."""
     theirs = make()
     file = saved(tmp_path / "G.pth", theirs)
     run = import_checkpoint(file, tmp_path / "run", a="apple", b="windows")

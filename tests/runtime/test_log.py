@@ -1,4 +1,4 @@
-"""How what is noted comes to the user."""
+"""Notes and their receivers."""
 
 from __future__ import annotations
 

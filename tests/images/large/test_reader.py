@@ -1,4 +1,4 @@
-"""Images read and written strip by strip, against the same images at once."""
+"""Images read and written strip by strip, against the same images read and written whole."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def vips_of(pixels: np.ndarray) -> pyvips.Image:
 
 
 def same(path: Path) -> None:
-    """The strips are the image, top to bottom, again from the top, and with rows that come twice."""
+    """Assert that strips equal the image: from top to bottom, from the top again, and with repeated rows."""
     whole, reader = read_image(path), open_strips(path)
     assert reader is not None
     assert (reader.header.height, reader.header.width) == whole.pixels.shape[:2]
@@ -132,7 +132,7 @@ def sampled(luma: tuple[int, int], chroma: tuple[int, int]) -> bytes:
 
 @pytest.mark.parametrize("luma", [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (1, 4), (4, 2), (3, 1)])
 def test_jpeg_chroma_is_upsampled_as_in_the_whole(tmp_path: Path, luma: tuple[int, int]) -> None:
-    """4:4:4 to 4:1:0, and what has no name."""
+    """4:4:4 to 4:1:0, and samplings without a name."""
     path = tmp_path / "a.jpg"
     for chroma in [(1, 1)] + [(2, 1)] * (luma == (2, 2)) + [(1, 2)] * (luma in ((2, 2), (4, 1))):
         path.write_bytes(sampled(luma, chroma))
@@ -183,7 +183,7 @@ def all_of(path: Path) -> None:
 
 
 def test_damage_is_an_error(tmp_path: Path) -> None:
-    """Wherever in the file it is; never rows of black."""
+    """Damage anywhere in the file is an error, and never black rows."""
     for name, save in (("a.tif", lambda image, path: image.tiffsave(path, compression="lzw")),
                        ("a.png", lambda image, path: image.pngsave(path)),
                        ("a.jpg", lambda image, path: image.jpegsave(path))):  # fmt: skip
@@ -271,7 +271,7 @@ def test_a_failed_write_leaves_no_files(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="files cannot be limited here")
 @pytest.mark.parametrize("room", [0.5, 1.1])
 def test_a_full_disk_is_recognised(tmp_path: Path, room: float) -> None:
-    """While strips come, and while the file is made of them: noise grows under LZW."""
+    """While strips are stored, and while the file is encoded: noise grows under LZW."""
     import resource
 
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
