@@ -93,7 +93,7 @@ def test_stargan_counts_its_domains():
 
 
 def test_csc321_keeps_to_its_averages():
-    """The authors train and test it in batches of 16: the averages are close to that, one image's statistics are not."""
+    """Its authors use batches of 16: averages are close to that, and one image's statistics are not."""
     theirs = authors.trained(authors.CSC321()).eval()
     weights = theirs.state_dict()
     net, found = network(weights)
