@@ -287,9 +287,7 @@ def test_results_of_another_model_or_setting_are_refused(model: Model, photos: P
     run(model, photos, out)
     other = Model(tiny.inverter(tmp_path / "other.onnx", weights=-0.5), "cpu", 1, side_by_side=True)
     before = files(out)
-    with pytest.raises(
-        MixedError, match=r"out has .*: model was invert\.onnx and is other\.onnx\. .* --overwrite to"
-    ):
+    with pytest.raises(MixedError, match=r"out has .*: model was invert\.onnx and is other\.onnx\. .* --overwrite to"):
         run(other, photos, out)
     with pytest.raises(MixedError, match="format was None and is PNG; quality was 95 and is 80"):
         run(model, photos, out, quality=80, format="png")
