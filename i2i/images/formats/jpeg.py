@@ -16,6 +16,7 @@ from i2i.images import resolution, tags
 from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_metadata
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+from i2i.text import plural
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MPF_PICTURES = 0xB001
@@ -74,7 +75,9 @@ def header(file: BinaryIO) -> Header:
         elif data.startswith(_ISO_GAIN_MAP):
             beside.add(_GAIN_MAP)
     if components not in (1, 3, 4):
-        raise ValueError("JPEG without a frame header" if not components else f"JPEG of {components} components")
+        raise ValueError(
+            "JPEG without a frame header" if not components else f"JPEG of {plural(components, 'component')}"
+        )
     found = found or (resolution.of_exif(exif) if exif else None)
     beside |= {name for pattern, name in _BESIDE.items() if re.search(pattern, xmp or b"")}
     frames -= _GAIN_MAP in beside  # which is a picture too

@@ -161,7 +161,7 @@ def _muxer(encoder: Encoder, clip: StreamInfo) -> dict[str, str]:
 
 
 def _check_nvenc(codec: str) -> None:
-    """ValueError, with what to do, where NVIDIA's encoder does not open: it is in FFmpeg even where no card is."""
+    """Raise ValueError, with the remedy, if NVIDIA's encoder does not open: FFmpeg lists it even without a card."""
     context = av.CodecContext.create(codec, "w")
     context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"  # type: ignore[attr-defined]
     context.time_base = Fraction(1, 25)
@@ -176,7 +176,7 @@ def _check_nvenc(codec: str) -> None:
 
 
 def unopenable(encoder: Encoder, options: dict[str, str], error: Exception, source: object) -> VideoError:
-    """The error for an encoder that did not take its settings."""
-    told = " ".join(f"{name}={value}" for name, value in options.items())
-    reason = f"the encoder {encoder.name} does not open with {told} ({error}); check --preset and --crf"
+    """Return the error for an encoder that rejects its settings."""
+    given = " ".join(f"{name}={value}" for name, value in options.items())
+    reason = f"the encoder {encoder.name} does not open with {given} ({error}); check --preset and --crf"
     return VideoError(source, reason)

@@ -15,7 +15,7 @@ from av.stream import Stream
 from i2i.runtime.video.source.reader import is_cover
 from i2i.text import plural
 
-# What the container or the encoder says of itself, which is another one now.
+# Tags in which a container or an encoder describes itself; the result has another one.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
 _OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags", "_statistics_writing_app"}
 _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
@@ -39,12 +39,14 @@ class StreamCopies:
         self._shift = Fraction(0)  # seconds that all moves, where the first frame would be before zero
 
     def add_streams(self, first: list[Packet]) -> None:
-        """Before the header is written: a stream for each that the container takes. ``first``: what came before the
-        first frame, with it the covers."""
-        told = self.reader.container.chapters()
+        """Add a stream for each one that the container takes, before the header is written.
+
+        ``first`` are the packets before the first frame, with the covers among them.
+        """
+        chapters = self.reader.container.chapters()
         for stream in self.reader.others:
             name = getattr(stream, "name", None) or "unknown"
-            if name == "bin_data" and told:  # the chapters of an MP4, as a stream: written by the muxer itself
+            if name == "bin_data" and chapters:  # the chapters of an MP4, as a stream: written by the muxer itself
                 continue
             if "timecode" in stream.metadata and stream.type == "data" and self.output.format.name in _TIMECODE:
                 continue
@@ -69,7 +71,7 @@ class StreamCopies:
         return tags
 
     def _attach(self, cover: Any, pictures: list[bytes]) -> None:
-        """As Matroska has it; ValueError in another container."""
+        """Add a cover as an attachment of Matroska. Raises ValueError in another container."""
         if self.output.format.name != "matroska" or not pictures:
             raise ValueError("it is not held")
         suffix, kind = _PICTURES.get(cover.name, (cover.name, cover.name))
@@ -89,7 +91,7 @@ class StreamCopies:
         return copy
 
     def add_tags(self, shift: Fraction) -> None:
-        """Titles, and the chapters of what was not cut off, moved as all is."""
+        """Copy the titles, and the chapters within start and end, shifted like all times."""
         first, until = self.reader.span
         self._shift = shift - first
         titles = self.titles_of(self.reader.container.metadata)
@@ -142,8 +144,11 @@ class StreamCopies:
 
 
 def _try(stream: Any, container: str) -> None:
-    """Raises what FFmpeg does for a stream that it adds to such a container and then cannot write: with the header, or
-    at the end, in MP4, for samples of channels without names. Else all would be lost with it."""
+    """Raise FFmpeg's error for a stream that it adds to such a container and then cannot write.
+
+    FFmpeg refuses some streams only with the header, or, in MP4, samples of unnamed channels at the end, when the whole
+    result would be lost.
+    """
     with av.open(io.BytesIO(), "w", format=container) as trial:
         copy = trial.add_stream_from_template(stream, opaque=True)
         trial.start_encoding()
@@ -154,6 +159,6 @@ def _try(stream: Any, container: str) -> None:
 
 
 def tags_of(metadata: dict[str, str]) -> dict[str, str]:
-    """Return the metadata that is about the content, without what FFmpeg says of itself: "software" in AVI."""
+    """Return the metadata that describes the content, not the file, without what FFmpeg says of itself: "software" in AVI."""
     of_content = {key: value for key, value in metadata.items() if not value.startswith("Lavf")}
     return {key: value for key, value in of_content.items() if key.lower().partition("-")[0] not in _OF_THE_FILE}

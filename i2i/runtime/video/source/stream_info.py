@@ -28,19 +28,19 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """A video's pictures, before any is translated.
+    """Facts of a video stream.
 
     Attributes:
-        width: of the stored frames, as ``height``.
-        pixel_format: FFmpeg's name of it.
-        colour: the tags as they are, which may say nothing.
+        width, height: of the stored frames.
+        pixel_format: FFmpeg's name of the pixel format.
+        colour: the stated tags; they may be unspecified.
         sar: width of a pixel over its height.
         matrix: the nine numbers of the display matrix, None for none.
         rate: frames a second on average.
         time_base: the unit of the frames' times.
-        declared: frames that the file says it holds, edit lists not counted; None where it does not say.
-        length: seconds that the file says it lasts.
-        codec: FFmpeg's name of its decoder.
+        declared: number of frames that the file states, after edit lists; None if it states none.
+        length: duration in seconds that the file states.
+        codec: FFmpeg's name of the decoder.
     """
 
     width: int
@@ -68,7 +68,7 @@ class StreamInfo:
 
     @property
     def used(self) -> Colour:
-        """The colour by which its frames are converted."""
+        """Colour by which the frames are converted."""
         return self.colour.resolved(self.width, self.height, colours.default_range(self.pixel_format, self.codec))
 
     @property
@@ -91,7 +91,7 @@ class StreamInfo:
 
 
 def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> StreamInfo:
-    """The clip of a stream whose first frame is this."""
+    """Return the facts of a stream with that first frame."""
     matrix = None
     found: Any = list(frame.side_data)
     data: Any = frame.side_data.get("DISPLAYMATRIX")
