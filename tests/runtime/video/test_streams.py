@@ -147,9 +147,9 @@ def test_a_stereo_layout_is_named_where_it_is_lost(identity: Model, tmp_path: Pa
 
 
 def test_the_program_that_wrote_an_avi_is_no_metadata_of_it(identity: Model, tmp_path: Path) -> None:
-    source = make(tmp_path / "in.avi", codec="mjpeg", pixel_format="yuvj420p", options={}, tags={"title": "A film"})
+    source = make(tmp_path / "in.avi", codec="mjpeg", pixel_format="yuvj420p", options={}, tags={"title": "A video"})
     assert translate_video(identity, source, tmp_path / "out.mp4").notes == []
-    assert facts(tmp_path / "out.mp4").tags["title"] == "A film"
+    assert facts(tmp_path / "out.mp4").tags["title"] == "A video"
 
 
 def test_transparency_that_decoders_skip_is_named(identity: Model, tmp_path: Path) -> None:

@@ -159,6 +159,6 @@ def _try(stream: Any, container: str) -> None:
 
 
 def tags_of(metadata: dict[str, str]) -> dict[str, str]:
-    """Return the metadata that describes the content, not the file, without what FFmpeg says of itself: "software" in AVI."""
+    """Return the metadata that describes the content: not the file, nor FFmpeg ("software" in AVI)."""
     of_content = {key: value for key, value in metadata.items() if not value.startswith("Lavf")}
     return {key: value for key, value in of_content.items() if key.lower().partition("-")[0] not in _OF_THE_FILE}
