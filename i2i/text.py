@@ -13,9 +13,9 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def plural(count: int, noun: str) -> str:
-    """Return "1 image" or "3 images"."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """Return "1 image" or "3 images"; ``nouns`` is the plural, by default the noun with an s."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def split_names(names: str) -> list[str]:

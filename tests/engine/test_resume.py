@@ -99,7 +99,7 @@ def test_two_trainings_do_not_share_a_folder(options, tmp_path, one_thread):
     assert not list(run.rglob("*.part"))
 
 
-def test_states_that_are_gone_are_not_made_anew_over_the_weights(options, tmp_path, one_thread):
+def test_missing_states_do_not_restart_over_existing_weights(options, tmp_path, one_thread):
     run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
     weights = (run / "weights" / "a2b.safetensors").read_bytes()
     shutil.rmtree(run / "state")
@@ -129,7 +129,7 @@ def test_a_training_that_ended_meanwhile_is_noticed(options, tmp_path, monkeypat
     assert "lambda_l1" not in recipe
 
 
-def test_where_there_are_no_locks_training_goes_on(options, tmp_path, monkeypatch, one_thread):
+def test_training_works_on_file_systems_without_locks(options, tmp_path, monkeypatch, one_thread):
     from i2i.engine import run as module
 
     def unsupported(file):
@@ -142,7 +142,7 @@ def test_where_there_are_no_locks_training_goes_on(options, tmp_path, monkeypatc
     assert (tmp_path / "run" / "weights" / "a2b.safetensors").exists()
 
 
-def test_longer_than_it_was(options, tmp_path, one_thread):
+def test_a_finished_run_is_continued_with_more_steps(options, tmp_path, one_thread):
     run = train(**options, steps=3, out=tmp_path / "run", quiet=True)
     assert train(out=run, quiet=True) == run  # finished already: nothing to do
     train(**options, steps=5, out=run, quiet=True)
@@ -183,7 +183,7 @@ def test_a_run_that_failed_at_its_first_step_may_begin_with_other_settings(folde
     assert json.loads((run / "run.json").read_text())["settings"]["size"] == [128, 128]
 
 
-def test_the_log_forgets_what_is_done_again(options, tmp_path, one_thread):
+def test_repeated_steps_are_removed_from_the_log(options, tmp_path, one_thread):
     options["log_every"] = 1
     run = train(**options, steps=4, save_every=2, out=tmp_path / "run", quiet=True)
     max((run / "state").iterdir()).unlink()

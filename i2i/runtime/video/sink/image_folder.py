@@ -37,7 +37,7 @@ class ImageFolder(Sink):
         self._deep = deep
 
     def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
-        """RGB [h, w, 3] and its alpha [h, w] as the bytes of an image file."""
+        """Return RGB [h, w, 3] and its alpha [h, w] as the bytes of an image file."""
         return encode_image(Image(picture, alpha), self.format, self.quality)
 
     def write(self, image: bytes, item: Item) -> None:
