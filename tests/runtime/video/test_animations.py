@@ -108,7 +108,7 @@ def test_an_animation_becomes_a_video(suffix: str, identity: Model, tmp_path: Pa
     source = animate(tmp_path / f"in{suffix}", alpha=0)
     summary = translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(crf=1))
     assert summary.notes == [
-        "not carried over to libx264 in .mp4: alpha (composited on a grey of level 255), loop count",
+        "not carried over to libx264 in .mp4: alpha (composited on a grey of level 255), losslessness, loop count",
     ]
     result = facts(tmp_path / "out.mp4")
     assert result.times == [0, Fraction(7, 100), Fraction(20, 100), Fraction(24, 100)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +29,7 @@ class Contents:
         streams: kinds of the streams beside the pictures.
         metadata: keys of titles and the like.
         unread: names of contents that are not read.
+        lossless: True if its codec never changes a pixel.
     """
 
     bits: int = 8
@@ -42,6 +44,7 @@ class Contents:
     streams: frozenset[str] = frozenset()
     metadata: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
+    lossless: bool = False
 
 
 def of_source(reader: Any) -> Contents:
@@ -54,12 +57,22 @@ def of_source(reader: Any) -> Contents:
         primaries=clip.colour.primaries if hdr else UNSPECIFIED,
         transfer=clip.colour.transfer if hdr else UNSPECIFIED,
         turned=clip.matrix is not None and (clip.turn is None or reader.options.rotation == "keep"),
+        lossless=clip.lossless or (not reader.live and is_lossless(clip.codec)),
         plays=1 if clip.plays is None else clip.plays,
         chapters=len(reader.container.chapters()),
         streams=frozenset({stream.type for stream in reader.others} - {"data"}),
         metadata=frozenset(tags_of(reader.container.metadata)),
         unread=clip.lost,
     )
+
+
+def is_lossless(codec: str) -> bool:
+    """True for a codec, by the name of its decoder or encoder, that has no lossy mode."""
+    for mode in ("r", "w"):
+        with suppress(ValueError):  # PyAV's error for an unknown name is one
+            found = av.Codec(codec, mode)
+            return found.lossless and not found.lossy
+    return False
 
 
 def of_file(path: Path, bits: int, turned: bool) -> Contents:
@@ -96,6 +109,8 @@ def lost(holder: str, wanted: Contents, held: Contents) -> Lost:
         found.append("colour range")
     if wanted.turned and not held.turned:
         found.append("rotation tag")
+    if wanted.lossless and not held.lossless:
+        found.append("losslessness")
     if wanted.plays not in (1, held.plays):
         found.append("loop count")
     if (chapters := wanted.chapters - held.chapters) > 0:

@@ -8,6 +8,7 @@ import numpy as np
 
 from i2i.images import WRITABLE, Image, encode_image
 from i2i.images.encode import fitting
+from i2i.images.formats.table import holds
 from i2i.lost import Lost
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.sink.base import Sink
@@ -49,7 +50,8 @@ class ImageFolder(Sink):
     def lost(self) -> Lost:
         """Return what the images lack of the source."""
         bits = 8 * fitting(_DEEP, self.format)[0].dtype.itemsize if self._deep else 8
-        return lost(f"a folder of {self.format} images", of_source(self.reader), Contents(bits))
+        lossless = not holds(self.format).quality or (self.format == "WEBP" and self.quality == 100)
+        return lost(f"a folder of {self.format} images", of_source(self.reader), Contents(bits, lossless=lossless))
 
     def close(self) -> None:
         self._times.close()

@@ -21,7 +21,7 @@ from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.sink import encoders
 from i2i.runtime.video.sink.base import Sink
-from i2i.runtime.video.sink.contents import Contents, lost, of_file, of_source
+from i2i.runtime.video.sink.contents import Contents, is_lossless, lost, of_file, of_source
 from i2i.runtime.video.sink.delays import set_length
 from i2i.runtime.video.sink.stream_copy import StreamCopies
 from i2i.runtime.video.source.camera import Source
@@ -137,16 +137,17 @@ class VideoFile(Sink):
         if not self.frames:
             return NOTHING
         wanted = of_source(self.reader)
-        bits, copies = self._bits, self.copies
+        bits, copies, options = self._bits, self.copies, self.plan.options
+        lossless = is_lossless(self.plan.encoder.name) or "lossless" in options or options.get("crf") == "0"
         if self.plan.encoder.loop is not None:
-            held = Contents(bits, plays=self.reader.clip.plays or 0)
+            held = Contents(bits, lossless=lossless, plays=self.reader.clip.plays or 0)
         else:
             tags = self.tags
             seen: dict[str, Any] = {"primaries": tags.primaries, "transfer": tags.transfer}
             if not self._is_rgb:  # which has no matrix and is full
                 seen |= {"matrix": tags.matrix, "range": tags.range}
             wanted = replace(wanted, **seen)
-            held = of_file(self.path, bits, turned=True)
+            held = replace(of_file(self.path, bits, turned=True), lossless=lossless)
             held = replace(held, range=wanted.range) if self._is_rgb else held
         wanted = replace(
             wanted,

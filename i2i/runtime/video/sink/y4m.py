@@ -68,7 +68,7 @@ class Y4MStream(Sink):
 
     def lost(self) -> Lost:
         """Return what the stream lacks of the source."""
-        held = Contents(bits=10 if self._deep else 8, shape=self.reader.sar)
+        held = Contents(bits=10 if self._deep else 8, lossless=True, shape=self.reader.sar)
         return lost("a pipe of frames", of_source(self.reader), held)
 
     def close(self) -> None:
