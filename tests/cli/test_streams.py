@@ -63,8 +63,19 @@ def test_a_failed_image_is_status_1_without_streams(place: Path, tmp_path: Path,
     assert shell(place, "translate nowhere -m n.onnx", redirect).returncode == 2
 
 
-@pytest.mark.parametrize("words", ["--help", "models", "doctor --provider cpu", "describe n.onnx", "check --a a --b b"])
-@pytest.mark.parametrize("redirect", ["<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("words", "redirect"),
+    [
+        ("--help", "<&- >&- 2>&-"),
+        ("--help", "2>/dev/full"),
+        ("--help", ">/dev/full"),
+        ("models", ">/dev/full"),
+        ("describe n.onnx", ">/dev/full"),
+        ("check --a a --b b", ">/dev/full"),
+        ("check --a a --b b", "<&- >&- 2>&-"),  # with processes of its own
+        ("doctor --provider cpu", "<&- >&- 2>&-"),
+    ],
+)
 def test_commands_that_only_print(place: Path, words: str, redirect: str) -> None:
     done = shell(place, words, redirect)
     assert done.returncode == 0
