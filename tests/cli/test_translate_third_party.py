@@ -23,18 +23,18 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_as_told_and_again_told_otherwise(place: Path, i2i_command: Command) -> None:
+def test_a_folder_as_told_and_again_told_otherwise(place: Path, i2i_inside: Command) -> None:
     command = ("translate", "photos", "out", "-m", "negative.onnx", "--order", "rgb", "--range")
-    done = i2i_command(*command, "0..255", cwd=place)
+    done = i2i_inside(*command, "0..255", cwd=place)
     assert done.returncode == 0, done.stderr
     assert "model negative.onnx (as asked): image -> negative, on cpu" in done.stderr
     np.testing.assert_array_equal(read_image(place / "out" / "a.png").pixels, 255 - IMAGE)
-    assert "0 translated, 1 done before" in i2i_command(*command, "0..255", cwd=place).stdout
+    assert "0 translated, 1 done before" in i2i_inside(*command, "0..255", cwd=place).stdout
     # 255 - x of values in -15..270 is their negative as well, so only what is told differs.
-    done = i2i_command(*command, "-15..270", cwd=place)
+    done = i2i_inside(*command, "-15..270", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "-15" in done.stderr
-    done = i2i_command(*command, "-15..270", "--overwrite", cwd=place)
+    done = i2i_inside(*command, "-15..270", "--overwrite", cwd=place)
     assert "1 translated" in done.stdout
 
 
