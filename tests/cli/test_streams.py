@@ -71,7 +71,6 @@ def test_a_failed_image_is_status_1_without_streams(place: Path, tmp_path: Path,
         ("--help", ">/dev/full"),
         ("models", ">/dev/full"),
         ("describe n.onnx", ">/dev/full"),
-        ("check --a a --b b", ">/dev/full"),
         ("check --a a --b b", "<&- >&- 2>&-"),  # with processes of its own
         ("doctor --provider cpu", "<&- >&- 2>&-"),
     ],
