@@ -88,11 +88,12 @@ def test_training_without_streams(place: Path, tmp_path: Path, monkeypatch: pyte
     pytest.importorskip("torch")
     train = f"train cyclegan --a {place}/a --b {place}/b --steps 1 --size 16 --out {tmp_path}/run --set ngf=2"
     small = "--set ndf=2 --set generator=resnet_1 --set discriminator=patch_1"
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+    with monkeypatch.context() as patch:
         patch.setattr(cli, "_own_process", False)  # ``main`` sets it
         for name in ("stdin", "stdout", "stderr"):
             patch.setattr(sys, name, None)
-        cli.main(f"{train} {small}".split())
+        with pytest.raises(SystemExit) as end:
+            cli.main(f"{train} {small}".split())
     assert (end.value.code, len(list((tmp_path / "run" / "weights").glob("*.safetensors")))) == (0, 2)
 
 
