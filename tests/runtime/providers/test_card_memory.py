@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def test_out_of_memory_halves_once_then_tiles_and_says_so(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder: the batch is halved for good, not again and again; what does not fit alone is tiled."""
-    monkeypatch.setattr(batcher, "WAIT", 30.0)  # until a batch is full
+    monkeypatch.setattr(batcher, "Batcher", partial(batcher.Batcher, wait=30.0))  # until a batch is full
     path, said = network(tmp_path / "net.onnx"), []
     (tmp_path / "in").mkdir()
     for number in range(24):
