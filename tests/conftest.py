@@ -35,7 +35,7 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()  # or libraries of PyTorch report all they have as leaked
 
 
-# These take 5 to 40 seconds each, most of them to train or to export: first, so that no process is left with one when
+# These take 2 to 20 seconds each, most of them to train or to export: first, so that no process is left with one when
 # the others are done.
 LONGEST = (
     *("exporter/test_export", "exporter/test_domains", "engine/test_training", "runtime/jobs/test_watcher"),
@@ -49,7 +49,7 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"tests.{name.replace('/', '.')}": number for number, name in enumerate(LONGEST)}
-    assert all((ROOT / "tests" / f"{name}.py").exists() for name in LONGEST), "a module was renamed"
+    assert all((Path(__file__).parent / f"{name}.py").exists() for name in LONGEST), "a module was renamed"
     items.sort(key=lambda item: order.get(item.module.__name__, len(order)))  # type: ignore[attr-defined]
 
 
