@@ -53,11 +53,12 @@ def test_what_is_no_tile_is_wrong_use(place: Path, i2i_inside: Command) -> None:
 def test_an_interrupt_leaves_the_terminal_as_it_was(place: Path) -> None:
     import pty
 
-    write_image(place / "large.bmp", Image(np.tile(photo(300, 300), (7, 7, 1))))
+    write_image(place / "large.bmp", Image(np.tile(photo(300, 300), (5, 5, 1))))
     words = [sys.executable, "-m", "i2i", "translate", "large.bmp", "out.png", "-m", "net.onnx", "--tile", "160"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(words, cwd=place, stderr=theirs, env=env)
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  (not so in the background of a shell)
+    process = subprocess.Popen(words, cwd=place, stderr=theirs, env=env, preexec_fn=heed)
     os.close(theirs)
     hidden, back, seen = b"\x1b[?25l", b"\x1b[?25h", b""
     while hidden not in seen and (part := read(ours)):
