@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures an exported model on aligned pairs (A | B side by side in one file), beside two baselines.
+"""Measure an exported model and two baselines on aligned pairs (A | B side by side in one file).
 
     python tools/evaluate_pairs.py MODEL.onnx facades/val --train facades/train --direction b2a --json scores.json
 
@@ -31,7 +31,7 @@ MODEL, MEAN, INPUT = "the model", "the mean training photo", "the input itself"
 
 
 def pairs(folder: Path, direction: str) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
-    """File, source and target [h, w, c] of every pair. Raises ValueError for an image of odd width or no image."""
+    """Yield file, source and target [h, w, c] of every pair. Raises ValueError for an odd width or no image."""
     files = list_images(folder)
     if not files:
         raise ValueError(f"{folder}: no images; expected files with A on the left and B on the right")
@@ -44,7 +44,7 @@ def pairs(folder: Path, direction: str) -> Iterator[tuple[Path, np.ndarray, np.n
 
 
 def mean_photo(folder: Path, direction: str, form: Domain) -> np.ndarray:
-    """The mean of all targets in a folder, as float64 at the size of the first, in the form of the domain."""
+    """Return the mean of all targets in a folder, as float64 at the size of the first, in the form of the domain."""
     total, count = None, 0
     for _, _, target in pairs(folder, direction):
         target = convert(target, form.channels, form.bits).astype(np.float64)
@@ -55,14 +55,14 @@ def mean_photo(folder: Path, direction: str, form: Domain) -> np.ndarray:
 
 
 def fit(image: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """``image`` at the size of ``like``."""
+    """Resize ``image`` to the size of ``like``."""
     if image.shape[:2] == like.shape[:2]:
         return image
     return cv2.resize(image, like.shape[1::-1], interpolation=cv2.INTER_AREA).reshape(*like.shape[:2], -1)
 
 
 def evaluate(model: Model, folder: Path, train: Path, direction: str) -> dict[str, Any]:
-    """All that was measured: the means by method and metric, and the numbers of every image."""
+    """Return the means by method and metric, and the figures of every image."""
     form = model.spec.target
     mean = mean_photo(train, direction, form)
     images: dict[str, dict[str, dict[str, float]]] = {}
@@ -88,7 +88,7 @@ def evaluate(model: Model, folder: Path, train: Path, direction: str) -> dict[st
 
 
 def table(results: dict[str, Any]) -> str:
-    """The means as a markdown table, and how often the model is the closest of the three."""
+    """Return the means as a Markdown table, and how often the model is the closest of the three."""
     lines = [f"| {results['images']} images | L1 | PSNR (dB) | SSIM |", "|---|---|---|---|"]
     for who, mean in results["means"].items():
         lines.append(f"| {who} | {mean['L1']:.4f} | {mean['PSNR']:.2f} | {mean['SSIM']:.4f} |")

@@ -1,4 +1,4 @@
-"""For ``benchmark_video.py flicker``: what ``--steady`` does to the flicker of clips, and to their pictures."""
+"""``benchmark_video.py flicker``: the effect of ``--steady`` on the flicker of clips, and on single frames."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _UNCHANGED = 3.0  # levels of 255: where the source differs by less at the same 
 
 
 @dataclass
-class Films:
-    """The frames of a clip [n, h, w, 3], of its translation and of its steady one, and core-ms a frame of each."""
+class ClipResults:
+    """Frames [n, h, w, 3] of a clip, its translation and its steady translation, and core-ms a frame of both."""
 
     source: np.ndarray
     plain: np.ndarray
@@ -29,14 +29,14 @@ class Films:
     work: tuple[float, float]
 
     def flicker(self, result: np.ndarray) -> tuple[float, float]:
-        """Of the result and of the source, on every pair of frames."""
+        """Return the flicker of the result and of the source, over every pair of frames."""
         measured = Flicker(every=1)
         for source, shown in zip(self.source, result, strict=True):
             measured(source, shown, 0.0)
         return measured.of_result or 0.0, measured.of_source or 0.0
 
     def stillness(self, result: np.ndarray) -> float:
-        """The same without any flow: mean difference where the source stays as it is at the same place."""
+        """Return the same without optical flow: the mean difference where the source does not change at its place."""
         total, count = 0.0, 0
         for n in range(1, len(result)):
             change = cv2.blur(cv2.absdiff(self.source[n], self.source[n - 1]).max(axis=2).astype(np.float32), (5, 5))
@@ -46,17 +46,17 @@ class Films:
         return total / max(1, count)
 
     def fidelity(self) -> float:
-        """PSNR of steady stills against plain ones, the mean over frames that differ, in dB."""
+        """Return the PSNR of steady stills against plain ones in dB, averaged over frames that differ."""
         pairs = [(a, b) for a, b in zip(self.plain, self.steady, strict=True) if not np.array_equal(a, b)]
         return float(np.mean([psnr(a, b) for a, b in pairs])) if pairs else float("inf")
 
     def sharpness(self) -> float:
-        """Mean strength of the steady stills' edges over that of the plain ones'."""
+        """Return the mean edge strength of the steady stills, divided by that of the plain ones."""
         return _edges(self.steady) / max(1e-9, _edges(self.plain))
 
 
-def films(model: Model, clip: Path, size: int, start: float, frames: int, place: Path) -> Films:
-    """The clip's frames from ``start`` seconds on, with their shorter side cut down to ``size`` pixels, both ways."""
+def translate_clip(model: Model, clip: Path, size: int, start: float, frames: int, place: Path) -> ClipResults:
+    """Translate frames from ``start`` seconds on, with a shorter side of ``size`` pixels, plain and steady."""
     small = _small(clip, size, start, frames, place / "clip.mkv")
     results, work = [], []
     for steady in (False, True):
@@ -74,11 +74,11 @@ def films(model: Model, clip: Path, size: int, start: float, frames: int, place:
         results.append(seen)
     plain, calm = results
     source = np.stack([each for each, _ in plain])
-    return Films(source, np.stack([r for _, r in plain]), np.stack([r for _, r in calm]), (work[0], work[1]))
+    return ClipResults(source, np.stack([r for _, r in plain]), np.stack([r for _, r in calm]), (work[0], work[1]))
 
 
-def save(found: Films, folder: Path, name: str) -> None:
-    """A frame near the end of each, side by side: source, translation, steady."""
+def save(found: ClipResults, folder: Path, name: str) -> None:
+    """Write a frame near the end as source, translation and steady translation, side by side."""
     folder.mkdir(parents=True, exist_ok=True)
     at = len(found.source) - 2
     height, width = found.plain.shape[1:3]
@@ -87,7 +87,7 @@ def save(found: Films, folder: Path, name: str) -> None:
 
 
 def _small(clip: Path, size: int, start: float, frames: int, path: Path) -> Path:
-    """The clip without loss, at its own times."""
+    """Write the reduced clip losslessly, with its own times."""
     with av.open(str(clip)) as source, av.open(str(path), "w") as output:
         stream = source.streams.video[0]
         stream.thread_type = "AUTO"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures a model of many domains by a judge: a small classifier that has seen real photos alone.
+"""Measure a model of several domains with a small classifier that was trained on real photos only.
 
     python tools/judge_domains.py MODEL.onnx weather --json scores.json
 
-The classifier learns from DIR/train/DOMAIN, and is itself judged on the photos of DIR/test/DOMAIN. These are then
-translated, each to every other domain, and the share of them that it takes for their target is set beside the share of
-them that it took for it before. All images are looked at as the model was trained: resized and cropped to its size.
+The classifier learns from DIR/train/DOMAIN, and is tested on the photos of DIR/test/DOMAIN. These are then translated,
+each to every other domain. The share that is classified as the target is compared with the share before translation.
+All images are resized and cropped to the model's training size.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def classifier(channels: int, domains: int) -> nn.Module:
 
 
 def train(dataset: Dataset, size: tuple[int, int], steps: int, seed: int) -> nn.Module:
-    """A classifier of the dataset's domains, to which rare domains count as much as frequent ones."""
+    """Train a classifier of the dataset's domains, with equal weight for rare and frequent ones."""
     torch.manual_seed(seed)
     judge = classifier(dataset.source.channels, len(dataset.domains))
     view = View(size, load=1, flip=False, crop="center")
@@ -61,7 +61,7 @@ def train(dataset: Dataset, size: tuple[int, int], steps: int, seed: int) -> nn.
 
 
 def photos(dataset: Dataset, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Every photo once, uint8 [n, h, w, channels], and the index of its domain [n]."""
+    """Return every photo once, uint8 [n, h, w, channels], and the index of its domain [n]."""
     view = View(size, load=1, flip=False, crop="center")
     samples = [dataset.sample(position, 0, view) for position in range(len(dataset))]
     pixels = torch.stack([sample["x"] for sample in samples]).permute(0, 2, 3, 1)
@@ -70,7 +70,7 @@ def photos(dataset: Dataset, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
 
 @torch.no_grad()
 def verdicts(judge: nn.Module, images: np.ndarray) -> np.ndarray:
-    """The index of the domain that each of the images [n, h, w, channels] is taken for."""
+    """Return the index of the domain as which each of the images [n, h, w, channels] is classified."""
     x: Tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     return np.concatenate([judge(part).argmax(1).numpy() for part in x.split(BATCH)])
 
@@ -78,7 +78,7 @@ def verdicts(judge: nn.Module, images: np.ndarray) -> np.ndarray:
 def judged(
     judge: nn.Module, domains: tuple[str, ...], images: np.ndarray, truth: np.ndarray, translate: Translate
 ) -> dict[str, Any]:
-    """All that was measured: the classifier on the photos, and by target what it takes the others for."""
+    """Return the classifier's results on the photos, and on the others before and after translation, by target."""
     before = verdicts(judge, images)
     targets = {}
     for index, name in enumerate(domains):
@@ -98,7 +98,7 @@ def judged(
 
 
 def table(results: dict[str, Any]) -> str:
-    """The shares as a markdown table."""
+    """Return the shares as a Markdown table."""
     lines = [
         f"The classifier is right of {results['accuracy']:.1%} of {results['photos']} photos it has not seen.",
         "",

@@ -72,7 +72,7 @@ def run(*words: object) -> None:
 
 
 def results(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file that has its final name: inode, and when it was written."""
+    """Return inode and time of every file that has its final name."""
     found = {}
     for path in folder.rglob("*"):
         if path.is_file() and not path.name.startswith("."):
@@ -82,7 +82,7 @@ def results(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def noise(folder: Path, count: int) -> Path:
-    """Images that take a moment each, in three folders."""
+    """Write images that take some time to translate, in three folders."""
     for number in range(count):
         path = folder / f"{number % 3}" / f"{number:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
