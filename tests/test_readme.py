@@ -15,7 +15,8 @@ from i2i.images import Image, write_image
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TINY = ["--size", "32", "--steps", "2", "--log-every", "1", "--set", "ngf=2", "--set", "ndf=2"]
+TINY = ["--size", "32", "--steps", "2", "--log-every", "1"]
+TINY += ["--set", "ngf=2", "--set", "ndf=2", "--set", "generator=resnet_1"]
 
 
 def shell(text: str) -> list[str]:

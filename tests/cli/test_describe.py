@@ -15,24 +15,24 @@ from tests.runtime.adapters import models
 RGB = ("--range", "0..1", "--order", "rgb")
 
 
-def test_a_model_is_examined_described_and_run(tmp_path: Path, i2i_command: Command) -> None:
+def test_a_model_is_examined_described_and_run(tmp_path: Path, i2i_inside: Command) -> None:
     models.mirror(tmp_path / "negative.onnx", 255)
-    done = i2i_command("describe", "negative.onnx", "-o", "copy.onnx", cwd=tmp_path)
+    done = i2i_inside("describe", "negative.onnx", "-o", "copy.onnx", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: negative.onnx: it contains no i2i description")
     assert "--range LOW..HIGH --order rgb|bgr" in done.stderr
     assert not (tmp_path / "copy.onnx").exists()
     given = ("--range", "0..255", "--order", "bgr")
-    done = i2i_command("describe", "negative.onnx", *given, "-o", "copy.onnx", cwd=tmp_path)
+    done = i2i_inside("describe", "negative.onnx", *given, "-o", "copy.onnx", cwd=tmp_path)
     words = (
         "image -> negative  layout nchw, order bgr, range 0..255, "
         "any size (in multiples of 1, at least 1, by padding), scale 1"
     )
     assert (done.returncode, done.stdout) == (0, f"negative.onnx  {words}\ncopy.onnx\n"), done.stderr
-    assert i2i_command("describe", "copy.onnx", cwd=tmp_path).stdout == f"copy.onnx  {words}\n"
+    assert i2i_inside("describe", "copy.onnx", cwd=tmp_path).stdout == f"copy.onnx  {words}\n"
     image = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
     write_image(tmp_path / "a.png", Image(image))
-    done = i2i_command("translate", "a.png", "b.png", "-m", "copy.onnx", cwd=tmp_path)
+    done = i2i_inside("translate", "a.png", "b.png", "-m", "copy.onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "image -> negative, on cpu" in done.stderr
     np.testing.assert_array_equal(read_image(tmp_path / "b.png").pixels, 255 - image)

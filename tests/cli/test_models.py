@@ -39,13 +39,13 @@ def test_the_newest_finished_run_is_taken_and_named(tmp_path: Path, i2i_inside: 
     ]
 
 
-def test_without_a_run_the_default_model_is_taken(tmp_path: Path, i2i_command: Command) -> None:
+def test_without_a_run_the_default_model_is_taken(tmp_path: Path, i2i_inside: Command) -> None:
     write_image(tmp_path / "a.png", Image(np.full((40, 50, 3), 200, np.uint8)))
-    done = i2i_command("translate", "a.png", cwd=tmp_path)
+    done = i2i_inside("translate", "a.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "(the default; no finished run under runs/)" in done.stderr
     assert read_image(tmp_path / done.stdout.strip()).pixels.shape == (40, 50, 3)
-    assert "\n* " in "\n" + i2i_command("models", cwd=tmp_path).stdout
+    assert "\n* " in "\n" + i2i_inside("models", cwd=tmp_path).stdout
 
 
 def test_a_damaged_run_is_listed_with_what_is_wrong(tmp_path: Path, i2i_inside: Command) -> None:

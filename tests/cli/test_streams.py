@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from i2i import cli
 from i2i.cli import streams
 from i2i.images import Image, read_image, write_image
 from tests import tiny
@@ -63,8 +64,18 @@ def test_a_failed_image_is_status_1_without_streams(place: Path, tmp_path: Path,
     assert shell(place, "translate nowhere -m n.onnx", redirect).returncode == 2
 
 
-@pytest.mark.parametrize("words", ["--help", "models", "doctor --provider cpu", "describe n.onnx", "check --a a --b b"])
-@pytest.mark.parametrize("redirect", ["<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("words", "redirect"),
+    [
+        ("--help", "<&- >&- 2>&-"),
+        ("--help", "2>/dev/full"),
+        ("--help", ">/dev/full"),
+        ("models", ">/dev/full"),
+        ("describe n.onnx", ">/dev/full"),
+        ("check --a a --b b", "<&- >&- 2>&-"),  # with processes of its own
+        ("doctor --provider cpu", "<&- >&- 2>&-"),
+    ],
+)
 def test_commands_that_only_print(place: Path, words: str, redirect: str) -> None:
     done = shell(place, words, redirect)
     assert done.returncode == 0
@@ -72,11 +83,18 @@ def test_commands_that_only_print(place: Path, words: str, redirect: str) -> Non
     assert done.stderr.endswith(lost) == (redirect == ">/dev/full")
 
 
-def test_training_without_streams(place: Path, tmp_path: Path) -> None:
+def test_training_without_streams(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, since PyTorch takes long to import: as a frozen program without a console does it."""
     pytest.importorskip("torch")
-    train = f"train cyclegan --a a --b b --steps 1 --size 16 --out {tmp_path}/run --set ngf=2 --set ndf=2"
-    done = shell(place, f"{train} --set generator=resnet_1 --set discriminator=patch_1", "<&- >&- 2>&-")
-    assert (done.returncode, len(list((tmp_path / "run" / "weights").glob("*.safetensors")))) == (0, 2)
+    train = f"train cyclegan --a {place}/a --b {place}/b --steps 1 --size 16 --out {tmp_path}/run --set ngf=2"
+    small = "--set ndf=2 --set generator=resnet_1 --set discriminator=patch_1"
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "_own_process", False)  # ``main`` sets it
+        for name in ("stdin", "stdout", "stderr"):
+            patch.setattr(sys, name, None)
+        with pytest.raises(SystemExit) as end:
+            cli.main(f"{train} {small}".split())
+    assert (end.value.code, len(list((tmp_path / "run" / "weights").glob("*.safetensors")))) == (0, 2)
 
 
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])

@@ -24,9 +24,9 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_toward_each_domain(place: Path, i2i_command: Command) -> None:
+def test_a_folder_toward_each_domain(place: Path, i2i_inside: Command) -> None:
     for index, name in enumerate(tiny.WEATHER.domains):
-        done = i2i_command("translate", "photos/", "--to", name, cwd=place)
+        done = i2i_inside("translate", "photos/", "--to", name, cwd=place)
         assert done.returncode == 0, done.stderr
         assert (
             "model runs/weather/onnx/any.onnx (the newest finished run, runs/weather): "

@@ -50,19 +50,19 @@ MODELS = ("-m", "a.onnx", "-m", "b.onnx")
 Piped = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
-def test_several_models_each_have_a_folder(place: Path, i2i_command: Command) -> None:
-    done = i2i_command("translate", "photos", "out", *MODELS, cwd=place)
+def test_several_models_each_have_a_folder(place: Path, i2i_inside: Command) -> None:
+    done = i2i_inside("translate", "photos", "out", *MODELS, cwd=place)
     assert (done.returncode, done.stderr.count("model ")) == (0, 2), done.stderr
     assert done.stdout.startswith("out/a, out/b: 6 translated, 0 done before, 0 failed")
     names = ["sub/y.jpg", "x.png", "z.bmp"]
     assert tree(place / "out") == [f"{model}/{name}" for model in "ab" for name in names]
     assert (level(place / "out/a/x.png"), level(place / "out/b/x.png")) == (155, 205)
     (place / "out/b/x.png").unlink()
-    done = i2i_command("translate", "photos", "out", *MODELS, cwd=place)
+    done = i2i_inside("translate", "photos", "out", *MODELS, cwd=place)
     assert "1 translated, 5 done before" in done.stdout
-    done = i2i_command("translate", "photos", *MODELS, cwd=place)
+    done = i2i_inside("translate", "photos", *MODELS, cwd=place)
     assert tree(place / "photos-b") == names
-    done = i2i_command("translate", "photos", "photos/out", *MODELS, cwd=place)
+    done = i2i_inside("translate", "photos", "photos/out", *MODELS, cwd=place)
     assert "6 translated" in done.stdout
     assert tree(place / "photos/out") == tree(place / "out")
 
@@ -176,12 +176,12 @@ def test_pipes_at_one_end(place: Path) -> None:
     assert b"is there already" in done.stderr
 
 
-def test_a_note_says_that_only_the_first_frame_of_a_pipe_is_translated(place: Path) -> None:
+def test_a_note_says_that_only_the_first_frame_of_a_pipe_is_translated(piped_inside: Piped) -> None:
     frames = [PIL.Image.new("RGB", (6, 5), (level, 0, 0)) for level in (10, 200)]
     data = io.BytesIO()
     frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
     for arguments in (("-",), ("-", "x.png")):
-        done = piped(place, data.getvalue(), *arguments)
+        done = piped_inside(data.getvalue(), *arguments)
         assert done.returncode == 0, done.stderr
         assert b"frames or pages after the first" in done.stderr
 

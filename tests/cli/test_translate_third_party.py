@@ -24,21 +24,21 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_as_described_and_again_otherwise(place: Path, i2i_command: Command) -> None:
+def test_a_folder_as_described_and_again_otherwise(place: Path, i2i_inside: Command) -> None:
     describe = ("describe", "negative.onnx", "-o", "copy.onnx", "--order", "rgb", "--overwrite", "--range")
     command = ("translate", "photos", "out", "-m", "copy.onnx")
-    assert i2i_command(*describe, "0..255", cwd=place).returncode == 0
-    done = i2i_command(*command, cwd=place)
+    assert i2i_inside(*describe, "0..255", cwd=place).returncode == 0
+    done = i2i_inside(*command, cwd=place)
     assert done.returncode == 0, done.stderr
     assert "model copy.onnx (as asked): image -> negative, on cpu" in done.stderr
     np.testing.assert_array_equal(read_image(place / "out" / "a.png").pixels, 255 - IMAGE)
-    assert "0 translated, 1 done before" in i2i_command(*command, cwd=place).stdout
+    assert "0 translated, 1 done before" in i2i_inside(*command, cwd=place).stdout
     # 255 - x of values in -15..270 is their negative as well, so only the description differs.
-    assert i2i_command(*describe, "-15..270", cwd=place).returncode == 0
-    done = i2i_command(*command, cwd=place)
+    assert i2i_inside(*describe, "-15..270", cwd=place).returncode == 0
+    done = i2i_inside(*command, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "out has results of a job that differs from this one: the model's file has changed" in done.stderr
-    assert "1 translated" in i2i_command(*command, "--overwrite", cwd=place).stdout
+    assert "1 translated" in i2i_inside(*command, "--overwrite", cwd=place).stdout
 
 
 def test_a_model_that_does_not_describe_itself_names_the_command_that_describes_it(

@@ -84,13 +84,13 @@ def test_the_halves_of_a_file_are_judged_each(tmp_path, side, name):
     assert warning.startswith(f"{name}: no value above 4 of 255")
 
 
-def test_training_and_check_print_the_warning(tmp_path, i2i_command):
+def test_training_and_check_print_the_warning(tmp_path, i2i_inside):
     warnings(tmp_path, classes)
     folders = ("--a", tmp_path / "A", "--b", tmp_path / "B")
-    done = i2i_command("check", "--unpaired", *folders)
+    done = i2i_inside("check", "--unpaired", *folders)
     assert "warning: A: no value above 4 of 255" in done.stdout
     assert done.returncode == 0
-    done = i2i_command(
+    done = i2i_inside(
         "train", "cyclegan", *folders, "--size", 32, "--set", "ngf=2", "--dry-run", "--out", tmp_path / "r"
     )
     assert "warning: A: no value above 4 of 255" in done.stderr

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,8 +27,6 @@ from i2i.translators import TRANSLATORS, translator_class
 from i2i.translators.pix2pix import Pix2Pix
 from tests.engine.conftest import TINY
 from tests.translators.cases import CASES
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -350,27 +347,27 @@ def test_a_held_out_split_that_is_not_in_order_is_not_shown(options, tmp_path, o
     assert (run / "samples" / "000000001.png").exists()
 
 
-def test_the_command_exits_with_the_signals_status(options, tmp_path):
-    """Ctrl-C through a real process: saved, 130, and the same command goes on."""
+def test_the_command_exits_with_the_signals_status(options, tmp_path, monkeypatch, i2i_inside):
+    """Ctrl-C: saved, 130, and the same command goes on."""
+    step, at = Game.step, iter(range(1, 100))
+
+    def interrupted(self, *rest):
+        if next(at) == 10:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *rest)
+
+    monkeypatch.setattr(Game, "step", interrupted)
     arguments = ["pix2pix", "--data", options["data"], "--out", str(tmp_path / "run")]
     arguments += ["--size", "64", "--steps", "100000", "--log-every", "5"]
     for value in ("generator=unet_64", "ngf=2", "ndf=2", "norm=instance"):
         arguments += ["--set", value]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "i2i", "train", *arguments, "--log-every", "5"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    for line in process.stderr:
-        if line.startswith("step 10"):
-            process.send_signal(2)
-            break
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, rest
-    assert "run the same command again" in rest
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["step"] >= 10
+    done = i2i_inside("train", *arguments)
+    assert done.returncode == 130, done.stderr
+    assert "step 10" in done.stderr
+    assert "run the same command again" in done.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["step"] == 10
+    assert i2i_inside("train", *arguments, "--steps", "12").returncode == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["step"] == 12
 
 
 def test_a_method_of_ones_own(options, tmp_path, one_thread):
@@ -416,13 +413,17 @@ def test_a_trial_of_a_batch_moves_every_player(method, more, folders, tmp_path, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
-def test_the_command_says_that_the_disk_is_full(options, tmp_path, i2i_command):
+def test_the_command_says_that_the_disk_is_full(options, tmp_path, i2i_inside):
     import resource
 
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # noqa: E731
     run = tmp_path / "run"
     words = ("train", "pix2pix", "--data", options["data"], "--size", "32", "--steps", "2", "--sample-every", "0")
-    done = i2i_command(*words, "--set", "generator=resnet_1", "--out", run, preexec_fn=limit)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        done = i2i_inside(*words, "--set", "generator=resnet_1", "--out", run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert done.returncode == 1
     error = done.stderr.splitlines()[-1]
     assert error.startswith(f"error: {run / 'state' / '000000002.pt'}: File too large; free some space")

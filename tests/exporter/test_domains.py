@@ -202,6 +202,10 @@ def test_every_domain_is_probed_however_many_there_are() -> None:
 class Partial(Conditional):
     """A network whose result is not finite for the last of its domains."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Identity()  # quicker to export
+
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         return super().forward(x, c) / (1 - c[:, -1])[:, None, None, None]
 
@@ -213,8 +217,10 @@ def test_a_domain_that_is_not_finite_is_found(tmp_path: Path) -> None:
 
 
 def test_a_network_of_other_domains_is_an_error(tmp_path: Path) -> None:
+    net = Conditional(domains=3)
+    net.body = nn.Identity()  # quicker to export
     with pytest.raises(ExportError, match="could not export Pixels"):
-        export_network(Conditional(domains=3), spec(), tmp_path / "m.onnx")
+        export_network(net, spec(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 

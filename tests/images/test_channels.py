@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import tifffile
 
 from i2i.images import ImageError, read_header, read_image
 from tests import tiny
-from tests.conftest import ROOT
+from tests.conftest import Command
 
 KINDS = list(itertools.product(range(2, 14), (8, 16), ("rgb", "minisblack"), ("contig", "separate")))
 
@@ -60,7 +58,7 @@ def test_grey_with_an_alpha_that_is_marked_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.dstack([image.pixels, image.alpha]), pixels)
 
 
-def test_translate_and_train_report_it(tmp_path: Path) -> None:
+def test_translate_and_train_report_it(tmp_path: Path, i2i_inside: Command) -> None:
     pytest.importorskip("torch")
     for folder in "ab":
         (tmp_path / folder).mkdir()
@@ -70,7 +68,7 @@ def test_translate_and_train_report_it(tmp_path: Path) -> None:
         ["translate", f"{names[0]}/five.tif", f"{names[2]}.tif", "-m", str(model)],
         ["check", "cyclegan", "--a", names[0], "--b", names[1]],
     ):
-        done = subprocess.run([sys.executable, "-m", "i2i", *words], cwd=ROOT, capture_output=True, text=True)
+        done = i2i_inside(*words)
         assert done.returncode == 1
         assert "five.tif: a TIFF of 5 channels, RGB and 2 more" in done.stderr
         assert "TIFFReadDirectory" not in done.stderr

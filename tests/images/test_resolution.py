@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from i2i.runtime.jobs import large
 from i2i.runtime.jobs.single import translate_bytes, translate_file
 from tests import tiny
 from tests.images.samples import orientation_exif, picture, pillow_bytes
-from tests.runtime.tiles.networks import network
+from tests.runtime.tiles.networks import SPEC, network
 
 HOLDING = ("PNG", "JPEG", "TIFF", "BMP")
 DPI = (300, 150)
@@ -92,7 +93,8 @@ def test_a_missing_resolution_is_not_invented(form: str, tmp_path: Path, monkeyp
     source = tmp_path / f"source.{form.lower()}"
     source.write_bytes(pillow_bytes(picture(180, 40), form, exif=exif))
     assert decode_image(source.read_bytes()).resolution is None
-    tiled = Model(network(tmp_path / "net.onnx"), "cpu", 1).tiled(160)
+    plain = network(tmp_path / "net.onnx", replace(SPEC, tiling="exact"), norms=False)
+    tiled = Model(plain, "cpu", 1).tiled(160)
     for whole in (10**9, 1):
         monkeypatch.setattr(large, "DECODE_LIMIT", whole)
         for suffix in ("png", "jpg", "tif"):
@@ -202,7 +204,8 @@ def test_a_translation_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert dpi(encode_image(result, result.format)) == DPI
     translate_folder(model, folder, tmp_path / "out", Options())
     assert {name: dpi(tmp_path / "out" / name) for name in names} == dict.fromkeys(names, DPI)
-    tiled = Model(network(tmp_path / "net.onnx"), "cpu", 1).tiled(160)
+    plain = network(tmp_path / "net.onnx", replace(SPEC, tiling="exact"), norms=False)
+    tiled = Model(plain, "cpu", 1).tiled(160)
     other, turned = orientation_exif(6), orientation_exif(6)
     other[282], other[283], other[296] = 72.0, 72.0, 2
     turned[282], turned[283], turned[296] = 300 / 2.54, 150 / 2.54, 3  # in centimetres

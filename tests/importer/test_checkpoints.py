@@ -175,8 +175,15 @@ def test_parameters_and_subclasses_are_tensors(tmp_path):
     }
 
 
-@pytest.mark.parametrize("new", [True, False])
-@pytest.mark.parametrize("wrap", [lambda net: net, torch.nn.DataParallel, lambda net: {"epoch": 3, "netG": net}])
+@pytest.mark.parametrize(
+    ("wrap", "new"),
+    [
+        (lambda net: net, True),
+        (lambda net: net, False),
+        (torch.nn.DataParallel, True),
+        (lambda net: {"epoch": 3, "netG": net}, True),
+    ],
+)
 def test_a_whole_module_is_its_tensors(tmp_path, new, wrap):
     net = authors.resnet(blocks=1, norm="batch")
     net.register_buffer("kept_out", torch.ones(3), persistent=False)

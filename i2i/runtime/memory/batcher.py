@@ -38,18 +38,19 @@ class Batcher:
     reflections would reach further in. For that reason the graph itself pads no further than to its multiple.
 
     Images of each size are gathered separately. Full batches run first. Another batch runs once its first image has
-    waited for WAIT, once TURNS batches of other sizes ran before it, or if it is the largest when every caller waits
-    and no more images can come. While one batch runs, the next are gathered.
+    waited for ``wait``, once TURNS batches of other sizes ran before it, or if it is the largest when every caller
+    waits and no more images can come. While one batch runs, the next are gathered.
     """
 
-    def __init__(self, run: Run, size: Callable[[Shape], int], callers: int) -> None:
+    def __init__(self, run: Run, size: Callable[[Shape], int], callers: int, wait: float = WAIT) -> None:
         """Start the thread of the device.
 
         Args:
             size: returns the number of images [h, w, c] of a shape that make a full batch.
             callers: number of calling threads.
+            wait: seconds that an image waits at most for others of its size.
         """
-        self._run, self._size, self._callers = run, size, callers
+        self._run, self._size, self._callers, self._wait = run, size, callers, wait
         self._waiting: dict[Shape, deque[Request]] = {}
         self._passed: dict[Shape, int] = {}  # batches of other sizes that went before what waits of that
         self._changed = threading.Condition()
@@ -83,7 +84,7 @@ class Batcher:
                 if shape is not None:
                     return self._take(shape)
                 oldest = min(requests[0].since for requests in self._waiting.values())
-                self._changed.wait(max(0.0, oldest + WAIT - time.monotonic()))
+                self._changed.wait(max(0.0, oldest + self._wait - time.monotonic()))
 
     def _due(self) -> Shape | None:
         """Return the shape of the batch to run now, or None."""
@@ -91,7 +92,7 @@ class Batcher:
         late = [shape for shape in waiting if self._passed.get(shape, 0) >= TURNS]
         full = late or [shape for shape, requests in waiting.items() if len(requests) >= self._size(shape)]
         oldest = min(full or waiting, key=lambda shape: waiting[shape][0].since)
-        if full or self._closed or time.monotonic() - waiting[oldest][0].since >= WAIT:
+        if full or self._closed or time.monotonic() - waiting[oldest][0].since >= self._wait:
             return oldest
         if sum(map(len, waiting.values())) >= self._callers:
             return max(waiting, key=lambda shape: len(waiting[shape]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,14 +27,14 @@ def cores() -> int:
     return count
 
 
-def available_memory() -> int | None:
+def available_memory(groups: Iterable[tuple[Path, str, str, str]] = GROUPS) -> int | None:
     """Return the memory in bytes that is available without swapping, within a container's limit; None if unknown."""
     found = None
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 found = int(line.split()[1]) * 1024
-    for group in GROUPS:
+    for group in groups:
         left = _left_in_group(*group)
         if left is not None:
             found = left if found is None else min(found, left)

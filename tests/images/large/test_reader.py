@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import signal
 import struct
@@ -30,12 +31,15 @@ ICC = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
 SPACES = {(1, 8): "b-w", (3, 8): "srgb", (4, 8): "srgb", (1, 16): "grey16", (3, 16): "rgb16", (4, 16): "rgb16"}
 
 
+@functools.cache
 def picture(channels: int, bits: int) -> np.ndarray:
     y, x = np.mgrid[:H, :W]
     waves = [np.sin(x / 17 + i) * np.cos(y / (13 + i)) + 1 for i in range(channels)]
     noise = np.random.default_rng(0).normal(0, 0.02, (H, W, channels))
     peak = 2**bits - 1
-    return np.clip((np.stack(waves, -1) / 2 + noise) * peak, 0, peak).astype(np.uint8 if bits == 8 else np.uint16)
+    pixels = np.clip((np.stack(waves, -1) / 2 + noise) * peak, 0, peak).astype(np.uint8 if bits == 8 else np.uint16)
+    pixels.flags.writeable = False
+    return pixels
 
 
 def vips_of(pixels: np.ndarray) -> pyvips.Image:

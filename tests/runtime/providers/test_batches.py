@@ -39,12 +39,11 @@ def waits(gathered: Batcher, count: int) -> None:
         time.sleep(0.001)
 
 
-def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_sizes_do_not_send_a_half_full_batch_off() -> None:
     """Images of alternating sizes, and a device that is faster than they arrive."""
-    monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
     device.free.set()
-    gathered = Batcher(device, lambda _: 4, callers=100)
+    gathered = Batcher(device, lambda _: 4, callers=100, wait=30.0)
     with ThreadPoolExecutor(24) as threads:
         asked = []
         for number in range(24):
@@ -59,11 +58,10 @@ def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.Monke
     assert sorted(device.batches) == sorted([(4, *SMALL), (4, *TALL), (4, *WIDE)] * 2)
 
 
-def test_no_image_waits_longer_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher, "WAIT", 0.2)
+def test_no_image_waits_longer_than_the_limit() -> None:
     device = Device()
     device.free.set()
-    gathered = Batcher(device, lambda _: 4, callers=100)
+    gathered = Batcher(device, lambda _: 4, callers=100, wait=0.2)
     start = time.monotonic()
     gathered(np.zeros(SMALL, np.uint8))
     assert 0.2 <= time.monotonic() - start < 5
@@ -71,10 +69,9 @@ def test_no_image_waits_longer_than_the_limit(monkeypatch: pytest.MonkeyPatch) -
     assert device.batches == [(1, *SMALL)]
 
 
-def test_when_every_caller_waits_the_largest_batch_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher, "WAIT", 30.0)
+def test_when_every_caller_waits_the_largest_batch_goes() -> None:
     device = Device()
-    gathered = Batcher(device, lambda _: 8, callers=5)
+    gathered = Batcher(device, lambda _: 8, callers=5, wait=30.0)
     with ThreadPoolExecutor(5) as threads:
         first = [threads.submit(gathered, np.zeros(SMALL, np.uint8)) for _ in range(2)]
         waits(gathered, 2)
@@ -89,10 +86,9 @@ def test_when_every_caller_waits_the_largest_batch_goes(monkeypatch: pytest.Monk
     assert device.batches == [(3, *TALL), (2, *SMALL)]
 
 
-def test_a_full_batch_goes_before_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher, "WAIT", 0.05)
+def test_a_full_batch_goes_before_one_that_waits() -> None:
     device = Device()
-    gathered = Batcher(device, lambda shape: 3 if shape == TALL else 8, callers=100)
+    gathered = Batcher(device, lambda shape: 3 if shape == TALL else 8, callers=100, wait=0.05)
     with ThreadPoolExecutor(8) as threads:
         held = threads.submit(gathered, np.zeros(WIDE, np.uint8))  # the device is busy with it
         time.sleep(0.2)
@@ -107,10 +103,9 @@ def test_a_full_batch_goes_before_one_that_waits(monkeypatch: pytest.MonkeyPatch
     assert device.batches[:2] == [(1, *WIDE), (3, *TALL)]
 
 
-def test_one_of_another_size_goes_however_many_full_batches_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher, "WAIT", 30.0)
+def test_one_of_another_size_goes_however_many_full_batches_come() -> None:
     device = Device()
-    gathered = Batcher(device, lambda _: 2, callers=100)
+    gathered = Batcher(device, lambda _: 2, callers=100, wait=30.0)
     with ThreadPoolExecutor(40) as threads:
         first = [threads.submit(gathered, np.zeros(SMALL, np.uint8)) for _ in range(2)]
         waits(gathered, 0)  # the device is busy with them

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def test_out_of_memory_halves_once_then_tiles_with_notes(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder the batch is halved once and for all; images that do not fit alone are tiled."""
-    monkeypatch.setattr(batcher, "WAIT", 30.0)  # until a batch is full
+    monkeypatch.setattr(batcher, "Batcher", partial(batcher.Batcher, wait=30.0))  # until a batch is full
     path, said = network(tmp_path / "net.onnx"), []
     (tmp_path / "in").mkdir()
     for number in range(24):

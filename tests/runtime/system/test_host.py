@@ -19,21 +19,19 @@ def test_cached_files_count_as_free(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (limit, cache) == {2: ("memory.max", "inactive_file"), 1: ("memory.limit_in_bytes", "total_inactive_file")}[
         version
     ]
-    monkeypatch.setattr(host, "GROUPS", [(tmp_path, limit, taken, cache), (tmp_path / "nowhere", "a", "b", "c")])
+    groups = [(tmp_path, limit, taken, cache), (tmp_path / "nowhere", "a", "b", "c")]
     (tmp_path / limit).write_text(f"{50 * MIB}\n")
     (tmp_path / taken).write_text(f"{49 * MIB}\n")
     (tmp_path / "memory.stat").write_text(f"anon {19 * MIB}\nactive_file 7\n{cache} {30 * MIB}\n{cache}_other 5\n")
-    assert host.available_memory() == 31 * MIB
+    assert host.available_memory(groups) == 31 * MIB
     (tmp_path / "memory.stat").unlink()
-    assert host.available_memory() == MIB  # what is cached is unknown, and the limit still holds
+    assert host.available_memory(groups) == MIB  # what is cached is unknown, and the limit still holds
 
 
-def test_a_group_without_a_limit_leaves_what_the_machine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "GROUPS", [])
-    free = host.available_memory()
+def test_a_group_without_a_limit_leaves_what_the_machine_has(tmp_path: Path) -> None:
+    free = host.available_memory([])
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("5\n")
-    monkeypatch.setattr(host, "GROUPS", [(tmp_path, "memory.max", "memory.current", "inactive_file")])
-    again = host.available_memory()
+    again = host.available_memory([(tmp_path, "memory.max", "memory.current", "inactive_file")])
     assert (free is None) == (again is None)
     assert again is None or again > 50 * MIB

@@ -89,7 +89,10 @@ def make(path: Path, made: Made | None = None, **changes: object) -> Path:
         output.mux(stream.encode(frame))
     for _, write in extras:
         write()
-    output.mux(stream.encode(None))
+    for packet in stream.encode(None):
+        if len(made.times) <= 2:  # x265 leaves the decoding times of so few frames uninitialized
+            packet.dts = packet.pts
+        output.mux(packet)
     output.close()
     return path
 

@@ -221,14 +221,14 @@ def test_frames_that_a_gif_cannot_tell_apart_in_time_keep_their_order(identity: 
     assert (len(frames), delays) == (5, [10, 10, 380, 40, 40])
 
 
-def test_names_and_places(identity: Model, identity_file: Path, i2i_command: Command, tmp_path: Path) -> None:
+def test_names_and_places(identity: Model, identity_file: Path, i2i_inside: Command, tmp_path: Path) -> None:
     animate(tmp_path / "a.gif")
     animate(tmp_path / "b.png")
     assert i2i.translate(tmp_path / "a.gif", model=identity) == tmp_path / "a-identity.gif"
     assert i2i.translate(tmp_path / "b.png", model=identity) == tmp_path / "b-identity.png"
     assert i2i.translate(tmp_path / "b.png", f"{tmp_path}/new/", identity) == tmp_path / "new" / "b.png"
     assert [len(shown(tmp_path / name)[1]) for name in ("a-identity.gif", "b-identity.png", "new/b.png")] == [4, 4, 4]
-    done = i2i_command("translate", tmp_path / "a.gif", tmp_path / "a.mp4", "-m", identity_file)
+    done = i2i_inside("translate", tmp_path / "a.gif", tmp_path / "a.mp4", "-m", identity_file)
     assert done.returncode == 0, done.stderr
     assert "a.mp4: 4 frames" in done.stdout
     assert len(facts(tmp_path / "a.mp4").times) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import math
@@ -44,7 +45,8 @@ def slides(
         titles = output.add_mux_stream(subtitle, time_base=Fraction(1, 1000)) if subtitle else None
         output.start_encoding()
         left = list(times)
-        for number in range(math.ceil(seconds * RATE / SIZE)):
+        count = math.ceil(seconds * RATE / SIZE)
+        for number in range(count):
             now = number * SIZE / RATE
             while left and left[0] <= now:
                 level = np.full((48, 64, 3), 40 * len(left) % 256, np.uint8)
@@ -58,19 +60,53 @@ def slides(
                     output.mux(text)
                 left.pop(0)
             for track, stream in enumerate(streams):
-                tone = np.sin(np.arange(number * SIZE, (number + 1) * SIZE) * 0.01 * (track + 1)) / 2
-                form_of = stream.codec_context.format.name
-                samples = np.stack([tone, tone]).astype(np.float32)
-                if form_of.startswith("s16"):
-                    samples = (samples * 9000).astype(np.int16)
-                if not form_of.endswith("p"):
-                    samples = samples.T.reshape(1, -1)
-                chunk = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), form_of, "stereo")
-                chunk.sample_rate, chunk.pts, chunk.time_base = RATE, number * SIZE, Fraction(1, RATE)
-                output.mux(stream.encode(chunk))
-        for stream in (video, *streams):
-            output.mux(stream.encode(None))
+                for packet in tone(sound, count, track)[number]:
+                    output.mux(packet_for(stream, packet))
+        output.mux(video.encode(None))
+        for track, stream in enumerate(streams):
+            for packet in tone(sound, count, track)[count]:
+                output.mux(packet_for(stream, packet))
     return path
+
+
+Encoded = tuple[bytes, int | None, int | None, int | None]  # a packet's data, pts, dts and duration in samples
+
+
+@functools.cache
+def tone(codec: str, count: int, track: int = 0) -> list[list[Encoded]]:
+    """Return what an encoder gives for each of ``count`` chunks of a sine wave, and when it is flushed.
+
+    Other tracks than the first have the same data in another order: encoding takes long.
+    """
+    if track:
+        first = tone(codec, count)
+        data = [packet[0] for packets in first for packet in packets]
+        turned = iter(data[10 * track :] + data[: 10 * track])
+        return [[(next(turned), *packet[1:]) for packet in packets] for packets in first]
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.sample_rate, encoder.layout, encoder.time_base = RATE, "stereo", Fraction(1, RATE)
+    encoder.format = form = encoder.codec.audio_formats[0].name
+    made = []
+    for number in range(count + 1):
+        chunk = None
+        if number < count:
+            wave = np.sin(np.arange(number * SIZE, (number + 1) * SIZE) * 0.01) / 2
+            samples = np.stack([wave, wave]).astype(np.float32)
+            if form.startswith("s16"):
+                samples = (samples * 9000).astype(np.int16)
+            if not form.endswith("p"):
+                samples = samples.T.reshape(1, -1)
+            chunk = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), form, "stereo")
+            chunk.sample_rate, chunk.pts, chunk.time_base = RATE, number * SIZE, Fraction(1, RATE)
+        made.append([(bytes(packet), packet.pts, packet.dts, packet.duration) for packet in encoder.encode(chunk)])
+    return made
+
+
+def packet_for(stream: av.AudioStream, encoded: Encoded) -> av.Packet:
+    packet = av.Packet(encoded[0])
+    packet.stream, packet.time_base = stream, Fraction(1, RATE)
+    packet.pts, packet.dts, packet.duration = encoded[1:]
+    return packet
 
 
 def others(path: Path) -> list[list[str]]:

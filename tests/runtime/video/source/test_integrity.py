@@ -157,10 +157,10 @@ def test_a_playlist_named_like_a_video_opens_no_other_file(identity: Model, tmp_
         translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4")
 
 
-def test_a_name_that_is_no_text(identity_file: Path, i2i_command: Command, tmp_path: Path) -> None:
+def test_a_name_that_is_no_text(identity_file: Path, i2i_inside: Command, tmp_path: Path) -> None:
     source = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
     os.rename(make(tmp_path / "in.mp4", times=(0, 512)), source)
-    done = i2i_command("translate", source, "-m", identity_file)
+    done = i2i_inside("translate", source, "-m", identity_file)
     assert done.returncode == 0, done.stderr
     assert os.path.exists(os.fsencode(tmp_path) + b"/caf\xe9-identity.mp4")
 

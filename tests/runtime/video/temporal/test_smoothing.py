@@ -25,6 +25,7 @@ from i2i.runtime.video.temporal.ordered_values import FrameFailedError, OrderedV
 from i2i.runtime.video.temporal.running_statistics import LAG, OWN, RunningStatistics, _BlendedSession
 from i2i.runtime.video.temporal.smoothing import Smoother
 from tests import tiny
+from tests.conftest import ROOT
 from tests.runtime.tiles.networks import network, photo
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts
@@ -93,7 +94,7 @@ def test_real_clips_through_the_default_model(
         tmp_path / "clip.mkv", size=size, codec="ffv1", times=range(0, 20 * 512, 512), picture=lambda n: small[n]
     )
     monkeypatch.setattr(Flicker.__init__, "__defaults__", (1,))  # every pair, of so few frames
-    model = Model(Path(__file__).parents[4] / "weights" / "day2night.onnx", "cpu", 2, side_by_side=True)
+    model = Model(ROOT / "weights" / "day2night.onnx", "cpu", 2, side_by_side=True)
     shown: list[list[np.ndarray]] = [[], []]
     done = [
         translate_video(model, clip, None, video=options, observers=[lambda _, result, __, to=to: to.append(result)])
