@@ -50,7 +50,7 @@ def test_the_file_holds_the_same_sheet_and_nothing_else_is_left(tmp_path):
     ("rows", "captions", "words"),
     [
         ([], ["a"], "at least one row"),
-        ([[_flat(4, 4, 0)]], ["a", "b"], "row 0 has 1 images for 2 captions"),
+        ([[_flat(4, 4, 0)]], ["a", "b"], "row 0 has 1 image for 2 captions"),
         ([[_flat(4, 4, 0).astype(np.float32)]], ["a"], "row 0, column 0: expected uint8"),
         ([[_flat(4, 4, 0)[..., 0]]], ["a"], r"\[h, w, 1\|3\]"),
     ],

@@ -30,6 +30,10 @@ class World:
             torch.cuda.set_device(device)
             torch.backends.cudnn.benchmark = True  # crops have one size, so the search for the fastest kernel pays
         if size > 1 and not dist.is_initialized():
+            # The defaults of its functions keep the group that exists when it is imported, which the first optimiser
+            # does: the group's threads would live on after leave(), and sometimes abort the process at its exit.
+            from torch.distributed.nn import functional  # noqa: F401
+
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(rank, size, device)
 

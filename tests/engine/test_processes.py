@@ -53,6 +53,8 @@ def torchrun(method, options, out, program=("-m", "i2i")):
 
 
 DIFFERING = """
+import atexit
+from pathlib import Path
 from i2i.cli import main
 from i2i.engine.distributed import World
 world = World.join()
@@ -61,6 +63,7 @@ try:
     world.agree(1000 * world.rank, "the step they start from")
 except RuntimeError as error:
     print(f"[rank {world.rank}: {error}]", flush=True)
+atexit.register(lambda: print("threads:", *{path.read_text() for path in Path("/proc/self/task").glob("*/comm")}))
 main()
 """
 
@@ -73,6 +76,8 @@ def test_two_processes_train_like_one(method, folders, tmp_path, one_thread):
     one = train(method, **options, out=tmp_path / "one", quiet=True)
     said = torchrun(method, options, tmp_path / "two", [str(tmp_path / "differing.py")])
     assert sorted(re.findall(r"\[rank (\d): the processes differ in the step", said)) == ["0", "1"]
+    assert said.count("threads:") == 2
+    assert "gloo" not in said  # threads of the process group that outlive it may abort the process
     mine, theirs = load_generators(one), load_generators(tmp_path / "two")
     assert mine.keys() == theirs.keys()
     x = torch.rand(2, 3, 40, 48) * 2 - 1
