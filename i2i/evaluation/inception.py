@@ -72,7 +72,7 @@ def _layer(graph: Graph, x: str, block: str, layer: str) -> str:
 
     Where the resolution is halved ("/2") and in two layers of the stem ("!") nothing is padded.
     """
-    name, stride = layer.rstrip("!/2") if layer[-2:] == "/2" or layer[-1] == "!" else layer, 2 if "/2" in layer else 1
+    name, stride = layer.removesuffix("/2").removesuffix("!"), 2 if layer.endswith("/2") else 1
     padded = stride == 1 and not layer.endswith("!")
     if name in ("average", "maximum"):
         kind = "AveragePool" if name == "average" else "MaxPool"

@@ -46,7 +46,7 @@ class _Tensor:
             raise ValueError("a tensor reaches beyond its numbers")
         steps = [step * numbers.itemsize for step in self.stride]
         view = np.lib.stride_tricks.as_strided(numbers[self.offset :], self.size, steps, writeable=False)
-        return np.ascontiguousarray(view)
+        return np.array(view)
 
 
 class _Unpickler(pickle.Unpickler):

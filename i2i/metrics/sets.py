@@ -39,7 +39,7 @@ def kid(
         weights.append(np.hstack([chosen, rng.multinomial(count, np.full(count, 1 / count), RESAMPLES).T]))
     values = _mmd2(x, y, *weights)
     subsets, resampled = values[:kid_subsets], values[kid_subsets:]
-    low, high = interval(resampled)
+    low, high = interval(resampled[np.isfinite(resampled)])
     return Estimate(float(subsets.mean()), low, high, float(subsets.std()))
 
 
@@ -60,15 +60,16 @@ def subset_size(results: int, real: int, wanted: int | None = None) -> int:
 def _mmd2(x: np.ndarray, y: np.ndarray, x_weights: np.ndarray, y_weights: np.ndarray) -> np.ndarray:
     """Return the unbiased MMD^2 [r] of weighted sets, for r columns of weights [n, r] and [m, r].
 
-    A weight is how often the sample contains the image. Pairs of an image with itself do not count.
+    A weight is how often the sample contains the image. Pairs of an image with itself do not count; the distance of a
+    sample that has only one image, which tiny sets may draw, is NaN.
     """
     total = np.zeros(x_weights.shape[1])
     for images, weights in ((x, x_weights), (y, y_weights)):
         own = np.square(weights)
         diagonal = (np.square(images).sum(axis=1) / images.shape[1] + 1) ** 3
-        total += (_weighted(images, images, weights, weights) - own.T @ diagonal) / (
-            weights.sum(axis=0) ** 2 - own.sum(axis=0)
-        )
+        pairs = weights.sum(axis=0) ** 2 - own.sum(axis=0)
+        kernel = _weighted(images, images, weights, weights) - own.T @ diagonal
+        total += np.divide(kernel, pairs, out=np.full_like(kernel, np.nan), where=pairs > 0)
     cross = _weighted(x, y, x_weights, y_weights) / (x_weights.sum(axis=0) * y_weights.sum(axis=0))
     return total - 2 * cross
 
