@@ -171,6 +171,13 @@ def _table(task: Task, made: Candidate, choices: _Choices, title: str) -> Table:
         raise DataError(f"nothing could be measured ({reasons or 'the chosen metrics need other data'})")
     protocol = _protocol(task, choices, options, facts, ends, inputs)
     warnings = task.warnings + warnings_of(ends, facts, "FD" in figures, choices.size is not None)
+    sections = {METRICS[name].section for name in figures}
+    if "realism" in sections and not sections & {"content", "truth"}:
+        sourceless = all(item.source is None for item in task.items)
+        warnings.append(
+            "realism alone: results that ignore their source may score as well as translations; "
+            + ("--source DIR adds content" if sourceless else "measure content too")
+        )
     if same := leaks(found.digests, trained):
         warnings.insert(
             0,

@@ -183,7 +183,7 @@ def test_the_network_of_fid_is_that_of_torch_fidelity(
     pixels = np.random.default_rng(0).integers(0, 256, (299, 299, 3)).astype(np.uint8)
     expected = theirs(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0][0].numpy()
     vector, maps = extractor(Picture(Image(pixels), "noise"))
-    assert vector == pytest.approx(expected, rel=1e-3, abs=1e-4 * np.abs(expected).max())
+    assert vector == pytest.approx(expected, rel=1e-3, abs=float(1e-4 * np.abs(expected).max()))
     assert [each.shape for each in maps] == [(288, 35, 35), (768, 17, 17), (2048, 8, 8)]
     real = folder("real", range(3))
     found = i2i.evaluate(real=real, fake=real, features=f"inception:{tmp_path / 'inception.pth'}", metrics="FID,KID")

@@ -114,6 +114,14 @@ def test_a_source_folder_with_fewer_images_than_the_results(folder: Folder, feat
     assert found[0].startswith("2 sources of 9 in ")
 
 
+def test_realism_without_content_is_said_to_be_half_the_truth(folder: Folder, features: str) -> None:
+    real, fake = folder("real", range(8)), folder("fake", range(8, 16))
+    assert any(text.endswith("--source DIR adds content") for text in warnings(real=real, fake=fake, features=features))
+    given = {"real": real, "fake": fake, "source": fake, "features": features}
+    assert not any(text.startswith("realism alone") for text in warnings(**given))
+    assert any(text.endswith("measure content too") for text in warnings(**given, metrics="KID"))
+
+
 def test_only_training_data(folder: Folder, features: str, tmp_path: Path) -> None:
     folder("d/trainA", range(3))
     folder("d/trainB", range(3))
