@@ -200,7 +200,7 @@ def command(model: str | None, out: Path | None, beside: tuple[Path, ...], **giv
             click.echo(f"note: {', '.join(names)} left out: {reason}", err=True)
     if out is not None:
         evaluation.save(out)
-    click.echo("\n\n".join(shown_beside(table, earlier) for table in evaluation.tables))
+    click.echo("\n\n".join([*(shown_beside(table, earlier) for table in evaluation.tables), *evaluation.means()]))
 
 
 def _earlier(path: Path) -> dict[str, Any]:

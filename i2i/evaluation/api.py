@@ -240,7 +240,7 @@ def _title(model: Model | None, aim: str | None, fake: PathLike | None) -> str:
     if model is None:
         return f"results in {fake}"
     bound = model if aim is None else model.toward(aim)
-    return f"{model.path.name}: {way(bound.spec, bound.to)}"
+    return f"{model.path}: {way(bound.spec, bound.to)}"
 
 
 def _about(model: Model | None) -> dict[str, Any]:

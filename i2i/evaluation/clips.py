@@ -29,8 +29,8 @@ _AHEAD = 8  # frames between the producer and a metric
 
 def measure_clip(
     metrics: Mapping[str, Metric], clip: Path, model: Model | None, result: Path | None, steady: bool = False
-) -> tuple[dict[str, dict[str, Estimate]], int]:
-    """Return metric -> candidate -> figure for one video and the number of its frames.
+) -> tuple[dict[str, dict[str, Estimate]], int, str | None]:
+    """Return metric -> candidate -> figure for one video, the number of its frames, and what could not be read.
 
     The results are the translation by ``model``, or the finished video ``result``; the source itself is the yardstick.
     Raises VideoError for a video that cannot be read and NotMeasurableError for one without two frames of a scene.
@@ -39,6 +39,7 @@ def measure_clip(
         (name, who): Queue(_AHEAD) for name in metrics for who in (RESULT, INPUT)
     }
     count = 0
+    damage: str | None = None
 
     def show(source: np.ndarray, shown: np.ndarray, _second: float = 0.0) -> None:
         nonlocal count
@@ -50,7 +51,7 @@ def measure_clip(
         futures = {key: pool.submit(_drained, metrics[key[0]].function, queue) for key, queue in queues.items()}
         try:
             if model is not None:
-                translate_video(model, clip, None, video=VideoOptions(steady=steady), observers=[show])
+                damage = translate_video(model, clip, None, video=VideoOptions(steady=steady), observers=[show]).damage
             else:
                 assert result is not None
                 for source, shown in _zipped(clip, result):
@@ -61,7 +62,7 @@ def measure_clip(
     figures: dict[str, dict[str, Estimate]] = {}
     for (name, who), future in futures.items():
         figures.setdefault(name, {})[who] = future.result()
-    return figures, count
+    return figures, count, damage
 
 
 def of_videos(
@@ -83,14 +84,15 @@ def of_videos(
     tables = []
     for clip, result in clips:
         try:
-            figures, count = measure_clip(metrics, clip, model, result, steady)
+            figures, count, damage = measure_clip(metrics, clip, model, result, steady)
         except NotMeasurableError as error:
             raise DataError(f"{clip}: {error}") from error
-        how = "steady" if steady else "as it is"
+        how = "finished" if result is not None else "translated with --steady" if steady else "translated"
         protocol = Protocol(
             count, str(clip), 0, False, None, "frames reduced to 240 pixels", "", how, None, None, None, 0, 0, None
         )
-        tables.append(Table(f"{title} on {clip.name}", protocol, figures, ""))
+        warnings = [] if damage is None else [f"{clip}: {damage}; only what could be read was measured"]
+        tables.append(Table(f"{title} on {clip.name}", protocol, figures, "", warnings=warnings))
     return tables
 
 

@@ -87,7 +87,7 @@ class Protocol:
     def line(self) -> str:
         """The protocol as one line for people."""
         if not self.real:
-            return f"{plural(self.results, 'frame')} of {self.reference}, translated {self.formats}; {self.size}"
+            return f"{plural(self.results, 'frame')} of {self.reference}, {self.formats}; {self.size}"
         parts = [
             f"{plural(self.results, 'result')} against {plural(self.real, 'real image')} of {self.reference}"
             + (f" ({self.split})" if self.split else ""),

@@ -129,7 +129,21 @@ class Evaluation:
         return self.tables[0].figures[metric][RESULT]
 
     def __str__(self) -> str:
-        return "\n\n".join(map(str, self.tables))
+        return "\n\n".join([*map(str, self.tables), *self.means()])
+
+    def means(self) -> list[str]:
+        """Return a line with the mean over the target domains of each metric of a judge, where there are several.
+
+        Other figures are measured against other real images in each table, so their mean would say nothing.
+        """
+        lines = []
+        for name, metric in METRICS.items():
+            rows = [table.figures[name] for table in self.tables if name in table.figures]
+            if metric.section == "labels" and len(rows) > 1:
+                shares = {who: sum(row[who].value for row in rows) / len(rows) for who in rows[0]}
+                figures = ", ".join(f"{who} {shown(metric, Estimate(value))}" for who, value in shares.items())
+                lines.append(f"{name}, the mean over {len(rows)} targets: {figures}")
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         return {**self.about, "tables": [table.to_dict() for table in self.tables]}

@@ -143,6 +143,11 @@ def test_a_judge_of_domains(folder: Folder, features: str, brightness_judge: Pat
     assert bright.figures["accuracy"]["real images"].value == 1
     assert bright.figures["cycle-L1"][RESULT].value == pytest.approx(30 / 255, rel=0.01)  # 10 there and 20 back
     assert "judge judge.onnx (sha256 " in bright.protocol.line
+    input_is_bright = dark.figures["accuracy"]["the input itself"].value
+    assert str(found).splitlines()[-1] == (
+        "accuracy, the mean over 2 targets: the results 0.0 %, the input itself "
+        f"{100 * input_is_bright / 2:.1f} %, the mean real image 100.0 %, real images 100.0 %"
+    )
     only = i2i.evaluate(model, data=tmp_path / "d", to="dark", judge=brightness_judge, metrics="accuracy")
     assert [len(only.tables), only["accuracy"].value] == [1, 0]
     with pytest.raises(i2i.DataError, match=r"knows the classes dark, bright, and neither 'snow' nor"):
@@ -210,7 +215,14 @@ def test_the_flicker_of_a_video(tmp_path: Path, i2i_inside: Command) -> None:
     model = tiny.inverter(tmp_path / "m.onnx")
     done = i2i_inside("evaluate", model, "--video", clip)
     assert done.returncode == 0, done.stderr
-    assert f"protocol: 6 frames of {clip}" in done.stdout
+    assert f"protocol: 6 frames of {clip}, translated; frames reduced" in done.stdout
+    damaged = tmp_path / "damaged.mkv"
+    data = bytearray(clip.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 600] = bytes(600)
+    damaged.write_bytes(data)
+    done = i2i_inside("evaluate", model, "--video", damaged)
+    assert f"warning: {damaged}: " in done.stderr
+    assert done.stderr.rstrip().endswith("only what could be read was measured")
     short = video("short.mkv", [still] * 4)
     done = i2i_inside("evaluate", "--fake", short, "--source", clip)
     assert (done.returncode, done.stdout) == (2, "")

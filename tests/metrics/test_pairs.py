@@ -76,6 +76,19 @@ def test_images_that_cannot_be_compared() -> None:
         ssim(a[:10], a[:10])
 
 
+def test_photos_as_scikit_image_measures_them(reference: Callable[[str], Path]) -> None:
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    from i2i.images import list_images, read_image
+
+    files = list_images(reference("data/facades/val"))[:3]
+    for photo, labels in (np.split(read_image(file).pixels, 2, axis=1) for file in files):
+        settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": 2}
+        expected = structural_similarity(labels, photo, data_range=255, **settings)
+        assert ssim(labels, photo) == pytest.approx(expected, rel=1e-6)
+        assert psnr(labels, photo) == pytest.approx(peak_signal_noise_ratio(photo, labels, data_range=255), rel=1e-9)
+
+
 def test_ms_ssim_by_its_definition_on_photos(reference: Callable[[str], Path]) -> None:
     """With filters of SciPy, which pad; so what lies within 5 pixels of the border is cut off."""
     from scipy.ndimage import gaussian_filter
