@@ -148,6 +148,9 @@ class Spec:
     background: Background = EDGE
     """What the network was trained to see behind transparent pictures. Exports without this entry were trained on
     white, 255."""
+    values_per_pixel: float | None = None
+    """Values of the graph's largest tensor per pixel of the image, from 1, by which the runtime limits the pixels of
+    one inference on a GPU; None: not measured. Tensors made of weights alone do not count."""
     schema: int = 1
 
     @property
@@ -181,6 +184,9 @@ class Spec:
                 facts["form"] = Form(**facts["form"])
             if (facts.get("io") == "described") != (facts.get("form") is not None):
                 raise ValueError("it is described by its form, and has none, or has one and is not")
+            values = facts.get("values_per_pixel")
+            if values is not None and not (isfinite(values) and values >= 1):
+                raise ValueError(f"values_per_pixel is {values}; expected a number from 1 on")
             return cls(**facts)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"not an i2i description: {error!r}") from error

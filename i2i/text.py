@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
@@ -30,6 +35,30 @@ def split_names(names: str) -> list[str]:
 def join_names(names: Iterable[str], separator: str = ", ") -> str:
     """Return names as ``split_names`` reads them, for messages that list what can be chosen."""
     return separator.join('"' + name.replace('"', '""') + '"' if re.search('[,"]', name) else name for name in names)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return " (did you mean NAME?)" with the nearest of ``names``, or nothing if none is near."""
+    import difflib  # on demand: for errors only
+
+    nearest = difflib.get_close_matches(name, names, 1)
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def known_keywords(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Decorate a function so that the TypeError for a keyword that it does not have names the nearest one."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @wraps(function)
+    def called(*args: Parameters.args, **given: Parameters.kwargs) -> Result:
+        for name in given:
+            if name not in names:
+                words = f"{function.__name__}() has no argument {name!r}{did_you_mean(name, names)}"
+                raise TypeError(f"{words}; it takes {', '.join(names)}")
+        return function(*args, **given)
+
+    return called
 
 
 def printable(path: str | os.PathLike[str]) -> str:

@@ -91,8 +91,9 @@ def test_every_file_is_translated_or_named_with_a_reason(job: Job) -> None:
 
 
 def test_animations_and_pages_are_said_to_give_their_first(job: Job) -> None:
-    for name, frames in (("animated/chi.gif", 31), ("animated/basic_f20.png", 20), ("tiff_other/multipage.tiff", 3)):
-        assert f"note: {job.source / name}: the first of its {frames} frames or pages" in job.errors
+    notes = [line for line in job.errors.splitlines() if "frames or pages after the first" in line]
+    for name in ("animated/chi.gif", "animated/basic_f20.png", "tiff_other/multipage.tiff"):
+        assert sum(str(job.source / name) in note for note in notes) == 1
 
 
 def test_exit_status_memory_and_time(job: Job) -> None:

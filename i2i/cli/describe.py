@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import help, third_party
-from i2i.cli.options import FilePath
+from i2i.cli import help
+from i2i.cli.options import FilePath, options_of
+from i2i.runtime.adapters.options import ModelOptions
 
 if TYPE_CHECKING:
     from i2i.spec import Spec
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 EXAMPLES = [
     ("i2i describe model.onnx", "show its inputs and outputs"),
     ("i2i describe model.onnx --range 0..1", "state what the file does not"),
-    ("i2i describe model.onnx --order rgb -o copy.onnx", "write that into a copy"),
+    ("i2i describe model.onnx --order bgr -o copy.onnx", "write that into a copy"),
+    ("i2i translate photos/ -m copy.onnx", "which runs without options"),
 ]
 
 
@@ -38,7 +41,7 @@ EXAMPLES = [
     help="Output of the model to use; the copy keeps no other; required for a model with several.",
 )
 @help.option("--overwrite", group="Input and output", is_flag=True, help="Replace an existing file of that name.")
-@third_party.options
+@partial(options_of, ModelOptions, "Third-party models")
 def command(model: Path, output: str | None, copy: Path | None, overwrite: bool, **options: Any) -> None:
     """Show what MODEL, an .onnx file, takes and returns, and write a copy that describes itself.
 
@@ -49,7 +52,7 @@ def command(model: Path, output: str | None, copy: Path | None, overwrite: bool,
     """
     from i2i.runtime.adapters import annotate
 
-    spec, single = annotate.describe(model, third_party.take(options), output)
+    spec, single = annotate.describe(model, ModelOptions(**options), output)
     if copy is not None and spec.form is None and single is None:
         raise ValueError(f"{click.format_filename(model)}: written by `i2i export`, which describes its files already")
     click.echo(f"{click.format_filename(model)}  {_summary(spec)}")

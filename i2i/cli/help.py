@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -32,11 +32,24 @@ def option(*names: str, group: str, **attributes: Any) -> Callable[..., Any]:
 
 
 class Command(click.Command):
-    """A command whose help page shows ``examples`` first, and its options in groups."""
+    """A command whose help page shows ``examples`` first, and its options in groups.
 
-    def __init__(self, *args: Any, examples: Sequence[Example], **attributes: Any) -> None:
+    ``elsewhere`` maps options that another command has to a hint, which the error for such an option ends with.
+    """
+
+    def __init__(
+        self, *args: Any, examples: Sequence[Example], elsewhere: Mapping[str, str] | None = None, **attributes: Any
+    ) -> None:
         super().__init__(*args, **attributes)
-        self.examples = examples
+        self.examples, self._elsewhere = examples, elsewhere or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if hint := self._elsewhere.get(error.option_name):
+                raise click.NoSuchOption(error.option_name, f"{error.message} {hint}.", ctx=ctx) from error
+            raise
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
@@ -55,6 +68,8 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
 
-def command(name: str | None = None, *, examples: Sequence[Example]) -> Callable[..., Any]:
+def command(
+    name: str | None = None, *, examples: Sequence[Example], elsewhere: Mapping[str, str] | None = None
+) -> Callable[..., Any]:
     """Decorate a function as a :class:`Command`."""
-    return click.command(name, cls=Command, examples=examples)
+    return click.command(name, cls=Command, examples=examples, elsewhere=elsewhere)

@@ -114,7 +114,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def translate_image(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """Translate one image; exit with status 1 if it fails, as a folder does."""
-    from i2i.images import ImageError, read_header
+    from i2i.images import ImageError
     from i2i.runtime import ModelError
     from i2i.runtime.jobs.single import destinations, translate_files
 
@@ -122,12 +122,10 @@ def translate_image(models: Sequence[Model], src: Path, dst: str | None, setting
         raise ValueError(f"--shard is for folders, and {printable(src)} is an image")
     targets = destinations(src, dst, [model.name for model in models], settings)
     try:
-        written = translate_files(list(zip(models, targets, strict=True)), src, settings, _note)
-        frames = read_header(src, settings.max_pixels).frames
+        written = translate_files(list(zip(models, targets, strict=True)), src, settings)
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(src, str(error))}", err=True)
         raise SystemExit(1) from error
-    _note_frames(src, frames)
     for path in written:
         click.echo(printable(path))
 
@@ -135,11 +133,13 @@ def translate_image(models: Sequence[Model], src: Path, dst: str | None, setting
 def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settings: Options) -> None:
     """Translate one image from standard input, to standard output, or both."""
     from i2i.atomic import clear_temporaries
-    from i2i.images import WRITABLE, ImageError, encode_image, read_header
+    from i2i.images import WRITABLE, ImageError, encode_image, losses, read_header
+    from i2i.lost import Lost
     from i2i.runtime import ModelError
     from i2i.runtime.jobs import image_file
     from i2i.runtime.jobs.planning import output_format
     from i2i.runtime.jobs.single import translate_bytes
+    from i2i.runtime.log import note
 
     if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
         raise ValueError("- is one image for one model: leave out --shard, use one -m and no folder")
@@ -160,31 +160,21 @@ def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settin
             read_header(src, settings.max_pixels)  # refuses a named pipe, whose read might never return
         data = streams.input().read() if src == Path("-") else src.read_bytes()
         result = translate_bytes(models[0], data, settings, name)
-        _note_frames(name, result.frames)
         if target is not None:
             form = output_format(src, target, result.format, settings)
             target.parent.mkdir(parents=True, exist_ok=True)
             clear_temporaries(target.parent, target.name)
             if lost := image_file.write(result, target, form, settings):
-                _note(f"{target}: {lost}")
+                note(f"{printable(target)}: {lost}")
             click.echo(printable(target))
             return
         form = settings.format or (result.format if result.format in WRITABLE else "PNG")
         output.write(encode_image(result, form, settings.quality, name=name))
-        if lost := image_file.Lost.of(result, form):
-            _note(f"{name}: {lost}")
+        if lost := Lost.of(losses(result, form), form):
+            note(f"{name}: {lost}")
     except (ImageError, ModelError) as error:
         click.echo(f"failed: {error if isinstance(error, ImageError) else ImageError(name, str(error))}", err=True)
         raise SystemExit(1) from error
-
-
-def _note_frames(src: str | Path, frames: int) -> None:
-    if frames > 1:
-        _note(f"{src}: the first of its {frames} frames or pages")
-
-
-def _note(text: str) -> None:
-    click.echo(f"note: {printable(Path(text))}", err=True)
 
 
 def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, watch: bool) -> None:
@@ -239,25 +229,21 @@ def _with_progress(
     """Translate; show on standard error the progress, each file that failed, and one line for each kind of loss."""
     from i2i.runtime.jobs.folder import translate_folders
     from i2i.runtime.jobs.watcher import Watch
+    from i2i.runtime.log import note
 
-    lost: dict[tuple[str, str], list[Path]] = {}  # what is lost in which format: the sources
     try:
         with Progress("image") as bar:
 
             def report(outcome: Outcome, summary: Summary) -> None:
                 if outcome.note:
                     bar.say(f"{'failed' if outcome.status == 'failed' else 'note'}: {outcome.note}")
-                for what in outcome.lost.what:
-                    lost.setdefault((what, outcome.lost.format), []).append(outcome.source)
                 over = summary.done + summary.skipped + summary.failed
                 bar.update(over, summary.total, worked=summary.done)
 
             translate_folders(pairs, src, settings, report, Watch() if watch else None, summary)
     finally:
-        for (what, format), sources in lost.items():
-            more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-            text = f"{plural(len(sources), 'result')} without {what}, which could not be carried over to {format}"
-            click.echo(f"note: {text}: {printable(sources[0])}{more}", err=True)
+        for text in summary.losses.notes():
+            note(text)
 
 
 def _shard(given: str | None) -> str | None:

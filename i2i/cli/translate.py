@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import help, images, providers, third_party, tiles, video, without_garbage_collection
+from i2i.cli import help, images, providers, tiles, video, without_garbage_collection
 from i2i.cli.options import FilePath
+from i2i.runtime.adapters.options import NAMES
 from i2i.text import not_found, printable
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ EXAMPLES = [
 ]
 
 
-@help.command(examples=EXAMPLES)
+@help.command(
+    examples=EXAMPLES,
+    elsewhere={
+        option: f"`i2i describe MODEL {option} ... -o COPY` writes it into a copy of the model"
+        for option in (f"--{name.replace('_', '-')}" for name in NAMES)
+    },
+)
 @click.argument("src", type=FilePath(path_type=Path))
 @click.argument("dst", type=FilePath(), required=False)  # as text, since a Path drops the slash at its end
 @help.option(
@@ -51,7 +58,6 @@ EXAMPLES = [
 @images.options
 @video.options
 @tiles.option
-@third_party.options
 def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, **options: Any) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
 
@@ -59,8 +65,8 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     is a folder. A folder keeps its tree and file names; run the command again to continue an interrupted folder. With
     several models the results of a folder go to DST/MODEL/, those of an image to DST/IMAGE-MODEL.png.
 
-    A third-party model needs to know its value range and channel order: --range 0..255 --order bgr. `i2i describe -o`
-    writes them into a copy of the file, once for all.
+    A third-party model whose file does not state its value range and channel order needs them once:
+    `i2i describe MODEL --range 0..255 --order bgr -o COPY` writes them into a copy.
 
     A SRC of - reads an image or a video from standard input. A DST of -, or SRC of - without DST, writes the image to
     standard output; a video is written there as raw frames (YUV4MPEG2).
@@ -84,7 +90,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     with without_garbage_collection():
         from i2i.runtime.api import Options  # imports everything that translates
 
-    model_options, tile = third_party.take(options), options.pop("tile")
+    tile = options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.print_notes()
     job = video.take(src, dst, options)
@@ -99,7 +105,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     if watch and (job is not None or not src.is_dir()):
         raise ValueError(f"--watch is for folders, and {printable(src)} is not a folder")
     alone = job is None and not src.is_dir()
-    loaded = open_models(names or (None,), to, side_by_side=not alone, options=model_options, **where)
+    loaded = open_models(names or (None,), to, side_by_side=not alone, **where)
     loaded = [tiles.tiled(model, tile, alone=alone) for model in loaded]
     if job is not None:
         if len(loaded) > 1 or settings.shard is not None:

@@ -14,6 +14,7 @@ from i2i.data.transforms import View
 from i2i.data.two_domains import read_sides
 from i2i.errors import DataError
 from i2i.spec import EDGE, Background, Domain, parse_background
+from i2i.text import known_keywords
 
 
 class Dataset(Protocol):
@@ -112,6 +113,55 @@ def has_split(
     return True
 
 
-def check(kind: str, **folders: object) -> Report:
-    """Return the report of ``read_folders`` for the same arguments. Raises its DataError."""
-    return read_folders(kind, **folders).report  # type: ignore[arg-type]
+@known_keywords
+def check(
+    kind: str,
+    *,
+    data: Folder | None = None,
+    a: Folder | None = None,
+    b: Folder | None = None,
+    direction: str = "a2b",
+    split: str = "train",
+    channels: str | int = "auto",
+    max_bad: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    attributes: Folder | None = None,
+    select: str | None = None,
+    background: Background = EDGE,
+) -> Report:
+    """Check the images that a training would read: decode each once, and return a report of what is there.
+
+    Args:
+        kind: of the data: "pairs", A and B matched by name or side by side in one file; "unpaired", two sets; or
+            "domains", any number of sets, or one set and a table of attributes.
+        data: folder of all domains: aligned A|B files, ``trainA`` and ``trainB``, or a folder per domain.
+        a: folder of the first domain's images, with ``b`` instead of ``data``.
+        b: folder of the second domain's images.
+        direction: "a2b" or "b2a", for two domains.
+        split: part of the data set to read: "train", "val" or "test".
+        channels: per image: 1 (grey), 3 (RGB), 4 (RGB with alpha), or "auto", as the files have.
+        max_bad: number of unreadable files to skip before the data is refused, from 0.
+        progress: called with the number of files done and of all files.
+        attributes: table of attributes, as CelebA's or CSV.
+        select: domains or attributes to use, names separated by commas; by default all.
+        background: colour under transparent pixels: "edge", the image's visible colours continued, or 0 to 255, a grey
+            level.
+
+    Returns the report; ``str(report)`` is its text.
+
+    Raises DataError, which names every file that training would fail on, and ValueError for another wrong argument.
+    """
+    return read_folders(
+        kind,
+        data=data,
+        a=a,
+        b=b,
+        direction=direction,
+        split=split,
+        channels=channels,
+        max_bad=max_bad,
+        progress=progress,
+        attributes=attributes,
+        select=select,
+        background=background,
+    ).report

@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from i2i.engine.loop import train
+    from i2i.engine.api import train
     from i2i.engine.weights import load_generators
 
 __all__ = ["load_generators", "train"]
 
 # Imported on first use, so that the command line reads the settings without importing PyTorch.
-_HOMES = {"train": "i2i.engine.loop", "load_generators": "i2i.engine.weights"}
+_HOMES = {"train": "i2i.engine.api", "load_generators": "i2i.engine.weights"}
 
 
 def __getattr__(name: str) -> Any:

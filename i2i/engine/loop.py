@@ -24,29 +24,8 @@ from i2i.engine.schedule import learning_rate, length
 from i2i.progress import Progress, say
 
 
-def train(
-    method: str | None = None,
-    *,
-    out: str | Path | None = None,
-    quiet: bool = False,
-    dry_run: bool = False,
-    **given: Any,
-) -> Path:
-    """Train a translator on folders of images and return the run's folder. A repeated call continues the run.
-
-    Args:
-        method: a name in TRANSLATORS, or ``package.module:Class``; may be omitted to continue the run in ``out``.
-        out: the run's folder; by default ``runs/METHOD-A2B``.
-        quiet: print nothing on the terminal.
-        dry_run: check data and settings, print the plan, and write nothing.
-        **given: fields of Settings (a, b, data, size, batch, steps ...), ``preset``, and the method's hyper-parameters.
-            ``init``, the folder of a trained or imported run or a ``.safetensors`` file in one, gives a new run its
-            first weights; its networks must be those of the method with these hyper-parameters.
-
-    Raises ValueError for wrong settings or data, NonFinite for a loss that is not finite, Interrupted after a signal,
-    and OSError if a state cannot be written. In every case the last good state remains.
-    """
-    run = Run.open(method, out, given)
+def train(run: Run, quiet: bool, dry_run: bool) -> Path:
+    """Train a run from its newest state on, and return its folder: ``i2i.train`` with the settings read."""
     if run.finished:
         if run.moved:
             describe_data(run, open_data(run.settings))  # raises if this folder belongs to a run on other images

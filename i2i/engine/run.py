@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import struct
 import warnings
@@ -22,6 +23,7 @@ from i2i.atomic import atomically, clear_temporaries, lock
 from i2i.data.layout import domain_name
 from i2i.engine.schedule import length
 from i2i.engine.settings import PLACES, PRESETS, Settings, merge, number
+from i2i.text import did_you_mean
 from i2i.translators import translator_class
 
 KEPT_STATES = 2
@@ -49,7 +51,7 @@ class Run:
     """True if the images' folders have changed; then the images must be checked to be the same."""
 
     @classmethod
-    def open(cls, method: str | None, out: str | Path | None, given: dict[str, Any]) -> Run:
+    def open(cls, method: str | None, out: str | os.PathLike[str] | None, given: dict[str, Any]) -> Run:
         """Open the run in folder ``out`` to continue it, or describe a new one there (nothing is written yet).
 
         ``given`` contains settings, hyper-parameters of the method, and ``preset``. Raises ValueError if they are wrong
@@ -231,13 +233,16 @@ def _authors(method: str) -> dict[str, Any]:
 def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:
     """Convert ``given`` to the keywords of the translator's constructor, each of the type of its default.
 
-    Raises ValueError for unknown names, listing those that exist.
+    Raises ValueError for unknown names, with the nearest and all that exist.
     """
     defaults = dict(translator_class(method).__init__.__kwdefaults__ or {})
     unknown = sorted(set(given) - set(defaults))
     if unknown:
-        raise ValueError(f"{method} has no {', '.join(unknown)}; it has {', '.join(defaults)}, and a run has "
-                         f"{', '.join(Settings.__dataclass_fields__)}")  # fmt: skip
+        settings = tuple(Settings.__dataclass_fields__)
+        raise ValueError(
+            f"{method} has no {', '.join(unknown)}{did_you_mean(unknown[0], (*defaults, *settings, 'out', 'preset'))}; "
+            f"it has {', '.join(defaults)}, and a run has {', '.join(settings)}"
+        )
     return {name: _like(name, defaults[name], value) for name, value in given.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +85,7 @@ def describe(run: Run, direction: str) -> Spec:
     return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
 
 
-def load_generators(run: str | Path) -> dict[str, tuple[nn.Module, Spec]]:
+def load_generators(run: str | os.PathLike[str]) -> dict[str, tuple[nn.Module, Spec]]:
     """Load the averaged generators of a run by direction ("a2b"), each with its Spec.
 
     Reads only ``weights/*.safetensors`` (or one such file), whose headers contain the recipe. Raises ValueError, with

@@ -24,7 +24,7 @@ from i2i.metrics import METRICS, Estimate, Metric, find_metrics
 from i2i.metrics.sets import SUBSETS, subset_size
 from i2i.runtime.model.model import Model
 from i2i.runtime.model.targets import way
-from i2i.text import plural
+from i2i.text import known_keywords, plural
 
 PathLike = str | os.PathLike[str]
 
@@ -44,6 +44,7 @@ class _Choices:
     """Metric -> why it is left out."""
 
 
+@known_keywords
 def evaluate(
     model: PathLike | Model | None = None,
     *,
@@ -112,8 +113,10 @@ def evaluate(
         provider: execution provider of the model and of the networks that look at its results.
         progress: called with (images done, all images).
 
+    Returns the figures with their protocol: ``print`` shows them, and :meth:`Evaluation.save` writes them as JSON.
+
     Raises DataError for folders that cannot be measured, ModelError for networks, ImageError for a damaged image,
-    VideoError for a video, and ValueError for wrong arguments. Nothing is written; see :meth:`Evaluation.save`.
+    VideoError for a video, and ValueError for wrong arguments.
     """
     chosen = find_metrics(list(metrics) if metrics is not None and not isinstance(metrics, str) else metrics)
     if kid_subsets < 2:

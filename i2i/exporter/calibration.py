@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class CalibrationImages:
     held_out: tuple[np.ndarray, ...]
 
 
-def gather(folder: str | Path | None, run: Path | None, spec: Spec, calibrated: bool) -> CalibrationImages:
+def gather(folder: str | os.PathLike[str] | None, run: Path | None, spec: Spec, calibrated: bool) -> CalibrationImages:
     """Read the images of ``folder``, or of the run's own source domain if it is None.
 
     Which images are held out depends only on the files' names. Of large images the middle is taken, reduced so that it

@@ -86,6 +86,18 @@ def pillow_metadata(opener: Callable[[BinaryIO], Any], file: BinaryIO) -> Metada
     return Metadata(exif.removeprefix(b"Exif\0\0") if exif else None, xmp or None)
 
 
+def tags_lost(primaries: int, transfer: int, icc: bytes | None) -> tuple[str, ...]:
+    """Return the names of colour tags, numbered as in H.273, that matter and are not read; a profile overrides them."""
+    lost = ("HDR transfer",) if transfer in (16, 18) else ()  # PQ, HLG
+    return lost + (("primaries",) if primaries not in (0, 1, 2) and icc is None else ())
+
+
+def nclx_lost(data: bytes, icc: bytes | None) -> tuple[str, ...]:
+    """Return the same for the first colour box of an AVIF or HEIC file."""
+    found = re.search(rb"colrnclx(..)(..)", data, re.DOTALL)
+    return tags_lost(int.from_bytes(found[1], "big"), int.from_bytes(found[2], "big"), icc) if found else ()
+
+
 def pillow_decode(opener: Callable[[BinaryIO], Any], data: bytes, header: Header) -> Decoded:
     """Decode with Pillow, to 8 bits."""
     mode = ("LA" if header.alpha else "L") if header.channels == 1 else ("RGBA" if header.alpha else "RGB")

@@ -49,7 +49,9 @@ def decode_image(
             f"the data {pixels.shape[1]} x {pixels.shape[0]}",
         )
     found = read_metadata(io.BytesIO(data), header.format) if metadata else None
-    return Image(pixels, alpha, header.icc, header.format, header.frames, found, header.resolution, header.auxiliary)
+    return Image(
+        pixels, alpha, header.icc, header.format, header.frames, found, header.resolution, header.lost, header.coding
+    )
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from i2i.images.formats.table import FORMATS, KEPT, WRITABLE, Holds, holds
 from i2i.images.image import Image, ImageError, convert, flatten
 from i2i.images.metadata import carried, left_out
 from i2i.images.resolution import writable
+from i2i.lost import fewer_bits
 
 __all__ = ["KEPT", "WRITABLE", "encode_image", "fitting", "format_of", "losses", "write_image"]
 
@@ -70,12 +71,13 @@ def encode_image(
 
 
 def losses(image: Image, format: str) -> list[str]:
-    """Return the names of everything that the image has and a file of that format cannot hold."""
-    lost = _lost_pixels(image, holds(format))
+    """Return the names of all that the image, or its source, has and a file of that format will not hold."""
+    lost = ["frames or pages after the first"] if image.frames > 1 else []
+    lost += _lost_pixels(image, holds(format))
     lost += [] if _keeps_profile(image, format) else ["colour profile"]
     lost += ["resolution"] if writable(image.resolution) and not holds(format).resolution else []
     lost += left_out(image.metadata, format) if image.metadata is not None else []
-    return lost + list(image.auxiliary)
+    return list(dict.fromkeys(lost + list(image.lost)))
 
 
 def _keeps_profile(image: Image, format: str) -> bool:
@@ -101,7 +103,7 @@ def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _lost_pixels(image: Image, limits: Holds) -> list[str]:
     """Return what is lost of the pixels. An alpha that is opaque throughout is no loss."""
-    lost = ["16 bits"] if image.bits > limits.bits else []
+    lost = [fewer_bits(limits.bits, image.bits)] if image.bits > limits.bits else []
     if image.alpha is not None and not limits.alpha and int(image.alpha.min()) < 2**image.bits - 1:
         lost.append("alpha")
     return lost

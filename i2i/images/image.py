@@ -51,7 +51,8 @@ class Header:
     orientation: int = 1  # 1 to 8, as EXIF numbers them
     icc: bytes | None = None
     resolution: Resolution | None = None  # pixels for a millimetre, across and down, if the file says
-    auxiliary: tuple[str, ...] = ()  # pictures beside the main one that are not read, such as a depth map
+    lost: tuple[str, ...] = ()  # contents that are not read, such as a depth map beside the picture
+    coding: str = ""  # how the pixels are stored, where an encoder can do the same: "4:2:2" (JPEG), "lossless" (WebP)
     hint: Any = None  # whatever the decoder of the format needs to know
     format: str = ""  # a key of ``formats.table.FORMATS``
 
@@ -67,7 +68,8 @@ class Image:
     frames: int = 1  # how many frames or pages the file holds; the first is here
     metadata: Metadata | None = None  # EXIF and XMP, if they were asked for
     resolution: Resolution | None = None  # pixels for a millimetre, across and down, where it is known
-    auxiliary: tuple[str, ...] = ()  # pictures beside it in the file that are not read, such as a depth map
+    lost: tuple[str, ...] = ()  # contents of its source that are not here, such as a depth map beside the picture
+    coding: str = ""  # that of its source, as in a Header
 
     @property
     def height(self) -> int:
@@ -130,4 +132,4 @@ class Metadata:
 
     exif: bytes | None = None  # a TIFF structure, without the "Exif" before it
     xmp: bytes | None = None
-    unread: bool = False  # there is EXIF that is not read: that of a TIFF, or a damaged block
+    unread: tuple[str, ...] = ()  # names of what is there and not read: EXIF of a TIFF, a damaged block, texts

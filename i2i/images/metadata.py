@@ -20,15 +20,15 @@ def read_metadata(file: BinaryIO, format: str) -> Metadata:
     try:
         return FORMATS[format].metadata(file)
     except DAMAGE:  # the pixels may be sound
-        return Metadata(unread=True)
+        return Metadata(unread=("EXIF",))
 
 
 def left_out(metadata: Metadata, format: str) -> list[str]:
     """Return the names of what a file of that format, written here, does not hold of the metadata."""
     holds = FORMATS[format].holds or Holds()
     exif, xmp = metadata.exif, metadata.xmp
-    lost = metadata.unread or (exif is not None and (len(exif) > holds.exif or upright_exif(exif, 1, 1) is None))
-    return ["EXIF"] * bool(lost) + ["XMP"] * (xmp is not None and len(xmp) > holds.xmp)
+    lost = exif is not None and (len(exif) > holds.exif or upright_exif(exif, 1, 1) is None)
+    return ["EXIF"] * lost + ["XMP"] * (xmp is not None and len(xmp) > holds.xmp) + list(metadata.unread)
 
 
 def carried(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,13 +16,15 @@ from i2i.engine.weights import ANY, AVERAGED, IMAGE, save_network
 from i2i.importer.checkpoints import StateDict, read
 from i2i.importer.recognition import Found, listed, recognise
 from i2i.spec import Domain, Spec
+from i2i.text import known_keywords
 
 IMAGE_CHANNELS = {1, 3, 4}
 
 
+@known_keywords
 def import_checkpoint(
-    checkpoint: str | Path,
-    run: str | Path | None = None,
+    checkpoint: str | os.PathLike[str],
+    run: str | os.PathLike[str] | None = None,
     *,
     part: str | None = None,
     a: str = "a",
@@ -34,16 +37,19 @@ def import_checkpoint(
 
     Args:
         checkpoint: a ``.pth``, ``.pt``, ``.ckpt``, ``.pkl`` or ``.safetensors`` file. No code in it is run.
-        run: the folder to create, by default ``runs/import-`` and the file's name.
+        run: folder to create; default ``runs/import-NAME``.
         part: name of the network to take, if the file contains several generators.
-        a, b: names of the source and the target domain.
-        domains: names of a StarGAN's domains, in the order of its labels; by default c0, c1, ...
+        a: name of the domain it translates from.
+        b: name of the domain it translates to.
+        domains: names of a StarGAN's domains, in the order of its labels; default c0, c1, ...
         attributes: True if those domains can be combined, as CelebA's attributes can.
         statistics: of batch norm: "image", each image's own, for networks trained at batch 1; or "averaged", the file's
-            running averages, for networks trained in larger batches; by default as its authors use it.
+            running averages, for networks trained in larger batches; default as its authors use it.
 
-    Returns the folder, which is complete or marked as unfinished. Raises ValueError for a file without such a network,
-    with the closest match, and if the folder contains anything else.
+    Returns the run's folder. An import that was interrupted is done again by the same call.
+
+    Raises ValueError for a file without such a network, with the closest match, for names that do not fit it, and if
+    the folder contains anything else.
     """
     if statistics not in (None, IMAGE, AVERAGED):
         raise ValueError(f"statistics are {statistics!r}; choose {IMAGE} or {AVERAGED}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from i2i.metrics import labels, maps, pairs, sets, video
+from i2i.text import did_you_mean
 
 Role = Literal["result", "source", "truth", "real", "cycle", "class", "labels"]
 """Parts of an evaluation: a result, its source, the image that it should be, all real images of the target domain, the
@@ -89,7 +90,7 @@ def find_metrics(names: str | list[str] | None) -> dict[str, Metric]:
     known = {name.lower(): name for name in METRICS} | {"fid": "FD"}
     for name in wanted:
         if name.lower() not in known:
-            raise ValueError(f"no metric {name!r}; choose from {', '.join(METRICS)}")
+            raise ValueError(f"no metric {name!r}{did_you_mean(name, METRICS)}; choose from {', '.join(METRICS)}")
     chosen = {known[name.lower()] for name in wanted}
     return {name: metric for name, metric in METRICS.items() if name in chosen}
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import numpy as np
 
 from i2i.errors import I2IError
 from i2i.images import MAX_PIXELS
-from i2i.runtime.adapters.options import ModelOptions, Range
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.single import PathLike, destination, translate_file
+from i2i.runtime.log import note
 from i2i.runtime.model import catalog
 from i2i.runtime.model.model import Model
 from i2i.runtime.model.targets import To
@@ -22,7 +20,7 @@ from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.options import NAMES, VideoOptions
 from i2i.spec import Background
-from i2i.text import plural
+from i2i.text import known_keywords, plural, printable
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -30,11 +28,8 @@ if TYPE_CHECKING:
     from i2i.runtime.jobs.folder import Outcome, Summary
 
 
-Kind = TypeVar("Kind")
-
-
 class SomeFailedError(I2IError):
-    """A folder was translated but for some of its files; ``failed`` says of each why."""
+    """Some files of a folder could not be translated; ``failed`` contains them, each with its reason."""
 
     exit_status = 1
 
@@ -44,88 +39,145 @@ class SomeFailedError(I2IError):
         super().__init__(f"{summary.failed} of {plural(summary.total, 'image')} failed:\n{notes}")
 
 
-# fmt: off
+class TranslateOptions(TypedDict, total=False):
+    """Keywords of :func:`translate`, for its overloads; its own signature has their defaults."""
+
+    to: To | None
+    provider: str
+    allow_fallback: bool
+    tile: str | int | None
+    format: str | None
+    quality: int
+    background: Background | None
+    max_pixels: int
+    overwrite: bool
+    batch: int | None
+    workers: int | None
+    suffix: str
+    keep_metadata: bool
+    shard: str | None
+    start: float | str
+    end: float | str | None
+    fps: Fraction | float | str | None
+    codec: str
+    crf: int | None
+    preset: str | None
+    rotation: str
+    steady: bool
+    steady_time: float | None
+
+
 @overload
 def translate(
-    src: np.ndarray, dst: None = None, model: Model | PathLike | None = None, *,
-    to: To | None = None, provider: str = "auto", allow_fallback: bool = False, tile: str | int | None = None,
-    format: str | None = None, quality: int = 95, background: Background | None = None, max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False, batch: int | None = None, workers: int | None = None, suffix: str = "",
-    keep_metadata: bool = False, shard: str | None = None,
-    start: float | str = 0.0, end: float | str | None = None, fps: Fraction | float | str | None = None,
-    codec: str = "auto", crf: int | None = None, preset: str | None = None, rotation: str = "apply",
-    steady: bool = False, steady_time: float | None = None,
-    layout: str | None = None, range: Range | str | None = None, output_range: Range | str | None = None,
-    order: str | None = None, multiple: int | None = None, fit: str | None = None, result: str | None = None,
+    src: np.ndarray, dst: None = None, model: Model | PathLike | None = None, **options: Unpack[TranslateOptions]
 ) -> np.ndarray: ...
 @overload
 def translate(
-    src: PathLike, dst: PathLike | None = None, model: Model | PathLike | None = None, *,
-    to: To | None = None, provider: str = "auto", allow_fallback: bool = False, tile: str | int | None = None,
-    format: str | None = None, quality: int = 95, background: Background | None = None, max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False, batch: int | None = None, workers: int | None = None, suffix: str = "",
-    keep_metadata: bool = False, shard: str | None = None,
-    start: float | str = 0.0, end: float | str | None = None, fps: Fraction | float | str | None = None,
-    codec: str = "auto", crf: int | None = None, preset: str | None = None, rotation: str = "apply",
-    steady: bool = False, steady_time: float | None = None,
-    layout: str | None = None, range: Range | str | None = None, output_range: Range | str | None = None,
-    order: str | None = None, multiple: int | None = None, fit: str | None = None, result: str | None = None,
+    src: PathLike,
+    dst: PathLike | None = None,
+    model: Model | PathLike | None = None,
+    **options: Unpack[TranslateOptions],
 ) -> Path: ...
+@known_keywords
 def translate(
-    src: np.ndarray | PathLike, dst: PathLike | None = None, model: Model | PathLike | None = None, *,
-    to: To | None = None, provider: str = "auto", allow_fallback: bool = False, tile: str | int | None = None,
-    format: str | None = None, quality: int = 95, background: Background | None = None, max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False, batch: int | None = None, workers: int | None = None, suffix: str = "",
-    keep_metadata: bool = False, shard: str | None = None,
-    start: float | str = 0.0, end: float | str | None = None, fps: Fraction | float | str | None = None,
-    codec: str = "auto", crf: int | None = None, preset: str | None = None, rotation: str = "apply",
-    steady: bool = False, steady_time: float | None = None,
-    layout: str | None = None, range: Range | str | None = None, output_range: Range | str | None = None,
-    order: str | None = None, multiple: int | None = None, fit: str | None = None, result: str | None = None,
+    src: np.ndarray | PathLike,
+    dst: PathLike | None = None,
+    model: Model | PathLike | None = None,
+    *,
+    to: To | None = None,
+    provider: str = "auto",
+    allow_fallback: bool = False,
+    tile: str | int | None = None,
+    format: str | None = None,
+    quality: int = 95,
+    background: Background | None = None,
+    max_pixels: int = MAX_PIXELS,
+    overwrite: bool = False,
+    batch: int | None = None,
+    workers: int | None = None,
+    suffix: str = "",
+    keep_metadata: bool = False,
+    shard: str | None = None,
+    start: float | str = 0.0,
+    end: float | str | None = None,
+    fps: Fraction | float | str | None = None,
+    codec: str = "auto",
+    crf: int | None = None,
+    preset: str | None = None,
+    rotation: str = "apply",
+    steady: bool = False,
+    steady_time: float | None = None,
 ) -> np.ndarray | Path:
-    # fmt: on
     """Translate an array, an image file, a folder of images or a video, and return the same kind: array, or path.
 
     Args:
         src: an array as :class:`Model` takes it, or a path.
-        dst: the file or folder to write, a folder if it ends with a slash; by default beside ``src``, with the
-            model's name added to its own.
-        model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; by default the newest
-            finished run under ``runs/``, else the default model.
+        dst: file or folder to write, a folder if it ends with a slash; default beside ``src``, with the model's name
+            added to its own.
+        model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; default the newest
+            finished run under ``runs/``, else the default model. A third-party file that does not describe itself is
+            opened with :func:`i2i.load`, or described once with ``i2i describe -o``.
         to: the domain to translate to, attributes that the results shall have (a list of names, or one with commas), or
-            a direction ("b2a"), for a model that has several.
-        provider: auto | cpu | cuda | tensorrt | openvino, as :func:`i2i.load` takes it, with ``allow_fallback``;
-            unless ``model`` is loaded already.
-        tile: auto | exact | off, or the side of a tile in pixels: when images are cut, as :class:`Tile` says; by
-            default as the model has it, or auto.
-        format, quality, background, max_pixels, overwrite, batch, workers, suffix, keep_metadata, shard: as in
-            :class:`Options`. With a format, a video becomes a folder of frames.
-        start, end, fps, codec, crf, preset, rotation, steady, steady_time: of a video, as in :class:`VideoOptions`.
-        layout, range, output_range, order, multiple, fit, result: of a third-party model, as :func:`i2i.load` takes
-            them.
+            a direction ("b2a"), for a model that has several; default the model's first direction.
+        provider: auto | cpu | cuda | tensorrt | openvino, as :func:`i2i.load` takes it, unless ``model`` is loaded
+            already; default "auto".
+        allow_fallback: let the processor run nodes that a GPU's provider cannot run, as :func:`i2i.load` takes it;
+            default False.
+        tile: when images are translated in tiles: "auto", "exact", "off", or the side of a tile in pixels, as
+            :meth:`Model.tiled` takes it; default as the model has it, or "auto".
+        format: of every output, such as "PNG"; with a format, a video becomes a folder of frames; default that of the
+            source.
+        quality: of JPEG and WebP, 0 to 100; default 95.
+        background: what the model sees under transparent pixels: "edge", the image's visible colours continued, or 0 to
+            255, a grey level; default as in training.
+        max_pixels: an image of more pixels is refused, from 1; default 100000000 (100 megapixels).
+        overwrite: replace existing files, and translate again what is done; default False.
+        batch: images of one size at once on a GPU, from 1; default as many as fit into its memory.
+        workers: images that are read, translated and written side by side, from 1; default by the number of cores.
+        suffix: text between the name of every output and its extension; default "".
+        keep_metadata: keep EXIF and XMP, which may contain where a photo was taken; default False.
+        shard: part of a folder to translate, "2/7" for the second of seven; default all of it.
+        start: skip frames of a video before this time: seconds, "m:ss" or "h:mm:ss"; default 0.
+        end: skip frames of a video after this time, in the same form; default its end.
+        fps: constant frame rate of a video in frames per second, above 0 and up to 1000, as a number or "30000/1001";
+            default the source's frame times.
+        codec: of a video: "auto", "h264", "hevc", "av1", "prores", "ffv1", "h264_nvenc", "hevc_nvenc" or "av1_nvenc";
+            default "auto", AV1 in ``.webm``, HEVC for more than 8 bits, else H.264.
+        crf: constant rate factor of a video, lower is better: 0 to 51 for H.264 and HEVC, 0 to 63 for AV1; default 18
+            for H.264, 20 for HEVC, 24 for AV1.
+        preset: the video encoder's speed preset, by its own name; default "veryfast", for AV1 "10".
+        rotation: of a video: "apply", rotate the frames upright; or "keep", keep the rotation tag; default "apply".
+        steady: reduce flicker of a video: smooth statistics and results over time; default False.
+        steady_time: time constant of ``steady`` in seconds, above 0 and up to 10; default 0.4.
+
+    Returns the translated array, or the path of the file or folder that was written.
 
     Raises ValueError for wrong use, and ModelError, ImageError and VideoError for what cannot be translated; after a
     folder in which some files could not be, SomeFailedError, and after a video of which only a part could be read,
     DamagedError (all I2IErrors).
     """
-    given = locals()
-    settings, video, options = _pick(Options, given), _pick(VideoOptions, given), _pick(ModelOptions, given)
-    is_film = isinstance(src, str | os.PathLike) and is_video(src, dst)
+    settings = Options(
+        format=format, quality=quality, background=background, max_pixels=max_pixels, overwrite=overwrite, batch=batch,
+        workers=workers, suffix=suffix, keep_metadata=keep_metadata, shard=shard,
+    )  # fmt: skip
+    times: Any = {"start": start, "end": end, "fps": fps}  # may be text, which is converted
+    video = VideoOptions(
+        **times, codec=codec, crf=crf, preset=preset, rotation=rotation, steady=steady, steady_time=steady_time
+    )
+    of_video = isinstance(src, str | os.PathLike) and is_video(src, dst)
     usual = VideoOptions()
-    if not is_film and (changed := sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))):
-        raise ValueError(f"{', '.join(changed)}: for videos, and this is none")
+    if not of_video and (changed := sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))):
+        raise ValueError(f"{', '.join(changed)}: for videos only, and the source is not a video")
     if not isinstance(model, Model):
-        several = is_film or (not isinstance(src, np.ndarray) and os.path.isdir(src))
+        several = of_video or (not isinstance(src, np.ndarray) and os.path.isdir(src))
         choice = catalog.resolve(model, to)
-        model, to = Model(choice.path, provider, None, several, options, allow_fallback), choice.to
-    elif options:
-        raise ValueError(f"{', '.join(options.given())}: the model is loaded already; i2i.load takes them")
+        model, to = Model(choice.path, provider, side_by_side=several, allow_fallback=allow_fallback), choice.to
     model = model.toward(to) if tile is None else model.toward(to).tiled(tile)
     if not isinstance(src, str | os.PathLike):
         if dst is not None:
             raise ValueError("an array comes back as an array; only a path has a destination")
         return model(src, settings.background)
-    if is_film:
+    if of_video:
         return _translate_video(model, src, video_target(src, dst, model.name, settings.format), settings, video)
     source = Path(src)
     target = destination(source, dst, model.name, settings)
@@ -141,20 +193,19 @@ def translate(
         settings,
         lambda outcome, _: failed.append(outcome) if outcome.status == "failed" else None,
     )
+    for text in summary.losses.notes():
+        note(text)
     if failed:
         raise SomeFailedError(failed, summary)
     return target
-
-
-def _pick(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
-    """Make an options dataclass of those of the given arguments that are its fields."""
-    return kind(**{each.name: given[each.name] for each in fields(kind)})  # type: ignore[arg-type]
 
 
 def _translate_video(model: Model, source: PathLike, target: Path, options: Options, video: VideoOptions) -> Path:
     from i2i.runtime.video import translate_video
 
     done = translate_video(model, Path(source), target, options, video)
+    for text in done.notes:
+        note(f"{printable(target)}: {text}")
     if done.damage is not None:
         raise DamagedError(source, f"{done.damage}; what there was is in {target}", target)
     return target

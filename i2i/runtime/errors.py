@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from i2i.errors import I2IError
 
 
@@ -21,3 +24,10 @@ class ProviderError(I2IError):
     """The requested execution provider did not load."""
 
     exit_status = 4
+
+
+def describe_command(model: Path, arguments: str = "") -> str:
+    """Return, for error messages, the `i2i describe` command that writes a copy of ``model`` beside it."""
+    copy = model.with_name(f"{model.stem}-described.onnx")
+    words = ["i2i describe", shlex.quote(str(model)), *([arguments] if arguments else []), "-o", shlex.quote(str(copy))]
+    return f"`{' '.join(words)}`"

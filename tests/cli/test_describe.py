@@ -53,7 +53,11 @@ def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_inside: Command) -
         (("two.onnx", *told, "--output", "d9"), "two.onnx: it has no output 'd9'; choose from 'd0', 'd1'"),
         (
             ("two.onnx", *told),
-            "it has 2 outputs ('d0', 'd1'); expected one: `i2i describe MODEL --output NAME -o COPY`",
+            "it has 2 outputs ('d0', 'd1'); expected one: `i2i describe two.onnx --output NAME -o two-described.onnx`",
+        ),
+        (
+            ("two.onnx", "--output", "d0", "--range", "-1..1"),
+            "`i2i describe two.onnx --output d0 --range -1..1 --order rgb|bgr -o two-described.onnx` writes it",
         ),
         (("none.onnx",), "none.onnx: no such model file"),
     ):
@@ -81,9 +85,9 @@ def test_weights_in_another_file_are_put_into_the_copy(tmp_path: Path, i2i_insid
     models.split(models.mirror(tmp_path / "x.onnx", 1))
     image = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
     write_image(tmp_path / "a.png", Image(image))
-    done = i2i_inside("translate", "a.png", "b.png", *RGB, "-m", "x.onnx", cwd=tmp_path)
+    done = i2i_inside("translate", "a.png", "b.png", "-m", "x.onnx", cwd=tmp_path)
     assert done.returncode == 2
-    assert "`i2i describe x.onnx -o COPY` writes one file that contains them" in done.stderr
+    assert "`i2i describe x.onnx -o x-described.onnx` writes one file that contains them" in done.stderr
     done = i2i_inside("describe", "x.onnx", *RGB, "-o", "y.onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("x.onnx  image -> x  layout nchw, order rgb, range 0..1")

@@ -69,7 +69,6 @@ GROUPS = {
         "Video": "start end fps codec crf preset rotation steady steady-time preview",
         "Large images": "tile max-pixels",
         "Many machines": "shard",
-        "Third-party models": "layout range output-range order multiple fit result",
     },
     "train": {
         "Data": "a b data attributes select direction channels background max-bad",
@@ -117,7 +116,7 @@ def test_every_option_has_a_group_and_states_its_default(name: str) -> None:
 
 
 def test_the_order_is_explained() -> None:
-    text = " ".join(page("translate").split())
+    text = " ".join(page("describe").split())
     assert "Channel order of the model: rgb, bgr, grey, or y (luma only; colour is taken from the source)" in text
 
 

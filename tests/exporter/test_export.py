@@ -20,7 +20,7 @@ from i2i.exporter.pixel_graph import Pixels
 from i2i.networks import per_image
 from i2i.networks.blocks import InstanceNorm2d
 from i2i.runtime import NonFiniteError, load
-from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.spec import METADATA_KEY, Spec
 from tests.exporter.conftest import Small, Undefined, by_hand, pictures, run, spec
 
@@ -57,7 +57,7 @@ def test_the_file_says_what_it_is(exports: Exports, name: str) -> None:
     found = Spec.from_json(entry.value)
     tiling = "no" if name == "unet16" else "statistics"
     known = {"minimum": net.minimum, "receptive_field": net.receptive_field, "tiling": tiling}
-    assert replace(found, parity={}) == replace(promise, **known)
+    assert replace(found, parity={}, values_per_pixel=None) == replace(promise, **known)
     assert found.parity["largest"] <= found.parity["limit"] == (1 if found.dtype == "uint8" else 1e-4)
     assert {n for n, _, _ in found.parity["inputs"]} == {1, 3}
     assert len({(h, w) for _, h, w in found.parity["inputs"]}) == 3
@@ -66,6 +66,21 @@ def test_the_file_says_what_it_is(exports: Exports, name: str) -> None:
     assert found.parity["torch"] == torch.__version__
     assert found.parity["against"] == "float32"
     assert "largest_from_float32" not in found.parity
+
+
+@pytest.mark.parametrize("name", ["resnet", "unet16", "grey", "tensor"])
+def test_the_file_states_the_values_of_its_largest_tensor(exports: Exports, name: str, tmp_path: Path) -> None:
+    """As they are measured from a file that does not state them, and never measured again."""
+    path, _, _ = exports[name]
+    stated = load(path, "cpu").spec
+    assert stated.values_per_pixel is not None
+    older = tmp_path / "older.onnx"
+    older.write_bytes(path.read_bytes() + described(replace(stated, values_per_pixel=None)))
+    model = load(older, "cpu")
+    assert model.spec.values_per_pixel is None
+    assert model.executor.tensor_sizes.values_per_pixel() == stated.values_per_pixel
+    if name in ("grey", "tensor"):  # eight channels, each side with two pixels more at both ends
+        assert stated.values_per_pixel == pytest.approx(8 * (132**2 - 68**2) / (3 * 64**2))
 
 
 def test_the_file_is_alone_and_holds_no_path(exports: Exports) -> None:

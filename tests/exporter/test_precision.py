@@ -313,12 +313,15 @@ def test_a_network_is_exported_in_another_precision_at_once(drawings: Path, tmp_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_export_of_an_older_i2i_gets_the_least_ir_version(
+def test_the_export_of_an_older_i2i_gets_the_least_ir_version_and_its_values_per_pixel(
     reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path, tmp_path: Path, kind: str
 ) -> None:
     model = onnx.load(reduced["resnet", kind][0])
     model.ir_version = 10
+    whole = read_spec(reduced["resnet", kind][0])
+    model.metadata_props[0].value = replace(whole, values_per_pixel=None).to_json()
     onnx.save(model, tmp_path / "old.onnx")
     made = export(tmp_path / "old.onnx", precision=kind, calibrate=drawings)
     assert onnx.load(made).ir_version == 8
+    assert read_spec(made).values_per_pixel == whole.values_per_pixel is not None
     assert onnx.load(tmp_path / "old.onnx").ir_version == 10

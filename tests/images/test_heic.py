@@ -91,16 +91,15 @@ def test_a_turned_picture_is_upright_once() -> None:
 def test_pictures_beside_the_main_one_are_named(kind: bytes, name: str) -> None:
     image = decode_image(auxiliary(kind))
     assert image.alpha is None
-    assert image.auxiliary == (name,)
+    assert image.lost == (name,)
     assert losses(image, "PNG") == [name]
 
 
-def test_a_translation_names_them(tmp_path: Path) -> None:
+def test_a_translation_names_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.heic").write_bytes(auxiliary(b"urn:mpeg:hevc:2015:auxid:2"))
-    notes: list[str] = []
     model = Model(tiny.inverter(tmp_path / "a.onnx"), "cpu", 1)
-    translate_files([(model, tmp_path / "a.png")], tmp_path / "a.heic", Options(), notes.append)
-    assert notes == [f"{tmp_path / 'a.png'}: without its depth map, which could not be carried over to PNG"]
+    translate_files([(model, tmp_path / "a.png")], tmp_path / "a.heic", Options())
+    assert caplog.messages == [f"{tmp_path / 'a.png'}: not carried over to PNG: depth map"]
 
 
 def test_a_damaged_file_is_an_error() -> None:

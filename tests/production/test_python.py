@@ -129,7 +129,7 @@ def test_the_metadata_is_as_the_page_has_it() -> None:
     spec = json.loads(session.get_modelmeta().custom_metadata_map["i2i"])
     (words,) = re.findall(r"^`source` and .*?^$", TEXT, re.S | re.M)
     keys = set(re.findall(r"`(\w+)`", words)) - {"pixels"}
-    named = {"source", "target", "domains", "io", "precision", "parity", "loss", "recipe", "schema"}
+    named = {"source", "target", "domains", "io", "precision", "parity", "loss", "recipe", "values_per_pixel", "schema"}
     assert keys == named | spec["source"].keys()
     assert named <= {each.name for each in fields(Spec)}
     assert f"refuse a `schema` above {SCHEMA}" in words

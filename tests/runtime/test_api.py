@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.runtime import ModelError, Options
+from i2i.runtime import ModelError, Options, api
 from i2i.runtime.adapters.options import ModelOptions
-from i2i.runtime.api import translate
+from i2i.runtime.api import TranslateOptions, translate
 from i2i.runtime.model import model as model_module
 from i2i.runtime.video.options import VideoOptions
 from tests import tiny
@@ -27,17 +27,37 @@ from tests.runtime.tiles.networks import photo
 
 def test_translate_shows_the_fields_of_the_options_with_their_defaults() -> None:
     shown = inspect.signature(translate).parameters
-    stated = {each.name: each.default for kind in (Options, VideoOptions, ModelOptions) for each in fields(kind)}
+    stated = {each.name: each.default for kind in (Options, VideoOptions) for each in fields(kind)}
     own = {"src", "dst", "model", "to", "provider", "allow_fallback", "tile"}
     assert {name: shown[name].default for name in stated} == stated
     assert set(shown) == set(stated) | own
-    assert all(parameter.kind is not parameter.VAR_KEYWORD for parameter in shown.values())
-    assert all(parameter.annotation != parameter.empty for parameter in shown.values())
+    keywords = {name: each.annotation for name, each in shown.items() if each.kind is each.KEYWORD_ONLY}
+    assert set(keywords) == set(shown) - {"src", "dst", "model"}
+    # The overloads, whose results differ, take the same keywords of the same types.
+    assert {name: each.__forward_arg__ for name, each in TranslateOptions.__annotations__.items()} == keywords
+    assert [inspect.signature(each).return_annotation for each in get_overloads(translate)] == ["np.ndarray", "Path"]
     for overload in get_overloads(translate):
-        parameters = inspect.signature(overload).parameters
-        keywords = set(shown) - {"src", "dst"}
-        assert {name: str(parameters[name]) for name in keywords} == {name: str(shown[name]) for name in keywords}
-    assert len(get_overloads(translate)) == 2
+        *named, options = inspect.signature(overload).parameters.values()
+        assert [each.name for each in named] == ["src", "dst", "model"]
+        assert (options.kind, options.annotation) == (options.VAR_KEYWORD, "Unpack[TranslateOptions]")
+
+
+def test_translate_passes_every_option_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {
+        "format": "JPEG", "quality": 1, "background": 2, "max_pixels": 3, "overwrite": True, "batch": 4, "workers": 5,
+        "suffix": "s", "keep_metadata": True, "shard": "1/2",
+    }  # fmt: skip
+    video = {
+        "start": 1.0, "end": 2.0, "fps": 5, "codec": "hevc", "crf": 6, "preset": "p", "rotation": "keep",
+        "steady": True, "steady_time": 0.5,
+    }  # fmt: skip
+    passed: list[object] = []
+    monkeypatch.setattr(api, "_translate_video", lambda model, src, target, *given: passed.extend(given))
+    model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
+    translate("a.mp4", tmp_path / "b.mp4", model, **options, **video)
+    assert passed == [Options(**options), VideoOptions(**video)]
+    for kind, given in ((Options, options), (VideoOptions, video)):  # none is at its default
+        assert all(getattr(kind(**given), each.name) != each.default for each in fields(kind))
 
 
 def test_load_shows_the_options_of_third_party_models() -> None:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from i2i.images.codecs import Decoded, opencv_decode, pillow_decode, pillow_header, pillow_metadata, quiet
+from i2i.images.codecs import Decoded, nclx_lost, opencv_decode, pillow_decode, pillow_header, pillow_metadata, quiet
 from i2i.images.image import Header, Image, Metadata
 
 
@@ -23,10 +23,11 @@ def header(file: BinaryIO) -> Header:
     """Read the header. Its ``hint`` is the depth: 8, 10 or 12 bits, which Pillow does not tell."""
     found = pillow_header(_open, file)
     file.seek(0)
-    configuration = re.search(rb"av1C..(.)", file.read(1 << 20), re.DOTALL)
+    boxes = file.read(1 << 20)
+    configuration = re.search(rb"av1C..(.)", boxes, re.DOTALL)
     flags = configuration[1][0] if configuration else 0
     depth = 8 if not flags & 0x40 else 12 if flags & 0x20 else 10  # high_bitdepth, twelve_bit
-    return replace(found, bits=8 if depth == 8 else 16, hint=depth)
+    return replace(found, bits=8 if depth == 8 else 16, hint=depth, lost=nclx_lost(boxes, found.icc))
 
 
 def metadata(file: BinaryIO) -> Metadata:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from i2i.images import resolution
-from i2i.images.codecs import Decoded, split
+from i2i.images.codecs import Decoded, nclx_lost, split
 from i2i.images.image import Header, Metadata, UnsupportedError
 
 _NAMES = {"depth": "depth map", "hdrgainmap": "HDR gain map", "matte": "matte"}
@@ -28,7 +28,7 @@ def _open(file: BinaryIO) -> Any:
 def header(file: BinaryIO) -> Header:
     """Read the header of the primary picture, which libheif turns upright as it decodes: EXIF's orientation repeats it.
 
-    ``auxiliary`` names the depth maps, gain maps and mattes beside it.
+    ``lost`` names the depth maps, gain maps and mattes beside it.
     """
     found, image = _open(file)
     mode, _, deep = image.mode.partition(";")
@@ -38,10 +38,12 @@ def header(file: BinaryIO) -> Header:
     beside = ["depth map"] if info["depth_images"] else []
     beside += [_name(kind) for kind in info.get("aux", {})]
     width, height = image.size
+    file.seek(0)
+    tags = nclx_lost(file.read(1 << 20), info.get("icc_profile"))
     return Header(
         width, height, 1 if mode in ("L", "LA", "I") else 3, 16 if deep or mode == "I" else 8, image.has_alpha,
         max(1, len(found)), icc=info.get("icc_profile") or None,
-        resolution=resolution.of_exif(info["exif"]) if info.get("exif") else None, auxiliary=tuple(beside),
+        resolution=resolution.of_exif(info["exif"]) if info.get("exif") else None, lost=(*beside, *tags),
     )  # fmt: skip
 
 

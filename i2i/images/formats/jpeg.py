@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any, BinaryIO
 
 import cv2
@@ -16,6 +18,11 @@ from i2i.images.image import Header, Image, Metadata, UnsupportedError
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MPF_PICTURES = 0xB001
+_SCAN, _END, _PHOTOSHOP, _COMMENT = 0xDA, 0xD9, 0xED, 0xFE
+_SAMPLING = {
+    b"\x11\x11": "4:4:4", b"\x21\x11": "4:2:2", b"\x12\x11": "4:4:0", b"\x41\x11": "4:1:1",
+}  # fmt: skip
+"""Sampling factors of the luma and of the chroma -> ``coding``; 4:2:0, the usual, is ""."""
 
 
 def _open(file: BinaryIO) -> Any:
@@ -31,13 +38,15 @@ def header(file: BinaryIO) -> Header:
     """
     width = height = components = frames = 0
     exif = xmp = None
+    sampling = b""
     found: resolution.Resolution | None = None
     profile: dict[int, bytes] = {}
     for marker, length in _segments(file):
-        if marker in (0xDA, 0xD9):  # scan, end of image
+        if marker in (_SCAN, _END):
             break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # frame header
             depth, height, width, components = struct.unpack(">BHHB", file.read(6))
+            sampling = file.read(8)[1::3][:2] if components == 3 else b""  # of the luma and one chroma
             if depth != 8:
                 raise UnsupportedError(f"a JPEG of {depth} bits, which is not supported; convert it to PNG or TIFF")
             continue
@@ -60,6 +69,7 @@ def header(file: BinaryIO) -> Header:
     return Header(
         width, height, 1 if components == 1 else 3, frames=max(1, frames), orientation=orientation_of(exif, xmp),
         icc=b"".join(profile[number] for number in sorted(profile)) or None, resolution=found,
+        lost=("CMYK",) if components == 4 else (), coding=_SAMPLING.get(sampling, ""),
     )  # fmt: skip
 
 
@@ -89,7 +99,10 @@ def _pictures(index: bytes) -> int:
 
 def metadata(file: BinaryIO) -> Metadata:
     """Return EXIF and XMP."""
-    return pillow_metadata(_open, file)
+    found = pillow_metadata(_open, file)
+    markers = {marker for marker, _ in takewhile(lambda segment: segment[0] not in (_SCAN, _END), _segments(file))}
+    names = {_PHOTOSHOP: "IPTC or other data of Photoshop", _COMMENT: "comment"}
+    return replace(found, unread=tuple(name for marker, name in names.items() if marker in markers))
 
 
 def decode(data: bytes, header: Header) -> Decoded:
@@ -101,7 +114,11 @@ def decode(data: bytes, header: Header) -> Decoded:
 
 def encode(image: Image, quality: int) -> bytes:
     """Encode the image with its profile, resolution and metadata."""
-    data = opencv_encode(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if image.coding in _SAMPLING.values():  # else OpenCV's, 4:2:0
+        factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{image.coding.replace(':', '')}")
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    data = opencv_encode(image, ".jpg", options)
     at = 4 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 2
     jfif = resolution.jfif(image.resolution)
     segments = blocks(image.metadata, image.resolution) if jfif else data[2:at] + blocks(image.metadata, None)
@@ -123,9 +140,9 @@ def stripwise(file: BinaryIO, header: Header) -> bool:
     return True
 
 
-def strip_options(size: int, quality: int) -> dict[str, object]:
+def strip_options(size: int, quality: int, coding: str) -> dict[str, object]:
     """Return options of libvips for a file of ``size`` bytes before compression."""
-    return {"Q": quality}
+    return {"Q": quality, "subsample_mode": "off" if coding in ("4:4:4", "4:2:2", "4:4:0") else "on"}
 
 
 def drop_unit(file: BinaryIO) -> None:

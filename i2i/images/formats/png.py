@@ -16,12 +16,18 @@ from typing import BinaryIO
 import numpy as np
 
 from i2i.images import resolution
-from i2i.images.codecs import Decoded, opencv_decode, opencv_encode
+from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, tags_lost
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata
 
 _LIMIT = 16 << 20  # bytes of a profile or of metadata
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_SRGB = {
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+}
+"""Contents of these chunks that mean sRGB."""
+_COLOURS = (*_SRGB, b"sRGB", b"cICP", b"mDCV", b"cLLI")
 _TEXTS = (b"eXIf", b"iTXt", b"zTXt", b"tEXt")
 
 
@@ -38,6 +44,7 @@ def header(file: BinaryIO) -> Header:
         raise ValueError(f"PNG of colour type {colour} with {depth} bits")
     alpha, key, icc, frames, orientation = colour in (4, 6), None, None, 1, 1
     found = in_exif = None
+    colours: dict[bytes, bytes] = {}
     for kind, length in chunks(file):
         if kind == b"tRNS":
             alpha = True
@@ -51,24 +58,30 @@ def header(file: BinaryIO) -> Header:
         elif kind == b"pHYs" and length == 9:
             across, down, unit = struct.unpack(">IIB", file.read(9))
             found = resolution.per_millimetre(across, down, resolution.METRE if unit == 1 else None)
+        elif kind in _COLOURS and length <= _LIMIT:
+            colours[kind] = file.read(length)
         elif kind in _TEXTS and length <= _LIMIT:
             exif, xmp = _metadata(kind, file.read(length))
             orientation = orientation_of(exif, xmp) if orientation == 1 else orientation
             in_exif = resolution.of_exif(exif) if kind == b"eXIf" and exif else in_exif
     return Header(
         width, height, 1 if colour in (0, 4) else 3, 16 if depth == 16 else 8, alpha, frames, orientation, icc,
-        resolution=found or in_exif, hint=key,
+        resolution=found or in_exif, lost=_lost(colours, icc), hint=key,
     )  # fmt: skip
 
 
 def metadata(file: BinaryIO) -> Metadata:
     """Return the first EXIF and the first XMP."""
     exif = xmp = None
+    unread: dict[str, None] = {}
     for kind, length in chunks(file):
         if kind in _TEXTS and length <= _LIMIT:
-            in_exif, in_xmp = _metadata(kind, file.read(length))
+            data = file.read(length)
+            in_exif, in_xmp = _metadata(kind, data)
             exif, xmp = exif or in_exif, xmp or in_xmp
-    return Metadata(exif, xmp)
+            if in_exif is in_xmp is None:
+                unread["text " + data.partition(b"\0")[0][:79].decode("latin-1")] = None
+    return Metadata(exif, xmp, tuple(unread))
 
 
 def decode(data: bytes, header: Header) -> Decoded:
@@ -106,7 +119,7 @@ def stripwise(file: BinaryIO, header: Header) -> bool:
     return True
 
 
-def strip_options(size: int, quality: int) -> dict[str, object]:
+def strip_options(size: int, quality: int, coding: str) -> dict[str, object]:
     """Return options of libvips for a file of ``size`` bytes before compression."""
     return {}
 
@@ -169,6 +182,17 @@ def _metadata(kind: bytes, data: bytes) -> tuple[bytes | None, bytes | None]:
     if kind == b"iTXt" or not re.fullmatch(rb"(?:[0-9a-fA-F]{2})+", digits):
         return None, None
     return bytes.fromhex(digits.decode("ascii")).removeprefix(b"Exif\0\0"), None
+
+
+def _lost(colours: dict[bytes, bytes], icc: bytes | None) -> tuple[str, ...]:
+    """Return the names of what the colour chunks state beyond sRGB, where neither a profile nor sRGB replaces it."""
+    srgb = icc is not None or b"sRGB" in colours
+    lost = [
+        f"colours of {kind.decode()}" for kind in _SRGB if not srgb and colours.get(kind, _SRGB[kind]) != _SRGB[kind]
+    ]
+    primaries, transfer = colours.get(b"cICP", bytes(2))[:2]
+    lost += tags_lost(primaries, transfer, icc)
+    return tuple(lost) + ("HDR light levels",) * bool(colours.keys() & {b"mDCV", b"cLLI"})
 
 
 def _inflate(data: bytes) -> bytes | None:

@@ -22,8 +22,16 @@ _WANTED = (
 )  # fmt: skip
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 """Photometric interpretation -> samples of colour: grey either way, RGB, a palette, CMYK, YCbCr, Lab."""
+_INKS = {5: ("CMYK",), 8: ("Lab",)}
+"""Photometric interpretation -> the name of a colour space that becomes RGB."""
 _PREMULTIPLIED, _STRAIGHT = 1, 2
 """Values of EXTRA_SAMPLES that mean alpha."""
+_UNREAD = {
+    EXIF_TAG: "EXIF", GPS_TAG: "EXIF", 33723: "IPTC", 34377: "data of Photoshop",
+    33550: "GeoTIFF tags", 33922: "GeoTIFF tags", 34264: "GeoTIFF tags", 34735: "GeoTIFF tags",
+    270: "text ImageDescription", 315: "text Artist", 33432: "text Copyright",
+}  # fmt: skip
+"""Tags of metadata that are not carried over -> their names."""
 _CLASSIC, _WORST = 2**32, 1.5
 """Bytes that a TIFF holds unless it is a BigTIFF, and how much LZW may add to noise."""
 
@@ -44,15 +52,16 @@ def header(file: BinaryIO) -> Header:
     return Header(
         number(tags.WIDTH, 0), number(tags.HEIGHT, 0), 1 if photometric in (0, 1) else 3, 16 if bits == 16 else 8,
         alpha, directory.pages, orientation if 1 <= orientation <= 8 else 1, icc if isinstance(icc, bytes) else None,
-        resolution.of_tiff(directory), hint=decoder,
+        resolution.of_tiff(directory), lost=_INKS.get(photometric, ()), hint=decoder,
     )  # fmt: skip
 
 
 def metadata(file: BinaryIO) -> Metadata:
-    """Return XMP; EXIF is another directory of the file, and only named as unread."""
-    entries = tags.read_directory(file, (XMP_TAG, EXIF_TAG, GPS_TAG)).tags
+    """Return XMP; EXIF, which is another directory of the file, and other tags are only named."""
+    entries = tags.read_directory(file, (XMP_TAG, *_UNREAD)).tags
     xmp = entries.get(XMP_TAG)
-    return Metadata(None, xmp if isinstance(xmp, bytes) else None, EXIF_TAG in entries or GPS_TAG in entries)
+    unread = dict.fromkeys(name for tag, name in _UNREAD.items() if tag in entries)
+    return Metadata(None, xmp if isinstance(xmp, bytes) else None, tuple(unread))
 
 
 def decode(data: bytes, header: Header) -> Decoded:
@@ -87,7 +96,7 @@ def stripwise(file: BinaryIO, header: Header) -> bool:
     return directory.number(tags.PHOTOMETRIC, 1) in (0, 1, 2, 3, 6) and straight and not tiled_planes
 
 
-def strip_options(size: int, quality: int) -> dict[str, object]:
+def strip_options(size: int, quality: int, coding: str) -> dict[str, object]:
     """Return options of libvips for a file of ``size`` bytes before compression."""
     return {"bigtiff": size * _WORST > _CLASSIC}
 

@@ -17,6 +17,7 @@ from i2i.images.codecs import Decoded, opencv_decode, opencv_encode
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata
 
+_LOSSLESS = "lossless"
 _LIMIT = 16 << 20  # bytes of a profile or of metadata
 
 
@@ -31,14 +32,16 @@ def header(file: BinaryIO) -> Header:
         return Header(width, height)
     if kind == b"VP8L":
         (packed,) = struct.unpack_from("<I", data, 1)
-        return Header((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1, alpha=bool(packed >> 28 & 1))
+        width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+        return Header(width, height, alpha=bool(packed >> 28 & 1), coding=_LOSSLESS)
     if kind != b"VP8X":
         raise ValueError("WebP that begins with neither VP8, VP8L nor VP8X")
     width = int.from_bytes(data[4:7], "little") + 1
     height = int.from_bytes(data[7:10], "little") + 1
-    frames, icc, exif, xmp = 0, None, None, None
+    frames, coding, icc, exif, xmp = 0, "", None, None, None
     for kind, length in _chunks(file):
         frames += kind == b"ANMF"
+        coding = _LOSSLESS if kind == b"VP8L" else coding
         if kind in (b"ICCP", b"EXIF", b"XMP ") and length <= _LIMIT:
             block = file.read(length)
             icc = block if kind == b"ICCP" else icc
@@ -46,7 +49,7 @@ def header(file: BinaryIO) -> Header:
             xmp = block if kind == b"XMP " else xmp
     return Header(
         width, height, 3, 8, bool(data[0] & 0x10), max(1, frames), orientation_of(exif, xmp), icc,
-        resolution=resolution.of_exif(exif) if exif else None,
+        resolution=resolution.of_exif(exif) if exif else None, coding=coding,
     )  # fmt: skip
 
 
@@ -63,8 +66,9 @@ def decode(data: bytes, header: Header) -> Decoded:
 
 
 def encode(image: Image, quality: int) -> bytes:
-    """Encode the image with its profile and metadata; a quality of 100 is lossless."""
-    data = opencv_encode(image, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality if quality < 100 else 101])
+    """Encode the image with its profile and metadata: lossless at a quality of 100, or if its source is."""
+    lossless = quality == 100 or image.coding == _LOSSLESS
+    data = opencv_encode(image, ".webp", [cv2.IMWRITE_WEBP_QUALITY, 101 if lossless else quality])
     exif, xmp = (image.metadata.exif, image.metadata.xmp) if image.metadata else (None, None)
     if not (image.icc or exif or xmp):
         return data

@@ -34,7 +34,8 @@ def write_strips(
     icc: bytes | None = None,
     resolution: Resolution | None = None,
     metadata: Metadata | None = None,
-) -> None:
+    coding: str = "",
+) -> int:
     """Write an image, given from top to bottom in strips of one width and form, whole or not at all.
 
     ``format`` is one of ``table.STRIPWISE``; what it cannot hold is converted as ``write_image`` does it. The strips
@@ -43,7 +44,10 @@ def write_strips(
     Args:
         keep_grey: if no pixel has colour, the image is written as one of grey.
         icc: the colour profile, which is written if it is of the colours that the image then has.
-        resolution: pixels for a millimetre, across and down. Without it the file says of no unit what it counts in.
+        resolution: pixels for a millimetre, across and down. Without it the file states no unit.
+        coding: how the pixels are to be stored, as in a Header.
+
+    Return the number of colour channels of the file, 1 or 3.
 
     Raises ImageError where the file cannot be written, and what the strips raise.
     """
@@ -72,7 +76,8 @@ def write_strips(
             if keep_grey and grey and colours_left == 3 and not (has_alpha and format == "TIFF"):
                 pixels = pixels[0].bandjoin(pixels[3]) if has_alpha else pixels[0]
                 colours_left = 1
-            _save(pixels, path, format, quality, colours_left, resolution, metadata, icc)
+            _save(pixels, path, format, quality, colours_left, resolution, metadata, icc, coding)
+            return colours_left
 
 
 @contextmanager
@@ -98,6 +103,7 @@ def _save(
     resolution: Resolution | None,
     metadata: Metadata | None,
     icc: bytes | None,
+    coding: str,
 ) -> None:
     library = vips()
     row = FORMATS[format]
@@ -115,7 +121,7 @@ def _save(
     for name, blob in blobs.items():
         pixels.set_type(library.GValue.blob_type, _FIELDS[name], blob)
     size = pixels.width * pixels.height * pixels.bands * (1 + deep)
-    options = {**strips.options, **row.code.strip_options(size, quality), "keep": ":".join(blobs) or "none"}
+    options = {**strips.options, **row.code.strip_options(size, quality, coding), "keep": ":".join(blobs) or "none"}
 
     def write(temporary: Path) -> None:
         getattr(pixels, strips.save)(os.fspath(temporary), **options)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from i2i.atomic import atomically
-from i2i.runtime.adapters import infer_spec, single_file
+from i2i.runtime.adapters import convert, infer_spec, single_file
 from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.onnx_file import described, parse, read_spec
+from i2i.runtime.memory.estimate import measure_values_per_pixel
 from i2i.runtime.providers.table import open_session
+from i2i.runtime.session import Session
 from i2i.runtime.system.host import cores
 from i2i.spec import Spec
 
@@ -28,13 +33,34 @@ def describe(path: Path, options: ModelOptions = NO_OPTIONS, output: str | None 
     """
     model = single_file.combined(path, output)
     if model is None:
-        return infer_spec.settle(read_spec(path), open_session(path, "cpu", cores()), path, options), None
-    spec, _ = parse(memoryview(model), path)
+        spec, session = read_spec(path), open_session(path, "cpu", cores())
+    else:
+        spec, _ = parse(memoryview(model), path)
+        try:
+            session = open_session(model, "cpu", cores())
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+    spec = infer_spec.settle(spec, session, path, options, output)
+    return _with_values_per_pixel(spec, path.read_bytes() if model is None else model), model
+
+
+def _with_values_per_pixel(spec: Spec, model: bytes) -> Spec:
+    """Return ``spec`` with the values per pixel of a third-party model of any size.
+
+    Without them where they cannot be measured: the runtime notes that when an image is large enough to matter.
+    """
+    if spec.form is None or spec.form.size is not None:
+        return spec
+
+    def infer(session: Session, side: int) -> None:
+        blank = np.zeros((1, side, side, spec.source.channels), spec.dtype)
+        convert.translate(infer_spec.runner(session, session.inputs[0].name), blank, spec)
+
     try:
-        session = open_session(model, "cpu", cores())
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-    return infer_spec.settle(spec, session, path, options), model
+        values = measure_values_per_pixel(model, spec, infer, lambda graph: open_session(graph, "cpu", cores()))
+    except ModelError:
+        return spec
+    return replace(spec, values_per_pixel=values)
 
 
 def write(source: Path, target: Path, spec: Spec, overwrite: bool = False, model: bytes | None = None) -> None:

@@ -81,7 +81,8 @@ def _through(infer: Infer, image: np.ndarray, spec: Spec, form: Form) -> np.ndar
     if result.shape[:2] != expected:
         raise ModelError(
             f"the model returned {result.shape[1]} x {result.shape[0]} pixels for {padded[1]} x {padded[0]}; expected "
-            f"{form.scale} times the height and width. Give the multiple that its sides must be of with --multiple"
+            f"{form.scale} times the height and width. Give `i2i describe` the multiple that its sides must be of: "
+            "--multiple"
         )
     return result[: height * form.scale, : width * form.scale]
 

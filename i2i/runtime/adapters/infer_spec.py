@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from i2i.runtime.adapters import probe
 from i2i.runtime.adapters.convert import Infer
 from i2i.runtime.adapters.options import ModelOptions, Range, as_arguments, format_range
 from i2i.runtime.adapters.ports import Ports, read_ports, settle_layout, settle_order
-from i2i.runtime.errors import ModelError
+from i2i.runtime.errors import ModelError, describe_command
 from i2i.runtime.graphs import signature
 from i2i.runtime.session import Session
 from i2i.spec import FITS, Domain, Form, Spec
@@ -20,18 +21,20 @@ from i2i.spec import FITS, Domain, Form, Spec
 _BITS = {"uint8": 8}  # a float holds 16 bits; images of 8 bits are still returned in 8
 
 
-def settle(spec: Spec | None, session: Session, path: Path, options: ModelOptions) -> Spec:
+def settle(spec: Spec | None, session: Session, path: Path, options: ModelOptions, output: str | None = None) -> Spec:
     """Return the Spec of the graph in ``session``: that of its file, unless that has none or ``options`` changes it.
+
+    ``output`` is the name of the one that the user chose of several.
 
     Raises ModelError if the graph is not as its description states, cannot be described, or needs more options.
     """
     if spec is None or options:
-        spec = describe(session, path, options if spec is None else merge(spec, options, path))
+        spec = describe(session, path, options if spec is None else merge(spec, options, path), output)
     (signature if spec.form is None else declared).check(spec, session, path)
     return spec
 
 
-def describe(session: Session, path: Path, options: ModelOptions) -> Spec:
+def describe(session: Session, path: Path, options: ModelOptions, output: str | None = None) -> Spec:
     """Return the Spec of the graph in ``session``.
 
     The layout is certain if only one axis can be that of the channels, the range if pixels are bytes. The file's
@@ -47,7 +50,8 @@ def describe(session: Session, path: Path, options: ModelOptions) -> Spec:
         form, multiple, minimum, out = probe.settle_size(infer, form, channels, options.multiple)
         returned = _returned(form, channels, out)
     except UnknownError as unknown:
-        raise ModelError(unknown.message(path, signature.describe(session))) from None
+        chosen = {} if output is None else {"output": output}
+        raise ModelError(unknown.message(path, signature.describe(session), chosen | options.given())) from None
     except ModelError as error:
         raise ModelError(f"{path}: {error}; the model expects {signature.describe(session)}") from error
     source = Domain("image", 3 if form.order == "y" else channels, _BITS.get(ports.dtype, 16))
@@ -118,13 +122,15 @@ class UnknownError(Exception):
         super().__init__(missing)
         self.known, self.missing, self.guess = known, missing, guess
 
-    def message(self, path: Path, words: str) -> str:
+    def message(self, path: Path, words: str, given: dict[str, Any]) -> str:
+        """Return the error for a model that expects ``words``, with the command that states all, ``given`` included."""
         found = ", ".join(f"{name} {value}" for name, value in self.known.items())
         guess = f" (a test picture changes least in {format_range(self.guess)})" if self.guess is not None else ""
         return (
             f"{path}: it contains no i2i description, so the meaning of its pixels is unknown. The model expects "
-            f"{words}; found: {found or 'nothing'}. Give the rest: {as_arguments(self.missing)}{guess}; "
-            "`i2i describe` writes it into a copy"
+            f"{words}; found: {found or 'nothing'}. Give the rest: {as_arguments(self.missing)}{guess}. "
+            f"{describe_command(path, as_arguments(given | self.missing))} writes it into a copy, which runs without "
+            "options; in Python, i2i.load takes the same"
         )
 
 

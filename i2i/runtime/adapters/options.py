@@ -115,7 +115,8 @@ NAMES = frozenset(each.name for each in fields(ModelOptions))
 
 def as_arguments(given: Mapping[str, object]) -> str:
     """Return options as they are written on the command line."""
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
+    words = {name: format_range(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in words.items())
 
 
 def as_range(value: object, name: str = "range") -> Range:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.runtime.adapters.options import ModelOptions, Range
-from i2i.runtime.errors import ModelError
+from i2i.runtime.errors import ModelError, describe_command
 from i2i.runtime.graphs import signature
 from i2i.runtime.graphs.onnx_file import read_metadata
 from i2i.runtime.session import Session
@@ -68,7 +68,7 @@ def read_ports(session: Session, path: Path) -> Ports:
     if len(outputs) != 1:
         raise ModelError(
             f"it has {len(outputs)} outputs{_names(outputs)}; expected one: "
-            "`i2i describe MODEL --output NAME -o COPY` writes a copy with the output of that name"
+            f"{describe_command(path, '--output NAME')} writes a copy with the output of that name"
         )
     for node in (*inputs, *outputs):
         if node.shape and len(node.shape) != 4:

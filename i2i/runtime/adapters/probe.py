@@ -79,7 +79,7 @@ def settle_size(infer: Infer, form: Form, channels: int, multiple: int | None) -
     elif not _keeps(infer, form, base + multiple, base + 3 * multiple, channels):
         raise ModelError(
             f"sides that are multiples of {multiple} are not enough: it fails on {base + multiple} x "
-            f"{base + 3 * multiple} pixels; give another --multiple, or none to have it found"
+            f"{base + 3 * multiple} pixels; give another --multiple to `i2i describe`, or none to have it found"
         )
     least = multiple
     while least < base and not _keeps(infer, form, least, least, channels):
@@ -125,5 +125,6 @@ def _check_values(form: Form, result: np.ndarray) -> None:
     if most - least < slack or beyond > 0.5:
         raise ModelError(
             f"for a picture in {format_range(form.range)} it returns values from {least:.3g} to {most:.3g}, which "
-            f"is no picture in {format_range(form.output_range)}; give another --range, --output-range or --result"
+            f"is no picture in {format_range(form.output_range)}; give another --range, --output-range or --result to "
+            "`i2i describe`"
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from i2i.runtime.errors import ModelError
+from i2i.runtime.errors import ModelError, describe_command
 from i2i.spec import METADATA_KEY, Spec
 from i2i.text import not_found, plural
 
@@ -53,7 +53,7 @@ def read_spec(path: str | Path) -> Spec | None:
     if external is not None:
         raise ModelError(
             f"{path}: it keeps weights in another file ({external!r}), which is not read; "
-            f"`i2i describe {path} -o COPY` writes one file that contains them"
+            f"{describe_command(Path(path))} writes one file that contains them"
         )
     return spec
 

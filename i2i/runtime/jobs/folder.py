@@ -6,12 +6,13 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from i2i.errors import I2IError
 from i2i.images import ImageError
+from i2i.lost import Losses
 from i2i.runtime.jobs import sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
 from i2i.runtime.jobs.journal import Journal
@@ -37,9 +38,11 @@ class Summary:
     done: int = 0
     skipped: int = 0
     failed: int = 0
+    losses: Losses = field(default_factory=Losses, compare=False)
 
     def count(self, outcome: Outcome) -> None:
         """Add an outcome; ``retracted`` takes an earlier failure back."""
+        self.losses.add(outcome.source, outcome.lost)
         if outcome.status == "retracted":
             self.failed -= 1
         else:

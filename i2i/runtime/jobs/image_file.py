@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from i2i.errors import I2IError
 from i2i.images import Image, ImageError, losses, write_image
+from i2i.lost import Lost, fewer_bits
 from i2i.runtime import processing
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
@@ -20,27 +20,6 @@ from i2i.runtime.model.model import Model
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-
-
-class Lost(NamedTuple):
-    """Contents of the source that the result's format cannot hold. False if there are none."""
-
-    what: tuple[str, ...] = ()
-    format: str = ""
-
-    @classmethod
-    def of(cls, image: Image, format: str) -> Lost:
-        """Return what a file of that format lacks of the image."""
-        return cls(tuple(losses(image, format)), format)
-
-    def __bool__(self) -> bool:
-        return bool(self.what)
-
-    def __str__(self) -> str:
-        return f"without its {' and '.join(self.what)}, which could not be carried over to {self.format}"
-
-
-NOTHING = Lost()
 
 
 class StoppedError(I2IError, OSError):
@@ -51,14 +30,23 @@ def translate(image: Image, model: Model, options: Options, infer: Callable[[np.
     """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
-    return replace(result, metadata=image.metadata, resolution=image.resolution, auxiliary=image.auxiliary)
+    lost = image.lost + bits_lost(image.bits, model)
+    if image.icc is not None and result.icc is None:
+        lost += ("colour profile",)
+    return replace(result, metadata=image.metadata, resolution=image.resolution, lost=lost, coding=image.coding)
+
+
+def bits_lost(bits: int, model: Model) -> tuple[str, ...]:
+    """Return the name of the loss, if there is one, where the model handles images of so many bits."""
+    handled = min(model.spec.source.bits, model.spec.target.bits)
+    return (fewer_bits(handled, bits),) if bits > handled else ()
 
 
 def keep_grey(result: Image, image: Image) -> Image:
     """Return a grey image as grey again if a colour model added no colour."""
     colours = result.pixels
     if image.channels == 1 and result.channels == 3 and bool((colours == colours[..., :1]).all()):
-        return Image(colours[..., :1].copy(), result.alpha, image.icc, result.format, result.frames)
+        return replace(result, pixels=colours[..., :1].copy(), icc=image.icc)
     return result
 
 
@@ -72,7 +60,7 @@ def write(result: Image, target: Path, format: str, options: Options) -> Lost:
     except ImageError as error:
         stop_if_full(error.__cause__, target)
         raise
-    return Lost.of(result, format)
+    return Lost.of(losses(result, format), format)
 
 
 def stop_if_full(error: BaseException | None, output: Path) -> None:

@@ -16,8 +16,9 @@ from i2i.runtime.jobs import image_file
 from i2i.runtime.jobs.large import in_strips
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.planning import image_task
+from i2i.runtime.log import note
 from i2i.runtime.model.model import Model
-from i2i.text import not_found
+from i2i.text import not_found, printable
 
 PathLike = str | os.PathLike[str]
 
@@ -75,23 +76,15 @@ def beside(source: Path, name: str, options: Options, always: bool = False) -> P
 
 
 def translate_file(model: Model, source: Path, target: Path, options: Options) -> Path:
-    """Translates one file to ``target``, or into it if it is a folder; returns the file that was written.
+    """Translate one file to ``target``, or into it if it is a folder; log what is lost, return the file written.
 
     Raises ValueError for wrong use, and ModelError or ImageError for what cannot be translated.
     """
     return translate_files([(model, target)], source, options)[0]
 
 
-def translate_files(
-    pairs: Sequence[tuple[Model, Path]],
-    source: Path,
-    options: Options,
-    note: Callable[[str], object] = lambda text: None,
-) -> list[Path]:
-    """:func:`translate_file` with several models, each with its target; the image is decoded once.
-
-    ``note`` is called with each note on the results.
-    """
+def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: Options) -> list[Path]:
+    """:func:`translate_file` with several models, each with its target; the image is decoded once."""
     if not source.exists():
         raise ValueError(not_found(source))
     targets = [target / options.output_name(source) if target.is_dir() else target for _, target in pairs]
@@ -117,7 +110,7 @@ def translate_files(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 lost = image_file.write(result, target, task.format, options)
             if lost:
-                note(f"{target}: {lost}")
+                note(f"{printable(target)}: {lost}")
     except MemoryError as error:
         raise ImageError(source, image_file.NO_MEMORY) from error
     return targets

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from i2i.images import Image, ImageError
+from i2i.images import Image, ImageError, losses
 from i2i.images.alpha import CELL, MARGIN, Grid
 from i2i.images.large.reader import StripReader
 from i2i.images.large.writer import write_strips
 from i2i.images.metadata import read_metadata
+from i2i.lost import Lost
 from i2i.runtime import processing
 from i2i.runtime.jobs import image_file
 from i2i.runtime.jobs.options import Options
@@ -32,7 +33,7 @@ class StripTranslation:
     model: Model
     tiling: Tiling
 
-    def run(self, options: Options) -> image_file.Lost:
+    def run(self, options: Options) -> Lost:
         """Write the result completely or not at all; return what it lacks of the source.
 
         Its pixels equal those of the image decoded whole and translated in the same tiles. Over a grey ``background``
@@ -46,7 +47,7 @@ class StripTranslation:
             with open(self.reader.path, "rb") as file:
                 metadata = read_metadata(file, header.format)
         try:
-            write_strips(
+            channels = write_strips(
                 output,
                 self._strips(header.alpha, options.background),
                 form,
@@ -55,6 +56,7 @@ class StripTranslation:
                 icc=header.icc,
                 resolution=header.resolution,
                 metadata=metadata,
+                coding=header.coding,
             )
         except ImageError as error:
             image_file.stop_if_full(error.__cause__, output)
@@ -62,8 +64,14 @@ class StripTranslation:
         # One pixel stands for them all: an alpha is taken for one that shows.
         pixel = np.zeros((1, 1, header.channels + 1), np.uint16 if header.bits == 16 else np.uint8)
         alpha = pixel[..., -1] if header.alpha else None
-        source = Image(pixel[..., :-1], alpha, header.icc, metadata=metadata, resolution=header.resolution)
-        return image_file.Lost.of(source, form)
+        lost = header.lost + image_file.bits_lost(header.bits, self.model)
+        if header.icc is not None and channels != header.channels:
+            lost += ("colour profile",)
+        source = Image(
+            pixel[..., :-1], alpha, header.icc, frames=header.frames, metadata=metadata, resolution=header.resolution,
+            lost=lost,
+        )  # fmt: skip
+        return Lost.of(losses(source, form), form)
 
     def _strips(self, alpha: bool, background: Background | None) -> Iterator[Image]:
         model = self.model

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from i2i.images import Image, ImageError, read_header, read_image
+from i2i.lost import NOTHING, Lost
 from i2i.runtime.errors import ModelError
 from i2i.runtime.jobs import image_file
-from i2i.runtime.jobs.image_file import NOTHING, Lost, StoppedError
+from i2i.runtime.jobs.image_file import StoppedError
 from i2i.runtime.jobs.large import MEMORY_SHARE, decoded_bytes, in_strips
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.planning import ImageTask, JobTarget, PlannedImage, image_task
@@ -48,7 +49,7 @@ class Outcome:
 
     source: Path
     status: str
-    note: str = ""  # the reason of a failure, or what one should know of the result; it names the file
+    note: str = ""  # the reason of a failure, or of a change of status; it names the file
     lost: Lost = NOTHING  # what the result lacks of its source
 
 
@@ -154,7 +155,7 @@ class WorkerPool:
         self._outcomes.put(outcome)
 
     def _translate(self, image: PlannedImage) -> Iterator[Outcome]:
-        """Yield one outcome for each model; a note about the file itself comes once."""
+        """Yield one outcome for each model."""
         try:
             if image.problem:
                 raise ImageError(image.source, image.problem)
@@ -201,8 +202,6 @@ class WorkerPool:
         decoded: Image | None,
     ) -> Iterator[Outcome]:
         """Yield the outcome of each model, from strips or from the decoded image."""
-        frames = max([large.reader.header.frames for large in strips if large] + [decoded.frames if decoded else 1])
-        note = f"the first of its {frames} frames or pages" if frames > 1 else ""
         for target, infer, task, large in zip(self.targets, self._infers, tasks, strips, strict=True):
             if task is None:
                 yield Outcome(image.source, "skipped")
@@ -222,8 +221,7 @@ class WorkerPool:
                 image_file.stop_if_full(error, target.folder)  # raised by the journal or a new folder
                 yield Outcome(image.source, "failed", _reason(image.source, error))
                 continue
-            yield Outcome(image.source, "done", note and str(ImageError(image.source, note)), lost)
-            note = ""
+            yield Outcome(image.source, "done", lost=lost)
 
     def _failed(self, image: PlannedImage, error: BaseException) -> Iterator[Outcome]:
         """Yield the outcomes of a file that no model gets."""

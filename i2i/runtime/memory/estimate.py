@@ -89,7 +89,7 @@ class TensorSizes:
         """``open_graph`` opens a rewritten graph on the processor."""
         self._path, self._spec, self._infer, self._open_graph = path, spec, infer, open_graph
         self._lock = threading.Lock()
-        self._values_per_pixel: float | None = None
+        self._values_per_pixel = spec.values_per_pixel
 
     def allows(self, pixels: int) -> bool:
         """True if no tensor has too many values for so many pixels in one inference."""
@@ -105,18 +105,23 @@ class TensorSizes:
 
     def most_pixels(self) -> float:
         """Return the largest number of pixels in one inference."""
-        with self._lock:
-            if self._values_per_pixel is None:
-                self._values_per_pixel = self.values_per_pixel()
-        return (_MOST_VALUES - 1) / self._values_per_pixel
+        return (_MOST_VALUES - 1) / self.values_per_pixel()
 
     def values_per_pixel(self) -> float:
-        """Return the values of the largest tensor per image pixel; 1, with a note, if they cannot be measured."""
+        """Return the values of the largest tensor per image pixel, as the file states, or measured on the first call.
+
+        Returns 1, with a note, if they cannot be measured.
+        """
+        with self._lock:
+            if self._values_per_pixel is None:
+                self._values_per_pixel = self._measure()
+            return self._values_per_pixel
+
+    def _measure(self) -> float:
         if self._spec.form is not None and self._spec.form.size is not None:
             return 1  # it runs on tiles of one size
         try:
-            session = ShapeSession(self._open_graph(with_shapes(self._path.read_bytes())))
-            return values_per_pixel(session, self._infer, self._spec)
+            return measure_values_per_pixel(self._path.read_bytes(), self._spec, self._infer, self._open_graph)
         except ModelError as error:
             note(
                 f"{self._path.name}: the sizes of its tensors cannot be measured ({error}); results of large images "
@@ -150,8 +155,14 @@ class ShapeSession:
         return self._session.largest_batch(side)
 
 
-def values_per_pixel(session: ShapeSession, infer: Infer, spec: Spec) -> float:
-    """Return the values per pixel of the tensor that grows fastest with the image; tensors made of weights do not."""
+def measure_values_per_pixel(model: bytes, spec: Spec, infer: Infer, open_graph: Callable[[bytes], Session]) -> float:
+    """Return the values per image pixel of the tensor that grows fastest with the image.
+
+    Tensors made of weights alone do not grow. ``open_graph`` opens a rewritten graph on the processor.
+
+    Raises ModelError for a graph that cannot be measured.
+    """
+    session = ShapeSession(open_graph(with_shapes(model)))
     side = -(-max(SIDE // 8, spec.minimum) // spec.multiple) * spec.multiple
     infer(session, side)
     few = session.values

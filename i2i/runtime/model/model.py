@@ -16,12 +16,14 @@ from i2i.images import Image
 from i2i.runtime import processing
 from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions, Range
 from i2i.runtime.errors import ModelError
+from i2i.runtime.log import note
 from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.executor import Executor
 from i2i.runtime.model.targets import To
 from i2i.runtime.system.host import cores
 from i2i.runtime.tiles.fallback import Tile, run
 from i2i.spec import Background, Spec, parse_background
+from i2i.text import known_keywords
 
 if TYPE_CHECKING:
     from i2i.runtime.memory.batcher import Batcher
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 DIRECTIONS = ("a2b", "b2a", "any")  # file names that do not tell what the results show
 
 
+@known_keywords
 def load(
     model: str | os.PathLike[str] | None = None,
     provider: str = "auto",
@@ -67,7 +70,10 @@ def load(
 
     ``i2i describe`` writes the options of a third-party model into a copy of the file, which then needs none.
 
-    Raises ModelError for a model that cannot be found or run, with the options that a third-party model needs.
+    Returns the :class:`Model`.
+
+    Raises ModelError for a model that cannot be found or run, with the options that a third-party model needs,
+    ProviderError for a provider that does not load, and ValueError for a wrong argument.
     """
     given: Any = (layout, range, output_range, order, multiple, fit, result)  # ranges may be text, which is converted
     options = ModelOptions(*given)
@@ -164,14 +170,26 @@ class Model:
         bound.to = names
         return bound
 
-    def tiled(self, how: str | int, **callbacks: Callable) -> Model:
-        """Return this model with the same sessions, taking images in tiles as ``how`` says, with callbacks of ``Tile``:
-        ``auto`` (where the memory does not hold them whole), ``exact``, the side of a tile in pixels, or ``off``.
+    def tiled(
+        self,
+        how: str | int,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        say: Callable[[str], object] | None = note,
+    ) -> Model:
+        """Return this model with the same sessions, which translates large images in tiles.
 
-        Raises ValueError for anything else.
+        Args:
+            how: "auto", if the whole image does not fit into memory; "exact", with the normalisation statistics of the
+                whole image; the side of a tile in pixels, from 1; or "off".
+            progress: called with the number of finished tiles and of all tiles.
+            say: called with a message when memory forces smaller batches or tiles; by default it goes to the log; None:
+                no messages.
+
+        Raises ValueError for any other ``how``.
         """
         other = copy.copy(self)
-        other.tile = Tile.of(how, **callbacks)
+        other.tile = Tile.of(how, progress, say)
         return other
 
     def for_many(self) -> Model:

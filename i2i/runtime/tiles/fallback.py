@@ -48,20 +48,21 @@ class Tile:
     progress: Callable[[int, int], None] | None = None
     """Called with the number of finished tiles and of all tiles; each pass of ``exact`` counts too."""
     say: Callable[[str], object] = note
-    """Called with a message when memory forces smaller batches or tiles; None: no messages."""
-
-    def __post_init__(self) -> None:
-        if self.say is None:
-            object.__setattr__(self, "say", _silent)
+    """Called with a message when memory forces smaller batches or tiles."""
 
     @classmethod
-    def of(cls, text: str | int, **callbacks: Callable) -> Tile:
+    def of(
+        cls,
+        text: str | int,
+        progress: Callable[[int, int], None] | None = None,
+        say: Callable[[str], object] | None = note,
+    ) -> Tile:
         """Return the Tile for a word or a side, also as text. Raises ValueError for anything else."""
         if isinstance(text, str) and text.isascii() and text.isdigit():
             text = int(text)
         if text not in WORDS and not (isinstance(text, int) and text > 0):
             raise ValueError(f"tile is {text!r}; choose {', '.join(WORDS)} or the side of a tile in pixels")
-        return cls(text, **callbacks)
+        return cls(text, progress, say or _silent)
 
     def tiling(self, spec: Spec) -> Tiling:
         """Return how images are cut for a model with this Spec."""

@@ -54,7 +54,7 @@ def check(spec: Spec, name: str) -> None:
     if spec.form is not None:
         raise ModelError(
             f"{name} cannot be tiled: it is a third-party model of unknown receptive field. Make the image smaller; "
-            "a model of one fixed size can run in parts with --fit tile"
+            "a model of one fixed size runs in parts after `i2i describe --fit tile`"
         )
     if spec.tiling == "no" or spec.receptive_field is None:
         raise ModelError(

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from i2i.images import Image, convert, flatten
+from i2i.lost import Lost
 from i2i.runtime import processing
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
@@ -56,7 +57,7 @@ class Sink(Protocol):
     def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> Any: ...
     def write(self, rendered: Any, item: Item) -> None: ...
     def others(self, item: Item) -> None: ...
-    def lost(self) -> list[str]: ...
+    def lost(self) -> Lost: ...
     def close(self) -> None: ...
 
 
@@ -109,7 +110,7 @@ def translate_video(
     elif options.format:
         raise ValueError(f"--format {options.format}: of a folder of frames; a pipe of them is YUV4MPEG2")
     with open_source(source, video) as reader:
-        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader, model.spec))
+        summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader))
         flicker = Flicker()
         run = _Job(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
@@ -210,10 +211,12 @@ class _Job:
         sink.close()
         if self.resized is not None and sink.one_size:
             summary.notes.append(self.resized)
+        summary.notes += sink.notes + reader.damage.notes
+        lost = sink.lost()
         if self.composed:
-            grey = self._grey
-            summary.notes.append(f"its transparency is not held: it was put on the background, a grey of level {grey}")
-        summary.notes += sink.notes + reader.damage.notes + sink.lost()
+            lost = Lost.of((f"alpha (composited on a grey of level {self._grey})", *lost.what), lost.holder)
+        if lost:
+            summary.notes.append(str(lost))
         summary.damage = reader.damage.text() if reader.damage.found else None
 
     def _marked(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -317,14 +320,9 @@ def is_deep(reader: Source, spec: Spec) -> bool:
     return reader.clip.bits > 8 and min(spec.source.bits, spec.target.bits) > 8
 
 
-def remarks(reader: Source, spec: Spec) -> list[str]:
+def remarks(reader: Source) -> list[str]:
     """Return what a user should know of the result, whatever is written."""
     clip, notes = reader.clip, []
-    if clip.bits > 8 and not is_deep(reader, spec):
-        hdr = " (HDR)" if clip.colour.transfer in colours.HDR else ""
-        notes.append(f"its {clip.bits} bits{hdr} become 8, which is what the model takes and returns")
-    if clip.extras:
-        notes.append(f"not carried over: {', '.join(clip.extras)}")
     if clip.turn is None:
         notes.append("its frames are turned by no right angle; they are translated as stored")
     if clip.interlaced:

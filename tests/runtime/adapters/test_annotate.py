@@ -14,6 +14,7 @@ import i2i
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import ModelError, Options, translate_folder
 from i2i.runtime.adapters import annotate
+from i2i.runtime.adapters.options import ModelOptions
 from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.jobs.folder import job_key
 from i2i.spec import METADATA_KEY, SCHEMA, Form, Spec
@@ -164,15 +165,56 @@ def test_the_key_of_a_job_holds_what_was_told(copy: Path) -> None:
     assert len(keys) == 3
 
 
-def test_the_public_function_takes_what_is_told(copy: Path, tmp_path: Path) -> None:
+def test_the_public_function_takes_a_copy_or_a_model_that_is_loaded_with_options(copy: Path, tmp_path: Path) -> None:
     image, told = picture(6, 5, 3), {"range": (0, 255), "order": "rgb"}
     original = copy.with_name("negative.onnx")
-    np.testing.assert_array_equal(i2i.translate(image, model=original, provider="cpu", **told), 255 - image)
+    np.testing.assert_array_equal(i2i.translate(image, model=copy, provider="cpu"), 255 - image)
     (tmp_path / "photos").mkdir()
     write_image(tmp_path / "photos" / "a.png", Image(image))
-    out = i2i.translate(tmp_path / "photos", tmp_path / "out", original, provider="cpu", **told)
+    out = i2i.translate(tmp_path / "photos", tmp_path / "out", copy, provider="cpu")
     np.testing.assert_array_equal(read_image(out / "a.png").pixels, 255 - image)
     model = i2i.load(original, "cpu", **told)  # on all cores, and a folder opens it once more, side by side
     assert i2i.translate(tmp_path / "photos", tmp_path / "out2", model) == tmp_path / "out2"
-    with pytest.raises(ValueError, match=r"order: the model is loaded already; i2i\.load takes them"):
+    with pytest.raises(ModelError, match=r"`i2i describe .*negative\.onnx --range LOW\.\.HIGH .*i2i\.load takes"):
+        i2i.translate(image, model=original, provider="cpu")
+    with pytest.raises(TypeError, match=r"translate\(\) has no argument 'order'"):
         i2i.translate(image, model=model, order="bgr")
+
+
+def test_the_copy_states_the_values_of_its_largest_tensor(tmp_path: Path) -> None:
+    """4 x 4 pixels of three channels for each; as measured from a file that does not state them."""
+    path = models.larger(tmp_path / "m.onnx", 4)
+    told = ModelOptions.of({"range": "0..1", "order": "rgb"})
+    spec, _ = annotate.describe(path, told)
+    assert spec.values_per_pixel == 48
+    annotate.write(path, tmp_path / "copy.onnx", spec)
+    assert i2i.load(tmp_path / "copy.onnx", "cpu").spec.values_per_pixel == 48
+    older = i2i.load(path, "cpu", range="0..1", order="rgb")
+    assert older.spec == replace(spec, values_per_pixel=None)
+    assert older.executor.tensor_sizes.values_per_pixel() == 48
+    annotate.write(path, tmp_path / "older.onnx", older.spec)
+    assert annotate.describe(tmp_path / "older.onnx")[0] == spec  # an older copy, described again
+
+
+def test_values_that_do_not_grow_or_cannot_be_measured_are_not_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = ModelOptions.of({"range": "0..1", "order": "rgb", "fit": "resize"})
+    fixed = models.larger(tmp_path / "fixed.onnx", 2, (1, 3, 20, 24))
+    assert annotate.describe(fixed, told)[0].values_per_pixel is None
+    monkeypatch.setattr("i2i.runtime.memory.estimate.with_shapes", lambda model: b"no model")
+    assert annotate.describe(models.larger(tmp_path / "free.onnx", 2), told)[0].values_per_pixel is None
+
+
+@pytest.mark.parametrize("value", [0, -3, 0.5, "many", [3], float("nan"), float("inf")])
+def test_a_number_of_values_that_no_tensor_has_is_refused(value: object) -> None:
+    facts = {**json.loads(tiny.RGB.to_json()), "values_per_pixel": value}
+    with pytest.raises(ValueError, match=r"values_per_pixel is .*; expected a number from 1 on|not an i2i description"):
+        Spec.from_json(json.dumps(facts))
+
+
+def test_a_description_without_a_number_of_values_is_read() -> None:
+    facts = json.loads(tiny.RGB.to_json())
+    assert facts.pop("values_per_pixel") is None
+    assert Spec.from_json(json.dumps(facts)) == tiny.RGB
+    assert Spec.from_json(json.dumps(facts | {"values_per_pixel": 8.25})).values_per_pixel == 8.25

@@ -169,10 +169,10 @@ def test_what_the_file_declares_is_taken(tmp_path: Path) -> None:
     ("shape", "told", "asked"),
     [
         (models.FREE, {}, "--range LOW..HIGH --order rgb|bgr (a test picture changes least in 0..1)"),
-        (models.FREE, {"range": "0..1"}, "found: layout nchw, range 0..1. Give the rest: --order rgb|bgr;"),
-        (("n", "c", "h", "w"), {}, "--layout nchw|nhwc --range LOW..HIGH --order rgb|bgr;"),
-        (("n", 3, 30, 3), RGB, "found: range 0..1, order rgb. Give the rest: --layout nchw|nhwc;"),
-        (("n", 1, "h", "w"), {"range": "0..1"}, "Give the rest: --order grey|y;"),
+        (models.FREE, {"range": "0..1"}, "found: layout nchw, range 0..1. Give the rest: --order rgb|bgr. "),
+        (("n", "c", "h", "w"), {}, "--layout nchw|nhwc --range LOW..HIGH --order rgb|bgr. "),
+        (("n", 3, 30, 3), RGB, "found: range 0..1, order rgb. Give the rest: --layout nchw|nhwc. "),
+        (("n", 1, "h", "w"), {"range": "0..1"}, "Give the rest: --order grey|y. "),
         (("n", 3, 8, 8), {"layout": "nchw"}, "--range LOW..HIGH --order rgb|bgr --fit resize"),
     ],
 )

@@ -61,7 +61,13 @@ def picture(channels: int, bits: int) -> np.ndarray:
     ("channels", "bits", "how"), [(1, 8, 160), (3, 8, "exact"), (3, 16, 160), (4, 8, 160), (4, 16, 160)]
 )
 def test_strips_are_the_image(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, bits: int, how: str | int
+    model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    channels: int,
+    bits: int,
+    how: str | int,
 ) -> None:
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     source = tmp_path / "a.tif"
@@ -71,6 +77,11 @@ def test_strips_are_the_image(
     monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
     monkeypatch.setattr("i2i.runtime.jobs.single.read_image", lambda *_: pytest.fail("decoded whole"))
     have = read_image(translate_file(tiled, source, tmp_path / "strips.tif", Options()))
+    lost = [
+        f"{tmp_path / name}: not carried over to TIFF: more than 8 of its 16 bits"
+        for name in ("whole.tif", "strips.tif")
+    ]
+    assert caplog.messages == lost * (bits == 16)
     np.testing.assert_array_equal(have.pixels, want.pixels)
     assert have.pixels.dtype == (np.uint8 if bits == 8 else np.uint16)
     assert (have.alpha is None) == (channels < 4)
@@ -89,6 +100,14 @@ def test_pngs_and_jpegs_go_the_same_way(model: Model, tmp_path: Path) -> None:
             whole = read_image(translate_file(tiled, tmp_path / name, tmp_path / f"w-{name}.png", Options()))
         strips = read_image(translate_file(tiled, tmp_path / name, tmp_path / f"s-{name}.png", Options()))
         np.testing.assert_array_equal(strips.pixels, whole.pixels)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("coding", ["4:4:4", ""])
+def test_a_jpeg_keeps_its_chroma_sampling(model: Model, tmp_path: Path, coding: str) -> None:
+    write_image(tmp_path / "a.jpg", Image(picture(3, 8), coding=coding))
+    result = translate_file(model.tiled(160), tmp_path / "a.jpg", tmp_path / "b.jpg", Options())
+    assert read_header(result).coding == coding
 
 
 @pytest.mark.parametrize("strips", [False, True])

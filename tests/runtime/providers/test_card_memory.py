@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import i2i
 from i2i.images import Image, read_header, read_image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.errors import TooLargeError
+from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.memory import batch_size, batcher
 from i2i.runtime.providers import table
@@ -192,15 +194,20 @@ def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypa
     assert i2i.load(model.path, "cuda").executor.batch_size.batch(512 * 512) == 8
 
 
+@pytest.mark.parametrize("stated", [False, True])
 def test_no_tensor_has_more_values_than_a_card_counts(
-    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: bool
 ) -> None:
-    """CUDA's kernels go astray in silence beyond 2^31; the network makes 6 values of a pixel."""
+    """CUDA's kernels return wrong values beyond 2^31. The network makes 6 values per pixel, which a file may state."""
     from i2i.runtime.memory import estimate
 
+    path = network(tmp_path / "net.onnx")
+    if stated:
+        path.write_bytes(path.read_bytes() + described(replace(read_spec(path), values_per_pixel=6)))
+        monkeypatch.setattr(estimate, "with_shapes", lambda model: pytest.fail("measured again"))
     monkeypatch.setattr(estimate, "_MOST_VALUES", 6 * 5 * 64 * 64 + 1)
     said: list[str] = []
-    model = Model(network(tmp_path / "net.onnx"), "cuda").tiled("auto", say=said.append)
+    model = Model(path, "cuda").tiled("auto", say=said.append)
     assert [model.executor.at_once(64, 64, wish) for wish in (3, 16)] == [3, 5]
     images = np.stack([photo(64, 64)] * 12)
     model(images)
@@ -219,7 +226,16 @@ def test_no_tensor_has_more_values_than_a_card_counts(
     assert said == ["160 x 160 pixels at once do not fit into memory; continuing in tiles"]
     monkeypatch.setattr(estimate, "_MOST_VALUES", 2**31)
     assert model.executor.fits(160, 160)
-    assert i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda").executor.tensor_sizes.values_per_pixel() == 3
+
+
+def test_values_are_measured_once_if_the_file_does_not_state_them(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = i2i.load(tiny.brighter(tmp_path / "m.onnx"), "cuda")
+    assert model.spec.values_per_pixel is None
+    assert model.executor.tensor_sizes.values_per_pixel() == 3
+    monkeypatch.setattr("i2i.runtime.memory.estimate.with_shapes", lambda model: pytest.fail("measured again"))
+    assert model.executor.tensor_sizes.values_per_pixel() == 3
 
 
 def test_larger_results_have_more_values(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

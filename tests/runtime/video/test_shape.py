@@ -112,7 +112,7 @@ def test_a_model_that_enlarges_makes_a_larger_film(twice: Model, tmp_path: Path)
 def test_a_pixel_shape_that_the_container_does_not_hold_is_said(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512), sar=Fraction(4, 3))
     summary = translate_video(identity, source, tmp_path / "out.mkv", video=VideoOptions(codec="ffv1"))
-    assert summary.notes == ["ffv1 in .mkv does not hold pixels 4/3 as wide as high"]
+    assert summary.notes == ["not carried over to ffv1 in .mkv: pixels 4/3 as wide as high"]
 
 
 @pytest.mark.parametrize("how", ["mp4", "pipe", "steady", "fps"])

@@ -104,7 +104,7 @@ def test_names_and_places(identity: Model, tmp_path: Path) -> None:
     i2i.translate(tmp_path / "in.mov", model=identity, overwrite=True)
     with pytest.raises(ValueError, match="originals are never overwritten"):
         i2i.translate(tmp_path / "in.mov", tmp_path / "in.mov", identity, overwrite=True)
-    with pytest.raises(ValueError, match="crf: for videos, and this is none"):
+    with pytest.raises(ValueError, match="crf: for videos only, and the source is not a video"):
         i2i.translate(tmp_path, model=identity, crf=3)
     assert not list(tmp_path.glob(".*"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from i2i.lost import NOTHING, Lost
 from i2i.runtime.video.frame.item import Item
 
 
@@ -21,9 +22,9 @@ class Discard:
     def write(self, rendered: None, item: Item) -> None:
         self.frames += len(item.times)
 
-    def lost(self) -> list[str]:
+    def lost(self) -> Lost:
         """Return nothing: no result is kept."""
-        return []
+        return NOTHING
 
     def others(self, item: Item) -> None:
         """Nothing."""

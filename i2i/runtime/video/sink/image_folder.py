@@ -8,8 +8,9 @@ import numpy as np
 
 from i2i.images import WRITABLE, Image, encode_image
 from i2i.images.encode import fitting
+from i2i.lost import Lost
 from i2i.runtime.video.frame.item import Item
-from i2i.runtime.video.sink.verify import Contents, lost, of_source
+from i2i.runtime.video.sink.contents import Contents, lost, of_source
 from i2i.runtime.video.source.camera import Source
 
 TIMES = "timestamps.txt"
@@ -44,10 +45,10 @@ class ImageFolder:
             (self.path / f"{self.frames:06d}{WRITABLE[self.format]}").write_bytes(image)
             self._times.write(f"{float(time * self.reader.time_base * 1000):.6f}\n")
 
-    def lost(self) -> list[str]:
-        """Return what the images do not hold of the source, in one sentence or none."""
-        bits = 8 * fitting(_DEEP, self.format)[0].dtype.itemsize
-        return lost(f"a folder of {self.format} images", of_source(self.reader, self._deep), Contents(bits))
+    def lost(self) -> Lost:
+        """Return what the images lack of the source."""
+        bits = 8 * fitting(_DEEP, self.format)[0].dtype.itemsize if self._deep else 8
+        return lost(f"a folder of {self.format} images", of_source(self.reader), Contents(bits))
 
     def others(self, item: Item) -> None:
         """An image holds no sound."""

@@ -28,6 +28,7 @@ class StreamCopies:
     def __init__(self, reader: Any, output: OutputContainer) -> None:
         self.reader, self.output = reader, output
         self.notes: list[str] = []
+        self.dropped: list[str] = []  # names of streams that the container does not hold
         self.titles: dict[str, str] = {}
         self.chapters: list[Any] = []
         self._streams: dict[int, Stream] = {}  # index in the source -> in the output
@@ -51,10 +52,7 @@ class StreamCopies:
                 else:
                     self._streams[stream.index] = self._add(stream)
             except (ValueError, av.FFmpegError):
-                self.notes.append(
-                    f"stream {stream.index} ({stream.type}, {name}) was dropped: {self.output.format.name} does not "
-                    "hold it"
-                )
+                self.dropped.append(f"stream {stream.index} ({stream.type}, {name})")
 
     def _attach(self, cover: Any, pictures: list[bytes]) -> None:
         """As Matroska has it; ValueError in another container."""

@@ -15,13 +15,14 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from i2i.lost import NOTHING, Lost
 from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.sink import encoders
+from i2i.runtime.video.sink.contents import Contents, lost, of_file, of_source
 from i2i.runtime.video.sink.delays import set_length
 from i2i.runtime.video.sink.stream_copy import StreamCopies, tags_of
-from i2i.runtime.video.sink.verify import Contents, lost, of_file, of_source
 from i2i.runtime.video.source.camera import Source
 
 if TYPE_CHECKING:
@@ -135,11 +136,11 @@ class VideoFile:
         if self._halved:
             self.notes.append("a GIF holds no half-transparent pixels: those of 50 % and more became opaque")
 
-    def lost(self) -> list[str]:
-        """Return what the closed file does not hold of the source, in one sentence or none."""
+    def lost(self) -> Lost:
+        """Return what the closed file lacks of the source."""
         if not self.frames:
-            return []
-        wanted = of_source(self.reader, self._deep)
+            return NOTHING
+        wanted = of_source(self.reader)
         bits, copies = self._bits, self.copies
         if self.plan.encoder.loop is not None:
             held = Contents(bits, plays=self.reader.clip.plays or 0)
@@ -152,8 +153,12 @@ class VideoFile:
             held = of_file(self.path, bits, turned=True)
             held = replace(held, range=wanted.range) if self._is_rgb else held
         wanted = replace(
-            wanted, streams=frozenset(), chapters=len(copies.chapters), metadata=frozenset(copies.titles)
-        )  # copies has noted the streams
+            wanted,
+            streams=frozenset(),  # those of the source that were not copied are known one by one
+            unread=(*wanted.unread, *copies.dropped),
+            chapters=len(copies.chapters),
+            metadata=frozenset(copies.titles),
+        )
         return lost(f"{self.plan.encoder.name} in {self.target.suffix}", wanted, held)
 
     def _put(self, output: Any, packet: Any, last: bool = False) -> None:

@@ -7,12 +7,13 @@ from typing import IO
 import av
 import numpy as np
 
+from i2i.lost import Lost
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.colour import FULL, Colour
 from i2i.runtime.video.frame.item import Item
-from i2i.runtime.video.sink.verify import Contents, lost, of_source
+from i2i.runtime.video.sink.contents import Contents, lost, of_source
 from i2i.runtime.video.source.camera import Source
 
 _FORMS = {"420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
@@ -66,10 +67,10 @@ class Y4MStream:
             self.file.write(b"FRAME\n" + data)
             self.frames += 1
 
-    def lost(self) -> list[str]:
-        """Return what the stream does not hold of the source, in one sentence or none."""
+    def lost(self) -> Lost:
+        """Return what the stream lacks of the source."""
         held = Contents(bits=10 if self._deep else 8, shape=self.reader.sar)
-        return lost("a pipe of frames", of_source(self.reader, self._deep), held)
+        return lost("a pipe of frames", of_source(self.reader), held)
 
     def others(self, item: Item) -> None:
         """Frames are all that goes through."""

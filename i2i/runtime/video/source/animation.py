@@ -13,6 +13,7 @@ import PIL.Image
 from PIL import ImageSequence
 
 from i2i.images import Header
+from i2i.lost import fewer_bits
 from i2i.runtime.video.errors import VideoError
 from i2i.runtime.video.frame.colour import LIMITED, Colour
 from i2i.runtime.video.frame.item import Item
@@ -46,11 +47,11 @@ class Animation:
         length, plays = self._count * _USUAL / 1000, self._image.info.get("loop")
         if header.format == "GIF":  # which counts repetitions, and without a count is shown once
             plays = 1 if plays is None else plays + 1 if plays else 0
-        lost = ["its colour profile"] if "icc_profile" in self._image.info else []
-        lost += [f"more than 8 of its {header.bits} bits"] if header.bits > 8 else []
+        lost = ["colour profile"] if "icc_profile" in self._image.info else []
+        lost += [fewer_bits(8, header.bits)] if header.bits > 8 else []
         self.clip = StreamInfo(
             self._image.width, self._image.height, "rgba", Colour(range=LIMITED), Fraction(1), None, Fraction(10),
-            self._base, self._count, length, header.format.lower(), extras=tuple(lost), plays=plays or 0,
+            self._base, self._count, length, header.format.lower(), lost=tuple(lost), plays=plays or 0,
         )  # fmt: skip
         self.time_base: Fraction = 1 / options.fps if options.fps else self._base
         self.damage = Integrity()

@@ -55,8 +55,8 @@ class StreamInfo:
     length: float | None = None
     codec: str = "rawvideo"
     interlaced: bool = False
-    extras: tuple[str, ...] = ()
-    """What is in the pictures' side data and is not written again."""
+    lost: tuple[str, ...] = ()
+    """Names of contents that are not read, such as HDR10's light levels."""
     plays: int | None = None
     """How often an animation is shown, 0 for without end; None for a video."""
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import av
 
+from i2i.lost import Lost, fewer_bits
 from i2i.runtime.video.frame.colour import FULL, HDR, UNSPECIFIED
 from i2i.runtime.video.sink.stream_copy import tags_of
+from i2i.text import plural
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Contents:
         plays: how often it is shown, 0 for without end.
         streams: kinds of the streams beside the pictures.
         metadata: keys of titles and the like.
+        unread: names of contents that are not read.
     """
 
     bits: int = 8
@@ -38,14 +41,15 @@ class Contents:
     chapters: int = 0
     streams: frozenset[str] = frozenset()
     metadata: frozenset[str] = frozenset()
+    unread: tuple[str, ...] = ()
 
 
-def of_source(reader: Any, deep: bool) -> Contents:
+def of_source(reader: Any) -> Contents:
     """Return what the result of an open source should hold; colour tags only of HDR, which no player guesses."""
     clip = reader.clip
     hdr = clip.colour.transfer in HDR
     return Contents(
-        bits=clip.bits if deep else 8,
+        bits=clip.bits,
         shape=reader.sar,
         primaries=clip.colour.primaries if hdr else UNSPECIFIED,
         transfer=clip.colour.transfer if hdr else UNSPECIFIED,
@@ -54,6 +58,7 @@ def of_source(reader: Any, deep: bool) -> Contents:
         chapters=len(reader.container.chapters()),
         streams=frozenset({stream.type for stream in reader.others} - {"data"}),
         metadata=frozenset(tags_of(reader.container.metadata)),
+        unread=clip.lost,
     )
 
 
@@ -75,25 +80,26 @@ def of_file(path: Path, bits: int, turned: bool) -> Contents:
         )
 
 
-def lost(name: str, wanted: Contents, held: Contents) -> list[str]:
-    """Return one sentence that lists what ``name`` does not hold, or nothing."""
-    found = sorted("further video" if kind == "video" else kind for kind in wanted.streams - held.streams)
+def lost(holder: str, wanted: Contents, held: Contents) -> Lost:
+    """Return what a result lacks that is a ``holder``."""
+    found = [*wanted.unread]
+    found += sorted("further video" if kind == "video" else kind for kind in wanted.streams - held.streams)
     if wanted.bits > held.bits:
-        found.append(f"more than {held.bits} of its {wanted.bits} bits")
+        found.append(fewer_bits(held.bits, wanted.bits))
     if wanted.shape != held.shape:
         found.append(f"pixels {wanted.shape} as wide as high")
-    transfer = "its HDR transfer" if wanted.transfer in HDR else "transfer"
+    transfer = "HDR transfer" if wanted.transfer in HDR else "transfer"
     tags = ("matrix", "colour matrix"), ("primaries", "primaries"), ("transfer", transfer)
     found += [words for tag, words in tags if getattr(wanted, tag) not in (UNSPECIFIED, getattr(held, tag))]
     if (wanted.range == FULL) != (held.range == FULL):  # what is not tagged is limited
         found.append("colour range")
     if wanted.turned and not held.turned:
-        found.append("the tag that says how to turn its frames")
+        found.append("rotation tag")
     if wanted.plays not in (1, held.plays):
-        found.append("its loop count")
+        found.append("loop count")
     if (chapters := wanted.chapters - held.chapters) > 0:
-        found.append(f"{chapters} chapters" if chapters > 1 else "a chapter")
+        found.append(plural(chapters, "chapter"))
     keys = {key.lower() for key in held.metadata}
     if gone := sorted(key for key in wanted.metadata if key.lower() not in keys):
-        found.append(f"the metadata {', '.join(gone[:8])}{' ...' if len(gone) > 8 else ''}")
-    return [f"{name} does not hold {', '.join(found)}"] if found else []
+        found.append(f"metadata {', '.join(gone[:8])}{' ...' if len(gone) > 8 else ''}")
+    return Lost.of(found, holder)

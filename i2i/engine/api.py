@@ -1,0 +1,100 @@
+"""``i2i.train``: the settings of a run as keywords."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from i2i.engine.loop import train as train_run
+from i2i.engine.run import Run
+from i2i.spec import Background
+
+PathLike = str | os.PathLike[str]
+
+
+def train(
+    method: str | None = None,
+    *,
+    out: PathLike | None = None,
+    preset: str | None = None,
+    quiet: bool = False,
+    dry_run: bool = False,
+    a: PathLike | None = None,
+    b: PathLike | None = None,
+    data: PathLike | None = None,
+    attributes: PathLike | None = None,
+    select: str | None = None,
+    init: PathLike | None = None,
+    direction: str | None = None,
+    channels: str | int | None = None,
+    background: Background | None = None,
+    max_bad: int | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    batch: int | str | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    precision: str | None = None,
+    ema: float | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    log_every: int | None = None,
+    sample_every: int | None = None,
+    save_every: int | None = None,
+    **hyperparameters: bool | float | str,
+) -> Path:
+    """Train a translator on folders of images and return the run's folder. A repeated call continues the run.
+
+    A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
+    the default below. In a run that continues, the paths of the images, ``max_bad``, ``epochs``, ``steps``,
+    ``workers``, ``log_every``, ``sample_every`` and ``save_every`` may change, and nothing else.
+
+    Args:
+        method: "pix2pix", "cyclegan", "unit", "cut", "fastcut", "direct", "constancy", "stargan", or
+            ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
+        out: the run's folder; default ``runs/METHOD-A2B``.
+        preset: named settings and hyper-parameters: "paper", as the authors trained; or "fast", smaller networks and
+            half the length.
+        quiet: print nothing on the terminal.
+        dry_run: check data and settings, print the plan, and write nothing.
+        a: folder of the first domain's images, with ``b`` instead of ``data``.
+        b: folder of the second domain's images.
+        data: folder of all domains: aligned A|B files, ``trainA`` and ``trainB``, or a folder per domain.
+        attributes: table of attributes, as CelebA's or CSV.
+        select: domains or attributes to use, names separated by commas; default all.
+        init: a trained or imported run, or a ``.safetensors`` file in one, whose weights a new run starts from; its
+            networks must be those of the method with these hyper-parameters. Default random weights.
+        direction: "a2b" or "b2a", for pairs and methods that translate one way; default "a2b".
+        channels: per image: 1 (grey), 3 (RGB), 4 (RGB with alpha), or "auto", as the files have; default "auto".
+        background: what the network sees under transparent pixels: "edge", the image's visible colours continued, or
+            0 to 255, a grey level; default "edge".
+        max_bad: number of unreadable files to skip before the data is refused, from 0; default 0.
+        size: of a training crop in pixels, from 1: 256, (height, width) or "HEIGHTxWIDTH"; default 256.
+        batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
+            for StarGAN 16.
+        epochs: length in passes over the data, from 1; the learning rate falls in the second half; default 200.
+        steps: length in optimiser steps instead of ``epochs``, from 1; default 0, by ``epochs``.
+        precision: of the arithmetic: "fp32", "bf16", "fp16", "fp64", or "auto", bf16 on a GPU that has it, else fp32;
+            default "auto".
+        ema: decay per step of the exponential moving average of the weights, which is exported, from 0 (none) to below
+            1; default 0.999.
+        seed: of all random numbers, from -2^63 to 2^64 - 1; default 0.
+        workers: threads that read images, from 0 (the training thread itself); default one per core, at most 8.
+        log_every: steps between two lines of the log, from 1; default 50.
+        sample_every: steps between two sample sheets, from 0 (none); default 500.
+        save_every: steps between two checkpoints, from 1; default 1000.
+        **hyperparameters: keywords of the method's constructor, such as ``generator="resnet_6"`` or ``lambda_cyc=5``.
+            They are open because every method, and every translator of your own, has different ones; the error for an
+            unknown name lists those of the method.
+
+    Returns the run's folder.
+
+    Raises ValueError for wrong settings, unknown names or wrong data, NonFinite for a loss that is not finite,
+    Interrupted after a signal, and OSError if a state cannot be written. In every case the last good state remains.
+    """
+    settings = {
+        "a": a, "b": b, "data": data, "attributes": attributes, "select": select, "init": init, "direction": direction,
+        "channels": channels, "background": background, "max_bad": max_bad, "size": size, "batch": batch,
+        "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed, "workers": workers,
+        "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
+    }  # fmt: skip
+    return train_run(Run.open(method, out, {"preset": preset} | settings | hyperparameters), quiet, dry_run)
