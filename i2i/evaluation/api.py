@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from i2i.data.layout import Folder
-from i2i.errors import DataError
 from i2i.evaluation import candidates, sources
 from i2i.evaluation.arguments import find_tasks, open_model, way_back
 from i2i.evaluation.clips import of_videos
-from i2i.evaluation.instruments import Instruments, add_judge, expected_class, with_features
-from i2i.evaluation.measure import Candidate, Progress, estimates, in_order, measure
-from i2i.evaluation.networks import Network
-from i2i.evaluation.pictures import BACKGROUND, read
-from i2i.evaluation.protocol import NOT_ENCODED, Facts, Protocol, leaks, sizing, survey, warnings_of
-from i2i.evaluation.results import RESULT, Evaluation, Table
-from i2i.evaluation.sources import Item, Task
-from i2i.metrics import METRICS, Estimate, Metric, find_metrics
-from i2i.metrics.sets import SUBSETS, subset_size
+from i2i.evaluation.instruments import add_judge, expected_class, with_features
+from i2i.evaluation.measure import Progress
+from i2i.evaluation.results import Evaluation
+from i2i.evaluation.tables import Choices, measure_table
+from i2i.metrics import find_metrics
+from i2i.metrics.sets import SUBSETS
 from i2i.runtime.model.model import Model
 from i2i.runtime.model.targets import way
-from i2i.text import known_keywords, plural
+from i2i.text import known_keywords
 
 PathLike = str | os.PathLike[str]
-
-
-@dataclass
-class _Choices:
-    """Settings of an evaluation that all of its tables share."""
-
-    metrics: dict[str, Metric]
-    instruments: Instruments
-    judge: Network | None
-    size: tuple[int, int] | None
-    options: dict[str, Any]
-    baseline: bool
-    progress: Progress | None
-    notes: dict[str, str]
-    """Metric -> why it is left out."""
 
 
 @known_keywords
@@ -133,7 +113,7 @@ def evaluate(
     instruments, notes = with_features(chosen, features, provider, explicit)
     seen = add_judge(instruments, judge, palette, provider)
     options = {"seed": seed, "kid_subset": kid_subset, "kid_subsets": kid_subsets}
-    choices = _Choices(chosen, instruments, seen, pixels, options, baseline, progress, notes)
+    choices = Choices(chosen, instruments, seen, pixels, options, baseline, progress, notes)
     other = back if isinstance(back, Model) else way_back(model, loaded, back, provider, chosen)
     tables = []
     for task, aim in tasks:
@@ -143,100 +123,8 @@ def evaluate(
             task = sources.with_labels(task, labels)
         instruments.expected = expected_class(instruments.classifier, expect, task)
         made = candidates.of_folder if loaded is None else candidates.of_model(loaded.toward(aim), other)
-        tables.append(_table(task, made, choices, _title(loaded, aim, fake)))
+        tables.append(measure_table(task, made, choices, _title(loaded, aim, fake)))
     return Evaluation(tables, _about(loaded))
-
-
-def _table(task: Task, made: Candidate, choices: _Choices, title: str) -> Table:
-    """Measure one task. Raises DataError if nothing could be measured."""
-    facts = survey(task.real)
-    ends = None if task.items and task.items[0].result is None else survey([i.result for i in task.items if i.result])
-    inputs = survey([item.source for item in task.items if item.source]) if ends is None else ends
-    metrics = {name: metric for name, metric in choices.metrics.items() if name not in choices.notes}
-    options, left_out = dict(choices.options), dict(choices.notes)
-    if "KID" in metrics and choices.instruments.extractor is not None and min(len(task.items), facts.count) >= 2:
-        options["kid_subset"] = subset_size(len(task.items), facts.count, options["kid_subset"])
-    trained = _digests(task)
-    judged = {RESULT: made}
-    if choices.baseline:
-        if any(item.source is not None for item in task.items):
-            judged[candidates.INPUT] = candidates.the_input
-        mean = "the mean training image" if task.targets else "the mean real image"
-        judged[mean] = candidates.the_mean(task.targets or task.real, choices.size)
-    found = measure(task.items, task.real, judged, metrics, choices.instruments, choices.size, choices.progress)
-    figures = estimates(found, metrics, options)
-    if choices.judge is not None:
-        for name, row in _of_real(task, metrics, choices, options).items():
-            figures.setdefault(name, {}).update(row)
-    left_out |= found.left_out
-    if not figures:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise DataError(f"nothing could be measured ({reasons or 'the chosen metrics need other data'})")
-    protocol = _protocol(task, choices, options, facts, ends, inputs)
-    warnings = task.warnings + warnings_of(ends, facts, "FD" in figures, choices.size is not None)
-    sections = {METRICS[name].section for name in figures}
-    if "realism" in sections and not sections & {"content", "truth"}:
-        sourceless = all(item.source is None for item in task.items)
-        warnings.append(
-            "realism alone: results that ignore their source may score as well as translations; "
-            + ("--source DIR adds content" if sourceless else "measure content too")
-        )
-    if same := leaks(found.digests, trained):
-        warnings.insert(
-            0,
-            f"{len(same)} of {plural(len(found.digests), 'measured image')} were trained on, and figures from them say "
-            f"nothing about new images: {', '.join(same[:5])}",
-        )
-    by_image = {
-        who: {n: dict(zip(found.names, values, strict=True)) for n, values in rows.values.items() if n in figures}
-        for who, rows in found.rows.items()
-    }
-    features = choices.instruments.extractor.name if choices.instruments.extractor else ""
-    ordered = {name: figures[name] for name in METRICS if name in figures}
-    return Table(title, protocol, ordered, features, by_image, left_out, warnings)
-
-
-def _of_real(
-    task: Task, metrics: Mapping[str, Metric], choices: _Choices, options: Mapping[str, Any]
-) -> dict[str, dict[str, Estimate]]:
-    """Return what the judge says of real images: the best that results can reach, and whether it can be trusted."""
-    labelled = {name: metric for name, metric in metrics.items() if metric.section == "labels"}
-    if task.paired:
-        items = [replace(item, source=None, result=item.truth, truth=None) for item in task.items]
-    else:
-        items = [Item(source.name, result=source) for source in task.real]
-    found = measure(items, [], {candidates.REAL: candidates.of_folder}, labelled, choices.instruments, choices.size)
-    return estimates(found, labelled, options)
-
-
-def _digests(task: Task) -> dict[str, str]:
-    """Return the digest of the decoded content of every training image, with its name."""
-    pairs = in_order(lambda source: (read(source)[1], source.name), task.trained)
-    return dict(pairs)
-
-
-def _protocol(
-    task: Task, choices: _Choices, options: Mapping[str, Any], facts: Facts, ends: Facts | None, inputs: Facts
-) -> Protocol:
-    made = NOT_ENCODED if ends is None else ", ".join(ends.formats)
-    extractor = choices.instruments.extractor
-    judge = choices.judge
-    return Protocol(
-        results=len(task.items),
-        reference=task.reference,
-        real=facts.count,
-        paired=task.paired,
-        split=task.split,
-        size=sizing(choices.size),
-        image_sizes=f"files of {inputs.size} against {facts.size}",
-        formats=f"{made} against {', '.join(facts.formats)}",
-        features=extractor.described if extractor else None,
-        judge=judge.described if judge else None,
-        kid_subset=options["kid_subset"] if extractor and "KID" in choices.metrics else None,
-        kid_subsets=options["kid_subsets"],
-        seed=options["seed"],
-        background=f"grey {BACKGROUND}" if facts.alpha or inputs.alpha else None,
-    )
 
 
 def _title(model: Model | None, aim: str | None, fake: PathLike | None) -> str:

@@ -93,7 +93,7 @@ def expected_class(judge: Classifier | None, expect: str | None, task: Task) -> 
         return lambda item: numbers[name]
     folders = [_folder(item) for item in task.items]
     if expect is None and all(folder in numbers for folder in folders):
-        return lambda item: numbers[_folder(item)]
+        return lambda item: numbers.get(_folder(item))  # real images may lie in no such folder
     raise DataError(
         f"{judge.name} knows the classes {', '.join(judge.classes[:20])}, and neither {name!r} nor the folders of the "
         "images is one; give --class NAME"

@@ -162,6 +162,9 @@ def test_a_judge_knows_the_class_by_the_folder_of_the_source(folder: Folder, bri
     assert found["accuracy"].value == 1
     found = i2i.evaluate(real=fake, fake=fake, judge=brightness_judge, metrics="accuracy")
     assert found["accuracy"].value == pytest.approx(3 / 7)
+    found = i2i.evaluate(real=real, fake=fake, judge=brightness_judge, metrics="accuracy")
+    assert found["accuracy"].value == pytest.approx(3 / 7)
+    assert "real images" not in found.tables[0].figures["accuracy"]
 
 
 def test_a_segmenter_against_label_maps(folder: Folder, red_segmenter: Path, tmp_path: Path) -> None:
