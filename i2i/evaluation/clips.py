@@ -89,7 +89,21 @@ def of_videos(
             raise DataError(f"{clip}: {error}") from error
         how = "finished" if result is not None else "translated with --steady" if steady else "translated"
         protocol = Protocol(
-            count, str(clip), 0, False, None, "frames reduced to 240 pixels", "", how, None, None, None, 0, 0, None
+            count,
+            str(clip),
+            None,
+            0,
+            False,
+            None,
+            "frames reduced to 240 pixels",
+            "",
+            how,
+            None,
+            None,
+            None,
+            0,
+            0,
+            None,
         )
         warnings = [] if damage is None else [f"{clip}: {damage}; only what could be read was measured"]
         tables.append(Table(f"{title} on {clip.name}", protocol, figures, "", warnings=warnings))

@@ -25,6 +25,7 @@ Candidate = Callable[[Item, Views], Mapping[str, Picture]]
 """Makes its own pictures, "result", and "cycle" if there is a way back, from those of an item: "source", "truth" and a
 finished "result"."""
 Progress = Callable[[int, int], None]
+Digest = tuple[str, str, str]
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -46,14 +47,14 @@ class Measured:
         rows: candidate -> what is kept.
         names: of the items.
         real: the features of the real images [m, d], if they are needed.
-        digests: name and digest of the content of every source and real image.
+        digests: of the content of every source ("source") and real image ("truth"): role, name and digest.
         left_out: metric -> why.
     """
 
     rows: dict[str, Rows]
     names: list[str]
     real: np.ndarray | None
-    digests: list[tuple[str, str]]
+    digests: list[Digest]
     left_out: dict[str, str]
 
 
@@ -92,7 +93,7 @@ def measure(
 
         def look_at(source: Source) -> Any:
             picture, digest = read(source, size)
-            return (source.name, digest), instruments.features(picture) if wants_features else None
+            return ("truth", source.name, digest), instruments.features(picture) if wants_features else None
 
         for digest, features in in_order(look_at, apart):
             found.digests.append(digest)
@@ -124,7 +125,7 @@ def _look(
     metrics: Mapping[str, Metric],
     instruments: Instruments,
     size: tuple[int, int] | None,
-) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]], np.ndarray | None]:
+) -> tuple[dict[str, dict[str, Any]], list[Digest], np.ndarray | None]:
     """Return what is kept of one item for each candidate, the digests of its files and the features of its truth."""
     views: dict[str, Picture] = {}
     digests = []
@@ -139,7 +140,7 @@ def _look(
         if source not in opened:
             opened[source], digest = read(source, size)
             if role != "result":
-                digests.append((source.name, digest))
+                digests.append((role, source.name, digest))
         views[role] = opened[source]
     rows = {name: _row(item, {**views, **make(item, views)}, metrics, instruments) for name, make in candidates.items()}
     features = any(metric.of == "features" for metric in metrics.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -60,6 +61,8 @@ class Protocol:
     """Number of images that were judged."""
     reference: str
     """Where the real images are."""
+    content: str | None
+    """Digest of what the real images and the sources show, whatever their names, formats and place."""
     real: int
     """Number of real images."""
     paired: bool
@@ -90,7 +93,7 @@ class Protocol:
             return f"{plural(self.results, 'frame')} of {self.reference}, {self.formats}; {self.size}"
         parts = [
             f"{plural(self.results, 'result')} against {plural(self.real, 'real image')} of {self.reference}"
-            + (f" ({self.split})" if self.split else ""),
+            + f" ({', '.join(each for each in (self.split, f'content {self.content}') if each)})",
             "pairs" if self.paired else "no pairs",
             self.size,
             self.image_sizes,
@@ -103,12 +106,16 @@ class Protocol:
         return "; ".join([*parts, f"seed {self.seed}"])
 
     def differences(self, other: Protocol | dict[str, Any]) -> list[str]:
-        """Return in what two protocols differ, in words; empty where figures may stand in one table."""
+        """Return in what two protocols differ, in words; empty where figures may stand in one table.
+
+        Where images lie, and what their split is called, does not count if their content is the same.
+        """
         theirs = other if isinstance(other, dict) else other.to_dict()
+        same = self.content is not None and self.content == theirs.get("content")
         return [
             f"{f.name.replace('_', ' ')}: {getattr(self, f.name)} against {theirs.get(f.name)}"
             for f in fields(self)
-            if getattr(self, f.name) != theirs.get(f.name)
+            if getattr(self, f.name) != theirs.get(f.name) and not (same and f.name in ("reference", "split"))
         ]
 
 
@@ -144,6 +151,12 @@ def _of(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def leaks(items: Iterable[tuple[str, str]], trained: dict[str, str]) -> list[str]:
-    """Return the names of images, given with their digests, whose decoded content is among the trained ones."""
-    return [f"{name} = {trained[digest]}" for name, digest in items if digest in trained]
+def leaks(images: Iterable[tuple[str, str, str]], trained: dict[str, str]) -> list[str]:
+    """Return the names of images, given as role, name and digest, whose decoded content is among the trained ones."""
+    return [f"{name} = {trained[digest]}" for _, name, digest in images if digest in trained]
+
+
+def content(images: Iterable[tuple[str, str, str]]) -> str:
+    """Return a digest of a set of images, given as role, name and digest, which does not depend on their names."""
+    lines = "\n".join(sorted(f"{role} {digest}" for role, _, digest in images))
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]

@@ -13,7 +13,7 @@ from i2i.evaluation.instruments import Instruments
 from i2i.evaluation.measure import Candidate, Measured, Progress, estimates, in_order, measure
 from i2i.evaluation.networks import Network
 from i2i.evaluation.pictures import BACKGROUND, read
-from i2i.evaluation.protocol import NOT_ENCODED, Facts, Protocol, leaks, sizing, survey, warnings_of
+from i2i.evaluation.protocol import NOT_ENCODED, Facts, Protocol, content, leaks, sizing, survey, warnings_of
 from i2i.evaluation.results import RESULT, Table
 from i2i.evaluation.sources import Item, Task
 from i2i.metrics import METRICS, Estimate, Metric
@@ -63,7 +63,7 @@ def measure_table(task: Task, made: Candidate, choices: Choices, title: str) -> 
     if not figures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataError(f"nothing could be measured ({reasons or 'the chosen metrics need other data'})")
-    protocol = _protocol(task, choices, options, facts, ends, inputs)
+    protocol = _protocol(task, choices, options, facts, ends, inputs, content(found.digests))
     traps = warnings_of(ends, facts, "FD" in figures, choices.size is not None)
     warnings = _warnings(task, found, trained, figures, traps)
     by_image = {
@@ -117,7 +117,13 @@ def _warnings(
 
 
 def _protocol(
-    task: Task, choices: Choices, options: Mapping[str, Any], facts: Facts, ends: Facts | None, inputs: Facts
+    task: Task,
+    choices: Choices,
+    options: Mapping[str, Any],
+    facts: Facts,
+    ends: Facts | None,
+    inputs: Facts,
+    shown: str,
 ) -> Protocol:
     made = NOT_ENCODED if ends is None else ", ".join(ends.formats)
     extractor = choices.instruments.extractor
@@ -125,6 +131,7 @@ def _protocol(
     return Protocol(
         results=len(task.items),
         reference=task.reference,
+        content=shown,
         real=facts.count,
         paired=task.paired,
         split=task.split,

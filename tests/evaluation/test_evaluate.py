@@ -12,7 +12,7 @@ import pytest
 
 import i2i
 from i2i.evaluation.results import RESULT
-from i2i.images import Image, write_image
+from i2i.images import Image, read_image, write_image
 from tests import tiny
 from tests.conftest import Command
 from tests.evaluation.conftest import Folder, drawing
@@ -73,15 +73,24 @@ def test_json_has_the_figures_that_are_printed(
     assert list(table["by_image"][RESULT]["structure"]) == [f"{n:03}.png" for n in range(10)]
     line = table["protocol_line"]
     for part in (
-        f"10 results against 12 real images of {tmp_path / 'b'}", "no pairs", "images at their own size",
+        f"10 results against 12 real images of {tmp_path / 'b'} (content ", "no pairs", "images at their own size",
         "32x32", "not encoded against PNG", "features squares (sha256 ", "at 32x32 (Pillow bicubic, antialiased)",
         "KID of 100 subsets of 5", "seed 0",
     ):  # fmt: skip
         assert part in line
     again = i2i_inside(*words, "--beside", out, "--metrics", "edges,KID")
     assert "(measured by the same protocol)" in again.stdout
+    for n in range(10, 22):  # the same real images under other names, elsewhere
+        write_image(folder("c", range(0)) / f"{99 - n}.png", read_image(tmp_path / "b" / f"{n:03}.png"))
+    words[words.index(tmp_path / "b")] = tmp_path / "c"
+    moved = i2i_inside(*words, "--beside", out)
+    assert "(measured by the same protocol)" in moved.stdout
+    write_image(tmp_path / "c" / "99.png", Image(drawing(99)))
+    more = i2i_inside(*words, "--beside", out)
+    assert "NOT COMPARABLE, another protocol: content: " in more.stdout
     other = i2i_inside(*words, "--beside", out, "--seed", 1)
-    assert "NOT COMPARABLE, another protocol: seed: 1 against 0" in other.stdout
+    assert "NOT COMPARABLE, another protocol: " in other.stdout
+    assert "seed: 1 against 0" in other.stdout
 
 
 def test_results_of_other_programs(folder: Folder, features: str) -> None:
