@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import i2i
 from i2i.metrics import METRICS, Estimate, Metric, display_name, find_metrics
 
 RNG = np.random.default_rng(0)
@@ -96,3 +98,9 @@ def test_a_mean_of_images_has_an_interval_and_one_that_is_infinite_has_none() ->
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
     assert mean(np.array([30.0, math.inf])) == Estimate(math.inf)
     assert mean(np.array([2.0])) == Estimate(2.0)
+
+
+def test_the_page_describes_every_metric() -> None:
+    page = (Path(i2i.__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    table = page[page.index("## Four questions") : page.index("## Which to trust")]
+    assert [name for name in METRICS if name not in table] == []
