@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +41,7 @@ class Task:
         trained: the images of the training split, of both domains, where it is known.
         targets: those of the target domain, for the mean image.
         target: the name of the target domain.
+        guessed: True if they were taken for pairs because of names that are mere numbers.
         warnings: remarks about the folders.
     """
 
@@ -52,6 +53,7 @@ class Task:
     targets: list[Source] = field(default_factory=list)
     target: str = ""
     split: str | None = None
+    guessed: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -64,9 +66,9 @@ def from_data(
     ``paired`` is found: files side by side, or two folders with the same names. Raises DataError.
     """
     layout, split = _layout(data, a, b, split)
-    if paired is None:
-        paired = layout.aligned or _same_names(layout)
+    asked, paired = paired, (layout.aligned or _same_names(layout)) if paired is None else paired
     sides = _sides(layout, paired)
+    guessed = asked is None and paired and not layout.aligned and _numbered(source.name for source in sides[0])
     trained: list[list[Source]] = [[], []]
     if split in SPLITS:
         with suppress(DataError):  # no training data at hand
@@ -79,7 +81,7 @@ def from_data(
     ]  # fmt: skip
     of_target = (layout.b, layout.a)[direction == "b2a"]
     name = (layout.names[1], layout.names[0])[direction == "b2a"]
-    return Task(items, target, paired, str(of_target), trained[0] + trained[1], trained[1], name, split)
+    return Task(items, target, paired, str(of_target), trained[0] + trained[1], trained[1], name, split, guessed)
 
 
 def _layout(data: Folder | None, a: Folder | None, b: Folder | None, split: str | None) -> tuple[Layout, str | None]:
@@ -105,6 +107,11 @@ def _sides(layout: Layout, paired: bool) -> list[list[Source]]:
     if problems:
         raise DataError("\n".join(problems[:10]))
     return [one, other]
+
+
+def _numbered(names: Iterable[str]) -> bool:
+    """True if all names are mere numbers, which unrelated images may share."""
+    return all(Path(name).stem.isdecimal() for name in names)
 
 
 def _same_names(layout: Layout) -> bool:
@@ -147,6 +154,7 @@ def from_results(fake: Folder, real: Folder, source: Folder | None, paired: bool
     same = results.keys() <= reals.keys()
     if paired and not same:
         raise DataError(_without(results, reals, f"image of this name in {real}, and --paired needs one"))
+    guessed = paired is None and same and _numbered(results)
     paired = same if paired is None else paired
     sources: dict[str, Source] = {}
     warnings = []
@@ -162,7 +170,9 @@ def from_results(fake: Folder, real: Folder, source: Folder | None, paired: bool
     items = [
         Item(result.name, sources.get(key), result, reals[key] if paired else None) for key, result in results.items()
     ]
-    return Task(items, list(reals.values()), paired, str(real), target=existing(real).name, warnings=warnings)
+    return Task(
+        items, list(reals.values()), paired, str(real), target=existing(real).name, guessed=guessed, warnings=warnings
+    )
 
 
 def _named(folder: Folder) -> dict[str, Source]:

@@ -113,6 +113,8 @@ def _warnings(
             "realism alone: results that ignore their source may score as well as translations; "
             + ("--source DIR adds content" if sourceless else "measure content too")
         )
+    if task.guessed:
+        warnings.append("compared as pairs because their numbers match; --unpaired if they are none")
     return warnings
 
 

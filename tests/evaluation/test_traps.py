@@ -114,6 +114,22 @@ def test_a_source_folder_with_fewer_images_than_the_results(folder: Folder, feat
     assert found[0].startswith("2 sources of 9 in ")
 
 
+def test_images_that_only_share_their_numbers(folder: Folder, features: str, tmp_path: Path) -> None:
+    real = folder("real", range(4))
+    fake = folder("fake", range(4), lambda x: 255 - x)
+    note = "compared as pairs because their numbers match; --unpaired if they are none"
+    assert note in warnings(real=real, fake=fake, features=features)
+    for given in (True, False):
+        assert note not in warnings(real=real, fake=fake, features=features, paired=given)
+    model = tiny.inverter(tmp_path / "m.onnx")
+    assert note in warnings(model=model, a=real, b=fake, features=features)
+    for side in (real, fake):
+        for path in list(side.iterdir()):
+            path.rename(side / f"cat-{path.name}")
+    assert note not in warnings(real=real, fake=fake, features=features)
+    assert note not in warnings(model=model, a=real, b=fake, features=features)
+
+
 def test_realism_without_content_is_said_to_be_half_the_truth(folder: Folder, features: str) -> None:
     real, fake = folder("real", range(8)), folder("fake", range(8, 16))
     assert any(text.endswith("--source DIR adds content") for text in warnings(real=real, fake=fake, features=features))
