@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".i2i-", ".part"  # of a file that is being
 
 
 def atomically(path: Path, write: Callable[[Path], object], durable: bool = True) -> None:
-    """Has ``write`` make a file under a temporary name beside ``path``, and renames it into place.
+    """Call ``write`` with a temporary file beside ``path``, and rename it to ``path``.
 
-    When anything fails, ``path`` is as it was and the temporary file is gone; an OSError names ``path``. What is
-    ``durable`` is on the disk before it has its name, so that a power failure too leaves the old file or the new one.
+    If anything fails, ``path`` is unchanged and the temporary file is deleted; an OSError names ``path``. A ``durable``
+    file is on the disk before it is renamed, so that a power failure also leaves the old file or the new one.
     """
     handle, name = _claimed(path.parent, path.name)
     temporary = Path(name)
@@ -54,7 +54,7 @@ def atomically(path: Path, write: Callable[[Path], object], durable: bool = True
 
 @contextmanager
 def scratch(folder: Path, name: str = "") -> Iterator[Path]:
-    """A temporary file in a folder, which is gone in the end; ``name`` is that of the file that it is made for."""
+    """Yield a temporary file in a folder, deleted at the end; ``name`` is that of the file for which it is made."""
     handle, temporary = _claimed(folder, name)
     try:
         yield Path(temporary)
@@ -66,7 +66,7 @@ def scratch(folder: Path, name: str = "") -> Iterator[Path]:
 
 
 def _claimed(folder: Path, name: str) -> tuple[int | None, str]:
-    """A new temporary file, with the handle whose lock says that somebody is at work on it, where there are locks."""
+    """Return a new temporary file and the handle that holds its lock; None where the system has no locks."""
     prefix = os.path.join(folder, _prefix(name))
     while True:
         handle, name = _new(prefix)
@@ -86,7 +86,7 @@ def _prefix(name: str) -> str:
 
 
 def _new(prefix: str) -> tuple[int, str]:
-    """A new file for this user alone, open to be written: ``tempfile.mkstemp``, whose module is slow to import."""
+    """Create a file that only this user can open, as ``tempfile.mkstemp`` does, whose module is slow to import."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     while True:
         name = f"{prefix}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
@@ -95,9 +95,9 @@ def _new(prefix: str) -> tuple[int, str]:
 
 
 def clear_temporaries(folder: Path, name: str | None = None) -> None:
-    """Removes what killed processes left half-written, of the file called ``name`` or of all in the folder.
+    """Delete the temporary files of killed processes, for the file called ``name`` or for all in the folder.
 
-    What others are at work on stays, as they hold its lock.
+    Files that other processes are writing stay, since these hold their locks.
     """
     prefix = TEMPORARY_PREFIX if name is None else _prefix(name)
     for left in folder.glob(f"{prefix}*{TEMPORARY_SUFFIX}"):
@@ -108,7 +108,7 @@ def clear_temporaries(folder: Path, name: str | None = None) -> None:
 
 
 def lock(file: IO[str]) -> None:
-    """Takes an open file for this process alone, until it is closed. Raises OSError when another process has it."""
+    """Lock an open file until it is closed. Raises OSError if another process has locked it."""
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -13,6 +13,7 @@ from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
 from i2i.atomic import atomically
+from i2i.text import plural
 
 _PAPER, _INK = 255, 32
 _GAP = 8
@@ -70,7 +71,7 @@ def _checked(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str]) -> l
         raise ValueError("a sheet needs at least one row and one caption")
     for number, row in enumerate(rows):
         if len(row) != len(captions):
-            raise ValueError(f"row {number} has {len(row)} images for {len(captions)} captions")
+            raise ValueError(f"row {number} has {plural(len(row), 'image')} for {plural(len(captions), 'caption')}")
         for column, image in enumerate(row):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
                 raise ValueError(

@@ -183,7 +183,9 @@ class Spec:
             if facts.get("form") is not None:
                 facts["form"] = Form(**facts["form"])
             if (facts.get("io") == "described") != (facts.get("form") is not None):
-                raise ValueError("it is described by its form, and has none, or has one and is not")
+                raise ValueError(
+                    f"its io is {facts.get('io')!r}; a form is expected with 'described', and only with that"
+                )
             values = facts.get("values_per_pixel")
             if values is not None and not (isfinite(values) and values >= 1):
                 raise ValueError(f"values_per_pixel is {values}; expected a number from 1 on")

@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import i2i  # before any test imports ONNX Runtime, so that it is told not to report its usage
+import i2i  # before any test imports ONNX Runtime, so that its usage reports are off
 
 ROOT = Path(i2i.__file__).parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -39,9 +39,9 @@ def pytest_unconfigure() -> None:
 LONGEST = (
     *("exporter/test_export", "exporter/test_domains", "translators/test_conformance", "engine/test_training"),
     *("importer/test_runs", "engine/test_processes", "engine/test_resume", "test_extending", "exporter/test_precision"),
-    *("production/test_javascript", "cli/test_main", "cli/test_domains", "engine/test_killed", "runtime/test_watch"),
-    *("runtime/foreign/test_reference", "runtime/video/test_reference", "runtime/providers/test_openvino"),
-    *("exporter/test_runs", "runtime/tiles/test_large"),
+    *("production/test_javascript", "cli/test_main", "cli/test_domains", "engine/test_killed"),
+    *("runtime/adapters/test_reference", "runtime/video/test_reference", "runtime/providers/test_openvino"),
+    *("exporter/test_runs", "runtime/jobs/test_large", "runtime/jobs/test_watcher"),
 )
 
 
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _same_draws_each_time(request: pytest.FixtureRequest) -> None:
-    """A test draws what it drew the last time, alone or among others: no luck decides."""
+    """Seed the random generators, so that a test draws the same numbers each time, alone or among others."""
     seed = zlib.crc32(request.node.nodeid.encode())
     random.seed(seed)
     np.random.seed(seed)
@@ -62,7 +62,7 @@ def _same_draws_each_time(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _exports_are_quick() -> Iterator[None]:
-    """PyTorch logs each step of an export, which pytest would keep, and parses all its operators anew for each."""
+    """PyTorch logs each step of an export, which pytest would keep, and parses all its operators for each again."""
     logging.getLogger("torch.__trace").propagate = False
     if "i2i.exporter" not in sys.modules:
         yield
@@ -76,7 +76,7 @@ def _exports_are_quick() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Path]:
-    """Finds reference data by its path under ``$I2I_TEST_DATA`` (``data/...``, ``oracles/...``), or skips the test."""
+    """Find reference data by its path under ``$I2I_TEST_DATA`` (``data/...``, ``oracles/...``), or skip the test."""
     root = os.environ.get("I2I_TEST_DATA")
 
     def find(relative: str) -> Path:
@@ -92,7 +92,7 @@ def reference() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def i2i_command() -> Command:
-    """Runs ``i2i ARGUMENTS`` as a process of its own, from the sources, without a terminal."""
+    """Run ``i2i ARGUMENTS`` in a process of its own, from the sources, without a terminal."""
 
     def run(*arguments: object, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess:
         full = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
@@ -107,7 +107,7 @@ def i2i_command() -> Command:
 
 @pytest.fixture
 def i2i_inside(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Does as ``i2i_command`` does, but in this process: for what is no matter of processes, and ten times as fast."""
+    """Run ``i2i ARGUMENTS`` in this process, which is ten times as fast, for tests that do not concern processes."""
     from i2i import cli
 
     def run(

@@ -26,7 +26,7 @@ CUT = [
 
 
 def adopt(net: nn.Module, theirs: Mapping[str, object]) -> None:
-    """Loads a state_dict under the authors' keys: the n-th tensor is the n-th tensor, and has its shape.
+    """Load a state_dict under the authors' keys: both have the same tensors in the same order.
 
     Blur filters are left out: they are not learnt, and ours are none of the state.
     """

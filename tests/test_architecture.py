@@ -1,4 +1,4 @@
-"""Which package may import which, checked in the source of every file and, for PyTorch, by removing it."""
+"""Imports between packages, checked in the source of every file and, for PyTorch, by removing it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
 # engine knows either.
 SIDEWAYS = {("exporter", "engine"), ("importer", "engine")}
 # A run that the user named and that was never exported is exported on the way: the one place where the running half
-# reaches for the training half, within a function, and it does all else without.
+# imports the training half, within a function.
 BRIDGES = {("runtime/model/catalog.py", "i2i.exporter")}
 # What the package itself imports when it is imported; its public names are found on first use.
 ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
@@ -59,7 +59,7 @@ PUBLIC = {
 
 
 class Import(NamedTuple):
-    """One import of one file: the module's full name, and whether it happens when the file is imported."""
+    """One import of one file: the module's full name, and True if it is made when the file is imported."""
 
     file: str
     line: int
@@ -78,17 +78,17 @@ IMPORTS = list(_imports())
 
 
 def _part(file: str) -> str:
-    """The part of the house that a file belongs to: images/decode.py -> images, spec.py -> spec."""
+    """Return the part of the package that a file belongs to: images/decode.py -> images, spec.py -> spec."""
     return file.split("/")[0].removesuffix(".py")
 
 
 def _own(module: str) -> str | None:
-    """The part of the house that a module belongs to; None for one from outside, "" for the package's own names."""
+    """Return the part that a module belongs to; None for other packages, "" for the names of ``i2i`` itself."""
     names = module.split(".")
     return None if names[0] != "i2i" else names[1] if len(names) > 1 and names[1] in LEVELS else ""
 
 
-def test_every_part_of_the_house_has_its_level() -> None:
+def test_every_part_of_the_package_has_its_level() -> None:
     parts = {
         _part(p.relative_to(ROOT).as_posix())
         for p in ROOT.rglob("*.py")
@@ -186,8 +186,8 @@ def test_only_what_a_part_may_use_from_outside() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_part_goes_round_the_levels_through_the_package_itself() -> None:
-    """``i2i.train`` and ``from i2i import train`` reach every level: within the house only the version is taken so."""
+def test_no_part_bypasses_the_levels_through_the_package() -> None:
+    """``i2i.train`` and ``from i2i import train`` reach every level: only the version may be imported so."""
     wrong = []
     for path in ROOT.rglob("*.py"):
         file = path.relative_to(ROOT).as_posix()

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, beside others that write into the same folder."""
+"""Files that are written completely or not at all, while other processes write into the same folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def writer(path: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
-def test_what_another_process_is_writing_is_not_cleared_away(tmp_path: Path) -> None:
+def test_files_that_another_process_is_writing_are_not_deleted(tmp_path: Path) -> None:
     process = writer(tmp_path / "a.bin")
     clear_temporaries(tmp_path)
     assert len(list(tmp_path.glob("*.part"))) == 1
@@ -46,7 +46,7 @@ def test_what_another_process_is_writing_is_not_cleared_away(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
     process = writer(tmp_path / "a.bin")
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
@@ -56,7 +56,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
-def test_of_one_file_alone_what_was_left_is_cleared_away(tmp_path: Path) -> None:
+def test_leftovers_of_one_file_can_be_deleted_alone(tmp_path: Path) -> None:
     killed, other, alive = (writer(tmp_path / name) for name in ("a.bin", "b.bin", "a.bin"))
     for process in (killed, other):
         process.kill()

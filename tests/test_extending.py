@@ -28,7 +28,7 @@ TERMS = {"G/gan", "G/geo", "D/gan_Y", "D/gan_fY"}
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A folder that holds ``mypackage/gcgan.py``, can be imported from and is the current one."""
+    """A folder with ``mypackage/gcgan.py``, which is on the import path and the current folder."""
     (tmp_path / "mypackage").mkdir()
     (tmp_path / "mypackage" / "__init__.py").touch()
     (tmp_path / "mypackage" / "gcgan.py").write_text(CODE, encoding="utf-8")

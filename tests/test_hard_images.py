@@ -34,7 +34,7 @@ with open(sys.argv[1], "w") as file:
 
 
 def measured(command: list[str], report: Path, log: Path) -> tuple[int, int]:
-    """Exit status of a command and the most bytes that it held, whatever this process holds; stderr goes to ``log``."""
+    """Return the exit status and the peak memory of a command in bytes; its stderr goes to ``log``."""
     with open(log, "wb") as errors:
         words = [sys.executable, "-c", MEASURE, str(report), *command]
         subprocess.run(words, cwd=ROOT, stderr=errors, check=True)
@@ -43,7 +43,7 @@ def measured(command: list[str], report: Path, log: Path) -> tuple[int, int]:
 
 
 class Job:
-    """One run of the command over all files, and what it left."""
+    """One run of the command over all files, and its results."""
 
     def __init__(self, source: Path, target: Path, model: Path) -> None:
         command = [sys.executable, "-m", "i2i", "translate", str(source), str(target), "-m", str(model)]
@@ -90,7 +90,7 @@ def test_every_file_is_translated_or_named_with_a_reason(job: Job) -> None:
     assert "Traceback" not in job.errors
 
 
-def test_animations_and_pages_are_said_to_give_their_first(job: Job) -> None:
+def test_a_note_names_animations_and_pages_that_give_their_first(job: Job) -> None:
     notes = [line for line in job.errors.splitlines() if "frames or pages after the first" in line]
     for name in ("animated/chi.gif", "animated/basic_f20.png", "tiff_other/multipage.tiff"):
         assert sum(str(job.source / name) in note for note in notes) == 1
@@ -102,7 +102,7 @@ def test_exit_status_memory_and_time(job: Job) -> None:
     assert job.seconds < 60
 
 
-def test_what_others_open_is_translated_and_what_is_damaged_is_not(job: Job) -> None:
+def test_files_that_other_programs_open_are_translated_and_damaged_ones_are_not(job: Job) -> None:
     with open(job.source / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:

@@ -58,7 +58,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
 
 
-def test_the_rate_is_of_what_took_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rate_counts_only_work(monkeypatch: pytest.MonkeyPatch) -> None:
     use_terminal(monkeypatch)
     now = 100.0
     monkeypatch.setattr("i2i.progress.time.monotonic", lambda: now)

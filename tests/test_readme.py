@@ -113,6 +113,15 @@ def test_commands_print_what_is_shown(tmp_path, i2i_inside, one_thread):
             assert any(re.fullmatch(pattern(line), found) for found in printed), f"not printed: {line}\n{printed}"
 
 
+def test_the_messages_in_troubleshooting_exist():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `([^`]+)` \||^The error is `([^`]+)`|^`(this run [^`]+)`", page, re.M)
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(i2i.__file__).parent.rglob("*.py"))
+    quoted = ["".join(each) for each in messages]
+    assert len(quoted) >= 6
+    assert [each for each in quoted if each not in source] == []
+
+
 def test_every_python_name_exists():
     names = set(re.findall(r"\bi2i\.(\w+)\(", TEXT))
     assert names == {"train", "export", "load", "translate"}

@@ -55,7 +55,7 @@ def test_the_file_holds_the_same_sheet_and_nothing_else_is_left(tmp_path):
         ([[_flat(4, 4, 0)[..., 0]]], ["a"], r"\[h, w, 1\|3\]"),
     ],
 )
-def test_what_cannot_be_laid_out_is_named(rows, captions, words):
+def test_invalid_sheets_are_errors(rows, captions, words):
     with pytest.raises(ValueError, match=words):
         sheet(rows, captions)
 

@@ -1,4 +1,4 @@
-"""The models that come with i2i are what their index says they are, and better than doing nothing."""
+"""The models that come with i2i match their index, and are better than the identity."""
 
 import hashlib
 import importlib.util
@@ -33,7 +33,7 @@ def test_every_file_has_an_entry_and_every_entry_a_file():
 
 
 @entries
-def test_the_entry_tells_the_truth_about_its_file(entry):
+def test_the_entry_describes_its_file(entry):
     data = (WEIGHTS / entry["file"]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == entry["sha256"]
     assert len(data) == entry["size"] <= 2_000_000
@@ -42,7 +42,7 @@ def test_the_entry_tells_the_truth_about_its_file(entry):
     assert entry["metrics"]
 
 
-def test_the_program_that_made_it_would_make_it_so_again():
+def test_the_programs_defaults_are_the_recipe():
     """Its defaults are the recipe: a reader who runs it gets the committed model, and the units of its figures."""
     where = importlib.util.spec_from_file_location("train_default", WEIGHTS.parent / "tools" / "train_default.py")
     tool = importlib.util.module_from_spec(where)
@@ -96,9 +96,9 @@ def test_day2night_is_nearer_to_the_night_than_the_day_is(models, size):
 
 def test_day2night_scores_what_its_entry_says(models):
     """The first scenes of the protocol stand for all of it."""
-    told = next(entry for entry in INDEX if entry["name"] == "day2night")["metrics"]
+    metrics = next(entry for entry in INDEX if entry["name"] == "day2night")["metrics"]
     for size in (64, 128):
         scenes = [scene(HELD_OUT + number) for number in range(6)]
         pairs = [(paint(place, "day", size), paint(place, "night", size)) for place in scenes]
         found = float(np.mean([l1(models["day2night"](day), night) for day, night in pairs]))
-        assert found == pytest.approx(told[f"{size}x{size}"]["result"]["l1"], rel=0.15), size
+        assert found == pytest.approx(metrics[f"{size}x{size}"]["result"]["l1"], rel=0.15), size

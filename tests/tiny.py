@@ -1,4 +1,4 @@
-"""ONNX files of a few hundred bytes, built by ``onnx.helper``, whose results can be worked out by hand."""
+"""ONNX files of a few hundred bytes, built by ``onnx.helper``, whose results can be computed by hand."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Count how the packages of i2i import each other: rooms, floors, arrows and circles, and lines of code.
+"""Count the imports within the packages of i2i: rooms, floors, arrows and circles, and lines of code.
 
     python tools/architecture.py [ROOT] [--package i2i.runtime ...]
 
-ROOT is a checkout (default: this one). A room is a file or a folder directly in a package; ``__init__.py`` is none. An
-arrow is an import of one room by another, type-checking imports and imports within functions included. The floors are
-the length of the longest chain of arrows, and a circle is a group of rooms that reach each other.
+ROOT is a checkout (default: this one). A room is a file or a folder directly in a package, except ``__init__.py``. An
+arrow is an import of one room by another, including type-checking imports and imports within functions. The number of
+floors is the length of the longest chain of arrows, and a circle is a group of rooms that import each other in a cycle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Arrows = dict[str, set[str]]  # room -> the rooms that it imports
 
 
 class Import(NamedTuple):
-    """One import: the full name of a module or of something in it, and how it is made."""
+    """One import: the full name of a module or of a name in it, and where it occurs."""
 
     line: int
     module: str
@@ -51,7 +51,7 @@ def _walk(node: ast.AST, at_once: bool, typing: bool) -> Iterator[Import]:
 
 
 def arrows(root: Path, package: str, files: bool = False) -> Arrows:
-    """Return what each room of a package imports of its other rooms; with ``files`` each file is a room."""
+    """Return the other rooms of the package that each room imports; with ``files`` each file is a room."""
     base = root.joinpath(*package.split("."))
     modules = {path: _module(path, root) for path in sorted(base.rglob("*.py"))}
     names = set(modules.values())

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""How fast i2i works, beside what the hardware allows. Each figure is printed with what it is compared to.
+"""Measure the speed of i2i against what the hardware allows. Each figure is printed with its reference.
 
-python tools/benchmark.py translate              # folders, single images and films; needs i2i[train] for its ResNet-9
+python tools/benchmark.py translate              # folders, single images and videos; needs i2i[train] for its ResNet-9
 python tools/benchmark.py translate --model FILE.onnx --only folder
 python tools/benchmark.py many                   # 20,000 files in one job: rate and memory at its start and its end
 python tools/benchmark.py train                  # a step of each method, on the GPU where there is one
@@ -25,7 +25,7 @@ from measuring import measure
 import i2i
 
 DOMAINS = 5
-"""Of a method between many: as many as in its authors' experiments on faces."""
+"""Number of domains of a method between many, as in its authors' experiments on faces."""
 
 
 @click.group
@@ -47,10 +47,10 @@ main.add_command(benchmark_many.many)
 def train(
     methods: tuple[str, ...], size: int, batch: int, precision: tuple[str, ...], steps: int, hyper: tuple[str, ...]
 ) -> None:
-    """One step of training of each method, with its authors' networks, on noise: no reading of images.
+    """Time one training step of each method, with its authors' networks, on noise, without reading images.
 
-    The methods take their steps in turn, so that a busy machine slows all alike. The most memory that each needs is
-    measured in a process of its own: of a GPU what PyTorch allocates, of a CPU what the process holds beyond PyTorch.
+    The methods take their steps in turn, so that a busy machine slows all of them equally. The peak memory of each is
+    measured in a separate process: on a GPU what PyTorch allocates, on a CPU what the process uses beyond PyTorch.
     """
     from i2i.engine.distributed import World
     from i2i.translators import TRANSLATORS
@@ -82,7 +82,7 @@ Row = tuple[str, dict[str, Any]]
 
 
 def game_on_noise(row: Row, world: Any) -> Callable[[], None]:
-    """A step of the game of a method, on the same noise at each call."""
+    """Return a function that plays one step of a method, on the same noise at each call."""
     import torch
 
     from i2i.engine.game import Game
@@ -108,7 +108,7 @@ def game_on_noise(row: Row, world: Any) -> Callable[[], None]:
 
 
 def most_memory_of(row: Row) -> float:
-    """The most memory in GB that two steps of a method need; for a process that has done nothing else."""
+    """Return the peak memory in GB of two steps of a method; for a process that has done nothing else."""
     from i2i.engine.distributed import World
     from i2i.engine.report import most_memory
 

@@ -1,4 +1,4 @@
-"""``benchmark.py many``: whether rate and memory of a folder job are at its end what they were at its start."""
+"""``benchmark.py many``: compare rate and memory of a folder job at its end with those at its start."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from i2i.runtime import Model, translate_folder
 from i2i.runtime.model import catalog
 
 PARTS = 100
-"""Of the job. The first tenth of them is compared with the last; the very first, which pays the start, is left out.
-Each has ten images at the least: the job is stopped one or two late."""
+"""Number of parts of the job. The first tenth of them is compared with the last; the very first part, which includes
+the start, is left out. Each has at least ten images, since the job stops one or two images late."""
 CONTROL = 50
-"""Images of a job that is always the same, from a folder to a new one, and runs after each part."""
+"""Number of images of the control: a job that is always the same and runs after each part."""
 
 
 @click.command
@@ -26,11 +26,11 @@ CONTROL = 50
 @click.option("--model", help="As of `i2i translate`.  [default: the default model]")
 @click.option("--flat", is_flag=True, help="All in one folder, instead of a thousand in each.")
 def many(files: int, size: int, model: str | None, flat: bool) -> None:
-    """One job over a folder of many small images, and the same command again, which skips them all.
+    """Measure one job over a folder of many small images, and the same command again, which skips all of them.
 
-    The job is stopped again and again for another that is always the same, so that what the machine does meanwhile is
-    known: `over the control` is the job's time over that of the other, both for an image, where only the job can
-    change. All are medians of parts, `last / first` with its standard error.
+    The job is paused after each part for a control job that is always the same, to detect changes of the machine:
+    `over the control` is the job's time per image divided by the control's. All figures are medians of parts,
+    `last / first` with its standard error.
     """
     path = catalog.resolve(model).path
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:

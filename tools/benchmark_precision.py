@@ -2,9 +2,9 @@
 
     python tools/benchmark_precision.py --model fp32.onnx --images DIR [--providers cpu,openvino] [--size 256]
 
-Each pair of a precision and a provider has a process of its own, of which the peak memory is told. All of them are held
-open, and asked for one image in turn, so that a busy machine slows all alike. The loss is that against fp32 on the CPU,
-on the images that are held out when int8 is calibrated.
+Each pair of a precision and a provider has its own process, whose peak memory is printed. All of them stay open and
+translate one image in turn, so that a busy machine slows all of them equally. The loss is measured against fp32 on the
+CPU, on the images that are held out when int8 is calibrated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from i2i.spec import PRECISIONS, Spec
 
 
 def serve(pipe: Connection, path: str, provider: str, threads: int | None) -> None:
-    """Opens the model, says on what it runs, and then answers each image with the result, seconds and peak memory."""
+    """Open the model, report its provider, and answer each image with the result, seconds and peak memory."""
     try:
         model = i2i.load(path, provider, threads)
         pipe.send(model.provider)
@@ -43,7 +43,7 @@ def serve(pipe: Connection, path: str, provider: str, threads: int | None) -> No
 
 
 def peak() -> int:
-    """Bytes that this process has held at most. Not ``getrusage``, which begins with what the parent had."""
+    """Return the peak memory of this process in bytes. Not ``getrusage``, which includes the parent's."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -107,7 +107,7 @@ class Row:
 def main(
     model: Path, images: Path, providers: str, precisions: str, rounds: int, threads: int | None, keep: Path | None
 ) -> None:
-    """A table in Markdown: milliseconds an image, peak memory, size and loss, for precisions and providers."""
+    """Print a table in Markdown: milliseconds an image, peak memory, size and loss, for precisions and providers."""
     from i2i.exporter import calibration
     from i2i.runtime.graphs.onnx_file import read_spec
 
@@ -137,7 +137,7 @@ def main(
 
 
 def measure(rows: list[Row], images: list[np.ndarray], rounds: int) -> None:
-    """Results for all images, whose first loads what is loaded late; then the seconds of the largest, in turn."""
+    """Return the results for all images, and then the seconds of the largest image, in turn."""
     for image in images:
         for row in rows:
             if not row.error:
@@ -151,7 +151,7 @@ def measure(rows: list[Row], images: list[np.ndarray], rounds: int) -> None:
 
 
 def table(rows: list[Row], reference: Row, spec: Spec) -> None:
-    """Prints it, with the reason where there are no figures."""
+    """Print the table, with the reason where there are no figures."""
     from i2i.exporter import compare
 
     click.echo("| precision | provider | ms/image | peak MiB | file MB | PSNR dB | largest | |")
@@ -173,7 +173,7 @@ def _largest(images: list[np.ndarray]) -> np.ndarray:
 
 
 def reduced(model: Path, folder: Path, precision: str, images: Path) -> Path:
-    """The model in that precision. Raises ValueError."""
+    """Return the model in that precision. Raises ValueError."""
     path = folder / f"{model.stem}.{precision}.onnx"
     if precision == "fp32":
         return model

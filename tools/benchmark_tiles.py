@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What tiles cost, and how near they come to the whole image: time, PSNR, agreement where tiles overlap, memory.
+"""Compare tiles with the whole image: time, PSNR, agreement where tiles overlap, memory.
 
 python tools/benchmark_tiles.py MODEL.onnx --image PHOTO.jpg
 python tools/benchmark_tiles.py MODEL.onnx --image PHOTO.jpg --size 2048 --rows 1024
 
-PSNR means something for a trained model and a photograph alone. The time is of one inference on all cores, whole and in
-tiles one after the other; core-seconds count what other programs leave.
+PSNR is meaningful for a trained model and a photograph only. The time is that of one inference on all cores, whole and
+in tiles in turn; core-seconds do not depend on other programs.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from i2i.runtime.tiles import shared_statistics
 from i2i.runtime.tiles.grid import Span, cut
 from i2i.runtime.tiles.tiler import SIDE, Array, Tiling, halo, translate_tiled
 
-# The command line, of which every image goes strip by strip.
+# The command line with every image translated in strips.
 CHILD = """
 import atexit, re
 from i2i.runtime.jobs import large
 large.DECODE_LIMIT = 0
-# What the kernel tells a parent of its child begins with the parent's own peak.
+# The peak that the kernel reports to a parent includes the parent's own.
 atexit.register(lambda: print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
 from i2i.cli import main
 main()
@@ -48,15 +48,15 @@ main()
 @click.option("--size", default=1536, show_default=True, help="Side of the image, resized to it, in pixels.")
 @click.option("--exact", default=640, show_default=True, help="Side of the image for --tile exact; 0: not measured.")
 @click.option("--exact-tile", default=512, show_default=True, help="Side of its tiles.")
-@click.option("--width", default=16384, show_default=True, help="Of the file whose memory is measured.")
-@click.option("--rows", default=384, show_default=True, help="Of that file; 0: not measured.")
+@click.option("--width", default=16384, show_default=True, help="Width of the TIFF whose memory is measured.")
+@click.option("--rows", default=384, show_default=True, help="Height of that TIFF; 0: not measured.")
 @click.option("--repeats", default=1, show_default=True)
-@click.option("--threads", type=int, help="Of an inference.  [default: all cores]")
+@click.option("--threads", type=int, help="Threads of an inference.  [default: all cores]")
 def main(
     path: Path, photo: Path, size: int, exact: int, exact_tile: int, width: int, rows: int, repeats: int,
     threads: int | None,
 ) -> None:  # fmt: skip
-    """Measures MODEL and prints a table."""
+    """Measure MODEL and print a table."""
     model = i2i.load(path, "cpu", threads)
     if model.spec.tiling == "no":
         raise click.UsageError(f"{path} says that it cannot be tiled")
@@ -73,7 +73,7 @@ def main(
 
 
 def sized(photo: Path, size: int) -> np.ndarray:
-    """The middle of the photo as a square of that side."""
+    """Return the middle of the photo as a square of that side."""
     pixels = read_image(photo).pixels
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
@@ -84,7 +84,7 @@ def sized(photo: Path, size: int) -> np.ndarray:
 
 
 def against_whole(model: Model, image: np.ndarray, tiling: Tiling, name: str, least: int, repeats: int) -> None:
-    """Time and PSNR of tiles against the image at once."""
+    """Measure time and PSNR of tiles against the whole image."""
     results: dict[str, np.ndarray] = {}
     wall, work = measure(
         {
@@ -105,7 +105,7 @@ def against_whole(model: Model, image: np.ndarray, tiling: Tiling, name: str, le
 
 
 def agreement(model: Model, image: np.ndarray) -> None:
-    """By how much neighbouring tiles differ where both have a result."""
+    """Measure the difference of neighbouring tiles where both have a result."""
     runner, around = shared_statistics.Runner(model.executor, None), halo(model.spec, False)
     picture = Array(image)
     start = core_seconds()
@@ -128,7 +128,7 @@ def agreement(model: Model, image: np.ndarray) -> None:
 
 
 def difference(a: np.ndarray, first: Span, b: np.ndarray, second: Span, axis: int) -> np.ndarray:
-    """What is kept of both tiles, one against the other, along an axis."""
+    """Return the difference of two tiles where they overlap along an axis."""
     both = slice(second.kept.start, first.kept.stop)
     parts = [
         tile.take(range(both.start - span.seen.start, both.stop - span.seen.start), axis).astype(int)
@@ -138,7 +138,7 @@ def difference(a: np.ndarray, first: Span, b: np.ndarray, second: Span, axis: in
 
 
 def memory(path: Path, image: np.ndarray, width: int, rows: int) -> None:
-    """Of ``i2i translate`` on a TIFF so wide, in a process of its own."""
+    """Measure the memory of ``i2i translate`` on a TIFF of that width, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
         across = np.concatenate([image] * -(-width // image.shape[1]), axis=1)[:, :width]

@@ -1,4 +1,4 @@
-"""``benchmark.py translate``: a folder, a film and one image, each beside what a bare session would take."""
+"""``benchmark.py translate``: a folder, a video and one image, each compared with a bare session."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ session = onnxruntime.InferenceSession(sys.argv[1], providers=[sys.argv[2]])
 shape = (1, int(sys.argv[4]), int(sys.argv[4]), 3)
 session.run(None, {session.get_inputs()[0].name: numpy.zeros(shape, sys.argv[3])})
 """
-"""The least program that runs a model once."""
+"""The smallest program that runs a model once."""
 
 
 @click.command
@@ -48,9 +48,9 @@ session.run(None, {session.get_inputs()[0].name: numpy.zeros(shape, sys.argv[3])
 @click.option("--size", default=256, show_default=True, help="Their height and width, and that of frames.")
 @click.option("--format", "suffix", type=click.Choice(list(FORMS)), default="jpg", show_default=True)
 @click.option("--rounds", default=10, show_default=True, help="Each measures a part of everything, in turn.")
-@click.option("--share", default=0.4, show_default=True, help="Of the files, that the bare session is measured on.")
-@click.option("--frames", default=32, show_default=True, help="Of the film, which every third round translates.")
-@click.option("--only", type=click.Choice(["folder", "film", "image"]), multiple=True, help="Leave out the others.")
+@click.option("--share", default=0.4, show_default=True, help="Share of the files for the bare session.")
+@click.option("--frames", default=32, show_default=True, help="Frames of the video, in every third round.")
+@click.option("--only", type=click.Choice(["folder", "video", "image"]), multiple=True, help="Leave out the others.")
 @click.option("--provider", type=click.Choice(["auto", *NAMES]), default="cpu", show_default=True)
 def translate(
     given: tuple[str, ...],
@@ -63,13 +63,13 @@ def translate(
     only: tuple[str, ...],
     provider: str,
 ) -> None:
-    """What i2i adds to a bare onnxruntime session, in three tables of Markdown; all is measured in turn, in one run.
+    """Measure what i2i adds to a bare onnxruntime session, in three tables of Markdown; everything in turn, in one run.
 
-    Folder: one job over all files, in a process that is stopped while others are measured, beside a session with
-    onnxruntime's default options that takes one decoded image after the other. The limit is what a translator could
-    reach that decodes and encodes on the same cores: inference / (inference + decode + encode) in core-seconds.
+    Folder: one job over all files, in a process that is paused while others are measured, compared with a session with
+    onnxruntime's default options that takes one decoded image after the other. The limit is the best that a program
+    could reach that decodes and encodes on the same cores: inference / (inference + decode + encode) in core-seconds.
 
-    Film: frames a second of a job over the least of decoding, the bare session and encoding, each alone.
+    Video: frames a second of a job divided by the least of decoding, the bare session and encoding, each alone.
 
     Image: the wall time of `i2i translate one.jpg` over that of a process that imports onnxruntime, loads the model and
     runs it once on zeros of the same size; both from the start of Python to its end, with compiled bytecode.
@@ -80,7 +80,7 @@ def translate(
         paths = paths or [resnet(root / "resnet9.onnx", blocks=9), catalog.resolve(None).path]
         files = sorted(draw(root / "in", images, size, suffix).iterdir())
         cv2.setNumThreads(1)
-        kinds = {"folder": Folder, "film": Film, "image": Single}
+        kinds = {"folder": Folder, "video": Video, "image": Single}
         measured = [
             kind(path, provider, root, files, rounds, share, frames)
             for name, kind in kinds.items()
@@ -112,7 +112,7 @@ def translate(
 
 
 class Measured:
-    """One model's row of a table: what a round measures, and the figures in the end."""
+    """One model's row of a table: the tasks of a round, and the final figures."""
 
     titles: tuple[str, ...]
 
@@ -185,17 +185,17 @@ class Folder(Measured):
         self.job.end()
 
 
-class Film(Measured):
-    titles = ("film", "frames/s", "decode alone", "bare session", "encode alone", "**ratio** (rounds)")
+class Video(Measured):
+    titles = ("video", "frames/s", "decode alone", "bare session", "encode alone", "**ratio** (rounds)")
 
     def __init__(self, *arguments: object) -> None:
-        from benchmark_video import film_tasks
+        from benchmark_video import video_tasks
 
         super().__init__(*arguments)  # type: ignore[arg-type]
         size = read_image(self.files[0]).height
-        place = self.root / f"film-{self.path.stem}"
+        place = self.root / f"video-{self.path.stem}"
         place.mkdir()
-        self.tasks = film_tasks(self.path, self.loaded, self.frames, size, place)
+        self.tasks = video_tasks(self.path, self.loaded, self.frames, size, place)
         self.wall: dict[str, list[float]] = {name: [] for name in self.tasks}
 
     def measure(self, number: int) -> None:
@@ -214,7 +214,7 @@ class Film(Measured):
 
 
 def environment() -> dict[str, str]:
-    """Of a child that is to import what this process imports."""
+    """Return the environment of a child that imports the same packages as this process."""
     root = str(Path(i2i.__file__).parent.parent)
     return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 

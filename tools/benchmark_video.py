@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Frames a second of a video job, beside decoding, a bare session and encoding alone; what --steady does; and what a
-round trip loses.
+"""Measure the frames a second of a video job, the effect of --steady, and the loss of a round trip.
 
 python tools/benchmark_video.py                    # a ResNet-6 generator (ngf 64) at 256 pixels; needs i2i[train]
 python tools/benchmark_video.py --model FILE.onnx --frames 100
@@ -42,12 +41,12 @@ from i2i.spec import Domain, Spec
 @click.group(invoke_without_command=True)
 @click.pass_context
 @click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An export of i2i.")
-@click.option("--frames", default=32, show_default=True, help="Of the film.")
+@click.option("--frames", default=32, show_default=True, help="Frames of the video.")
 @click.option("--size", default=256, show_default=True, help="Height and width of its frames.")
 @click.option("--repeats", default=3, show_default=True, help="Rounds; each measures everything once, in turn.")
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
 def main(context: click.Context, model: Path | None, frames: int, size: int, repeats: int, provider: str) -> None:
-    """`i2i translate` of a film against the slowest of decoding, a bare session and encoding, each alone.
+    """Compare `i2i translate` of a video with the slowest of decoding, a bare session and encoding, each alone.
 
     Alone means PyAV to RGB, onnxruntime with its defaults on decoded frames, and PyAV from RGB to H.264 as i2i sets it.
     """
@@ -56,7 +55,7 @@ def main(context: click.Context, model: Path | None, frames: int, size: int, rep
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         path = model or resnet(Path(place) / "resnet6.onnx")
         loaded = Model(path, provider, side_by_side=True)
-        tasks = film_tasks(path, loaded, frames, size, Path(place))
+        tasks = video_tasks(path, loaded, frames, size, Path(place))
         wall, work = measure(tasks, repeats)
     head(path, loaded, f"{frames} frames of {size} x {size}")
     table(frames, "frame", wall, work)
@@ -76,26 +75,30 @@ def main(context: click.Context, model: Path | None, frames: int, size: int, rep
 @main.command
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--size", default=256, show_default=True, help="Of the shorter side, to which larger clips are reduced.")
+@click.option("--size", default=256, show_default=True, help="Shorter side to which larger clips are reduced.")
 @click.option("--start", default=1.0, show_default=True, help="Seconds of each clip to leave out.")
 @click.option("--frames", default=24, show_default=True, help="Of each clip.")
-@click.option("--told", multiple=True, metavar="NAME=VALUE", help="Of a model that others made: order=bgr.")
-@click.option("--save", "folder", type=click.Path(path_type=Path), help="Puts a frame of each there, side by side.")
+@click.option("--option", multiple=True, metavar="NAME=VALUE", help="Of a third-party model: order=bgr.")
+@click.option(
+    "--save", "folder", type=click.Path(path_type=Path), help="Folder for a frame of each clip, side by side."
+)
 def flicker(
     clips: tuple[Path, ...],
     model: Path,
     size: int,
     start: float,
     frames: int,
-    told: tuple[str, ...],
+    option: tuple[str, ...],
     folder: Path | None,
 ) -> None:
-    """The flicker of source, translation and steady translation, in levels of 255, and what that costs.
+    """Print the flicker of source, translation and steady translation, in levels of 255, and the cost in time.
 
     "still" is the same without optical flow, where the source does not change at its place. PSNR and edges compare
     steady stills with plain ones; core-ms a frame are of the whole job, plain and steady.
     """
-    loaded = Model(model, "cpu", side_by_side=True, options=ModelOptions.of(dict(each.split("=", 1) for each in told)))
+    loaded = Model(
+        model, "cpu", side_by_side=True, options=ModelOptions.of(dict(each.split("=", 1) for each in option))
+    )
     click.echo(f"{model.stem}: {frames} frames, {size} pixels high")
     columns = "source  plain steady  fall | still: plain steady  fall |   PSNR edges | core-ms: plain steady"
     click.echo(f"{'clip':20} {columns}")
@@ -123,28 +126,27 @@ def flicker(
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--frames", default=50, show_default=True, help="Of each clip.")
 def roundtrip(clips: tuple[Path, ...], frames: int) -> None:
-    """PSNR of a film that goes through a model which changes nothing, and of the encoder alone on the same planes.
+    """Print the PSNR of a video translated by a model that changes nothing, and of the encoder alone.
 
-    Of luma, and of both chroma planes together, against the source's, in dB, with the settings that i2i takes by
-    default.
+    The PSNR of luma, and of both chroma planes together, is against the source's, in dB, with i2i's default settings.
     """
     click.echo(f"{'clip':20} luma: i2i encoder | chroma: i2i encoder")
     with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
         model = Model(identity(Path(place) / "identity.onnx"), "cpu", side_by_side=True)
         for clip in clips:
             source, rate = planes(clip, frames)
-            film, alone = Path(place) / f"{clip.stem}.mp4", Path(place) / f"{clip.stem}-alone.mp4"
+            video, alone = Path(place) / f"{clip.stem}.mp4", Path(place) / f"{clip.stem}-alone.mp4"
             end = float((len(source) + 1) / rate)
-            translate_video(model, clip, film, Options(overwrite=True), VideoOptions(end=end, rotation="keep"))
+            translate_video(model, clip, video, Options(overwrite=True), VideoOptions(end=end, rotation="keep"))
             encode(alone, source, rate)
             (luma, chroma), (luma_alone, chroma_alone) = (
-                psnr_of_planes(source, planes(path, frames)[0]) for path in (film, alone)
+                psnr_of_planes(source, planes(path, frames)[0]) for path in (video, alone)
             )
             click.echo(f"{clip.stem[:20]:20} {luma:9.2f} {luma_alone:7.2f} | {chroma:11.2f} {chroma_alone:7.2f}")
 
 
 def identity(path: Path) -> Path:
-    """A model of ours that returns what it takes."""
+    """Write an i2i export that returns its input."""
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, ["n", "h", "w", 3]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "identity", ends[:1], ends[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -154,14 +156,14 @@ def identity(path: Path) -> Path:
 
 
 def planes(clip: Path, count: int) -> tuple[list[av.VideoFrame], Fraction]:
-    """The first frames of a clip as they are decoded, and how many there are a second."""
+    """Return the planes of a clip's first frames, and its frame rate."""
     with av.open(str(clip)) as container:
         rate = container.streams.video[0].average_rate or Fraction(25)
         return list(itertools.islice(container.decode(video=0), count)), rate
 
 
 def psnr_of_planes(first: list[av.VideoFrame], second: list[av.VideoFrame]) -> tuple[float, float]:
-    """Of the luma, and of the chroma, over all frames of YUV 4:2:0."""
+    """Return the PSNR of luma and that of chroma in dB, over all frames of YUV 4:2:0."""
     squares: list[list[float]] = [[], []]
     for one, other in zip(first, second, strict=True):
         rows = one.height
@@ -233,36 +235,36 @@ def _fall(before: float, after: float) -> float:
     return 1 - after / before if before else 0.0
 
 
-def film_tasks(path: Path, loaded: Model, frames: int, size: int, place: Path) -> dict[str, Callable[[], object]]:
-    """What is to be measured of a film of that many frames: the job, and its three parts alone."""
+def video_tasks(path: Path, loaded: Model, frames: int, size: int, place: Path) -> dict[str, Callable[[], object]]:
+    """Return the tasks to measure on a video of that many frames: the job, and its three parts alone."""
     wide = read_image(next(draw(place / "in", 1, 2 * size, "png").iterdir())).pixels
     shown = [wide[at : at + size, at : at + size] for at in (round(size * n / frames) for n in range(frames))]
-    film, result = encode_film(place / "film.mp4", shown), place / "result.mp4"
-    decoded = decode_film(film)
+    video, result = encode_video(place / "video.mp4", shown), place / "result.mp4"
+    decoded = decode_video(video)
     translated = [loaded(pixels) for pixels in decoded]
     bare = bare_session(path, loaded)
     return {
         "bare session": lambda: [bare(pixels) for pixels in decoded],
-        "i2i translate": lambda: translate_video(loaded, film, result, Options(overwrite=True)),
-        "decoding": lambda: decode_film(film),
-        "encoding": lambda: encode_film(place / "encoded.mp4", translated),
+        "i2i translate": lambda: translate_video(loaded, video, result, Options(overwrite=True)),
+        "decoding": lambda: decode_video(video),
+        "encoding": lambda: encode_video(place / "encoded.mp4", translated),
     }
 
 
-def decode_film(path: Path) -> list[np.ndarray]:
-    """Its frames in RGB."""
+def decode_video(path: Path) -> list[np.ndarray]:
+    """Decode the frames of a video to RGB."""
     with av.open(str(path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def encode_film(path: Path, frames: list[np.ndarray]) -> Path:
-    """Frames of RGB as H.264 with the settings that i2i takes by default."""
+def encode_video(path: Path, frames: list[np.ndarray]) -> Path:
+    """Encode RGB frames as H.264 with i2i's default settings."""
     return encode(path, (av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24") for frame in frames))
 
 
 def encode(path: Path, frames: Iterable[av.VideoFrame], rate: Fraction = Fraction(25)) -> Path:
-    """Frames one after the other, whatever their times and kinds."""
+    """Encode frames in order, without their own times and frame types."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
         for number, frame in enumerate(frames):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Everything a change must pass, as one command: lint, format, types, documentation and the fast tests.
+"""Run every check that a change must pass: lint, format, types, documentation and the fast tests.
 
     python tools/check.py                  all five; exit status 1 if any failed, and which
     python tools/check.py tests/runtime    the same with some of the tests
 
-What is left out of the fast tests runs with ``python -m pytest -m slow`` (minutes) and ``-m gpu`` (a CUDA device).
+The other tests run with ``python -m pytest -m slow`` (minutes) and ``-m gpu`` (a CUDA device).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from i2i.runtime.system.host import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = min(cores(), 8)
-"""Processes that test side by side, each with one thread; every one of them imports PyTorch, so not too many."""
+"""Test processes, each with one thread; few, since each of them imports PyTorch."""
 CHECKS = {
     "lint": ["ruff", "check", "."],
     "format": ["ruff", "format", "--check", "."],

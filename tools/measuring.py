@@ -1,4 +1,4 @@
-"""What the benchmarks share: pictures, models and bare sessions to measure, clocks, and a job that can be paused."""
+"""Shared parts of the benchmarks: pictures, models, bare sessions, clocks, and a job that can be paused."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from i2i.runtime import Model
 from i2i.runtime.system.host import cores
 from i2i.spec import Domain, Spec
 
-# Of onnxruntime, for what i2i calls them; OpenVINO is another library, and has no bare session here.
+# onnxruntime's names of i2i's providers; OpenVINO is another library, and has no bare session here.
 NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 Tasks = dict[str, Callable[[], object]]
 
 
 def measure(tasks: Tasks, repeats: int, unmeasured: int = 0) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Wall seconds and core-seconds of each task, taken in turn so that a busy machine slows all alike."""
+    """Measure wall seconds and core-seconds of each task, in turn, so that a busy machine slows all of them equally."""
     wall: dict[str, list[float]] = {name: [] for name in tasks}
     work: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(repeats):
@@ -43,7 +43,7 @@ def measure(tasks: Tasks, repeats: int, unmeasured: int = 0) -> tuple[dict[str, 
 
 
 def timed(task: Callable[[], object], who: int = resource.RUSAGE_SELF) -> tuple[float, float]:
-    """Wall seconds and core-seconds of a task in this process, or in its children."""
+    """Return wall seconds and core-seconds of a task in this process, or in its children."""
     start, used = time.perf_counter(), core_seconds(who)
     task()
     return time.perf_counter() - start, core_seconds(who) - used
@@ -55,41 +55,41 @@ def core_seconds(who: int = resource.RUSAGE_SELF) -> float:
 
 
 class PausedJob:
-    """A folder job in a process of its own, which is stopped (SIGSTOP) but while it is being measured.
+    """A folder job in its own process, which is paused (SIGSTOP) while it is not being measured.
 
-    So the bare session can be measured between two parts of one and the same job, and neither starts anew.
+    So a bare session can be measured between two parts of one job, and neither has to start again.
 
     Attributes:
-        seconds: that the job has run for, from when its model was loaded.
+        seconds: run time of the job since its model was loaded.
     """
 
     def __init__(self, path: Path, provider: str, folder: Path, target: Path, images: int) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.images, self.seconds = images, 0.0
-        self._told = spawn.Array("d", 3, lock=False)
+        self._shared = spawn.Array("d", 3, lock=False)
         self._here, there = spawn.Pipe()
-        self._process = spawn.Process(target=_job, args=(path, provider, folder, target, self._told, there))
+        self._process = spawn.Process(target=_job, args=(path, provider, folder, target, self._shared, there))
         self._process.start()
         assert self._here.recv() == "ready"
         self._stop()
 
     @property
     def over(self) -> int:
-        """How many images are done, or were before."""
-        return int(self._told[0])
+        """Number of images done in this job or before."""
+        return int(self._shared[0])
 
     @property
     def core_seconds(self) -> float:
-        """Those that it took up to now."""
-        return self._told[1]
+        """Core-seconds of the job so far."""
+        return self._shared[1]
 
     @property
     def resident(self) -> float:
-        """Bytes of memory that it holds, up to fifty images ago; 0 where unknown."""
-        return self._told[2]
+        """Bytes of memory in use, at most fifty images ago; 0 if unknown."""
+        return self._shared[2]
 
     def go_on(self, until: int) -> tuple[int, float]:
-        """Runs until that many images are done; how many it did, and the wall seconds that this took."""
+        """Run until that many images are done; return the number of images and the wall seconds."""
         before, start = self.over, time.perf_counter()
         self._signal(signal.SIGCONT)
         if before == 0:
@@ -124,7 +124,7 @@ class PausedJob:
             os.kill(self._pid, number)
 
 
-def _job(path: Path, provider: str, folder: Path, target: Path, told: Any, parent: Any) -> None:
+def _job(path: Path, provider: str, folder: Path, target: Path, shared: Any, parent: Any) -> None:
     from i2i.runtime import Options, translate_folder
 
     model, memory = Model(path, provider, side_by_side=True), Path("/proc/self/statm")
@@ -133,9 +133,9 @@ def _job(path: Path, provider: str, folder: Path, target: Path, told: Any, paren
     used = core_seconds()
 
     def report(_: object, summary: Any) -> None:
-        told[0], told[1] = summary.done + summary.skipped, core_seconds() - used
-        if told[0] % 50 == 0 and memory.exists():
-            told[2] = int(memory.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        shared[0], shared[1] = summary.done + summary.skipped, core_seconds() - used
+        if shared[0] % 50 == 0 and memory.exists():
+            shared[2] = int(memory.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     summary = translate_folder(model, folder, target, Options(), report)
     assert summary.done + summary.skipped == summary.total, summary
@@ -148,7 +148,7 @@ def head(path: Path, model: Model, what: str) -> None:
 
 
 def table(count: int, unit: str, wall: dict[str, list[float]], work: dict[str, list[float]]) -> None:
-    """A line for each task: its rate, in the middle and of each round, and the work of one unit."""
+    """Print a line for each task: its median rate, the rates of the rounds, and the work of one unit."""
     click.echo(f"{'':16}{f'{unit}s/s':>10}{'(rounds)':>26}{f'core-ms per {unit}':>20}")
     for name in wall:
         rates = [count / seconds for seconds in wall[name]]
@@ -158,7 +158,7 @@ def table(count: int, unit: str, wall: dict[str, list[float]], work: dict[str, l
 
 
 def bare_session(path: Path, model: Model) -> Callable[[np.ndarray], np.ndarray]:
-    """An onnxruntime session as a user would make it, on the provider that the model runs on."""
+    """Open an onnxruntime session with default options, on the provider that the model runs on."""
     session = onnxruntime.InferenceSession(str(path), providers=[NAMES[model.provider]])
     entry = session.get_inputs()[0].name
     dtype = model.spec.dtype
@@ -166,7 +166,7 @@ def bare_session(path: Path, model: Model) -> Callable[[np.ndarray], np.ndarray]
 
 
 def draw(folder: Path, count: int, size: int, suffix: str) -> Path:
-    """CalibrationImages with the detail of photographs: smooth shapes, edges and some noise."""
+    """Draw images with the detail of photographs: smooth shapes, edges and some noise."""
     folder.mkdir(parents=True)
     for number in range(count):
         rng = np.random.default_rng(number)
@@ -182,7 +182,7 @@ def draw(folder: Path, count: int, size: int, suffix: str) -> Path:
 
 
 def resnet(path: Path, blocks: int = 6) -> Path:
-    """The generator of CycleGAN with ngf 64 and random weights: its speed does not depend on them."""
+    """Write the generator of CycleGAN with ngf 64 and random weights, which do not affect its speed."""
     from i2i.exporter import export_network
     from i2i.networks.resnet import ResNet
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Trains the default model, day2night, on the demo's drawings, and puts it under weights/ with its entry in index.json.
+"""Train the default model, day2night, on the demo's drawings, and write it to weights/ with its entry in index.json.
 
     python tools/train_default.py [--work DIR] [--steps N]
 
 The defaults are those that weights/day2night.onnx was made with.
 Everything random is seeded, so the same versions on the same machine give the same file. Run again with the same
-``--work``, it goes on where it stopped. Nothing under weights/ changes unless the new model beats both baselines.
+``--work``, it continues where it stopped. Nothing under weights/ changes unless the new model beats both baselines.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ PROTOCOL = (
 
 
 def recipe(settings: dict[str, Any]) -> dict[str, Any]:
-    """How the model is made, in place of what the run itself says, which names folders of this machine."""
+    """Return the recipe of the model without the folders of this machine, which the run's own recipe names."""
     return {
         "program": "tools/train_default.py",
         "i2i": i2i.__version__,
@@ -70,7 +70,7 @@ def recipe(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def held_out(size: int, count: int = 40) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Scenes that no training has seen, by day and by night."""
+    """Return scenes that were not used in training, by day and by night."""
     return [
         (paint(scene(HELD_OUT + number), "day", size), paint(scene(HELD_OUT + number), "night", size))
         for number in range(count)
@@ -78,7 +78,7 @@ def held_out(size: int, count: int = 40) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def colour_map(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
-    """The best that one affine map of colours can do, fitted on the truth itself: a baseline that knows the answer."""
+    """Apply the best affine map of colours, fitted on the truth itself: a baseline that knows the answer."""
     source = np.concatenate([day.reshape(-1, 3) for day, _ in pairs]).astype(np.float64)
     target = np.concatenate([night.reshape(-1, 3) for _, night in pairs])
     fit = np.linalg.lstsq(np.c_[source, np.ones(len(source))], target, rcond=None)[0]
@@ -89,7 +89,7 @@ def colour_map(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
 
 
 def scores(results: list[np.ndarray], truths: list[np.ndarray]) -> dict[str, float]:
-    """Means over the images: L1 as a share of the range, PSNR in dB, SSIM."""
+    """Return means over the images: L1 as a share of the range, PSNR in dB, SSIM."""
     pairs = list(zip(results, truths, strict=True))
     return {
         name: round(float(np.mean([metric(a, b) for a, b in pairs])), 4)
@@ -98,7 +98,7 @@ def scores(results: list[np.ndarray], truths: list[np.ndarray]) -> dict[str, flo
 
 
 def measure(model: i2i.runtime.Model, size: int) -> dict[str, dict[str, float]]:
-    """The model's scores on held-out scenes, beside those of doing nothing and of a colour map."""
+    """Return the scores on held-out scenes of the model, of the input itself, and of a colour map."""
     pairs = held_out(size)
     truths = [night for _, night in pairs]
     return {
@@ -119,7 +119,7 @@ def draw(folder: Path, style: str, first: int) -> Path:
 
 
 def publish(model: Path, metrics: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Puts the model and its entry under weights/: the file first, so that no entry lacks its file."""
+    """Write the model and its entry to weights/: the file first, so that no entry lacks its file."""
     weights = ROOT / "weights"
     weights.mkdir(exist_ok=True)
     target = weights / f"{NAME}.onnx"

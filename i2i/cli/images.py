@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,23 @@ if TYPE_CHECKING:
     from i2i.runtime import Model, Options
     from i2i.runtime.jobs.folder import Outcome, Summary
 
-FORMATS = ("png", "jpeg", "webp", "avif", "tiff", "bmp", "pnm", "jpeg2000")  # a test compares with images.WRITABLE
-
-
 FILES, MODEL, LARGE = "Input and output", "Model", "Large images"
+
+
+class WritableFormat(click.Choice):
+    """The name of an image format that is written, in lower case.
+
+    The names are read from the table of formats when they are first needed, since that imports NumPy and OpenCV.
+    """
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @cached_property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]  # computed, where click assigns
+        from i2i.images import WRITABLE
+
+        return tuple(name.lower() for name in WRITABLE)
 
 
 class AutoCount(click.ParamType):
@@ -40,7 +54,7 @@ _OPTIONS = (
     option(
         "--format",
         group=FILES,
-        type=click.Choice(FORMATS),
+        type=WritableFormat(),
         help="Format of every result; of a video, a folder of frames.  [default: that of the source]",
     ),
     option(

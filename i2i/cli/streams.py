@@ -97,14 +97,14 @@ def protected() -> Iterator[None]:
 
 
 def input() -> BinaryIO:
-    """Standard input as bytes. Raises StreamError if it is closed."""
+    """Return standard input as bytes. Raises StreamError if it is closed."""
     if not hasattr(sys.stdin, "buffer"):
         raise StreamError("standard input: not open")
     return sys.stdin.buffer
 
 
 def output() -> BinaryIO:
-    """Standard output for the bytes of a result. Raises ValueError if it is a terminal, StreamError if it is closed."""
+    """Return standard output for a result's bytes. Raises ValueError for a terminal, StreamError if it is closed."""
     if sys.stdout.isatty():
         raise ValueError("a terminal cannot show the result: redirect it with > or |, or name a DST")
     target = getattr(sys.stdout, "buffer", None)
@@ -130,7 +130,7 @@ def _flush(stream: TextIO) -> None:
 
 
 def _text(stream: TextIO | None) -> TextIO | None:
-    """A text stream on a ``Lossy`` one; None for a stream of a host that has no bytes beneath."""
+    """Return a text stream on a ``Lossy`` one; None for a host's stream that has no byte stream below."""
     if stream is not None and not hasattr(stream, "buffer"):
         return None
     encoding, errors = getattr(stream, "encoding", "utf-8"), getattr(stream, "errors", "backslashreplace")

@@ -12,6 +12,7 @@ from pathlib import Path
 from i2i.data.inspection import named
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES
+from i2i.text import plural
 
 SEPARATORS = ",;\t"
 _WORDS = {"true": 1, "false": 0}
@@ -91,7 +92,7 @@ def _table(path: Path, names: tuple[str, ...], words: Iterator[tuple[int, list[s
     rows: dict[str, tuple[int, ...]] = {}
     for number, (image, *values) in words:
         if len(values) != len(names):
-            problems.append(f"line {number}: {len(values)} values for the {len(names)} attributes")
+            problems.append(f"line {number}: {plural(len(values), 'value')} for {plural(len(names), 'attribute')}")
         elif None in (found := [_value(value) for value in values]):
             problems.append(f"line {number}: {values[found.index(None)]!r} is not 1, 0 or -1, True or False")
         elif image in rows:
@@ -99,11 +100,11 @@ def _table(path: Path, names: tuple[str, ...], words: Iterator[tuple[int, list[s
         else:
             rows[image] = tuple(value for value in found if value is not None)
     if count is not None and not problems and len(rows) != count:
-        problems.append(f"the first line says {count} images, and {len(rows)} follow")
+        problems.append(f"the first line says {plural(count, 'image')}, and {len(rows)} follow")
     if not problems and not (names and rows):
         problems.append("there is no image in it" if names else "there is no attribute in it")
     if problems:
-        raise DataError(f"{path}: {len(problems)} problems with the table:\n{named(problems)}")
+        raise DataError(f"{path}: {plural(len(problems), 'problem')} with the table:\n{named(problems)}")
     return Table(path, names, rows)
 
 

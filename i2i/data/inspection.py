@@ -14,6 +14,7 @@ import numpy as np
 
 from i2i.images import ImageError, decode_image
 from i2i.images.header import open_regular
+from i2i.text import plural
 
 DARK = 4  # a domain without values above this part of full scale is dark
 SHOWN = 20  # files that a message names; the others are counted
@@ -112,7 +113,7 @@ def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) ->
     sizes = Counter(f.size for f in facts.values())
     small, large = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
     span = f"{small[1]} x {small[0]}" + (f" to {large[1]} x {large[0]}" if len(sizes) > 1 else "")
-    report.lines.append(f"{role} {name}: {len(facts)} images ({formats}), {span} pixels, read as {form}")
+    report.lines.append(f"{role} {name}: {plural(len(facts), 'image')} ({formats}), {span} pixels, read as {form}")
 
     def warn(text: str, names: Sequence[str]) -> None:
         if names:
@@ -147,4 +148,5 @@ def _dark(name: str, facts: Collection[Facts]) -> list[str]:
     else:
         spread = f"multiply all below {peak} by {peak // top} or save each class in its own colour"
         fix = f"if they are class numbers, {spread}"
-    return [f"{name}: no value above {top} of {peak} in {len(facts)} images, so the network sees almost black; {fix}"]
+    images = plural(len(facts), "image")
+    return [f"{name}: no value above {top} of {peak} in {images}, so the network sees almost black; {fix}"]

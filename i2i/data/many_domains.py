@@ -20,6 +20,7 @@ from i2i.data.transforms import View, look, place, to_tensor
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES, list_images, read_image
 from i2i.spec import Background, Domain
+from i2i.text import plural
 
 _SPLITS = ("train", "val", "test")
 _EXPECTED = """one of
@@ -85,7 +86,7 @@ def read_domains(
         domains, images, left_out = _in_table(root, split, table, select)
         if len(left_out) > max_bad:
             raise DataError(
-                f"{len(left_out)} images or rows of {table.path} have no counterpart (at most {max_bad} may be left "
+                f"images or rows of {table.path} without a counterpart: {len(left_out)} (at most {max_bad} may be left "
                 f"out, with --max-bad):\n{named(left_out)}"
             )
     facts, unreadable = read_all([image.path for image in images], max_bad, progress, len(left_out))
@@ -150,7 +151,7 @@ def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, 
             problems.append(f"{found[name]}: no images in this folder")
         images += [LabelledImage(path, f"{name}/{path.relative_to(found[name]).as_posix()}", label) for path in paths]
     if problems:
-        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
+        raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
     return domains, images
 
 
@@ -188,7 +189,7 @@ def _in_table(
             if paths[0].is_relative_to(inside):
                 images.append(LabelledImage(paths[0], name, tuple(values[column] for column in columns)))
     if problems:
-        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
+        raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
     left_out += [f"{path}: no row in {table.path.name}" for path in everything if path not in used]
     return tuple(table.names[column] for column in columns), images, left_out
 
@@ -217,7 +218,7 @@ def _describe_folders(
         both += [f"{image} = {seen[fact.digest]}" for image, fact in mine.items() if fact.digest in seen]
         seen |= {fact.digest: image for image, fact in mine.items()}
     if both:
-        report.warnings.append(f"{len(both)} files are in two domains: " + ", ".join(both[:5]))
+        report.warnings.append(f"{plural(len(both), 'file')} in two domains: " + ", ".join(both[:5]))
 
 
 def _describe_table(

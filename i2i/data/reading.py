@@ -12,6 +12,7 @@ from i2i.data.inspection import SHOWN, Facts, Report, inspect_files, named
 from i2i.errors import DataError
 from i2i.images import Image, convert, seen
 from i2i.spec import EDGE, Background, Domain
+from i2i.text import plural
 
 
 def read_all(
@@ -26,7 +27,9 @@ def read_all(
         limit = f"at most {max_bad} may be, with --max-bad"
         if left_out:
             limit = f"with {left_out} without a counterpart; at most {max_bad} may be left out, with --max-bad"
-        raise DataError(f"{len(failed)} of {len(paths)} files cannot be read ({limit}):\n{named([*failed.values()])}")
+        raise DataError(
+            f"{len(failed)} of {plural(len(paths), 'file')} cannot be read ({limit}):\n{named([*failed.values()])}"
+        )
     return facts, [str(error) for error in failed.values()]
 
 

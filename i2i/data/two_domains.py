@@ -18,6 +18,7 @@ from i2i.data.transforms import View, look, place, to_tensor
 from i2i.errors import DataError
 from i2i.images import Image, read_image
 from i2i.spec import Background, Domain
+from i2i.text import plural
 
 
 class TwoDomains:
@@ -80,7 +81,7 @@ def read_sides(
     layout = find_layout(split, data, a, b)
     sides = list_sources(layout, kind)
     if sides[2]:
-        raise DataError(f"{len(sides[2])} problems with the data:\n{named(sides[2])}")
+        raise DataError(f"{plural(len(sides[2]), 'problem')} with the data:\n{named(sides[2])}")
     paths = list(dict.fromkeys(source.path for side in sides[:2] for source in side))
     facts, left_out = read_all(paths, max_bad, progress)
     one, two = _keep(kind, sides[0], sides[1], facts)
@@ -120,7 +121,7 @@ def _refuse(kind: str, layout: Layout, a: list[Source], b: list[Source], facts: 
     if not a or not b:
         problems.append(f"{layout.a if not a else layout.b}: no image in it can be read")
     if problems:
-        raise DataError(f"{len(problems)} problems with the data:\n{named(problems)}")
+        raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
 
 
 def _report(
@@ -142,7 +143,7 @@ def _report(
         of_target = {fact.digest: name for name, fact in found[1].items()}
         both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]
         if both:
-            report.warnings.append(f"{len(both)} files are in both domains: " + ", ".join(both[:5]))
+            report.warnings.append(f"{plural(len(both), 'file')} in both domains: " + ", ".join(both[:5]))
     return report
 
 

@@ -22,6 +22,7 @@ from i2i.engine.run import Run
 from i2i.engine.samples import sample_sheet
 from i2i.engine.schedule import learning_rate, length
 from i2i.progress import Progress, say
+from i2i.text import plural
 
 
 def train(run: Run, quiet: bool, dry_run: bool) -> Path:
@@ -74,7 +75,9 @@ def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) ->
         run.write(status="running", step=start, steps=steps, **provenance())
     reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet))
     reporter.say(str(dataset.report))
-    reporter.say(f"{run.path}: {settings.method} on {world.device}, {images} images an epoch, steps {start} to {steps}")
+    reporter.say(
+        f"{run.path}: {settings.method} on {world.device}, {plural(images, 'image')} an epoch, steps {start} to {steps}"
+    )
     if note := caution(game, settings.batch // world.size):
         reporter.say(note)
     batches = Batches(

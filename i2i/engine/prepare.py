@@ -58,7 +58,7 @@ def describe_data(run: Run, dataset: Dataset) -> None:
     if differ:
         raise ValueError(
             f"{run.path} was started with other images:{''.join(differ)}\n"
-            "restore those to continue, or give another folder with --out for a new run"
+            f"restore those to continue, or start a new run from its weights: --init {run.path} and another --out"
         )
     set_otherwise = [k for k, v in dataset.hyperparameters.items() if run.hyperparameters.get(k, v) != v]
     if set_otherwise:

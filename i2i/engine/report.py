@@ -108,7 +108,7 @@ class Reporter:
             self._excepthook(error)
 
     def advance(self, step: int) -> None:
-        """Moves the bar to ``step`` steps done."""
+        """Move the bar to ``step`` steps done."""
         self.progress.update(step, self.steps)
 
     def say(self, text: str) -> None:

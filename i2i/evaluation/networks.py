@@ -71,7 +71,7 @@ class Network:
             batch = np.clip(np.rint(batch), 0, 255).astype(np.uint8)
         outputs = self.session.run({self._port.name: batch})
         if not all(np.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
-            raise ModelError(f"{picture.name}: {self.name} returns values for it that are not finite (NaN or infinity)")
+            raise ModelError(f"{picture.name}: values of {self.name} are not finite (NaN or infinity)")
         return outputs
 
 

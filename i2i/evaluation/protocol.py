@@ -141,7 +141,7 @@ def warnings_of(results: Facts | None, real: Facts, features: bool, resized: boo
         )
     if features and min(real.count, results.count if results else real.count) < FEW:
         found.append(
-            f"fewer than {FEW:,} images: the Frechet distance is biased upwards by about as much as methods differ; "
+            f"of fewer images than {FEW:,} the Frechet distance is biased upwards by about as much as methods differ; "
             "trust KID, which is not, and compare FD only at the same number of images"
         )
     return found

@@ -63,7 +63,7 @@ class Table:
         """The figures as a Markdown table, realism and content next to each other, then the protocol."""
         shares = {name: self.wins(name) for name in self.figures}
         best = any(share is not None for share in shares.values())
-        columns = ["question", "metric", "better", *self.candidates, *(["best on"] if best else [])]
+        columns = ["question", "metric", "better", *self.candidates, *(["images best on"] if best else [])]
         rows = [columns, ["---"] * len(columns)]
         for section in SECTIONS:
             for name, metric in METRICS.items():
@@ -72,7 +72,7 @@ class Table:
                 row = [section, self.label(name), metric.better]
                 row += [shown(metric, self.figures[name].get(each)) for each in self.candidates]
                 share = shares[name]
-                rows.append(row + ([] if not best else ["" if share is None else f"{share:.0%} of images"]))
+                rows.append(row + ([] if not best else ["" if share is None else f"{share:.0%}"]))
         widths = [max(len(row[n]) for row in rows) for n in range(len(columns))]
         lines = [self.title, ""]
         for row in rows:

@@ -18,6 +18,7 @@ from i2i.exporter import ranges
 from i2i.exporter.compare import Feeds, Loss
 from i2i.exporter.graph_parts import Parts, finish, weights_of
 from i2i.exporter.ranges import Range
+from i2i.text import plural
 
 LARGEST = 63
 """Largest quantised weight: 7 bits, not 8. Two products of 8 bits overflow the 16 bits in which processors without VNNI
@@ -79,8 +80,8 @@ def to_int8(
     share = sum(work[i] for i in order[:least]) / sum(work.values())
     if share < LEAST:
         raise ValueError(
-            f"only {least} of its {len(every)} inner convolutions, {share:.0%} of their work, can be in int8; "
-            f"with more, {worst} on the images for calibration"
+            f"only {least} of its {plural(len(every), 'inner convolution')}, {share:.0%} of their work, can be in "
+            f"int8; with more, {worst} on the images for calibration"
         )
     return best, least, count
 

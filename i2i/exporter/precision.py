@@ -22,6 +22,7 @@ from i2i.runtime.errors import NonFiniteError
 from i2i.runtime.graphs.onnx_file import described
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
+from i2i.text import plural
 
 LIMITS = {"fp16": Limits(60, math.inf), "int8": Limits(45, 8)}
 """Limits of the loss of a file on the held-out images."""
@@ -56,8 +57,8 @@ def reduced(model: bytes, spec: Spec, precision: str, pictures: CalibrationImage
     limits = LIMITS[precision]
     if not limits.allow(lost):
         raise ExportError(
-            f"{precision} loses too much of this model: on {len(held_out)} images {lost}; {limits} is required. "
-            f"{_instead(precision)}"
+            f"{precision} loses too much of this model: on {plural(len(held_out), 'image')} {lost}; {limits} is "
+            f"required. {_instead(precision)}"
         )
     facts |= {
         "held_out": len(pictures.held_out),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from i2i.spec import METADATA_KEY, Domain, Spec
+from i2i.text import plural
 
 
 class Port(NamedTuple):
@@ -37,7 +38,7 @@ def output(spec: Spec) -> Port:
 
 
 def _image(name: str, spec: Spec, domain: Domain) -> Port:
-    order = {1: "grey", 3: "RGB"}.get(domain.channels, f"{domain.channels} channels")
+    order = {1: "grey", 3: "RGB"}.get(domain.channels, plural(domain.channels, "channel"))
     if spec.io == "tensor":
         sizes: tuple[str | int, ...] = ("n", domain.channels, "h", "w")
         return Port(name, "float32", sizes, f"float32 [n, {domain.channels}, h, w], {order}, -1..1")

@@ -92,7 +92,7 @@ class Grid:
     """
 
     def __init__(self, strips: Iterable[Image]) -> None:
-        """``strips`` are the picture from top to bottom, each but the last of a multiple of ``CELL`` rows."""
+        """Read the picture in ``strips`` from top to bottom, each but the last of a multiple of ``CELL`` rows."""
         rows, self._hidden, peak = [], False, 255
         for strip in strips:
             assert strip.alpha is not None
@@ -105,7 +105,7 @@ class Grid:
         self._colours = _pull(np.concatenate(rows), peak) if self._hidden else np.empty(0)
 
     def extend(self, strip: Image, top: int) -> np.ndarray:
-        """``extend`` of rows that begin at ``top``, a multiple of ``CELL``.
+        """Continue the visible colours in rows that begin at ``top``, a multiple of ``CELL``.
 
         ``MARGIN`` rows at either end are not those of the whole picture, unless it begins or ends there.
         """
@@ -124,7 +124,7 @@ def _peak(pixels: np.ndarray) -> int:
 
 
 def _push_pixels(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Level 1 of the pyramid, float32 [ceil(h / 2), ceil(w / 2), c + 1]: as ``_push`` makes it."""
+    """Return level 1 of the pyramid, float32 [ceil(h / 2), ceil(w / 2), c + 1], in the form of ``_push``."""
     height, width, channels = pixels.shape
     out = np.empty((-(-height // 2), -(-width // 2), channels + 1), np.float32)
     rows, scale = max(2, _BAND // width & ~1), 1 / _peak(pixels)
@@ -139,12 +139,12 @@ def _push_pixels(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _push(level: np.ndarray) -> np.ndarray:
-    """The next level: colours times weight, and the weight, which is the sum of four and at most 1."""
+    """Return the next level: colours times weight, and the weight, which is the sum of four and at most 1."""
     return _saturated(_halved(level))
 
 
 def _halved(level: np.ndarray) -> np.ndarray:
-    """The mean of each 2 x 2 pixels; beyond the edge there is nothing."""
+    """Return the sum of each 2 x 2 pixels, divided by 4; pixels beyond the edge count as 0."""
     height, width = level.shape[:2]
     if height % 2 or width % 2:
         level = cv2.copyMakeBorder(level, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
@@ -156,7 +156,7 @@ def _saturated(means: np.ndarray) -> np.ndarray:
 
 
 def _pull(level: np.ndarray, white: int, levels: int | None = None, known: np.ndarray | None = None) -> np.ndarray:
-    """Colours [h, w, c] of a level [h, w, c + 1]: what its weights leave open comes from the coarser levels.
+    """Return the colours [h, w, c] of a level [h, w, c + 1], completed from coarser levels where its weight is below 1.
 
     ``known`` are the colours ``levels`` above; else it goes on until one cell is left.
     """
@@ -179,7 +179,7 @@ def _doubled(coarse: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _merge(pixels: np.ndarray, alpha: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """``pixels`` where they are visible, and the colours of level 1 elsewhere."""
+    """Return ``pixels`` where they are visible, and the colours of level 1 elsewhere."""
     ready = (np.clip(colours, 0, _peak(pixels)) + np.float32(0.5)).astype(pixels.dtype)
     filled = np.ascontiguousarray(_doubled(ready, *alpha.shape))
     visible = (alpha > 0).astype(np.uint8)

@@ -17,6 +17,7 @@ from i2i.images import resolution
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
 from i2i.images.libvips import vips
+from i2i.text import plural
 
 # OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -113,7 +114,7 @@ def split(array: np.ndarray, header: Header) -> Decoded:
     if array.ndim == 2:
         array = array[..., None]
     if array.shape[2] != header.channels + header.alpha:
-        raise ValueError(f"{array.shape[2]} channels instead of {header.channels + header.alpha}")
+        raise ValueError(f"{plural(array.shape[2], 'channel')} instead of {header.channels + header.alpha}")
     return array[..., : header.channels].copy(), array[..., -1].copy() if header.alpha else None
 
 

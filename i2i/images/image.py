@@ -107,7 +107,7 @@ def flatten(image: Image, background: int = 255) -> np.ndarray:
 
 @functools.cache
 def _to_8_bits() -> np.ndarray:
-    """[65536], a table, which needs no wider numbers in between; images of 8 bits do without it."""
+    """Return a table [65536] from 16 to 8 bits, which needs no wider numbers in between."""
     return ((np.arange(65536) + 128) // 257).astype(np.uint8)
 
 

@@ -140,7 +140,7 @@ def _archive(path: Path) -> Path | io.BytesIO:
 
 
 def _odd(tensor: Tensor) -> str:
-    """Why a tensor is neither weights nor a counter; "" where it is."""
+    """Return the reason why a tensor is neither weights nor a counter; "" if it is one."""
     if tensor.is_meta:
         return "without values, on the meta device"
     dense = tensor.layout == torch.strided and not tensor.is_quantized

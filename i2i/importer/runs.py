@@ -16,7 +16,7 @@ from i2i.engine.weights import ANY, AVERAGED, IMAGE, save_network
 from i2i.importer.checkpoints import StateDict, read
 from i2i.importer.recognition import Found, listed, recognise
 from i2i.spec import Domain, Spec
-from i2i.text import known_keywords
+from i2i.text import known_keywords, plural
 
 IMAGE_CHANNELS = {1, 3, 4}
 
@@ -122,8 +122,8 @@ def describe(found: Found, a: str, b: str, domains: Sequence[str] | None = None,
     guess = found.guess
     if not {guess.in_channels, guess.out_channels} <= IMAGE_CHANNELS:
         raise ValueError(
-            f"{found} takes {guess.in_channels} channels and returns {guess.out_channels}; expected 1 (grey), 3 (RGB) "
-            "or 4 (RGBA), since i2i translates images. Run this network in its own code"
+            f"{found} takes {plural(guess.in_channels, 'channel')} and returns {guess.out_channels}; expected 1 "
+            "(grey), 3 (RGB) or 4 (RGBA), since i2i translates images. Run this network in its own code"
         )
     source, target = Domain(a, guess.in_channels), Domain(b, guess.out_channels)
     recipe: dict[str, Any] = {
@@ -138,7 +138,9 @@ def describe(found: Found, a: str, b: str, domains: Sequence[str] | None = None,
         return Spec(guess.network, "a2b", source, target, recipe=recipe)
     names = tuple(domains or (f"c{number}" for number in range(count)))
     if len(names) != count or len(set(names)) != count or not all(names):
-        raise ValueError(f"{found} has {count} domains; expected {count} different names, got {', '.join(names)}")
+        raise ValueError(
+            f"{found} has {plural(count, 'domain')}; expected as many different names, got {', '.join(names)}"
+        )
     return Spec(guess.network, ANY, source, source, domains=names, attributes=attributes, recipe=recipe)
 
 

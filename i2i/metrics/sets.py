@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from i2i.metrics.estimate import RESAMPLES, Estimate, NotMeasurableError, interval, of_images
+from i2i.text import plural
 
 SUBSET, SUBSETS = 1000, 100  # of KID, as its authors
 DIRECTIONS = 1000  # of MIND
@@ -53,7 +54,7 @@ def subset_size(results: int, real: int, wanted: int | None = None) -> int:
     if wanted is None:
         return min(SUBSET, max(2, least // 2))
     if not 2 <= wanted <= least:
-        raise ValueError(f"KID: subsets of {wanted} images; expected 2 to {least}, the size of the smaller set")
+        raise ValueError(f"KID: a subset of size {wanted}; expected 2 to {least}, the size of the smaller set")
     return wanted
 
 
@@ -183,7 +184,7 @@ def _prepare(
     real = real or results
     if len(x) < results or len(y) < real:
         raise NotMeasurableError(
-            f"{name} needs at least {results} results and {real} real images; there are {len(x)} and {len(y)}"
+            f"{name} needs at least {plural(results, 'result')} and {plural(real, 'real image')}; there are {len(x)} and {len(y)}"
         )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("the features have values that are not finite (NaN or infinity)")

@@ -46,7 +46,7 @@ class PatchGAN(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raises ValueError for images smaller than one patch needs."""
+        """Return logits. Raises ValueError for images smaller than one patch."""
         if min(x.shape[-2:]) < self.smallest:
             raise ValueError(
                 f"the discriminator needs images of at least {self.smallest} x {self.smallest} pixels, and these are "

@@ -102,7 +102,7 @@ class ResNet(nn.Module):
         return 7 + down + 16 * len(self.blocks) + up + 6
 
     def forward(self, x: Tensor, taps: list[Tensor] | None = None) -> Tensor:
-        """Images [n, c, h, w] in [-1, 1] to images of that size; ``taps`` collects what ``encode`` would return."""
+        """Map images [n, c, h, w] in [-1, 1] to images of that size; ``taps`` collects the maps of ``encode``."""
         x, sizes = self._encode(x, _ignore if taps is None else taps.append)
         for block in list(self.blocks)[self.last_tapped + 1 :]:
             x = block(x)
@@ -111,7 +111,7 @@ class ResNet(nn.Module):
         return self.last(x)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """The maps that CUT compares, [n, c, h, w] with the channels of ``tapped``; goes no further than the last.
+        """Return the maps that CUT compares, [n, c, h, w] with the channels of ``tapped``; stop after the last one.
 
         The padded image, the two convolutions of the way down, the first block and the fifth (or the last before it).
         """
@@ -120,7 +120,7 @@ class ResNet(nn.Module):
         return taps
 
     def _encode(self, x: Tensor, tap: Callable[[Tensor], None]) -> tuple[Tensor, list[torch.Size]]:
-        """The last map that is tapped, and the sizes of the maps on the way down, those of the way up."""
+        """Return the last tapped map, and the sizes of the maps on the way down, which those on the way up get."""
         x = _through(self.first.children(), x, tap)
         sizes = []
         for down in self.down.children():
@@ -134,7 +134,7 @@ class ResNet(nn.Module):
 
 
 def _through(layers: Iterable[nn.Module], x: Tensor, tap: Callable[[Tensor], None]) -> Tensor:
-    """The layers' map; that of the first is tapped."""
+    """Apply layers; tap the map of the first one."""
     for number, layer in enumerate(layers):
         x = layer(x)
         if number == 0:

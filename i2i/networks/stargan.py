@@ -9,7 +9,7 @@ from i2i.networks.blocks import HalvingConv2d, InstanceNorm2d, Upsample2x, relu
 
 
 def affine_norm(channels: int) -> nn.Module:
-    """Instance normalisation with a learned scale and shift, and no memory.
+    """Return instance normalisation with a learned scale and shift, without running statistics.
 
     The authors' keeps running statistics which training never reads; with them instead of an image's own, as in
     evaluation mode, their network's images break. Here there are none, so there is one behaviour.
@@ -90,7 +90,7 @@ class StarGANGenerator(nn.Module):
         return 7 + (3 + 6) + 16 * len(self.blocks) + (4 + 2) + 6
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """x [n, in_channels, h, w] towards the labels c [n, domains], float: one-hot, or attributes of 0 and 1."""
+        """Translate x [n, in_channels, h, w] to the labels c [n, domains], float: one-hot, or attributes of 0 and 1."""
         planes = c[:, :, None, None].to(x.dtype).expand(-1, -1, x.shape[2], x.shape[3])
         maps = [self.first(torch.cat([x, planes], 1))]
         for down in self.down:
@@ -130,12 +130,12 @@ class StarGANDiscriminator(nn.Module):
         self.layers, self.smallest = layers, self.class_head.kernel_size[0] << layers
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of D_src [n, 1, h', w'] and of D_cls [n, domains]; no sigmoid. Raises ValueError for a small image."""
+        """Return logits of D_src [n, 1, h', w'] and D_cls [n, domains]. Raises ValueError for a small image."""
         features = self._features(x)
         return self.source_head(features), self.class_head(features).mean((2, 3))
 
     def source(self, x: Tensor) -> Tensor:
-        """D_src alone, [n, 1, h', w']: what a penalty on the critic is about."""
+        """Return D_src alone, [n, 1, h', w'], for penalties on the critic."""
         return self.source_head(self._features(x))
 
     def _features(self, x: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Decoder(nn.Module):
         initialise(self)
 
     def forward(self, g: Tensor, size: tuple[int, int]) -> Tensor:
-        """``size``: height and width of the image that was encoded, at most 4 times those of the map."""
+        """Decode to ``size``, the height and width of the encoded image, at most 4 times those of the map."""
         g = self.blocks(g)
         half = (size[0] + 1) // 2, (size[1] + 1) // 2
         for wanted, up, norm in zip((half, size), self.up, self.norms, strict=True):
@@ -82,7 +82,7 @@ class Stream(nn.Module):
         return 7 + (2 + 4) + 16 * blocks + (4 + 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, c, h, w] in [-1, 1] to the same size."""
+        """Translate [n, c, h, w] in [-1, 1] to the same size."""
         return self.G_L(self.G_H(latent(self.E_H(self.E_L(x)), self.training)), x.shape[-2:])
 
 

@@ -1,4 +1,4 @@
-"""``i2i.translate``: what comes back is of the kind that went in."""
+"""``i2i.translate``: an array to an array, a path to a path."""
 
 from __future__ import annotations
 

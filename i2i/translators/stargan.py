@@ -73,10 +73,10 @@ class StarGAN(Translator):
         self.D = D
 
     def forward(self, batch: Views) -> Views:
-        """In training G(x, c') alone: the way back, which only G asks for, is made when it moves, once in n_critic.
+        """Compute G(x, c') in training; the reconstruction is computed when G moves, once in n_critic steps.
 
-        In evaluation mode every domain: of exclusive ones G(x, i) shows the i-th, of attributes x with the i-th
-        turned to its opposite; and the way back from the last.
+        In evaluation mode compute every domain: G(x, i) shows the i-th of exclusive domains, or x with the i-th
+        attribute turned to its opposite; and the reconstruction from the last.
         """
         x, c = batch["x"], batch["c"]
         if self.training:
@@ -87,7 +87,7 @@ class StarGAN(Translator):
         return v | {f"G({last},c)": self.G(v[last], c)}
 
     def towards(self, i: int, c: Tensor) -> Tensor:
-        """The labels c [n, domains] with the i-th attribute turned to its opposite; or those of domain i."""
+        """Return the labels c [n, domains] with the i-th attribute turned to its opposite; or those of domain i."""
         chosen = torch.zeros_like(c)
         chosen[:, i] = 1
         return (c - chosen).abs() if self.attributes else chosen
@@ -110,7 +110,7 @@ class StarGAN(Translator):
         }
 
     def classification(self, logits: Tensor, c: Tensor) -> Tensor:
-        """-log D_cls(c | x), a mean over the images (eqs. 2 and 3); of attributes, the sum over all of an image."""
+        """Return -log D_cls(c | x), averaged over the images (eqs. 2 and 3) and summed over the attributes of each."""
         if self.attributes:
             return binary_cross_entropy_with_logits(wide(logits), c, reduction="sum") / len(c)
         return cross_entropy(wide(logits), c)

@@ -32,7 +32,7 @@ def test_good_data_is_described(folders):
 
 
 @pytest.mark.parametrize("how", ["pix2pix", "--paired"])
-def test_what_would_stop_training_is_named(folders, how):
+def test_problems_that_would_stop_training_are_named(folders, how):
     result = check(how, "--a", folders / "x", "--b", folders / "y")
     assert result.exit_code == 1
     assert "x/0.png is 32 x 32 and its pair" in result.stderr
@@ -67,5 +67,5 @@ def test_many_domains_are_described(folders):
         ["stargan", "--unpaired", "--data", "."],
     ],
 )  # fmt: skip
-def test_wrong_usage_is_told_apart(arguments):
+def test_wrong_usage_has_its_own_exit_status(arguments):
     assert check(*arguments).exit_code == 2

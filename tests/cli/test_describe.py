@@ -15,15 +15,15 @@ from tests.runtime.adapters import models
 RGB = ("--range", "0..1", "--order", "rgb")
 
 
-def test_a_model_is_asked_about_described_and_run(tmp_path: Path, i2i_command: Command) -> None:
+def test_a_model_is_examined_described_and_run(tmp_path: Path, i2i_command: Command) -> None:
     models.mirror(tmp_path / "negative.onnx", 255)
     done = i2i_command("describe", "negative.onnx", "-o", "copy.onnx", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: negative.onnx: it contains no i2i description")
     assert "--range LOW..HIGH --order rgb|bgr" in done.stderr
     assert not (tmp_path / "copy.onnx").exists()
-    told = ("--range", "0..255", "--order", "bgr")
-    done = i2i_command("describe", "negative.onnx", *told, "-o", "copy.onnx", cwd=tmp_path)
+    given = ("--range", "0..255", "--order", "bgr")
+    done = i2i_command("describe", "negative.onnx", *given, "-o", "copy.onnx", cwd=tmp_path)
     words = (
         "image -> negative  layout nchw, order bgr, range 0..255, "
         "any size (in multiples of 1, at least 1, by padding), scale 1"
@@ -38,21 +38,21 @@ def test_a_model_is_asked_about_described_and_run(tmp_path: Path, i2i_command: C
     np.testing.assert_array_equal(read_image(tmp_path / "b.png").pixels, 255 - image)
 
 
-def test_wrong_words_and_names_are_errors(tmp_path: Path, i2i_inside: Command) -> None:
+def test_invalid_options_and_files_are_errors(tmp_path: Path, i2i_inside: Command) -> None:
     path = models.mirror(tmp_path / "m.onnx", 1)
     tiny.inverter(tmp_path / "export.onnx")
     models.two_outputs(tmp_path / "two.onnx")
-    told = ("--range", "-1..1", "--order", "rgb")
+    given = ("--range", "-1..1", "--order", "rgb")
     for arguments, words in (
         (("m.onnx", "--range", "wide"), "range is 'wide'; expected LOW..HIGH"),
         (("m.onnx", "--fit", "crop"), "'crop' is not one of 'resize', 'tile'"),
         (("m.onnx", "--range", "0..1", "--order", "rgb", "-o", "m.onnx"), "m.onnx is the model itself"),
         (("m.onnx", "--range", "0..1", "--order", "rgb", "-o", "export.onnx"), "export.onnx exists already"),
-        (("export.onnx", *told), "it describes itself"),
+        (("export.onnx", *given), "it describes itself"),
         (("export.onnx", "-o", "b.onnx"), "export.onnx: written by `i2i export`, which describes its files already"),
-        (("two.onnx", *told, "--output", "d9"), "two.onnx: it has no output 'd9'; choose from 'd0', 'd1'"),
+        (("two.onnx", *given, "--output", "d9"), "two.onnx: it has no output 'd9'; choose from 'd0', 'd1'"),
         (
-            ("two.onnx", *told),
+            ("two.onnx", *given),
             "it has 2 outputs ('d0', 'd1'); expected one: `i2i describe two.onnx --output NAME -o two-described.onnx`",
         ),
         (

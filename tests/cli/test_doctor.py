@@ -24,13 +24,13 @@ def installed(site: Path, *names: str) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder of packages that are seen."""
+    """The only folder of packages that is searched."""
     real = packages._distributions
     monkeypatch.setattr(packages, "_distributions", lambda _: real([str(tmp_path)]))
     return tmp_path
 
 
-def test_what_is_installed_is_what_python_says() -> None:
+def test_installed_packages_agree_with_importlib_metadata() -> None:
     for module in packages.RIVALS:
         for name in packages.RIVALS[module]:
             try:
@@ -42,13 +42,13 @@ def test_what_is_installed_is_what_python_says() -> None:
     assert packages.installed("cv2")
 
 
-def test_one_of_each_is_well(site: Path) -> None:
+def test_one_package_of_each_kind_is_no_problem(site: Path) -> None:
     installed(site, "onnxruntime-gpu", "opencv-python-headless")
     assert packages.rivals() == []
     assert packages.shells() == []
 
 
-def test_two_of_a_kind_are_told_with_the_lines_that_repair_it(site: Path) -> None:
+def test_rival_packages_are_reported_with_the_repair(site: Path) -> None:
     installed(site, "onnxruntime", "onnxruntime-gpu", "opencv-python", "opencv-python-headless")
     ort, opencv = packages.rivals()
     assert "pip uninstall -y onnxruntime-gpu onnxruntime && pip install onnxruntime-gpu==1.30.0" in ort
@@ -60,7 +60,7 @@ def test_two_of_a_kind_are_told_with_the_lines_that_repair_it(site: Path) -> Non
     assert result.output.count("overwrite each other. Repair: pip") == 2
 
 
-def test_a_hollow_package_is_told(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_package_is_reported(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(site, "onnxruntime-gpu")
     (tmp_path / "onnxruntime" / "capi").mkdir(parents=True)
     shell = ModuleSpec("onnxruntime", None, is_package=True)
@@ -93,7 +93,7 @@ def test_a_card_that_is_not_used_is_a_problem(monkeypatch: pytest.MonkeyPatch) -
     assert "there is a GPU, and ONNX Runtime runs on the CPU" in result.output
 
 
-def test_the_truth_of_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_which_providers_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "cuda_devices", list)
     result = CliRunner().invoke(doctor.command, ["--provider", "cpu"])
     assert "self-test        asked for cpu, ran on cpu: passed in" in result.output

@@ -1,4 +1,4 @@
-"""The whole way of a model of several domains: folders or a table, training, one file, each domain out of it."""
+"""A model of several domains from end to end: folders or a table, training, one file, each domain."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> 
 
 @pytest.fixture
 def i2i_here(capsys: pytest.CaptureFixture[str]) -> Here:
-    """Runs ``i2i ARGUMENTS`` in this process: exit status, stdout, stderr."""
+    """Run ``i2i ARGUMENTS`` in this process; return exit status, stdout and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as end:
@@ -56,7 +56,7 @@ def i2i_here(capsys: pytest.CaptureFixture[str]) -> Here:
 
 
 def check_pixels(run: Path, ways: dict[str, torch.Tensor]) -> None:
-    """Every target in the runtime against PyTorch with the run's weights, to one level, and each another picture."""
+    """Compare every target with PyTorch and the run's weights, to one level; no two pictures are equal."""
     net, spec = load_generators(run)["any"]
     module = Pixels(WithTarget(per_image(net), spec), replace(spec, minimum=net.minimum)).eval()
     model = i2i.load(run / "onnx" / "any.onnx", "cpu")
@@ -86,7 +86,7 @@ def test_folders_of_domains(place: Path, i2i_here: Here) -> None:
     original, shine = (read_image(Path(folder, "rain1.png")).pixels for folder in ("photos", "photos-shine"))
     assert np.array_equal(shine, i2i.load("runs/w/onnx/any.onnx", "cpu")(original, to="shine"))
     for arguments, said in (
-        ((), "to which domain shall it translate? Choose one of cloudy, rain, shine"),
+        ((), "a domain is missing: choose one of cloudy, rain, shine"),
         (("--to", "snow"), "does not translate to 'snow'; it translates to cloudy, rain, shine"),
     ):
         status, out, err = i2i_here("translate", "photos", *arguments)
@@ -96,12 +96,12 @@ def test_folders_of_domains(place: Path, i2i_here: Here) -> None:
 
 @pytest.mark.slow
 def test_a_table_of_attributes(place: Path, i2i_here: Here) -> None:
-    """Not exported by hand: the first translation does that."""
+    """The first translation exports the run."""
     data = ("--data", "photos", "--attributes", "table.csv")
     assert i2i_here("train", "stargan", *data, "--out", "runs/p", *SMALL) == (0, "runs/p\n", "")
     status, _, err = i2i_here("translate", "photos")
     assert status == 2
-    assert "which attributes shall its images have? Choose from warm, dark" in err
+    assert "attributes are missing: choose any of warm, dark" in err
     assert not Path("runs/p/onnx").exists()
     status, out, err = i2i_here("translate", "photos", "--to", "dark,warm")
     assert (status, "photos-dark-warm: 12 translated" in out) == (0, True)

@@ -41,8 +41,8 @@ def python(code: str, *arguments: object, **options: Any) -> subprocess.Complete
 
 
 @pytest.mark.parametrize("code", ["import i2i", "from i2i.cli import main; main(['--help'])"])
-def test_what_is_loaded_before_any_work(code: str) -> None:
-    """Beside the standard library, the package and its help load click and nothing else."""
+def test_the_help_page_loads_only_click(code: str) -> None:
+    """The package and its help page load only the standard library and click."""
     report = "import sys; names = {name.partition('.')[0] for name in sys.modules}; print('#', *names, file=sys.stderr)"
     done = python(f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}")
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def test_what_is_loaded_before_any_work(code: str) -> None:
     assert extra <= {"i2i", "click"} | ({"colorama"} if sys.platform == "win32" else set())
 
 
-def test_help_is_there_at_once(i2i_command: Command) -> None:
+def test_help_takes_less_than_0_3_seconds(i2i_command: Command) -> None:
     times = []
     for _ in range(3):
         before = os.times()
@@ -80,8 +80,8 @@ main(sys.argv[2:])
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_one_image_starts_with_nothing_that_it_does_not_need(tmp_path: Path, negative: Path) -> None:
-    """Other libraries, idle threads, a search for garbage where there is none: each takes longer than an image."""
+def test_translating_one_image_loads_nothing_superfluous(tmp_path: Path, negative: Path) -> None:
+    """Other libraries, idle threads, garbage collection without garbage: each takes longer than an image."""
     image = next(draw(tmp_path / "in").iterdir())
     others = "torch onnx av PIL pyvips rich logging importlib.metadata fractions i2i.runtime.adapters.infer_spec"
     done = python(STARTED, others, "translate", image, tmp_path / "out.png", "-m", negative, "--provider", "cpu")
@@ -104,12 +104,12 @@ print(gc.isenabled(), gc.get_freeze_count())
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_host_that_calls_a_verb_keeps_its_garbage_collection(tmp_path: Path, enabled: bool) -> None:
+def test_a_command_called_from_python_leaves_garbage_collection_on(tmp_path: Path, enabled: bool) -> None:
     done = python(HOSTED, enabled, cwd=tmp_path)
     assert (done.stdout, done.stderr) == (f"{enabled} 0\n", "")
 
 
-def test_the_command_itself_never_searches_what_it_imported(tmp_path: Path) -> None:
+def test_the_command_freezes_imported_objects_for_garbage_collection(tmp_path: Path) -> None:
     code = "import gc\nfrom i2i.cli import main\ntry: main(['models'])\nfinally: print(gc.get_freeze_count() > 0)"
     assert python(code, cwd=tmp_path).stdout.endswith("True\n")
 
@@ -129,7 +129,7 @@ finally:
 
 
 @pytest.mark.parametrize("torch", [True, False])
-def test_the_last_search_is_left_out_only_without_pytorch(tmp_path: Path, torch: bool) -> None:
+def test_the_final_garbage_collection_is_skipped_only_without_pytorch(tmp_path: Path, torch: bool) -> None:
     """Without it, libraries of PyTorch print dozens of lines about supposed leaks."""
     assert python(LEFT, torch, cwd=tmp_path).stdout.endswith(f"{not torch}\n")
 
@@ -239,7 +239,7 @@ def test_a_file_where_a_folder_is_needed_within_the_results(
 
 
 @pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 99999999999999999999])
-def test_a_seed_that_is_too_large(tmp_path: Path, i2i_inside: Command, seed: int) -> None:
+def test_a_seed_out_of_range_is_refused(tmp_path: Path, i2i_inside: Command, seed: int) -> None:
     draw(tmp_path / "a"), draw(tmp_path / "b")
     done = i2i_inside("train", "cyclegan", "--a", "a", "--b", "b", f"--seed={seed}", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
@@ -251,7 +251,7 @@ def test_a_seed_that_is_too_large(tmp_path: Path, i2i_inside: Command, seed: int
     assert f"{seed} is not in the range 0<=x<={2**64 - 1}" in done.stderr
 
 
-def test_hostile_surroundings(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
+def test_unusual_environments(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
     """No home, no locale, no terminal, warnings as errors, and names that are no text."""
     source = draw(tmp_path / "in")
     odd = os.fsencode(source) + b"/caf\xe9 \n.png"
@@ -275,7 +275,7 @@ def test_hostile_surroundings(tmp_path: Path, i2i_command: Command, negative: Pa
 
 
 def test_ctrl_c_while_a_library_is_imported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """pybind11 turns it into an ImportError."""
+    """pybind11 turns the KeyboardInterrupt into an ImportError."""
     from i2i import cli
 
     def interrupted(**_: object) -> None:
@@ -303,7 +303,7 @@ def test_the_end_of_a_file_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -
         cli.main(["models"])
 
 
-def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
+def test_a_job_killed_at_any_moment_can_be_continued(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
     source = draw(tmp_path / "in", 400)
     i2i_command("translate", source, tmp_path / "whole", "-m", negative)
     command = [sys.executable, "-m", "i2i", "translate", str(source), str(tmp_path / "out"), "-m", str(negative)]
@@ -337,7 +337,7 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path, i2i_command: Command
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
-def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, i2i_command: Command, negative: Path) -> None:
     import resource
 
     source = draw(tmp_path / "in")
@@ -357,7 +357,7 @@ def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path, i2i_command: Command,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_terminal_shows_how_far_the_job_is(tmp_path: Path, negative: Path) -> None:
+def test_a_terminal_shows_progress(tmp_path: Path, negative: Path) -> None:
     import pty
 
     source = draw(tmp_path / "in")
@@ -384,15 +384,15 @@ def test_a_terminal_shows_how_far_the_job_is(tmp_path: Path, negative: Path) -> 
     assert "Traceback" not in text
 
 
-def test_onnxruntime_sends_nothing_home(tmp_path: Path, negative: Path) -> None:
-    """Its packages do unless a variable is set before their import, and then leave an identifier in the cache."""
+def test_onnxruntime_sends_no_usage_data(tmp_path: Path, negative: Path) -> None:
+    """Its packages send data unless a variable is set before their import, and leave an identifier in the cache."""
     code = "import os, sys, i2i; i2i.load(sys.argv[1]); print(os.environ['ORT_DISABLE_TELEMETRY'])"
     env = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "CI": ""}
     done = python(code, negative, env=env)
     assert done.stdout == "1\n"
     assert list(tmp_path.iterdir()) == []
     done = python("import os, i2i; print(os.environ['ORT_DISABLE_TELEMETRY'])", env={"ORT_DISABLE_TELEMETRY": "0"})
-    assert done.stdout == "0\n"  # who wants it has it
+    assert done.stdout == "0\n"  # a user's own setting stays
 
 
 def test_versions_agree() -> None:
@@ -401,10 +401,3 @@ def test_versions_agree() -> None:
     import i2i
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == i2i.__version__
-
-
-def test_formats_of_the_command_are_those_that_are_written() -> None:
-    from i2i.cli.images import FORMATS
-    from i2i.images import WRITABLE
-
-    assert {name.upper() for name in FORMATS} == set(WRITABLE)

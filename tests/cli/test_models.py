@@ -1,4 +1,4 @@
-"""Which model the command takes when none is named, the list of those there are, and where its results go."""
+"""The default model of a command, the list of models, and the destination of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or None: the job is done, and its exit status is true."""
+"""Standard streams that are closed, full or None: the job is done, and its exit status is right."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ finally:
 
 
 def test_a_frozen_program_has_no_streams(place: Path, tmp_path: Path) -> None:
-    """Nor do files take the numbers of standard streams, on which libraries in C print."""
+    """Files must not take the numbers of standard streams either, since C libraries print on them."""
     words = ["translate", str(place / "a"), "o", "-m", str(place / "n.onnx"), "--provider", "cpu"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", FROZEN, *words], cwd=tmp_path, env=env, timeout=60, check=False)
@@ -129,7 +129,7 @@ def test_a_frozen_program_has_no_streams(place: Path, tmp_path: Path) -> None:
     assert (tmp_path / "names").read_text() == "/dev/null /dev/null /dev/null"
 
 
-def test_the_streams_of_a_host_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_streams_of_an_embedding_program_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     before = sys.stdin, sys.stdout, sys.stderr
     with streams.protected():
         assert isinstance(sys.stdout.buffer, streams.Lossy)

@@ -36,13 +36,13 @@ def test_a_folder_toward_each_domain(place: Path, i2i_command: Command) -> None:
         assert (read_image(place / f"photos-{name}" / "2.png").pixels == 12 + 10 * index).all()
 
 
-def test_one_output_folder_is_done_again_for_another_domain_if_told_so(place: Path, i2i_inside: Command) -> None:
+def test_one_output_folder_is_translated_to_another_domain_with_overwrite(place: Path, i2i_inside: Command) -> None:
     for to, counts in (("rain", "3 translated, 0"), ("rain", "0 translated, 3"), ("shine", "3 translated, 0")):
         again = ["--overwrite"] if to == "shine" else []
         if again:
             done = i2i_inside("translate", "photos", "out", "--to", to, cwd=place)
             assert (done.returncode, done.stdout) == (2, "")
-            assert "error: out holds results of a job that differs from this one: to was ['rain'] and is" in done.stderr
+            assert "error: out has results of a job that differs from this one: to was ['rain'] and is" in done.stderr
         done = i2i_inside("translate", "photos", "out", "--to", to, *again, cwd=place)
         assert f"{counts} done before" in done.stdout
     assert (read_image(place / "out" / "0.png").pixels == 30).all()
@@ -62,13 +62,13 @@ def test_attributes_with_commas(place: Path, i2i_inside: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "runs/weather: to which domain shall it translate? Choose one of cloudy, rain, shine: --to cloudy"),
+        ((), "runs/weather: a domain is missing: choose one of cloudy, rain, shine: --to cloudy"),
         (("--to", "snow"), "runs/weather does not translate to 'snow'; it translates to cloudy, rain, shine"),
-        (("-m", "faces"), "runs/faces: which attributes shall its images have? Choose from male, young, smiling"),
+        (("-m", "faces"), "runs/faces: attributes are missing: choose any of male, young, smiling"),
         (("-m", "faces", "--to", "male,old"), "does not translate to 'male,old'; it translates to male, young, smil"),
         (
             ("-m", "runs/weather/onnx/any.onnx"),
-            "runs/weather/onnx/any.onnx: to which domain shall it translate? Choose one of cloudy, rain, shine",
+            "runs/weather/onnx/any.onnx: a domain is missing: choose one of cloudy, rain, shine",
         ),
     ],
 )

@@ -37,7 +37,7 @@ def test_a_folder_as_described_and_again_otherwise(place: Path, i2i_command: Com
     assert i2i_command(*describe, "-15..270", cwd=place).returncode == 0
     done = i2i_command(*command, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "out holds results of a job that differs from this one: the model's file has changed" in done.stderr
+    assert "out has results of a job that differs from this one: the model's file has changed" in done.stderr
     assert "1 translated" in i2i_command(*command, "--overwrite", cwd=place).stdout
 
 

@@ -43,7 +43,7 @@ def test_a_folder_in_tiles_and_again_in_others(place: Path, i2i_command: Command
     assert "tile was 192 and is off" in done.stderr
 
 
-def test_what_is_no_tile_is_wrong_use(place: Path, i2i_inside: Command) -> None:
+def test_an_invalid_tile_is_a_usage_error(place: Path, i2i_inside: Command) -> None:
     done = i2i_inside("translate", "photos/a.png", "-m", "net.onnx", "--tile", "some", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "tile is 'some'; choose auto, exact, off or the side of a tile in pixels" in done.stderr
@@ -80,7 +80,7 @@ def read(terminal: int) -> bytes:
         return b""
 
 
-def test_from_python(place: Path) -> None:
+def test_tiles_from_python(place: Path) -> None:
     model = i2i.load(place / "net.onnx", "cpu")
     tiled = i2i.translate(IMAGE, model=model, tile=192)
     np.testing.assert_array_equal(tiled, model.tiled(192)(IMAGE))

@@ -14,7 +14,7 @@ Draw = Callable[..., Path]
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Draw:
-    """Writes a picture whose mean level, and red corner, tell it from the others."""
+    """Write a picture that its mean level and red corner identify."""
 
     def write(name: str, level: int = 100, size: tuple[int, int] = (32, 32), mode: str = "RGB", bits: int = 8) -> Path:
         path = tmp_path / name

@@ -1,4 +1,4 @@
-"""A table of attributes in both of its formats: what it says of each image, and what is wrong with it."""
+"""Tables of attributes in both formats: the labels of each image, and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(faces, text):
 
 
 def labels(dataset):
-    """The label of each image, by its number: an image of level 40 n is the n-th."""
+    """Return the label of each image by its number: an image of level 40 n is the n-th."""
     found = {}
     for position in range(len(dataset)):
         sample = dataset.sample(position, 0, PLAIN)
@@ -41,7 +41,7 @@ def labels(dataset):
 
 
 @pytest.mark.parametrize("table", ["celeba.txt", "table.csv"])
-def test_both_formats_say_the_same(faces, table):
+def test_both_formats_are_read_alike(faces, table):
     dataset = read(faces, table)
     assert dataset.domains == ("Male", "Young", "Bald")
     assert dataset.hyperparameters == {"domains": 3, "attributes": True}
@@ -58,7 +58,7 @@ def test_some_attributes_in_the_order_given(faces):
     assert read(faces, select="Male").hyperparameters == {"domains": 1, "attributes": True}
 
 
-def test_a_byte_order_mark_quotes_and_empty_lines_are_no_matter(faces):
+def test_byte_order_marks_quotes_and_empty_lines_are_ignored(faces):
     table = write(faces, '\ufefffile,"Male, or so"\r\n"1.png", 1\r\n\r\n2.png,0\r\n3.png,-1\r\n')
     assert read(faces, table).domains == ("Male, or so",)
     assert labels(read(faces, table)) == {1: [1], 2: [0], 3: [0]}
@@ -101,7 +101,7 @@ def test_an_attribute_of_zeros_and_ones_before_the_names_is_no_index_column(face
         read(faces, write(faces, "Male,file\n-1,1.png\n1,2.png\n1,3.png\n"))
 
 
-def test_a_row_of_another_folder_names_no_image(faces):
+def test_a_row_with_another_folder_matches_no_image(faces):
     with pytest.raises(DataError, match=r"others/1\.png: the table has a row, but"):
         read(faces, write(faces, "file,Male\nothers/1.png,1\n2.png,0\n3.png,0\n"))
 
@@ -116,7 +116,7 @@ def test_a_row_of_another_folder_names_no_image(faces):
         ('file,Male\n"1.png,1\n' + "2.png,1\n" * 20000, r"table\.csv: line \d+: this is no CSV: field larger than"),
         ('file,Male\n"1"2.png,1\n', "line 2: this is no CSV"),
         ("4\nMale\n1.png 1\n2.png 1\n3.png 1\n", "the first line says 4 images, and 3 follow"),
-        ("3\nMale\n1.png 1\n2.png 1 1\n3.png 1\n", "line 4: 2 values for the 1 attributes"),
+        ("3\nMale\n1.png 1\n2.png 1 1\n3.png 1\n", "line 4: 2 values for 1 attribute"),
         ("2\nMale\n1.png 1\n1.png -1\n", r"line 4: 1\.png already has a row"),
         ("1\nMale Male\n1.png 1 1\n", "attribute 'Male' has two columns"),
         ("1\n\n1.png\n", "there is no attribute in it"),
@@ -128,7 +128,7 @@ def test_a_row_of_another_folder_names_no_image(faces):
         ),
     ],
 )
-def test_a_table_that_is_not_whole_is_told_by_its_lines(faces, text, message):
+def test_an_incomplete_table_is_an_error_that_names_the_lines(faces, text, message):
     with pytest.raises(DataError, match=message):
         read(faces, write(faces, text))
 
@@ -140,7 +140,7 @@ def test_a_table_that_cannot_be_read(faces):
         read(faces, "faces/1.png")
 
 
-def test_an_unknown_attribute_is_answered_with_those_there_are(faces):
+def test_an_unknown_attribute_is_an_error_that_lists_the_known_ones(faces):
     with pytest.raises(DataError, match=r"celeba\.txt has no 'Old', 'bald'; it has Male, Young, Bald"):
         read(faces, select="Old,Male,bald")
 
@@ -165,7 +165,7 @@ def test_images_without_a_row_and_rows_without_an_image_are_named_or_left_out_up
     table = write(faces, "file,Male\n1.png,1\n2.png,0\n7.png,0\n")
     with pytest.raises(DataError) as caught:
         read(faces, table, max_bad=1)
-    assert "2 images or rows of" in str(caught.value)
+    assert f"images or rows of {faces / table} without a counterpart: 2 (at most 1" in str(caught.value)
     assert "7.png: the table has a row, but" in str(caught.value)
     assert "faces/3.png: no row in table.csv" in str(caught.value)
     dataset = read(faces, table, max_bad=2)

@@ -1,4 +1,4 @@
-"""What a step sees depends on the step alone: not on workers, processes, or where the iteration began."""
+"""The batch of a step depends on the step only: not on workers, processes, or the start of the iteration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def equal(one, other):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_a_beginning_in_the_middle_gives_what_the_unbroken_run_gives(dataset, workers):
+def test_starting_in_the_middle_gives_the_same_batches(dataset, workers):
     unbroken = take(9, dataset, VIEW, 2, seed=5, workers=0)
     assert unbroken[0]["x"].shape == (2, 3, 16, 24)
     for start in (0, 1, 4):
@@ -36,7 +36,7 @@ def test_a_beginning_in_the_middle_gives_what_the_unbroken_run_gives(dataset, wo
         assert all(equal(one, other) for one, other in zip(unbroken[start:], resumed, strict=True))
 
 
-def test_two_processes_see_together_what_one_sees(dataset):
+def test_two_processes_together_see_the_batches_of_one(dataset):
     alone = take(5, dataset, VIEW, 4, seed=5, workers=0)
     ranks = [take(5, dataset, VIEW, 4, seed=5, rank=rank, world=2, workers=2) for rank in range(2)]
     for whole, first, second in zip(alone, *ranks, strict=True):
@@ -72,7 +72,7 @@ def test_closing_ends_the_threads(dataset):
     assert threading.active_count() == before
 
 
-def test_what_is_prepared_is_bounded(dataset, monkeypatch):
+def test_the_number_of_prepared_batches_is_bounded(dataset, monkeypatch):
     prepared = []
     real = dataset.sample
     monkeypatch.setattr(dataset, "sample", lambda p, *rest: (prepared.append(p), real(p, *rest))[1])

@@ -1,4 +1,4 @@
-"""What training sees: the right pixels, the right pairs, in the right order."""
+"""Samples of datasets: the right pixels, the right pairs, in the right order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_values_fill_the_range_of_their_own_depth():
         torch.testing.assert_close(tensor, torch.tensor([[[-1.0, 1.0, -0.6]]]))
 
 
-def test_a_pixel_is_where_and_what_it_was(draw, tmp_path):
+def test_pixels_keep_their_place_and_value(draw, tmp_path):
     pixels = np.arange(32 * 32 * 3).reshape(32, 32, 3) % 251
     for name in ("x", "y"):
         draw(f"{name}/1.png")
@@ -131,7 +131,7 @@ def test_the_authors_jitter_takes_256_of_286():
     np.testing.assert_array_equal(mirrored, resized[:256, :256][:, ::-1])
 
 
-def test_every_offset_and_both_hands_occur():
+def test_every_offset_and_both_mirrorings_occur():
     view, rng = View((30, 30), load=32 / 30), np.random.default_rng(0)
     placements = [place(view, rng) for _ in range(300)]
     seen = {(int(p.top * 3), int(p.left * 3), p.mirrored) for p in placements}

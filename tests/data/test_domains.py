@@ -1,4 +1,4 @@
-"""Many domains: which folders they are, what each image is labelled with, and what is wrong with them."""
+"""Datasets of many domains: folders, labels and errors."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_some_domains_in_the_order_given(weather):
         ({"select": "rain,rain"}, "'rain' is selected twice"),
     ],
 )
-def test_what_is_no_choice_between_domains(weather, monkeypatch, options, message):
+def test_invalid_choices_of_domains_are_refused(weather, monkeypatch, options, message):
     monkeypatch.chdir(weather.parent)
     with pytest.raises(DataError, match=message):
         read_folders("domains", **({"data": "photos"} | options))
@@ -167,7 +167,7 @@ def test_the_report_names_every_domain_and_an_image_of_two(weather):
     (weather / "train/rain/same.png").write_bytes((weather / "train/cloudy/1.png").read_bytes())
     report = str(read(weather).report)
     assert "domain rain: 4 images (4 PNG), 32 x 32 pixels, read as 8-bit RGB" in report
-    assert "1 files are in two domains: rain/same.png = cloudy/1.png" in report
+    assert "1 file in two domains: rain/same.png = cloudy/1.png" in report
 
 
 def test_the_fingerprint_changes_with_labels_and_not_with_the_place(weather, tmp_path):

@@ -65,11 +65,11 @@ def test_images_that_use_a_part_of_their_range_are_a_warning(tmp_path, draw, wor
     ],
     ids=["black and white", "8 bits", "16 bits", "dim", "spread classes", "one bright pixel", "black"],
 )
-def test_other_images_are_none(tmp_path, draw):
+def test_images_of_full_range_give_no_warning(tmp_path, draw):
     assert not warnings(tmp_path, draw)
 
 
-def test_one_image_of_a_domain_that_is_dark_is_none(tmp_path):
+def test_one_dark_image_of_a_domain_gives_no_warning(tmp_path):
     levels = iter((4, 4, 200))
     assert not warnings(tmp_path, lambda rng: rng.integers(0, next(levels) + 1, (40, 40), np.uint8))
 
@@ -84,7 +84,7 @@ def test_the_halves_of_a_file_are_judged_each(tmp_path, side, name):
     assert warning.startswith(f"{name}: no value above 4 of 255")
 
 
-def test_training_and_check_say_it(tmp_path, i2i_command):
+def test_training_and_check_print_the_warning(tmp_path, i2i_command):
     warnings(tmp_path, classes)
     folders = ("--a", tmp_path / "A", "--b", tmp_path / "B")
     done = i2i_command("check", "--unpaired", *folders)

@@ -1,4 +1,4 @@
-"""A folder means what its owner thinks it means, or the error says what was looked for."""
+"""Layouts of folders: the usual ones are recognised, and errors list what is expected."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_any_two_folders_give_their_names(two_folders):
     assert domains(back) == ("zebras", "horses")
 
 
-def test_splits_inside_two_folders_keep_to_themselves(draw, tmp_path):
+def test_splits_inside_two_folders_are_read_separately(draw, tmp_path):
     for domain in ("x", "y"):
         draw(f"{domain}/train/1.png", 50)
         draw(f"{domain}/test/1.png", 60)
@@ -99,7 +99,7 @@ def test_pairs_match_by_path_whatever_the_suffix(draw, tmp_path):
         ({"data": "."}, "no 'train' data here; it has empty, horses, zebras"),
     ],
 )
-def test_folders_that_mean_nothing(two_folders, monkeypatch, options, message):
+def test_folders_of_unknown_layout_are_refused(two_folders, monkeypatch, options, message):
     (two_folders / "empty").mkdir()
     (two_folders / "empty" / "notes.txt").touch()
     monkeypatch.chdir(two_folders)
@@ -163,7 +163,7 @@ def test_an_odd_file_of_two_sides_is_named(draw, tmp_path):
 def test_unreadable_files_are_named_before_training_or_left_out_up_to_a_number(two_folders):
     for number in range(2):
         (two_folders / "horses" / f"bad{number}.png").write_bytes(b"<html>")
-    told = []
+    given = []
     with pytest.raises(DataError) as caught:
         read_folders("unpaired", a=two_folders / "horses", b=two_folders / "zebras", max_bad=1)
     message = str(caught.value)
@@ -172,11 +172,11 @@ def test_unreadable_files_are_named_before_training_or_left_out_up_to_a_number(t
     assert "bad1.png: this is HTML" in message
     dataset = read_folders(
         "unpaired", a=two_folders / "horses", b=two_folders / "zebras", max_bad=2,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: given.append((done, total)),
     )  # fmt: skip
     assert len(dataset) == 5
     assert sum("left out" in warning and "bad" in warning for warning in dataset.report.warnings) == 2
-    assert told == [(done, 10) for done in range(1, 11)]
+    assert given == [(done, 10) for done in range(1, 11)]
 
 
 def test_an_unreadable_half_of_a_pair_leaves_out_the_pair(draw, tmp_path):
@@ -235,7 +235,7 @@ def test_the_report_says_what_was_found_and_warns(draw, tmp_path):
     assert "1 that repeat another file: copy.png = 0.png" in report
     assert "1 of 16 bits among images of 8 bits" in report
     assert "y: only one image" in report
-    assert "1 files are in both domains: 1.png = same.png" in report
+    assert "1 file in both domains: 1.png = same.png" in report
 
 
 def test_flat_images_are_reported(two_folders):

@@ -73,7 +73,7 @@ def _results(out, task, make):
         write_image(folder / path.name, Image(make(read_image(path).pixels, truth)))
 
 
-def test_it_tells_a_right_result_from_a_wrong_one(drawn):
+def test_right_and_wrong_results_are_distinguished(drawn):
     for task in demo_run.TASKS:
         lines = []
         _results(drawn, task, lambda source, truth: truth)
@@ -121,7 +121,7 @@ def test_the_contact_sheet_shows_source_result_and_truth(drawn):
         assert found, folder
 
 
-def test_without_pytorch_it_says_so_before_it_draws(monkeypatch, tmp_path):
+def test_without_pytorch_the_error_comes_before_any_drawing(monkeypatch, tmp_path):
     monkeypatch.setattr(demo_run, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError) as caught:
         demo_run.demo(tmp_path / "d")
@@ -148,7 +148,7 @@ def test_a_demo_of_another_seed_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize(("good", "status"), [(True, 0), (False, 1)])
-def test_the_exit_status_tells_whether_the_results_are_right(monkeypatch, tmp_path, good, status):
+def test_the_exit_status_reports_wrong_results(monkeypatch, tmp_path, good, status):
     asked = []
     monkeypatch.setattr(demo_run, "demo", lambda out, seed, say: asked.append((out, seed)) or good)
     result = CliRunner().invoke(command, ["--out", str(tmp_path / "d"), "--seed", "5"])
@@ -184,7 +184,7 @@ class _Done:
 
 
 @pytest.mark.slow
-def test_the_whole_way_in_short_and_again(tmp_path):
+def test_a_short_demo_and_a_second_run(tmp_path):
     out, lines = tmp_path / "d", []
     demo_run.demo(out, 1, lines.append, scale=0.01)
     said = "\n".join(lines)

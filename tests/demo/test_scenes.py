@@ -78,7 +78,7 @@ def test_every_scene_has_a_door_a_window_and_a_light_in_the_sky():
             assert PARTS.index(part) in shown, f"scene {number} shows no {part}"
 
 
-def test_what_cannot_be_drawn_is_an_error():
+def test_impossible_scenes_are_errors():
     with pytest.raises(ValueError, match="labels, day, night"):
         paint(scene(0), "dusk")
     with pytest.raises(ValueError, match="at least 16"):

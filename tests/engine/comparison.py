@@ -1,4 +1,4 @@
-"""Whether two runs are the same, to the bit."""
+"""Exact comparison of two runs."""
 
 import json
 
@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 
 def same(run, other):
-    """Whether two runs have the same last state (weights, optimisers, EMA, pools) and the same exported weights."""
+    """True if two runs have the same last state (weights, optimisers, EMA, pools) and the same exported weights."""
     a, b = (max((r / "state").iterdir()) for r in (run, other))
     assert a.name == b.name
     a, b = (torch.load(path, weights_only=True) for path in (a, b))

@@ -29,7 +29,7 @@ def ended(pid):
 
 
 def train_under_fire(options, kills, rng):
-    """Trains until the run is done; returns how many children were killed."""
+    """Train until the run is done; return the number of killed children."""
     states, killed = Path(options["out"], "state"), 0
     while True:
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""A new run that starts from the weights of another: which it takes, what it records, and what it refuses."""
+"""A new run that starts from the weights of another: the weights, the record in the run, and refusals."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def state(path):
 
 @pytest.mark.parametrize("method", TINY)
 def test_a_run_starts_from_all_networks_of_another(method, folders, tmp_path):
-    """With a learning rate of zero it ends where it starts: generators as they were exported, judges as they were."""
+    """With a learning rate of zero it ends where it starts: the exported generators and the discriminators."""
     first = run(method, folders, tmp_path / "first")
     second = run(method, folders, tmp_path / "second", init=first, lr=0, seed=5)
     files = sorted((first / "weights").iterdir())
@@ -64,7 +64,7 @@ def test_training_goes_on_from_there(folders, tmp_path):
     assert spec.recipe["settings"]["init"] == "first"  # no path of this machine
 
 
-def test_a_tuned_run_resumes_to_the_bit_and_without_its_source(folders, tmp_path, monkeypatch):
+def test_a_fine_tuned_run_resumes_exactly_without_its_source(folders, tmp_path, monkeypatch):
     first = run("cyclegan", folders, tmp_path / "first")
     unbroken = run("cyclegan", folders, tmp_path / "unbroken", init=first, steps=8, save_every=4)
     plain = Game.step
@@ -85,7 +85,7 @@ def test_a_tuned_run_resumes_to_the_bit_and_without_its_source(folders, tmp_path
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("form", ["folder", "file"])
-def test_an_imported_generator_is_tuned(norm, form, folders, tmp_path):
+def test_an_imported_generator_is_fine_tuned(norm, form, folders, tmp_path):
     torch.save(authors.trained(authors.resnet(blocks=1, ngf=4, norm=norm)).state_dict(), tmp_path / "G.pth")
     imported = import_checkpoint(tmp_path / "G.pth", tmp_path / "imported")
     weights = imported / "weights" / "a2b.safetensors"
@@ -104,7 +104,7 @@ def test_an_imported_generator_is_tuned(norm, form, folders, tmp_path):
     assert json.loads((tuned / "run.json").read_text())["init"]["networks"] == ["a2b"]
 
 
-def test_the_generator_of_another_method_is_tuned(folders, tmp_path):
+def test_the_generator_of_another_method_is_fine_tuned(folders, tmp_path):
     first = run("cyclegan", folders, tmp_path / "first", dropout=False)
     with pytest.raises(ValueError, match=r"it was made with .*--set upsample=deconv"):
         run("cut", folders, tmp_path / "second", init=first, lr=0)
@@ -132,7 +132,7 @@ def test_other_networks_are_refused(given, words, folders, tmp_path):
     assert not (tmp_path / "tuned").exists()
 
 
-def test_other_judges_and_directions_are_refused(folders, tmp_path):
+def test_other_discriminators_and_directions_are_refused(folders, tmp_path):
     first = run("cyclegan", folders, tmp_path / "first")
     with pytest.raises(
         ValueError, match=r"first has other networks than this run\n  D_X\.(?s:.*)\nit was made with --set ndf=2$"
@@ -155,6 +155,18 @@ def test_another_start_is_another_run(folders, tmp_path):
     assert json.loads((again / "run.json").read_text())["step"] == 4
     with pytest.raises(ValueError, match=r"started with other settings:\n  init: .*first -> .*second"):
         run("cyclegan", folders, tmp_path / "second", init=second)
+
+
+def test_a_run_whose_images_changed_says_how_to_start_from_it(folders, tmp_path):
+    shutil.copytree(folders["cyclegan"]["a"], tmp_path / "a")
+    more = {"cyclegan": folders["cyclegan"] | {"a": tmp_path / "a"}}
+    first = run("cyclegan", more, tmp_path / "first")
+    image = next((tmp_path / "a").iterdir())
+    shutil.copy(image, image.with_stem("another"))
+    with pytest.raises(ValueError, match=r"(?s)was started with other images:.* --init \S*first and another --out$"):
+        run("cyclegan", more, tmp_path / "first", steps=4)
+    tuned = run("cyclegan", more, tmp_path / "second", init=first)
+    assert json.loads((tuned / "run.json").read_text())["init"]["from"] == "first"
 
 
 def test_the_help_shows_how():

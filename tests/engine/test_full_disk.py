@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX lim
 
 @contextmanager
 def largest_file(size):
-    """No file may grow beyond ``size`` bytes: as on a full disk, what fits is written and the rest fails."""
+    """Limit files to ``size`` bytes: as on a full disk, the bytes that fit are written and the rest fails."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""What only a CUDA device can show; ``python -m pytest -m gpu`` where there is one."""
+"""Tests that need a CUDA device; run them with ``python -m pytest -m gpu``."""
 
 import json
 
@@ -19,7 +19,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("method", TINY)
-def test_trains_stops_and_goes_on(method, precision, folders, tmp_path):
+def test_a_training_is_stopped_and_resumed(method, precision, folders, tmp_path):
     options = {**TINY[method], **folders[method], "precision": precision, "save_every": 3, "log_every": 1}
     run = train(method, **options, steps=3, out=tmp_path / "run", quiet=True)
     train(method, **options, steps=6, out=run, quiet=True)
@@ -37,7 +37,7 @@ def test_the_batch_is_found_from_the_memory(folders, tmp_path):
 
 
 @pytest.mark.parametrize("method", TINY)
-def test_the_exported_file_does_on_cuda_what_it_does_on_a_processor(method, folders, tmp_path):
+def test_the_exported_file_gives_the_same_pixels_on_cuda(method, folders, tmp_path):
     options = {**TINY[method], **folders[method], "sample_every": 0}
     file = export(train(method, **options, steps=2, out=tmp_path / "run", quiet=True))
     images = np.random.default_rng(0).integers(0, 256, (3, 57, 91, 3), dtype=np.uint8)

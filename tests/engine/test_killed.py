@@ -30,7 +30,7 @@ def options_of(method, folders, steps):
 
 
 def kill(runs, kills):
-    """Trains each of the runs, killed up to ``kills`` times; returns how often each was."""
+    """Train each of the runs, killed up to ``kills`` times; return the number of kills of each."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(KILLED), json.dumps(runs), str(kills), "1"],
@@ -50,7 +50,7 @@ def end_alike(options, path, kills):
 
 @pytest.mark.parametrize("method", [m if m == "cyclegan" else pytest.param(m, marks=pytest.mark.slow) for m in TINY])
 def test_killed_once(method, folders, tmp_path, one_thread):
-    """What a state of each method holds is told by signals too, in test_resume.py: here it is how it is written."""
+    """The content of each method's state is tested in test_resume.py; this tests how it is written."""
     assert end_alike(options_of(method, folders, STEPS), tmp_path, kills=1) == 1
 
 

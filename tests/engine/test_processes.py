@@ -32,7 +32,7 @@ METHODS = {
 
 
 def torchrun(method, options, out, program=("-m", "i2i")):
-    """Trains in two processes; returns what they print."""
+    """Train in two processes; return their output."""
     arguments = [
         item
         for name, value in options.items()
@@ -66,8 +66,8 @@ main()
 
 
 @pytest.mark.parametrize("method", ["pix2pix", pytest.param("cyclegan", marks=pytest.mark.slow)])
-def test_two_processes_are_one(method, folders, tmp_path, one_thread):
-    """Before they train, they differ in something, and both are told so."""
+def test_two_processes_train_like_one(method, folders, tmp_path, one_thread):
+    """Before they train, they differ in one value, and both report it."""
     (tmp_path / "differing.py").write_text(DIFFERING)
     options = METHODS[method] | folders[method]
     one = train(method, **options, out=tmp_path / "one", quiet=True)
@@ -89,8 +89,8 @@ def test_two_processes_are_one(method, folders, tmp_path, one_thread):
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_where_they_were(folders, tmp_path):
-    """Each process's image pool included."""
+def test_two_processes_resume_exactly(folders, tmp_path):
+    """The image pool of each process included."""
     options = METHODS["cyclegan"] | folders["cyclegan"] | {"pool": 3, "dropout": True, "save_every": 5}
     unbroken, run = tmp_path / "unbroken", tmp_path / "run"
     torchrun("cyclegan", options, unbroken)

@@ -109,7 +109,7 @@ def test_two_trainings_do_not_share_a_folder(folders, tmp_path, one_thread):
     assert not list(run.rglob("*.part"))
 
 
-def test_states_that_are_gone_are_not_made_anew_over_the_weights(folders, tmp_path, one_thread):
+def test_missing_states_do_not_restart_over_existing_weights(folders, tmp_path, one_thread):
     options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
     run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
     weights = (run / "weights" / "a2b.safetensors").read_bytes()
@@ -140,7 +140,7 @@ def test_a_training_that_ended_meanwhile_is_noticed(folders, tmp_path, monkeypat
     assert "lambda_l1" not in recipe
 
 
-def test_where_there_are_no_locks_training_goes_on(folders, tmp_path, monkeypatch, one_thread):
+def test_training_works_on_file_systems_without_locks(folders, tmp_path, monkeypatch, one_thread):
     from i2i.engine import run as module
 
     def unsupported(file):
@@ -153,7 +153,7 @@ def test_where_there_are_no_locks_training_goes_on(folders, tmp_path, monkeypatc
     assert (tmp_path / "run" / "weights" / "a2b.safetensors").exists()
 
 
-def test_longer_than_it_was(folders, tmp_path, one_thread):
+def test_a_finished_run_is_continued_with_more_steps(folders, tmp_path, one_thread):
     options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
     run = train(**options, steps=3, out=tmp_path / "run", quiet=True)
     assert train(out=run, quiet=True) == run  # finished already: nothing to do
@@ -162,7 +162,7 @@ def test_longer_than_it_was(folders, tmp_path, one_thread):
 
 
 def test_a_run_that_names_no_background_goes_on_with_white(folders, tmp_path, one_thread):
-    """As runs were trained before there was a choice; their exports are seen the same."""
+    """Older runs were trained so; their exports are read the same way."""
     options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0}
     run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
     facts = json.loads((run / "run.json").read_text())
@@ -210,7 +210,7 @@ def test_a_run_that_failed_at_its_first_step_may_begin_with_other_settings(folde
     assert json.loads((run / "run.json").read_text())["settings"]["size"] == [128, 128]
 
 
-def test_the_log_forgets_what_is_done_again(folders, tmp_path, one_thread):
+def test_repeated_steps_are_removed_from_the_log(folders, tmp_path, one_thread):
     options = {"method": "pix2pix", **TINY["pix2pix"], **folders["pix2pix"], "sample_every": 0, "log_every": 1}
     run = train(**options, steps=4, save_every=2, out=tmp_path / "run", quiet=True)
     max((run / "state").iterdir()).unlink()

@@ -1,4 +1,4 @@
-"""What a training of each method leaves can be exported, and the file gives the pixels that PyTorch gives."""
+"""Runs of every method can be exported, and the file gives the same pixels as PyTorch."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ WAYS = [(method, way) for method, case in CASES.items() for way in sorted(case.e
 
 
 def levels(net, image, given):
-    """What the network makes of uint8 [h, w, c], in levels that are not yet rounded."""
+    """Return the network's result for uint8 [h, w, c], in levels, not rounded."""
     x = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.inference_mode():
         y = net(x, *given)[0]
@@ -30,16 +30,16 @@ def levels(net, image, given):
 @pytest.mark.parametrize(("method", "direction"), WAYS)
 def test_same_pixels_as_torch(method, direction, folders, tmp_path, one_thread):
     run = train(method, **TINY[method], **folders[method], steps=2, sample_every=0, out=tmp_path / "run", quiet=True)
-    net, told = load_generators(run)[direction]
+    net, spec = load_generators(run)[direction]
     file = export(run, to=direction)
     assert file == run / "onnx" / f"{direction}.onnx"
     model, net = load(file, "cpu"), per_image(net)
     assert model.spec.parity["largest"] <= model.spec.parity["limit"]
     assert len({tuple(sizes[1:]) for sizes in model.spec.parity["inputs"]}) == 3
-    assert (model.spec.method, model.spec.domains) == (method, told.domains)
-    targets = [(name, (torch.eye(len(told.domains))[i][None],)) for i, name in enumerate(told.domains)]
+    assert (model.spec.method, model.spec.domains) == (method, spec.domains)
+    targets = [(name, (torch.eye(len(spec.domains))[i][None],)) for i, name in enumerate(spec.domains)]
     for h, w in SIZES:
-        image = np.random.default_rng(h).integers(0, 256, (h, w, told.source.channels), dtype=np.uint8)
+        image = np.random.default_rng(h).integers(0, 256, (h, w, spec.source.channels), dtype=np.uint8)
         seen = []
         for to, given in targets or [(None, ())]:
             got, want = model(image, to=to), levels(net, image, given)
@@ -63,8 +63,8 @@ def of_attributes(folders, tmp_path, one_thread):
 
 
 def test_attributes_of_a_table_are_learnt_and_shipped(of_attributes):
-    ((net, told),) = load_generators(of_attributes).values()
-    assert (told.direction, told.domains, told.attributes) == ("any", ("male", "young"), True)
+    ((net, spec),) = load_generators(of_attributes).values()
+    assert (spec.direction, spec.domains, spec.attributes) == ("any", ("male", "young"), True)
     assert net(torch.zeros(1, 3, 32, 32), torch.ones(1, 2)).shape == (1, 3, 32, 32)
     assert len(list((of_attributes / "samples").iterdir())) == 1
 

@@ -36,7 +36,7 @@ class Two(Translator):
         return {"D": Player(self.D, self.d, lr=1.0, every=self.every), "G": Player(self.G, self.g, lr=1.0)}
 
 
-def test_the_second_mover_is_judged_by_the_firsts_new_weights_under_autocast():
+def test_the_second_player_sees_the_new_weights_of_the_first_under_autocast():
     torch.manual_seed(0)
     game = Two()
     x = torch.randn(3, 4)
@@ -47,7 +47,7 @@ def test_the_second_mover_is_judged_by_the_firsts_new_weights_under_autocast():
     assert torch.allclose(game.judged_by[0], expected, atol=0.1)
 
 
-def test_a_mover_leaves_no_gradient_behind_and_moves_nobody_else():
+def test_a_player_leaves_no_gradients_and_changes_no_other_network():
     game = Two()
     moves = {name: Move(player) for name, player in game.players().items()}
     before = {name: p.clone() for name, p in game.named_parameters()}

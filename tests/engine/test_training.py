@@ -1,4 +1,4 @@
-"""What a run does when something goes wrong, what it leaves behind, and what it says."""
+"""Runs: failures, the files that a run leaves, and its messages."""
 
 import errno
 import io
@@ -38,7 +38,7 @@ def options(folders):
 
 
 @pytest.mark.parametrize("method", TINY)
-def test_what_a_run_leaves(method, folders, tmp_path, one_thread):
+def test_the_files_of_a_run(method, folders, tmp_path, one_thread):
     options = TINY[method] | folders[method]
     run = train(method, **options, steps=4, sample_every=2, save_every=2, out=tmp_path / "run", quiet=True)
     facts = json.loads((run / "run.json").read_text())
@@ -67,7 +67,7 @@ def test_the_other_direction_is_named_by_the_users_folders(options, tmp_path, on
     assert [file.name for file in (run / "weights").iterdir()] == ["b2a.safetensors"]
 
 
-def test_ema_zero_ships_the_weights_themselves(options, tmp_path, one_thread):
+def test_ema_zero_saves_the_weights_themselves(options, tmp_path, one_thread):
     run = train("pix2pix", **options, steps=3, ema=0, out=tmp_path / "run", quiet=True)
     state = torch.load(max((run / "state").iterdir()), weights_only=True)["game"]
     assert all(torch.equal(value, state["translator"][f"G.{key}"]) for key, value in state["ema"]["a2b"].items())
@@ -249,7 +249,7 @@ def test_the_authors_settings(method):
     assert translator_class(method).authors == AUTHORS[method]
 
 
-def test_a_batch_that_nobody_gave_is_the_authors(options, tmp_path):
+def test_the_default_batch_is_the_authors(options, tmp_path):
     assert Run.open("stargan", tmp_path / "run", {"data": options["data"]}).settings.batch == 16
     assert Run.open("stargan", tmp_path / "run", {"data": options["data"], "batch": 4}).settings.batch == 4
     assert Run.open("cyclegan", tmp_path / "run", {"data": options["data"]}).settings.batch == 1
@@ -268,7 +268,7 @@ EMPTY = pytest.mark.filterwarnings("ignore:Initializing zero-element")
         ("cyclegan", {"generator": "resnet_1", "ngf": 2, "ndf": 2}, 4, "images from 5 x 5"),
     ],
 )
-def test_networks_that_cannot_be_are_explained(method, hyperparameters, size, words, tmp_path):
+def test_impossible_networks_are_errors_with_a_reason(method, hyperparameters, size, words, tmp_path):
     run = Run.open(method, tmp_path / "run", {"data": str(tmp_path), "size": size} | hyperparameters)
     run.facts |= {"source": {"channels": 3}, "target": {"channels": 3}}
     with pytest.raises(ValueError, match=words):
@@ -406,7 +406,7 @@ def test_the_largest_batch():
 
 @pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {})])
 def test_a_trial_of_a_batch_moves_every_player(method, more, folders, tmp_path, one_thread):
-    """Memory is measured at its most: one that moves every third time has to be among those that move."""
+    """Peak memory is measured, so a player that moves in every third step must move in the trial."""
     run = Run.open(method, tmp_path / "run", TINY[method] | folders[method] | more)
     describe_data(run, open_data(run.settings))
     game = Game(run, World())

@@ -1,4 +1,4 @@
-"""What weights say of themselves, in the user's words."""
+"""Descriptions in files of weights, with the user's names of domains."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_a_network_for_any_domain_names_them():
 
 
 def test_the_penalty_on_weights_is_in_the_gradient():
-    """Adam's first step is the learning rate against the gradient's sign: here all of it is the decay's."""
+    """Adam's first step is the learning rate times minus the gradient's sign; here the decay is the only gradient."""
     net = torch.nn.Linear(2, 1, bias=False)
     with torch.no_grad():
         net.weight.copy_(torch.tensor([[2.0, -3.0]]))

@@ -46,7 +46,7 @@ def test_a_model_on_pairs_beside_the_baselines(folder: Folder, features: str, tm
     assert table.figures["edges"]["the input itself"].value == pytest.approx(1)
     assert found["edges"].value > 0.99  # of a negative
     assert found["FD"].value < table.figures["FD"]["the input itself"].value
-    assert table.warnings[0].startswith("fewer than 2,000 images")
+    assert table.warnings[0].startswith("of fewer images than 2,000 the Frechet distance")
     assert "MS-SSIM needs at least 176x176" in table.left_out["MS-SSIM"]
 
 

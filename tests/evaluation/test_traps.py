@@ -79,7 +79,7 @@ def test_kid_subsets_larger_than_the_set(folder: Folder, features: str, i2i_insi
     real, fake = folder("real", range(8)), folder("fake", range(12))
     done = i2i_inside("evaluate", "--real", real, "--fake", fake, "--features", features, "--kid-subset", 9)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "subsets of 9 images; expected 2 to 8, the size of the smaller set" in done.stderr
+    assert "a subset of size 9; expected 2 to 8, the size of the smaller set" in done.stderr
 
 
 def test_training_images_among_the_measured_ones(folder: Folder, features: str, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_images_that_only_share_their_numbers(folder: Folder, features: str, tmp
     assert note not in warnings(model=model, a=real, b=fake, features=features)
 
 
-def test_realism_without_content_is_said_to_be_half_the_truth(folder: Folder, features: str) -> None:
+def test_realism_without_content_comes_with_a_warning(folder: Folder, features: str) -> None:
     real, fake = folder("real", range(8)), folder("fake", range(8, 16))
     assert any(text.endswith("--source DIR adds content") for text in warnings(real=real, fake=fake, features=features))
     given = {"real": real, "fake": fake, "source": fake, "features": features}
@@ -199,7 +199,7 @@ def test_features_that_are_not_finite(folder: Folder, tmp_path: Path) -> None:
     path = tmp_path / "nan.onnx"
     outputs = [("maps", "float32", ["n", 3, 32, 32])]
     tiny.write(path, nodes, None, {"zero": np.float32(0)}, [("x", "float32", ["n", 32, 32, 3])], outputs)
-    with pytest.raises(i2i.ModelError, match=r"000.png: nan returns values for it that are not finite"):
+    with pytest.raises(i2i.ModelError, match=r"000.png: values of nan are not finite"):
         i2i.evaluate(real=real, fake=real, features=f"onnx:{path}")
 
 
@@ -225,7 +225,7 @@ WRONG = [
     ({"real": "R", "fake": "R", "size": 0}, "expected at least 1 pixel"),
     ({"video": ["R"]}, "--video needs a model"),
     ({"model": "M", "video": ["R"], "metrics": "KID"}, "flicker is for videos"),
-    ({"model": "F", "data": "R"}, "changes attributes, which have no folder of real images"),
+    ({"model": "F", "data": "R"}, "a model of attributes, which have no folder of real images"),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Files exported once for all tests, and the promise of a pixel graph written a second time, in NumPy."""
+"""Files exported once for all tests, and a second implementation of pixel graphs, in NumPy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from i2i.translators import Translator
 
 
 class Small(nn.Module):
-    """Three convolutions with an instance norm between them: quick to export, and blind to nothing."""
+    """Three convolutions with an instance norm between them, quick to export."""
 
     minimum = 4
     receptive_field = 7
@@ -69,7 +69,7 @@ def spec(source: tuple[int, int] = (3, 8), target: tuple[int, int] = (3, 8), io:
 
 
 def by_hand(net: nn.Module, image: np.ndarray, promise: Spec) -> np.ndarray:
-    """What a pixel graph must return for ``image`` [n, h, w, c], as float64 in the target's range, not rounded."""
+    """Return the expected result for ``image`` [n, h, w, c], as float64 in the target's range, not rounded."""
     h, w = image.shape[1:3]
     missing = [max(0, getattr(net, "minimum", 1) - side) for side in (h, w)]
     x = np.pad(image, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
@@ -110,14 +110,14 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, n
 
 
 def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The session's folder for temporary files, whichever of its processes asks."""
+    """Return the test session's folder for temporary files, the same in all of its processes."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Waits until no other process is in here with this ``path``."""
+    """Lock ``path`` against the other processes of the test session."""
     with path.open("w") as file:
         while True:
             try:

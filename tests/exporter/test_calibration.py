@@ -1,4 +1,4 @@
-"""Which images a precision is calibrated and measured on."""
+"""Choice of the images on which a precision is calibrated and measured."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_too_few_images_are_an_error(tmp_path: Path) -> None:
 
 
 def test_the_run_has_images_of_its_own(tmp_path: Path) -> None:
-    """Halves of pairs: of the domain that the model takes."""
+    """For pairs, the halves of the model's source domain."""
     for seed in range(14):
         pair = np.full((40, 80, 3), 10 * seed, np.uint8)
         pair[:, 40:] = 255 - seed

@@ -14,8 +14,7 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from i2i.cli.export import command
-from i2i.cli.export import describe as told
+from i2i.cli.export import command, describe
 from i2i.exporter import ExportError, export, export_network, parity, writer
 from i2i.exporter.pixel_graph import Pixels, WithTarget
 from i2i.exporter.signature import targets
@@ -88,14 +87,14 @@ def run(path: Path, image: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def marked(images: np.ndarray) -> list[bool]:
-    """For each image whether it is the sign of a result that is not finite."""
+    """Return for each image True if it is the mark of a result that is not finite."""
     if images.dtype == np.uint8:
         odd = np.indices(images.shape[1:3]).sum(0) % 2
         return [bool((image == 255 * odd[..., None]).all()) for image in images]
     return [bool(np.isnan(image).all()) for image in images]
 
 
-def test_the_file_says_what_its_inputs_are(case: Case) -> None:
+def test_the_file_describes_its_inputs(case: Case) -> None:
     path, _, promise = case
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
@@ -116,7 +115,7 @@ def test_the_file_says_what_its_inputs_are(case: Case) -> None:
     assert max(n for n, _, _ in found.parity["inputs"]) >= 4
     assert found.parity["largest"] <= found.parity["limit"]
     weather = "any of cloudy, rain, shine, sunrise" if promise.attributes else "cloudy, rain, shine, sunrise"
-    assert f"  weather -> {weather}  " in told(path)
+    assert f"  weather -> {weather}  " in describe(path)
 
 
 @pytest.mark.parametrize("size", [(1, 1, 9), (5, 3, 2), (3, 40, 57)])
@@ -201,7 +200,7 @@ def test_every_domain_is_probed_however_many_there_are() -> None:
 
 
 class Partial(Conditional):
-    """Is not finite for the last of its domains."""
+    """A network whose result is not finite for the last of its domains."""
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         return super().forward(x, c) / (1 - c[:, -1])[:, None, None, None]
@@ -220,7 +219,7 @@ def test_a_network_of_other_domains_is_an_error(tmp_path: Path) -> None:
 
 
 class Constant(nn.Module):
-    """Looks at neither."""
+    """A network that ignores both inputs."""
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         return x * 0

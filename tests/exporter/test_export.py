@@ -1,4 +1,4 @@
-"""The exported file: its form, its pixels, and that there is none where it would be wrong."""
+"""The exported file: its form and its pixels; no file is written if it would be wrong."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Linear(nn.Module):
 
 @pytest.fixture(scope="module")
 def traced(exports: Exports) -> tuple[Linear, onnx.ModelProto]:
-    """A network, and what PyTorch's exporter makes of it."""
+    """A network and the graph that PyTorch's exporter makes of it."""
     made: list[onnx.ModelProto] = []
     honest = torch.onnx.export
 
@@ -188,7 +188,7 @@ def traced(exports: Exports) -> tuple[Linear, onnx.ModelProto]:
 
 @pytest.fixture
 def linear(traced: tuple[Linear, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch) -> Linear:
-    """That network, for what goes wrong behind the tracing, which is done once for all of them."""
+    """The same network for errors after tracing, which is done once for all tests."""
     net, model = copy.deepcopy(traced)
     monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: SimpleNamespace(model_proto=model))
     return net
@@ -197,7 +197,7 @@ def linear(traced: tuple[Linear, onnx.ModelProto], monkeypatch: pytest.MonkeyPat
 def test_a_mismatch_is_an_error_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear
 ) -> None:
-    """The network changes between the tracing and the proof, by two levels of 255."""
+    """The network changes by two levels of 255 between tracing and comparison."""
     honest = onnx_graph.to_onnx
 
     def poison(module: nn.Module, promise: Spec) -> onnx.ModelProto:
@@ -213,7 +213,7 @@ def test_a_mismatch_is_an_error_and_leaves_no_file(
 
 
 class Flat(nn.Module):
-    """Adds the normalised mean of the image: nothing at all, which PyTorch misses by the last digits of 10000."""
+    """Adds the normalised mean of the image, which is zero except for PyTorch's rounding errors at 10000."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -254,7 +254,7 @@ def test_an_earlier_file_survives_a_failed_export(
 def test_a_file_that_is_gone_before_it_is_described_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: Linear
 ) -> None:
-    """As when something else moved the temporary file away; a description alone is no model."""
+    """For example if another program moved the temporary file; a description alone is no model."""
 
     def take_away(file: Path, module: nn.Module, promise: Spec) -> dict[str, object]:
         file.unlink()
@@ -361,6 +361,6 @@ def test_which_generator_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         export_network(there, spec(), tmp_path)
 
 
-def test_the_exporter_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_exporter_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     export_network(Linear(), spec(), tmp_path / "m.onnx")
     assert capfd.readouterr() == ("", "")

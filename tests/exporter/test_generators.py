@@ -1,4 +1,4 @@
-"""Every generator there is, at the sizes that have gone wrong elsewhere; minutes, so not in the fast suite."""
+"""Every generator at difficult sizes; takes minutes, so not in the fast suite."""
 
 from __future__ import annotations
 

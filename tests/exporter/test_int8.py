@@ -1,4 +1,4 @@
-"""A convolution whose channels reach differently far keeps them all in eight bits."""
+"""Quantisation to int8 keeps all channels of a convolution whose ranges differ."""
 
 from collections.abc import Sequence
 
@@ -76,11 +76,11 @@ def psnr(candidate: onnx.ModelProto, model: onnx.ModelProto, images: list[Feeds]
 
 
 def in_eight_bits(model: onnx.ModelProto, images: list[Feeds]) -> onnx.ModelProto:
-    """All that lies between the first and the last convolution, whatever it loses."""
+    """Quantise everything between the first and the last convolution, whatever the loss."""
     return int8.to_int8(model, images, lambda _: Loss(0, 0, 0), lambda _: True)[0]
 
 
-def test_channels_of_every_reach_are_kept(images: list[Feeds]) -> None:
+def test_channels_of_every_range_keep_their_accuracy(images: list[Feeds]) -> None:
     model = network()
     made = in_eight_bits(model, images)
     assert psnr(made, model, images) > 36
@@ -108,10 +108,10 @@ def test_a_neighbour_in_float32_takes_up_no_balance(
     ],
     ids=lambda nodes: "-".join(node.op_type for node in nodes),
 )
-def test_what_takes_the_result_of_a_convolution_may_be_anything(
+def test_any_operation_may_follow_a_quantised_convolution(
     behind: Sequence[onnx.NodeProto], images: list[Feeds]
 ) -> None:
-    """ONNX Runtime has operations on steps for these, with one step for a tensor alone."""
+    """ONNX Runtime has quantised operations for these, but only with one step per tensor."""
     model = network(behind)
     assert psnr(in_eight_bits(model, images), model, images) > 30
 
@@ -127,7 +127,7 @@ def test_a_bias_where_the_weights_are_zero_has_room(images: list[Feeds]) -> None
 
 
 @pytest.mark.parametrize("weights", [None, np.ones(4, np.float32)])
-def test_a_channel_that_was_silent_is_not_clipped_where_it_speaks(weights: np.ndarray | None) -> None:
+def test_a_channel_that_is_zero_in_calibration_is_not_clipped(weights: np.ndarray | None) -> None:
     scale = ranges.balance(np.array([4.0, 1.0, 0.0, 1e-3], np.float32), weights)
     assert scale[2] == scale[0]
     assert scale[1] < scale[0] / 1.9
@@ -135,7 +135,7 @@ def test_a_channel_that_was_silent_is_not_clipped_where_it_speaks(weights: np.nd
 
 
 def chain(inner: int) -> onnx.ModelProto:
-    """The first, inner and last convolutions of one channel, one behind the other with a LeakyRelu between them."""
+    """A chain of first, inner and last convolutions of one channel, with a LeakyRelu between them."""
     names = ["first", *(f"inner{i}" for i in range(inner)), "last"]
     nodes, x = [], "x"
     for name in names:
@@ -151,7 +151,7 @@ def chain(inner: int) -> onnx.ModelProto:
 
 
 class Judge:
-    """Finds a graph bad in which one of these convolutions is in eight bits."""
+    """Rejects a graph in which one of these convolutions is in int8."""
 
     def __init__(self, *bad: str) -> None:
         self.bad = bad

@@ -1,4 +1,4 @@
-"""Half precision and eight bits: what is written keeps its promise, what loses too much is not written."""
+"""fp16 and int8: files stay within the limits of loss, and files that lose too much are not written."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def edited(path: Path, to: Path, factors: dict[int, float]) -> Path:
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_a_file_is_what_was_measured_and_takes_any_size_and_batch(
+def test_a_file_has_the_measured_loss_and_takes_any_size_and_batch(
     reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path, name: str, kind: str
 ) -> None:
     path, other = reduced[name, kind]
@@ -109,7 +109,7 @@ def test_a_file_is_what_was_measured_and_takes_any_size_and_batch(
         assert error == 0 or 10 * math.log10(255**2 / error) >= {"fp16": 60, "int8": 35}[kind]  # untrained
 
 
-def test_the_spec_says_what_was_measured(reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path) -> None:
+def test_the_spec_contains_the_measurements(reduced: dict[tuple[str, str], tuple[Path, Path]], drawings: Path) -> None:
     for kind, limits in (("fp16", [60, None]), ("int8", [45, 8])):
         promise = read_spec(reduced["resnet", kind][1])
         assert promise is not None
@@ -154,7 +154,7 @@ def test_ends_and_norms_stay_in_float32(reduced: dict[tuple[str, str], tuple[Pat
 def test_a_large_image_is_not_taken_for_one_that_is_not_finite(
     reduced: dict[tuple[str, str], tuple[Path, Path]],
 ) -> None:
-    """Of 16-bit pixels, or the sum over an image, float16 has no room: those stay in float32."""
+    """16-bit pixels and sums over an image exceed float16, so they stay in float32."""
     noise = np.random.default_rng(0).integers(0, 256, (1, 560, 560, 3)).astype(np.uint8)
     graph = precision.emulated(onnx.load(reduced["resnet", "fp16"][1]))
     result = precision.open_session(graph, "cpu").run({"image": noise})[0]
@@ -184,7 +184,7 @@ def test_emulated_rounding_is_that_of_float16(reduced: dict[tuple[str, str], tup
 def test_a_model_that_loses_too_much_is_refused(
     exports: Exports, drawings: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its last layer makes a thousand times as much of each error."""
+    """Its last layer amplifies each error a thousand times."""
     model = edited(exports["grey"][0], tmp_path / "steep.onnx", {2: 1000})
     target = tmp_path / "out" / "steep.onnx"
     if kind == "int8":
@@ -206,7 +206,7 @@ def test_a_model_that_loses_too_much_is_refused(
 
 
 def test_a_model_that_overflows_float16_is_refused(exports: Exports, drawings: Path, tmp_path: Path) -> None:
-    """Its first weights have room in float16, and what they make has not; a norm behind them makes it good again."""
+    """Its first weights fit into float16, but their results overflow; in float32 a norm after them is correct."""
     model = edited(exports["grey"][0], tmp_path / "large.onnx", {0: 2e5})
     with pytest.raises(ExportError, match=r"fp16 gives no finite result .* beyond its range\. No file was written"):
         export(model, precision="fp16", calibrate=drawings)
@@ -216,15 +216,15 @@ def test_a_model_that_overflows_float16_is_refused(exports: Exports, drawings: P
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["large.onnx", "larger.onnx"]
 
 
-def test_a_model_that_is_not_finite_itself_is_said_to_be(exports: Exports, drawings: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_not_finite_in_float32_is_an_error(exports: Exports, drawings: Path, tmp_path: Path) -> None:
     model = edited(exports["grey"][0], tmp_path / "broken.onnx", {1: np.nan})
     with pytest.raises(ExportError, match="the model in float32 gives no finite result"):
         export(model, precision="int8", calibrate=drawings)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nodes_are_told_apart_by_their_names(reduced: dict[tuple[str, str], tuple[Path, Path]], kind: str) -> None:
-    """As a session needs it to say which it left to the processor: those that no pixel reaches may be there."""
+def test_nodes_are_distinguished_by_their_names(reduced: dict[tuple[str, str], tuple[Path, Path]], kind: str) -> None:
+    """A session needs the names to report which nodes it left to the processor."""
     path = reduced["resnet", kind][1]
     nodes = onnx.load(path).graph.node
     assert len({node.name for node in nodes} - {""}) == len(nodes)
@@ -278,7 +278,7 @@ def test_names_of_files(tmp_path: Path) -> None:
     assert names == ["a2b.onnx", "a2b.fp16.onnx", "a2b.tensor.int8.onnx"]
 
 
-def test_the_command_and_what_is_said_of_the_file(
+def test_the_command_and_the_notes_on_its_file(
     exports: Exports, reduced: dict[tuple[str, str], tuple[Path, Path]], tmp_path: Path
 ) -> None:
     said = CliRunner().invoke(describe, [str(reduced["resnet", "int8"][1])]).output

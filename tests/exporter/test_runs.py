@@ -40,8 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for direction, net in nets.items():
         source, target = (horses, zebras) if direction == "a2b" else (zebras, horses)
         recipe = {"channels": [1, 3], "hyperparameters": HYPERPARAMETERS}
-        told = Spec(METHOD, direction, source, target, recipe=recipe)
-        header = {METADATA_KEY: told.to_json(), "export": direction}
+        described = Spec(METHOD, direction, source, target, recipe=recipe)
+        header = {METADATA_KEY: described.to_json(), "export": direction}
         save_file(net.state_dict(), path / "weights" / f"{direction}.safetensors", metadata=header)
     return path
 
@@ -177,14 +177,14 @@ def test_a_damaged_file_of_weights_is_named(folder: Path, tmp_path: Path, case: 
 
 def test_weights_that_do_not_fit_list_the_first_five_mismatches(folder: Path, tmp_path: Path) -> None:
     good = folder / "weights" / "a2b.safetensors"
-    told = load_generators(good)["a2b"][1]
+    described = load_generators(good)["a2b"][1]
     tensors = load_file(good)
     names = sorted(tensors)
     tensors[names[0]] = tensors[names[0]][:1].clone()  # another shape
     del tensors[names[1]]  # missing
     tensors |= {f"extra.{number}": torch.zeros(1) for number in range(5)}
     (tmp_path / "weights").mkdir()
-    header = {METADATA_KEY: told.to_json(), "export": "a2b"}
+    header = {METADATA_KEY: described.to_json(), "export": "a2b"}
     save_file(tensors, tmp_path / "weights" / "a2b.safetensors", metadata=header)
     with pytest.raises(ValueError, match=r"does not fit its network:(?s:.*)and 2 more$") as caught:
         load_generators(tmp_path)
@@ -194,7 +194,7 @@ def test_weights_that_do_not_fit_list_the_first_five_mismatches(folder: Path, tm
     assert any(names[1] in line and "got none" in line for line in lines)
 
 
-def test_weights_of_others_say_what_is_missing(tmp_path: Path) -> None:
+def test_third_party_weights_are_an_error_that_names_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     save_file({"w": torch.zeros(1)}, tmp_path / "weights" / "a2b.safetensors")
     with pytest.raises(ValueError, match=r"a2b\.safetensors does not say what network it is for"):

@@ -1,4 +1,4 @@
-"""Pictures drawn by formula, and the bytes that Pillow, which the package does not encode with, makes of them."""
+"""Pictures drawn by formula, and their files as Pillow encodes them, independently of the package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import PIL.Image
 
 
 def picture(height: int = 48, width: int = 64, channels: int = 3, bits: int = 8) -> np.ndarray:
-    """No two rows, columns or channels alike, and no symmetry that a wrong turn could hide in."""
+    """Draw a picture without equal rows, columns or channels, and without symmetry, to detect wrong rotations."""
     y, x, c = np.mgrid[0:height, 0:width, 0:channels]
     peak = 2**bits - 1
     values = (y * 3 + x * 2 + c * 50 + (x * y) // 7) / (height * 3 + width * 2 + 150 + height * width // 7)
@@ -18,7 +18,7 @@ def picture(height: int = 48, width: int = 64, channels: int = 3, bits: int = 8)
 
 
 def alpha_of(height: int = 48, width: int = 64, bits: int = 8) -> np.ndarray:
-    """From transparent on the left to full on the right."""
+    """Return alpha from 0 on the left to opaque on the right."""
     ramp = np.linspace(0, 2**bits - 1, width).astype(np.uint8 if bits == 8 else np.uint16)
     return np.repeat(ramp[None], height, axis=0)
 

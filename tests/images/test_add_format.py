@@ -35,14 +35,17 @@ for bits in (8, 16):
         np.testing.assert_array_equal(back.alpha, 65535 if alpha is None else alpha.astype(int) * scale)
 assert losses(Image(picture(), icc=b"profile"), "FARBFELD") == ["colour profile"]
 write_image(f"{folder}/in/a.ff", Image(picture()))
-sys.argv = ["i2i", "translate", f"{folder}/in", f"{folder}/out", "-m", model]
-try:
-    main()
-except SystemExit as end:
-    assert not end.code
-result = read_image(f"{folder}/out/a.ff")
-assert result.format == "FARBFELD"
-np.testing.assert_array_equal(result.pixels // 257, 255 - picture())
+write_image(f"{folder}/in/b.png", Image(picture()))
+for words in ([], ["--format", "farbfeld", "--overwrite"]):
+    sys.argv = ["i2i", "translate", f"{folder}/in", f"{folder}/out", "-m", model, *words]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+for name in ("a.ff", "b.ff"):
+    result = read_image(f"{folder}/out/{name}")
+    assert result.format == "FARBFELD"
+    np.testing.assert_array_equal(result.pixels // 257, 255 - picture())
 """
 
 

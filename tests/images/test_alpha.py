@@ -24,7 +24,7 @@ def soft_disc(side: int, bits: int = 8) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("channels", "bits"), FORMS)
-def test_what_is_visible_stays_and_what_is_hidden_does_not_count(channels: int, bits: int) -> None:
+def test_visible_pixels_stay_and_hidden_colours_do_not_count(channels: int, bits: int) -> None:
     pixels, alpha = picture(97, 97, channels, bits), soft_disc(97, bits)
     filled = extend(pixels, alpha)
     assert (filled.shape, filled.dtype) == (pixels.shape, pixels.dtype)
@@ -37,7 +37,7 @@ def test_what_is_visible_stays_and_what_is_hidden_does_not_count(channels: int, 
 
 
 def test_hidden_pixels_continue_the_colours_beside_them() -> None:
-    """Red on the left and blue on the right, with a gap between: each side of the gap is of its neighbour's colour."""
+    """Red on the left, blue on the right, a gap between: each side of the gap gets its neighbour's colour."""
     pixels, alpha = np.zeros((64, 300, 3), np.uint8), np.zeros((64, 300), np.uint8)
     pixels[:, :100, 0] = pixels[:, 200:, 2] = 200
     alpha[:, :100] = alpha[:, 200:] = 255
@@ -123,7 +123,7 @@ def test_a_result_is_unmixed_to_two_levels_of_what_shows(channels: int, bits: in
     assert (share * np.abs(result - want))[visible].max() > 10 * peak / 255  # the fringe that is taken out
 
 
-def test_what_needs_no_unmixing_is_not_even_copied() -> None:
+def test_opaque_results_are_not_copied() -> None:
     pixels, hard = picture(), np.zeros((48, 64), np.uint8)
     hard[:, 20:] = 255
     for alpha in (hard, np.full_like(hard, 128)):

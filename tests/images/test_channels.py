@@ -60,7 +60,7 @@ def test_grey_with_an_alpha_that_is_marked_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.dstack([image.pixels, image.alpha]), pixels)
 
 
-def test_translate_and_train_say_so(tmp_path: Path) -> None:
+def test_translate_and_train_report_it(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     for folder in "ab":
         (tmp_path / folder).mkdir()

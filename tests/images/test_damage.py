@@ -1,4 +1,4 @@
-"""What is no image, or no whole image, is an ImageError that names the file, and costs nothing."""
+"""Files that are no image, or no complete image, raise an ImageError that names the file, and take no memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def whole(format: str) -> bytes:
         (b"qoif" + bytes(3), "damaged QOI"),
     ],
 )
-def test_what_is_no_image_is_named_with_its_reason(tmp_path, content, reason):
+def test_files_that_are_no_images_are_errors_with_a_reason(tmp_path, content, reason):
     path = tmp_path / "holiday.jpg"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=reason) as caught:
@@ -62,7 +62,7 @@ def test_truncated_files_are_errors(format, share):
 
 @pytest.mark.parametrize("format", [*FORMATS, "PNG16", "PNG8", "RGBA TIFF"])
 def test_200_damaged_files_give_an_image_or_an_error(format):
-    """Nothing but ImageError comes out, and no file asks for the memory that a damaged number speaks of."""
+    """Only ImageError is raised, and no memory is allocated for damaged sizes."""
     special = {
         "PNG16": lambda: encode_image(Image(picture(bits=16), alpha_of(bits=16)), "PNG"),
         "PNG8": lambda: pillow_bytes(picture(), "PNG", "P"),
@@ -86,7 +86,7 @@ def test_200_damaged_files_give_an_image_or_an_error(format):
 
 
 def peak_memory() -> float:
-    """Bytes that this process has held at most: what OpenCV allocates is counted too."""
+    """Return the peak memory of this process in bytes, including OpenCV's allocations."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -207,7 +207,7 @@ def test_an_unreadable_file_is_an_error(tmp_path, monkeypatch):
 
 
 def test_pillow_warnings_and_corrupt_exif_do_not_matter():
-    """Warnings are errors in these tests; an EXIF block of nonsense is an orientation of 1."""
+    """Warnings are errors in these tests; an invalid EXIF block counts as orientation 1."""
     data = pillow_bytes(picture(), "JPEG")
     nonsense = b"Exif\0\0II*\0" + b"\xff" * 20
     segment = b"\xff\xe1" + struct.pack(">H", len(nonsense) + 2) + nonsense
@@ -215,7 +215,7 @@ def test_pillow_warnings_and_corrupt_exif_do_not_matter():
     np.testing.assert_array_equal(image.pixels, decode_image(data).pixels)
 
 
-def test_the_error_survives_a_journey_between_processes():
+def test_the_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(ImageError("a\nb.png", "damaged")))
     assert str(error) == "a\\nb.png: damaged"
 

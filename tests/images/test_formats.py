@@ -49,7 +49,7 @@ def test_no_suffix_and_no_file_is_of_two_formats() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_a_row_holds_what_it_says(name: str, bits: int, channels: int, alpha: bool) -> None:
-    """The written file, read again, has exactly what ``losses`` does not name."""
+    """The written file, read again, has exactly the contents that ``losses`` does not name."""
     image = Image(picture(channels=channels, bits=bits), alpha_of(bits=bits) if alpha else None)
     image.icc = PROFILE if channels == 3 else None
     image.resolution = (11.811, 11.811)

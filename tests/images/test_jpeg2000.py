@@ -49,7 +49,7 @@ def profiled(data, profile):
 
 @pytest.mark.parametrize("columns", [3, 4])
 def test_a_jpeg_2000_of_a_palette_has_its_colours(columns):
-    """OpenCV returns the places in the palette as levels of grey."""
+    """OpenCV returns the palette's indices as levels of grey."""
     colours, boxes = palette_of(columns)
     places = picture(channels=1)[..., 0]
     image = decode_image(jp2_of(places, 16, boxes))
@@ -68,7 +68,7 @@ def test_a_jpeg_2000_of_luma_and_chroma_with_alpha_is_read():
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("boxed", [False, True])
 def test_a_jpeg_2000_of_small_chroma_is_read(alpha, boxed):
-    """As films and scanners write them; OpenCV refuses them as damaged."""
+    """As cinema masters and scanners have them; OpenCV refuses them as damaged."""
     av = pytest.importorskip("av")
     row = np.arange(96, dtype=np.uint8)
     pixels = np.dstack([np.tile(row + step, (64, 1)) for step in (20, 60, 100)])
@@ -104,6 +104,6 @@ def test_the_colour_profile_of_a_jpeg_2000_is_read(kind):
         assert decode_image(data).icc == profile
 
 
-def test_one_that_is_too_small_to_be_written_is_told_what_would_do() -> None:
+def test_an_image_too_small_for_jpeg_2000_is_an_error_with_a_remedy() -> None:
     with pytest.raises(ImageError, match=r"cannot encode 16 x 12 pixels; choose PNG or TIFF"):
         encode_image(Image(np.zeros((12, 16, 3), np.uint8)), "JPEG2000")

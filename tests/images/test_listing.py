@@ -1,4 +1,4 @@
-"""Which files of a folder are images, whatever the folder holds besides."""
+"""Listing of the images in a folder that contains other files too."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_what_a_format_cannot_hold_is_named() -> None:
         assert decode_image(encode_image(Image(np.zeros((4, 4, 3), np.uint8), metadata=large), format)).width == 4
 
 
-def test_a_tiff_keeps_its_xmp_and_is_said_to_lose_its_exif(tmp_path: Path) -> None:
+def test_a_tiff_keeps_its_xmp_and_loses_its_exif_with_a_note(tmp_path: Path) -> None:
     tags = PIL.TiffImagePlugin.ImageFileDirectory_v2()
     tags[700] = XMP
     tags[34665] = {0xA002: 5}
@@ -180,7 +180,7 @@ def test_a_thumbnail_in_strips_goes_too() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_metadata_costs_no_image(seed: int) -> None:
-    """It is left out, or carried as far as it is understood; and never a hang or another error than of the image."""
+    """It is left out, or carried over as far as it is understood; it never hangs, and raises no other error."""
     data = stored("JPEG", exif(), XMP)
     whole = exif()
     random = np.random.default_rng(seed)
@@ -203,7 +203,7 @@ def test_damaged_metadata_costs_no_image(seed: int) -> None:
 def test_a_file_of_strips_has_the_same_bytes_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, resolution: tuple[float, float] | None
 ) -> None:
-    """libvips would write EXIF anew, and what cameras note of their own would point elsewhere."""
+    """libvips would rewrite EXIF, and the offsets in cameras' own notes would be wrong."""
     monkeypatch.setattr(writer, "_BLOCK", 100)  # the file is longer
     image = Image(picture(), metadata=Metadata(exif(), XMP), resolution=resolution)
     path = tmp_path / "a"

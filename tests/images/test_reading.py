@@ -1,4 +1,4 @@
-"""What a file holds is what is read: orientation, alpha, grey, 16 bits, palettes, CMYK, first frames."""
+"""Images are read with all their contents: orientation, alpha, grey, 16 bits, palettes, CMYK, first frames."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_tiffs_of_small_tiles(tmp_path, bits, channels, tile):
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_tiles_plane_by_plane_are_read_at_once_or_refused_by_name(tmp_path, bits):
-    """libvips finds only while it reads that it cannot."""
+    """libvips detects only while reading that it cannot read them."""
     path, pixels = tmp_path / "a.tif", picture(40, 50, bits=bits)
     tifffile.imwrite(path, pixels.transpose(2, 0, 1), photometric="rgb", planarconfig="separate", tile=(32, 32))
     if bits == 8:
@@ -156,7 +156,7 @@ def test_tiles_plane_by_plane_are_read_at_once_or_refused_by_name(tmp_path, bits
 
 @pytest.mark.parametrize(("bits", "form"), [(16, {}), (8, {"planarconfig": "separate"}), (8, {"photometric": 0})])
 def test_grey_with_alpha_that_no_decoder_reads_is_refused_by_name(tmp_path, bits, form):
-    """Pillow takes the second plane for something else, and cannot tell what a white of 0 with alpha is."""
+    """Pillow misreads the second plane, and does not support alpha where 0 is white."""
     pixels, path = np.dstack([picture(40, 50, channels=1, bits=bits), alpha_of(40, 50, bits=bits)]), tmp_path / "a.tif"
     if "planarconfig" in form:
         pixels = pixels.transpose(2, 0, 1)

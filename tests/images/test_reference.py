@@ -1,4 +1,4 @@
-"""A collection of awkward files, and what Pillow makes of each."""
+"""A collection of difficult files, compared with Pillow's reading of each."""
 
 from __future__ import annotations
 

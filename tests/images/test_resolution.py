@@ -1,4 +1,4 @@
-"""A picture's size on paper, from file to file, as Pillow reads it."""
+"""Resolution from file to file, as Pillow reads it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_it_is_kept(source: str, target: str) -> None:
     assert dpi(encode_image(image, target)) in (None, (1, 1))  # a TIFF has to say something, to Pillow
 
 
-def test_numbers_that_are_whole_stay_so() -> None:
+def test_whole_numbers_stay_exact() -> None:
     """Through metres and back, and in centimetres, in which TIFFs may count too."""
     tiff = io.BytesIO()
     tifffile.imwrite(tiff, picture(), resolution=(118.11, 59.055), resolutionunit="CENTIMETER")
@@ -56,13 +56,13 @@ def test_numbers_that_are_whole_stay_so() -> None:
 
 
 @pytest.mark.parametrize(("orientation", "turned"), [(1, False), (3, False), (5, True), (6, True)])
-def test_what_is_turned_has_its_sides_changed(orientation: int, turned: bool) -> None:
+def test_rotation_swaps_the_resolutions(orientation: int, turned: bool) -> None:
     for form in ("PNG", "JPEG", "TIFF"):
         data = pillow_bytes(picture(), form, dpi=DPI, exif=orientation_exif(orientation))
         assert dpi(encode_image(decode_image(data), "PNG")) == (DPI[::-1] if turned else DPI)
 
 
-def test_cameras_say_it_in_exif() -> None:
+def test_the_resolution_is_read_from_exif() -> None:
     exif = PIL.Image.Exif()
     exif[282], exif[283], exif[296] = 240.0, 240.0, 2
     for form in ("JPEG", "WEBP"):
@@ -70,7 +70,7 @@ def test_cameras_say_it_in_exif() -> None:
         assert dpi(encode_image(image, "JPEG")) == (240, 240)
 
 
-def test_of_a_png_exif_is_the_word_without_another() -> None:
+def test_exif_states_the_resolution_of_a_png_without_phys() -> None:
     exif = PIL.Image.Exif()
     exif[282], exif[283], exif[296] = 240.0, 240.0, 2
     assert dpi(encode_image(decode_image(pillow_bytes(picture(), "PNG", exif=exif)), "PNG")) == (240, 240)
@@ -86,7 +86,7 @@ def test_of_a_png_exif_is_the_word_without_another() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
-def test_what_is_not_said_is_not_made_up(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_resolution_is_not_invented(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole and in strips, and with EXIF that does not say it either."""
     exif = orientation_exif(6)
     source = tmp_path / f"source.{form.lower()}"
@@ -124,7 +124,7 @@ def test_the_unit_is_taken_back_of_every_tiff(order: Any, big: bool) -> None:
 @pytest.mark.parametrize(
     ("number", "unit"), [((0, 1), 2), ((300, 0), 2), ((300, 1), 1), ((2**32 - 1, 1), 3), ((1, 2**32 - 1), 2)]
 )
-def test_what_cannot_be_is_not_believed(number: tuple[int, int], unit: int) -> None:
+def test_impossible_resolutions_are_ignored(number: tuple[int, int], unit: int) -> None:
     tiff = io.BytesIO()
     tags: list[Any] = [(282, 5, 1, number, True), (283, 5, 1, number, True), (296, 3, 1, unit, True)]
     tifffile.imwrite(tiff, picture(), extratags=tags, metadata=None)
@@ -146,7 +146,7 @@ def tag_behind_the_end(tag: int, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("tag", [282, 283, 34675])
-def test_a_broken_way_to_what_a_tiff_says_beside_its_pixels_costs_no_image(tag: int) -> None:
+def test_broken_offsets_of_tiff_metadata_do_not_fail_the_image(tag: int) -> None:
     profile = bytes(16) + b"RGB " + bytes(108)
     data = tag_behind_the_end(tag, pillow_bytes(picture(), "TIFF", dpi=DPI, icc_profile=profile))
     image = decode_image(data)
@@ -155,14 +155,14 @@ def test_a_broken_way_to_what_a_tiff_says_beside_its_pixels_costs_no_image(tag: 
     assert image.icc == (None if tag == 34675 else profile)
 
 
-def test_a_broken_way_to_what_the_pixels_are_is_damage() -> None:
+def test_broken_offsets_of_tiff_pixels_are_damage() -> None:
     with pytest.raises(ImageError, match="the value of tag 258 would lie behind the end of the file"):
         decode_image(tag_behind_the_end(258, pillow_bytes(picture(), "TIFF")))
 
 
 @pytest.mark.parametrize("form", HOLDING)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e7, -1.0, 0.0])
-def test_what_cannot_be_written_is_not(form: str, value: float) -> None:
+def test_resolutions_out_of_range_are_not_written(form: str, value: float) -> None:
     image = decode_image(pillow_bytes(picture(), form))
     for image.resolution in ((value, value), (10.0, value), (value, 10.0)):
         result = decode_image(encode_image(image, form))

@@ -1,4 +1,4 @@
-"""What is written is what Pillow, which did not write it, finds in the file."""
+"""Written files, read by Pillow, which did not write them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_alpha_is_kept(format, channels, bits):
 
 
 @pytest.mark.parametrize("format", WRITABLE)
-def test_what_a_file_does_not_hold_is_named(format: str) -> None:
-    """And nothing else: what is not named comes back."""
+def test_losses_are_named(format: str) -> None:
+    """Contents that are not named as lost are in the file."""
     image = Image(picture(bits=16), alpha_of(bits=16), PROFILE, resolution=(10.0, 10.0))
     back = decode_image(encode_image(image, format, 100))
     missing = ["more than 8 of its 16 bits"] * (back.bits == 8) + ["alpha"] * (back.alpha is None)

@@ -1,4 +1,4 @@
-"""Small networks with the authors' names of layers, written from the tables of their layouts: what a file may hold."""
+"""Small networks with the authors' names of layers, written from the tables of their layouts."""
 
 from __future__ import annotations
 

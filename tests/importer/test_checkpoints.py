@@ -1,4 +1,4 @@
-"""Files: which are read, which are refused and why, and that nothing in any of them is run."""
+"""Checkpoint files: which are read, which are refused and why, and that no code in them is run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_both_formats_of_pytorch(tmp_path, new):
     assert all(torch.equal(found[""][key], value) for key, value in WEIGHTS.items())
 
 
-def test_safetensors_by_whatever_name(tmp_path):
+def test_safetensors_are_recognised_under_any_name(tmp_path):
     save_file(WEIGHTS, tmp_path / "w.pth")
     assert torch.equal(read(tmp_path / "w.pth").parts[""]["a.weight"], WEIGHTS["a.weight"])
     (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:-8])
@@ -62,7 +62,7 @@ def test_safetensors_by_whatever_name(tmp_path):
 
 
 @pytest.mark.parametrize("length", [0x108, 0x120, 0x820])
-def test_the_length_of_a_header_is_no_protocol_buffer_and_no_space(tmp_path, length):
+def test_a_safetensors_header_is_not_taken_for_another_format(tmp_path, length):
     tensor = '{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     for content in (b"\0\0\x80\x3f", b"<<<<"):
         (tmp_path / "w.pth").write_bytes(length.to_bytes(8, "little") + tensor.ljust(length).encode() + content)
@@ -70,7 +70,7 @@ def test_the_length_of_a_header_is_no_protocol_buffer_and_no_space(tmp_path, len
 
 
 def test_tensors_of_a_gpu_come_to_the_cpu(reference):
-    """Those of others: old format, some with CUDA storages."""
+    """Third-party files in the old format, some with CUDA storages."""
     for file in ("cyclegan_emoji32_a/G_XtoY.pkl", "cyclegan_emoji32_b/G_XtoY.pkl", "zero_dce/Epoch99.pth"):
         (tensors,) = read(reference(f"data/checkpoints/{file}")).parts.values()
         assert {tensor.device.type for tensor in tensors.values()} == {"cpu"}
@@ -78,7 +78,7 @@ def test_tensors_of_a_gpu_come_to_the_cpu(reference):
 
 @pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
-def test_nothing_in_a_checkpoint_is_run(tmp_path, new, protocol):
+def test_no_code_in_a_checkpoint_is_run(tmp_path, new, protocol):
     trap, file = tmp_path / "trap", tmp_path / "w.pth"
     content = {"G": WEIGHTS, "options": Wicked(trap), "more": [Wicked(trap)]}
     with warnings.catch_warnings():
@@ -116,7 +116,7 @@ GADGETS = {
 
 
 @pytest.mark.parametrize("name", GADGETS)
-def test_tricks_of_pickles_run_nothing(tmp_path, name):
+def test_pickle_exploits_run_nothing(tmp_path, name):
     trap, file = tmp_path / "trap", tmp_path / "w.pth"
     torch.save(WEIGHTS, tmp_path / "good.pth")
     with zipfile.ZipFile(tmp_path / "good.pth") as good, zipfile.ZipFile(file, "w") as bad:
@@ -213,7 +213,7 @@ def test_an_exported_program_is_code(tmp_path, name):
 
 
 @pytest.mark.parametrize("size", [500, 1000, 5000, 20_000, 60_000, 100_000, -1])
-def test_a_short_download_is_said_to_be_one(tmp_path, size):
+def test_a_truncated_download_is_reported(tmp_path, size):
     torch.save({"model.1.weight": torch.zeros(64, 3, 7, 7), "x": torch.ones(30_000)}, tmp_path / "w.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:size])
     with pytest.raises(ValueError, match=r"cut\.pth is cut short: its end is missing; download or copy it again"):
@@ -232,7 +232,7 @@ def test_a_short_download_is_said_to_be_one(tmp_path, size):
         (b"PK\x03\x04 no archive", "cut short"),
     ],
 )
-def test_what_is_no_checkpoint(tmp_path, content, reason):
+def test_files_that_are_no_checkpoints(tmp_path, content, reason):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(ValueError, match=reason):
         read(tmp_path / "w.pth")
@@ -258,7 +258,7 @@ def test_pickles_of_newer_protocols(tmp_path, protocol):
 
 
 def refusal(file: Path) -> str:
-    """What is said against a file; nothing where it can be read."""
+    """Return the error for a file; "" if it can be read."""
     try:
         read(file)
     except ValueError as error:
@@ -268,7 +268,7 @@ def refusal(file: Path) -> str:
 
 @pytest.mark.parametrize("new", [True, False])
 def test_a_file_that_is_damaged_anywhere_is_an_error_that_names_it(tmp_path, new):
-    """Cut off at many places, and overwritten there: this error or tensors, and never tensors of half a file."""
+    """Truncated or overwritten at many places: the result is this error or all tensors, never some of them."""
     file = tmp_path / "w.pth"
     torch.save(WEIGHTS, file, _use_new_zipfile_serialization=new)
     whole = file.read_bytes()
@@ -329,14 +329,14 @@ def test_no_tensors_at_all(tmp_path):
         ({"nets": (D, {"ema": G}), "losses": [0.5, 0.25]}, "nets.1.ema"),
     ],
 )
-def test_wrappings(tmp_path, content, part):
+def test_checkpoints_in_nested_dicts(tmp_path, content, part):
     torch.save(content, tmp_path / "w.pth")
     found, tensors, _ = choose(tmp_path / "w.pth")
     assert (found.part, found.guess.network) == (part, "resnet_1")
     assert tensors.keys() == G.keys()
 
 
-def test_several_generators_must_be_told_apart(tmp_path):
+def test_one_of_several_generators_must_be_chosen(tmp_path):
     file = tmp_path / "cyclegan.pth"
     torch.save({"G_A": G, "G_B": authors.resnet(blocks=2).state_dict(), "D_A": D, "D_B": D}, file)
     with pytest.raises(ValueError, match=r"(?s)several generators; choose one with --part:\n  G_A: Cycle.*\n  G_B: "):
@@ -353,14 +353,14 @@ def test_several_generators_must_be_told_apart(tmp_path):
         (authors.patchgan(antialias=True), "CUT's antialiased patch discriminator"),
     ],
 )
-def test_a_judge_makes_no_images(tmp_path, judge, title):
+def test_discriminators_are_no_generators(tmp_path, judge, title):
     torch.save(judge.state_dict(), tmp_path / "latest_net_D.pth")
     with pytest.raises(ValueError, match=f"contains {title}, which makes no images. Import the file of the generator"):
         choose(tmp_path / "latest_net_D.pth")
 
 
 @pytest.mark.parametrize("name", ["stargan_d", "patchgan_pixel", "cut_patchgan_antialiased"])
-def test_judges_of_the_authors(reference, name):
+def test_the_authors_discriminators_are_recognised(reference, name):
     with pytest.raises(ValueError, match="which makes no images"):
         choose(reference(f"oracles/{name}.pth"))
 

@@ -1,4 +1,4 @@
-"""What others trained is recognised by names and shapes, and computes here what it computes there."""
+"""Third-party networks are recognised by names and shapes, and compute the same as in their own code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ORACLES = [
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_every_reference_by_itself(reference, name):
-    """The files of the authors' code, known by nothing but what is in them."""
+    """The files of the authors' code are recognised by their contents only."""
     net, _ = network(read(reference(f"oracles/{name}.pth")).parts[""])
     oracle = np.load(reference(f"oracles/{name}.npz"))
     inputs = [torch.from_numpy(oracle[key]).float() for key in ("x", "target") if key in oracle]
@@ -93,7 +93,7 @@ def test_stargan_counts_its_domains():
 
 
 def test_csc321_keeps_to_its_averages():
-    """The authors train and show it in batches of 16: the averages come near to that, one image's statistics do not."""
+    """Its authors use batches of 16: averages are close to that, and one image's statistics are not."""
     theirs = authors.trained(authors.CSC321()).eval()
     weights = theirs.state_dict()
     net, found = network(weights)
@@ -106,14 +106,14 @@ def test_csc321_keeps_to_its_averages():
 
 
 @pytest.mark.parametrize("file", ["cyclegan_emoji32_a/D_X.pkl", "cyclegan_emoji32_a/G_YtoX.pkl"])
-def test_networks_that_others_trained(reference, file):
+def test_third_party_networks(reference, file):
     _, found = network(read(reference(f"data/checkpoints/{file}")).parts[""])
     assert found.guess.network == "csc321"
     assert found.family.discriminator == ("D_X" in file)
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
-def test_what_was_put_before_every_key_is_taken_off(prefix):
+def test_prefixes_of_keys_are_removed(prefix):
     weights = authors.resnet().state_dict()
     _, found = network({prefix + key: value for key, value in weights.items()})
     assert found.guess.network == "resnet_2"
@@ -150,7 +150,7 @@ def test_the_closest_is_named_with_what_differs():
     assert "StarGAN's generator" in said  # among what is recognised
 
 
-def test_what_resembles_nothing():
+def test_unrelated_tensors_are_not_recognised():
     with pytest.raises(ValueError, match=r"no tensor matches any of these \(the first are enhance.0 \(3, 3\)\)"):
         network({"enhance.0": torch.zeros(3, 3)})
 
@@ -158,7 +158,7 @@ def test_what_resembles_nothing():
 @pytest.mark.parametrize(
     ("key", "name"), [("model1_1.1.weight", "local enhancer"), ("enc_style.model.0.conv.weight", "MUNIT")]
 )
-def test_relations_are_called_by_name(key, name):
+def test_unsupported_relatives_are_named(key, name):
     with pytest.raises(ValueError, match=f"looks like .*{name}"):
         network({key: torch.zeros(3)})
     with pytest.raises(ValueError, match=r"looks like StarGAN v2"):

@@ -1,4 +1,4 @@
-"""An imported network is a run: it exports, translates, and stays what it was."""
+"""An imported network is a run: it exports, translates, and is not changed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pixels(h: int, w: int, channels: int = 3) -> np.ndarray:
 
 
 def by_torch(net: torch.nn.Module, image: np.ndarray, *more: torch.Tensor) -> np.ndarray:
-    """What the network makes of uint8 [h, w, c], not rounded."""
+    """Return the network's result for uint8 [h, w, c], not rounded."""
     x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         y = net(x, *more)[0].permute(1, 2, 0).numpy()
@@ -52,7 +52,7 @@ def by_torch(net: torch.nn.Module, image: np.ndarray, *more: torch.Tensor) -> np
 )
 @pytest.mark.slow  # test_the_commands does the same with the most usual of them
 def test_import_export_translate(tmp_path, make, statistics):
-    """The pixels that come out at the end are those of the authors' network, at a size that it takes itself."""
+    """The final pixels equal those of the authors' network, at a size that it accepts."""
     theirs = make()
     file = saved(tmp_path / "G.pth", theirs)
     run = import_checkpoint(file, tmp_path / "run", a="apple", b="windows")
@@ -82,16 +82,16 @@ def test_the_domains_of_a_stargan(tmp_path):
     file = saved(tmp_path / "G.ckpt", authors.stargan(domains=3))
     exclusive = load_generators(import_checkpoint(file, tmp_path / "other"))["any"][1]
     assert (exclusive.domains, exclusive.attributes) == (("c0", "c1", "c2"), False)
-    with pytest.raises(ValueError, match="has 3 domains; expected 3 different names, got black, blond"):
+    with pytest.raises(ValueError, match="has 3 domains; expected as many different names, got black, blond"):
         import_checkpoint(file, tmp_path / "third", domains=["black", "blond"])
-    with pytest.raises(ValueError, match="3 different names"):
+    with pytest.raises(ValueError, match="as many different names"):
         import_checkpoint(file, tmp_path / "third", domains=["a", "a", "b"])
     with pytest.raises(ValueError, match="for StarGAN"):
         import_checkpoint(saved(tmp_path / "R.pth", authors.resnet()), tmp_path / "third", domains=["a"])
     assert not (tmp_path / "third").exists()
 
 
-def test_the_weights_say_themselves_what_they_are(tmp_path):
+def test_imported_weights_describe_themselves(tmp_path):
     theirs = authors.resnet(blocks=2, norm="batch", dropout=True)
     run = import_checkpoint(saved(tmp_path / "latest_net_G.pth", theirs), tmp_path / "run")
     net, spec = load_generators(run)["a2b"]
@@ -148,7 +148,7 @@ def test_an_import_that_was_cut_short_is_done_again(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
-def test_what_i2i_wrote_itself_needs_no_import(tmp_path):
+def test_i2is_own_weights_need_no_import(tmp_path):
     run = import_checkpoint(saved(tmp_path / "G.pth", authors.resnet()), tmp_path / "run")
     with pytest.raises(ValueError, match="was written by i2i"):
         import_checkpoint(run / "weights" / "a2b.safetensors", tmp_path / "again")
@@ -205,7 +205,7 @@ def test_a_generator_of_other_channels_is_refused_by_name(tmp_path, takes, retur
     assert not (tmp_path / "run").exists()
 
 
-def test_what_was_not_loaded_is_recorded_and_said_in_one_line(tmp_path):
+def test_objects_that_were_not_loaded_are_recorded_and_printed_in_one_line(tmp_path):
     content = {"G": authors.resnet(blocks=1).state_dict(), "opt": argparse.Namespace(lr=1), "best": np.float64(1)}
     torch.save(content, tmp_path / "w.ckpt")
     done = CliRunner().invoke(command, [str(tmp_path / "w.ckpt"), "-o", str(tmp_path / "run")])

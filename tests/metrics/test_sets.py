@@ -69,7 +69,7 @@ def test_the_default_subset_is_the_authors_or_half_the_set() -> None:
         60,
         2,
     ]
-    with pytest.raises(ValueError, match=r"subsets of 1000 images; expected 2 to 120, the size of the smaller set"):
+    with pytest.raises(ValueError, match=r"a subset of size 1000; expected 2 to 120, the size of the smaller set"):
         subset_size(120, 140, 1000)
 
 

@@ -1,4 +1,4 @@
-"""Every row of the tables of networks, and the families that only others' checkpoints need."""
+"""Every row of the tables of networks, and the families that only third-party checkpoints need."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ DRIVER = Path(__file__).with_name("driver.js")
 
 @dataclass
 class Page:
-    """What is to be done on a page with one model, and what came of it."""
+    """A page with one model: the input, and the results."""
 
     model: Path
     pictures: list[tuple[Path, str | None]]
@@ -47,7 +47,7 @@ class Site:
         self.done, self.error = threading.Event(), ""
 
     def get(self, page: int, name: str) -> bytes:
-        """Raises OSError for what is not there: a browser asks for its own icon, and the last page for the next."""
+        """Raise OSError for missing files: a browser asks for an icon, and the last page for the next one."""
         if page not in range(len(self.pages)):
             raise FileNotFoundError(page)
         if name == "":

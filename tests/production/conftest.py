@@ -1,4 +1,4 @@
-"""What the tests of docs/production.md share: its programs, pictures, models, and the tools that they need."""
+"""Shared by the tests of docs/production.md: its programs, pictures, models, and the tools that they need."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 
 @pytest.fixture(scope="session")
 def expected(pictures: Pictures) -> dict[str, np.ndarray]:
-    """What ``i2i.load(model)`` makes of each picture, on white: uint8 [h, w, 3]."""
+    """Return the result of ``i2i.load(model)`` for each picture on white: uint8 [h, w, 3]."""
     import i2i
 
     translate, found = i2i.load(MODEL), {}
@@ -59,7 +59,7 @@ def expected(pictures: Pictures) -> dict[str, np.ndarray]:
 
 
 def same(got: Path, expected: np.ndarray) -> None:
-    """The picture in a file is that one, to 1 level; of what is left over, its alpha, nothing is said."""
+    """Assert that a file contains that picture, to 1 level; alpha is not compared."""
     pixels = read_image(got).pixels
     assert pixels.shape == expected.shape
     assert np.abs(pixels.astype(int) - expected).max() <= 1
@@ -73,7 +73,7 @@ def weather(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exported(path: Path) -> Path:
-    """Gives the ends of one of ``tests.tiny``'s models the names that exports have."""
+    """Rename the inputs and outputs of one of ``tests.tiny``'s models as in exports."""
     model, names = onnx.load(path), {"x": "image", "y": "translation"}
     for node in model.graph.node:
         for ends in (node.input, node.output):
@@ -140,7 +140,7 @@ def node_modules(node: str) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[..., Path]:
-    """Writes programs of the page into a folder, as its readers do."""
+    """Write programs of the page into a folder, as its readers do."""
 
     def write(*names: str) -> Path:
         for name in names:

@@ -62,7 +62,7 @@ def test_same_pixels_in_the_library_of_browsers(name: str, tmp_path: Path, node:
         if spec.domains:
             feeds["target"] = np.float32([[0, 1, 1]]) if spec.attributes else np.array([2])
         wanted.append(session.run(None, feeds)[0])
-        told = []
+        stored = []
         for key, value in feeds.items():
             np.ascontiguousarray(value).tofile(tmp_path / f"{number}.{key}")
             facts = {
@@ -71,8 +71,8 @@ def test_same_pixels_in_the_library_of_browsers(name: str, tmp_path: Path, node:
                 "dims": value.shape,
                 "file": str(tmp_path / f"{number}.{key}"),
             }
-            told.append(facts)
-        cases.append({"model": str(path), "feeds": told, "result": str(tmp_path / f"{number}.result")})
+            stored.append(facts)
+        cases.append({"model": str(path), "feeds": stored, "result": str(tmp_path / f"{number}.result")})
     (tmp_path / "cases.json").write_text(json.dumps(cases))
     (tmp_path / "run.mjs").write_text(Path(__file__).with_name("run.mjs").read_text())
     (tmp_path / "node_modules").symlink_to(node_modules)

@@ -62,12 +62,12 @@ def test_ten_lines_of_python(
     same(tmp_path / "out.png", expected[name])
 
 
-def test_they_are_ten() -> None:
+def test_the_program_has_ten_lines() -> None:
     assert PROGRAMS["translate.py"] == PROGRAM
     assert len([line for line in PROGRAM.splitlines() if line]) == 10
 
 
-def test_the_guard_guards(tmp_path: Path) -> None:
+def test_the_guard_refuses_other_packages(tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text("import cv2")
     words = [sys.executable, "-c", GUARD, str(tmp_path / "other.py")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)

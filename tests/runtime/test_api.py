@@ -130,7 +130,7 @@ def test_a_pool_of_processes_maps_a_model_over_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("shape", "first"), [((4, 4, 5), False), ((3, 40, 50), True), ((2, 3, 40, 50), True)])
-def test_channels_that_come_first_are_told_from_too_many(tmp_path: Path, shape: tuple, first: bool) -> None:
+def test_channels_first_are_distinguished_from_too_many_channels(tmp_path: Path, shape: tuple, first: bool) -> None:
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
     with pytest.raises(ModelError, match=r"1 to 4 channels last, got uint8 \[") as error:
         model(np.zeros(shape, np.uint8))

@@ -1,4 +1,4 @@
-"""How what is noted comes to the user."""
+"""Notes and their receivers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_program_without_settings_gets_notes_on_stderr() -> None:
     assert (done.stdout, done.stderr) == ("", "100 % of it\n")
 
 
-def test_the_last_who_asks_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_notes_go_to_the_last_receiver(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(log, "_show", None)
     first: list[str] = []
     second: list[str] = []

@@ -23,7 +23,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("side_by_side", [False, True])
 def test_eight_threads_on_one_session(path: Path, side_by_side: bool) -> None:
-    """Each gets the answer to its own question, of its own size and domain."""
+    """Each thread gets the result for its own image, size and domain."""
     model = Model(path, "cpu", 2, side_by_side)
     together = threading.Barrier(8, timeout=60)
 
@@ -67,8 +67,8 @@ def test_a_fork_after_the_session_was_opened(path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])
-def test_a_fork_of_a_process_whose_session_has_threads_is_told_so(path: Path, tmp_path: Path, provider: str) -> None:
-    """In the child they are not there, and an inference would wait for them for ever."""
+def test_a_fork_of_a_process_whose_session_has_threads_is_an_error(path: Path, tmp_path: Path, provider: str) -> None:
+    """The child does not have these threads, and an inference would wait for them for ever."""
     pytest.importorskip(provider if provider != "cpu" else "os")
     model = Model(tiny.brighter(tmp_path / "m.onnx"), provider, 2)
     image = np.full((400, 400, 3), 5, np.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
 
 
-def test_parts_of_hardly_an_image_are_refused() -> None:
+def test_tiny_tiles_are_refused() -> None:
     done = subprocess.run(
         [sys.executable, TOOL, "many", "--files", "99"], capture_output=True, text=True, check=False, timeout=60
     )

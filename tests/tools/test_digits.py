@@ -1,4 +1,4 @@
-"""The digits program on a few drawn digits: what is held out, what is measured, and that it takes up where it was."""
+"""The digits program on a few drawn digits: held-out images, measurements, and resuming."""
 
 from __future__ import annotations
 

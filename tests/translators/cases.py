@@ -13,19 +13,19 @@ import torch
 from i2i.translators import Translator, Views, translator_class
 
 DOMAINS = 3
-"""Of a translator between many."""
+"""Domains of a translator between many."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is expected of one translator."""
+    """Expected properties of one translator."""
 
     small: dict[str, Any]
     """Its hyper-parameters: tiny networks, every player moving at every step."""
     terms: set[str]
-    """Of a step, as "G/l1": exactly the paper's, penalties apart."""
+    """Terms of a step, as "G/l1": exactly the paper's, without penalties."""
     views: list[str]
-    """Of a step, in order; those that are images are [n, c, h, w] in [-1, 1]."""
+    """Views of a step, in order; images are [n, c, h, w] in [-1, 1]."""
     exports: set[str] = field(default_factory=lambda: {"a2b"})
     alike: set[str] = field(default_factory=set)
     """The terms that there are only where both domains have as many channels."""
@@ -111,7 +111,7 @@ def make(method: str, x: int = 3, y: int = 3, **options: Any) -> Translator:
 
 
 def batch(method: str, x: int = 3, y: int = 3, n: int = 2, size: int = 32) -> Views:
-    """What the method's data gives for a step; noise, the same every time."""
+    """Return a batch of the method's kind of data: noise, the same every time."""
     generator = torch.Generator().manual_seed(1)
     images = {name: torch.rand(n, c, size, size, generator=generator) * 2 - 1 for name, c in (("x", x), ("y", y))}
     if translator_class(method).data == "domains":
@@ -120,5 +120,5 @@ def batch(method: str, x: int = 3, y: int = 3, n: int = 2, size: int = 32) -> Vi
 
 
 def tiny_run(method: str) -> dict[str, Any]:
-    """The settings and hyper-parameters of a run that is soon done."""
+    """Return settings and hyper-parameters of a short run."""
     return {"size": 32, "batch": 2, **CASES[method].small, **CASES[method].run}

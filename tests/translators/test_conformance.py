@@ -1,4 +1,4 @@
-"""What every entry of TRANSLATORS does, by being in the table; what is expected of each is its row in cases.py."""
+"""Tests of every entry of TRANSLATORS; the expectations for each are its row in cases.py."""
 
 import inspect
 import itertools
@@ -51,7 +51,7 @@ def test_views_and_terms_are_the_papers(method):
 
 
 @pytest.mark.parametrize("method", TRANSLATORS)
-def test_what_is_shipped_takes_any_size_and_is_the_same_each_time(method):
+def test_exported_networks_take_any_size_and_are_deterministic(method):
     exports = make(method).exports()
     assert set(exports) == CASES[method].exports
     for direction, net in exports.items():

@@ -89,7 +89,7 @@ def test_a_run_does_not_go_on_with_another_encoder():
         (f"{__name__}:no_module", "nn.Module"),
     ],
 )
-def test_what_is_no_encoder_is_refused_before_the_first_step(encoder, words):
+def test_invalid_encoders_are_refused_before_the_first_step(encoder, words):
     with pytest.raises(ValueError, match=words):
         make("constancy", encoder=encoder).players()
 

@@ -142,7 +142,7 @@ def test_defaults_are_the_papers_and_fastcut_differs_in_three():
 
 
 @pytest.mark.parametrize(("method", "mirrors"), [("cut", False), ("fastcut", False), ("fastcut", True)])
-def test_no_image_is_looked_at_in_vain(method, mirrors, monkeypatch):
+def test_no_superfluous_forward_passes(method, mirrors, monkeypatch):
     """G runs once over the real images and half of it over what it made; the maps of the former come on the way."""
     translator, data, runs = make(method), batch(method), []
     translator.G.first[1].register_forward_pre_hook(lambda m, i: runs.append(("first half", len(i[0]))))

@@ -4,16 +4,16 @@
     python tools/reproduce/digits.py --data DIGITS --out results.jsonl      trains what is not in the file yet
     python tools/reproduce/digits.py --out results.jsonl --table            prints the table
 
-A classifier learns the source's labelled images, half of them translated to the target by the translator as it is at
-that step, and is measured on the target's test images after the last step. The target's labels are used for nothing
-else. It is a network of its own beside the game, the same for every method (in the paper it shares layers with the
-discriminators); for ``source`` nothing is translated. Every method has the same steps, batches and augmentation.
+A classifier is trained on the source's labelled images, half of them translated to the target by the current
+translator, and measured on the target's test images after the last step. The target's labels are used for nothing else.
+The classifier is a separate network, the same for every method (in the paper it shares layers with the discriminators);
+for ``source`` nothing is translated. Every method has the same steps, batches and augmentation.
 
-DIGITS holds ``mnist/*-ubyte.gz`` and ``usps/usps_train.npz``. MNIST is tested on its own 10,000 test images. The file
-of USPS has none, so 1,800 of its 7,291 are held out: they are not those of the published figures. Another test set is
-measured with ``--test FILE.npz`` (images [n, h, w], 0..255 or 0..1, and labels). USPS's 16 x 16 pixels are resized to
-28 x 28, without the border that MNIST has. ``--development`` measures on 3,000 training images of the target in place
-of the test set: the settings below were chosen so, and the test images looked at once, for the table.
+DIGITS contains ``mnist/*-ubyte.gz`` and ``usps/usps_train.npz``. MNIST is tested on its own 10,000 test images. The
+file of USPS has none, so 1,800 of its 7,291 images are held out: they are not those of the published figures. Another
+test set is measured with ``--test FILE.npz`` (images [n, h, w], 0..255 or 0..1, and labels). USPS's 16 x 16 pixels are
+resized to 28 x 28, without the border that MNIST has. ``--development`` measures on 3,000 training images of the target
+instead of the test set: the settings below were chosen so, and the test images were used once, for the table.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Digits(NamedTuple):
 
 
 def digits(images: np.ndarray, labels: np.ndarray) -> Digits:
-    """From images [n, h, w], 0..255 if integers and else 0..1, resized bilinearly. Raises ValueError."""
+    """Convert images [n, h, w], 0..255 if integers and else 0..1, resized bilinearly. Raises ValueError."""
     if images.ndim != 3 or labels.shape != images.shape[:1] or not len(images):
         raise ValueError(f"images are {images.shape} and labels {labels.shape}; expected [n, h, w] and [n]")
     scale = 255.0 if np.issubdtype(images.dtype, np.integer) else 1.0
@@ -93,7 +93,7 @@ def digits(images: np.ndarray, labels: np.ndarray) -> Digits:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """A file of MNIST's form. Raises ValueError when it is of another."""
+    """Read a file in MNIST's format. Raises ValueError for another format."""
     content = gzip.decompress(path.read_bytes())
     dimensions = content[3] if content[:3] == b"\0\0\x08" else 0
     shape = np.frombuffer(content, ">u4", dimensions, offset=4) if dimensions else np.zeros(0)
@@ -108,7 +108,7 @@ def read_npz(path: Path) -> Digits:
 
 
 def read_domains(folder: Path) -> dict[str, tuple[Digits, Digits]]:
-    """Both domains, each with what may be trained on and what is tested on."""
+    """Read the training and test images of both domains."""
     mnist = [
         digits(*(read_idx(folder / "mnist" / f"{split}-{what}-ubyte.gz") for what in ("images-idx3", "labels-idx1")))
         for split in ("train", "t10k")
@@ -119,7 +119,7 @@ def read_domains(folder: Path) -> dict[str, tuple[Digits, Digits]]:
 
 
 def augmented(images: Tensor, rotation: float, stretch: float, zoom: float, shear: float, shift: float) -> Tensor:
-    """Each image under an affine map of its own; angles in degrees, the rest in logarithms and half widths."""
+    """Apply a random affine map to each image; angles in degrees, the rest in logarithms and half widths."""
 
     def within(bound: float) -> Tensor:
         return (torch.rand(len(images), device=images.device) * 2 - 1) * bound
@@ -136,7 +136,7 @@ def augmented(images: Tensor, rotation: float, stretch: float, zoom: float, shea
 
 @torch.no_grad()
 def drawn(domain: Digits, n: int, augment: dict[str, float]) -> Digits:
-    """n images at random, each augmented in its way."""
+    """Draw n random images, each augmented separately."""
     found = domain.part(torch.randint(len(domain.images), (n,)))
     return found._replace(images=augmented(found.images, **augment))
 
@@ -144,9 +144,9 @@ def drawn(domain: Digits, n: int, augment: dict[str, float]) -> Digits:
 def train(
     method: str, source: Digits, target: Digits, seed: int, settings: dict[str, Any]
 ) -> tuple[Translator | None, nn.Module]:
-    """Plays ``method`` for all its steps; returns the translator and the averaged classifier.
+    """Train ``method`` for all its steps; return the translator and the averaged classifier.
 
-    The target's labels are not read. Raises FloatingPointError when a loss is no number.
+    The target's labels are not read. Raises FloatingPointError if a loss is not finite.
     """
     torch.manual_seed(seed)
     device = source.images.device
@@ -178,13 +178,13 @@ def train(
 
 @torch.no_grad()
 def accuracy(classifier: nn.Module, test: Digits) -> float:
-    """The share of the images whose digit is told."""
+    """Return the share of the images that are classified correctly."""
     said = cat([classifier(images).argmax(1) for images in test.images.split(1000)])
     return float((said == test.labels).double().mean())
 
 
 def picture(translator: Translator, source: Digits, target: Digits, path: Path) -> None:
-    """A sheet of the game's views of ten images of each domain, as they are, without augmentation."""
+    """Draw a sheet of the views of ten images of each domain, without augmentation."""
     translator.eval()
     with torch.no_grad():
         n = 10
@@ -199,7 +199,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 def differences(result: dict[str, Any]) -> list[str]:
-    """What a result was measured on and in which of its settings it differs from the standard, in words."""
+    """Describe the test set of a result, and the settings in which it differs from the standard."""
     standard = SETTINGS | {"options": OPTIONS.get(plain(result["method"]), {})}
     found = [] if result["measured_on"] == "test" else [f"on {result['measured_on']}"]
     for name in dict.fromkeys([*standard, *result["settings"]]):
@@ -219,7 +219,7 @@ def plain(method: str) -> str:
 
 
 def rows(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The results that may be averaged: of one method, settings and test sets, which the name of the row tells."""
+    """Group the results that may be averaged: equal method, settings and test sets, which the row's name states."""
     found: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         found.setdefault(", ".join([plain(result["method"]), *differences(result)]), []).append(result)
@@ -233,7 +233,7 @@ def rows(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Markdown: mean ± standard deviation over the seeds, and the mean time of one training on each device."""
+    """Return a Markdown table: mean ± standard deviation over the seeds, and the mean time of a training by device."""
     lines = [
         "| method | MNIST -> USPS | USPS -> MNIST | seeds | seconds a training by the clock (processor seconds) |",
         "|---|---|---|---|---|",
@@ -250,8 +250,8 @@ def table(results: list[dict[str, Any]]) -> str:
             here = [one for one in row if one["device"] == device]
             wall, process = (statistics.mean(one[k] for one in here) for k in ("seconds", "processor_seconds"))
             times.append(f"{wall:.0f} on {device} ({process:.0f})")
-        told = seeds[0] if seeds[0] == seeds[1] else " / ".join(seeds)
-        lines.append(f"| {name} | {' | '.join(cells)} | {told} | {'; '.join(times)} |")
+        counts = seeds[0] if seeds[0] == seeds[1] else " / ".join(seeds)
+        lines.append(f"| {name} | {' | '.join(cells)} | {counts} | {'; '.join(times)} |")
     lines += [f"| {name} | {there:.4f} | {back:.4f} | | |" for name, (there, back) in PUBLISHED.items()]
     return "\n".join(lines)
 
@@ -295,8 +295,8 @@ def main() -> int:
         for method in options.methods:
             for direction in options.directions:
                 settings = shared | {"options": OPTIONS[method]}
-                told = method if not options.no_augmentation else f"{method}, {NOT_AUGMENTED}"
-                key = {"method": told, "direction": direction, "seed": seed, "measured_on": measured}
+                name = method if not options.no_augmentation else f"{method}, {NOT_AUGMENTED}"
+                key = {"method": name, "direction": direction, "seed": seed, "measured_on": measured}
                 key |= {"settings": settings}
                 if any(key.items() <= result.items() for result in read_results(options.out)):
                     continue
@@ -312,7 +312,7 @@ def main() -> int:
                 result |= {k: round(v, 1) for k, v in times.items()} | {"device": name, "torch": torch.__version__}
                 with options.out.open("a") as file:
                     file.write(json.dumps(result) + "\n")
-                print(told, direction, seed, measured, found, flush=True)
+                print(name, direction, seed, measured, found, flush=True)
                 if options.sheets and translator:
                     options.sheets.mkdir(parents=True, exist_ok=True)
                     path = options.sheets / f"{method}-{direction}-{seed}.png"

@@ -1,4 +1,4 @@
-"""The networks and the games of digits.py: all small, for grey images of 28 x 28 pixels, [n, 1, 28, 28] in [-1, 1]."""
+"""The networks and translators of digits.py: small, for grey images of 28 x 28 pixels, [n, 1, 28, 28] in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def generator(w: int) -> nn.Sequential:
 
 
 class Classifier(nn.Sequential):
-    """Tells the ten digits: [n, 1, 28, 28] to logits [n, 10].
+    """Classifier of the ten digits: [n, 1, 28, 28] to logits [n, 10].
 
     Args:
         w: filters of the first layer.
@@ -75,7 +75,7 @@ class Classifier(nn.Sequential):
 
 
 class Learner(Translator):
-    """The game of one player: a classifier of the source's images, half of them as a translator turns them to now.
+    """Game of one player: a classifier of the source's images, half of them translated by the current translator.
 
     A batch holds "labelled", images of the source, and "labels", their digits. Without a translator the classifier
     learns the images as they are.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from i2i.images import resolution, tags
 from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_metadata
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+from i2i.text import plural
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MPF_PICTURES = 0xB001
@@ -23,6 +25,13 @@ _SAMPLING = {
     b"\x11\x11": "4:4:4", b"\x21\x11": "4:2:2", b"\x12\x11": "4:4:0", b"\x41\x11": "4:1:1",
 }  # fmt: skip
 """Sampling factors of the luma and of the chroma -> ``coding``; 4:2:0, the usual, is ""."""
+
+_GAIN_MAP, _ISO_GAIN_MAP = "HDR gain map", b"urn:iso:std:iso:ts:21496:-1\0"
+_BESIDE = {
+    rb"http://ns\.adobe\.com/hdr-gain-map/": _GAIN_MAP,
+    rb"\b(MotionPhoto|MicroVideo)(=[\"']|>)1": "video of a motion photo",
+}
+"""What the XMP of a phone's photograph declares to follow the picture, and its name."""
 
 
 def _open(file: BinaryIO) -> Any:
@@ -41,6 +50,7 @@ def header(file: BinaryIO) -> Header:
     sampling = b""
     found: resolution.Resolution | None = None
     profile: dict[int, bytes] = {}
+    beside: set[str] = set()
     for marker, length in _segments(file):
         if marker in (_SCAN, _END):
             break
@@ -62,14 +72,19 @@ def header(file: BinaryIO) -> Header:
             profile[data[12]] = data[14:]
         elif data.startswith(b"MPF\0"):
             frames = _pictures(data[4:])
+        elif data.startswith(_ISO_GAIN_MAP):
+            beside.add(_GAIN_MAP)
     if components not in (1, 3, 4):
-        raise ValueError("JPEG without a frame header" if not components else f"JPEG of {components} components")
-    if found is None and exif:
-        found = resolution.of_exif(exif)
+        raise ValueError(
+            "JPEG without a frame header" if not components else f"JPEG of {plural(components, 'component')}"
+        )
+    found = found or (resolution.of_exif(exif) if exif else None)
+    beside |= {name for pattern, name in _BESIDE.items() if re.search(pattern, xmp or b"")}
+    frames -= _GAIN_MAP in beside  # which is a picture too
     return Header(
         width, height, 1 if components == 1 else 3, frames=max(1, frames), orientation=orientation_of(exif, xmp),
         icc=b"".join(profile[number] for number in sorted(profile)) or None, resolution=found,
-        lost=("CMYK",) if components == 4 else (), coding=_SAMPLING.get(sampling, ""),
+        lost=(*sorted(beside), *["CMYK"] * (components == 4)), coding=_SAMPLING.get(sampling, ""),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import cv2
 
 from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, pillow_header
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+from i2i.text import plural
 
 _HEAD = 16 << 20  # bytes in which all that describes the image must lie
 _SPACES = (12, 16, 17, 18, 20, 21)  # CMYK, sRGB, grey, YCbCr, and two of RGB with more colours
@@ -33,7 +34,7 @@ def header(file: BinaryIO) -> Header:
     bits = max(depths)
     if at < 0 or not 1 <= count <= 4 or (bits > 8 and (depths != {16} or count == 2)):
         said = " and ".join(map(str, sorted(depths)))
-        raise UnsupportedError(f"a JPEG 2000 of {count} components of {said} bits; convert it to PNG")
+        raise UnsupportedError(f"a JPEG 2000 of {plural(count, 'component')} of {said} bits; convert it to PNG")
     colours = _box(head[:at], b"colr")
     space = struct.unpack(">I", colours[3:7])[0] if colours[:1] == b"\1" else None
     icc = colours[3:] if colours[:1] in (b"\2", b"\3") else None

@@ -12,6 +12,7 @@ import numpy as np
 
 from i2i.images.codecs import Decoded, opencv_encode
 from i2i.images.image import Header, Image
+from i2i.text import plural
 
 
 def header(file: BinaryIO) -> Header:
@@ -46,7 +47,7 @@ def decode(data: bytes, header: Header) -> Decoded:
     else:
         values = np.frombuffer(data, ">u2" if limit > 255 else "u1", count, start)
     if values.size != count:
-        raise ValueError(f"it is truncated ({values.size} of {count} values)")
+        raise ValueError(f"it is truncated ({values.size} of {plural(count, 'value')})")
     if values.size and (int(values.max()) > limit or int(values.min()) < 0):
         raise ValueError(f"a value is larger than the {limit} of its header")
     peak = 2**header.bits - 1

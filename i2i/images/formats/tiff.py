@@ -14,6 +14,7 @@ from i2i.images import resolution, tags
 from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, split, vips_decode
 from i2i.images.exif import EXIF_TAG, GPS_TAG, XMP_TAG
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+from i2i.text import plural
 
 _WANTED = (
     tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.ORIENTATION, tags.SAMPLES,
@@ -125,7 +126,7 @@ def _refuse_channels(samples: int, colours: int, extra: tuple[int, ...] | bytes 
     if samples == colours:
         return
     if samples < colours:
-        raise ValueError(f"{samples} channels where its colours have {colours}")
+        raise ValueError(f"{plural(samples, 'channel')} where its colours have {colours}")
     alpha = (colours == 3 and extra is None) or (isinstance(extra, tuple) and extra[:1] in ((1,), (2,)))
     if samples == colours + 1 and colours < 4 and alpha:
         return

@@ -38,15 +38,17 @@ def header(file: BinaryIO) -> Header:
         raise ValueError("WebP that begins with neither VP8, VP8L nor VP8X")
     width = int.from_bytes(data[4:7], "little") + 1
     height = int.from_bytes(data[7:10], "little") + 1
-    frames, coding, icc, exif, xmp = 0, "", None, None, None
+    frames, icc, exif, xmp = 0, None, None, None
+    kinds: set[bytes] = set()
     for kind, length in _chunks(file):
         frames += kind == b"ANMF"
-        coding = _LOSSLESS if kind == b"VP8L" else coding
+        kinds.add(file.read(20)[16:] if kind == b"ANMF" else kind)  # a frame is a chunk in a chunk
         if kind in (b"ICCP", b"EXIF", b"XMP ") and length <= _LIMIT:
             block = file.read(length)
             icc = block if kind == b"ICCP" else icc
             exif = block if kind == b"EXIF" else exif
             xmp = block if kind == b"XMP " else xmp
+    coding = _LOSSLESS if b"VP8L" in kinds and not kinds & {b"VP8 ", b"ALPH"} else ""
     return Header(
         width, height, 3, 8, bool(data[0] & 0x10), max(1, frames), orientation_of(exif, xmp), icc,
         resolution=resolution.of_exif(exif) if exif else None, coding=coding,

@@ -17,6 +17,7 @@ from i2i.runtime.errors import ModelError, describe_command
 from i2i.runtime.graphs import signature
 from i2i.runtime.session import Session
 from i2i.spec import FITS, Domain, Form, Spec
+from i2i.text import plural
 
 _BITS = {"uint8": 8}  # a float holds 16 bits; images of 8 bits are still returned in 8
 
@@ -96,10 +97,14 @@ def _returned(form: Form, channels: int, out: int) -> int:
     """Return the channels of the result of a graph that takes ``channels`` and returns ``out``. Raises ModelError."""
     if form.result == "curves":
         if out % channels:
-            raise ModelError(f"it returns {out} channels; curves for {channels} channels need a multiple of {channels}")
+            raise ModelError(
+                f"it returns {plural(out, 'channel')}; curves need a multiple of the {channels} that it takes"
+            )
         return channels
     if out not in (1, 3, 4) or (form.order == "y" and out != 1):
-        raise ModelError(f"it returns {out} channels; expected {'1 (luma)' if form.order == 'y' else '1, 3 or 4'}")
+        raise ModelError(
+            f"it returns {plural(out, 'channel')}; expected {'1 (luma)' if form.order == 'y' else '1, 3 or 4'}"
+        )
     return 3 if form.order == "y" else out
 
 

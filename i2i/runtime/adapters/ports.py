@@ -13,6 +13,7 @@ from i2i.runtime.graphs import signature
 from i2i.runtime.graphs.onnx_file import read_metadata
 from i2i.runtime.session import Session
 from i2i.spec import LAYOUTS, Spec
+from i2i.text import plural
 
 TYPES = ("float32", "float16", "uint8")
 CHANNELS = (1, 3, 4)
@@ -72,7 +73,9 @@ def read_ports(session: Session, path: Path) -> Ports:
         )
     for node in (*inputs, *outputs):
         if node.shape and len(node.shape) != 4:
-            raise ModelError(f"{node.name!r} has {len(node.shape)} axes; expected 4, a batch of images")
+            raise ModelError(
+                f"{node.name!r} has {plural(len(node.shape), 'axis', 'axes')}; expected 4, a batch of images"
+            )
         if node.dtype not in TYPES:
             raise ModelError(f"{node.name!r} is {node.dtype}; expected images of {', '.join(TYPES)}")
         if node.shape and isinstance(node.shape[0], int) and node.shape[0] > 1:
@@ -115,7 +118,7 @@ def settle_order(ports: Ports, channels: int | None, options: ModelOptions) -> s
     if order is not None and channels is not None and (channels == 1) != (order in ("grey", "y")):
         if options.order is None:
             return None
-        raise ModelError(f"order {order} does not fit {channels} channel{'s' * (channels > 1)}")
+        raise ModelError(f"order {order} does not fit {plural(channels, 'channel')}")
     return order
 
 
@@ -131,7 +134,7 @@ def check(spec: Spec, session: Session, path: Path) -> None:
         ports = read_ports(session, path)
         taken = 1 if form.order in ("grey", "y") else spec.source.channels
         if ports.dtype != form.dtype or ports.channels(form.layout) not in (taken, None):
-            raise ModelError(f"its description states {form.dtype}, {form.layout}, {taken} channels")
+            raise ModelError(f"its description states {form.dtype}, {form.layout}, {plural(taken, 'channel')}")
         if ports.size(form.layout) != form.size:
             raise ModelError(f"its description states the size {form.size or 'any'}")
     except ModelError as error:

@@ -27,7 +27,7 @@ __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "trans
 
 
 class MixedError(I2IError):
-    """The output folder holds results of another model or of other settings."""
+    """The output folder has results of another model or of other settings."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ def translate_folder(
     model and settings is skipped, unless it has changed. ``report`` is called after each file, in this thread.
 
     Raises ValueError before any work if names clash, if originals would be replaced or if the domain to translate to
-    is missing, MixedError if the folder holds results of another model or other settings, and StoppedError if nothing
+    is missing, MixedError if the folder has results of another model or other settings, and StoppedError if nothing
     more can be written.
     """
     return translate_folders([(model, target)], source, options, report)
@@ -168,11 +168,11 @@ def _stopping(target: Path) -> Iterator[None]:
 
 
 def refuse_mixed_results(target: JobTarget) -> None:
-    """Raise MixedError if the folder holds results of an earlier job with another model or other settings."""
+    """Raise MixedError if the folder has results of an earlier job with another model or other settings."""
     difference = target.journal.difference()
     if difference is not None:
         raise MixedError(
-            f"{target.folder} holds results of a job that differs from this one: {difference}. Choose another folder, "
+            f"{target.folder} has results of a job that differs from this one: {difference}. Choose another folder, "
             "or --overwrite to replace them"
         )
 

@@ -23,7 +23,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class StoppedError(I2IError, OSError):
-    """Nothing more can be written, as on a full disk. A folder job goes on from there when it is run again."""
+    """No file can be written any more, as on a full disk. A folder job continues from there when it is run again."""
 
 
 def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:

@@ -1,13 +1,14 @@
 """Journal of a folder job, from which the same command continues where it stopped.
 
-Files in the output folder, one for a whole job and one for each of its shards, that are read as one. One JSON object on
-a line, only ever appended to: a process that is killed leaves at most half a line, which is passed over. A job begins
-with a line of its model and settings; each output has a line before it is written and one when it is there. Who is
-killed between an output and its second line has finished it all the same: the first says which file was there before.
+The journal is one file in the output folder for a whole job, or one for each shard; all of them are read together. Each
+line is a JSON object, and lines are only appended: a process that is killed leaves at most half a line, which is
+ignored. A job begins with a line of its model and settings; each output has a line before it is written and another one
+afterwards. If a process is killed between the output and its second line, the output still counts: the first line
+states which file existed before.
 
-The line of a job that translates finished files again holds the time since when results count, and the job adds a last
-line once it is finished. Without that line it was killed, and the next of its kind continues from that time, unless a
-job of another number of shards has begun since.
+The first line of a job with ``overwrite`` states since when results count, and its last line that it finished. If the
+last line is missing, the job was killed, and the next one with ``overwrite`` continues from that time, unless a job of
+another number of shards has begun since.
 """
 
 from __future__ import annotations
@@ -28,30 +29,30 @@ from i2i.runtime.jobs.sharding import WHOLE, Shard
 JOURNAL = ".i2i-job.jsonl"
 
 
-State = tuple[int, int]  # which file: its inode, and when it was written
+State = tuple[int, int]  # identifies a file: its inode, and when it was written
 _BEGUN = -1
 
 
 class _Entry(NamedTuple):
-    """The last word on one output; small, since a folder may hold many."""
+    """The latest entry of one output; small, since a folder may contain many."""
 
     at: float  # when its job began
     job: str | None
     source_size: int
     source_time: int
     size: int  # _BEGUN: it was about to be written
-    before: State | None  # of what was there then, under the name of the output
+    before: State | None  # of the file that existed then under the name of the output
 
 
 def journal_name(shard: Shard) -> str:
-    """The name of the file: each shard writes one of its own."""
+    """Return the name of a shard's file."""
     return JOURNAL if shard.count == 1 else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
 
 
 class Journal:
-    """The record in ``folder`` as seen by one job.
+    """The journal in ``folder`` as one job sees it.
 
-    ``job`` names all that makes the bytes of its outputs; ``facts`` say in words what that is.
+    ``job`` is a digest of everything that decides the bytes of its outputs; ``facts`` state the same in words.
     """
 
     def __init__(
@@ -62,22 +63,22 @@ class Journal:
         shard: Shard = WHOLE,
         again: bool = False,
     ) -> None:
-        """With ``again`` only what was done since this job began is done, or since the killed one that it goes on with
-        did."""
+        """Read the journal. With ``again`` only results since this job began count, or since the killed job began that
+        this one continues."""
         self.folder, self.job, self.facts, self._again = folder, job, dict(facts or {}), again
         self._name = journal_name(shard)
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
-        self._last: dict[str, Any] = {}  # the beginning of the job that began last
+        self._last: dict[str, Any] = {}  # the first line of the job that began last
         self._file: FileIO | None = None
         self._at = 0.0  # when this job began
         self._since = 0.0  # results of jobs that began before do not count
-        self._killed: float | None = None  # the same of the last job here, if it was to do all again and did not
+        self._killed: float | None = None  # the same for the last job here, if it had ``again`` and did not finish
         self._here_at = self._others_at = 0.0  # when that job began, and the last of another number of shards
         self.refresh()
 
     def refresh(self) -> None:
-        """Reads what other processes have noted since, too."""
+        """Read also the lines that other processes have appended since."""
         for path in sorted(self.folder.glob(".i2i-job*.jsonl")):
             self._read(path)
 
@@ -108,14 +109,14 @@ class Journal:
             self._others_at = max(self._others_at, at)
 
     def __enter__(self) -> Journal:
-        """Opens the record to be written, and clears away what a killed process left half-written."""
+        """Open the journal for writing, and delete the temporary files of killed processes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for folder in {self.folder, *(self.folder / parent for parent in set(map(os.path.dirname, self._entries)))}:
             clear_temporaries(folder)
         self._file = open(self.folder / self._name, "ab+", buffering=0)
-        self._at = round(max(time.time(), self._last.get("at", 0.0) + 0.001), 3)  # later than all that is here
+        self._at = round(max(time.time(), self._last.get("at", 0.0) + 0.001), 3)  # later than every other job
         if self._again:
-            if self._here_at < self._others_at:  # which may have done all that was left
+            if self._here_at < self._others_at:  # the other job may have done everything that was left
                 self._killed = None
             self._since = self._at if self._killed is None else self._killed
         if self._file.seek(0, os.SEEK_END):
@@ -126,7 +127,7 @@ class Journal:
         return self
 
     def finish(self) -> None:
-        """Notes that this job has come to its end."""
+        """Record that this job has finished."""
         self._append({"finished": self.job})
 
     def __exit__(self, *_: object) -> None:
@@ -151,17 +152,16 @@ class Journal:
             return False
         if entry.size != _BEGUN:
             return status.st_size == entry.size
-        # A file has its name only when it is whole. One of no bytes is what a power failure may leave of it. It was
-        # written beside what was there, so that inode and time are others; one that somebody touched, copied or put
-        # back shares one of them.
+        # A file gets its name only when it is complete; a power failure may leave it empty. A new file has another
+        # inode and another time than the one before; a file that was touched, copied or restored shares one of them.
         inode, when = entry.before or (None, None)
         return status.st_size > 0 and status.st_ino != inode and status.st_mtime_ns != when
 
     def difference(self) -> str | None:
         """Return how this job differs from the last one with results here, or None if it does not.
 
-        A job that was allowed to replace them becomes the last one, and needs no further permission. What it had only
-        begun counts as its result: killed before its last line, it may have put it in place.
+        A job that was allowed to replace them becomes the last one, and needs no further permission. An output that it
+        had only begun counts as its result: the job may have been killed between the file and its second line.
         """
         if self._last.get("job") == self.job:
             return None
@@ -177,7 +177,7 @@ class Journal:
         return "; ".join(changes) or ("the model's file has changed" if known else "another model or other settings")
 
     def begin(self, name: str, source: os.stat_result) -> None:
-        """Notes that ``name`` is about to be written, from a source as ``source`` says."""
+        """Record that ``name`` is about to be written from a source with that status."""
         before = None
         with suppress(OSError):
             there = os.stat(self.folder / name)
@@ -186,15 +186,15 @@ class Journal:
         self._append({"name": name, "begun": self.job, **facts})
 
     def done(self, name: str, source: os.stat_result) -> None:
-        """Notes that ``name`` is in place, made of a source that was as ``source`` says when it was opened."""
+        """Record that ``name`` is complete, from a source that had that status when it was opened."""
         size = os.stat(self.folder / name).st_size
         self._append({"name": name, "job": self.job, "source": [source.st_size, source.st_mtime_ns], "size": size})
 
     def _append(self, entry: dict[str, Any]) -> None:
-        assert self._file is not None, "the record is not open"
+        assert self._file is not None, "the journal is not open"
         with self._lock:
             self._file.write(json.dumps(entry).encode() + b"\n")
-        if entry.get("name") in self._entries:  # of a name that is new to the record nothing is kept
+        if entry.get("name") in self._entries:  # names that are new to the journal are not kept in memory
             self._entries[entry["name"]] = _entry(self._at, self.job, entry)
 
 

@@ -53,7 +53,7 @@ def in_strips(task: ImageTask, model: Model, options: Options) -> StripTranslati
         model.tile.say(f"{task.source}: a {header.format} of this kind is decoded whole, all {size} of it")
         return None
     if how == "auto":
-        model.tile.say(f"{size} are too many at once; going on in tiles, strip by strip")
+        model.tile.say(f"{size} do not fit into memory at once; continuing in tiles, strip by strip")
     return StripTranslation(task, reader, model, tiling)
 
 
@@ -67,7 +67,7 @@ def _is_large(header: Header) -> bool:
 
 
 def _is_short(header: Header) -> bool:
-    """True if the memory is short for its pixels, decoded whole."""
+    """True if the image, decoded whole, takes a large share of the free memory."""
     free = available_memory() if header.width * header.height > DECODE_LIMIT // 64 else None
     return free is not None and decoded_bytes(header) > free / MEMORY_SHARE
 

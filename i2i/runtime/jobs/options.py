@@ -16,24 +16,24 @@ class Options:
     """Options of a job over image files."""
 
     format: str | None = None  # of every output, a key of ``images.WRITABLE``; None: that of its source
-    quality: int = 95  # of JPEG and WebP, 0 to 100
+    quality: int = 95  # of JPEG, WebP and AVIF, 0 to 100
     background: Background | None = None  # seen under transparent pixels: "edge", 0 to 255; None: as in training
     max_pixels: int = MAX_PIXELS  # an image of more is refused
-    overwrite: bool = False  # translate again what is done, and replace files that no job wrote
-    batch: int | None = None  # images of a size at once on a GPU; None: as many as its memory has room for
-    workers: int | None = None  # images in work side by side; None: as many as cores, and more on a GPU
-    suffix: str = ""  # put behind the name of every output, before its extension
-    keep_metadata: bool = False  # EXIF and XMP, made upright and without thumbnails; where a camera was stays in it too
-    shard: str | None = None  # "2/7": of a folder, the second of seven parts
+    overwrite: bool = False  # translate finished images again, and replace files that no job wrote
+    batch: int | None = None  # images of equal size per call of a GPU; None: as many as fit into its memory
+    workers: int | None = None  # images processed in parallel; None: one per core, and more on a GPU
+    suffix: str = ""  # text between the name of every output and its extension
+    keep_metadata: bool = False  # EXIF and XMP, made upright and without thumbnails; the place of a photo stays in it
+    shard: str | None = None  # "2/7": only the second of seven parts of a folder
 
     def __post_init__(self) -> None:
-        """Takes ``png`` for ``PNG``. Raises ValueError for what cannot be written."""
+        """Convert ``png`` to ``PNG``. Raises ValueError for invalid values."""
         if self.format is not None:
             object.__setattr__(self, "format", self.format.upper())
             if self.format not in WRITABLE:
                 raise ValueError(f"cannot write {self.format} files; choose one of {', '.join(WRITABLE)}")
         if "/" in self.suffix or os.sep in self.suffix or "\0" in self.suffix:
-            raise ValueError(f"a suffix is put behind a file's name and cannot hold a path: {self.suffix!r}")
+            raise ValueError(f"suffix is {self.suffix!r}; expected text for a file's name, without slashes")
         for name in ("workers", "batch", "max_pixels"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -48,13 +48,16 @@ class Options:
             sharding.parse(self.shard)
 
     def output_name(self, source: str | Path) -> str:
-        """The name of the translated file, of a source by its Path or its relative name."""
+        """Return the name of the translated file; see :func:`output_name`."""
         return output_name(source, self.format, self.suffix)
 
 
 def output_name(source: str | Path, format: str | None = None, suffix: str = "") -> str:
-    """The name of the translated file: that of its source, a relative path with "/" or a Path of which only the last
-    part counts, with ``suffix`` before the extension and the extension of another format where it has one."""
+    """Return the name of the translated file: that of its source, with ``suffix`` before the extension.
+
+    ``source`` is a relative path with "/", or a Path of which only the last part counts. The extension changes with
+    ``format``; formats that are not written get ".png" appended.
+    """
     name = source.name if isinstance(source, Path) else source
     stem, extension = os.path.splitext(name)
     if format is not None:

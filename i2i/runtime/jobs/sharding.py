@@ -1,7 +1,7 @@
-"""One folder over many machines: which of its files are whose, without anybody asking anybody.
+"""Division of a folder between machines that do not communicate.
 
-A file belongs to the shard that a hash of its relative name says, whatever else is in the folder and in which order it
-is listed: all shards together hold every file, and no two the same one.
+A hash of its relative name decides to which shard a file belongs, whatever else the folder contains and in whatever
+order it is listed: together the shards cover every file, and no file is in two of them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shard:
-    """Shard ``index`` of ``count``, from 1 on, as "2/7" is meant."""
+    """Shard ``index`` of ``count``, counted from 1: "2/7" is the second of seven."""
 
     index: int
     count: int
-    source: str = ""  # the variables that it was taken from
+    source: str = ""  # names of the environment variables that state it
 
     def __post_init__(self) -> None:
         if not 1 <= self.index <= self.count:
-            raise ValueError(f"shard {self.index}/{self.count}: the first of {self.count} is 1, the last {self.count}")
+            raise ValueError(f"shard {self.index}/{self.count}: the index must be from 1 to {self.count}")
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
@@ -40,19 +40,19 @@ WHOLE = Shard(1, 1)
 
 
 def parse(text: str) -> Shard:
-    """ "2/7" as a Shard; a ValueError that says how it is written for anything else."""
+    """Return the Shard of a text such as "2/7". Raises ValueError for anything else."""
     found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text)
     if found is None:
-        raise ValueError(f"a shard is written i/n, 1/4 to 4/4 for four of them, not {text!r}")
+        raise ValueError(f"shard is {text!r}; expected i/n, such as 1/4 to 4/4 for four shards")
     return Shard(int(found[1]), int(found[2]))
 
 
 def from_environment(variables: Mapping[str, str]) -> Shard | None:
-    """The part of a job that a scheduler has given to this process; None where there is none, or only one part.
+    """Return the shard that a scheduler has given to this process; None without a scheduler, or if it has one task.
 
-    Known are a SLURM array, an indexed job of Kubernetes (which does not tell how many parts it has: its manifest has
-    to set JOB_COMPLETIONS to what it says under ``completions``) and torchrun; where one starts another, each part of
-    the outer one is divided by the inner. Raises ValueError for what leaves open which part this is.
+    Supported are SLURM arrays, indexed jobs of Kubernetes (which do not state their number of tasks: the manifest must
+    set JOB_COMPLETIONS to its ``completions``) and torchrun. Where one starts another, each shard of the outer one is
+    divided by the inner one. Raises ValueError if the variables do not determine the shard.
     """
     index, count, sources = 0, 1, []
     for read in (_slurm, _kubernetes, _torchrun):
@@ -79,8 +79,8 @@ def _slurm(variables: Mapping[str, str]) -> Part | None:
         most = _number(variables, "SLURM_ARRAY_TASK_MAX")
     if most != least + step * (count - 1) or (task - least) % step:
         raise ValueError(
-            f"the SLURM array has gaps ({count} tasks from {least} to {most}), so it is open which shard task {task} "
-            "is: say it with --shard i/n, or give the array consecutive numbers"
+            f"the SLURM array has gaps ({count} tasks from {least} to {most}), so the shard of task {task} is unknown: "
+            "give --shard i/n, or give the array consecutive numbers"
         )
     return _part((task - least) // step, count, name)
 
@@ -91,8 +91,8 @@ def _kubernetes(variables: Mapping[str, str]) -> Part | None:
         return None
     if "JOB_COMPLETIONS" not in variables:
         raise ValueError(
-            "JOB_COMPLETION_INDEX is set, and Kubernetes does not say of how many: set JOB_COMPLETIONS to the job's "
-            "completions in its manifest, or give --shard i/n (1/1 for the whole folder)"
+            "JOB_COMPLETION_INDEX is set, and JOB_COMPLETIONS is not: set JOB_COMPLETIONS to the job's completions in "
+            "its manifest, or give --shard i/n (1/1 for the whole folder)"
         )
     return _part(_number(variables, name), _number(variables, "JOB_COMPLETIONS"), name)
 
@@ -105,13 +105,13 @@ def _torchrun(variables: Mapping[str, str]) -> Part | None:
 
 def _part(index: int, count: int, name: str) -> Part:
     if not 0 <= index < count:
-        raise ValueError(f"{name} says part {index} of {count}, counted from 0; say which with --shard i/n")
+        raise ValueError(f"{name} is part {index} of {count}; expected 0 to {count - 1}: give --shard i/n")
     return index, count, name
 
 
 def _number(variables: Mapping[str, str], name: str, of: str = "") -> int:
     if name not in variables:
-        raise ValueError(f"{of} is set and {name} is not; say which part this is with --shard i/n")
+        raise ValueError(f"{of} is set and {name} is not: give --shard i/n")
     try:
         return int(variables[name])
     except ValueError:

@@ -24,49 +24,54 @@ PathLike = str | os.PathLike[str]
 
 
 def destination(source: Path, dst: PathLike | None, name: str, options: Options) -> Path:
-    """The file or folder to write: ``dst``, or beside the source without one.
+    """Return the file or folder to write: ``dst``, by default beside the source.
 
-    For an image, a ``dst`` with a slash at its end is a folder, there already or not, that gets the file. Raises
-    ValueError if it is a file.
+    For an image, a ``dst`` that ends with a slash is a folder for the file, which need not exist. Raises ValueError if
+    it is a file.
     """
     if dst is None:
         return beside(source, name, options)
     target = Path(dst)
     if source.is_dir() or not os.fspath(dst).endswith(("/", os.sep)):  # a Path does not keep the slash
         if options.suffix and not (source.is_dir() or target.is_dir()):
-            raise ValueError(f"{target} is the whole name of the result, and a suffix is asked for: leave one out")
+            raise ValueError(
+                f"{target} is the full name of the result, so --suffix has no effect: leave one of them out"
+            )
         return target
     if target.exists() and not target.is_dir():
         raise ValueError(
-            f"{target} is a file, and the slash behind it asks for a folder; leave it out, or name another"
+            f"{target} is a file, and the slash at the end means a folder; leave the slash out, or give another name"
         )
     return target / options.output_name(source)
 
 
 def destinations(source: Path, dst: PathLike | None, names: Sequence[str], options: Options) -> list[Path]:
-    """:func:`destination` for each of several models that are called ``names``.
+    """Return what :func:`destination` does for each of the models called ``names``.
 
-    A folder's results go to DST/MODEL/, an image's to DST/IMAGE-MODEL.png; without DST all go beside the source.
+    With several models the results of a folder go to DST/MODEL/, those of an image to DST/IMAGE-MODEL.png; without DST
+    all go beside the source. Raises ValueError for two models of one name.
     """
     if len(names) == 1:
         return [destination(source, dst, names[0], options)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"two models are called {twice[0]}, and so would be their results: run them apart")
+        raise ValueError(
+            f"two models are called {twice[0]}, so their results would have equal names: run one at a time"
+        )
     if dst is None or not source.is_dir():
         results = [beside(source, name, options, always=True) for name in names]
         if dst is None:
             return results
         if Path(dst).is_file() or Path(dst).suffix.lower() in KEPT:
-            raise ValueError(f"{dst} is one image, and {len(names)} models make as many: name a folder")
+            raise ValueError(f"{dst} is one image, and {len(names)} models make as many: give a folder")
         return [Path(dst) / result.name for result in results]
     return [Path(dst) / name for name in names]
 
 
 def beside(source: Path, name: str, options: Options, always: bool = False) -> Path:
-    """Where results go if nobody says: next to the source, under its name with the model's behind.
+    """Return the default destination: next to the source, with the model's name appended to its own.
 
-    A suffix that was asked for stands in place of the model's in the name of a file, or with ``always`` behind it.
+    In the name of a file, a given suffix replaces the model's name, or follows it with ``always``.
     """
     if source.is_dir():
         folder = source.resolve()
@@ -76,15 +81,15 @@ def beside(source: Path, name: str, options: Options, always: bool = False) -> P
 
 
 def translate_file(model: Model, source: Path, target: Path, options: Options) -> Path:
-    """Translate one file to ``target``, or into it if it is a folder; log what is lost, return the file written.
+    """Translate one file to ``target``, or into it if it is a folder; log what is lost, return the written file.
 
-    Raises ValueError for wrong use, and ModelError or ImageError for what cannot be translated.
+    Raises ValueError for wrong use, and ModelError or ImageError for a file that cannot be translated.
     """
     return translate_files([(model, target)], source, options)[0]
 
 
 def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: Options) -> list[Path]:
-    """:func:`translate_file` with several models, each with its target; the image is decoded once."""
+    """Translate a file as :func:`translate_file` does, with several models and their targets; decode it once."""
     if not source.exists():
         raise ValueError(not_found(source))
     targets = [target / options.output_name(source) if target.is_dir() else target for _, target in pairs]
@@ -117,7 +122,7 @@ def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: 
 
 
 def translate_bytes(model: Model, data: bytes, options: Options, name: str = "<bytes>") -> Image:
-    """Translates the bytes of a file; ``name`` is for the error. Raises ModelError or ImageError."""
+    """Translate the bytes of a file; ``name`` is for the error. Raises ModelError or ImageError."""
     try:
         image = decode_image(data, name, options.max_pixels, options.keep_metadata)
         return image_file.translate(image, model, options, _infer(model))

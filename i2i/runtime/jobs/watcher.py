@@ -21,9 +21,9 @@ State = tuple[int, int]  # of a file: its size, and when it changed
 
 
 def is_being_written(path: Path) -> bool:
-    """True if a process has the file open for writing; False if not, or if the system does not tell.
+    """True if a process has the file open for writing; False if not, or if the system does not report it.
 
-    Linux tells it of files of this user: it grants a read lease only while no process writes.
+    Linux reports it for files of this user: it grants a read lease only while no process writes.
     """
     try:
         import fcntl
@@ -67,11 +67,11 @@ class Watch:
 
 @dataclass
 class _Doubt:
-    """A file that failed in one state, and may be incomplete."""
+    """A file that has failed once, and may be incomplete."""
 
     state: State
     due: float  # when it is tried again
-    outcomes: list[Outcome] = field(default_factory=list)  # that do not count yet
+    outcomes: list[Outcome] = field(default_factory=list)  # which do not count yet
     tried_again: bool = False
 
 
@@ -90,22 +90,23 @@ class FolderWatcher:
     ) -> None:
         """Watch ``source`` for a job.
 
-        ``includes`` tells of a relative name if the file belongs to this job, ``backlog`` are the names that are there
-        before it begins, ``unreadable`` the folders that were reported as failed.
+        Args:
+            includes: returns True for the relative name of a file that belongs to this job.
+            backlog: names of the files that exist before the job begins.
+            unreadable: folders that were already reported as failed.
         """
         self._source, self._targets, self._options, self._includes = source, targets, options, includes
         self._watch = watch or Watch()
         self._last: dict[str, State] = {}  # at the last scan
         self._taken: dict[str, State] = {}
-        self._in_work: dict[Path, int] = {}  # the number of outcomes that are still to come
+        self._in_work: dict[Path, int] = {}  # number of outcomes still to come
         self._doubts: dict[str, _Doubt] = {}
         self._refused: set[str] = set()  # names that would replace another file
-        self._failures = Counter({path: len(targets) for path in unreadable})  # that were reported
+        self._failures = Counter({path: len(targets) for path in unreadable})  # reported
         self._retracted: list[Outcome] = []  # to be reported
-        self._backlog = set(backlog)  # what has no outcome yet
-        self._outputs: dict[
-            str, str
-        ] = {}  # the name of a result -> that of its source, in other shards too; "" if it is gone
+        self._backlog = set(backlog)  # files without an outcome so far
+        # Name of a result -> that of its source, in other shards too; "" if the source is gone.
+        self._outputs: dict[str, str] = {}
         self._done: set[str] = set()
         self._unreadable = set(self._failures)
         self._folds_case = any(ignores_case(target.folder) for target in targets)
@@ -128,9 +129,9 @@ class FolderWatcher:
             stop.wait(max(self._watch.interval, 4 * (clock() - start)))
 
     def settle(self, outcome: Outcome) -> Iterator[Outcome]:
-        """Take an outcome of the job, and yield what counts now.
+        """Take an outcome of the job, and yield the outcomes that count now.
 
-        A first failure does not, since the file may be incomplete. A later outcome of a file that was reported as
+        A first failure does not count, since the file may be incomplete. A later outcome of a file that was reported as
         failed is preceded by one with the status ``retracted``, which takes the failure back.
         """
         while self._retracted:
@@ -166,13 +167,13 @@ class FolderWatcher:
         yield outcome
 
     def unsettled(self) -> Iterator[Outcome]:
-        """Yield at the end of the job the outcomes that were still in doubt."""
+        """Yield, at the end of the job, the outcomes of files that may have been incomplete."""
         yield from self._retracted
         for doubt in self._doubts.values():
             yield from () if doubt.tried_again else doubt.outcomes
 
     def caught_up(self) -> bool:
-        """True if everything that was there at the beginning has its outcomes, or is gone."""
+        """True if every file that existed at the beginning has its outcomes, or is gone."""
         return not any(os.path.lexists(self._source / name) for name in self._backlog)
 
     def scan(self, unreadable: dict[Path, str]) -> list[str]:
@@ -209,7 +210,7 @@ class FolderWatcher:
         return ready
 
     def _release_outputs(self, present: set[str]) -> None:
-        """Let other sources have the results of those that are gone."""
+        """Free the result names of sources that are gone for other sources."""
         for output, name in list(self._outputs.items()):
             if name and name not in present:
                 del self._outputs[output]
@@ -240,8 +241,10 @@ class FolderWatcher:
         return output.casefold() if self._folds_case else output
 
     def _problem(self, name: str, output: str) -> str:
-        """Return why the result would replace a file that must stay, or "". A job that does not watch refuses the same
-        before it begins."""
+        """Return the reason if the result would replace a file that must stay, else "".
+
+        A job that does not watch checks the same before it begins.
+        """
         key = self._key(output)
         other = self._outputs.get(key)
         if other == name:

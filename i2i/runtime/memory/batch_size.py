@@ -24,8 +24,7 @@ class BatchSize:
     """
 
     def __init__(self, measure: Callable[[], tuple[float, int] | None]) -> None:
-        """``measure`` returns the bytes that an inference takes per pixel, and the bytes that are free; None if
-        unknown."""
+        """Use ``measure``, which returns the bytes that an inference takes per pixel and the free bytes, or None."""
         self._measure: Callable[[], tuple[float, int] | None] | None = measure
         self._pixels: float | None = None  # fit at once if the whole memory is this model's
         self._failed: int | None = None  # pixels that did not fit

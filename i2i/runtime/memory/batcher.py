@@ -31,23 +31,23 @@ class Request(NamedTuple):
 
 
 class Batcher:
-    """Runs single images from many threads together on one device, those of one size.
+    """Run single images of equal size from many threads together, in batches on one device.
 
-    Only images of exactly one size are the same computation side by side as alone. Padded to a common size an image
-    gives other pixels: a normalisation takes its statistics over the padding too, zeros at the borders of convolutions
-    come to lie elsewhere, and reflections reach further in; the graph itself pads, for that reason, to no more than its
-    multiple.
+    Only images of exactly the same size give the same pixels in a batch as alone. Padding to a common size would change
+    them: normalisation statistics would include the padding, the zeros at the borders of convolutions would move, and
+    reflections would reach further in. For that reason the graph itself pads no further than to its multiple.
 
-    Images of each size gather apart. A batch that is full goes first. One that is not goes once its first image has
-    waited for WAIT, or when every caller waits and no more can come: then the largest; or once TURNS of other sizes
-    went before it. While one runs, the next gather.
+    Images of each size are gathered separately. Full batches run first. Another batch runs once its first image has
+    waited for WAIT, once TURNS batches of other sizes ran before it, or if it is the largest when every caller waits
+    and no more images can come. While one batch runs, the next are gathered.
     """
 
     def __init__(self, run: Run, size: Callable[[Shape], int], callers: int) -> None:
-        """
+        """Start the thread of the device.
+
         Args:
-            size: how many images [h, w, c] of that shape make a full batch.
-            callers: threads that call.
+            size: returns the number of images [h, w, c] of a shape that make a full batch.
+            callers: number of calling threads.
         """
         self._run, self._size, self._callers = run, size, callers
         self._waiting: dict[Shape, deque[Request]] = {}
@@ -58,7 +58,7 @@ class Batcher:
         self._thread.start()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """[h, w, c] to [h, w, c'], or the error of the batch that it was in."""
+        """Translate [h, w, c] to [h, w, c']. Raises the error of the batch that contained it."""
         request = Request(image, time.monotonic(), Future())
         with self._changed:
             self._waiting.setdefault(image.shape, deque()).append(request)
@@ -66,14 +66,14 @@ class Batcher:
         return request.result.result()
 
     def close(self) -> None:
-        """Ends the thread once nothing waits."""
+        """End the thread once nothing waits."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
 
     def _gather(self) -> list[Request]:
-        """The next batch; empty at the end."""
+        """Return the next batch; an empty one at the end."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
@@ -86,7 +86,7 @@ class Batcher:
                 self._changed.wait(max(0.0, oldest + WAIT - time.monotonic()))
 
     def _due(self) -> Shape | None:
-        """The shape of the batch that is to go now, if any is."""
+        """Return the shape of the batch to run now, or None."""
         waiting = self._waiting
         late = [shape for shape in waiting if self._passed.get(shape, 0) >= TURNS]
         full = late or [shape for shape, requests in waiting.items() if len(requests) >= self._size(shape)]

@@ -1,4 +1,4 @@
-"""The models at hand: runs under ``runs/`` and the files of ``weights/``."""
+"""The available models: runs under ``runs/`` and the files of ``weights/``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Run:
     error: str | None = None  # why not all of its weights can be read, with the name of the file
 
     def exported(self, direction: str) -> Path | None:
-        """The ONNX file of a direction, unless the run has newer weights than it."""
+        """Return the ONNX file of a direction; None if there is none, or if the run has newer weights."""
         file, weights = self.path / "onnx" / f"{direction}.onnx", self.path / "weights" / f"{direction}.safetensors"
         if not file.is_file() or (weights.exists() and weights.stat().st_mtime > file.stat().st_mtime):
             return None
@@ -51,7 +51,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Choice:
-    """A model file and how it was come by."""
+    """A model file and the reason why it was chosen."""
 
     path: Path
     why: str
@@ -60,7 +60,7 @@ class Choice:
 
 
 def find(root: str | Path = RUNS) -> Run | None:
-    """The newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
+    """Return the newest finished run under ``root``, or None. Raises ModelError if that one is damaged."""
     run = newest(runs(root))
     if run is not None:
         _check_sound(run)
@@ -68,18 +68,18 @@ def find(root: str | Path = RUNS) -> Run | None:
 
 
 def newest(runs: Iterable[Run]) -> Run | None:
-    """The newest finished one of these runs, damaged or not, or None."""
+    """Return the newest finished one of these runs, damaged or not, or None."""
     finished = [run for run in runs if run.status == "finished" and (run.directions or run.error)]
     return max(finished, key=lambda run: run.changed, default=None)
 
 
 def runs(root: str | Path = RUNS) -> list[Run]:
-    """Every run under ``root``, in order of name. A folder without a ``run.json`` that can be read is no run."""
+    """Return every run under ``root``, sorted by name. A folder without a readable ``run.json`` is no run."""
     return [run for file in sorted(Path(root).glob("*/run.json")) if (run := read_run(file.parent)) is not None]
 
 
 def read_run(path: Path) -> Run | None:
-    """The run in that folder, or None if it has no ``run.json`` that can be read."""
+    """Return the run in that folder, or None if it has no readable ``run.json``."""
     try:
         facts = json.loads((path / "run.json").read_text())
         changed = (path / "run.json").stat().st_mtime
@@ -89,7 +89,7 @@ def read_run(path: Path) -> Run | None:
 
 
 def weights() -> list[Weights]:
-    """The models that come with i2i; the first is the default. In the installed package, else in the source tree."""
+    """Return the models that come with i2i, from the package or the source tree; the first is the default."""
     package = Path(__file__).resolve().parents[2]
     for folder in (package / "weights", package.parent / "weights"):
         if (folder / "index.json").is_file():
@@ -104,7 +104,7 @@ def resolve(
     root: str | Path = RUNS,
     require_to: bool = True,
 ) -> Choice:
-    """The file of a model: an ``.onnx`` file, a run's folder, the name of either, or nothing (the newest finished run).
+    """Find a model's file by its path, a run's folder, the name of either, or None (the newest finished run).
 
     A run without a current export is exported, which needs PyTorch. ``to`` names the direction ("b2a"), the domain to
     translate to, or attributes; ``require_to`` makes it an error to leave it out for a model of several domains. Raises
@@ -192,7 +192,7 @@ def _check_sound(run: Run) -> None:
 
 
 def read_header(path: Path) -> Spec:
-    """The Spec in the header of a safetensors file: eight bytes of length, then JSON. Raises ValueError, naming it."""
+    """Return the Spec in the header of a safetensors file: eight bytes of length, then JSON. Raises ValueError."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         text = file.read(size) if size <= 100_000_000 else b""

@@ -111,7 +111,7 @@ class Executor:
     def run_in(
         self, session: Session, in_float32: Callable[[], Session], batch: np.ndarray, target: np.ndarray | None
     ) -> np.ndarray:
-        """``run`` in ``session``, of this file or of a rewritten graph with the same inputs and the same single output.
+        """Run ``session``, of this file or of a rewritten graph with the same inputs and the same single output.
 
         Images on which float16 overflows are computed in the session that ``in_float32`` returns.
         """

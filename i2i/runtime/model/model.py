@@ -116,9 +116,9 @@ class Model:
         to: the domain or the attributes that it is bound to; None if it is not, or has one direction.
         provider: the provider that really runs it, a key of ``PROVIDERS``.
         on_cpu: True if it runs on the processor, where one image per core is the fastest, and not in batches.
-        tile: when it takes images in tiles, and how; ``tiled`` makes a model that does otherwise.
-        threads: that it may use on a processor: together on one image, or ``side_by_side`` on as many images, called
-            from as many threads, which gets more done.
+        tile: when and how images are cut into tiles; ``tiled`` returns a model with other settings.
+        threads: processor threads: together on one image, or with ``side_by_side`` on as many images, called from as
+            many threads, which is faster for many images.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class Model:
     def name(self) -> str:
         """Name for results: that of the file, or of the target domain if the file is one of a run.
 
-        Where there are several domains, the file and the domain. In which precision it computes is nothing to them.
+        With several domains, it is the name of the file and of the domain. The precision does not change it.
         """
         stem = self.path.stem.removesuffix(f".{self.spec.precision}")
         telling = stem.removesuffix(".tensor") not in DIRECTIONS
@@ -235,8 +235,8 @@ class Model:
         return f"<i2i model {self.path.name}: {targets.way(self.spec, self.to)} on {self.provider}>"
 
     def __call__(self, image: np.ndarray, background: Background | None = None, *, to: To | None = None) -> np.ndarray:
-        """Translates [h, w], [h, w, c] or [n, h, w, c] of uint8 or uint16; h, w and the type come back as they were,
-        h and w times ``spec.scale``.
+        """Translate [h, w], [h, w, c] or [n, h, w, c] of uint8 or uint16 to the same type, with h and w times
+        ``spec.scale``.
 
         Channels are grey, RGB, or either with alpha behind, which is carried over. ``background`` is what the model
         sees where the image is transparent: "edge", the image's own colours continued, or the level (0 to 255) of a
@@ -252,7 +252,7 @@ class Model:
         return processing.from_images(model.translate(images, background), image)
 
     def translate(self, images: Sequence[Image], background: Background | None = None) -> list[Image]:
-        """Translates images of one size, on a GPU several together."""
+        """Translate images of one size, on a GPU in batches."""
         background = None if background is None else parse_background(background)
         ready = [processing.prepare(image, self.spec, background) for image in images]
         size = 1 if self.on_cpu or len(images) < 2 else self.executor.at_once(*images[0].pixels.shape[:2])

@@ -17,14 +17,14 @@ one."""
 
 
 def ordered(ways: Mapping[str, Spec]) -> dict[str, Spec]:
-    """Translations first: what goes from a side to the same one shows how well a model reconstructs."""
+    """Sort directions: translations first, then reconstructions, which lead from a side to the same one."""
     return dict(sorted(ways.items(), key=lambda way: way[1].direction[:1] == way[1].direction[-1:]))
 
 
 def choose(ways: Mapping[str, Spec], to: To | None, who: str) -> str:
-    """The direction that is called ``to``, else the first that leads to a domain of that name; the first for None.
+    """Return the direction called ``to``, else the first one to a domain of that name; the first for None.
 
-    Raises ModelError, with what there is.
+    Raises ModelError, with the known names, if there is none.
     """
     ways = ordered(ways)
     if to is None:
@@ -38,19 +38,19 @@ def choose(ways: Mapping[str, Spec], to: To | None, who: str) -> str:
 
 
 def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
-    """The names among ``spec.domains`` that ``to`` asks for: one, or any number of attributes; None for ``spec`` of a
-    single direction, which ``to`` may only confirm.
+    """Return the names in ``spec.domains`` that ``to`` selects: one domain, or any number of attributes.
 
-    Raises ModelError, with what there is, for anything else, and where ``to`` is needed and not given.
+    Returns None for a model of a single direction, which ``to`` may only confirm. Raises ModelError, with the known
+    names, for an unknown name, and if ``to`` is needed and not given.
     """
     if to is None:
         if not spec.domains:
             return None
         known, example = join_names(spec.domains), shlex.quote(join_names(spec.domains[: 1 + spec.attributes], ","))
         rest = (
-            f"which attributes shall its images have? Choose from {known}: --to {example} gives them these and no other"
+            f"attributes are missing: choose any of {known}; --to {example} gives the images these and no others"
             if spec.attributes
-            else f"to which domain shall it translate? Choose one of {known}: --to {example}"
+            else f"a domain is missing: choose one of {known}: --to {example}"
         )
         raise ModelError(f"{who}: {rest} (in Python, to=)")
     if not (_leads(spec, to) or (not spec.domains and to == spec.direction)):
@@ -59,14 +59,14 @@ def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
 
 
 def vector(spec: Spec, names: Sequence[str]) -> np.ndarray:
-    """The graph's second input for one image: the index of its domain, int64 [1], or attributes, float32 [1, D]."""
+    """Return the graph's second input for one image: its domain's index, int64 [1], or attributes, float32 [1, D]."""
     if spec.attributes:
         return np.array([[name in names for name in spec.domains]], np.float32)
     return np.array([spec.domains.index(names[0])], np.int64)
 
 
 def way(spec: Spec, names: Sequence[str] | None = None) -> str:
-    """From where to where, for people to read; ``names`` as ``aim`` gives them."""
+    """Describe the translation in words; ``names`` is what ``aim`` returned."""
     if names is None:
         goal = ("any of " if spec.attributes else "") + ", ".join(spec.domains or (spec.target.name,))
     else:

@@ -1,9 +1,9 @@
-"""Cache of compiled models: what a provider compiles before the first inference is compiled once.
+"""Cache of compiled models, so that a provider compiles a model once and not at each start.
 
-It lies beside the model, in the folder ``MODEL.onnx.cache``: OpenVINO's blobs as files, TensorRT's engines in folders
-of their own. A name holds a digest of the model's content and of all else that decides the result (versions, device,
-settings), so what is there fits or is not looked at. Everything in the folder can be deleted at any time. Who can
-write there can decide what the model does, as who can write the model itself.
+The cache is the folder ``MODEL.onnx.cache`` beside the model: OpenVINO's blobs as files, TensorRT's engines in folders
+of their own. A name contains a digest of the model's content and of everything else that decides the result (versions,
+device, settings), so that an entry fits or is ignored. Everything in the folder can be deleted at any time. Write
+access to the folder allows changing what the model does, as write access to the model itself does.
 """
 
 from __future__ import annotations

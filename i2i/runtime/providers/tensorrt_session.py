@@ -57,7 +57,7 @@ class TensorRTSession:
     survives_fork = False
 
     def __init__(self, model: Path, cuda: OnnxRuntimeSession, options: SessionOptions) -> None:
-        """``cuda`` is a session of the same model."""
+        """Use ``cuda``, a session of the same model, for images that are in no bucket."""
         self._model, self._cuda, self._options = model, cuda, options
         self._lock, self._noted = threading.Lock(), False
         self._sessions: dict[Bucket, OnnxRuntimeSession] = {None: cuda}

@@ -19,7 +19,7 @@ _ANIMATED = ("GIF", "WEBP", "PNG")  # formats of images that may be animations
 _SUFFIXES = "mp4 m4v mov mkv webm avi mpg mpeg m2v vob ts m2ts mts flv wmv asf ogv 3gp 3g2 mxf y4m h264 hevc ivf nut"
 VIDEO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
 
-# What stands where in a file: EBML (Matroska, WebM), AVI, YUV4MPEG2, FLV, ASF, Ogg, MPEG programme stream.
+# Offsets and signatures: EBML (Matroska, WebM), AVI, YUV4MPEG2, FLV, ASF, Ogg, MPEG programme stream.
 _SIGNS = {
     b"\x1a\x45\xdf\xa3": 0,
     b"AVI ": 8,
@@ -84,7 +84,7 @@ def begins_like_video(head: bytes, packets: bool = True) -> bool:
 
 
 def camera(source: PathLike) -> int | None:
-    """The number of "camera:0", or None for another source."""
+    """Return the number of "camera:0", or None for another source."""
     found = re.fullmatch(r"camera:(\d{1,3})", os.fspath(source))
     return int(found.group(1)) if found else None
 
@@ -113,7 +113,7 @@ def video_target(source: PathLike, dst: PathLike | None, name: str, format: str 
         suffix = path.suffix if path.suffix.lower() in CONTAINERS.keys() & VIDEO_SUFFIXES else ".mkv"
     if dst is None:
         if camera(source) is not None or str(source) == "-":
-            raise ValueError(f"{source} is no file, so the result has no name: say where it shall go")
+            raise ValueError(f"{source} is no file, so the result has no name: give a DST")
         return path.with_name(f"{path.stem}-{name}{'' if format else suffix}")
     target = Path(dst)
     into = os.fspath(dst).endswith(("/", os.sep)) or (target.is_dir() and not format)

@@ -1,4 +1,4 @@
-"""Ctrl-C between two frames and not within one: what is encoded must reach the file whole."""
+"""Ctrl-C between two frames and not within one, so that encoded frames reach the file completely."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 
 class Interrupt:
-    """As a context, holds Ctrl-C back while a frame is written (``hold``), and lets it through while one is awaited.
+    """Context that delays Ctrl-C while a frame is written (``hold``), and allows it while one is awaited.
 
-    In the main thread and with Python's own handler; elsewhere signals are left to the program.
+    This works in the main thread with Python's own handler; elsewhere signals are left to the program.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Interrupt:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Raises KeyboardInterrupt at its end if it was asked for within."""
+        """Delay Ctrl-C within the block; raise its KeyboardInterrupt at the end."""
         self._held = True
         try:
             yield
@@ -43,6 +43,6 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self._held or self._asked:  # who asks twice does not want to wait
+        if not self._held or self._asked:  # a second Ctrl-C does not wait
             raise KeyboardInterrupt
         self._asked = True

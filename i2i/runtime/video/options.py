@@ -75,7 +75,7 @@ class VideoOptions:
     )
 
     def __post_init__(self) -> None:
-        """Turns text into numbers. Raises ValueError, naming the field, for what has no meaning."""
+        """Convert text to numbers. Raises ValueError, naming the field, for invalid values."""
         set_ = object.__setattr__
         set_(self, "start", seconds(self.start, "start"))
         set_(self, "end", None if self.end is None else seconds(self.end, "end"))
@@ -96,7 +96,7 @@ class VideoOptions:
             raise ValueError(f"crf is {self.crf}; it is from 0 to 63 (51 for H.264 and HEVC)")
 
     def of_an_encoder(self) -> list[str]:
-        """The names of what is set and is for an encoder alone."""
+        """Names of the options that are set and concern an encoder only."""
         usual = {"codec": "auto", "crf": None, "preset": None}
         return [name for name in usual if getattr(self, name) != usual[name]]
 
@@ -105,7 +105,7 @@ NAMES = frozenset(each.name for each in fields(VideoOptions))
 
 
 def seconds(value: float | str, name: str = "time") -> float:
-    """12.5, "12.5", "1:02.5" or "1:00:02.5" in seconds. Raises ValueError for anything else, and for less than 0."""
+    """Return 12.5, "12.5", "1:02.5" or "1:00:02.5" in seconds. Raises ValueError for anything else, and below 0."""
     try:
         total = 0.0
         for part in str(value).split(":"):

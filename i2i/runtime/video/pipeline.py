@@ -1,4 +1,4 @@
-"""Decoding, translation and encoding side by side, in the order of the frames and with few of them in memory.
+"""Decode, translate and encode frames in parallel, in order and with few of them in memory.
 
 One thread decodes, which has FFmpeg's own threads below it. Workers convert to RGB, run the model and convert back:
 on a CPU one a core, each with a whole frame (large frames are inferred one at a time on all cores); on a GPU so many
@@ -24,7 +24,7 @@ from i2i.runtime.video.frame.item import Item
 
 
 class TranslatedFrame(NamedTuple):
-    """A frame that is ready to be written; source and result are RGB [h, w, 3], upright, or None if nobody looks."""
+    """A frame that is ready to be written; source and result are RGB [h, w, 3], upright, or None without observers."""
 
     item: Item
     rendered: Any
@@ -36,15 +36,15 @@ Work = Callable[[Item, Callable[[np.ndarray], np.ndarray]], TranslatedFrame]  # 
 
 
 class Pipeline:
-    """The threads of one job, as a context that ends them.
+    """Threads of one job; as a context manager it ends them.
 
     Attributes:
-        model: opened so as to suit them.
-        side_by_side: whether frames are inferred so on a processor, and not one at a time on all cores, or on a GPU.
+        model: the model, opened for these threads.
+        side_by_side: True if a processor infers several frames in parallel; else one at a time on all cores, or a GPU.
     """
 
     def __init__(self, model: Model, pixels: int, batch: int | None = None) -> None:
-        """``pixels`` of a frame decide whether a CPU takes several frames side by side."""
+        """Start the threads. ``pixels`` of a frame decide if a CPU infers several frames in parallel."""
         model = model.for_many()
         self.model, self.side_by_side = model, model.on_cpu and pixels <= LARGE
         self._batcher: Batcher | None = None
@@ -76,8 +76,7 @@ class Pipeline:
             self._batcher.close()
 
     def run(self, items: Iterable[Item], work: Work) -> Iterator[TranslatedFrame | Item]:
-        """Each item in its order: a frame when ``work`` has done it, another as it is. Raises what reading or work
-        raised."""
+        """Yield the items in order, frames after ``work``. Raises the errors of reading and of ``work``."""
         self._reader = threading.Thread(target=self._read, args=(items, work), name="i2i-decode", daemon=True)
         self._reader.start()
         while (entry := self._queue.get()) is not None:

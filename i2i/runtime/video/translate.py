@@ -1,4 +1,4 @@
-"""A video through a model, from file to file."""
+"""Translate a video with a model, from file to file."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ from i2i.runtime.video.workspace import check_target, keep, publish, workspace
 from i2i.spec import Spec
 
 Observer = Callable[[np.ndarray, np.ndarray, float], object]
-"""Sees every frame in its order: source and result, RGB [h, w, 3], upright, and the second at which it is shown; one
-that has a method ``looks(number)`` sees only those, counted from 0, for which that is true."""
+"""Called with each frame in order: source and result, RGB [h, w, 3], upright, and the second at which it is shown. An
+observer with a method ``looks(number)`` gets only the frames, counted from 0, for which that returns True."""
 
 
 class Sink(Protocol):
@@ -63,10 +63,10 @@ class Sink(Protocol):
 
 @dataclass
 class VideoSummary:
-    """Summary of a video job; ``damage`` names what could not be read, None if all was read.
+    """Summary of a video job; ``damage`` describes what could not be read, None if everything was read.
 
-    ``flicker`` and ``source_flicker`` are by how many levels of 255 result and source change from frame to frame where
-    they should not (:class:`Flicker`), None where there was nothing to measure it on.
+    ``flicker`` and ``source_flicker`` are the changes of result and source from frame to frame, in levels of 255, where
+    nothing should change (:class:`Flicker`); None if there was nothing to measure.
     """
 
     path: Path | None
@@ -88,18 +88,19 @@ def translate_video(
     report: Callable[[VideoSummary], None] | None = None,
     observers: Sequence[Observer] = (),
 ) -> VideoSummary:
-    """Translates every frame of ``source`` into the video ``target``, with all else that the source holds.
+    """Translate every frame of ``source`` into the video ``target``, and copy its other streams.
 
     Args:
-        source: a file, "-" for a video on standard input, or "camera:0", which goes on until Ctrl-C.
-        target: the file to write; the folder, where ``options.format`` names a format of images for the frames; an
-            open file that gets raw frames as YUV4MPEG2; or None, where only the observers look.
-        report: is called after each frame, in this thread.
-        observers: see each source and result, or those they look at.
+        source: a file, "-" for a video on standard input, or "camera:0", which runs until Ctrl-C.
+        target: the file to write; a folder, if ``options.format`` names an image format for the frames; an open file,
+            for raw frames as YUV4MPEG2; or None, for the observers alone.
+        report: called after each frame, in this thread.
+        observers: called with the source and result of each frame, or of those that they ask for.
 
-    A file has its name once it is whole; after Ctrl-C (InterruptedVideo) what there is plays as NAME.partial.SUFFIX.
-    Of a damaged source the frames that it has are translated, and the summary's ``damage`` says so. Raises VideoError
-    for what cannot be read or written, ModelError for what the model cannot take, and ValueError for wrong use.
+    A file gets its name when it is complete; after Ctrl-C (InterruptedVideo) the frames so far are kept as
+    NAME.partial.SUFFIX. The intact frames of a damaged source are translated, and ``damage`` describes the rest. Raises
+    VideoError for a source or target that cannot be read or written, ModelError for frames that the model cannot take,
+    and ValueError for wrong use.
     """
     options, video = options or Options(), video or VideoOptions()
     start, encoded = time.perf_counter(), isinstance(target, Path) and not options.format
@@ -123,7 +124,7 @@ def translate_video(
 
 
 def open_source(source: str | Path, video: VideoOptions) -> Source:
-    """The frames of a file, of standard input or of a camera. Raises VideoError."""
+    """Open a file, standard input or a camera. Raises VideoError."""
     number = camera(source)
     if number is not None:
         return Camera(number, video)
@@ -139,7 +140,7 @@ def open_source(source: str | Path, video: VideoOptions) -> Source:
 
 
 def _into_file(run: _Job, target: Path) -> None:
-    """A video or a folder of frames, under its name once it is whole."""
+    """Write a video or a folder of frames in a workspace, and rename it when it is complete."""
     format = run.options.format
     with workspace(target) as place:
         result = place / ("frames" if format else f"video{target.suffix}")
@@ -185,7 +186,7 @@ class _Job:
         colours.check(self.colour, clip.pixel_format, self.reader.name)
 
     def carry(self, sink: Sink) -> None:
-        """All frames through the model into the sink, which is closed at the end."""
+        """Translate all frames into the sink, and close it."""
         clip, summary, reader = self.reader.clip, self.summary, self.reader
         summary.expected = reader.expected
         area, items = clip.width * clip.height, self._marked(reader.items())
@@ -220,7 +221,7 @@ class _Job:
         summary.damage = reader.damage.text() if reader.damage.found else None
 
     def _marked(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Each frame with the observers that look at it: of no other the source and the result are kept."""
+        """Yield each frame with the observers that ask for it; source and result are kept for these frames only."""
         number, clip = 0, self.reader.clip
         for item in items:
             if (frame := item.frame) is not None:
@@ -236,7 +237,7 @@ class _Job:
             yield item
 
     def _work(self, item: Item, infer: Infer, sink: Sink, steady: Smoother | None) -> TranslatedFrame:
-        """One frame, in a thread of its own."""
+        """Translate one frame, in a worker thread."""
         assert item.frame is not None
         try:
             image = self._image(item.frame, sink)
@@ -306,7 +307,7 @@ class _Job:
 def finished(result: np.ndarray, spec: Spec, deep: bool) -> np.ndarray:
     """Convert the graph's result, [h, w, c], to RGB [h, w, 3], uint16 if ``deep``, else uint8.
 
-    Raises NonFiniteError for what is no picture. Its size need not be that of the frame that went in.
+    Raises NonFiniteError for values that are not finite. The size may differ from that of the source frame.
     """
     processing.check_finite(result)
     if result.dtype != np.uint8:
@@ -321,7 +322,7 @@ def is_deep(reader: Source, spec: Spec) -> bool:
 
 
 def remarks(reader: Source) -> list[str]:
-    """Return what a user should know of the result, whatever is written."""
+    """Return notes on the result that hold for every kind of output."""
     clip, notes = reader.clip, []
     if clip.turn is None:
         notes.append("its frames are turned by no right angle; they are translated as stored")

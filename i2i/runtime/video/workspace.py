@@ -17,7 +17,7 @@ PREFIX, SUFFIX = ".i2i-", ".video"
 
 
 def check_target(source: str | Path, target: Path, options: Options) -> None:
-    """ValueError for a target that is the source, or is there already."""
+    """Raise ValueError for a target that is the source, or exists already."""
     if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
         raise ValueError(f"{target} is the video to translate; originals are never overwritten")
     if options.format:
@@ -31,10 +31,10 @@ def check_target(source: str | Path, target: Path, options: Options) -> None:
 
 @contextmanager
 def workspace(target: Path) -> Iterator[Path]:
-    """A folder beside ``target`` for one job alone, gone afterwards.
+    """Yield a folder beside ``target`` that only this job uses, deleted afterwards.
 
-    Its name follows from the target's: what a killed job left there is cleared away by the next one to the same
-    target, and two jobs to one target at once are refused with a VideoError.
+    Its name follows from the target's: the next job to the same target deletes the files of a killed one, and of two
+    jobs to one target at once the second is refused with a VideoError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
@@ -55,7 +55,7 @@ def workspace(target: Path) -> Iterator[Path]:
 
 
 def publish(result: Path, target: Path) -> None:
-    """Puts a file or folder that is whole in its place, on the disk before it has its name."""
+    """Rename a complete file or folder to its target, after its content is on the disk."""
     for path in [result] if result.is_file() else sorted(result.iterdir()):
         with open(path, "rb") as file:
             os.fsync(file.fileno())
@@ -66,12 +66,12 @@ def publish(result: Path, target: Path) -> None:
 
 
 def partial_name(target: Path) -> Path:
-    """Name of the beginning of an interrupted job: clip.mp4 -> clip.partial.mp4."""
+    """Return the name for the frames of an interrupted job: clip.mp4 -> clip.partial.mp4."""
     return target.with_name(f"{target.stem}.partial{target.suffix}")
 
 
 def keep(result: Path, target: Path, frames: int) -> Path | None:
-    """The beginning of an interrupted job under a name that says so; None if there is nothing."""
+    """Rename the frames of an interrupted job to their partial name and return it; None if there are none."""
     if not frames or not result.exists():
         return None
     partial = partial_name(target)

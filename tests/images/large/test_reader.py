@@ -1,4 +1,4 @@
-"""Images read and written strip by strip, against the same images at once."""
+"""Images read and written strip by strip, against the same images read and written whole."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def vips_of(pixels: np.ndarray) -> pyvips.Image:
 
 
 def same(path: Path) -> None:
-    """The strips are the image, top to bottom, again from the top, and with rows that come twice."""
+    """Assert that strips equal the image: from top to bottom, from the top again, and with repeated rows."""
     whole, reader = read_image(path), open_strips(path)
     assert reader is not None
     assert (reader.header.height, reader.header.width) == whole.pixels.shape[:2]
@@ -62,7 +62,7 @@ def same(path: Path) -> None:
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("tile", [False, True])
-def test_tiffs_are_what_they_are_at_once(tmp_path: Path, channels: int, bits: int, tile: bool) -> None:
+def test_tiffs_in_strips_equal_the_whole(tmp_path: Path, channels: int, bits: int, tile: bool) -> None:
     image = vips_of(picture(channels, bits))
     for compression in ("none", "lzw", "deflate", "packbits", "jpeg"):
         if compression == "jpeg" and (bits == 16 or channels == 4):
@@ -104,7 +104,7 @@ def test_planes_of_cmyk_are_not_taken_for_rgb(tmp_path: Path) -> None:
         read_image(path)
 
 
-def test_pngs_and_jpegs_are_what_they_are_at_once(tmp_path: Path) -> None:
+def test_pngs_and_jpegs_in_strips_equal_the_whole(tmp_path: Path) -> None:
     for format, channels, bits in (
         ("PNG", 1, 8), ("PNG", 3, 16), ("PNG", 4, 8), ("PNG", 4, 16), ("JPEG", 3, 8), ("JPEG", 1, 8),
     ):  # fmt: skip
@@ -131,8 +131,8 @@ def sampled(luma: tuple[int, int], chroma: tuple[int, int]) -> bytes:
 
 
 @pytest.mark.parametrize("luma", [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (1, 4), (4, 2), (3, 1)])
-def test_colours_of_jpegs_are_made_as_large_as_at_once(tmp_path: Path, luma: tuple[int, int]) -> None:
-    """4:4:4 to 4:1:0, and what has no name."""
+def test_jpeg_chroma_is_upsampled_as_in_the_whole(tmp_path: Path, luma: tuple[int, int]) -> None:
+    """4:4:4 to 4:1:0, and samplings without a name."""
     path = tmp_path / "a.jpg"
     for chroma in [(1, 1)] + [(2, 1)] * (luma == (2, 2)) + [(1, 2)] * (luma in ((2, 2), (4, 1))):
         path.write_bytes(sampled(luma, chroma))
@@ -141,7 +141,7 @@ def test_colours_of_jpegs_are_made_as_large_as_at_once(tmp_path: Path, luma: tup
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_what_lies_on_its_side_is_set_upright(tmp_path: Path, orientation: int) -> None:
+def test_rotated_images_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     exif = PIL.Image.Exif()
     exif[274] = orientation
     for suffix in ("jpg", "png", "tif"):
@@ -150,7 +150,7 @@ def test_what_lies_on_its_side_is_set_upright(tmp_path: Path, orientation: int) 
         same(path)
 
 
-def test_what_would_be_read_otherwise_is_left_alone(tmp_path: Path) -> None:
+def test_files_that_strips_would_read_differently_are_left_alone(tmp_path: Path) -> None:
     cmyk, lab, premultiplied, bmp = (tmp_path / name for name in ("cmyk.jpg", "lab.tif", "associated.tif", "one.bmp"))
     PIL.Image.fromarray(picture(3, 8)).convert("CMYK").save(cmyk)
     PIL.Image.fromarray(picture(3, 8), "RGB").convert("RGB").save(bmp)
@@ -161,7 +161,7 @@ def test_what_would_be_read_otherwise_is_left_alone(tmp_path: Path) -> None:
         read_image(path)
 
 
-def test_all_hard_images_are_the_same_or_left_alone(reference: Callable[[str], Path]) -> None:
+def test_all_hard_images_are_equal_or_left_alone(reference: Callable[[str], Path]) -> None:
     tried = 0
     for path in sorted(reference("data/hard_images").rglob("*.*")):
         try:
@@ -183,7 +183,7 @@ def all_of(path: Path) -> None:
 
 
 def test_damage_is_an_error(tmp_path: Path) -> None:
-    """Wherever in the file it is; never rows of black."""
+    """Damage anywhere in the file is an error, and never black rows."""
     for name, save in (("a.tif", lambda image, path: image.tiffsave(path, compression="lzw")),
                        ("a.png", lambda image, path: image.pngsave(path)),
                        ("a.jpg", lambda image, path: image.jpegsave(path))):  # fmt: skip
@@ -252,7 +252,7 @@ def test_the_resolution_is_kept(tmp_path: Path) -> None:
         assert [round(float(value)) for value in image.info["dpi"]] == [300, 600]
 
 
-def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_files(tmp_path: Path) -> None:
     target = tmp_path / "a.tif"
     target.write_bytes(b"as it was")
 
@@ -270,8 +270,8 @@ def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="files cannot be limited here")
 @pytest.mark.parametrize("room", [0.5, 1.1])
-def test_a_full_disk_is_known_as_such(tmp_path: Path, room: float) -> None:
-    """While strips come, and while the file is made of them: noise grows under LZW."""
+def test_a_full_disk_is_recognised(tmp_path: Path, room: float) -> None:
+    """While strips are stored, and while the file is encoded: noise grows under LZW."""
     import resource
 
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
@@ -287,7 +287,7 @@ def test_a_full_disk_is_known_as_such(tmp_path: Path, room: float) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_libvips_cannot_make_a_file_of_is_the_outputs_error(tmp_path: Path) -> None:
+def test_errors_of_libvips_while_writing_name_the_output(tmp_path: Path) -> None:
     def emptied() -> Iterator[Image]:
         yield Image(picture(3, 8))
         for waiting in tmp_path.iterdir():
@@ -298,7 +298,7 @@ def test_what_libvips_cannot_make_a_file_of_is_the_outputs_error(tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-def test_whose_fault_it_is_is_told_apart(tmp_path: Path) -> None:
+def test_errors_name_the_input_or_the_output(tmp_path: Path) -> None:
     def broken() -> Iterator[Image]:
         yield Image(picture(3, 8))
         raise BrokenPipeError(errno.EPIPE, "nobody listens")

@@ -1,4 +1,4 @@
-"""Graphs as others make them, without a description, whose results can be worked out by hand."""
+"""Graphs like those of third parties, without a description, whose results can be computed by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def graph(
     types: tuple[str, str] = ("float32", "float32"),
     says: Mapping[str, str] | None = None,
 ) -> Path:
-    """A model from ``x`` to ``y``; ``says`` is its metadata."""
+    """Write a model from ``x`` to ``y``; ``says`` is its metadata."""
     arrays = {name: np.asarray(value) for name, value in (constants or {}).items()}
     ends = [("x", types[0], list(shape))], [("y", types[1], list(output or shape))]
     tiny.write(path, nodes, None, arrays, *ends)

@@ -1,4 +1,4 @@
-"""Models that others made, of which only the shapes are known: what is found, what is asked, and the pixels."""
+"""Third-party models, of which only the shapes are known: facts that are found, options that are needed, and pixels."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def picture(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, shape, dtype)
 
 
-@pytest.mark.parametrize(("told", "about"), [("0..1", 1), ("-1..1", 0), ("0..255", 255), ((16, 235), 251)])
+@pytest.mark.parametrize(("given", "about"), [("0..1", 1), ("-1..1", 0), ("0..255", 255), ((16, 235), 251)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_range_is_what_was_told(tmp_path: Path, told: object, about: float, dtype: type) -> None:
-    model = i2i.load(models.mirror(tmp_path / "m.onnx", about), "cpu", range=told, order="rgb")
+def test_the_given_range_is_used(tmp_path: Path, given: object, about: float, dtype: type) -> None:
+    model = i2i.load(models.mirror(tmp_path / "m.onnx", about), "cpu", range=given, order="rgb")
     for shape in [(5, 7, 3), (2, 5, 7, 3), (600, 500, 3)]:
         image = picture(*shape, dtype=dtype)
         np.testing.assert_array_equal(model(image), np.iinfo(dtype).max - image)
@@ -41,7 +41,7 @@ def test_another_range_comes_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
-def test_layout_is_found_and_order_as_told(tmp_path: Path, layout: str, order: str) -> None:
+def test_layout_is_found_and_order_is_given(tmp_path: Path, layout: str, order: str) -> None:
     model = i2i.load(models.tinted(tmp_path / "m.onnx", layout), "cpu", range="0..1", order=order)
     assert model.spec.form.layout == layout
     image = picture(6, 5, 3) // 2
@@ -65,7 +65,7 @@ def test_a_larger_result_has_its_size_and_its_alpha(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("make", "multiple"), [(lambda p: models.in_blocks(p, 8), 8), (models.rounding_up, 2)])
 def test_the_multiple_is_found_and_padded_to(tmp_path: Path, make: object, multiple: int) -> None:
-    """By an error within the graph, or by a result that is not of the size."""
+    """Found by an error within the graph, or by a result of another size."""
     model = i2i.load(make(tmp_path / "m.onnx"), "cpu", **RGB)
     assert (model.spec.multiple, model.spec.minimum) == (multiple, multiple)
     for size in [(1, 1), (8, 16), (9, 31)]:
@@ -78,7 +78,7 @@ def test_the_multiple_is_found_and_padded_to(tmp_path: Path, make: object, multi
     assert i2i.load(model.path, "cpu", **RGB, multiple=3 * multiple).spec.multiple == 3 * multiple
 
 
-def test_a_fixed_size_is_resized_to_only_if_told(tmp_path: Path) -> None:
+def test_images_are_resized_to_a_fixed_size_on_request(tmp_path: Path) -> None:
     path = models.larger(tmp_path / "m.onnx", 2, (1, 3, 20, 24))
     with pytest.raises(ModelError, match=r"found: layout nchw, range 0..1, order rgb, size 20 x 24. .*: --fit resize"):
         i2i.load(path, "cpu", **RGB)
@@ -149,7 +149,7 @@ def test_bytes_are_in_the_range_of_bytes(tmp_path: Path) -> None:
     path = models.graph(tmp_path / "m.onnx", IDENTITY, shape=(1, "h", "w", 3), types=("uint8", "uint8"))
     model = i2i.load(path, "cpu", order="rgb")
     assert (model.spec.form.range, model.spec.form.output_range) == ((0, 255), (0, 255))
-    assert (model.spec.source.bits, model.spec.target.bits) == (8, 8)  # a film of 10 is told so
+    assert (model.spec.source.bits, model.spec.target.bits) == (8, 8)  # a video of 10 bits gets a note
     np.testing.assert_array_equal(model(picture(5, 6, 3)), picture(5, 6, 3))
 
 
@@ -158,15 +158,15 @@ def test_half_precision(tmp_path: Path) -> None:
     np.testing.assert_array_equal(i2i.load(path, "cpu", **RGB)(picture(5, 6, 3)), picture(5, 6, 3))
 
 
-def test_what_the_file_declares_is_taken(tmp_path: Path) -> None:
+def test_declarations_in_the_file_are_used(tmp_path: Path) -> None:
     says = {"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "NominalRange_0_255"}
     model = i2i.load(models.mirror(tmp_path / "m.onnx", 255, says=says), "cpu")
     assert (model.spec.form.order, model.spec.form.range) == ("bgr", (0, 255))
-    assert i2i.load(model.path, "cpu", order="rgb").spec.form.order == "rgb"  # whoever says so knows better
+    assert i2i.load(model.path, "cpu", order="rgb").spec.form.order == "rgb"  # a given order overrides it
 
 
 @pytest.mark.parametrize(
-    ("shape", "told", "asked"),
+    ("shape", "given", "asked"),
     [
         (models.FREE, {}, "--range LOW..HIGH --order rgb|bgr (a test picture changes least in 0..1)"),
         (models.FREE, {"range": "0..1"}, "found: layout nchw, range 0..1. Give the rest: --order rgb|bgr. "),
@@ -176,10 +176,10 @@ def test_what_the_file_declares_is_taken(tmp_path: Path) -> None:
         (("n", 3, 8, 8), {"layout": "nchw"}, "--range LOW..HIGH --order rgb|bgr --fit resize"),
     ],
 )
-def test_all_that_is_not_certain_is_asked_for_at_once(tmp_path: Path, shape: tuple, told: dict, asked: str) -> None:
+def test_all_missing_options_are_asked_for_at_once(tmp_path: Path, shape: tuple, given: dict, asked: str) -> None:
     path = models.graph(tmp_path / "m.onnx", IDENTITY, shape=shape)
     with pytest.raises(ModelError) as error:
-        i2i.load(path, "cpu", **told)
+        i2i.load(path, "cpu", **given)
     assert asked in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -191,7 +191,7 @@ def test_free_channels_are_those_of_the_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "told", "words"),
+    ("shape", "given", "words"),
     [
         ((1, 3, 8, 8), {"layout": "nhwc"}, "layout nhwc does not fit its shape"),
         ((1, 3, "h", "w"), {"order": "grey"}, "order grey does not fit 3 channels"),
@@ -202,16 +202,16 @@ def test_free_channels_are_those_of_the_order(tmp_path: Path) -> None:
         (("n", 3, "h"), {}, "has 3 axes"),
     ],
 )
-def test_what_is_no_image_or_not_as_told_is_refused(tmp_path: Path, shape: tuple, told: dict, words: str) -> None:
+def test_graphs_that_contradict_the_options_are_refused(tmp_path: Path, shape: tuple, given: dict, words: str) -> None:
     path = models.graph(tmp_path / "m.onnx", IDENTITY, shape=shape)
     with pytest.raises(ModelError, match=words) as error:
-        i2i.load(path, "cpu", **{**RGB, **told})
+        i2i.load(path, "cpu", **{**RGB, **given})
     assert str(error.value).startswith(f"{path}: ")
     assert "the model expects 'x': float32" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("given", "words"),
     [
         ({"range": "wide"}, "range is 'wide'; expected LOW..HIGH, such as 0..255"),
         ({"range": "1..1"}, "two numbers that differ"),
@@ -221,9 +221,9 @@ def test_what_is_no_image_or_not_as_told_is_refused(tmp_path: Path, shape: tuple
         ({"multiple": 0}, "at least 1"),
     ],
 )
-def test_what_has_no_meaning_is_named(tmp_path: Path, told: dict, words: str) -> None:
+def test_invalid_options_are_named(tmp_path: Path, given: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        i2i.load(models.mirror(tmp_path / "m.onnx", 1), "cpu", **told)
+        i2i.load(models.mirror(tmp_path / "m.onnx", 1), "cpu", **given)
 
 
 def test_a_picture_outside_of_the_range_shows_that_the_range_is_wrong(tmp_path: Path) -> None:

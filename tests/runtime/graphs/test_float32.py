@@ -75,7 +75,7 @@ def test_an_image_that_overflows_float16_is_computed_in_float32(
     ]
 
 
-def test_so_are_tiles_of_it_and_their_statistics(
+def test_tiles_that_overflow_float16_are_computed_in_float32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where the image is bright a tile is a checkerboard, and statistics are no numbers."""
@@ -114,7 +114,7 @@ def test_so_are_tiles_of_it_and_their_statistics(
     assert max(card.runs for card in cards) >= 4
 
 
-def test_what_float32_does_not_hold_either_is_an_error(
+def test_overflow_of_float32_is_an_error(
     tmp_path: Path, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = executor.open_session

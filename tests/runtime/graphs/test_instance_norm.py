@@ -1,4 +1,4 @@
-"""Every form of a graph, against the graph as it was."""
+"""Every rewritten form of a graph, against the original graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(model: bytes | Path, **inputs: np.ndarray) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module", params=[18, 17, 12])
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In the ways that opsets have of naming axes and lengths."""
+    """Both opsets, which name axes and lengths in different ways."""
     return network(tmp_path_factory.mktemp("net") / "net.onnx", opset=request.param)
 
 
@@ -59,7 +59,7 @@ def test_the_first_statistics_are_those_of_its_map(path: Path, used: np.ndarray)
     np.testing.assert_allclose(used[0, :4, 1], a.var((0, 2, 3), dtype=np.float64), rtol=1e-4)
 
 
-def test_given_its_own_statistics_it_is_the_graph_as_it_was(path: Path, used: np.ndarray) -> None:
+def test_with_its_own_statistics_the_graph_is_unchanged(path: Path, used: np.ndarray) -> None:
     (plain,) = run(path, x=IMAGE)
     forms = Statistics(path)
     zeros = np.zeros_like(used)
@@ -75,7 +75,7 @@ def test_given_its_own_statistics_it_is_the_graph_as_it_was(path: Path, used: np
 
 
 def test_statistics_are_blended_by_share(path: Path, used: np.ndarray) -> None:
-    """Of the first norm, whose map does not depend on other statistics."""
+    """Statistics of the first norm, whose map does not depend on other statistics."""
     given = used + np.float32(2)
     blend = run(Statistics(path).blended(), x=IMAGE, own=np.array(0.25, np.float32), given=given)[1]
     np.testing.assert_allclose(blend[0, :4], used[0, :4] + 1.5, rtol=1e-5)
@@ -91,7 +91,7 @@ def test_images_of_a_batch_keep_apart_where_they_blend(path: Path) -> None:
     assert np.abs(both[0] - both[1]).max() > 0.1
 
 
-def test_fixed_statistics_know_nothing_of_the_image(path: Path, used: np.ndarray) -> None:
+def test_fixed_statistics_do_not_depend_on_the_image(path: Path, used: np.ndarray) -> None:
     """So a part of an image is translated as it is within the whole, away from the cut."""
     forms = Statistics(path)
     model = forms.fixed(forms.split(used))
@@ -131,14 +131,14 @@ def test_gathering_goes_level_by_level_over_cores(path: Path, used: np.ndarray) 
     assert shape.tolist() == [1, 6, 16, 48]
 
 
-def test_a_form_holds_only_what_it_needs(path: Path) -> None:
+def test_a_rewritten_graph_contains_only_what_it_needs(path: Path) -> None:
     first = onnx.load_model_from_string(Statistics(path).gathering(1, {}, STRIDES))
     assert [node.op_type for node in first.graph.node].count("Conv") == 1
     assert "e.w" not in {tensor.name for tensor in first.graph.initializer}
     assert Statistics(network(path.with_name("plain.onnx"), norms=False)).norms == ()
 
 
-def test_what_cannot_be_taken_out_is_refused(tmp_path: Path) -> None:
+def test_graphs_that_cannot_be_rewritten_are_refused(tmp_path: Path) -> None:
     scale = helper.make_node("Constant", [], ["s"], value_floats=[1.0, 1.0, 1.0])
     norm = helper.make_node("InstanceNormalization", ["x", "s", "b"], ["y"])
     ends = [[(name, "float32", ["n", 3, "h", "w"])] for name in "xy"]

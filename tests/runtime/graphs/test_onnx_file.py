@@ -23,14 +23,14 @@ from tests import tiny
 def test_the_description_is_read_wherever_it_stands(tmp_path: Path) -> None:
     path = tiny.inverter(tmp_path / "model.onnx")
     assert read_spec(path) == tiny.RGB
-    # What follows a message is more of it, and the last word counts.
+    # Bytes after a message extend it, and the last value of a field counts.
     entry = onnx.StringStringEntryProto(key=METADATA_KEY, value=tiny.DEEP.to_json())
     with path.open("ab") as file:
         file.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())
     assert read_spec(path) == tiny.DEEP
 
 
-def test_a_file_is_looked_over_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_checked_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To choose a model and to open it each need its description."""
     looks = []
     look_over = onnx_file._look_over
@@ -44,7 +44,7 @@ def test_a_file_is_looked_over_once_until_it_changes(tmp_path: Path, monkeypatch
     assert len(looks) == 2
 
 
-def test_a_file_that_was_overwritten_under_its_old_time_is_looked_over_again(tmp_path: Path) -> None:
+def test_a_file_overwritten_with_its_old_time_is_checked_again(tmp_path: Path) -> None:
     """As ``cp -p`` does it."""
     path, other = tiny.inverter(tmp_path / "a.onnx"), tiny.inverter(tmp_path / "b.onnx")
     other.write_bytes(other.read_bytes().replace(b"negative", b"evitagen"))
@@ -72,7 +72,9 @@ def test_a_model_without_description_has_none(tmp_path: Path) -> None:
         (None, "no such model file"),
     ],
 )
-def test_what_is_no_model_is_named_with_a_reason(tmp_path: Path, content: bytes | str | None, reason: str) -> None:
+def test_files_that_are_no_models_are_errors_with_a_reason(
+    tmp_path: Path, content: bytes | str | None, reason: str
+) -> None:
     path = tmp_path / "model.onnx"
     if content == "half":
         whole = tiny.inverter(path).read_bytes()

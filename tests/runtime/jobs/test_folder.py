@@ -1,4 +1,4 @@
-"""Folders through a model: what comes out, what is kept, and what a second run does."""
+"""Translation of folders: results, properties that are kept, and second runs."""
 
 from __future__ import annotations
 
@@ -282,14 +282,12 @@ def test_run_again_it_does_only_what_is_not_done(model: Model, photos: Path, tmp
     np.testing.assert_array_equal(read_image(out / "b.bmp").pixels, 255 - picture(30, 30, 3))
 
 
-def test_another_model_or_setting_is_not_mixed_in_unasked(model: Model, photos: Path, tmp_path: Path) -> None:
+def test_results_of_another_model_or_setting_are_refused(model: Model, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(model, photos, out)
     other = Model(tiny.inverter(tmp_path / "other.onnx", weights=-0.5), "cpu", 1, side_by_side=True)
     before = files(out)
-    with pytest.raises(
-        MixedError, match=r"out holds .*: model was invert\.onnx and is other\.onnx\. .* --overwrite to"
-    ):
+    with pytest.raises(MixedError, match=r"out has .*: model was invert\.onnx and is other\.onnx\. .* --overwrite to"):
         run(other, photos, out)
     with pytest.raises(MixedError, match="format was None and is PNG; quality was 95 and is 80"):
         run(model, photos, out, quality=80, format="png")
@@ -303,9 +301,7 @@ def test_another_model_or_setting_is_not_mixed_in_unasked(model: Model, photos: 
         run(other, photos, out)
 
 
-def test_a_job_that_was_told_to_replace_goes_on_without_being_told_again(
-    model: Model, photos: Path, tmp_path: Path
-) -> None:
+def test_a_job_with_overwrite_is_continued_without_it(model: Model, photos: Path, tmp_path: Path) -> None:
     def interrupt(outcome: Outcome, summary: Summary) -> None:
         raise KeyboardInterrupt
 
@@ -323,7 +319,7 @@ def test_a_job_that_was_told_to_replace_goes_on_without_being_told_again(
     assert run(model, photos, tmp_path / "out")[0].done == 6  # nothing is there to be mixed with
 
 
-def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_once_it_is_finished(
+def test_a_job_with_overwrite_continues_after_a_kill_and_starts_again_once_finished(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -332,15 +328,15 @@ def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_o
         raise KeyboardInterrupt
 
     def skipped_until_killed(**options: Any) -> int:
-        """It does one image more."""
-        told: list[str] = []
+        """One more image is translated."""
+        reported: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(Journal, "done", killed)
             settings = Options(overwrite=True, workers=1, **options)
             with pytest.raises(KeyboardInterrupt):
-                translate_folder(model, photos, out, settings, lambda one, _: told.append(one.status))
-        assert set(told) <= {"skipped"}
-        return len(told)
+                translate_folder(model, photos, out, settings, lambda one, _: reported.append(one.status))
+        assert set(reported) <= {"skipped"}
+        return len(reported)
 
     run(model, photos, out)
     monkeypatch.setattr("i2i.runtime.jobs.journal.time.time", lambda: 1000.0)  # the clock may even have gone back
@@ -353,7 +349,7 @@ def test_a_job_that_does_all_again_goes_on_where_it_was_killed_and_begins_anew_o
 
 
 @pytest.mark.timeout(60)
-def test_who_stops_taking_outcomes_ends_a_job_whose_outcomes_wait(
+def test_closing_the_outcomes_ends_a_job_with_waiting_outcomes(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(outcome: Outcome, summary: Summary) -> None:
@@ -366,7 +362,7 @@ def test_who_stops_taking_outcomes_ends_a_job_whose_outcomes_wait(
     assert run(model, photos, tmp_path / "out")[0].failed == 0
 
 
-def test_outcomes_that_nobody_takes_hold_the_work_up(
+def test_work_waits_while_outcomes_are_not_taken(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
@@ -377,12 +373,10 @@ def test_outcomes_that_nobody_takes_hold_the_work_up(
 
     monkeypatch.setattr(workers, "PENDING_OUTCOMES", 1)
     assert translate_folder(model, photos, tmp_path / "out", Options(workers=1), slow).done == 6
-    assert made[0] <= 3  # what is told, one that waits, and one with the thread
+    assert made[0] <= 3  # one that is reported, one that waits, and one with the thread
 
 
-def test_the_record_says_what_was_done_with_which_model_and_settings(
-    model: Model, photos: Path, tmp_path: Path
-) -> None:
+def test_the_journal_states_model_and_settings_of_each_result(model: Model, photos: Path, tmp_path: Path) -> None:
     run(model, photos, tmp_path / "out", quality=90)
     lines = [json.loads(line) for line in (tmp_path / "out" / JOURNAL).read_text().splitlines()]
     head = lines[0]
@@ -400,9 +394,7 @@ def test_the_record_says_what_was_done_with_which_model_and_settings(
     assert {line["name"] for line in lines[1:] if "size" in line} == set(files(photos))
 
 
-def test_half_a_line_at_the_end_of_the_record_and_half_a_file_are_cleared(
-    model: Model, photos: Path, tmp_path: Path
-) -> None:
+def test_half_a_journal_line_and_half_a_file_are_removed(model: Model, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(model, photos, out)
     whole = files(out)
@@ -418,17 +410,17 @@ def test_half_a_line_at_the_end_of_the_record_and_half_a_file_are_cleared(
     assert run(model, photos, out)[0].skipped == 6
 
 
-def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photos: Path, tmp_path: Path) -> None:
+def test_a_file_finished_before_the_kill_is_not_made_again(model: Model, photos: Path, tmp_path: Path) -> None:
     """A kill between a file and the line that says so; with ``--overwrite`` also one before it was replaced."""
     out = tmp_path / "out"
 
-    def unsaid(*_: object, **__: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     def killed(**options: object) -> set[str]:
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(Journal, "done", unsaid)
+            patched.setattr(Journal, "done", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 run(model, photos, out, workers=1, **options)
         after = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.suffix != ".jsonl"}
@@ -438,7 +430,7 @@ def test_what_was_there_when_the_kill_came_is_not_made_again(model: Model, photo
     assert run(model, photos, out)[0] == Summary(total=6, done=5, skipped=1)
     assert killed(quality=80, overwrite=True) == {"a.png"}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers.image_file, "write", unsaid)
+        patched.setattr(workers.image_file, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(model, photos, out, workers=1, quality=80)
     with open(out / JOURNAL) as record:
@@ -472,8 +464,8 @@ def test_an_old_file_is_not_taken_for_the_one_that_was_begun(
     assert run(model, photos, out, quality=80)[0] == Summary(total=6, done=6)
 
 
-def test_what_a_killed_job_put_in_place_is_not_replaced_unasked(model: Model, photos: Path, tmp_path: Path) -> None:
-    """Its record says no more than that it was begun."""
+def test_the_result_of_a_killed_job_is_refused_under_other_settings(model: Model, photos: Path, tmp_path: Path) -> None:
+    """The journal has only the line written before the result."""
     out = tmp_path / "out"
 
     def killed(*_: object) -> None:
@@ -516,7 +508,7 @@ def test_a_full_disk_stops_the_job_and_leaves_nothing_half_written(
 
 
 @pytest.mark.parametrize("step", ["__enter__", "begin", "done"])
-def test_a_record_that_cannot_be_written_stops_the_job_too(
+def test_a_journal_that_cannot_be_written_stops_the_job(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def full(*_: object) -> None:
@@ -546,7 +538,7 @@ def test_an_interrupt_ends_the_threads_and_the_next_run_goes_on(model: Model, ph
 def test_a_device_gets_images_of_one_size_together(
     model: Model, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way of a GPU, on a model that says it is on one."""
+    """The code path of a GPU, on a model that claims to run on one."""
     (tmp_path / "in").mkdir()
     for number in range(30):
         write_image(tmp_path / "in" / f"{number:02}.png", Image(picture(8 + number % 2, 8, 3, seed=number)))
@@ -574,7 +566,7 @@ def test_a_device_gets_images_of_one_size_together(
 
 
 def test_a_batch_that_fails_is_tried_image_by_image() -> None:
-    """As on a device whose memory holds one and not eight; only what fails alone has failed."""
+    """As on a device with memory for one image and not for eight; only images that fail alone count as failed."""
     from concurrent.futures import ThreadPoolExecutor
 
     from i2i.runtime.memory.batcher import Batcher
@@ -633,8 +625,8 @@ def test_large_images_run_alone(model: Model, tmp_path: Path, monkeypatch: pytes
         ("background", "grey"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(option: str, value: int) -> None:
-    """A background of 256 would come out as one of 0."""
+def test_invalid_options_are_refused(option: str, value: int) -> None:
+    """A background of 256 would wrap around to 0."""
     with pytest.raises(ValueError, match=f"{option} is {value}; expected"):
         Options(**{option: value})  # type: ignore[arg-type]
 

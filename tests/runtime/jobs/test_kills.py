@@ -53,7 +53,7 @@ def run(*words: object) -> None:
 
 
 def results(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file that has its final name: inode, and when it was written."""
+    """Return inode and time of every file that has its final name."""
     found = {}
     for path in folder.rglob("*"):
         if path.is_file() and not path.name.startswith("."):
@@ -63,7 +63,7 @@ def results(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def noise(folder: Path, count: int) -> Path:
-    """Images that take a moment each, in three folders."""
+    """Write images that take some time to translate, in three folders."""
     for number in range(count):
         path = folder / f"{number % 3}" / f"{number:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,13 +147,13 @@ def until_all_is_there(words: Sequence[object], out: Path, count: int) -> None:
     assert process.returncode == 0, errors.decode()
 
 
-def wait_for_film(process: subprocess.Popen[bytes], target: Path) -> None:
+def wait_for_video(process: subprocess.Popen[bytes], target: Path) -> None:
     """Until the job writes frames, or has ended."""
-    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/film*")):
+    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/video*")):
         time.sleep(0.005)
 
 
-def test_films(models: list[Path], tmp_path: Path) -> None:
+def test_videos(models: list[Path], tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=range(0, 400 * 512, 512), size=(128, 96), sound=16.0)
     whole, target = tmp_path / "whole.mp4", tmp_path / "out" / "out.mp4"
     target.parent.mkdir()
@@ -161,7 +161,7 @@ def test_films(models: list[Path], tmp_path: Path) -> None:
     run(source, whole, *settings)  # whose modules are in the memory from now on
     start = time.monotonic()
     process = started([source, target, *settings])
-    wait_for_film(process, target)
+    wait_for_video(process, target)
     opened = time.monotonic()
     _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
@@ -171,7 +171,7 @@ def test_films(models: list[Path], tmp_path: Path) -> None:
         target.unlink(missing_ok=True)
         process = started([source, target, *settings])
         if chance.random() > 0.1:  # else it is killed at any time after its start
-            wait_for_film(process, target)
+            wait_for_video(process, target)
             time.sleep(chance.uniform(0, writes))
         else:
             time.sleep(chance.uniform(0, takes))

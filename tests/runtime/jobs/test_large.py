@@ -60,7 +60,7 @@ def picture(channels: int, bits: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("channels", "bits", "how"), [(1, 8, 160), (3, 8, "exact"), (3, 16, 160), (4, 8, 160), (4, 16, 160)]
 )
-def test_strips_are_the_image(
+def test_strips_equal_the_image(
     model: Model,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -90,7 +90,7 @@ def test_strips_are_the_image(
 
 
 @pytest.mark.usefixtures("small")
-def test_pngs_and_jpegs_go_the_same_way(model: Model, tmp_path: Path) -> None:
+def test_pngs_and_jpegs_are_translated_in_strips(model: Model, tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", Image(picture(3, 8)))
     write_image(tmp_path / "a.jpg", Image(picture(3, 8)))
     tiled = model.tiled(160)
@@ -111,7 +111,7 @@ def test_a_jpeg_keeps_its_chroma_sampling(model: Model, tmp_path: Path, coding: 
 
 
 @pytest.mark.parametrize("strips", [False, True])
-def test_what_a_killed_job_left_of_this_output_is_cleared_away(
+def test_leftovers_of_a_killed_job_to_this_output_are_deleted(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strips: bool
 ) -> None:
     monkeypatch.setattr(large, "DECODE_LIMIT", 1000 if strips else 10**9)
@@ -149,10 +149,10 @@ def test_auto_takes_strips_where_the_memory_is_short(
     monkeypatch.setattr("i2i.runtime.model.executor.Executor.check_size", short)
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     assert strips_of_file(tmp_path / "a.tif", tmp_path / "b.tif", auto) is not None
-    assert said == ["500 x 420 pixels are too many at once; going on in tiles, strip by strip"]
+    assert said == ["500 x 420 pixels do not fit into memory at once; continuing in tiles, strip by strip"]
 
 
-def test_what_is_small_is_decoded_whole(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_images_are_decoded_whole(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / "a.tif", Image(photo(1100, 1200)))
     exact = model.tiled("exact")
     source, target = tmp_path / "a.tif", tmp_path / "b.tif"
@@ -164,7 +164,7 @@ def test_what_is_small_is_decoded_whole(model: Model, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.usefixtures("small")
-def test_what_cannot_be_read_so_is_decoded_whole_and_it_is_said(model: Model, tmp_path: Path) -> None:
+def test_images_that_cannot_be_read_in_strips_are_decoded_whole_with_a_note(model: Model, tmp_path: Path) -> None:
     import PIL.Image
 
     PIL.Image.fromarray(picture(3, 8)).convert("CMYK").save(tmp_path / "a.jpg")
@@ -175,7 +175,7 @@ def test_what_cannot_be_read_so_is_decoded_whole_and_it_is_said(model: Model, tm
 
 
 def test_a_model_that_sees_the_whole_image_gets_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says itself why that is too much."""
+    """Its own error says that the image is too large."""
     monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
     unet = i2i.load(network(tmp_path / "net.onnx", replace(SPEC, tiling="no")), "cpu", threads=1)
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
@@ -185,7 +185,7 @@ def test_a_model_that_sees_the_whole_image_gets_it_whole(tmp_path: Path, monkeyp
 
 
 @pytest.mark.usefixtures("small")
-def test_a_folder_of_them(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_large_images(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for name in ("a.tif", "b.png"):
@@ -203,10 +203,10 @@ def test_a_folder_of_them(model: Model, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(("spec", "to", "added"), [(tiny.WEATHER, "rain", 20), (tiny.FACES, "male,smiling", 5)])
-def test_of_a_model_of_several_domains_the_room_is_measured_too(
+def test_memory_of_a_model_of_several_domains_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: Spec, to: str, added: int
 ) -> None:
-    """With the domain that it is asked for; in a folder one such image must not stop the others."""
+    """Measured with the given domain; in a folder one such image must not stop the others."""
     free = [5 * 10**8]  # less than would make measuring needless
     monkeypatch.setattr("i2i.runtime.memory.estimate.available_memory", lambda: free[0])
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
@@ -225,7 +225,7 @@ def test_of_a_model_of_several_domains_the_room_is_measured_too(
 
 
 @pytest.mark.usefixtures("small")
-def test_metadata_goes_along(model: Model, tmp_path: Path) -> None:
+def test_metadata_is_carried_over(model: Model, tmp_path: Path) -> None:
     import PIL.Image
 
     exif = PIL.Image.Exif()
@@ -244,7 +244,7 @@ def test_metadata_goes_along(model: Model, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
-def test_xmp_goes_along_to_where_it_is_looked_for(model: Model, tmp_path: Path, suffix: str) -> None:
+def test_xmp_is_written_where_readers_look_for_it(model: Model, tmp_path: Path, suffix: str) -> None:
     import PIL.Image
 
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a b="kept"/></x:xmpmeta>'

@@ -74,6 +74,31 @@ def test_metadata_that_is_not_read_is_named_where_it_is_asked_for(tmp_path: Path
     assert metadata_of((tmp_path / "a.tif").read_bytes()) == ("GeoTIFF tags", "text ImageDescription")
 
 
+XMP = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x='adobe:ns:meta/'>%s</x:xmpmeta>"
+GAIN = b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
+
+
+@pytest.mark.parametrize(
+    ("segment", "pictures", "lost"),
+    [
+        (b"\xff\xe1" + XMP % GAIN, 2, ["HDR gain map"]),
+        (b"\xff\xe2urn:iso:std:iso:ts:21496:-1\0\0\0\0\0", 2, ["HDR gain map"]),
+        (b"\xff\xe1" + XMP % GAIN, 3, ["HDR gain map", "frames or pages after the first"]),
+        (b"\xff\xe1" + XMP % b'<r GCamera:MotionPhoto="1"/>', 1, ["video of a motion photo"]),
+        (b"\xff\xe1" + XMP % b"<GCamera:MicroVideo>1</GCamera:MicroVideo>", 1, ["video of a motion photo"]),
+        (b"\xff\xe1" + XMP % b'<r GCamera:MotionPhoto="0"/>', 1, []),
+        (b"\xff\xe1" + XMP % b"", 2, ["frames or pages after the first"]),
+    ],
+)  # fmt: skip
+def test_what_phones_store_behind_a_picture_is_named(segment: bytes, pictures: int, lost: list[str]) -> None:
+    """Ultra HDR and motion photos: a gain map is no further picture."""
+    file, picture_of = io.BytesIO(), PIL.Image.fromarray(picture())
+    picture_of.save(file, "MPO", save_all=True, append_images=[picture_of] * (pictures - 1))
+    data, kind, body = file.getvalue(), segment[:2], segment[2:]
+    marked = data[:2] + kind + struct.pack(">H", len(body) + 2) + body + data[2:]
+    assert sorted(losses(decode_image(marked), "PNG")) == lost
+
+
 def test_inks_become_rgb_and_are_named() -> None:
     for format in ("JPEG", "TIFF"):
         file = io.BytesIO()

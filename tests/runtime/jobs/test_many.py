@@ -42,7 +42,7 @@ print(translate_folder(model, Path(sys.argv[1]), Path(sys.argv[2]), report=repor
 
 
 def job(*arguments: Path) -> tuple[list[list[float]], str]:
-    """(files over, bytes grown, seconds, core-seconds) after the first file and each twentieth, and the last word."""
+    """Return (files done, bytes grown, seconds, core-seconds) after the first and each twentieth file; the summary."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, arguments)], env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=True,
@@ -51,7 +51,7 @@ def job(*arguments: Path) -> tuple[list[list[float]], str]:
 
 
 def settled() -> int:
-    """Bytes that Python holds once as much work has been done ahead as may wait for who asks."""
+    """Return the bytes that Python uses once as many outcomes wait as may wait."""
     held, same = tracemalloc.get_traced_memory()[0], 0
     while same < 5:
         time.sleep(0.05)
@@ -60,7 +60,7 @@ def settled() -> int:
     return held
 
 
-def test_nothing_is_kept_of_a_file_that_is_done(tmp_path: Path) -> None:
+def test_finished_files_leave_nothing_in_memory(tmp_path: Path) -> None:
     """What Python holds while a job runs, which the allocator's habits do not blur."""
     model, count = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", side_by_side=True), 500
     for number in range(count):
@@ -93,9 +93,9 @@ def test_memory_and_rate_are_flat(tmp_path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     for status in ("done", "skipped"):
-        told, summary = job(tmp_path / "in", tmp_path / "out", model)
+        samples, summary = job(tmp_path / "in", tmp_path / "out", model)
         assert f"{status}={COUNT}" in summary
-        over, grown, seconds, work = np.array(told).T
+        over, grown, seconds, work = np.array(samples).T
         assert min(seconds[0], work[0]) < 5  # of the work, where a busy machine lets it wait
         assert grown[-1] < 1000 * COUNT + ALLOCATOR  # the list of files and the record included
         assert grown[-1] - grown[5] < 100 * (over[-1] - over[5]) + ALLOCATOR

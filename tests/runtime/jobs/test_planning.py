@@ -1,4 +1,4 @@
-"""Names and folders that would cost somebody a file."""
+"""Names and folders by which a result would replace another file."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_files_that_no_job_wrote_are_not_replaced(model: Model, tmp_path: Path) 
     assert translate_folder(model, source, other, Options(overwrite=True)).done == 2
 
 
-def test_what_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     with pytest.raises(ValueError, match="no such folder"):
         names(tmp_path / "nowhere", tmp_path / "out")
@@ -143,7 +143,7 @@ def test_what_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
         names(tmp_path, tmp_path / "a.png")
 
 
-def test_what_another_process_writes_meanwhile_is_no_stranger(tmp_path: Path) -> None:
+def test_a_file_that_another_process_writes_meanwhile_is_known(tmp_path: Path) -> None:
     """Two jobs on one folder: its file is there after this one has read the record, and noted before."""
     ours, theirs = Journal(tmp_path, "key"), Journal(tmp_path, "key")
     with theirs:

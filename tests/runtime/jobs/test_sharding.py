@@ -1,4 +1,4 @@
-"""One folder over many processes: nothing missed, nothing doubled, nothing torn."""
+"""One folder translated by many processes: no file is missed, repeated or damaged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = [f"sub {n % 7}/imagé {n:04}.png" for n in range(500)] + ["not utf-8 \ud
 
 
 @pytest.mark.parametrize("count", range(1, 8))
-def test_together_they_hold_all_and_no_two_the_same(count: int) -> None:
+def test_shards_are_disjoint_and_cover_everything(count: int) -> None:
     parts = [{name for name in NAMES if Shard(index, count).holds(name)} for index in range(1, count + 1)]
     assert set().union(*parts) == set(NAMES)
     assert sum(map(len, parts)) == len(NAMES)
@@ -32,14 +32,14 @@ def test_together_they_hold_all_and_no_two_the_same(count: int) -> None:
 
 
 def test_a_name_stays_in_its_shard() -> None:
-    """In every process and release: a job may be gone on with by another."""
+    """In every process and release: another one may continue a job."""
     assert [next(i for i in range(1, 6) if Shard(i, 5).holds(name)) for name in ("a.png", "b/c.png", "日本.png")] == [
         3, 2, 5,
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "x", "1", "-1/3", "1/2/3", "1.5/3"])
-def test_what_is_no_shard_is_said_to_be_none(text: str) -> None:
+def test_an_invalid_shard_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"shard"):
         parse(text)
     with pytest.raises(ValueError, match=r"shard"):
@@ -71,12 +71,12 @@ RANKS = {"RANK": "1", "WORLD_SIZE": "2"}
         (ARRAY | RANKS, "6/8 SLURM_ARRAY_TASK_ID and RANK"),
     ],
 )
-def test_a_scheduler_says_which(variables: dict[str, str], expected: str | None) -> None:
+def test_the_shard_comes_from_the_scheduler(variables: dict[str, str], expected: str | None) -> None:
     shard = from_environment(variables)
     assert (None if shard is None else f"{shard} {shard.source}") == expected
 
 
-def test_parts_within_parts_are_all_different() -> None:
+def test_nested_shards_are_disjoint() -> None:
     found = {
         str(from_environment(ARRAY | {"SLURM_ARRAY_TASK_ID": str(task), "RANK": str(rank), "WORLD_SIZE": "2"}))
         for task in range(3, 7)
@@ -96,8 +96,8 @@ def test_parts_within_parts_are_all_different() -> None:
         ({"RANK": "a", "WORLD_SIZE": "2"}, "no number"),
     ],
 )
-def test_what_leaves_it_open_is_an_error(variables: dict[str, str], said: str) -> None:
-    """Rather than the whole folder, done by each."""
+def test_incomplete_variables_are_errors(variables: dict[str, str], said: str) -> None:
+    """Otherwise each process would translate the whole folder."""
     with pytest.raises(ValueError, match=said):
         from_environment(variables)
 
@@ -115,7 +115,7 @@ def draw(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_the_records_of_shards_join(model: Model, tmp_path: Path) -> None:
+def test_the_journals_of_shards_are_read_together(model: Model, tmp_path: Path) -> None:
     source, out = draw(tmp_path / "in", 40), tmp_path / "out"
     done = [translate_folder(model, source, out, Options(shard=f"{index}/3")).done for index in (3, 1)]
     records = sorted(path.name for path in out.glob(".i2i*"))
@@ -128,7 +128,7 @@ def test_the_records_of_shards_join(model: Model, tmp_path: Path) -> None:
         assert (read_image(out / f"{number % 3}" / f"{number:03}.png").pixels == 255 - number).all()
 
 
-def test_a_later_job_in_another_record_has_the_last_word(model: Model, tmp_path: Path) -> None:
+def test_a_later_job_in_another_journal_counts(model: Model, tmp_path: Path) -> None:
     source, out = draw(tmp_path / "in", 9), tmp_path / "out"
     translate_folder(model, source, out)
     translate_folder(model, source, out, Options(background=0, shard="1/2", overwrite=True))
@@ -148,8 +148,8 @@ def killed_after_one(model: Model, source: Path, out: Path, shard: str | None = 
         translate_folder(model, source, out, Options(shard=shard, overwrite=True, workers=1), kill)
 
 
-def test_all_again_that_others_have_done_since_it_was_killed_begins_anew(model: Model, tmp_path: Path) -> None:
-    """In as many shards as it had, the others do not count: each does its part."""
+def test_an_overwriting_job_starts_again_if_others_ran_since_it_was_killed(model: Model, tmp_path: Path) -> None:
+    """Jobs with the same number of shards do not count, since each of them does its own part."""
     source, out = draw(tmp_path / "in", 6), tmp_path / "out"
 
     def again(shard: str | None = None) -> Summary:
@@ -168,7 +168,7 @@ def test_all_again_that_others_have_done_since_it_was_killed_begins_anew(model: 
 
 
 def test_clashes_are_found_before_any_shard_begins(model: Model, tmp_path: Path) -> None:
-    """Else two machines would write one file."""
+    """Otherwise two machines would write one file."""
     (tmp_path / "in").mkdir()
     for name in ("a.png", "a.bmp"):
         write_image(tmp_path / "in" / name, Image(np.zeros((4, 4, 3), np.uint8)))
@@ -178,7 +178,9 @@ def test_clashes_are_found_before_any_shard_begins(model: Model, tmp_path: Path)
 
 
 @pytest.mark.parametrize("parts", [("1/3", "2/3", "3/3"), (None, None)], ids=["shards", "the same job twice"])
-def test_processes_at_once_tear_and_double_nothing(model: Model, tmp_path: Path, parts: tuple[str | None, ...]) -> None:
+def test_parallel_processes_damage_and_repeat_nothing(
+    model: Model, tmp_path: Path, parts: tuple[str | None, ...]
+) -> None:
     source, out = draw(tmp_path / "in", 90), tmp_path / "out"
     words = [sys.executable, "-m", "i2i", "translate", source, out, "-m", model.path]
     processes = [
@@ -201,8 +203,8 @@ def test_processes_at_once_tear_and_double_nothing(model: Model, tmp_path: Path,
     assert translate_folder(model, source, out).skipped == 90
 
 
-def test_a_record_of_many_files_is_small(tmp_path: Path) -> None:
-    """What is held of each file while a job runs: less than 1 KB."""
+def test_a_journal_of_many_files_takes_little_memory(tmp_path: Path) -> None:
+    """A job uses less than 1 KB of memory for each file."""
     import tracemalloc
 
     count = 20_000

@@ -100,8 +100,8 @@ def test_files_are_taken_as_they_come_and_when_they_change(watched: Watched) -> 
     assert names == ["first.png", "first.png", "second.png"]  # and not over and over
 
 
-def test_a_file_that_is_again_as_an_earlier_job_had_it_is_made_again(watched: Watched, tmp_path: Path) -> None:
-    """As a BMP, whose results are of one size whatever they show."""
+def test_a_file_that_changes_back_is_translated_again(watched: Watched, tmp_path: Path) -> None:
+    """A BMP, since all its results have the same size."""
     source, kept = watched.photos / "a.bmp", tmp_path / "kept"
     write_image(source, image(10))
     wait_for(lambda: watched.summary.done == 2)
@@ -143,8 +143,8 @@ class Taken:
         return False
 
 
-def test_what_grows_between_two_looks_waits(tmp_path: Path) -> None:
-    """Though its writer pauses for many scans, and nothing tells that it is not finished: no failure is reported."""
+def test_a_growing_file_waits(tmp_path: Path) -> None:
+    """Its writer pauses for many scans without holding it open, and no failure is reported."""
     taken = Taken()
     job = Watched(tmp_path, Watch(LOOK, 60, taken))
     data = encode_image(image(50), "PNG")
@@ -176,7 +176,7 @@ def test_a_failure_of_a_file_that_is_completed_later_is_taken_back(tmp_path: Pat
     job.stop()
 
 
-def test_what_was_still_in_doubt_at_the_end_is_reported(tmp_path: Path) -> None:
+def test_unsettled_failures_are_reported_at_the_end(tmp_path: Path) -> None:
     taken = Taken()
     job = Watched(tmp_path, Watch(LOOK, 60, taken))
     (job.photos / "bad.png").write_bytes(b"")
@@ -199,7 +199,7 @@ def test_a_bad_file_is_named_once_and_taken_again_when_it_is_mended(watched: Wat
 
 
 def test_a_failure_with_one_of_two_models_is_counted_for_that_one(tmp_path: Path) -> None:
-    """The model that had the image is not asked again, and nothing is counted twice."""
+    """The other model does not translate the image again, and no result is counted twice."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes(b"")
     source = tmp_path / "photos"
@@ -220,7 +220,7 @@ def test_a_failure_with_one_of_two_models_is_counted_for_that_one(tmp_path: Path
     assert list(watcher.unsettled()) == []
 
 
-def test_what_would_cost_somebody_a_file_is_refused_as_it_comes(watched: Watched) -> None:
+def test_files_that_would_overwrite_others_are_refused_as_they_arrive(watched: Watched) -> None:
     (watched.out / "theirs.png").write_bytes(b"somebody's")
     (watched.out / "back").symlink_to(watched.photos)
     write_image(watched.photos / "theirs.png", image(70))
@@ -237,7 +237,7 @@ def test_what_would_cost_somebody_a_file_is_refused_as_it_comes(watched: Watched
     assert (read_image(watched.photos / "first.png").pixels == 10).all()
 
 
-def test_two_that_would_be_one(tmp_path: Path) -> None:
+def test_two_sources_of_one_result(tmp_path: Path) -> None:
     job = Watched(tmp_path, format="PNG")
     write_image(job.photos / "a.bmp", image(10))
     wait_for(lambda: (job.out / "a.png").exists())
@@ -253,8 +253,8 @@ def test_two_that_would_be_one(tmp_path: Path) -> None:
     job.stop()
 
 
-def test_two_that_would_be_one_in_different_shards(tmp_path: Path) -> None:
-    """The other's result is not replaced, though a record of this folder says that it is a job's own."""
+def test_two_sources_of_one_result_in_different_shards(tmp_path: Path) -> None:
+    """The result of the other shard is not replaced, though a journal in this folder lists it."""
     first, second = sharding.parse("1/2"), sharding.parse("2/2")
     name = next(str(i) for i in range(100) if first.holds(f"{i}.bmp") and second.holds(f"{i}.tif"))
     (tmp_path / "photos").mkdir()
@@ -272,7 +272,7 @@ def test_two_that_would_be_one_in_different_shards(tmp_path: Path) -> None:
     assert (read_image(job.out / f"{name}.png").pixels == 245).all()
 
 
-def test_who_has_a_file_open_to_write_is_known(tmp_path: Path) -> None:
+def test_files_open_for_writing_are_detected(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
     assert not is_being_written(path)
@@ -299,8 +299,8 @@ print(is_being_written(Path(sys.argv[1])))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there are leases")
-def test_who_breaks_the_lease_does_not_end_the_process(tmp_path: Path) -> None:
-    """The signal that tells of it ends a process unless it is another than the usual."""
+def test_a_broken_lease_does_not_end_the_process(tmp_path: Path) -> None:
+    """The default signal of a broken lease would end the process; another one is used."""
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
     process = subprocess.Popen([sys.executable, "-c", HOLDING, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -358,7 +358,7 @@ def test_a_folder_that_comes_and_cannot_be_read_is_named_once(
     assert watched.summary == Summary(total=2, done=2)
 
 
-def test_one_that_does_all_again_and_was_ended_by_its_user_begins_anew(tmp_path: Path) -> None:
+def test_an_overwriting_watch_ended_by_ctrl_c_starts_again(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     write_image(tmp_path / "photos" / "first.png", image(10))
     for _ in range(2):
@@ -368,35 +368,35 @@ def test_one_that_does_all_again_and_was_ended_by_its_user_begins_anew(tmp_path:
         assert job.outcomes[0].status == "done"
 
 
-def test_one_that_does_all_again_and_was_ended_in_its_backlog_goes_on(tmp_path: Path) -> None:
+def test_an_overwriting_watch_ended_in_its_backlog_continues(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(8):
         write_image(tmp_path / "photos" / f"{number}.png", image(10))
     (tmp_path / "photos" / "bad.png").write_bytes(b"")
 
     def ended(until: int) -> list[str]:
-        """What becomes of each, with Ctrl-C after so many results."""
-        told: list[str] = []
+        """Return the status of each result, with Ctrl-C after ``until`` results."""
+        reported: list[str] = []
 
         def report(outcome: Outcome, _: Summary) -> None:
-            told.append(outcome.status)
-            if len(told) == until:
+            reported.append(outcome.status)
+            if len(reported) == until:
                 raise KeyboardInterrupt
 
         model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1, side_by_side=True)
         options = Options(overwrite=True, workers=1)
         with pytest.raises(KeyboardInterrupt):
             translate_folders([(model, tmp_path / "out")], tmp_path / "photos", options, report, Watch(LOOK, PATIENCE))
-        return told
+        return reported
 
     assert ended(until=2).count("done") == 2
-    told = ended(until=9)
-    assert told.count("skipped") >= 2
-    assert told.count("failed") == 1
+    reported = ended(until=9)
+    assert reported.count("skipped") >= 2
+    assert reported.count("failed") == 1
     assert ended(until=9).count("done") == 8
 
 
-def test_what_is_gone_is_waited_for_no_more(tmp_path: Path) -> None:
+def test_deleted_files_are_not_waited_for(tmp_path: Path) -> None:
     watcher = FolderWatcher(tmp_path, [], Options(), lambda name: True, backlog=["a.png"])
     assert watcher.caught_up()
     write_image(tmp_path / "a.png", image(10))

@@ -1,4 +1,4 @@
-"""Which model a name, or nothing, means; and that what comes back is of the kind that went in."""
+"""Models by name and by default; ``i2i.translate`` returns an array for an array and a path for a path."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def negative(tmp_path: Path) -> Path:
     return tiny.inverter(tmp_path / "negative.onnx")
 
 
-def test_array_for_array(negative: Path) -> None:
+def test_an_array_gives_an_array(negative: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
     np.testing.assert_array_equal(i2i.translate(image, model=negative), 255 - image)
     np.testing.assert_array_equal(i2i.translate(image, model=i2i.load(negative)), 255 - image)
@@ -184,7 +184,7 @@ def test_array_for_array(negative: Path) -> None:
         i2i.translate(image, "out.png", negative)  # type: ignore[call-overload]
 
 
-def test_path_for_path(negative: Path, tmp_path: Path) -> None:
+def test_a_path_gives_a_path(negative: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for name in ("a.png", "b.png"):
@@ -203,7 +203,7 @@ def test_a_slash_at_the_end_means_a_folder(negative: Path, tmp_path: Path) -> No
     write_image(source, Image(np.zeros((4, 4, 3), np.uint8)))
     assert i2i.translate(source, f"{tmp_path}/out/deep/", negative) == tmp_path / "out" / "deep" / "a.png"
     assert i2i.translate(source, f"{tmp_path}/out{os.sep}", negative, format="jpeg") == tmp_path / "out" / "a.jpg"
-    with pytest.raises(ValueError, match=r"a\.png is a file, and the slash behind it asks for a folder"):
+    with pytest.raises(ValueError, match=r"a\.png is a file, and the slash at the end means a folder"):
         i2i.translate(source, f"{source}/", negative, overwrite=True)
 
 
@@ -223,7 +223,7 @@ def test_the_results_of_a_run_are_named_after_the_domain(tmp_path: Path) -> None
     assert i2i.translate(tmp_path / "a.png", model=model) == tmp_path / "a-big-zebras-2.png"
 
 
-def test_nothing_is_overwritten_unasked(negative: Path, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_by_default(negative: Path, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         write_image(tmp_path / name, Image(np.zeros((4, 4, 3), np.uint8)))
     for overwrite in (False, True):
@@ -239,7 +239,7 @@ def test_nothing_is_overwritten_unasked(negative: Path, tmp_path: Path) -> None:
         i2i.translate(tmp_path / "c.png", None, negative)
 
 
-def test_a_folder_with_bad_files_is_done_and_then_told(negative: Path, tmp_path: Path) -> None:
+def test_a_folder_with_bad_files_is_translated_and_then_raises(negative: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write_image(tmp_path / "in" / "a.png", Image(np.zeros((4, 4, 3), np.uint8)))
     (tmp_path / "in" / "bad.png").write_bytes(b"no image")

@@ -188,14 +188,14 @@ def test_a_graph_that_is_not_as_described_is_refused(tmp_path: Path, inputs: lis
     assert "promises uint8 [N, H, W, 3]" in str(error.value)
 
 
-def test_an_unknown_model_is_told_by_its_form(tmp_path: Path) -> None:
+def test_a_third_party_model_needs_its_form(tmp_path: Path) -> None:
     shape = ["n", 3, 720, 720]
     path = tiny.write(tmp_path / "m.onnx", IDENTITY, None, {}, [("x", "float32", shape)], [("y", "float32", shape)])
     with pytest.raises(ModelError, match=r"model expects 'x': float32 \[n, 3, 720, 720\] \(channels first\)"):
         i2i.load(path)
 
 
-def test_unknown_operators_and_opsets_are_told(tmp_path: Path) -> None:
+def test_unknown_operators_and_opsets_are_errors(tmp_path: Path) -> None:
     path = tiny.write(tmp_path / "m.onnx", [helper.make_node("Frobnicate", ["x"], ["y"])], tiny.RGB)
     with pytest.raises(ModelError, match=r"cannot run this model.*Frobnicate"):
         i2i.load(path)
@@ -215,8 +215,8 @@ def test_cuda_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.
     assert ProviderError.exit_status == 4
 
 
-def test_only_the_session_is_believed_on_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session that falls back in silence, as ONNX Runtime's does: CUDA is listed, asked for, and not used."""
+def test_the_provider_is_read_from_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that falls back silently, as ONNX Runtime's does: CUDA is listed, asked for, and not used."""
     path = tiny.inverter(tmp_path / "m.onnx")
     real = onnxruntime_session.onnxruntime()
     asked = []
@@ -266,7 +266,7 @@ def test_memory_is_measured_on_a_blank_image(models: dict, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("text", ["bfc_arena.cc:376 Failed to allocate memory for requested buffer", "std::bad_alloc"])
-def test_running_out_of_memory_is_told_as_such(models: dict, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_running_out_of_memory_has_its_own_error(models: dict, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError(text)
 

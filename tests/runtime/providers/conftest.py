@@ -1,4 +1,4 @@
-"""A machine with the card that is not there."""
+"""A machine with a simulated graphics card."""
 
 from __future__ import annotations
 

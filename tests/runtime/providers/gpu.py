@@ -1,4 +1,4 @@
-"""A card that is not there: ONNX Runtime's own sessions on the CPU, which say that they run elsewhere."""
+"""A simulated graphics card: ONNX Runtime's sessions on the CPU, which claim to run on the card."""
 
 from __future__ import annotations
 

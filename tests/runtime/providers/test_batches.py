@@ -1,4 +1,4 @@
-"""Which images go together, and when."""
+"""Batches of images of one size: which images they contain, and when they run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def waits(gathered: Batcher, count: int) -> None:
 
 
 def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sizes that come in turns, and a device that is quicker than they come."""
+    """Images of alternating sizes, and a device that is faster than they arrive."""
     monkeypatch.setattr(batcher, "WAIT", 30.0)
     device = Device()
     device.free.set()
@@ -59,7 +59,7 @@ def test_other_sizes_do_not_send_a_half_full_batch_off(monkeypatch: pytest.Monke
     assert sorted(device.batches) == sorted([(4, *SMALL), (4, *TALL), (4, *WIDE)] * 2)
 
 
-def test_nobody_waits_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_image_waits_longer_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batcher, "WAIT", 0.2)
     device = Device()
     device.free.set()
@@ -126,8 +126,8 @@ def test_one_of_another_size_goes_however_many_full_batches_come(monkeypatch: py
     assert len(device.batches) == 12
 
 
-def test_what_concerns_all_is_told_to_all() -> None:
-    """An error in finding the batch's size, and a provider that fails: nobody hangs, and nothing is tried again."""
+def test_errors_of_a_whole_batch_reach_every_caller() -> None:
+    """An error in finding the batch size, and a failing provider: no caller hangs, and nothing is retried."""
 
     def broken(_: object) -> int:
         raise MemoryError("no size")
@@ -160,7 +160,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("alone")
-def test_the_memory_is_asked_once_and_corrected() -> None:
+def test_memory_is_measured_once_and_corrected() -> None:
     asked: list[int] = []
 
     def measure() -> tuple[float, int]:

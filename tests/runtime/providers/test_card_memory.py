@@ -1,4 +1,4 @@
-"""What is in the memory of a card, and beside it, at once."""
+"""Use of a graphics card's memory, and of the main memory beside it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from tests.runtime.providers.gpu import Card
 from tests.runtime.tiles.networks import network, photo
 
 
-def test_out_of_memory_halves_once_then_tiles_and_says_so(
+def test_out_of_memory_halves_once_then_tiles_with_notes(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a folder: the batch is halved for good, not again and again; what does not fit alone is tiled."""
+    """In a folder the batch is halved once and for all; images that do not fit alone are tiled."""
     monkeypatch.setattr(batcher, "WAIT", 30.0)  # until a batch is full
     path, said = network(tmp_path / "net.onnx"), []
     (tmp_path / "in").mkdir()
@@ -195,7 +195,7 @@ def test_the_batch_is_found_from_the_memory(card: Card, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("stated", [False, True])
-def test_no_tensor_has_more_values_than_a_card_counts(
+def test_no_tensor_exceeds_2_31_values(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: bool
 ) -> None:
     """CUDA's kernels return wrong values beyond 2^31. The network makes 6 values per pixel, which a file may state."""
@@ -266,7 +266,7 @@ def test_values_are_counted_beside_sequences_and_weights(
     assert not caplog.messages
 
 
-def test_that_values_cannot_be_counted_is_said(
+def test_a_note_says_that_values_cannot_be_counted(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cuda")
@@ -276,8 +276,8 @@ def test_that_values_cannot_be_counted_is_said(
     assert said.startswith("m.onnx: the sizes of its tensors cannot be measured (")
 
 
-def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Path) -> None:
-    """At once, though it was never measured."""
+def test_a_deleted_model_frees_its_share_of_the_memory(card: Card, tmp_path: Path) -> None:
+    """Immediately, even if it was never measured."""
     model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     gc.disable()
     try:
@@ -289,7 +289,7 @@ def test_a_model_that_is_gone_has_no_part_of_the_memory(card: Card, tmp_path: Pa
         gc.enable()
 
 
-def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
+def test_an_image_is_tiled_only_if_the_card_lacks_memory(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file large enough to be read in strips: by the card's memory, if that of the machine holds the pixels."""
@@ -323,7 +323,7 @@ def test_an_image_is_cut_only_where_the_card_has_no_room_for_it(
 
 
 @pytest.mark.parametrize(("provider", "wish"), [("cuda", None), ("cuda", 8), ("tensorrt", None)])
-def test_the_memory_is_measured_before_anything_is_at_work(
+def test_memory_is_measured_before_other_work_begins(
     card: Card, tmp_path: Path, provider: str, wish: int | None
 ) -> None:
     models = [Model(network(tmp_path / name), provider) for name in ("a.onnx", "b.onnx")]

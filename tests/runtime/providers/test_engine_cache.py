@@ -1,4 +1,4 @@
-"""What is kept of a compiled model, and that nothing else is taken for it."""
+"""The cache of compiled models: its entries, and that nothing else is taken for one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_name_holds_all_that_decides(model: Path) -> None:
+def test_a_name_depends_on_everything_that_decides_the_result(model: Path) -> None:
     place = engine_cache.place(model, "openvino", "2026.4", "f32")
     assert place.parent == model.with_name("m.onnx.cache")
     assert place == engine_cache.place(model, "openvino", "2026.4", "f32")
@@ -68,7 +68,7 @@ def test_another_process_may_be_done_at_the_same_time(
     assert not caplog.messages
 
 
-def test_a_folder_that_cannot_get_its_name_is_not_kept_and_it_is_said(
+def test_a_folder_that_cannot_be_renamed_is_deleted_with_a_note(
     model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def rename(part: Path, name: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_get_its_name_is_not_kept_and_it_is_said(
     assert said.endswith("Permission denied; the compiled model is not kept, and is compiled again at each start")
 
 
-def test_only_what_the_same_settings_made_of_earlier_contents_goes(model: Path) -> None:
+def test_only_results_of_the_same_settings_and_earlier_contents_are_deleted(model: Path) -> None:
     mine, engine = engine_cache.place(model, "openvino", "cpu"), engine_cache.place(model, "tensorrt", "card")
     elsewhere = engine_cache.place(model, "openvino", "another processor")
     engine_cache.write(mine, b"1")

@@ -1,4 +1,4 @@
-"""What a GPU's provider is asked for, and what is made of its answers, on a card that is not there."""
+"""Providers of a GPU on a simulated card: the options given to them, and the use of their answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_node_of_pixels_on_the_processor_is_an_error_that_names_it(card: Card)
     assert i2i.load(path, "cuda", allow_fallback=True).provider == "cuda"
 
 
-def test_the_command_line_says_what_runs_and_allows_what_is_allowed(
+def test_the_command_line_prints_the_provider_and_allows_fallback(
     card: Card, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     card.without = {"Shape", "Resize"}
@@ -60,9 +60,7 @@ def test_the_command_line_says_what_runs_and_allows_what_is_allowed(
     i2i.translate(photo(40, 50), model=WEIGHTS / "day2night.onnx", provider="cuda", allow_fallback=True)
 
 
-def test_a_card_that_takes_no_session_is_not_left_in_silence(
-    card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_card_that_opens_no_session_is_reported(card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     card.fails = "CUDA failure 999: unknown error"
     path = tiny.inverter(tmp_path / "m.onnx")
     for provider in ("cuda", "tensorrt"):
@@ -75,7 +73,7 @@ def test_a_card_that_takes_no_session_is_not_left_in_silence(
         i2i.load(broken, "cuda")
 
 
-def test_a_branch_on_pixels_is_of_pixels(tmp_path: Path) -> None:
+def test_branches_on_pixels_depend_on_pixels(tmp_path: Path) -> None:
     """Nodes within a branch, which has no inputs of its own, and one that the file does not have."""
     from onnx import TensorProto, helper
 

@@ -33,9 +33,9 @@ def _installed() -> None:
     pytest.importorskip("openvino")
 
 
-def levels_apart(model: Path, image: np.ndarray, **told: object) -> int:
+def levels_apart(model: Path, image: np.ndarray, **options: object) -> int:
     """The largest difference between OpenVINO's and ONNX Runtime's results."""
-    results = [i2i.load(model, provider, 1, **told)(image) for provider in ("cpu", "openvino")]
+    results = [i2i.load(model, provider, 1, **options)(image) for provider in ("cpu", "openvino")]
     assert results[0].shape == results[1].shape
     return int(np.abs(results[0].astype(int) - results[1]).max())
 
@@ -70,7 +70,7 @@ def test_a_second_input(tmp_path: Path, spec: i2i.Spec, to: object, step: int) -
     assert (i2i.load(tiny.brighter(tmp_path / "m.onnx", spec), "openvino", 1)(image, to=to) == 7 + step).all()
 
 
-def test_what_is_not_finite_is_an_error(tmp_path: Path) -> None:
+def test_results_that_are_not_finite_are_errors(tmp_path: Path) -> None:
     deep = i2i.load(tiny.not_a_number(tmp_path / "nan.onnx"), "openvino", 1)
     with pytest.raises(NonFiniteError):
         deep(np.zeros((4, 4, 3), np.uint16))
@@ -92,7 +92,7 @@ def test_eight_threads_on_one_session(tmp_path: Path) -> None:
 
 
 def test_memory_is_given_back_while_others_are_at_work(tmp_path: Path) -> None:
-    """OpenVINO refuses that then, and no result is lost for it; whoever is the last gives it back."""
+    """OpenVINO refuses to release it then; no result is lost, and the last thread releases it."""
     session = OpenVinoSession(network(tmp_path / "net.onnx"), 2, 2, keep_memory=False)
     feeds = {"x": photo(200, 200)[None]}
     (want,) = session.run(feeds)
@@ -111,12 +111,12 @@ def test_folders_large_images_and_videos(tmp_path: Path) -> None:
     for name in ("small.png", "large.png"):
         given, made = (read_image(tmp_path / folder / name).pixels for folder in ("in", "out"))
         np.testing.assert_array_equal(made, 255 - given)
-    film = make(tmp_path / "in.mp4", times=range(0, 6 * 512, 512))
-    assert translate_video(model, film, tmp_path / "out.mp4").frames == 6
+    clip = make(tmp_path / "in.mp4", times=range(0, 6 * 512, 512))
+    assert translate_video(model, clip, tmp_path / "out.mp4").frames == 6
     assert len(facts(tmp_path / "out.mp4").times) == 6
 
 
-def test_a_model_that_others_made(tmp_path: Path) -> None:
+def test_a_third_party_model(tmp_path: Path) -> None:
     shape = ["n", 3, "h", "w"]
     nodes = [tiny.helper.make_node("Neg", ["x"], ["m"]), tiny.helper.make_node("Add", ["m", "one"], ["y"])]
     path = tiny.write(
@@ -134,7 +134,7 @@ def test_it_is_compiled_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     first = kept.stat().st_mtime_ns
     np.testing.assert_array_equal(i2i.load(path, "openvino", 1)(image), 255 - image)
     assert kept.stat().st_mtime_ns == first
-    kept.write_bytes(kept.read_bytes()[:-1])  # damaged: made anew
+    kept.write_bytes(kept.read_bytes()[:-1])  # damaged: compiled again
     np.testing.assert_array_equal(i2i.load(path, "openvino", 1)(image), 255 - image)
     assert kept.stat().st_mtime_ns != first
     tiny.tinted(path)  # another model under the same name
@@ -144,8 +144,8 @@ def test_it_is_compiled_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     assert not caplog.records
 
 
-def test_the_cache_is_what_is_used(tmp_path: Path) -> None:
-    """Another model's blob under the name that this one's has, as the name alone decides."""
+def test_the_cache_is_used(tmp_path: Path) -> None:
+    """Another model's blob under this model's name is used, since only the name decides."""
     path, other = tiny.inverter(tmp_path / "m.onnx"), tiny.tinted(tmp_path / "other.onnx")
     for each in (path, other):
         i2i.load(each, "openvino", 1)
@@ -154,7 +154,7 @@ def test_the_cache_is_what_is_used(tmp_path: Path) -> None:
     assert (i2i.load(path, "openvino", 1)(np.zeros((4, 4, 3), np.uint8)) == [1, 2, 3]).all()
 
 
-def test_without_a_place_for_the_cache_it_goes_on_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_writable_cache_it_continues_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
     engine_cache.folder(path).write_text("a file where the folder should be")
     image = photo(9, 8)
@@ -162,7 +162,7 @@ def test_without_a_place_for_the_cache_it_goes_on_and_says_so(tmp_path: Path, ca
     assert [record.getMessage().count("the compiled model is not kept") for record in caplog.records] == [1]
 
 
-def test_what_it_cannot_run_is_a_model_error(tmp_path: Path) -> None:
+def test_models_that_it_cannot_run_are_model_errors(tmp_path: Path) -> None:
     path = tiny.write(tmp_path / "m.onnx", [tiny.helper.make_node("Frobnicate", ["x"], ["y"])], tiny.RGB)
     with pytest.raises(ModelError, match=r"m\.onnx: OpenVINO .* cannot run this model: .*Frobnicate"):
         i2i.load(path, "openvino")
@@ -171,12 +171,12 @@ def test_what_it_cannot_run_is_a_model_error(tmp_path: Path) -> None:
         session.run({"x": np.zeros((1, 4, 4, 5), np.uint8)})
 
 
-def test_errors_are_told_without_source_files() -> None:
+def test_errors_omit_source_files() -> None:
     text = "Exception from src/a.cpp:1:\nException from src/b.cpp:2:\nCheck 'x' failed at src/c.cpp:3:\nno such layer"
     assert reason(RuntimeError(text)) == "no such layer"
 
 
-def test_where_it_is_not_installed(
+def test_openvino_that_is_not_installed_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
@@ -190,8 +190,8 @@ def test_where_it_is_not_installed(
     assert not (tmp_path / "a-negative.png").exists()
 
 
-def test_nothing_is_written_home(tmp_path: Path, i2i_command: Command) -> None:
-    """The package's reporter of usage would, as soon as it is imported."""
+def test_nothing_is_written_to_the_home_folder(tmp_path: Path, i2i_command: Command) -> None:
+    """The package's usage reporter would write there as soon as it is imported."""
     path, home = tiny.inverter(tmp_path / "m.onnx"), tmp_path / "home"
     home.mkdir()
     write_image(tmp_path / "a.png", Image(photo(9, 8)))
@@ -202,7 +202,7 @@ def test_nothing_is_written_home(tmp_path: Path, i2i_command: Command) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-def test_many_sizes_take_no_more_and_more_memory(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_sizes(tmp_path: Path) -> None:
     """OpenVINO makes kernels for each size, half a megabyte of them here, and by itself keeps those of 5000 sizes."""
     from tests.runtime.test_threads import resident
 
@@ -242,11 +242,11 @@ def test_half_precision_and_eight_bits(tmp_path: Path) -> None:
     assert psnr(theirs, ours) > 45
 
 
-def test_it_is_told_what_its_defaults_would_spoil(tmp_path: Path) -> None:
-    """float32, though a processor have less; threads tied to no core, since another process may run beside it."""
+def test_settings_that_replace_openvinos_defaults(tmp_path: Path) -> None:
+    """float32, also where the processor has a faster type; threads not pinned, since other processes may run."""
     path = tiny.inverter(tmp_path / "m.onnx")
     for _ in range(2):  # compiled, and from the cache
         session = Model(path, "openvino", 2, side_by_side=True).executor._session
-        told = session._compiled.get_property
-        assert told("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
-        assert (told("NUM_STREAMS"), told("INFERENCE_NUM_THREADS"), told("ENABLE_CPU_PINNING")) == (2, 2, False)
+        hint = session._compiled.get_property
+        assert hint("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+        assert (hint("NUM_STREAMS"), hint("INFERENCE_NUM_THREADS"), hint("ENABLE_CPU_PINNING")) == (2, 2, False)

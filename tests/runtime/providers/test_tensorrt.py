@@ -1,4 +1,4 @@
-"""Engines of TensorRT: for which sizes there are some, and that those which are kept can be used."""
+"""Engines of TensorRT: their sizes, and the use of cached ones."""
 
 from __future__ import annotations
 
@@ -51,10 +51,8 @@ def test_tensorrt_has_an_engine_for_each_bucket_of_sizes(
     assert sum("run on CUDA" in text for text in notes) == 1
 
 
-def test_an_engine_that_cannot_be_used_is_built_anew_once(
-    card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """One that was changed where it lies, one that is refused, and one that is refused as soon as it is built."""
+def test_an_unusable_engine_is_rebuilt_once(card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An engine that was changed in the cache, one that is refused, and one that is refused as soon as it is built."""
     path, image = tiny.inverter(tmp_path / "m.onnx"), np.zeros((64, 64, 3), np.uint8)
 
     def notes() -> list[str]:
@@ -96,7 +94,7 @@ def test_an_engine_that_cannot_be_used_is_built_anew_once(
     assert kept().read_bytes() == before  # until there is another
 
 
-def test_an_engine_that_cannot_be_kept_is_used_and_it_is_said(
+def test_an_engine_that_cannot_be_cached_is_used_with_a_note(
     card: Card, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tiny.inverter(tmp_path / "m.onnx")
@@ -107,7 +105,7 @@ def test_an_engine_that_cannot_be_kept_is_used_and_it_is_said(
     assert "trt_engine_cache_path" not in card.asked[-1][0][1]
 
 
-def test_an_engine_half_built_is_never_taken_for_one_and_is_cleared_away(card: Card, tmp_path: Path) -> None:
+def test_a_partial_engine_is_never_used_and_is_deleted(card: Card, tmp_path: Path) -> None:
     """A job that is killed while TensorRT builds, beside one that is still at work."""
     import subprocess
     import sys
@@ -165,7 +163,7 @@ def test_tensorrt_that_does_not_load_is_an_error(card: Card, tmp_path: Path) -> 
 
 
 def test_tiles_under_tensorrt_run_on_cuda(card: Card, tmp_path: Path) -> None:
-    """Their graphs hold the statistics of one image: an engine for each would take minutes."""
+    """Their graphs contain the statistics of one image; building an engine for each would take minutes."""
     model = i2i.load(network(tmp_path / "net.onnx"), "tensorrt").tiled(256)
     model(photo(300, 300))
     assert {each[0][0] for each in card.asked} == {"CUDAExecutionProvider"}

@@ -1,4 +1,4 @@
-"""What is free within a container."""
+"""Free memory within a container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens when the memory does not suffice."""
+"""Fallback when memory does not suffice: smaller batches, then tiles."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor.Executor, "run", run)
 
 
-def test_what_fits_is_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_fit_are_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("i2i.runtime.tiles.tiler.translate_tiled", lambda *_: pytest.fail("tiled"))
     assert model(IMAGE).shape == IMAGE.shape
     for how in ("exact", 768):
@@ -45,13 +45,13 @@ def test_what_fits_is_not_tiled(model: Model, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("short")
-def test_what_does_not_fit_is_tiled_and_it_is_said(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_that_do_not_fit_are_tiled_with_a_note(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
-    told: list[tuple[int, int]] = []
-    result = model.tiled("auto", say=said.append, progress=lambda *now: told.append(now))(IMAGE)
+    progress: list[tuple[int, int]] = []
+    result = model.tiled("auto", say=said.append, progress=lambda *now: progress.append(now))(IMAGE)
     whole = i2i.load(model.path, "cpu", threads=1).tiled(2048)(IMAGE[:400])  # within the memory
     assert said == ["900 x 820 pixels at once do not fit into memory; continuing in tiles"]
-    assert told[-1] == (4, 4)
+    assert progress[-1] == (4, 4)
     assert whole.shape == (400, 900, 3)
     assert not caplog.messages
     np.testing.assert_array_equal(model(IMAGE), result)  # the default is auto
@@ -74,11 +74,11 @@ def test_a_batch_is_halved_first(model: Model) -> None:
         "5 images at once do not fit into memory; continuing with 3",
         "3 images at once do not fit into memory; continuing with 2",
     ]
-    np.testing.assert_array_equal(model.tiled("auto", say=None).run(images), together)  # and nobody is told
+    np.testing.assert_array_equal(model.tiled("auto", say=None).run(images), together)  # without a note
 
 
 @pytest.mark.usefixtures("short")
-def test_what_cannot_or_must_not_be_tiled_fails(model: Model, tmp_path: Path) -> None:
+def test_images_that_cannot_be_tiled_are_errors(model: Model, tmp_path: Path) -> None:
     with pytest.raises(TooLargeError, match=r"^it would take too much memory$"):
         model.tiled("off")(IMAGE)
     whole = i2i.load(tiny.inverter(tmp_path / "no.onnx"), "cpu", threads=1)
@@ -88,7 +88,7 @@ def test_what_cannot_or_must_not_be_tiled_fails(model: Model, tmp_path: Path) ->
         whole(IMAGE)
 
 
-def test_how_is_a_word_or_a_side() -> None:
+def test_tile_is_a_mode_or_a_side() -> None:
     assert Tile.of("512") == Tile.of(512) == Tile(512)
     for wrong in ("none", "0", -1, "-5", "1.5", ""):
         with pytest.raises(ValueError, match="choose auto, exact, off or the side"):
@@ -96,7 +96,7 @@ def test_how_is_a_word_or_a_side() -> None:
 
 
 def test_the_memory_of_the_machine_decides(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first to say that an image is too large is the graph itself, before the kernel's killer does."""
+    """The model refuses a too large image before the kernel kills the process."""
     monkeypatch.setattr(estimate, "available_memory", lambda: 1 << 20)
     said: list[str] = []
     other = i2i.load(model.path, "cpu", threads=1).tiled("auto", say=said.append)

@@ -1,4 +1,4 @@
-"""Where tiles lie."""
+"""Positions of tiles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_tiles_cover_everything_once(length: int, side: int, halo: int) -> None:
     assert (len(spans) == 1) == (length <= side)
 
 
-def test_neighbours_turn_into_each_other() -> None:
+def test_neighbours_are_blended() -> None:
     first, second = cut(400, 256, 32)[:2]
     edge = first.core.stop
     assert (first.kept.stop, second.kept.start) == (edge + BLEND, edge - BLEND)

@@ -1,4 +1,4 @@
-"""Images in tiles, against the same images at once."""
+"""Images translated in tiles, against the same images translated whole."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_neighbours_agree_where_they_overlap(graph: Executor) -> None:
 
 
 def test_strips_come_in_order_and_tell_how_far_they_are(graph: Executor) -> None:
-    told: list[tuple[int, int]] = []
-    parts = strips(graph, tiler.Array(IMAGE), None, Tiling(exact=True, side=SMALL), lambda *now: told.append(now))
+    progress: list[tuple[int, int]] = []
+    parts = strips(graph, tiler.Array(IMAGE), None, Tiling(exact=True, side=SMALL), lambda *now: progress.append(now))
     heights = [part.shape[0] for part in parts]
     assert sum(heights) == 403
     assert len(heights) == len(cut(403, SMALL, 32)) > 1
     tiles = len(cut(403, SMALL, 32)) * len(cut(517, SMALL, 32))
-    assert told == [(done + 1, 4 * tiles) for done in range(4 * tiles)]  # three levels of norms, and the tiles
+    assert progress == [(done + 1, 4 * tiles) for done in range(4 * tiles)]  # three levels of norms, and the tiles
 
 
 def test_a_network_without_norms_needs_no_statistics(tmp_path: Path) -> None:
@@ -84,21 +84,21 @@ def test_a_network_without_norms_needs_no_statistics(tmp_path: Path) -> None:
     assert np.abs(translate_tiled(plain, IMAGE, tiling=Tiling(side=SMALL)).astype(int) - whole).max() <= 1
 
 
-def test_what_sees_the_whole_image_says_so(tmp_path: Path) -> None:
+def test_a_network_that_sees_the_whole_image_cannot_be_tiled(tmp_path: Path) -> None:
     for changes in ({"tiling": "no"}, {"receptive_field": None}):
         unet = opened(network(tmp_path / "net.onnx", replace(SPEC, **changes)))
         with pytest.raises(ModelError, match="depends on the whole image"):
             translate_tiled(unet, IMAGE)
 
 
-def test_what_others_made_says_that_nothing_is_known_of_it(tmp_path: Path) -> None:
+def test_a_third_party_model_cannot_be_tiled(tmp_path: Path) -> None:
     other = i2i.load(models.larger(tmp_path / "m.onnx", 1), "cpu", threads=1, range=(0, 1), order="rgb", layout="nchw")
     with pytest.raises(ModelError, match="third-party model of unknown receptive field"):
         other.tiled(SMALL)(IMAGE)
     np.testing.assert_array_equal(other.tiled("auto")(IMAGE), other.tiled("off")(IMAGE))
 
 
-def test_the_side_of_a_tile_is_what_the_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_side_of_a_tile_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, side in ((None, 768), (64 << 30, 768), (2 << 30, 512), (1000 << 20, 384), (1 << 20, 256)):
         monkeypatch.setattr(tiler, "available_memory", lambda free=free: free)
         assert tiler.side(SPEC, False) == side
@@ -106,8 +106,8 @@ def test_the_side_of_a_tile_is_what_the_memory_holds(monkeypatch: pytest.MonkeyP
     assert tiler.side(replace(SPEC, receptive_field=401), False) == 256
 
 
-def test_norms_that_are_not_known_are_not_passed_over(tmp_path: Path) -> None:
-    """Else each tile would have statistics of its own."""
+def test_unknown_normalisations_are_refused(tmp_path: Path) -> None:
+    """Otherwise each tile would have statistics of its own."""
     other = opened(network(tmp_path / "net.onnx", norms=False))
     with pytest.raises(ModelError, match="normalises over the whole image without InstanceNormalization"):
         translate_tiled(other, IMAGE)

@@ -1,4 +1,4 @@
-"""What tiles promise of a network that has been trained: of random weights, none of it can be expected.
+"""Accuracy of tiles for a trained network, which random weights do not reach.
 
 The network that comes with the package sees the whole image, so one is trained here: a ResNet with instance norm, on
 drawn scenes by day and by night.

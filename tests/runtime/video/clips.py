@@ -1,4 +1,4 @@
-"""Small videos made with PyAV, of which everything is known."""
+"""Small videos made with PyAV, with known contents."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def pattern(number: int, width: int, height: int) -> np.ndarray:
 
 
 def make(path: Path, made: Made | None = None, **changes: object) -> Path:
-    """Writes the clip."""
+    """Write the clip."""
     made = made or Made(**changes)  # type: ignore[arg-type]
     output = av.open(str(path), "w", format=made.container, container_options=made.muxer)
     options = LOSSLESS.get(made.codec, {}) if made.options is None else made.options

@@ -31,7 +31,7 @@ def identity(identity_file: Path) -> Model:
 
 @pytest.fixture(scope="session")
 def deep_identity(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """Of 16 bits."""
+    """An identity model of 16 bits."""
     nodes = [helper.make_node("Identity", ["x"], ["y"])]
     ends = [[(name, "float32", ["n", "h", "w", 3])] for name in "xy"]
     return _model(tiny.write(tmp_path_factory.mktemp("models") / "deep.onnx", nodes, tiny.DEEP, {}, *ends))
@@ -39,7 +39,7 @@ def deep_identity(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="session")
 def quarter(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """Every fourth row and column: results of another size, and cheap to encode."""
+    """A model that keeps every fourth row and column: results of another size that are cheap to encode."""
     nodes = [helper.make_node("Slice", ["x", "from", "to", "axes", "steps"], ["y"])]
     constants = {"from": [0, 0], "to": [2**30, 2**30], "axes": [1, 2], "steps": [4, 4]}
     arrays = {name: np.array(value, np.int64) for name, value in constants.items()}
@@ -48,7 +48,7 @@ def quarter(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="session")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """Every pixel as four."""
+    """A model that doubles width and height."""
     nodes = [
         helper.make_node("Cast", ["x"], ["f"], to=1),
         helper.make_node("Resize", ["f", "", "scales"], ["g"], mode="nearest", nearest_mode="floor"),

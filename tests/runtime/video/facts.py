@@ -1,4 +1,4 @@
-"""What a video file holds, read through PyAV and without i2i: the other side of every comparison."""
+"""Contents of a video file, read through PyAV and without i2i: the reference of every comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass
 class Facts:
-    """Of one file: its pictures, and its other streams packet by packet."""
+    """Contents of one file: its pictures, and its other streams packet by packet."""
 
     times: list[Fraction] = field(default_factory=list)  # in seconds
     length: Fraction = Fraction(0)  # to the end of the last frame
@@ -31,7 +31,7 @@ class Facts:
 
 
 def facts(path: Path, planes: bool = False) -> Facts:
-    """All of it, decoded to the end; the pixels too if ``planes``. Errors of decoding are passed over."""
+    """Read a file to its end; the pixels too if ``planes``. Decoding errors are ignored."""
     found = Facts()
     with av.open(str(path)) as container:
         stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
@@ -76,7 +76,7 @@ def _plane(plane: av.video.plane.VideoPlane, kind: np.dtype) -> np.ndarray:
 
 
 def psnr(first: list[list[np.ndarray]], second: list[list[np.ndarray]], plane: int = 0, peak: float = 255) -> float:
-    """Over all frames, of one plane: 0 is luma."""
+    """Return the PSNR of one plane over all frames; 0 is luma."""
     errors = [(a[plane].astype(float) - b[plane]) ** 2 for a, b in zip(first, second, strict=True)]
     error = float(np.mean([each.mean() for each in errors]))
     return float("inf") if error == 0 else 10 * np.log10(peak**2 / error)

@@ -73,6 +73,16 @@ def test_an_animation_stays_one(before: str, after: str, alpha: int, identity: M
     assert all(same(frame, picture(number, alpha)) for number, frame in enumerate(frames))
 
 
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_lossless_webp_stays_lossless(lossless: bool, identity: Model, tmp_path: Path) -> None:
+    frames = [PIL.Image.fromarray(pattern(number, 64, 48)) for number in range(4)]
+    frames[0].save(tmp_path / "in.webp", save_all=True, append_images=frames[1:], lossless=lossless, quality=90)
+    translate_video(identity, tmp_path / "in.webp", tmp_path / "out.webp")
+    before, after = shown(tmp_path / "in.webp")[0], shown(tmp_path / "out.webp")[0]
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True)) == lossless
+    assert [read_header(tmp_path / name).coding for name in ("in.webp", "out.webp")] == 2 * ["lossless" * lossless]
+
+
 @pytest.mark.parametrize(
     ("before", "loop", "after", "expected"),
     [
@@ -112,7 +122,7 @@ def test_an_animation_becomes_a_video(suffix: str, identity: Model, tmp_path: Pa
 
 @pytest.mark.parametrize("suffix", [".gif", ".apng", ".webp"])
 def test_a_video_becomes_an_animation(suffix: str, identity: Model, tmp_path: Path) -> None:
-    source = make(tmp_path / "in.mp4", times=(0, 1024, 1536, 5120), last=12800, sound=0.3, tags={"title": "A film"})
+    source = make(tmp_path / "in.mp4", times=(0, 1024, 1536, 5120), last=12800, sound=0.3, tags={"title": "A title"})
     summary = translate_video(identity, source, tmp_path / f"out{suffix}", Options(quality=90))
     frames, delays, loop = shown(tmp_path / f"out{suffix}")
     assert (delays, loop) == ([80, 40, 280, 1000], 0)
@@ -123,7 +133,7 @@ def test_a_video_becomes_an_animation(suffix: str, identity: Model, tmp_path: Pa
     assert any("256 colours" in note for note in summary.notes) == (suffix == ".gif")
 
 
-def test_soft_edges_are_kept_where_they_are_held(identity: Model, tmp_path: Path) -> None:
+def test_soft_edges_are_kept_where_the_format_has_alpha(identity: Model, tmp_path: Path) -> None:
     source = animate(tmp_path / "in.png", alpha=100)
     for suffix, alpha in ((".png", 100), (".webp", 100), (".gif", 0)):
         summary = translate_video(identity, source, tmp_path / f"out{suffix}", Options(quality=100))
@@ -144,7 +154,9 @@ def test_transparent_frames_as_images_stay_so(identity: Model, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("codec", "form"), [("ffv1", "bgra"), ("ffv1", "yuva420p"), ("qtrle", "argb")])
-def test_a_transparent_video_keeps_it_where_it_is_held(codec: str, form: str, identity: Model, tmp_path: Path) -> None:
+def test_a_transparent_video_keeps_its_alpha_where_possible(
+    codec: str, form: str, identity: Model, tmp_path: Path
+) -> None:
     path = tmp_path / ("in.mov" if codec == "qtrle" else "in.mkv")
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=25)
@@ -183,11 +195,11 @@ def test_times_can_be_cut_and_made_even(identity: Model, tmp_path: Path) -> None
     assert shown(tmp_path / "out.gif")[1] == 18 * [100]
     translate_video(identity, source, tmp_path / "cut.gif", video=VideoOptions(start=0.07, end=0.24))
     assert shown(tmp_path / "cut.gif")[1] == [130, 40]
-    with pytest.raises(VideoError, match="it holds no frame between start and end"):
+    with pytest.raises(VideoError, match="it has no frame between start and end"):
         translate_video(identity, source, tmp_path / "none.gif", video=VideoOptions(start=9))
 
 
-def test_a_delay_that_browsers_do_not_take_is_theirs(identity: Model, tmp_path: Path) -> None:
+def test_delays_that_browsers_replace_are_replaced_alike(identity: Model, tmp_path: Path) -> None:
     source = animate(tmp_path / "in.gif", delays=[0, 10, 20, 30])
     translate_video(identity, source, tmp_path / "out.webp")
     assert shown(tmp_path / "out.webp")[1] == [100, 100, 20, 30]
@@ -247,7 +259,7 @@ def test_a_video_that_is_called_like_an_image_is_one(identity: Model, tmp_path: 
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
-def test_of_one_that_is_cut_off_the_frames_are_kept(suffix: str, identity: Model, tmp_path: Path) -> None:
+def test_the_frames_of_a_truncated_animation_are_kept(suffix: str, identity: Model, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frames = [PIL.Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)) for _ in range(8)]
     frames[0].save(tmp_path / "whole.x", suffix[1:], save_all=True, append_images=frames[1:], duration=100)

@@ -1,4 +1,4 @@
-"""How a job ends before its end: Ctrl-C, kills, a full disk, a second job; and that its memory is flat."""
+"""Jobs that end early: Ctrl-C, kills, a full disk, a second job. And memory that does not grow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_result_that_is_no_picture_ends_the_job(deep_identity: Model, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "nan.onnx"]
 
 
-def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path) -> None:
+def test_two_jobs_to_one_target_are_refused(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512))
     with workspace.workspace(tmp_path / "out.mp4"), pytest.raises(VideoError, match="another job is writing it"):
         translate_video(identity, source, tmp_path / "out.mp4")
@@ -38,7 +38,7 @@ def test_two_jobs_to_one_target_are_one_too_many(identity: Model, tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, identity_file: Path, i2i_command: Command) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, identity_file: Path, i2i_command: Command) -> None:
     import resource
 
     noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
@@ -110,8 +110,8 @@ for _ in range(2):
 """
 
 
-def test_frames_that_are_not_kept_are_told(identity_file: Path, tmp_path: Path) -> None:
-    """Of a second job to the same folder that was interrupted: no folder is replaced, of frames that may be wanted."""
+def test_frames_that_are_not_kept_are_reported(identity_file: Path, tmp_path: Path) -> None:
+    """The frames of a second interrupted job to the same folder: the folder of the first is not replaced."""
     source = make(tmp_path / "in.mp4")
     command = [sys.executable, "-c", STOPPED_AT_THREE, identity_file, source, tmp_path / "frames"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -143,7 +143,7 @@ assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_waits_for_the_frame_at_hand() -> None:
-    """What is encoded must reach the file whole; whoever asks twice does not want to wait, nor without a frame."""
+    """Encoded frames reach the file completely. A second Ctrl-C does not wait, nor does one between frames."""
     command = [sys.executable, "-c", FRAME_AT_HAND]  # where a stray signal ends no other test
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

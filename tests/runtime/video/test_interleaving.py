@@ -1,4 +1,4 @@
-"""Streams beside pictures that are far apart: every packet arrives, in its order, whatever the container and codec."""
+"""Streams beside frames that are far apart: every packet arrives in order, in each container and codec."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def slides(
     """Write frames at these times, and beside them sound that lasts so many seconds, interleaved by time."""
     form = {"mjpeg": "yuvj420p", "prores_ks": "yuv422p10le"}.get(codec, "yuv420p")
     with av.open(str(path), "w") as output:
-        film = output.add_stream(codec, rate=rate, options=options or {})
-        film.width, film.height, film.pix_fmt = 64, 48, form
-        film.codec_context.time_base = Fraction(1, rate)
+        video = output.add_stream(codec, rate=rate, options=options or {})
+        video.width, video.height, video.pix_fmt = 64, 48, form
+        video.codec_context.time_base = Fraction(1, rate)
         streams = [output.add_stream(sound, rate=RATE, layout="stereo") for _ in range(tracks)]
         titles = output.add_mux_stream(subtitle, time_base=Fraction(1, 1000)) if subtitle else None
         output.start_encoding()
@@ -50,7 +50,7 @@ def slides(
                 level = np.full((48, 64, 3), 40 * len(left) % 256, np.uint8)
                 frame = av.VideoFrame.from_ndarray(level, "rgb24").reformat(format=form)
                 frame.pts, frame.time_base = round(left[0] * rate), Fraction(1, rate)
-                output.mux(film.encode(frame))
+                output.mux(video.encode(frame))
                 if titles is not None:
                     text = av.Packet(f"slide {left[0]}".encode())
                     text.stream, text.time_base, text.duration = titles, Fraction(1, 1000), 1000
@@ -68,7 +68,7 @@ def slides(
                 chunk = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), form_of, "stereo")
                 chunk.sample_rate, chunk.pts, chunk.time_base = RATE, number * SIZE, Fraction(1, RATE)
                 output.mux(stream.encode(chunk))
-        for stream in (film, *streams):
+        for stream in (video, *streams):
             output.mux(stream.encode(None))
     return path
 
@@ -143,7 +143,7 @@ def test_a_part_has_the_packets_of_that_part(identity: Model, tmp_path: Path) ->
     assert others(tmp_path / "out.mp4") == [[md5 for md5, time in sound if 6.5 <= time < 14.5]]
 
 
-def test_what_exceeds_the_memory_goes_ahead_of_its_frame(
+def test_packets_beyond_the_limit_are_written_before_their_frame(
     identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At most so many bytes wait for a frame; all of them arrive in their order."""

@@ -68,7 +68,7 @@ def test_a_preview_needs_a_display(tmp_path: Path, identity_file: Path, i2i_comm
         assert "--preview needs a display, and there is none" in done.stderr
 
 
-def test_a_window_that_fails_does_not_take_the_job_along(
+def test_a_failing_window_does_not_end_the_job(
     identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preview, "missing", lambda: None)
@@ -105,7 +105,7 @@ def test_a_window_shows_the_newest_frame(tmp_path: Path, monkeypatch: pytest.Mon
         server.wait()
 
 
-def test_what_a_window_is_sent(tmp_path: Path) -> None:
+def test_the_bytes_sent_to_a_window(tmp_path: Path) -> None:
     deep = (np.arange(24, dtype=np.uint16) << 8).reshape(2, 4, 3)
     (tmp_path / "pipe").write_bytes(preview.packed(deep) + preview.packed(deep)[:-1])
     with open(tmp_path / "pipe", "rb") as pipe:
@@ -158,7 +158,7 @@ def test_a_terminal_gets_no_frames(tmp_path: Path, identity_file: Path) -> None:
 
 
 def test_a_pipe_cannot_go_back(identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MP4 has its index at its end, if it is not told to have it first."""
+    """MP4 has its index at its end, unless the muxer is asked to write it first."""
     noise = np.random.default_rng(0).integers(0, 256, (10, 48, 64, 3), np.uint8)
     made = {"times": range(0, 5120, 512), "picture": lambda number: noise[number]}
 
@@ -181,7 +181,7 @@ def test_each_field_is_an_option_with_its_help() -> None:
     import click
 
     def given(**options: object) -> None:
-        """A verb."""
+        """Run a command."""
 
     parameters = click.command(verb.options(given)).params
     assert [parameter.name for parameter in parameters] == [*VideoOptions.__dataclass_fields__, "preview"]

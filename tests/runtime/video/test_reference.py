@@ -1,4 +1,4 @@
-"""Clips that others made: what they had, the results have."""
+"""Third-party clips: the results keep their contents."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_each_of_the_eight_orientations(turn: Rotation) -> None:
 
 
 @pytest.mark.parametrize("turn", EIGHT[1:])
-def test_a_film_is_turned_upright(turn: Rotation, identity: Model, tmp_path: Path) -> None:
+def test_a_video_is_turned_upright(turn: Rotation, identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512), matrix=matrix(turn), sar=Fraction(4, 3))
     translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(crf=1))
     before, result = facts(source, planes=True), facts(tmp_path / "out.mp4", planes=True)
@@ -68,7 +68,7 @@ def test_the_tag_is_kept_if_asked(suffix: str, identity: Model, tmp_path: Path) 
     assert np.abs(result.planes[0][0].astype(int) - before.planes[0][0]).mean() < 2
 
 
-def test_a_turn_by_no_right_angle_is_kept_and_said(identity: Model, tmp_path: Path) -> None:
+def test_a_rotation_by_no_right_angle_is_kept_with_a_note(identity: Model, tmp_path: Path) -> None:
     half = round(ONE * 0.7071)
     source = make(tmp_path / "in.mp4", times=(0, 512), matrix=[half, half, 0, -half, half, 0, 0, 0, 1 << 30])
     summary = translate_video(identity, source, tmp_path / "out.mp4")
@@ -100,7 +100,7 @@ def test_a_result_with_odd_sides_of_a_source_with_even_ones(quarter: Model, tmp_
     assert facts(tmp_path / "out.mp4").size == (19, 17)
 
 
-def test_a_model_that_enlarges_makes_a_larger_film(twice: Model, tmp_path: Path) -> None:
+def test_a_model_that_enlarges_makes_a_larger_video(twice: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512))
     translate_video(twice, source, tmp_path / "out.mp4", video=VideoOptions(crf=1))
     result = facts(tmp_path / "out.mp4", planes=True)
@@ -109,7 +109,7 @@ def test_a_model_that_enlarges_makes_a_larger_film(twice: Model, tmp_path: Path)
     assert np.abs(result.planes[1][0] - luma.repeat(2, 0).repeat(2, 1)).mean() < 3
 
 
-def test_a_pixel_shape_that_the_container_does_not_hold_is_said(identity: Model, tmp_path: Path) -> None:
+def test_a_lost_pixel_shape_is_named(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 512), sar=Fraction(4, 3))
     summary = translate_video(identity, source, tmp_path / "out.mkv", video=VideoOptions(codec="ffv1"))
     assert summary.notes == ["not carried over to ffv1 in .mkv: pixels 4/3 as wide as high"]

@@ -19,12 +19,12 @@ from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts
 
 CHAPTERS = [(0, 0.2, "one"), (0.2, 0.5, "two")]
-TAGS = {"title": "A film", "artist": "Nobody", "comment": "äöü"}
+TAGS = {"title": "A title", "artist": "Nobody", "comment": "äöü"}
 COVER = cv2.imencode(".jpg", np.full((16, 16, 3), 99, np.uint8))[1].tobytes()
 
 
 @pytest.mark.parametrize(("suffix", "subtitle"), [(".mp4", "mov_text"), (".mkv", "subrip"), (".mov", "mov_text")])
-def test_all_of_it_is_kept(suffix: str, subtitle: str, identity: Model, tmp_path: Path) -> None:
+def test_all_streams_are_kept(suffix: str, subtitle: str, identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / f"in{suffix}", sound=0.4, subtitle=subtitle, chapters=CHAPTERS, tags=TAGS)
     summary = translate_video(identity, source, tmp_path / f"out{suffix}")
     assert summary.notes == []
@@ -46,15 +46,15 @@ def test_a_cover_stays_one(before: str, after: str, identity: Model, tmp_path: P
     for start, count in ((0, 12), (0.2, 7)):
         assert translate_video(identity, source, result, Options(overwrite=True), VideoOptions(start=start)).notes == []
         with av.open(str(result)) as container:
-            film, cover = container.streams.video
+            video, cover = container.streams.video
             assert cover.disposition & av.stream.Disposition.attached_pic
-            assert not film.disposition & av.stream.Disposition.attached_pic
+            assert not video.disposition & av.stream.Disposition.attached_pic
             (packet, *_) = container.demux(cover)
             assert bytes(packet) == COVER
         assert len(facts(result).times) == count
 
 
-def test_a_cover_that_is_not_held_is_named(identity: Model, tmp_path: Path) -> None:
+def test_a_lost_cover_is_named(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", cover=COVER)
     notes = translate_video(identity, source, tmp_path / "out.mov").notes
     assert notes == ["not carried over to libx264 in .mov: stream 1 (video, mjpeg)"]
@@ -71,7 +71,7 @@ def test_attachments_go_where_they_can(identity: Model, tmp_path: Path) -> None:
     assert notes[0].startswith("not carried over to libx264 in .mp4: stream 1 (attachment, ")
 
 
-def test_what_a_container_does_not_hold_is_named(identity: Model, tmp_path: Path) -> None:
+def test_losses_of_a_container_are_named(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", sound=0.2, subtitle="mov_text", chapters=CHAPTERS)
     notes = translate_video(identity, source, tmp_path / "out.webm").notes
     (note,) = notes
@@ -83,23 +83,23 @@ def test_what_a_container_does_not_hold_is_named(identity: Model, tmp_path: Path
     ("codec", "container", "held"),
     [("pcm_s16le", ".mp4", False), ("pcm_s16le", ".mov", True), ("flac", ".mov", False), ("flac", ".mp4", True)],
 )
-def test_sound_that_is_refused_late_costs_no_film(
+def test_sound_that_is_refused_late_does_not_fail_the_video(
     codec: str, container: str, held: bool, identity: Model, tmp_path: Path
 ) -> None:
     """FFmpeg says it with the header, or, of channels that Matroska does not name, after all frames."""
     with av.open(str(tmp_path / "in.mkv"), "w") as output:
-        film, sound = output.add_stream("ffv1", rate=25), output.add_stream(codec, rate=48000, layout="stereo")
-        film.width, film.height, film.pix_fmt, sound.codec_context.format = 64, 48, "yuv420p", "s16"
+        video, sound = output.add_stream("ffv1", rate=25), output.add_stream(codec, rate=48000, layout="stereo")
+        video.width, video.height, video.pix_fmt, sound.codec_context.format = 64, 48, "yuv420p", "s16"
         for number in range(5):
             frame = av.VideoFrame(64, 48, "yuv420p")
             frame.pts = number
-            output.mux(film.encode(frame))
+            output.mux(video.encode(frame))
         size = sound.codec_context.frame_size or 1024
         for number in range(3):
             tone = av.AudioFrame.from_ndarray(np.zeros((1, 2 * size), np.int16), "s16", "stereo")
             tone.sample_rate, tone.pts = 48000, number * size
             output.mux(sound.encode(tone))
-        output.mux([*sound.encode(None), *film.encode(None)])
+        output.mux([*sound.encode(None), *video.encode(None)])
     summary = translate_video(identity, tmp_path / "in.mkv", tmp_path / f"out{container}")
     dropped = f"not carried over to libx264 in {container}: stream 1 (audio, {codec})"
     assert summary.notes == ([] if held else [dropped])
@@ -107,9 +107,60 @@ def test_sound_that_is_refused_late_costs_no_film(
 
 
 def test_metadata_that_is_lost_is_named(identity: Model, tmp_path: Path) -> None:
-    source = make(tmp_path / "in.mkv", tags={"title": "A film", "lens": "50 mm"})
+    source = make(tmp_path / "in.mkv", tags={"title": "A title", "lens": "50 mm"})
     notes = translate_video(identity, source, tmp_path / "out.mp4").notes
     assert notes == ["not carried over to libx264 in .mp4: metadata LENS"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(".mov", ".mov"), (".mov", ".mp4"), (".mp4", ".mkv"), (".mkv", ".mov")])
+def test_a_timecode_is_kept_and_not_called_lost(before: str, after: str, identity: Model, tmp_path: Path) -> None:
+    """In MP4 it is a stream of data, which the muxer writes by itself; a later frame has another timecode."""
+    source = make(tmp_path / f"in{before}", tags={"timecode": "01:00:00:00"})
+    assert translate_video(identity, source, tmp_path / f"out{after}").notes == []
+    assert timecode(tmp_path / f"out{after}") == timecode(source) == "01:00:00:00"
+    notes = translate_video(identity, source, tmp_path / f"part{after}", video=VideoOptions(start=0.2)).notes
+    (note,) = notes
+    assert note.endswith(": timecode (of the first frame, which --start skips)")
+    assert timecode(tmp_path / f"part{after}") is None
+
+
+def timecode(path: Path) -> str | None:
+    with av.open(str(path)) as container:
+        tags = container.metadata | container.streams.video[0].metadata
+        return {key.lower(): value for key, value in tags.items()}.get("timecode")
+
+
+def test_a_stereo_layout_is_named_where_it_is_lost(identity: Model, tmp_path: Path) -> None:
+    """Matroska has a tag for it, which is copied with the others."""
+    with av.open(str(make(tmp_path / "in.mp4"))) as source, av.open(str(tmp_path / "in.mkv"), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        stream.metadata["stereo_mode"] = "left_right"
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    assert translate_video(identity, tmp_path / "in.mkv", tmp_path / "out.mkv").notes == []
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams.video[0].metadata["stereo_mode"] == "left_right"
+    (note,) = translate_video(identity, tmp_path / "in.mkv", tmp_path / "out.mp4").notes
+    assert note.endswith(": stereo layout")
+
+
+def test_the_program_that_wrote_an_avi_is_no_metadata_of_it(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.avi", codec="mjpeg", pixel_format="yuvj420p", options={}, tags={"title": "A video"})
+    assert translate_video(identity, source, tmp_path / "out.mp4").notes == []
+    assert facts(tmp_path / "out.mp4").tags["title"] == "A video"
+
+
+def test_transparency_that_decoders_skip_is_named(identity: Model, tmp_path: Path) -> None:
+    """VP9 in WebM: stored beside the pictures. A result that claimed to have it would be decoded wrongly."""
+    source = make(tmp_path / "in.webm", codec="libvpx-vp9", pixel_format="yuva420p", options={"auto-alt-ref": "0"})
+    for suffix in (".webm", ".mp4"):
+        summary = translate_video(identity, source, tmp_path / f"out{suffix}")
+        (note,) = summary.notes
+        assert note.endswith(": alpha")
+        with av.open(str(tmp_path / f"out{suffix}")) as container:
+            assert "alpha_mode" not in {key.lower() for key in container.streams.video[0].metadata}
 
 
 def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
@@ -127,7 +178,7 @@ def test_a_folder_of_frames(identity: Model, tmp_path: Path) -> None:
         translate_video(identity, source, tmp_path / "frames", Options(format="png"))
 
 
-def test_what_bare_frames_do_not_hold_is_named_in_one_line(identity: Model, tmp_path: Path) -> None:
+def test_losses_of_bare_frames_are_named_in_one_line(identity: Model, tmp_path: Path) -> None:
     """All of it, by the comparison that files get."""
     made = {"sound": 0.4, "subtitle": "subrip", "chapters": CHAPTERS, "tags": TAGS, "sar": Fraction(4, 3)}
     source = make(tmp_path / "in.mkv", times=(0, 512, 1024, 1536), **made)
@@ -155,7 +206,7 @@ def test_contents_are_compared_field_by_field() -> None:
     assert lost("x", Contents(), full).what == ("pixels 1 as wide as high", "colour range")
 
 
-def test_what_is_of_no_effect_on_bare_frames_is_refused(identity: Model, tmp_path: Path) -> None:
+def test_options_without_effect_on_bare_frames_are_refused(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0,))
     with pytest.raises(ValueError, match="--codec, --crf: for an encoded video"):
         translate_video(identity, source, tmp_path / "f", Options(format="png"), VideoOptions(codec="hevc", crf=3))
@@ -166,7 +217,7 @@ def test_what_is_of_no_effect_on_bare_frames_is_refused(identity: Model, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_a_turn_that_bare_frames_have_no_place_for_is_said(identity: Model, tmp_path: Path) -> None:
+def test_a_rotation_tag_that_bare_frames_lose_is_named(identity: Model, tmp_path: Path) -> None:
     quarter = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
     source, lost = make(tmp_path / "in.mp4", times=(0,), matrix=quarter), "rotation tag"
     for rotation, said in (("keep", True), ("apply", False)):
@@ -206,6 +257,6 @@ def colour_of(path: Path) -> np.ndarray:
 def test_a_pipe_has_one_rate(identity: Model, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", times=(0, 422, 3000))
     with open(tmp_path / "out.y4m", "wb") as pipe:
-        with pytest.raises(ValueError, match="a pipe has one: give --fps"):
+        with pytest.raises(ValueError, match="a pipe needs a constant one: give --fps"):
             translate_video(identity, source, pipe)
         translate_video(identity, source, pipe, video=VideoOptions(fps=25))

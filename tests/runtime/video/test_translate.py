@@ -1,4 +1,4 @@
-"""A job as a whole: every codec, names and places, and who may look on."""
+"""Whole jobs: every codec, names and destinations, and observers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_codec_has_its_encoder() -> None:
 
 @pytest.mark.parametrize("codec", [codec for codec in VIDEO if codec not in NVENC])
 def test_a_codec_in_each_of_its_containers(codec: str, identity: Model, tmp_path: Path) -> None:
-    """Variable times, tags and the picture, in all that it goes into."""
+    """Variable times, tags and pictures are kept in all of its containers."""
     source = make(tmp_path / "in.mp4", times=[0, 512, 1152, 3000, 3512], colour=(1, 1, 1, 1))
     before = facts(source, planes=True)
     for suffix, container in detect.CONTAINERS.items():
@@ -53,7 +53,7 @@ def test_a_codec_in_each_of_its_containers(codec: str, identity: Model, tmp_path
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 def test_few_frames(codec: str, count: int, identity: Model, tmp_path: Path) -> None:
-    """Of one or two, x265 leaves the decoding times unset: which is seen in about half of all runs."""
+    """x265 leaves the decoding times of one or two frames unset, in about half of all runs."""
     source = make(tmp_path / "in.mp4", times=range(0, count * 512, 512))
     for number in range(4):
         target = tmp_path / f"{number}.mp4"
@@ -79,7 +79,7 @@ def test_nvenc_without_a_card_fails_with_what_to_do(codec: str, identity: Model,
         ({}, "o.avi", r"videos are written as \.apng, \.gif, \.m4v, \.mkv, \.mov, \.mp4, \.webm, \.webp"),
     ],
 )
-def test_what_an_encoder_does_not_take(
+def test_options_that_an_encoder_lacks_are_refused(
     options: dict[str, object], target: str, message: str, identity: Model, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -132,10 +132,10 @@ def test_observers_see_each_frame_in_its_order(identity: Model, tmp_path: Path) 
     assert reports == list(range(1, 41))
 
 
-def test_of_frames_that_nobody_looks_at_no_pictures_are_kept(
+def test_frames_without_observers_are_not_kept(
     identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The figure for flicker needs two in 16; what else looks sees all, if it does not say otherwise."""
+    """The measure of flicker needs two frames in 16; other observers get all frames unless they select some."""
     kept: dict[int, bool] = {}
 
     def done(item: Item, rendered: object, picture: np.ndarray | None, result: np.ndarray | None) -> TranslatedFrame:

@@ -1,7 +1,7 @@
-"""Where the chroma of 4:2:0 and 4:2:2 lies between the luma: taken for elsewhere, colours stand half a pixel off.
+"""Location of chroma samples between luma samples in 4:2:0 and 4:2:2; a wrong one shifts colours by half a pixel.
 
-FFmpeg's decoders say it with each frame, and libswscale heeds it where the other frame says it too; of the two PyAV
-tells nothing. So it is seen on a picture that is given a frame's properties, and said by a filter.
+FFmpeg's decoders state it for each frame, and libswscale respects it if both frames state it, but PyAV exposes neither.
+So the location is measured on a picture that is given a frame's properties, and set by a filter.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 from av.filter import Graph
 from av.video.reformatter import Interpolation
 
-# As FFmpeg numbers them. What nobody says libswscale takes for CENTRE, and players for LEFT.
-UNSAID, LEFT, CENTRE, TOP_LEFT, TOP, BOTTOM_LEFT, BOTTOM = range(7)
+# As FFmpeg numbers them. Where none is stated, libswscale assumes CENTRE, and players assume LEFT.
+UNSTATED, LEFT, CENTRE, TOP_LEFT, TOP, BOTTOM_LEFT, BOTTOM = range(7)
 NAMES = {LEFT: "left", CENTRE: "center", TOP_LEFT: "topleft", TOP: "top", BOTTOM_LEFT: "bottomleft", BOTTOM: "bottom"}
 
 # By half pixels to the right of a luma sample, and down.
-_PLACES = ((TOP_LEFT, LEFT, BOTTOM_LEFT), (TOP, UNSAID, BOTTOM))
-# Decoders that always say it, as the standards' default if need be; that of HEVC of 4:2:0 alone, as encoders do.
-_SAYING = ("h264", "hevc", "mjpeg", "mpeg1video")
+_PLACES = ((TOP_LEFT, LEFT, BOTTOM_LEFT), (TOP, UNSTATED, BOTTOM))
+# Decoders that always state a location, the standard's default if the file has none; for HEVC only with 4:2:0.
+_STATING = ("h264", "hevc", "mjpeg", "mpeg1video")
 _own = threading.local()
 
 
@@ -36,7 +36,7 @@ def _is_420(pixel_format: str) -> bool:
 
 
 def find(frame: av.VideoFrame, codec: str) -> int:
-    """Where a decoded frame says that its chroma lies; LEFT, as most have it, if it has one for each pixel."""
+    """Return the chroma location that a decoded frame states; LEFT, the usual one, for 4:4:4."""
     if not is_subsampled(frame.format.name):
         return LEFT
     tags = frame.colorspace, frame.color_range
@@ -57,17 +57,17 @@ def find(frame: av.VideoFrame, codec: str) -> int:
     base = (128 - 16) * 255 / 219
     across, down = round((base - red) / 6.4), round((base - blue) / 8.1)  # by quarters of a step of the ramp, in BT.601
     found = _PLACES[min(max(across, 0), 1)][min(max(down, 0), 2)]
-    says = codec in _SAYING and (codec != "hevc" or _is_420(frame.format.name))
-    return CENTRE if found == UNSAID and says else found
+    says = codec in _STATING and (codec != "hevc" or _is_420(frame.format.name))
+    return CENTRE if found == UNSTATED and says else found
 
 
 def held(pixel_format: str, locations: tuple[int, ...], location: int) -> int:
-    """Return where chroma is to lie for an encoder that can write ``locations``: there, or at the LEFT.
+    """Return the chroma location for an encoder that can write ``locations``: the given one if it can, else LEFT.
 
     Players assume LEFT where the file does not state it.
     """
     written = location in locations and _is_420(pixel_format)
-    return location if written or location == UNSAID else LEFT
+    return location if written or location == UNSTATED else LEFT
 
 
 def option(pixel_format: str, location: int) -> dict[str, str]:
@@ -75,8 +75,8 @@ def option(pixel_format: str, location: int) -> dict[str, str]:
     return {"chroma_sample_location": NAMES[location]} if location in NAMES and _is_420(pixel_format) else {}
 
 
-def said(frame: av.VideoFrame, location: int) -> av.VideoFrame:
-    """A frame of RGB that says where the chroma made of it shall lie."""
+def stated(frame: av.VideoFrame, location: int) -> av.VideoFrame:
+    """Return an RGB frame that states the location of the chroma to be made of it."""
     wanted = frame.width, frame.height, frame.format.name, location
     if getattr(_own, "wanted", None) != wanted:
         graph = Graph()

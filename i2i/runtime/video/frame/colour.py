@@ -1,9 +1,9 @@
-"""Between the YUV of a video and the RGB of a model, with the matrix and range that the video names.
+"""Conversion between the YUV of a video and the RGB of a model, with the matrix and range that the video states.
 
 libswscale converts. Measured on colour patches with FFmpeg 8: with these flags 8-bit RGB is at most 2 levels off the
 formula (its defaults: 4), YUV comes back within 1 level, and of real clips luma within 65 dB and the chroma of 4:2:0
-within 53 (49 if it grew bilinearly). The same flags make noise of RGB48, which is why deep pictures pass through planar
-GBR; there white is 255 * 256, not 65535.
+within 53 (49 with bilinear upsampling). The same flags turn RGB48 into noise, so pictures of more than 8 bits are
+converted through planar GBR; there white is 255 * 256, not 65535.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ RGB = 0
 LIMITED, FULL = 1, 2
 HDR = (16, 18)  # the transfers PQ and HLG
 
-# Grey of no said range is limited in the codecs whose standards say so, and full in all others: raw, lossless and still
-# images, from cameras, microscopes and archives. FFmpeg and OpenCV return the values of those as they are.
+# Untagged grey has the limited range in codecs whose standards say so, and the full range in all others: raw, lossless
+# and still-image codecs of cameras, microscopes and archives. FFmpeg and OpenCV return their values unchanged.
 _LIMITED_GREY = ("h264", "hevc", "vvc", "av1", "libdav1d", "vp9", "libvpx-vp9", "mpeg1video", "mpeg2video", "mpeg4")
 _MATRICES = {BT709: 1, FCC: 4, 5: 5, BT601: 5, SMPTE240M: 7, BT2020: 9}  # H.273 -> libswscale
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -35,8 +35,8 @@ _own = threading.local()
 
 @dataclass(frozen=True)
 class Colour:
-    """Tags as H.273 numbers them, 2 (for the range 0) where the video says nothing; and where its chroma lies, as
-    ``siting`` numbers that."""
+    """Colour tags as H.273 numbers them, 2 (for the range 0) if unspecified, and the chroma location as
+    ``chroma_location`` numbers it."""
 
     matrix: int = UNSPECIFIED
     range: int = 0
@@ -68,7 +68,7 @@ class Colour:
 
 
 def guess(width: int, height: int) -> int:
-    """The matrix that players assume where none is named."""
+    """Return the matrix that players assume if none is stated."""
     return BT709 if width >= 1280 or height > 576 else BT601
 
 
@@ -82,12 +82,12 @@ def default_range(pixel_format: str, codec: str) -> int:
 
 
 def bits(pixel_format: str) -> int:
-    """Bits of a sample."""
+    """Return the bits of a sample."""
     return max((component.bits for component in av.VideoFormat(pixel_format).components), default=8)
 
 
 def to_rgb(frame: av.VideoFrame, colour: Colour, deep: bool) -> np.ndarray:
-    """A frame as RGB [h, w, 3], uint16 of 0..65535 if ``deep``, else uint8; ``colour`` is resolved."""
+    """Return a frame as RGB [h, w, 3], uint16 of 0..65535 if ``deep``, else uint8; ``colour`` is resolved."""
     form = frame.format.name
     if form.startswith(("gray", "ya8", "ya16")):
         return _grey(frame, colour, deep)
@@ -117,7 +117,7 @@ def alpha_of(frame: av.VideoFrame, deep: bool) -> np.ndarray | None:
 
 
 def thumbnail(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
-    """Its luma at that size, uint8 [height, width], whatever its format; of colours only as much as comparing needs."""
+    """Return the luma of a frame of any format, reduced to that size: uint8 [height, width]."""
     small = _reformatter("small").reformat(
         frame, width=width, height=height, format="gray", interpolation=Interpolation.AREA, threads=1
     )
@@ -125,15 +125,15 @@ def thumbnail(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
 
 
 def from_rgb(picture: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:
-    """RGB [h, w, 3] of uint8 or uint16 as a frame of that format, in the matrix and range of ``colour``, resolved, and
-    its chroma where that says."""
+    """Return RGB [h, w, 3] of uint8 or uint16 as a frame of that format, in the matrix, range and chroma location of
+    ``colour``, which is resolved."""
     deep = picture.dtype == np.uint16
     rgb = av.VideoFormat(pixel_format).is_rgb
     if deep and not rgb:
         picture = np.rint(picture * np.float32(_WHITE / 65535)).astype(np.uint16)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "gbrp16le" if deep else "rgb24")
-    if colour.location != chroma_location.UNSAID and chroma_location.is_subsampled(pixel_format):
-        frame = chroma_location.said(frame, colour.location)
+    if colour.location != chroma_location.UNSTATED and chroma_location.is_subsampled(pixel_format):
+        frame = chroma_location.stated(frame, colour.location)
     frame.color_range = FULL
     if rgb:
         return _reformatter("out").reformat(frame, format=pixel_format, interpolation=_TO_YUV, threads=1)
@@ -150,7 +150,7 @@ def from_rgb(picture: np.ndarray, pixel_format: str, colour: Colour) -> av.Video
 
 
 def check(colour: Colour, pixel_format: str, source: object) -> None:
-    """VideoError for a matrix or a pixel format that cannot be converted."""
+    """Raise VideoError for a matrix or a pixel format that cannot be converted."""
     if pixel_format.startswith(("grayf", "yaf")):
         raise VideoError(source, f"its grey is in floating point ({pixel_format}); convert it to integers")
     if colour.matrix not in _MATRICES:
@@ -158,7 +158,7 @@ def check(colour: Colour, pixel_format: str, source: object) -> None:
 
 
 def _grey(frame: av.VideoFrame, colour: Colour, deep: bool) -> np.ndarray:
-    """libswscale takes any grey for full range."""
+    """Stretch or compress the range of grey, which libswscale always takes for full."""
     depth = frame.format.components[0].bits
     plane = frame.planes[0]
     kind = np.dtype(np.uint8 if depth == 8 else np.uint16 if frame.format.name.endswith("le") else ">u2")
@@ -172,7 +172,7 @@ def _grey(frame: av.VideoFrame, colour: Colour, deep: bool) -> np.ndarray:
 
 
 def _reformatter(way: str) -> VideoReformatter:
-    """This thread's own: one holds tables for the formats that it met last."""
+    """Return this thread's converter, which keeps tables for the formats that it saw last."""
     if not hasattr(_own, way):
         setattr(_own, way, VideoReformatter())
     return getattr(_own, way)

@@ -1,4 +1,4 @@
-"""A decoded frame or a packet on its way from reader to sink."""
+"""Decoded frames and packets on their way from reader to sink."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The display matrix: how a player turns and mirrors the frames of a video before it shows them."""
+"""The display matrix: rotation and mirroring of a video's frames before a player shows them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Rotation:
         return self.a == 0
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
-        """A picture [h, w, c] as it is to be shown."""
+        """Return a picture [h, w, c] as it is shown."""
         along_x, along_y = (self.c, self.b) if self.swaps else (self.a, self.d)
         if self.swaps:
             picture = picture.transpose(1, 0, 2)
@@ -33,12 +33,12 @@ class Rotation:
 
 
 def read_matrix(data: bytes) -> tuple[int, ...]:
-    """The nine numbers of a display matrix, as FFmpeg lays them out."""
+    """Return the nine numbers of a display matrix, as FFmpeg lays them out."""
     return struct.unpack("<9i" if struct.pack("=i", 1)[0] else ">9i", data[:36])
 
 
 def rotation_of(matrix: tuple[int, ...]) -> Rotation | None:
-    """The turn of a display matrix; None for one by no right angle, or that scales."""
+    """Return the rotation of a display matrix; None if it is not by right angles, or scales."""
     a, b, c, d = (value / ONE for value in (matrix[0], matrix[1], matrix[3], matrix[4]))
     rounded = [round(value) for value in (a, b, c, d)]
     if max(abs(value - whole) for value, whole in zip((a, b, c, d), rounded, strict=True)) > 1e-3:

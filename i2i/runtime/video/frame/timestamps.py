@@ -1,4 +1,4 @@
-"""When frames are shown: as the source has it, or at a constant rate."""
+"""Times at which frames are shown: the source's own, or at a constant rate."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SLACK = Fraction(1, 10)  # of a frame: times that a container has rounded to mi
 
 
 class Timestamps:
-    """Gives each frame its times, as whole numbers of the output's time base that only grow.
+    """Assigns each frame its times, as increasing whole numbers of the output's time base.
 
-    Without ``fps`` those are the source's own, counted from its second ``zero``. With it, frame k of the output is
-    shown at k / fps and is the one that the source shows then: frames of the source are repeated or left out.
+    Without ``fps`` these are the source's own times, counted from its second ``zero``. With it, frame k of the output
+    is the one that the source shows at k / fps: frames of the source are repeated or left out.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction, fps: Fraction | None, zero: Fraction) -> None:
@@ -27,7 +27,7 @@ class Timestamps:
         self._next: int | None = None  # the number of the next frame at a constant rate
 
     def of(self, frame: VideoFrame, following: VideoFrame | None) -> tuple[list[int], int]:
-        """Its times, and how long it is shown at the last of them."""
+        """Return a frame's times, and how long it is shown at the last of them."""
         time = self._growing(frame)
         duration = frame.duration or self._usual
         if following is not None and following.pts is not None and following.pts - self._shift > time:

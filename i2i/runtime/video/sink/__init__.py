@@ -1,1 +1,1 @@
-"""Where translated frames go: a video file, image files, a pipe."""
+"""Destinations of translated frames: a video file, image files, a pipe."""

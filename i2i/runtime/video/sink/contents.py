@@ -77,12 +77,13 @@ def of_file(path: Path, bits: int, turned: bool) -> Contents:
             turned,
             chapters=len(container.chapters()),
             metadata=frozenset(container.metadata),
+            unread=("stereo layout",) if "stereo_mode" in stream.metadata else (),
         )
 
 
 def lost(holder: str, wanted: Contents, held: Contents) -> Lost:
     """Return what a result lacks that is a ``holder``."""
-    found = [*wanted.unread]
+    found = [each for each in wanted.unread if each not in held.unread]
     found += sorted("further video" if kind == "video" else kind for kind in wanted.streams - held.streams)
     if wanted.bits > held.bits:
         found.append(fewer_bits(held.bits, wanted.bits))

@@ -21,7 +21,7 @@ def set_length(path: Path, container: str, seconds: Fraction) -> None:
 
 
 def _gif_delays(data: bytearray) -> Iterator[int]:
-    """Yield where the delay of each frame stands, 2 bytes in 1/100 s (GIF89a, section 23)."""
+    """Yield the offset of each frame's delay, 2 bytes in 1/100 s (GIF89a, section 23)."""
     at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     while data[at] != 0x3B:
         if data[at] == 0x2C:  # an image, with its palette
@@ -36,7 +36,7 @@ def _gif_delays(data: bytearray) -> Iterator[int]:
 
 
 def _apng_delays(data: bytearray) -> Iterator[int]:
-    """Yield where the delay of each frame stands, a fraction of two 16-bit numbers in the chunk fcTL."""
+    """Yield the offset of each frame's delay, a fraction of two 16-bit numbers in the chunk fcTL."""
     at = 8
     while at < len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -46,7 +46,7 @@ def _apng_delays(data: bytearray) -> Iterator[int]:
 
 
 def _webp_delays(data: bytearray) -> Iterator[int]:
-    """Yield where the duration of each frame stands, 3 bytes in ms in the chunk ANMF."""
+    """Yield the offset of each frame's duration, 3 bytes in ms in the chunk ANMF."""
     at = 12
     while at < len(data):
         (length,) = struct.unpack_from("<I", data, at + 4)

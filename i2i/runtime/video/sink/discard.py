@@ -1,4 +1,4 @@
-"""Results that are only looked at."""
+"""A sink without output, for jobs of observers alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Discard:
         self.notes: list[str] = []
 
     def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def write(self, rendered: None, item: Item) -> None:
         self.frames += len(item.times)
@@ -27,7 +27,7 @@ class Discard:
         return NOTHING
 
     def others(self, item: Item) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

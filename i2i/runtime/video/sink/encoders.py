@@ -138,7 +138,7 @@ def plan(target: Path, options: VideoOptions, clip: StreamInfo, deep: bool, qual
     if codec == "prores":
         settings["profile"] = "4444" if clip.chroma in ("444", "rgb") else "hq"
     if codec == "webp":
-        settings |= {"lossless": "1"} if quality == 100 else {"quality": str(quality)}
+        settings |= {"lossless": "1"} if quality == 100 or clip.lossless else {"quality": str(quality)}
     rate = options.fps or clip.rate
     if encoder.fastest is not None and rate > encoder.fastest:
         raise ValueError(
@@ -161,7 +161,7 @@ def _muxer(encoder: Encoder, clip: StreamInfo) -> dict[str, str]:
 
 
 def _check_nvenc(codec: str) -> None:
-    """ValueError, with what to do, where NVIDIA's encoder does not open: it is in FFmpeg even where no card is."""
+    """Raise ValueError, with the remedy, if NVIDIA's encoder does not open: FFmpeg lists it even without a card."""
     context = av.CodecContext.create(codec, "w")
     context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"  # type: ignore[attr-defined]
     context.time_base = Fraction(1, 25)
@@ -176,7 +176,7 @@ def _check_nvenc(codec: str) -> None:
 
 
 def unopenable(encoder: Encoder, options: dict[str, str], error: Exception, source: object) -> VideoError:
-    """The error for an encoder that did not take its settings."""
-    told = " ".join(f"{name}={value}" for name, value in options.items())
-    reason = f"the encoder {encoder.name} does not open with {told} ({error}); check --preset and --crf"
+    """Return the error for an encoder that rejects its settings."""
+    given = " ".join(f"{name}={value}" for name, value in options.items())
+    reason = f"the encoder {encoder.name} does not open with {given} ({error}); check --preset and --crf"
     return VideoError(source, reason)

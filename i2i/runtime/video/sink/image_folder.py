@@ -36,7 +36,7 @@ class ImageFolder:
         self._deep = deep
 
     def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
-        """RGB [h, w, 3] and its alpha [h, w] as the bytes of an image file."""
+        """Return RGB [h, w, 3] and its alpha [h, w] as the bytes of an image file."""
         return encode_image(Image(picture, alpha), self.format, self.quality)
 
     def write(self, image: bytes, item: Item) -> None:
@@ -51,7 +51,7 @@ class ImageFolder:
         return lost(f"a folder of {self.format} images", of_source(self.reader), Contents(bits))
 
     def others(self, item: Item) -> None:
-        """An image holds no sound."""
+        """Ignore packets of other streams: image files have no sound."""
 
     def close(self) -> None:
         self._times.close()

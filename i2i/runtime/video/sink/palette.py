@@ -1,4 +1,4 @@
-"""Frames of 256 colours, as GIF holds them."""
+"""Conversion of frames to 256 colours, for GIF."""
 
 from __future__ import annotations
 

@@ -15,10 +15,12 @@ from av.stream import Stream
 from i2i.runtime.video.source.reader import is_cover
 from i2i.text import plural
 
-# What the container or the encoder says of itself, which is another one now.
+# Tags in which a container or an encoder describes itself; the result has another one.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id"}
 _OF_THE_FILE |= {"number_of_frames", "number_of_bytes", "bps", "_statistics_tags", "_statistics_writing_app"}
 _OF_THE_FILE |= {"_statistics_writing_date_utc", "rotate"}
+_TIMECODE = {"mp4", "mov", "matroska", "webm"}  # containers whose muxers write it from the tag of the pictures
+_EARLY = "timecode (of the first frame, which --start skips)"
 _PICTURES = {"mjpeg": ("jpg", "jpeg")}  # codec -> suffix, and what it is called in MIME; others as they are called
 
 
@@ -28,7 +30,7 @@ class StreamCopies:
     def __init__(self, reader: Any, output: OutputContainer) -> None:
         self.reader, self.output = reader, output
         self.notes: list[str] = []
-        self.dropped: list[str] = []  # names of streams that the container does not hold
+        self.dropped: list[str] = []  # names of streams and tags that the container does not hold
         self.titles: dict[str, str] = {}
         self.chapters: list[Any] = []
         self._streams: dict[int, Stream] = {}  # index in the source -> in the output
@@ -37,12 +39,16 @@ class StreamCopies:
         self._shift = Fraction(0)  # seconds that all moves, where the first frame would be before zero
 
     def add_streams(self, first: list[Packet]) -> None:
-        """Before the header is written: a stream for each that the container takes. ``first``: what came before the
-        first frame, with it the covers."""
-        told = self.reader.container.chapters()
+        """Add a stream for each one that the container takes, before the header is written.
+
+        ``first`` are the packets before the first frame, with the covers among them.
+        """
+        chapters = self.reader.container.chapters()
         for stream in self.reader.others:
             name = getattr(stream, "name", None) or "unknown"
-            if name == "bin_data" and told:  # the chapters of an MP4, as a stream: written by the muxer itself
+            if name == "bin_data" and chapters:  # the chapters of an MP4, as a stream: written by the muxer itself
+                continue
+            if "timecode" in stream.metadata and stream.type == "data" and self.output.format.name in _TIMECODE:
                 continue
             try:
                 if stream.type == "data" or (stream.type == "attachment" and self.output.format.name != "matroska"):
@@ -54,8 +60,18 @@ class StreamCopies:
             except (ValueError, av.FFmpegError):
                 self.dropped.append(f"stream {stream.index} ({stream.type}, {name})")
 
+    def titles_of(self, metadata: dict[str, str]) -> dict[str, str]:
+        """Return the tags that also describe the result: the timecode of the first frame is not that of a later one."""
+        tags = tags_of(metadata)
+        early = [key for key in tags if key.lower() == "timecode"] if self.reader.options.start else []
+        for key in early:
+            del tags[key]
+        if early and _EARLY not in self.dropped:
+            self.dropped.append(_EARLY)
+        return tags
+
     def _attach(self, cover: Any, pictures: list[bytes]) -> None:
-        """As Matroska has it; ValueError in another container."""
+        """Add a cover as an attachment of Matroska. Raises ValueError in another container."""
         if self.output.format.name != "matroska" or not pictures:
             raise ValueError("it is not held")
         suffix, kind = _PICTURES.get(cover.name, (cover.name, cover.name))
@@ -75,11 +91,13 @@ class StreamCopies:
         return copy
 
     def add_tags(self, shift: Fraction) -> None:
-        """Titles, and the chapters of what was not cut off, moved as all is."""
+        """Copy the titles, and the chapters within start and end, shifted like all times."""
         first, until = self.reader.span
         self._shift = shift - first
-        self.titles = tags_of(self.reader.container.metadata)
-        self.output.metadata.update(self.titles)
+        titles = self.titles_of(self.reader.container.metadata)
+        self.output.metadata.update(titles)
+        elsewhere = {"timecode"} if self.output.format.name in _TIMECODE else set()  # with the pictures
+        self.titles = {key: value for key, value in titles.items() if key.lower() not in elsewhere}
         for chapter in self.reader.container.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
             move = round(self._shift / base)
@@ -126,8 +144,11 @@ class StreamCopies:
 
 
 def _try(stream: Any, container: str) -> None:
-    """Raises what FFmpeg does for a stream that it adds to such a container and then cannot write: with the header, or
-    at the end, in MP4, for samples of channels without names. Else all would be lost with it."""
+    """Raise FFmpeg's error for a stream that it adds to such a container and then cannot write.
+
+    FFmpeg refuses some streams only with the header, or, in MP4, samples of unnamed channels at the end, when the whole
+    result would be lost.
+    """
     with av.open(io.BytesIO(), "w", format=container) as trial:
         copy = trial.add_stream_from_template(stream, opaque=True)
         trial.start_encoding()
@@ -138,5 +159,6 @@ def _try(stream: Any, container: str) -> None:
 
 
 def tags_of(metadata: dict[str, str]) -> dict[str, str]:
-    """The metadata that is about the content."""
-    return {key: value for key, value in metadata.items() if key.lower().partition("-")[0] not in _OF_THE_FILE}
+    """Return the metadata that describes the content: not the file, nor FFmpeg ("software" in AVI)."""
+    of_content = {key: value for key, value in metadata.items() if not value.startswith("Lavf")}
+    return {key: value for key, value in of_content.items() if key.lower().partition("-")[0] not in _OF_THE_FILE}

@@ -22,7 +22,7 @@ from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.sink import encoders
 from i2i.runtime.video.sink.contents import Contents, lost, of_file, of_source
 from i2i.runtime.video.sink.delays import set_length
-from i2i.runtime.video.sink.stream_copy import StreamCopies, tags_of
+from i2i.runtime.video.sink.stream_copy import StreamCopies
 from i2i.runtime.video.source.camera import Source
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, target: Path, reader: Source, deep: bool, quality: int = 95) -> None:
-        """``path`` is what is written, ``target`` what it will be called: its suffix names the container.
+        """Open ``path`` for writing; the suffix of ``target``, its final name, decides the container.
 
         Raises ValueError where codec, container and options do not go together.
         """
@@ -65,7 +65,7 @@ class VideoFile:
         self._early: list[Packet] = []  # what comes before the first frame
 
     def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> VideoFrame:
-        """RGB [h, w, 3], and its alpha [h, w] if that can be held, as a frame of the encoder's format."""
+        """Convert RGB [h, w, 3], and alpha [h, w] if the codec has alpha, to a frame of the encoder's format."""
         form, used = self.plan.pixel_format(*picture.shape[:2]), self.reader.clip.used
         if self.alpha:
             return self._animated(form, *(_eight_bits(each) for each in (picture, alpha)))
@@ -108,14 +108,14 @@ class VideoFile:
             self.frames += 1
 
     def others(self, item: Item) -> None:
-        """Copies the packets of an item that has no frame."""
+        """Copy the packets of an item that has no frame."""
         if self._output is None:
             self._early += item.packets
         else:
             self.copies.write(item.packets)
 
     def close(self) -> None:
-        """Ends the file so that it plays, whatever is in it."""
+        """End the file so that it plays, however many frames it has."""
         if self._output is None:
             return
         output, self._output = self._output, None
@@ -194,7 +194,7 @@ class VideoFile:
         self._output.start_encoding()
 
     def _describe(self, frame: VideoFrame) -> None:
-        """All that the stream of pictures says of itself."""
+        """Set size, format, times and tags of the video stream."""
         plan, reader = self.plan, self.reader
         self._bits, self._is_rgb = colours.bits(frame.format.name), frame.format.is_rgb or self.alpha
         context = self._stream.codec_context
@@ -213,7 +213,8 @@ class VideoFile:
             context.colorspace, context.color_range = tags.matrix, tags.range
         if self.matrix is not None:
             self._stream.set_display_matrix(self.matrix)
-        self._stream.metadata.update(tags_of(reader.stream.metadata))
+        titles = self.copies.titles_of(reader.stream.metadata)
+        self._stream.metadata.update({key: titles[key] for key in titles if key.lower() != "alpha_mode"})
         self._stream.disposition = reader.stream.disposition
 
 
@@ -225,7 +226,7 @@ def _eight_bits(array: np.ndarray | None) -> Any:
 
 
 def _timescale(base: Fraction, others: list[Any]) -> int:
-    """Units a second in which the edit lists of MP4, by which streams begin, are exact: else they round to 1 ms."""
+    """Return a time scale in which MP4's edit lists, the starts of its streams, are exact and not rounded to 1 ms."""
     scale = base.denominator
     for stream in others:
         both = math.lcm(scale, stream.time_base.denominator if stream.time_base else 1)

@@ -22,7 +22,7 @@ _420 = {
     chroma_location.LEFT: "420mpeg2",
     chroma_location.TOP_LEFT: "420paldv",
     chroma_location.CENTRE: "420jpeg",
-    chroma_location.UNSAID: "420jpeg",
+    chroma_location.UNSTATED: "420jpeg",
 }
 
 
@@ -38,14 +38,14 @@ class Y4MStream:
         self._rate = reader.options.fps or reader.clip.rate
         chroma, colour = reader.clip.chroma if reader.clip.chroma in _FORMS else "444", reader.clip.used
         self._form, self._range = _FORMS[chroma] + ("10le" if deep else ""), colour.range
-        names = _420 if self._form == "yuv420p" else {chroma_location.UNSAID: chroma + "p10" if deep else chroma}
+        names = _420 if self._form == "yuv420p" else {chroma_location.UNSTATED: chroma + "p10" if deep else chroma}
         self._location = colour.location if colour.location in names else chroma_location.LEFT
-        self._name = names.get(self._location, names[chroma_location.UNSAID])
+        self._name = names.get(self._location, names[chroma_location.UNSTATED])
         self._size: tuple[int, int] | None = None
         self._first: float | None = None
 
     def render(self, picture: np.ndarray, alpha: np.ndarray | None = None) -> tuple[int, int, bytes]:
-        """RGB [h, w, 3] as height, width and the bytes of a frame."""
+        """Convert RGB [h, w, 3] to height, width and the bytes of a frame."""
         height, width = picture.shape[:2]
         colour = Colour(colours.guess(width, height), self._range, location=self._location)
         frame = colours.from_rgb(picture, self._form, colour)
@@ -62,7 +62,7 @@ class Y4MStream:
             self._first = seconds if self._first is None else self._first
             if round((seconds - self._first) * self._rate) != self.frames:
                 raise VideoError(
-                    self.reader.name, "its frames come at no constant rate, and a pipe has one: give --fps 30, say"
+                    self.reader.name, "its frame rate varies, and a pipe needs a constant one: give --fps, such as 30"
                 )
             self.file.write(b"FRAME\n" + data)
             self.frames += 1
@@ -73,7 +73,7 @@ class Y4MStream:
         return lost("a pipe of frames", of_source(self.reader), held)
 
     def others(self, item: Item) -> None:
-        """Frames are all that goes through."""
+        """Ignore packets of other streams: the format has only frames."""
 
     def close(self) -> None:
         self.file.flush()
@@ -88,6 +88,6 @@ class Y4MStream:
 
 
 def _rows(plane: av.video.plane.VideoPlane, frame: av.VideoFrame) -> bytes:
-    """A plane without what pads its rows."""
+    """Return a plane without the padding of its rows."""
     size = plane.width * (2 if frame.format.name.endswith("10le") else 1)
     return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, :size].tobytes()

@@ -1,1 +1,1 @@
-"""Where frames come from: a video file or a camera."""
+"""Sources of frames: a video file, an animation or a camera."""

@@ -36,7 +36,7 @@ class Animation:
     live = False
 
     def __init__(self, path: str, header: Header, options: VideoOptions) -> None:
-        """``header``: what ``kinds.animation`` says of it. Raises VideoError for a file without a frame."""
+        """Open a file whose ``header`` is from ``detect.animation``. Raises VideoError for a file without a frame."""
         self.name, self.options = path, options
         self._base = Fraction(1, _TICKS[header.format])
         try:
@@ -52,6 +52,7 @@ class Animation:
         self.clip = StreamInfo(
             self._image.width, self._image.height, "rgba", Colour(range=LIMITED), Fraction(1), None, Fraction(10),
             self._base, self._count, length, header.format.lower(), lost=tuple(lost), plays=plays or 0,
+            lossless=header.coding == "lossless",
         )  # fmt: skip
         self.time_base: Fraction = 1 / options.fps if options.fps else self._base
         self.damage = Integrity()
@@ -69,7 +70,7 @@ class Animation:
         self._image.close()
 
     def items(self) -> Iterator[Item]:
-        """Yield every frame as it is shown, with what earlier frames leave of themselves."""
+        """Yield every frame as it is shown, composited on the frames before it."""
         times = Timestamps(self._base, self.clip.rate, self.options.fps, self.span[0])
         for picture, begin, duration in self._frames():
             if self.options.end is not None and begin >= self.options.end - 1e-6:
@@ -87,7 +88,7 @@ class Animation:
             raise VideoError(self.name, self.damage.nothing(bool(self.options.start or self.options.end)))
 
     def _frames(self) -> Iterator[tuple[np.ndarray, Fraction, Fraction]]:
-        """RGBA [h, w, 4], and the seconds at which it is shown and for how long."""
+        """Yield each frame as RGBA [h, w, 4], with the seconds at which it is shown and for how long."""
         begin = Fraction(0)
         try:
             for frame in ImageSequence.Iterator(self._image):

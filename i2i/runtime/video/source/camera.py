@@ -1,4 +1,4 @@
-"""A camera as a source of frames: always the newest, however long a translation takes."""
+"""A camera as a source of frames: always the newest one, however long a translation takes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Camera:
     expected = None
 
     def __init__(self, number: int | str, options: VideoOptions) -> None:
-        """``number`` as in camera:0. Raises VideoError for a camera that gives no picture."""
+        """Open the camera of that number. Raises VideoError if it gives no picture."""
         self.name, self.options = f"camera:{number}", options
         if options.start:
             raise ValueError("a camera has no past: leave out --start")
@@ -85,7 +85,7 @@ class Camera:
                 yield Item(frame, shown, duration)
 
     def _take(self) -> tuple[np.ndarray, float] | None:
-        """The newest picture, once; None at the end."""
+        """Return the newest picture, once; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._over, timeout=_PATIENCE)
             taken, self._newest = self._newest, None

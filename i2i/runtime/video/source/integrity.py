@@ -16,7 +16,7 @@ class Integrity:
     """Counts of the frames read and missing in one video."""
 
     def __init__(self, begin: float = 0.0, rate: float | None = None) -> None:
-        """``begin``: the time at which the file says it begins; ``rate``: frames a second, where they are constant."""
+        """Begin at the start time that the file states; ``rate`` is in frames a second if it is constant."""
         self._begin, self._step = begin, 1 / rate if rate else None
         self.frames = 0  # that were asked for
         self.skipped = 0  # that an edit list leaves out
@@ -43,13 +43,13 @@ class Integrity:
         return f"damaged: {count} ({'; '.join(self._errors)})"
 
     def nothing(self, cut: bool) -> str:
-        """Why there is no frame at all."""
+        """Return the reason why there is no frame."""
         if self._errors:
             return f"no frame of it can be decoded ({next(iter(self._errors))})"
-        return "it holds no frame between start and end" if cut else "it holds no frame"
+        return "it has no frame between start and end" if cut else "it holds no frame"
 
     def restart(self) -> None:
-        """Forgets what was wrong before the first frame that was asked for."""
+        """Discard the damage before the first frame that was asked for."""
         self.frames = 1
         self._errors, self._bad, self._holes, self._even, self._jumps = {}, 0, 0.0, 0, 0.0
 

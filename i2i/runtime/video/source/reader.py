@@ -1,4 +1,4 @@
-"""A video file as a sequence of frames with their times, and of the packets of its other streams as they lie."""
+"""Read a video file: its frames with their times, and the packets of its other streams."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_FRAME = (
     "more than {:g} MiB of other streams come before its first frame; begin nearer to that with --start, or remove the "
     "stream with ffmpeg's -map"
 )
-_ANYWHERE = ("mpegts", "mpeg", "flv")  # whose clocks begin at any time, as broadcasts do: their results begin at 0
+_ANYWHERE = ("mpegts", "mpeg", "flv")  # their clocks begin at any time, as in broadcasts; results begin at 0
 _BARE = ("h264", "hevc", "vvc")  # pictures alone, and none of their times; of other codecs FFmpeg counts them
 _LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
 
@@ -51,7 +51,7 @@ class Reader:
     live = False
 
     def __init__(self, source: str | IO[bytes], options: VideoOptions, name: str | None = None) -> None:
-        """Raises VideoError for what cannot be opened, or has no pictures."""
+        """Open the file. Raises VideoError if it cannot be opened, or has no video stream."""
         self.name, self.options = name or str(source), options
         self.container = _open(source, self.name)
         try:
@@ -90,7 +90,7 @@ class Reader:
 
     @property
     def expected(self) -> int | None:
-        """About how many frames there will be; None where the file does not say."""
+        """Approximate number of frames; None if the file does not state it."""
         clip, options = self.clip, self.options
         seconds = clip.length if clip.length is not None else float((clip.declared or 0) / clip.rate)
         if not seconds:
@@ -102,7 +102,7 @@ class Reader:
 
     @property
     def sar(self) -> Fraction:
-        """Width over height of a result's pixels."""
+        """Width over height of the result's pixels."""
         return pixel_shape(self.clip, self.options)
 
     @property
@@ -110,10 +110,10 @@ class Reader:
         return self._start is not None or self._end is not None
 
     def _find_first(self, seekable: bool) -> Item:
-        """The first frame to translate, with the packets before it; ``_frames`` goes on from there.
+        """Return the first frame to translate, with the packets before it; ``_frames`` continues from there.
 
-        Where a file has no index, as MPEG-TS, a seek may end behind the key frame that it needs: then from further
-        back, and at last from the beginning. Raises VideoError if there is none.
+        In a file without an index, such as MPEG-TS, a seek may end after the key frame that it needs: it is repeated
+        from further back, and at last from the beginning. Raises VideoError if there is no frame.
         """
         places: list[float | None] = [None]
         if self._cut and self.container.format.name in _BARE:
@@ -181,7 +181,7 @@ class Reader:
         yield replace(item, times=shown, duration=duration)
 
     def _decode(self) -> Iterator[Item]:
-        """Frames within start and end, in order, each with the packets of the other streams that came before it."""
+        """Yield the frames within start and end, in order, each with the packets of other streams before it."""
         packets: list[Packet] = []
         held = 0  # bytes that they take
         over = False
@@ -229,7 +229,7 @@ class Reader:
             yield packet
 
     def _flush(self) -> Iterator[Packet]:
-        """An empty packet, on which a decoder gives what it still holds."""
+        """Return an empty packet, on which a decoder returns the frames that it still holds."""
         packet = Packet()
         packet.stream = self.stream
         yield packet
@@ -278,7 +278,7 @@ def rotation_applied(clip: StreamInfo, options: VideoOptions) -> Rotation:
 
 
 def pixel_shape(clip: StreamInfo, options: VideoOptions) -> Fraction:
-    """Width over height of a result's pixels, which changes when a frame is turned."""
+    """Return width over height of the result's pixels, which changes when a frame is turned."""
     return 1 / clip.sar if rotation_applied(clip, options).swaps else clip.sar
 
 
@@ -307,5 +307,5 @@ def _open(source: str | IO[bytes], name: str) -> InputContainer:
         raise VideoError(name, reason) from error
     if container.format.name in _LISTS:
         container.close()
-        raise VideoError(name, f"it is a list of videos ({container.format.name}) and none itself; name them instead")
+        raise VideoError(name, f"it is a playlist ({container.format.name}), not a video; give the videos in it")
     return container

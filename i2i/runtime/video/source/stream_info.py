@@ -28,19 +28,19 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """A video's pictures, before any is translated.
+    """Facts of a video stream.
 
     Attributes:
-        width: of the stored frames, as ``height``.
-        pixel_format: FFmpeg's name of it.
-        colour: the tags as they are, which may say nothing.
+        width, height: of the stored frames.
+        pixel_format: FFmpeg's name of the pixel format.
+        colour: the stated tags; they may be unspecified.
         sar: width of a pixel over its height.
         matrix: the nine numbers of the display matrix, None for none.
         rate: frames a second on average.
         time_base: the unit of the frames' times.
-        declared: frames that the file says it holds, edit lists not counted; None where it does not say.
-        length: seconds that the file says it lasts.
-        codec: FFmpeg's name of its decoder.
+        declared: number of frames that the file states, after edit lists; None if it states none.
+        length: duration in seconds that the file states.
+        codec: FFmpeg's name of the decoder.
     """
 
     width: int
@@ -59,6 +59,8 @@ class StreamInfo:
     """Names of contents that are not read, such as HDR10's light levels."""
     plays: int | None = None
     """How often an animation is shown, 0 for without end; None for a video."""
+    lossless: bool = False
+    """True for a lossless WebP, whose result is one too."""
 
     @property
     def bits(self) -> int:
@@ -66,7 +68,7 @@ class StreamInfo:
 
     @property
     def used(self) -> Colour:
-        """The colour by which its frames are converted."""
+        """Colour by which the frames are converted."""
         return self.colour.resolved(self.width, self.height, colours.default_range(self.pixel_format, self.codec))
 
     @property
@@ -89,7 +91,7 @@ class StreamInfo:
 
 
 def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> StreamInfo:
-    """The clip of a stream whose first frame is this."""
+    """Return the facts of a stream with that first frame."""
     matrix = None
     found: Any = list(frame.side_data)
     data: Any = frame.side_data.get("DISPLAYMATRIX")
@@ -110,5 +112,11 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> St
         length,
         stream.codec_context.name,
         frame.interlaced_frame,
-        tuple(sorted({words for data in found if (words := _EXTRAS.get(data.type.name))})),
+        tuple(sorted({words for data in found if (words := _EXTRAS.get(data.type.name))} | _hidden(stream, frame))),
     )
+
+
+def _hidden(stream: VideoStream, frame: VideoFrame) -> set[str]:
+    """Return the alpha of a VP8 or VP9 stream: WebM stores it beside the pictures, where decoders skip it."""
+    mode = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode", "0")
+    return {"alpha"} if mode != "0" and len(frame.format.components) in (1, 3) else set()

@@ -40,7 +40,7 @@ class Flicker:
         return self._every == 1 or number % self._every < 2
 
     def __call__(self, source: np.ndarray, result: np.ndarray, second: float) -> None:
-        """The next frame that it looks at: RGB [h, w, 3] of uint8 or uint16, the result of any size."""
+        """Take the next frame to measure: RGB [h, w, 3] of uint8 or uint16, the result of any size."""
         seen = MotionInput.of(source, SIDE)
         height, width = seen.luma.shape
         shown = result if result.dtype == np.uint8 else (result >> 8).astype(np.uint8)
@@ -52,7 +52,7 @@ class Flicker:
 
     @property
     def of_result(self) -> float | None:
-        """Levels of 255; None where no pair could be measured."""
+        """Flicker of the result in levels of 255; None if no pair could be measured."""
         return float(self._sums[0] / self._sums[2]) if self.pairs else None
 
     @property

@@ -1,7 +1,7 @@
-"""Where the pixels of a frame were in the frame before, and where that is not known.
+"""Optical flow: the position of each pixel in the frame before, and where that is unknown.
 
-The flow is that of dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search,
-arXiv:1603.03590), as OpenCV has it. What does not move is found by itself, since there a flow is mostly noise.
+The flow is OpenCV's dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search,
+arXiv:1603.03590). Still regions are detected separately, since the flow is mostly noise there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 SIDE = 360
-"""Of larger pictures the motion is found on a copy whose shorter side has so many pixels."""
+"""Pixels of the shorter side of the copy on which the motion of larger pictures is found."""
 
 _NOISE = 1.0  # levels by which a motion has to explain a place better than none does
 _own = threading.local()
@@ -21,14 +21,14 @@ _own = threading.local()
 
 @dataclass(frozen=True)
 class MotionInput:
-    """A picture as motion is found on it: RGB and luma, uint8, [h, w, 3] and [h, w]."""
+    """The form of a picture on which motion is found: RGB and luma, uint8, [h, w, 3] and [h, w]."""
 
     colour: np.ndarray
     luma: np.ndarray
 
     @classmethod
     def of(cls, picture: np.ndarray, side: int = SIDE) -> MotionInput:
-        """From RGB [h, w, 3] of uint8 or uint16."""
+        """Convert RGB [h, w, 3] of uint8 or uint16."""
         if picture.dtype != np.uint8:
             picture = (picture >> 8).astype(np.uint8)
         height, width = picture.shape[:2]
@@ -41,7 +41,7 @@ class MotionInput:
 
 @dataclass(frozen=True)
 class Motion:
-    """From a picture back to the one before, at the size at which they were seen.
+    """Motion from a picture back to the one before, at the size on which it was found.
 
     Attributes:
         flow: float32 [h, w, 2], where a pixel was: its x and y then, less those now; exactly 0 where nothing moves.
@@ -59,7 +59,7 @@ class Motion:
 
     @classmethod
     def between(cls, now: MotionInput, before: MotionInput) -> Motion:
-        """Both of one size."""
+        """Find the motion between two pictures of one size."""
         height, width = now.luma.shape
         least = min(height, width)
         # DIS looks at patches of 8 pixels on two levels of a pyramid; smaller pictures are taken to be still.
@@ -76,7 +76,7 @@ class Motion:
         return cls(flow, np.where(still, unmoved, moved), np.abs(brighter), still, fade)
 
     def at(self, height: int, width: int) -> Motion:
-        """The same for pictures of that size."""
+        """Return the same motion for pictures of that size."""
         if self.still.shape == (height, width):
             return self
         size, old = (width, height), self.still.shape
@@ -88,7 +88,7 @@ class Motion:
 
 
 def carried(picture: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
-    """The picture before, each pixel where it is now by ``flow``."""
+    """Return the picture before, with each pixel moved by ``flow`` to its present position."""
     if not flow.any():
         return picture
     height, width = flow.shape[:2]
@@ -105,12 +105,12 @@ def largest(picture: np.ndarray) -> np.ndarray:
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The largest of the three channels, averaged over 5 x 5 pixels: float32 [h, w]."""
+    """Return the largest difference of the three channels, averaged over 5 x 5 pixels: float32 [h, w]."""
     return cv2.blur(largest(cv2.absdiff(first, second)).astype(np.float32), (5, 5))
 
 
 def _search() -> cv2.DISOpticalFlow:
-    """This thread's own: it holds what it works with."""
+    """Return this thread's flow estimator, which keeps buffers between calls."""
     if not hasattr(_own, "search"):
         _own.search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     return _own.search

@@ -18,7 +18,7 @@ class OrderedValues:
     """
 
     def __init__(self, keep: int = 1) -> None:
-        """``keep``: how many of the newest values are held."""
+        """Keep the newest ``keep`` values."""
         self._values: dict[int, Any] = {}
         self._keep = keep
         self._changed = threading.Condition()
@@ -32,7 +32,7 @@ class OrderedValues:
             self._changed.notify_all()
 
     def get(self, number: int) -> Any:
-        """Waits for it. Raises BrokenError if it will never come, and KeyError for one that is held no more."""
+        """Wait for a value. Raises FrameFailedError if it will never come, and KeyError if it was dropped."""
         with self._changed:
             self._changed.wait_for(lambda: self._never(number) or (self._values and max(self._values) >= number))
             if self._never(number):
@@ -40,7 +40,7 @@ class OrderedValues:
             return self._values[number]
 
     def fail(self, number: int) -> None:
-        """Lets all go that wait for this one or one behind it. Those before it still come."""
+        """Raise FrameFailedError in all threads that wait for this value or a later one. Earlier ones still come."""
         with self._changed:
             self._failed = number if self._failed is None else min(number, self._failed)
             self._changed.notify_all()

@@ -1,9 +1,9 @@
-"""The statistics of a model's normalisations, carried from frame to frame.
+"""Running averages of a model's normalisation statistics over the frames of a video.
 
-A network that normalises by the frame's own statistics (``graphs.instance_norm``) makes all of a result brighter or
-darker when a part of the frame changes. Here a frame is normalised by a mixture: ``OWN`` of its own statistics, and
-for the rest an exponential average of those of the frames up to ``LAG`` before it, within the scene. The lag lets
-``LAG`` frames be translated side by side; it is the same however many are, so the pixels are too.
+A network that normalises by the frame's own statistics (``graphs.instance_norm``) makes the whole result brighter or
+darker when a part of the frame changes. Here a frame is normalised by a weighted mean: ``OWN`` of its own statistics,
+the rest from an exponential average over the frames up to ``LAG`` before it, within the scene. The lag allows ``LAG``
+frames to be translated in parallel; it does not depend on the number of workers, so neither do the pixels.
 """
 
 from __future__ import annotations
@@ -25,18 +25,22 @@ from i2i.runtime.video.frame.item import FramePosition
 from i2i.runtime.video.temporal.ordered_values import OrderedValues
 
 OWN = 0.25
-"""The share of a frame's own statistics, which keeps what it is normalised by near to what it shows."""
+"""Share of a frame's own statistics, so that the mean stays close to the frame."""
 LAG = 4
 
 
 class RunningStatistics:
-    """A model under statistics that are carried, for frames from any thread."""
+    """A model that normalises by running statistics, for frames from any thread."""
 
     def __init__(self, model: Model, seconds: float, side_by_side: bool) -> None:
-        """``model``: bound to a domain if it has several. ``seconds``: the time constant of the average.
-        ``side_by_side``: whether frames are inferred so, or one at a time, on all cores.
+        """Rewrite the model's graph.
 
-        Raises ModelError for a model whose statistics cannot be taken out, or that has none.
+        Args:
+            model: bound to a domain if it has several.
+            seconds: time constant of the average.
+            side_by_side: True if frames are inferred in parallel; else one at a time, on all cores.
+
+        Raises ModelError for a model without such normalisations, or whose graph cannot be rewritten.
         """
         forms = Statistics(model.path)
         if not forms.norms:
@@ -56,7 +60,7 @@ class RunningStatistics:
         self._averages = OrderedValues(LAG + 1)
 
     def __call__(self, image: np.ndarray, place: FramePosition) -> np.ndarray:
-        """[h, w, c] as the model's graph takes it, to [h, w, c'].
+        """Translate [h, w, c], in the input format of the model's graph, to [h, w, c'].
 
         Raises TooLargeError, with what to do, for a frame that the memory does not hold at once.
         """
@@ -74,11 +78,11 @@ class RunningStatistics:
         return result
 
     def fail(self, number: int) -> None:
-        """Lets all frames go that wait for that one."""
+        """Raise FrameFailedError in all threads that wait for that frame."""
         self._averages.fail(number)
 
     def _tell(self, place: FramePosition, own: np.ndarray) -> None:
-        """The statistics of a frame, which are averaged in the order of the frames."""
+        """Add the statistics of a frame to the average, in the order of the frames."""
         with self._turn_of_averages:
             self._own[place.number] = (place, own)
             while self._next in self._own:
@@ -93,7 +97,7 @@ class RunningStatistics:
                 self._next += 1
 
     def _infer(self, image: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """The result, and the statistics that were used; the mean of those of its parts where it goes in parts."""
+        """Return the result and the statistics used: their mean over the parts if the frame is inferred in parts."""
         blended = [_BlendedSession(self._session, given, share)]
 
         def in_float32() -> _BlendedSession:
@@ -111,7 +115,7 @@ class RunningStatistics:
 
 
 class _BlendedSession:
-    """A session of a model's blended form as one of the model, for one frame.
+    """A session of the ``blended`` form of a graph, with the interface of the model's own, for one frame.
 
     Attributes:
         used: float32 [1, sum of channels, 2] of each inference.

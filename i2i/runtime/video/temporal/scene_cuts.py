@@ -1,4 +1,4 @@
-"""Where one scene ends and another begins, and where one comes out of a blank picture."""
+"""Detection of scene cuts, and of fade-ins from a blank picture."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LEVELS = 6.0  # of 255 by which they differ at least
 
 
 class SceneCuts:
-    """Tells the first frame of each scene, from what each frame says of the one before it.
+    """Detects the first frame of each scene.
 
-    Two pictures of one scene correlate when one is laid over the other as it has moved, whether it has become brighter
-    or darker meanwhile (a fade is no cut); and what is usual in a scene, such as fast motion, is no cut either.
+    Two pictures of one scene correlate once one is shifted over the other by the motion, even if the brightness has
+    changed (a fade is no cut). Low correlation that is usual in a scene, such as fast motion, is no cut either.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class FadeIn:
 
 
 def _unlike(now: np.ndarray, before: np.ndarray) -> float:
-    """1 - the largest correlation of the middle of one with any part of the other, from 0 to 1."""
+    """Return 1 minus the largest correlation of the middle of one picture with any part of the other, from 0 to 1."""
     middle = now[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT]
     if min(middle.std(), before.std()) < _NOTHING:  # of a blank picture there is no correlation
         return float(max(middle.std(), before.std()) > _BLANK or abs(middle.mean() - before.mean()) > 2 * _BLANK)

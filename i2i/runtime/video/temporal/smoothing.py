@@ -1,23 +1,23 @@
 """Steady pictures: what does not change in the source does not change in the result.
 
-Two things are carried from frame to frame. The statistics by which the model normalises (``carried``), so that a result
-is not brighter or darker as a whole because a part of the frame changed. And the result itself: where the source is
-what it was, if need be at another place (``motion``), the result is mixed with what was there. In formulas, with the
-translation O_t of the source I_t and the result R_t,
+Two things are averaged from frame to frame. The statistics by which the model normalises (``running_statistics``), so
+that a result does not become brighter or darker as a whole because a part of the frame changed. And the result itself:
+where the source is unchanged, possibly at another place (``optical_flow``), the result is averaged with the one before.
+With the translation O_t of the source I_t and the result R_t,
 
     R_t = O_t + w (R_{t-1} - O_t),
     w = exp(-step / seconds) exp(-(fade / DRIFT)^2) exp(-shows^2 ((change / CHANGE)^2 + (drift / DRIFT)^2)),
 
-with R_{t-1} moved along the motion: an average in time, as a filter against noise is, that lets go wherever the source
-does, and at a scene cut altogether. A change of the source counts as far as it shows: by how many times SHOWN levels
-the two results differ there, at most MOST. So what trembles in the source alone breaks off no average, what stays
-behind of a change is too faint to be seen, and what would be a ghost is let go the sooner; a fade of the whole picture
-counts always. The source is compared with what is carried of it in the same way, which is what the result shows; so a
-slow change is not missed for being small in each frame. Two exceptions keep stills sharp:
+with R_{t-1} moved along the motion: a temporal average, as in noise filters, whose weight falls where the source
+changes and is 0 at a scene cut. A change of the source counts as far as it shows: ``shows`` is the difference of the
+two results in units of SHOWN levels, at most MOST. So noise in the source alone does not interrupt the average, what
+remains of an old result is too faint to be seen, and ghosts disappear sooner; a fade of the whole picture always
+counts. The source is compared with its own average of the same weights, which is what the result shows, so that a slow
+change is not missed for being small in each frame. Two exceptions keep stills sharp:
 
-- Where nothing moves and the results are unlike (other strokes of a painter in each frame), a mean of them is no
-  picture that the model makes. There the result is held as it is, until the source changes.
-- Where something moves, fine detail is mixed with the share FINE of w, since moving it again and again blurs it.
+- Where nothing moves and the results differ strongly (such as other brush strokes in each frame), their mean is no
+  picture that the model makes. There the result is kept unchanged until the source changes.
+- Where something moves, fine detail is averaged with the share FINE of w, since repeated warping blurs it.
 
 The aim is that of Lai et al., Learning Blind Video Temporal Consistency (arXiv:1808.00449), without their network.
 """
@@ -49,11 +49,17 @@ Infer = Callable[[np.ndarray], np.ndarray]
 
 
 class Smoother:
-    """The memory of one job; frames come to it from any thread, numbered in their order by ``places``."""
+    """State of one job's smoothing, for frames from any thread, numbered by ``places``."""
 
     def __init__(self, model: Model, seconds: float, side_by_side: bool, longest: int) -> None:
-        """``side_by_side``: whether frames are inferred so; ``longest``: their longer side. ``note`` says so if the
-        model's statistics cannot be carried."""
+        """Prepare the smoothing of a job.
+
+        Args:
+            side_by_side: True if frames are inferred in parallel.
+            longest: longer side of a frame in pixels.
+
+        ``note`` becomes a text if the model's statistics cannot be averaged.
+        """
         self._seconds = seconds
         self._carried: RunningStatistics | None = None
         self.note: str | None = None
@@ -83,12 +89,12 @@ class Smoother:
             yield item
 
     def infer(self, place: FramePosition, infer: Infer) -> Infer:
-        """The model's graph for that frame, in place of ``infer`` if its statistics can be carried."""
+        """Return the function that infers that frame: with running statistics if the model has any, else ``infer``."""
         model = self._carried
         return infer if model is None else lambda image: model(image, place)
 
     def blend(self, place: FramePosition, source: np.ndarray, result: np.ndarray) -> np.ndarray:
-        """The steady result [h', w', 3] of a frame, uint8 or uint16, from its source [h, w, 3] and its translation."""
+        """Return the smoothed result [h', w', 3] of a frame, uint8 or uint16, from its source and its translation."""
         memory = SmoothedFrame(MotionInput.of(source), result)
         before: SmoothedFrame | None = None if place.number == 0 else self._memories.get(place.number - 1)
         if before is not None and not place.cut and before.result.shape == result.shape:
@@ -97,17 +103,17 @@ class Smoother:
         return memory.shown(result.dtype)
 
     def fail(self, place: FramePosition) -> None:
-        """Lets all frames go that wait for this one, which failed."""
+        """Raise FrameFailedError in all threads that wait for this frame, which failed."""
         for line in (self._memories, self._carried):
             if line is not None:
                 line.fail(place.number)
 
 
 class SmoothedFrame:
-    """A result, and the source that it shows, both as they are carried on: they are mixed alike.
+    """Temporal averages of the result and of its source, with the same weights.
 
-    So what the source is compared with is not the frame before but all that the result is made of, and many changes
-    too small to be seen one by one are not lost.
+    So the source is compared not with the frame before but with everything that the result is made of, and many changes
+    that are too small to be seen one by one are not missed.
     """
 
     def __init__(self, seen: MotionInput, result: np.ndarray, source: np.ndarray | None = None) -> None:
@@ -116,11 +122,11 @@ class SmoothedFrame:
         self.source = seen.colour.astype(np.float32) if source is None else source
 
     def shown(self, kind: np.dtype) -> np.ndarray:
-        """Rounded, and clipped, as OpenCV does it in one go."""
+        """Return the result, rounded and clipped."""
         return cv2.add(self.result, 0.0, dtype=cv2.CV_8U if kind == np.uint8 else cv2.CV_16U)  # type: ignore[call-overload]
 
     def mixed(self, before: SmoothedFrame, most: float, peak: float) -> SmoothedFrame:
-        """With what was before: by at most the share ``most`` where the two results differ by flicker alone."""
+        """Return the average with the frame before, which gets at most the weight ``most``."""
         motion = Motion.between(self.seen, before.seen)
         size = motion.still.shape[::-1]
         large = motion.at(*self.result.shape[:2])

@@ -1,4 +1,4 @@
-"""Where chroma lies: a ramp of it stays in its place on the way to RGB and back, and the result says where it is."""
+"""Chroma location: a chroma ramp stays in its place on the way to RGB and back, and the result states its location."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def test_chroma_stays_where_it_is(
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("av1", ".mp4"), ("prores", ".mov"), ("auto", ".y4m")])
-def test_where_there_is_no_word_for_it_it_comes_to_the_left(
+def test_chroma_is_at_the_left_if_the_codec_cannot_state_it(
     codec: str, suffix: str, identity: Model, tmp_path: Path
 ) -> None:
-    """As players take what says nothing."""
+    """Players assume this if a file states nothing."""
     form, down = ("yuv420p", 2) if codec == "av1" else ("yuv422p", 1)
     cr = np.broadcast_to(90 + 3 * RAMPS[0], (HEIGHT // down, WIDTH // 2)).astype(np.uint8)
     values = [np.full((HEIGHT, WIDTH), 120, np.uint8), np.full_like(cr, 128), cr]
@@ -95,14 +95,14 @@ def test_chroma_of_every_second_column_stays_where_it_is(codec: str, identity: M
     assert abs(off[:, 6:-6].mean()) < 0.2  # half a pixel would be 0.75
 
 
-def test_an_encoder_that_does_not_write_it_gets_it_on_the_left() -> None:
+def test_encoders_that_cannot_state_the_location_get_chroma_at_the_left() -> None:
     names = ("h264", "av1", "h264_nvenc")
     held = {name: chroma_location.held("yuv420p", ENCODERS[name].locations, chroma_location.CENTRE) for name in names}
     assert held == {"h264": chroma_location.CENTRE, "av1": chroma_location.LEFT, "h264_nvenc": chroma_location.LEFT}
 
 
-def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:
-    """As players take what says nothing: so do cameras and RGB."""
+def test_chroma_of_444_is_subsampled_to_the_left() -> None:
+    """Players assume this if a file states nothing, as for cameras and RGB."""
     ramp = np.broadcast_to(np.arange(60, 124, dtype=np.uint8), (HEIGHT, WIDTH))
     picture = np.stack([ramp, np.full_like(ramp, 90), np.full_like(ramp, 90)], axis=2)
     frame = colours.from_rgb(picture, "yuv420p", colours.Colour(6, 1))
@@ -111,12 +111,12 @@ def test_of_chroma_for_each_pixel_four_become_one_on_the_left() -> None:
     assert abs((cr - (128 + (red - 0.299 * red - 0.701 * 90) * 224 / 255 / 1.402)).mean()) < 0.15  # else 0.22
     frame = av.VideoFrame.from_ndarray(picture, "rgb24")
     assert chroma_location.find(frame, "rawvideo") == chroma_location.LEFT
-    assert chroma_location.find(frame.reformat(format="yuv420p"), "vp9") == chroma_location.UNSAID
+    assert chroma_location.find(frame.reformat(format="yuv420p"), "vp9") == chroma_location.UNSTATED
     assert chroma_location.find(frame.reformat(16, 16, "yuv420p"), "mjpeg") == chroma_location.CENTRE
 
 
 @pytest.mark.parametrize("name", ["420mpeg2", "420jpeg", "420paldv"])
-def test_a_pipe_says_it_too(name: str, identity: Model, tmp_path: Path) -> None:
+def test_a_pipe_states_the_chroma_location(name: str, identity: Model, tmp_path: Path) -> None:
     data = b"".join(plane.tobytes() for plane in planes(8))
     (tmp_path / "in.y4m").write_bytes(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F25:1 Ip A1:1 C{name}\nFRAME\n".encode() + data)
     with open(tmp_path / "out.y4m", "wb") as pipe:

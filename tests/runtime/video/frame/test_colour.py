@@ -112,7 +112,7 @@ def test_patches_of_ten_bits(deep_identity: Model, tmp_path: Path) -> None:
     assert np.abs(patches(result.planes[0], 9, False, 10) - PATCHES).max() <= 1.5
 
 
-def test_ten_bits_that_become_eight_are_said_to(identity: Model, tmp_path: Path) -> None:
+def test_a_note_says_that_ten_bits_become_eight(identity: Model, tmp_path: Path) -> None:
     made = {"size": (64, 32), "pixel_format": "yuv420p10le", "colour": PQ}
     source = planes(9, False, 10)
     make(tmp_path / "in.mp4", times=(0, 512), planes=lambda _: source, **made)
@@ -245,7 +245,7 @@ def test_untagged_grey_of_broadcast_codecs_is_limited(
         ("yuv420p", "ffv1", 1), ("yuvj420p", "mjpeg", 2), ("bgr0", "ffv1", 2), ("pal8", "gif", 2), ("monow", "tiff", 2),
     ],
 )  # fmt: skip
-def test_the_range_of_what_says_none(form: str, codec: str, expected: int) -> None:
+def test_default_ranges(form: str, codec: str, expected: int) -> None:
     assert colours.default_range(form, codec) == expected
 
 

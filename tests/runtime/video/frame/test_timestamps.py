@@ -1,4 +1,4 @@
-"""When frames are shown: as in the source, whatever its rhythm; at a constant rate; within start and end."""
+"""Times of frames: as in the source, regular or not; at a constant rate; within start and end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., Facts]
 
 @pytest.fixture
 def run(identity: Model, tmp_path: Path) -> Run:
-    """Makes a clip, translates it, and says what came out."""
+    """Make a clip, translate it, and return the facts of the result."""
 
     def translated(out: str = "out.mp4", video: dict[str, object] | None = None, **made: object) -> Facts:
         source = make(tmp_path / "in.mp4", muxer={"movie_timescale": "12800"}, **made)
@@ -133,7 +133,7 @@ def test_a_lower_rate_keeps_the_sound(begin: int, run: Run) -> None:
     assert [md5 for md5, _ in next(iter(slow.values()))] == [md5 for md5, _ in next(iter(sound.values()))]
 
 
-def test_a_rate_of_milliseconds_is_told_from_jitter(identity: Model, tmp_path: Path) -> None:
+def test_a_rate_of_milliseconds_is_distinguished_from_jitter(identity: Model, tmp_path: Path) -> None:
     """30 frames a second in Matroska are 33, 34, 33 ms apart: at 30 each is shown once."""
     times = [round(1000 * number / 30) for number in range(60)]
     level = lambda number: np.full((48, 64, 3), 4 * number, np.uint8)  # noqa: E731
@@ -175,7 +175,7 @@ def test_a_start_in_a_file_without_an_index(identity: Model, tmp_path: Path) -> 
         assert max(abs(a - b) for a, b in zip(times, expected, strict=True)) < Fraction(1, 1000)
 
 
-def test_frames_of_a_clock_that_began_anew_come_at_the_usual_rate(identity: Model, tmp_path: Path) -> None:
+def test_frames_after_a_clock_reset_keep_the_usual_rate(identity: Model, tmp_path: Path) -> None:
     """Two recordings in one file: else all of the second would be shown within a moment."""
     made = {"container": "mpegts", "options": {"preset": "ultrafast"}}
     parts = [make(tmp_path / f"{at}.ts", times=range(at * 12800, at * 12800 + 5120, 512), **made) for at in (9, 2)]
@@ -206,7 +206,7 @@ def test_a_stream_without_times_has_no_start(identity: Model, tmp_path: Path) ->
 
 
 def test_nothing_between_start_and_end_is_an_error(run: Run) -> None:
-    with pytest.raises(VideoError, match=r"in\.mp4: it holds no frame between start and end$"):
+    with pytest.raises(VideoError, match=r"in\.mp4: it has no frame between start and end$"):
         run(video={"start": 60})
 
 

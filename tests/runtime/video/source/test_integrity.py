@@ -1,4 +1,4 @@
-"""Files that are cut off, damaged, empty, or no videos: what can be had is had, and the exit status says the rest."""
+"""Files that are truncated, damaged, empty, or no videos: intact frames are kept, the rest is reported."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_pauses_behind_an_even_beginning_are_no_damage(identity: Model, tmp_path
     assert translate_video(identity, source, tmp_path / "o.mkv", video=VideoOptions(start=2.9)).damage is None
 
 
-def test_a_film_that_begins_late_is_not_called_damaged(identity: Model, tmp_path: Path) -> None:
+def test_a_video_that_begins_late_is_not_called_damaged(identity: Model, tmp_path: Path) -> None:
     """Matroska counts how long it lasts from zero."""
     source = make(tmp_path / "in.mkv", times=range(512_000, 512_000 + 20 * 512, 512))
     reports: list[int | None] = []
@@ -92,7 +92,7 @@ def test_a_film_that_begins_late_is_not_called_damaged(identity: Model, tmp_path
     assert (summary.damage, summary.frames, reports[0]) == (None, 20, 20)
 
 
-def test_the_api_says_so_after_it_has_written(identity: Model, tmp_path: Path) -> None:
+def test_the_api_raises_after_it_has_written(identity: Model, tmp_path: Path) -> None:
     whole = make(tmp_path / "whole.mkv", **LONG)
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[:-6000])
     with pytest.raises(DamagedError, match=r"cut\.mkv: damaged: \d\d of 100 frames \(it ends too early\)") as caught:
@@ -150,10 +150,10 @@ def test_one_frame(identity: Model, tmp_path: Path) -> None:
     assert facts(tmp_path / "out.mp4").length == facts(tmp_path / "in.mp4").length
 
 
-def test_a_playlist_in_a_videos_clothes_leads_nowhere(identity: Model, tmp_path: Path) -> None:
+def test_a_playlist_named_like_a_video_opens_no_other_file(identity: Model, tmp_path: Path) -> None:
     make(tmp_path / "secret.mp4")
     (tmp_path / "in.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
-    with pytest.raises(VideoError, match=r"in\.mp4: it is a list of videos \(concat\) and none itself"):
+    with pytest.raises(VideoError, match=r"in\.mp4: it is a playlist \(concat\), not a video"):
         translate_video(identity, tmp_path / "in.mp4", tmp_path / "out.mp4")
 
 

@@ -1,4 +1,4 @@
-"""The figure for flicker: what it counts, and what it does not."""
+"""The measure of flicker: changes that count, and changes that do not."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_noise_is_in_both_figures() -> None:
     assert found.of_source == pytest.approx(2 * 2 / np.sqrt(np.pi), rel=0.15)  # of two normal variables
 
 
-def test_what_the_source_does_is_not_asked_of_the_result() -> None:
+def test_changes_of_the_source_are_no_flicker() -> None:
     """Half of the source goes from dark to bright; the result of that half is another one then, which is right."""
 
     def source(number: int) -> np.ndarray:
@@ -91,13 +91,13 @@ def test_sixteen_bits_and_other_sizes_in_the_same_units() -> None:
     assert measured(lambda n: np.full((720, 1280, 3), 80, np.uint8), large).of_result == pytest.approx(3)
 
 
-def test_a_job_says_it(identity: Model, identity_file: Path, i2i_inside: Command, tmp_path: Path) -> None:
-    film = make(tmp_path / "in.mkv", codec="ffv1", size=(96, 64), picture=lambda n: shot(3, grain=2)(n)[:64, :96])
-    summary = translate_video(identity, film, None)
+def test_a_job_prints_its_flicker(identity: Model, identity_file: Path, i2i_inside: Command, tmp_path: Path) -> None:
+    clip = make(tmp_path / "in.mkv", codec="ffv1", size=(96, 64), picture=lambda n: shot(3, grain=2)(n)[:64, :96])
+    summary = translate_video(identity, clip, None)
     assert summary.flicker == summary.source_flicker
     assert summary.flicker is not None
     assert 1 < summary.flicker < 3
-    done = i2i_inside("translate", film, tmp_path / "out.mkv", "-m", identity_file, "--steady", "--steady-time", "0.5")
+    done = i2i_inside("translate", clip, tmp_path / "out.mkv", "-m", identity_file, "--steady", "--steady-time", "0.5")
     assert done.returncode == 0, done.stderr
     said = next(line for line in done.stderr.splitlines() if "flicker" in line and "levels" in line)
     assert f"of the source {summary.source_flicker:.2f}" in said

@@ -1,4 +1,4 @@
-"""Cuts: each is found, and fades, fast motion and grain are none."""
+"""Scene cuts: each is found; fades, fast motion and grain are not taken for cuts."""
 
 from __future__ import annotations
 
@@ -62,23 +62,23 @@ def test_a_cut_is_found(seed: int, speed: float) -> None:
     assert found(pictures) == [0, 9, 16]
 
 
-def test_a_fade_is_none() -> None:
+def test_a_fade_is_no_cut() -> None:
     """To black within half a second and up again to the same scene, and a flash of light."""
     still = shot(1, grain=3)
     down = [still(n) * (1 - n / 12) for n in range(13)]
-    film = [still(n) for n in range(5)] + down + down[::-1]
-    film += [np.minimum(255, still(1) * 1.0 + 70), still(2)]
-    assert found([each.astype(np.uint8) for each in film]) == [0]
+    clip = [still(n) for n in range(5)] + down + down[::-1]
+    clip += [np.minimum(255, still(1) * 1.0 + 70), still(2)]
+    assert found([each.astype(np.uint8) for each in clip]) == [0]
 
 
-def test_a_dissolve_is_none() -> None:
+def test_a_dissolve_is_no_cut() -> None:
     first, second = shot(1), shot(2)
     mixed = [first(0) * (1 - n / 25) + second(0) * (n / 25) for n in range(26)]
     assert found([each.astype(np.uint8) for each in mixed]) == [0]
 
 
 @pytest.mark.parametrize("speed", [8, 16, 24])
-def test_fast_motion_is_none(speed: float) -> None:
+def test_fast_motion_is_no_cut(speed: float) -> None:
     """24 pixels of 320 a frame: from edge to edge in half a second."""
     assert found([shot(4, speed)(n) for n in range(23)]) == [0]
 
@@ -89,7 +89,7 @@ def test_a_camera_that_is_shaken_is_not_cut_at_each_frame() -> None:
     assert len(found([shaken(n % 4) for n in range(20)])) <= 3
 
 
-def test_something_that_crosses_the_picture_is_none() -> None:
+def test_an_object_that_crosses_the_picture_is_no_cut() -> None:
     still = shot(5)
 
     def crossed(number: int) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_something_that_crosses_the_picture_is_none() -> None:
     assert found([crossed(n) for n in range(14)]) == [0]
 
 
-def test_grain_and_darkness_are_none() -> None:
+def test_grain_and_darkness_are_no_cuts() -> None:
     grain = lambda n: np.random.default_rng(n).integers(0, 30, (180, 320, 3)).astype(np.uint8)  # noqa: E731
     assert found([grain(n) for n in range(10)]) == [0]
     assert found([np.full((180, 320, 3), n % 2, np.uint8) for n in range(10)]) == [0]
@@ -118,7 +118,7 @@ def test_any_format_of_pixels(form: str) -> None:
     assert [cuts.begins(thumbnail(frame, WIDTH, HEIGHT)) for frame in frames] == [True, False, True, False]
 
 
-def test_clips_that_others_made(reference: Callable[[str], Path]) -> None:
+def test_third_party_clips(reference: Callable[[str], Path]) -> None:
     """One after the other, of which the first is edited and has scenes of fast motion."""
     cuts, marks, expected, number = SceneCuts(), [], [], 0
     for name, own in CLIPS.items():
@@ -141,7 +141,7 @@ def risen(strengths: list[float], every: float = 0.04) -> list[int]:
     return [n for n, each in enumerate(shown) if fade.rises(small(each), every * n)]
 
 
-def test_a_picture_that_comes_out_of_a_blank_one() -> None:
+def test_fade_ins_are_found() -> None:
     """Each frame that has more contrast by a twentieth than when that was last so; and none before or after."""
     assert risen([0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1]) == [2, 3, 4, 5, 6]
     assert risen([0, 0.8, 0.82, 0.9, 0.8, 0.4, 0.8]) == [1, 3]

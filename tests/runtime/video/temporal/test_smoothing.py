@@ -58,12 +58,12 @@ def model(normalising: Path) -> Model:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("film") / "in.mkv", size=SIZE, codec="ffv1", picture=scene)
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("clip") / "in.mkv", size=SIZE, codec="ffv1", picture=scene)
 
 
-def test_flicker_falls_and_a_still_is_little_worse(model: Model, film: Path, tmp_path: Path) -> None:
-    plain, steady = results(model, film, VideoOptions()), results(model, film)
+def test_flicker_falls_and_a_still_is_little_worse(model: Model, clip: Path, tmp_path: Path) -> None:
+    plain, steady = results(model, clip, VideoOptions()), results(model, clip)
     still = np.s_[:, 44:, :]  # where nothing but the grain changes
     flicker = [np.abs(np.diff(each[still].astype(int), axis=0)).mean() for each in (plain, steady)]
     assert flicker[1] < 0.5 * flicker[0]
@@ -72,7 +72,7 @@ def test_flicker_falls_and_a_still_is_little_worse(model: Model, film: Path, tmp
     meant = results(model, clear, VideoOptions())[-1].astype(float)
     errors = [np.abs(each[-1] - meant).mean() for each in (plain, steady)]
     assert errors[1] < 1.25 * errors[0]  # of this network, which enlarges grain far more than those of photos do
-    summaries = [translate_video(model, film, None, video=each) for each in (VideoOptions(), STEADY)]
+    summaries = [translate_video(model, clip, None, video=each) for each in (VideoOptions(), STEADY)]
     assert summaries[1].flicker is not None
     assert summaries[0].flicker is not None
     assert summaries[1].flicker < 0.7 * summaries[0].flicker
@@ -93,7 +93,7 @@ def test_real_clips_through_the_default_model(
         tmp_path / "clip.mkv", size=size, codec="ffv1", times=range(0, 20 * 512, 512), picture=lambda n: small[n]
     )
     monkeypatch.setattr(Flicker.__init__, "__defaults__", (1,))  # every pair, of so few frames
-    model = Model(Path(__file__).parents[3] / "weights" / "day2night.onnx", "cpu", 2, side_by_side=True)
+    model = Model(Path(__file__).parents[4] / "weights" / "day2night.onnx", "cpu", 2, side_by_side=True)
     shown: list[list[np.ndarray]] = [[], []]
     done = [
         translate_video(model, clip, None, video=options, observers=[lambda _, result, __, to=to: to.append(result)])
@@ -106,48 +106,48 @@ def test_real_clips_through_the_default_model(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_pixels_do_not_depend_on_who_works(threads: int, model: Model, normalising: Path, film: Path) -> None:
-    """Nor on how many frames are under way when another is begun."""
-    expected = results(model, film)
+def test_pixels_do_not_depend_on_the_workers(threads: int, model: Model, normalising: Path, clip: Path) -> None:
+    """Nor on the number of frames in work when another one begins."""
+    expected = results(model, clip)
     for _ in range(2):
-        assert np.array_equal(results(Model(normalising, "cpu", threads, side_by_side=True), film), expected)
+        assert np.array_equal(results(Model(normalising, "cpu", threads, side_by_side=True), clip), expected)
 
 
-def test_another_provider_carries_them_too(model: Model, normalising: Path, film: Path) -> None:
+def test_another_provider_averages_statistics_too(model: Model, normalising: Path, clip: Path) -> None:
     pytest.importorskip("openvino")
-    other = results(Model(normalising, "openvino", 2, side_by_side=True), film)
-    assert np.abs(other.astype(int) - results(model, film)).mean() < 1
+    other = results(Model(normalising, "openvino", 2, side_by_side=True), clip)
+    assert np.abs(other.astype(int) - results(model, clip)).mean() < 1
 
 
 @pytest.mark.parametrize(("tile", "carried"), [("auto", True), ("exact", True), (4096, True), (16, False)])
-def test_frames_that_are_cut_carry_no_statistics(
-    tile: str | int, carried: bool, model: Model, film: Path, monkeypatch: pytest.MonkeyPatch
+def test_tiled_frames_carry_no_statistics(
+    tile: str | int, carried: bool, model: Model, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which is said; frames that fit into one tile are not cut."""
+    """A note says so; frames that fit into one tile are not cut."""
     monkeypatch.setattr(Model, "run", lambda model, batch: batch)
-    notes = translate_video(model.tiled(tile), film, None, video=STEADY).notes
+    notes = translate_video(model.tiled(tile), clip, None, video=STEADY).notes
     assert notes == [] if carried else "(its frames are translated in tiles)" in notes[0]
 
 
-def test_large_frames_one_after_the_other(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = results(model, film)
+def test_large_frames_one_after_the_other(model: Model, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = results(model, clip)
     monkeypatch.setattr(pipeline, "LARGE", 1000)
-    assert np.array_equal(results(model, film), expected)
+    assert np.array_equal(results(model, clip), expected)
 
 
-def test_frames_beyond_the_memory_are_refused(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_beyond_the_memory_are_refused(model: Model, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from i2i.runtime.memory import estimate
 
     monkeypatch.setattr(pipeline, "LARGE", 1000)
     monkeypatch.setattr(estimate, "available_memory", lambda: 1)
     with pytest.raises(ModelError, match="or leave out --steady: its frames cannot be cut into tiles"):
-        results(model, film)
+        results(model, clip)
 
 
 def test_a_graph_of_a_fixed_size_has_room_for_any_frame(
-    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It sees no more of a large one than of a small one."""
+    """It takes the same memory for a large frame as for a small one."""
     from i2i.runtime.memory import estimate
 
     nodes = [helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"])]
@@ -157,29 +157,29 @@ def test_a_graph_of_a_fixed_size_has_room_for_any_frame(
     style = load(path, "cpu", 2, range=(0, 1), output_range=(0, 1), order="rgb", fit="resize")
     monkeypatch.setattr(pipeline, "LARGE", 1000)
     monkeypatch.setattr(estimate, "available_memory", lambda: 1)
-    summary = translate_video(style, film, None, video=STEADY)
+    summary = translate_video(style, clip, None, video=STEADY)
     assert (summary.frames, summary.notes) == (12, [])
 
 
-def test_memory_that_ends_on_the_way_is_told_of_with_what_to_do(
-    normalising: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+def test_running_out_of_memory_is_an_error_with_a_remedy(
+    normalising: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise TooLargeError("Failed to allocate memory for requested buffer")
 
     monkeypatch.setattr(_BlendedSession, "run", full)
     with pytest.raises(TooLargeError, match=r"cpu memory does not hold this image .*, or leave out --steady"):
-        results(Model(normalising, "cpu", 2, side_by_side=True), film)
+        results(Model(normalising, "cpu", 2, side_by_side=True), clip)
 
 
-def test_a_bare_network_says_what_sizes_it_takes(tmp_path: Path, film: Path) -> None:
+def test_a_bare_network_says_what_sizes_it_takes(tmp_path: Path, clip: Path) -> None:
     nodes = [helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"])]
     constants = {"scale": np.full(3, 0.2, np.float32), "bias": np.zeros(3, np.float32)}
     ends = [[(name, "float32", ["n", 3, "h", "w"])] for name in "xy"]
     spec = replace(tiny.RGB, io="tensor", multiple=20)
     model = Model(tiny.write(tmp_path / "bare.onnx", nodes, spec, constants, *ends), "cpu", 2, side_by_side=True)
     with pytest.raises(ModelError, match="is a bare network that takes at least 1 pixel in multiples of 20"):
-        results(model, film)
+        results(model, clip)
 
 
 def test_a_frame_on_which_float16_overflows_is_computed_in_float32(
@@ -219,7 +219,7 @@ def normalised_in_half(path: Path) -> Path:
     return tiny.write(path, nodes, replace(tiny.DEEP, precision="fp16"), constants, *ends)
 
 
-def test_a_model_of_several_domains_has_to_be_bound(tmp_path: Path, film: Path) -> None:
+def test_a_model_of_several_domains_must_be_bound(tmp_path: Path, clip: Path) -> None:
     nodes = [
         helper.make_node("Gather", ["steps", "target"], ["step"]),
         helper.make_node("Transpose", ["x"], ["channels"], perm=[0, 3, 1, 2]),
@@ -233,13 +233,13 @@ def test_a_model_of_several_domains_has_to_be_bound(tmp_path: Path, film: Path) 
     ends[0].append(("target", "int64", ["n"]))
     path = tiny.write(tmp_path / "m.onnx", nodes, replace(tiny.DEEP, domains=tiny.WEATHER.domains), constants, *ends)
     model = Model(path, "cpu", 2, side_by_side=True)
-    with pytest.raises(ModelError, match="to which domain shall it translate"):
-        translate_video(model, film, None, video=STEADY)
-    assert results(model.toward("rain"), film).mean() == pytest.approx(19000 / 257, abs=1)
+    with pytest.raises(ModelError, match="a domain is missing: choose one of"):
+        translate_video(model, clip, None, video=STEADY)
+    assert results(model.toward("rain"), clip).mean() == pytest.approx(19000 / 257, abs=1)
 
 
-def test_a_picture_that_comes_out_of_black_has_its_own_contrast(model: Model, tmp_path: Path) -> None:
-    """Not that of its beginning, which is next to none: statistics as if the fade were no scene."""
+def test_a_fade_in_resets_the_statistics(model: Model, tmp_path: Path) -> None:
+    """The dark frames at its beginning, with almost no contrast, do not count."""
     still = photo(SIZE[1], SIZE[0])
     share = lambda n: min(max((n - 12) / 25, 0), 1)  # noqa: E731
     fade = make(
@@ -256,7 +256,7 @@ def test_a_picture_that_comes_out_of_black_has_its_own_contrast(model: Model, tm
 
 
 def test_nothing_is_carried_over_a_cut(model: Model, tmp_path: Path) -> None:
-    """From the cut on all is as if the film began there."""
+    """After the cut the result is the same as if the clip began there."""
 
     def other(number: int) -> np.ndarray:
         return 255 - scene(number)
@@ -300,7 +300,7 @@ def test_the_statistics_are_averages_in_time(steps: list[float], levelling: Mode
 
 
 def test_half_the_picture_becomes_dark(levelling: Model) -> None:
-    """The other half is as it was, which it is not under the statistics of each frame."""
+    """The other half does not change, as it would under each frame's own statistics."""
     steady, bright = RunningStatistics(levelling, 0.5, True), np.full((8, 8, 3), 30000, np.float32)
     bright[::2] = 20000
     dark = bright.copy()
@@ -312,13 +312,13 @@ def test_half_the_picture_becomes_dark(levelling: Model) -> None:
 
 
 def _blend(steps: list[float], pictures: Callable[[int], np.ndarray], results: Callable[[int], np.ndarray]):
-    """What comes of results by themselves, the statistics left alone."""
+    """Return the smoothed results, without running statistics."""
     steady = Smoother.__new__(Smoother)
     steady._seconds, steady._carried, steady._memories = 0.25, None, OrderedValues()
     return [steady.blend(FramePosition(n, 0, step), pictures(n), results(n)) for n, step in enumerate(steps)]
 
 
-def test_where_the_source_stands_still_results_are_averaged_in_time() -> None:
+def test_results_are_averaged_where_the_source_is_still() -> None:
     """Of levels 0, 11, 0, 0: by the formula, at steps of 40 and of 250 ms."""
     levels = [0, 11, 0, 0]
     flat = lambda n: np.full((48, 64, 3), levels[n], np.uint8)  # noqa: E731
@@ -329,8 +329,8 @@ def test_where_the_source_stands_still_results_are_averaged_in_time() -> None:
         assert np.abs(picture - level).max() <= 0.5
 
 
-def test_results_that_are_unlike_are_held_until_the_source_changes() -> None:
-    """A mean of two would be neither."""
+def test_results_that_differ_strongly_are_kept_until_the_source_changes() -> None:
+    """A mean of two would be like neither of them."""
     strokes = [np.random.default_rng(n).integers(0, 256, (48, 64, 3)).astype(np.uint8) for n in range(6)]
     grain = lambda n: 90 + np.random.default_rng(n).integers(-2, 3, (48, 64, 3))  # noqa: E731
     source = lambda n: (grain(n) + 60 * (n > 3)).astype(np.uint8)  # noqa: E731
@@ -352,16 +352,16 @@ def test_where_the_source_changes_the_result_does() -> None:
     assert shown[1].min() == 210
 
 
-def test_a_change_that_the_result_does_not_show_breaks_off_no_average() -> None:
-    """The source trembles by 25 levels, its translation flickers by 3: by itself that would be let go at each frame."""
+def test_a_change_that_the_result_does_not_show_keeps_the_average() -> None:
+    """The source has noise of 25 levels, its translation flickers by 3: the noise alone would end the average."""
     pattern = np.random.default_rng(0).integers(-12, 13, (2, 48, 64, 3))
     source = lambda n: (90 + pattern[n % 2]).astype(np.uint8)  # noqa: E731
     shown = _blend([0.04] * 12, source, lambda n: np.full((48, 64, 3), 100 + 3 * (n % 2), np.uint8))
     assert np.abs(np.diff(np.stack(shown[6:]).astype(float), axis=0)).mean() < 0.5
 
 
-def test_a_change_that_shows_much_is_let_go_the_sooner() -> None:
-    """Of one by 9 levels in the source a smaller share stays behind of 15 levels in the result than of 5."""
+def test_a_change_that_shows_strongly_ends_the_average_sooner() -> None:
+    """After a change by 9 levels in the source, less remains of a change by 15 levels in the result than of 5."""
     check = 9 * (np.indices((48, 64)).sum(axis=0) % 2)[..., None]
     source = lambda n: np.broadcast_to(90 + (check if n else 9 - check), (48, 64, 3)).astype(np.uint8)  # noqa: E731
 
@@ -373,7 +373,7 @@ def test_a_change_that_shows_much_is_let_go_the_sooner() -> None:
 
 
 def test_a_fade_is_followed() -> None:
-    """Each of its steps is no more than grain would be; but it has a direction."""
+    """Each step is as small as grain, but all have one direction."""
     source = lambda n: np.full((48, 64, 3), 60 + 4 * n, np.uint8)  # noqa: E731
     shown = _blend([0.04] * 20, source, source)
     assert all(np.abs(picture.astype(int) - source(n)).max() <= 1 for n, picture in enumerate(shown))
@@ -402,7 +402,7 @@ def test_sixteen_bits_and_other_sizes() -> None:
     assert 100 < int(shown[5][-20:].mean()) - 30000 < 900
 
 
-def test_a_film_of_ten_bits_and_a_variable_rate(deep_identity: Model, tmp_path: Path) -> None:
+def test_a_video_of_ten_bits_and_a_variable_rate(deep_identity: Model, tmp_path: Path) -> None:
     """HDR stays in 10 bits and keeps its times; and the longer a frame is shown, the less is carried past it."""
     rows = np.linspace(200, 800, SIZE[1], dtype=np.uint16)[:, None]
 
@@ -412,11 +412,11 @@ def test_a_film_of_ten_bits_and_a_variable_rate(deep_identity: Model, tmp_path: 
 
     quick, pause = list(range(0, 8 * 512, 512)), 60 * 512
     facts_of = {"codec": "ffv1", "pixel_format": "yuv420p10le", "size": SIZE, "colour": (9, 1, 9, 16), "planes": planes}
-    film = make(tmp_path / "in.mkv", times=[*quick, quick[-1] + pause], **facts_of)
+    clip = make(tmp_path / "in.mkv", times=[*quick, quick[-1] + pause], **facts_of)
     seen: list[tuple[np.ndarray, np.ndarray, float]] = []
     target = tmp_path / "out.mkv"
-    translate_video(deep_identity, film, target, video=STEADY, observers=[lambda *each: seen.append(each)])
-    before, result = facts(film), facts(target)
+    translate_video(deep_identity, clip, target, video=STEADY, observers=[lambda *each: seen.append(each)])
+    before, result = facts(clip), facts(target)
     assert (result.times, result.colour, result.pixel_format) == (before.times, before.colour, "yuv420p10le")
     off = [float(np.abs(shown.astype(int) - source).mean()) / 64 for source, shown, _ in seen]
     assert {shown.dtype for _, shown, _ in seen} == {np.dtype(np.uint16)}
@@ -424,10 +424,10 @@ def test_a_film_of_ten_bits_and_a_variable_rate(deep_identity: Model, tmp_path: 
     assert off[8] < 0.3 * off[7]  # after 2.4 s
 
 
-def test_a_model_without_statistics_is_told_of_and_steadied_all_the_same(identity: Model, film: Path) -> None:
-    summary = translate_video(identity, film, None, video=STEADY)
+def test_a_model_without_statistics_is_smoothed_with_a_note(identity: Model, clip: Path) -> None:
+    summary = translate_video(identity, clip, None, video=STEADY)
     assert "no statistics are carried from frame to frame (it has no normalisation" in summary.notes[0]
-    plain = translate_video(identity, film, None)
+    plain = translate_video(identity, clip, None)
     assert summary.flicker is not None
     assert plain.flicker is not None
     assert summary.flicker < 0.7 * plain.flicker
@@ -443,14 +443,14 @@ def test_a_camera_is_steadied_too(model: Model, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_frame_that_fails_ends_the_job(threads: int, tmp_path: Path) -> None:
-    """And is the error that is raised, not those of the frames that wait for it."""
+    """Its error is raised, not those of the frames that wait for it."""
     broken = Model(tiny.not_a_number(tmp_path / "nan.onnx"), "cpu", threads, side_by_side=True)
     black = make(tmp_path / "in.mkv", codec="ffv1", picture=lambda n: np.full((48, 64, 3), 9 * (n != 3), np.uint8))
     with pytest.raises(NonFiniteError):
         results(broken, black)
 
 
-def test_a_normalisation_that_fails_ends_the_job(model: Model, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_normalisation_that_fails_ends_the_job(model: Model, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     infer = RunningStatistics._infer
 
     def fail(
@@ -463,10 +463,10 @@ def test_a_normalisation_that_fails_ends_the_job(model: Model, film: Path, monke
 
     monkeypatch.setattr(RunningStatistics, "_infer", fail)
     with pytest.raises(ModelError, match="no room"):
-        results(model, film)
+        results(model, clip)
 
 
-def test_a_line_holds_what_is_waited_for() -> None:
+def test_awaited_values_are_kept() -> None:
     line = OrderedValues(keep=2)
     for number in range(4):
         line.put(number, -number)
