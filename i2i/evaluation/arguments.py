@@ -43,8 +43,8 @@ def find_tasks(
     spec = loaded.spec
     if spec.attributes:
         raise DataError(
-            f"{loaded.path.name}: a model of attributes, which have no folder of real images; translate with --to, then "
-            "evaluate the results with --real, --fake and --source"
+            f"{loaded.path.name}: a model of attributes, which have no folder of real images; translate with --to, "
+            "then evaluate the results with --real, --fake and --source"
         )
     if spec.domains:
         if data is None:

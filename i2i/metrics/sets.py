@@ -184,7 +184,8 @@ def _prepare(
     real = real or results
     if len(x) < results or len(y) < real:
         raise NotMeasurableError(
-            f"{name} needs at least {plural(results, 'result')} and {plural(real, 'real image')}; there are {len(x)} and {len(y)}"
+            f"{name} needs at least {plural(results, 'result')} and {plural(real, 'real image')}; "
+            f"there are {len(x)} and {len(y)}"
         )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("the features have values that are not finite (NaN or infinity)")
