@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from i2i.data import check
     from i2i.engine import train
     from i2i.errors import DataError, ExportError, I2IError
+    from i2i.evaluation import evaluate
     from i2i.exporter import export
     from i2i.images import ImageError
     from i2i.importer import import_checkpoint
@@ -31,6 +32,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _HOMES = {
     "check": "i2i.data",
     "train": "i2i.engine",
+    "evaluate": "i2i.evaluation",
     "export": "i2i.exporter",
     "import_checkpoint": "i2i.importer",
     "load": "i2i.runtime",
@@ -49,7 +51,7 @@ _HOMES = {
 
 __all__ = [
     "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
-    "VideoError", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate",
+    "VideoError", "__version__", "check", "evaluate", "export", "import_checkpoint", "load", "train", "translate",
 ]  # fmt: skip
 
 

@@ -26,7 +26,8 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "engine": (6, {"torch", "numpy", "safetensors", "tensorboard"}),
     "exporter": (6, {"torch", "onnx", "onnxruntime", "numpy"}),
     "importer": (6, {"torch", "safetensors"}),
-    "metrics": (5, {"numpy", "cv2"}),
+    "evaluation": (5, {"numpy", "onnx", "PIL"}),
+    "metrics": (4, {"numpy", "cv2"}),
     "translators": (4, {"torch"}),
     "data": (4, {"torch", "numpy", "cv2"}),
     "networks": (3, {"torch"}),
@@ -53,7 +54,7 @@ ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 
 PUBLIC = {
     "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
-    "VideoError", "__version__", "check", "export", "import_checkpoint", "load", "train", "translate",
+    "VideoError", "__version__", "check", "evaluate", "export", "import_checkpoint", "load", "train", "translate",
 }  # fmt: skip
 
 
@@ -127,6 +128,11 @@ FLOORS = {
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats"], ["header", "listing"],
         ["metadata"], ["decode", "encode"], ["large"],
+    ],
+    "i2i.evaluation": [
+        ["network_graph", "state_dict", "pictures", "sources"], ["inception", "lite0", "label_maps", "protocol"],
+        ["networks", "results"], ["instruments"], ["measure", "arguments"], ["candidates"], ["clips", "tables"],
+        ["api"],
     ],
 }  # fmt: skip
 
@@ -225,7 +231,8 @@ def test_no_module_bears_the_name_of_a_public_function() -> None:
     """Importing it would put the module in the function's place."""
     modules = {path.stem for path in ROOT.iterdir()}
     assert not modules & PUBLIC
-    for part in ("data", "engine", "exporter", "importer", "runtime", "networks", "images", "metrics", "translators"):
+    rooms = ("data", "engine", "evaluation", "exporter", "importer", "runtime", "networks", "images", "metrics")
+    for part in (*rooms, "translators"):
         package = __import__(f"i2i.{part}", fromlist=["__all__"])
         assert not {path.stem for path in (ROOT / part).iterdir()} & set(package.__all__), part
 
@@ -237,13 +244,13 @@ for name in ("torch", "torchvision", "onnxscript", "safetensors", "kornia"):
 for name in sys.argv[1:]:
     importlib.import_module(name)
 import i2i
-for name in ("load", "translate", "Spec", "Domain"):
+for name in ("load", "translate", "evaluate", "Spec", "Domain"):
     getattr(i2i, name)
 """
 
 
 def test_the_running_half_works_where_torch_is_not_installed() -> None:
-    parts = ("runtime", "images", "spec", "files", "metrics", "sheets", "cli", "__init__")
+    parts = ("runtime", "images", "spec", "files", "metrics", "evaluation", "sheets", "cli", "__init__")
     names = [
         ".".join(("i2i", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for path in ROOT.rglob("*.py")

@@ -40,7 +40,7 @@ def members(annotation: Any) -> set[Any]:
 
 
 def test_the_public_functions() -> None:
-    assert set(FUNCTIONS) == {"check", "export", "import_checkpoint", "load", "train", "translate"}
+    assert set(FUNCTIONS) == {"check", "evaluate", "export", "import_checkpoint", "load", "train", "translate"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -142,6 +142,7 @@ def test_check_takes_what_a_training_reads() -> None:
     ("name", "arguments", "wrong", "nearest"),
     [
         ("check", ("unpaired",), "max_bads", "max_bad"),
+        ("evaluate", (), "metric", "metrics"),
         ("export", ("run",), "calibrat", "calibrate"),
         ("import_checkpoint", ("G.pth",), "domain", "domains"),
         ("load", (), "providers", "provider"),

@@ -13,20 +13,23 @@ import itertools
 import math
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import click
+import cv2
 import numpy as np
 import onnx
 from av.video.frame import PictureType
-from flickering import save, translate_clip
 from measuring import bare_session, draw, head, measure, resnet, table
 from onnx import helper
 
-from i2i.images import read_image
+from i2i.images import Image, read_image, write_image
+from i2i.metrics import psnr
+from i2i.metrics.video import flicker as flicker_of
 from i2i.runtime import Model, Options
 from i2i.runtime.adapters.options import ModelOptions
 from i2i.runtime.graphs.onnx_file import described
@@ -101,15 +104,22 @@ def flicker(
     click.echo(f"{'clip':20} {columns}")
     for clip in clips:
         with tempfile.TemporaryDirectory(prefix="i2i-benchmark-") as place:
-            found = translate_clip(loaded, clip, size, start, frames, Path(place))
-        (plain, source), (steady, _) = found.flicker(found.plain), found.flicker(found.steady)
-        before, after = found.stillness(found.plain), found.stillness(found.steady)
-        figures = f"{source:6.2f} {plain:6.2f} {steady:6.2f} {_fall(plain, steady):5.0%}"
-        figures += f" | {before:12.2f} {after:6.2f} {_fall(before, after):5.0%}"
-        figures += f" | {found.fidelity():6.1f} {found.sharpness():5.2f}"
-        click.echo(f"{clip.stem[:20]:20} {figures} | {found.work[0]:14.0f} {found.work[1]:6.0f}")
+            small = reduced(clip, size, start, frames, Path(place) / "clip.mkv")
+            (source, plain, before), (_, steady, after) = (translated(loaded, small, each) for each in (False, True))
+        of_source, of_plain, of_steady = (
+            flicker_of(zip(source, each, strict=True)).value for each in (source, plain, steady)
+        )
+        still, calm = stillness(source, plain), stillness(source, steady)
+        likeness = [psnr(a, b) for a, b in zip(plain, steady, strict=True) if not np.array_equal(a, b)]
+        figures = f"{of_source:6.2f} {of_plain:6.2f} {of_steady:6.2f} {_fall(of_plain, of_steady):5.0%}"
+        figures += f" | {still:12.2f} {calm:6.2f} {_fall(still, calm):5.0%}"
+        figures += f" | {np.mean(likeness or [math.inf]):6.1f} {edges(steady) / max(1e-9, edges(plain)):5.2f}"
+        click.echo(f"{clip.stem[:20]:20} {figures} | {before:14.0f} {after:6.0f}")
         if folder is not None:
-            save(found, folder, f"{model.stem}-{clip.stem}")
+            folder.mkdir(parents=True, exist_ok=True)
+            shown = cv2.resize(source[-2], plain[-2].shape[1::-1], interpolation=cv2.INTER_AREA)
+            path = folder / f"{model.stem}-{clip.stem}.png"
+            write_image(path, Image(np.hstack([shown, plain[-2], steady[-2]])))
 
 
 @main.command
@@ -162,6 +172,63 @@ def psnr_of_planes(first: list[av.VideoFrame], second: list[av.VideoFrame]) -> t
         squares[1].append(float(np.mean((a[rows:] - b[rows:]) ** 2)))
     luma, chroma = (10 * math.log10(255**2 / statistics.mean(each)) for each in squares)
     return luma, chroma
+
+
+def translated(model: Model, clip: Path, steady: bool) -> tuple[list[np.ndarray], list[np.ndarray], float]:
+    """The frames of a clip, those of its translation, and core-ms a frame."""
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    begin = time.process_time()
+    watch = [lambda source, result, _: seen.append((source, result))]
+    translate_video(model, clip, None, video=VideoOptions(steady=steady), observers=watch)
+    work = 1000 * (time.process_time() - begin) / len(seen)
+    return [source for source, _ in seen], [result for _, result in seen], work
+
+
+def stillness(sources: list[np.ndarray], results: list[np.ndarray]) -> float:
+    """The flicker without any flow: mean difference where the source stays as it is, within 3 levels of 255."""
+    total, count = 0.0, 0
+    for (before, source), (shown_before, shown) in zip(
+        itertools.pairwise(sources), itertools.pairwise(results), strict=True
+    ):
+        change = cv2.blur(cv2.absdiff(source, before).max(axis=2).astype(np.float32), (5, 5))
+        still = change < 3
+        total += float(cv2.absdiff(shown, shown_before).mean(axis=2)[still].sum())
+        count += int(still.sum())
+    return total / max(1, count)
+
+
+def edges(pictures: list[np.ndarray]) -> float:
+    """Mean strength of the edges."""
+    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
+    return float(
+        np.mean([cv2.magnitude(*(cv2.Sobel(g, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))).mean() for g in greys])
+    )
+
+
+def reduced(clip: Path, size: int, start: float, frames: int, path: Path) -> Path:
+    """The clip from ``start`` seconds on, without loss, with its shorter side cut down to ``size`` pixels."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as output:
+        stream = source.streams.video[0]
+        stream.thread_type = "AUTO"
+        copy = None
+        for frame in source.decode(stream):
+            if frame.time is None or frame.time < start:
+                continue
+            share = min(1.0, size / min(frame.height, frame.width))
+            width, height = (max(2, round(side * share) // 2 * 2) for side in (frame.width, frame.height))
+            if copy is None:
+                copy = output.add_stream("ffv1", rate=stream.average_rate)
+                copy.width, copy.height, copy.pix_fmt = width, height, "yuv420p"
+                copy.codec_context.time_base = copy.time_base = stream.time_base
+                first = frame.pts
+            made = frame.reformat(width=width, height=height, format="yuv420p", interpolation="AREA")
+            made.pts, made.time_base = frame.pts - first, stream.time_base
+            output.mux(copy.encode(made))
+            frames -= 1
+            if not frames:
+                break
+        output.mux(copy.encode(None) if copy is not None else [])
+    return path
 
 
 def _fall(before: float, after: float) -> float:

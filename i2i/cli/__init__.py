@@ -32,6 +32,7 @@ COMMANDS = {
         "demo": "Draw data, train, export and translate, in five minutes.",
     },
     "Inspect": {
+        "evaluate": "Measure how good a translator is, or a folder of results.",
         "check": "Check a folder of data before training.",
         "describe": "Show what a third-party model takes and returns.",
         "models": "List the finished runs and the available models.",

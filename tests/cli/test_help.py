@@ -48,7 +48,18 @@ def test_the_first_page_groups_the_commands() -> None:
     assert list(shown) == ["Examples", "Train", "Export", "Run", "Inspect", "Other options"]
     for heading, commands in COMMANDS.items():
         assert [line.split()[0] for line in shown[heading]] == list(commands)
-    assert set(NAMES) == {"train", "import", "export", "translate", "demo", "check", "describe", "models", "doctor"}
+    assert set(NAMES) == {
+        "train",
+        "import",
+        "export",
+        "translate",
+        "demo",
+        "evaluate",
+        "check",
+        "describe",
+        "models",
+        "doctor",
+    }
 
 
 GROUPS = {
@@ -64,6 +75,13 @@ GROUPS = {
         "Method": "preset set",
         "Training": "size batch epochs steps precision ema seed workers",
         "Run": "out init dry-run quiet log-every sample-every save-every",
+    },
+    "evaluate": {
+        "Input and output": "out beside",
+        "Data": "a b data split direction paired real fake source train size labels",
+        "Model": "to back provider",
+        "Measurement": "metrics features judge class palette baseline kid-subset kid-subsets seed",
+        "Video": "video steady",
     },
     "export": {"Input and output": "out calibrate", "Model": "to io precision"},
     "describe": {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from i2i.metrics import l1, psnr, ssim
+from i2i.metrics import edge_agreement, l1, ms_ssim, psnr, ssim
+from i2i.metrics.pairs import SCALES
 
 FORMS = [((40, 31), np.uint8), ((11, 11, 3), np.uint8), ((64, 48, 3), np.uint16), ((33, 57, 1), np.uint8)]
 
@@ -71,3 +74,65 @@ def test_images_that_cannot_be_compared() -> None:
             metric(a[None], a[None])
     with pytest.raises(ValueError, match="at least 11x11 pixels; the image has 10x12"):
         ssim(a[:10], a[:10])
+
+
+def test_photos_as_scikit_image_measures_them(reference: Callable[[str], Path]) -> None:
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    from i2i.images import list_images, read_image
+
+    files = list_images(reference("data/facades/val"))[:3]
+    for photo, labels in (np.split(read_image(file).pixels, 2, axis=1) for file in files):
+        settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": 2}
+        expected = structural_similarity(labels, photo, data_range=255, **settings)
+        assert ssim(labels, photo) == pytest.approx(expected, rel=1e-6)
+        assert psnr(labels, photo) == pytest.approx(peak_signal_noise_ratio(photo, labels, data_range=255), rel=1e-9)
+
+
+def test_ms_ssim_by_its_definition_on_photos(reference: Callable[[str], Path]) -> None:
+    """With filters of SciPy, which pad; so what lies within 5 pixels of the border is cut off."""
+    from scipy.ndimage import gaussian_filter
+
+    from i2i.images import list_images, read_image
+
+    photos = [read_image(path).pixels for path in list_images(reference("data/summer2winter/testA"))[:2]]
+    a, b = photos[0].astype(float), (0.8 * photos[0] + 0.2 * photos[1]).astype(np.uint8).astype(float)
+    expected = 1.0
+    for scale, weight in enumerate(SCALES, 1):
+        local = [gaussian_filter(x, (1.5, 1.5, 0), truncate=3.5)[5:-5, 5:-5] for x in (a, b, a * a, b * b, a * b)]
+        mu, nu = local[:2]
+        contrast = (2 * (local[4] - mu * nu) + 58.5225) / (local[2] - mu**2 + local[3] - nu**2 + 58.5225)
+        luminance = (2 * mu * nu + 6.5025) / (mu**2 + nu**2 + 6.5025)
+        expected *= np.mean(contrast * (luminance if scale == len(SCALES) else 1)) ** weight
+        height, width = a.shape[0] // 2, a.shape[1] // 2
+        a, b = (x[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3).mean(axis=(1, 3)) for x in (a, b))
+    blend = (0.8 * photos[0] + 0.2 * photos[1]).astype(np.uint8)
+    assert ms_ssim(photos[0], blend) == pytest.approx(expected, rel=1e-9)
+    assert ms_ssim(photos[0], photos[0]) == pytest.approx(1, rel=1e-12)
+
+
+def test_ms_ssim_needs_five_scales_and_is_never_below_zero() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (176, 200)).astype(np.uint8)
+    assert ms_ssim(image, 255 - image) == 0
+    with pytest.raises(ValueError, match="MS-SSIM needs at least 176x176 pixels; the image has 175x200"):
+        ms_ssim(image[1:], image[1:])
+
+
+def test_edges_agree_whatever_their_colour_and_not_where_they_moved() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[20:40, 20:40] = (200, 40, 90)
+    moved = np.roll(image, 9, axis=1)
+    assert edge_agreement(image, image) == pytest.approx(1)
+    assert edge_agreement(255 - image, image) == pytest.approx(1)
+    assert edge_agreement(image // 2 + 30, image) == pytest.approx(1, abs=0.02)
+    assert 0 < edge_agreement(moved, image) < 0.6
+    flat = np.full_like(image, 70)
+    assert (edge_agreement(flat, image), edge_agreement(image, flat), edge_agreement(flat, flat)) == (0, 0, 1)
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    image = np.full((20, 20, 3), 0.5)
+    image[3, 4, 1] = math.nan
+    for metric in (l1, psnr, ssim, edge_agreement):
+        with pytest.raises(ValueError, match="not finite"):
+            metric(image, np.full((20, 20, 3), 0.5), peak=1.0)

@@ -1,0 +1,83 @@
+"""From the arguments of ``i2i.evaluate`` to models, and to the images that they are measured on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from i2i.errors import DataError
+from i2i.evaluation import sources
+from i2i.evaluation.sources import Task
+from i2i.metrics import Metric
+from i2i.runtime.model import catalog
+from i2i.runtime.model.model import Model
+
+PathLike = str | os.PathLike[str]
+
+
+def find_tasks(
+    model: Any, loaded: Model | None, data: Any, a: Any, b: Any, split: str | None, direction: str | None,
+    to: str | None, paired: bool | None, real: Any, fake: Any, source: Any,
+) -> list[tuple[Task, str | None]]:  # fmt: skip
+    """Return what to measure, each with the domain to translate to."""
+    if loaded is None:
+        if real is None or fake is None:
+            raise DataError("nothing to evaluate: give a model, or the folders --real DIR and --fake DIR")
+        if any(each is not None for each in (data, a, b)):
+            raise DataError("--data, --a and --b are for a model; finished results take --real, --fake and --source")
+        return [(sources.from_results(fake, real, source, paired), None)]
+    if fake is not None:
+        raise DataError("give a model, or the results of one with --fake, not both")
+    if real is not None:  # the two folders under the names that finished results take
+        if source is None:
+            raise DataError("a model needs images to translate: give --source DIR beside --real DIR")
+        data, a, b, direction = None, source, real, "a2b"
+    if data is None and a is None and b is None:
+        run = _run_of(model)
+        if run is None:
+            raise DataError("no data: give --data DIR, or --a DIR and --b DIR; only a run knows its own")
+        found = sources.recorded(run.path)
+        data, a, b = found["data"], found["a"], found["b"]
+    spec = loaded.spec
+    if spec.attributes:
+        raise DataError(
+            f"{loaded.path.name}: a model of attributes, which have no folder of real images; translate with --to, "
+            "then evaluate the results with --real, --fake and --source"
+        )
+    if spec.domains:
+        if data is None:
+            raise DataError("a model of several domains is evaluated on --data DIR with a folder for each")
+        aims = [to] if to is not None else list(loaded.to or spec.domains)
+        return [(sources.from_domains(data, split, spec.domains, aim), aim) for aim in aims]
+    return [(sources.from_data(data, a, b, split, direction or spec.direction, paired), None)]
+
+
+def open_model(model: PathLike, to: str | None, direction: str | None, provider: str) -> Model:
+    run = _run_of(model)
+    wanted = direction if run is not None and direction in run.directions and to is None else to
+    choice = catalog.resolve(model, wanted, require_to=False)
+    loaded = Model(choice.path, provider, side_by_side=True)
+    return loaded if choice.to is None else loaded.toward(choice.to)
+
+
+def _run_of(model: Any) -> catalog.Run | None:
+    if model is None or isinstance(model, Model):
+        return None
+    return catalog.read_run(Path(model)) or catalog.read_run(catalog.RUNS / Path(model))
+
+
+def way_back(
+    model: Any, loaded: Model | None, back: PathLike | None, provider: str, chosen: Mapping[str, Metric]
+) -> Model | None:
+    if loaded is None or not any("cycle" in metric.between for metric in chosen.values()):
+        return None
+    if back is not None:
+        return Model(catalog.resolve(back).path, provider, side_by_side=True)
+    if loaded.spec.domains:
+        return loaded
+    run, reverse = _run_of(model), {"a2b": "b2a", "b2a": "a2b"}.get(loaded.spec.direction, "")
+    if run is None or reverse not in run.directions:
+        return None
+    return Model(catalog.resolve(run.path, reverse).path, provider, side_by_side=True)

@@ -1,0 +1,233 @@
+"""Which images an evaluation compares: of a model's data, or of folders of results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from i2i.data.layout import Folder, Layout, Source, existing, find_layout, list_sources, subfolders
+from i2i.errors import DataError
+from i2i.images import list_images
+from i2i.text import plural
+
+SPLITS = ("test", "val")  # in order of preference; never what was trained on, unless asked for
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to judge: a source to translate or a finished result, and what it is compared with."""
+
+    name: str
+    source: Source | None = None
+    result: Source | None = None
+    truth: Source | None = None
+    labels: Source | None = None
+
+
+@dataclass
+class Task:
+    """The images of an evaluation.
+
+    Attributes:
+        items: the images to judge, in the order of their names.
+        real: all real images of the target domain.
+        paired: True if each item has a truth; these are then the real images too.
+        reference: where the real images are, for the protocol.
+        trained: the images of the training split, of both domains, where it is known.
+        targets: those of the target domain, for the mean image.
+        target: the name of the target domain.
+        guessed: True if they were taken for pairs because of names that are mere numbers.
+        warnings: remarks about the folders.
+    """
+
+    items: list[Item]
+    real: list[Source]
+    paired: bool
+    reference: str
+    trained: list[Source] = field(default_factory=list)
+    targets: list[Source] = field(default_factory=list)
+    target: str = ""
+    split: str | None = None
+    guessed: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+def from_data(
+    data: Folder | None, a: Folder | None, b: Folder | None, split: str | None, direction: str, paired: bool | None
+) -> Task:
+    """Return the task of translating a split of two domains, in any layout that training reads.
+
+    Without ``split`` it is the test split, else the validation split, else a folder that has no splits as a whole.
+    ``paired`` is found: files side by side, or two folders with the same names. Raises DataError.
+    """
+    layout, split = _layout(data, a, b, split)
+    asked, paired = paired, (layout.aligned or _same_names(layout)) if paired is None else paired
+    sides = _sides(layout, paired)
+    guessed = asked is None and paired and not layout.aligned and _numbered(source.name for source in sides[0])
+    trained: list[list[Source]] = [[], []]
+    if split in SPLITS:
+        with suppress(DataError):  # no training data at hand
+            trained = _sides(find_layout("train", data, a, b), paired=False)
+    if direction == "b2a":
+        sides, trained = sides[::-1], trained[::-1]
+    source, target = sides
+    items = [
+        Item(s.name, source=s, truth=target[n] if paired else None) for n, s in enumerate(source)
+    ]  # fmt: skip
+    of_target = (layout.b, layout.a)[direction == "b2a"]
+    name = (layout.names[1], layout.names[0])[direction == "b2a"]
+    return Task(items, target, paired, str(of_target), trained[0] + trained[1], trained[1], name, split, guessed)
+
+
+def _layout(data: Folder | None, a: Folder | None, b: Folder | None, split: str | None) -> tuple[Layout, str | None]:
+    if split is not None:
+        return find_layout(split, data, a, b), split
+    for name in SPLITS:
+        try:
+            return find_layout(name, data, a, b), name
+        except DataError:
+            continue
+    layout = find_layout("train", data, a, b)
+    for folder in (layout.a, layout.b):
+        if folder.name.lower().startswith("train"):
+            raise DataError(
+                f"{data or a}: no 'test' or 'val' split here; a translator is measured on images that it was not "
+                "trained on. Give a folder of others, or --split train to measure on these"
+            )
+    return layout, None
+
+
+def _sides(layout: Layout, paired: bool) -> list[list[Source]]:
+    one, other, problems = list_sources(layout, "pairs" if paired else "unpaired")
+    if problems:
+        raise DataError("\n".join(problems[:10]))
+    return [one, other]
+
+
+def _numbered(names: Iterable[str]) -> bool:
+    """True if all names are mere numbers, which unrelated images may share."""
+    return all(Path(name).stem.isdecimal() for name in names)
+
+
+def _same_names(layout: Layout) -> bool:
+    """True if both folders have images of the same names, suffixes apart."""
+    a, b = ({os.path.splitext(path.relative_to(folder))[0] for path in list_images(folder)}
+            for folder in (layout.a, layout.b))  # fmt: skip
+    return bool(a) and a == b
+
+
+def from_domains(data: Folder, split: str | None, domains: Sequence[str], to: str) -> Task:
+    """Return the task of translating the images of all other domains to the domain ``to``. Raises DataError."""
+    root, found = existing(data), None
+    for name in (split,) if split else SPLITS:
+        if name in subfolders(root):
+            found, split = subfolders(root)[name], name
+            break
+    if split is not None and found is None:
+        raise DataError(f"{root}: no '{split}' folder here")
+    folder = found or root
+    there = {path.name: path for path in folder.iterdir() if path.is_dir()}
+    if missing := [name for name in domains if name not in there]:
+        raise DataError(f"{folder}: no folder {', '.join(missing)}; the model knows {', '.join(domains)}")
+
+    def listed(base: Path, name: str) -> list[Source]:
+        return [Source(path, f"{name}/{path.relative_to(base / name).as_posix()}") for path in list_images(base / name)]
+
+    items = [Item(s.name, source=s) for name in domains if name != to for s in listed(folder, name)]
+    train = subfolders(root).get("train") if split in SPLITS else None
+    trained = {name: listed(train, name) for name in domains if (train / name).is_dir()} if train else {}
+    return Task(
+        items, listed(folder, to), False, str(folder / to), [s for each in trained.values() for s in each],
+        trained.get(to, []), to, split,
+    )  # fmt: skip
+
+
+def from_results(fake: Folder, real: Folder, source: Folder | None, paired: bool | None) -> Task:
+    """Return the task of judging finished results. Sources, and truths of pairs, have the names of the results,
+    suffixes apart. Raises DataError."""
+    results, reals = _named(fake), _named(real)
+    same = results.keys() <= reals.keys()
+    if paired and not same:
+        raise DataError(_without(results, reals, f"image of this name in {real}, and --paired needs one"))
+    guessed = paired is None and same and _numbered(results)
+    paired = same if paired is None else paired
+    sources: dict[str, Source] = {}
+    warnings = []
+    if source is not None:
+        sources = _named(source)
+        if not results.keys() <= sources.keys():
+            raise DataError(
+                _without(results, sources, f"source of this name in {source}")
+                + f"; {plural(len(results), 'result')} and {plural(len(sources), 'source')} there are"
+            )
+        if idle := sources.keys() - results.keys():
+            warnings.append(f"{plural(len(idle), 'source')} of {len(sources)} in {source} have no result")
+    items = [
+        Item(result.name, sources.get(key), result, reals[key] if paired else None) for key, result in results.items()
+    ]
+    return Task(
+        items, list(reals.values()), paired, str(real), target=existing(real).name, guessed=guessed, warnings=warnings
+    )
+
+
+def _named(folder: Folder) -> dict[str, Source]:
+    root = existing(folder)
+    found: dict[str, Source] = {}
+    for path in list_images(root):
+        name = path.relative_to(root).as_posix()
+        key = os.path.splitext(name)[0]
+        if key in found:
+            raise DataError(f"{root}: {found[key].name} and {name} differ by suffix alone, so neither is the one meant")
+        found[key] = Source(path, name)
+    if not found:
+        raise DataError(f"{root}: no images in this folder")
+    return found
+
+
+def _without(results: dict[str, Source], others: dict[str, Source], what: str) -> str:
+    missing = [results[key].path for key in results if key not in others]
+    return f"{missing[0]}: no {what}" + (f" (nor for {len(missing) - 1} more)" if len(missing) > 1 else "")
+
+
+def with_labels(task: Task, folder: Folder | None) -> Task:
+    """Return the task with the label map of each item: of the same name in ``folder``, else its source."""
+    if folder is None:
+        return replace(task, items=[replace(item, labels=item.source) for item in task.items])
+    found = _named(folder)
+    keys = {item.name: os.path.splitext(item.name)[0] for item in task.items}
+    if missing := [name for name, key in keys.items() if key not in found]:
+        raise DataError(f"{missing[0]}: no label map of this name in {folder} ({len(missing)} without)")
+    return replace(task, items=[replace(item, labels=found[keys[item.name]]) for item in task.items])
+
+
+def with_training(task: Task, folder: Folder) -> Task:
+    """Return the task with the images of a folder as those that were trained on.
+
+    Files side by side are halved as the task's own are.
+    """
+    found = [Source(path, path.name) for path in list_images(existing(folder))]
+    if not found:
+        raise DataError(f"{folder}: no images in this folder")
+    half = task.real[0].half if task.real else None
+    targets = found if half is None else [replace(s, half=half) for s in found]
+    trained = found if half is None else [replace(s, half=n) for s in found for n in (0, 1)]
+    return replace(task, trained=trained, targets=targets)
+
+
+def recorded(run: Path) -> dict[str, Any]:
+    """Return the data of a run as its run.json has it: data, a, b and direction. Raises DataError if it has none."""
+    try:
+        settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{run}: its run.json does not say what it was trained on; give --data DIR") from error
+    found = {name: settings.get(name) for name in ("data", "a", "b")}
+    if not any(found.values()):
+        raise DataError(f"{run}: its run.json does not say what it was trained on; give --data DIR")
+    if missing := [place for place in found.values() if place and not Path(place).exists()]:
+        raise DataError(f"{run}: trained on {missing[0]}, which is not there; give --data DIR, or --a DIR and --b DIR")
+    return {**found, "direction": settings.get("direction", "a2b")}

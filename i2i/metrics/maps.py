@@ -1,0 +1,50 @@
+"""Metrics of the feature maps of two aligned images: a perceptual distance, and the change of structure.
+
+``maps`` are what a network sees at several depths, [c, h, w] each, the finest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Maps = Sequence[np.ndarray]
+_LEAST = 1e-10  # added to the length of a feature vector, as LPIPS does
+
+
+def perceptual(maps: Maps, truth: Maps) -> float:
+    """Return the distance of unit feature vectors, summed over depths: 0 for equal images.
+
+    Zhang et al. 2018 (https://arxiv.org/abs/1801.03924), eq. 1 with all weights 1: the squared difference of feature
+    vectors of length 1, summed over channels, averaged over positions. The learned weights of LPIPS belong to other
+    networks, so this is no LPIPS, and its values compare only with those from the same features.
+    """
+    _check(maps, truth)
+    return float(sum(np.square(_unit(a) - _unit(b)).sum(axis=0).mean() for a, b in zip(maps, truth, strict=True)))
+
+
+def self_similarity(maps: Maps, source: Maps) -> float:
+    """Return how much the structure of an image differs from that of its source: 0 for equal, at most 4.
+
+    The mean squared difference of the two matrices of cosine similarities between all positions of a deep map (Tumanyan
+    et al. 2022, https://arxiv.org/abs/2201.00424, eq. 3, there of keys of DINO). Colours and textures may change; which
+    regions are alike may not. The map is the deepest but one, which still shows where things are.
+    """
+    _check(maps, source)
+    deep = max(0, len(maps) - 2)
+    a, b = (_unit(each[deep]).reshape(len(each[deep]), -1) for each in (maps, source))
+    return float(np.square(a.T @ a - b.T @ b).mean())
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    """Return [c, h, w] with the feature vector of each position scaled to length 1."""
+    unit: np.ndarray = x / (np.sqrt(np.square(x).sum(axis=0, keepdims=True)) + _LEAST)
+    return unit
+
+
+def _check(a: Maps, b: Maps) -> None:
+    if [x.shape for x in a] != [x.shape for x in b] or not a:
+        raise ValueError(f"the feature maps differ in form: {[x.shape for x in a]} and {[x.shape for x in b]}")
+    if not all(np.isfinite(x).all() for x in (*a, *b)):
+        raise ValueError("the feature maps have values that are not finite (NaN or infinity)")
