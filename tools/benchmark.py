@@ -85,15 +85,15 @@ def game_on_noise(row: Row, world: Any) -> Callable[[], None]:
     """Return a function that plays one step of a method, on the same noise at each call."""
     import torch
 
-    from i2i.engine.game import Game
-    from i2i.engine.run import Run
+    from i2i.engine.run_folder import Run
+    from i2i.engine.train_state import TrainState
     from i2i.translators import translator_class
 
     method, given = row
     many = translator_class(method).data == "domains"
     run = Run.open(method, "no run", {"a": ".", "b": ".", **given, **({"domains": DOMAINS} if many else {})})
     run.facts |= {"source": {"channels": 3}, "target": {"channels": 3}}
-    game, n = Game(run, world), run.settings.batch
+    game, n = TrainState(run, world), run.settings.batch
     batch = {name: torch.rand(n, 3, *run.settings.size, device=world.device) * 2 - 1 for name in ("x", "y")}
     if many:
         batch = {"x": batch["x"], "c": torch.eye(DOMAINS, device=world.device)[torch.arange(n) % DOMAINS]}

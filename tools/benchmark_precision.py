@@ -152,7 +152,7 @@ def measure(rows: list[Row], images: list[np.ndarray], rounds: int) -> None:
 
 def table(rows: list[Row], reference: Row, spec: Spec) -> None:
     """Print the table, with the reason where there are no figures."""
-    from i2i.exporter import compare
+    from i2i.exporter import precision_loss
 
     click.echo("| precision | provider | ms/image | peak MiB | file MB | PSNR dB | largest | |")
     click.echo("|---|---|---:|---:|---:|---:|---:|---|")
@@ -161,7 +161,7 @@ def table(rows: list[Row], reference: Row, spec: Spec) -> None:
         if row.error or not row.seconds:
             click.echo(f"| {row.precision} | {row.provider} | | | {size} | | | {row.error} |")
             continue
-        lost = compare.loss(row.results, reference.results, spec)
+        lost = precision_loss.loss(row.results, reference.results, spec)
         click.echo(
             f"| {row.precision} | {row.provider} | {1000 * statistics.median(row.seconds):.1f} "
             f"| {row.peak / 2**20:.0f} | {size} | {lost.psnr:.1f} | {lost.largest:.0f} | |"

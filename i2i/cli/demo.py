@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from i2i.cli import help
-from i2i.cli.options import FilePath
+from i2i.cli.param_types import FilePath
 
 EXAMPLES = [("i2i demo", "writes i2i-demo/contact.png"), ("i2i demo --out /tmp/demo --seed 7", "other landscapes")]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli import help
-from i2i.cli.options import FilePath, options_of
+from i2i.cli.param_types import FilePath, options_of
 from i2i.runtime.adapters.options import ModelOptions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from i2i.cli import help, providers
-from i2i.cli.options import FilePath
+from i2i.cli.param_types import FilePath
 from i2i.progress import Progress
 
 EXAMPLES = [

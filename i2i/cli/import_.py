@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from i2i.cli import help
-from i2i.cli.options import FilePath
+from i2i.cli.param_types import FilePath
 from i2i.text import plural, split_names
 
 EXAMPLES = [

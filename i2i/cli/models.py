@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from i2i.cli import help
-from i2i.cli.options import FilePath
+from i2i.cli.param_types import FilePath
 
 EXAMPLES = [("i2i models", "all of them"), ("i2i models --runs /data/runs", "another folder of runs")]
 

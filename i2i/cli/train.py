@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from i2i.cli import help
-from i2i.cli.options import FilePath
+from i2i.cli.param_types import FilePath
 from i2i.engine.settings import PLACES, PRESETS, Settings
 
 
@@ -88,7 +88,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     \b
     pix2pix                       pairs
     cyclegan unit                 two folders without pairs, both ways
-    cut fastcut direct constancy  two folders without pairs, from A to B
+    cut fastcut direct dtn        two folders without pairs, from A to B
     stargan                       a folder per domain, or a table of attributes
     package.module:Class          your own translator
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import help, images, providers, tiles, video, without_garbage_collection
-from i2i.cli.options import FilePath
+from i2i.cli import help, providers, tiles, translate_images, translate_video, without_garbage_collection
+from i2i.cli.param_types import FilePath
 from i2i.runtime.adapters.options import NAMES
 from i2i.text import not_found, printable
 
@@ -55,8 +55,8 @@ EXAMPLES = [
     "one in double quotes; or a direction such as b2a.  [default: the model's first direction]",
 )
 @providers.options
-@images.options
-@video.options
+@translate_images.options
+@translate_video.options
 @tiles.option
 def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, **options: Any) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
@@ -93,7 +93,7 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     tile = options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.print_notes()
-    job = video.take(src, dst, options)
+    job = translate_video.take(src, dst, options)
     piped = job is None and "-" in (str(src), dst)
     if job is None and str(src) != "-" and not src.exists():
         raise ValueError(not_found(printable(src)))
@@ -110,13 +110,13 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
     if job is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video takes one model: use one -m, and no --shard")
-        video.translate(loaded[0], src, dst, settings, job)
+        translate_video.translate(loaded[0], src, dst, settings, job)
     elif piped:
-        images.translate_stream(loaded, src, dst, settings)
+        translate_images.translate_stream(loaded, src, dst, settings)
     elif src.is_dir():
-        images.translate_folder(loaded, src, dst, settings, watch)
+        translate_images.translate_folder(loaded, src, dst, settings, watch)
     else:
-        images.translate_image(loaded, src, dst, settings)
+        translate_images.translate_image(loaded, src, dst, settings)
 
 
 def open_models(names: Sequence[str | None], to: str | None, **how: Any) -> list[Model]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from i2i.errors import DataError
 from i2i.images import ImageError, decode_image
 from i2i.images.header import open_regular
 from i2i.text import plural
@@ -150,3 +151,28 @@ def _dark(name: str, facts: Collection[Facts]) -> list[str]:
         fix = f"if they are class numbers, {spread}"
     images = plural(len(facts), "image")
     return [f"{name}: no value above {top} of {peak} in {images}, so the network sees almost black; {fix}"]
+
+
+def read_all(
+    paths: Sequence[Path], max_bad: int, progress: Callable[[int, int], None] | None, left_out: int = 0
+) -> tuple[dict[Path, Facts], list[str]]:
+    """Return the facts of all readable files and the errors of the others. Raises DataError for more than ``max_bad``.
+
+    ``progress`` is called with (files done, all files). ``left_out`` files count towards ``max_bad``.
+    """
+    facts, failed = inspect_files(paths, progress)
+    if len(failed) + left_out > max_bad:
+        limit = f"at most {max_bad} may be, with --max-bad"
+        if left_out:
+            limit = f"with {left_out} without a counterpart; at most {max_bad} may be left out, with --max-bad"
+        raise DataError(
+            f"{len(failed)} of {plural(len(paths), 'file')} cannot be read ({limit}):\n{named([*failed.values()])}"
+        )
+    return facts, [str(error) for error in failed.values()]
+
+
+def warn_of(report: Report, left_out: Sequence[str]) -> None:
+    """Add the files left out to the report's warnings: the first by name, then the number of the others."""
+    report.warnings += [f"left out: {error}" for error in left_out[:SHOWN]]
+    if len(left_out) > SHOWN:
+        report.warnings.append(f"left out: {len(left_out) - SHOWN} more")

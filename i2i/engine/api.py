@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from i2i.engine.loop import train as train_run
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
 from i2i.spec import Background
 
 PathLike = str | os.PathLike[str]
@@ -49,7 +49,7 @@ def train(
     ``workers``, ``log_every``, ``sample_every`` and ``save_every`` may change, and nothing else.
 
     Args:
-        method: "pix2pix", "cyclegan", "unit", "cut", "fastcut", "direct", "constancy", "stargan", or
+        method: "pix2pix", "cyclegan", "unit", "cut", "fastcut", "direct", "dtn", "stargan", or
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; or "fast", smaller networks and

@@ -8,8 +8,8 @@ from math import lcm
 import torch
 
 from i2i.engine.distributed import World
-from i2i.engine.game import Game
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
+from i2i.engine.train_state import TrainState
 
 LARGEST = 256  # images per process; larger batches are no faster
 
@@ -25,7 +25,9 @@ def fitting_batch(run: Run, world: World) -> int:
     def attempt(images: int) -> bool:
         torch.cuda.empty_cache()  # from the previous attempt
         torch.cuda.reset_peak_memory_stats(world.device)
-        game = Game(run, World(device=world.device))  # without the others, which may run out of memory at another batch
+        game = TrainState(
+            run, World(device=world.device)
+        )  # without the others, which may run out of memory at another batch
         play_on_noise(run, game, images)
         total = torch.cuda.get_device_properties(world.device).total_memory
         return torch.cuda.max_memory_reserved(world.device) < 0.9 * total
@@ -35,7 +37,7 @@ def fitting_batch(run: Run, world: World) -> int:
     return found * world.size
 
 
-def play_on_noise(run: Run, game: Game, images: int) -> None:
+def play_on_noise(run: Run, game: TrainState, images: int) -> None:
     """Run two steps on ``images`` random images in which every player moves, also those with ``every`` > 1."""
     batch = {
         name: torch.rand(images, run.facts[side]["channels"], *run.settings.size, device=game.world.device) * 2 - 1

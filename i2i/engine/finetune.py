@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from i2i.engine.ema import EMA
-from i2i.engine.game import LOCAL, Game
-from i2i.engine.run import Run, defaults, read_json
+from i2i.engine.run_folder import Run, defaults, read_json
 from i2i.engine.settings import Settings
+from i2i.engine.train_state import LOCAL, TrainState
 from i2i.engine.weights import describe, differing, load_generators
 
 
-def initialise(game: Game, run: Run) -> dict[str, Any]:
+def initialise(game: TrainState, run: Run) -> dict[str, Any]:
     """Set the weights of ``game`` to those that the setting ``init`` names; return the facts for ``run.json``.
 
     Generators are matched by direction and get the averaged weights, which an export has. Discriminators and all other
@@ -47,7 +47,7 @@ def initialise(game: Game, run: Run) -> dict[str, Any]:
     return {"from": source.name, "sha256": digest, "networks": loaded or directions}
 
 
-def _load_state(game: Game, run: Run, source: Path) -> list[str]:
+def _load_state(game: TrainState, run: Run, source: Path) -> list[str]:
     """Load all networks of a run of the same method from its newest state; return their names."""
     if not any((source / "state").glob("*.pt")):
         return []

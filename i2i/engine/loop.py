@@ -14,13 +14,13 @@ from i2i.data import Batches, View
 from i2i.engine.auto_batch import fitting_batch
 from i2i.engine.distributed import World
 from i2i.engine.finetune import initialise
-from i2i.engine.game import Game
 from i2i.engine.interrupt import Interrupted, Signals
 from i2i.engine.prepare import caution, describe, describe_data, open_data, provenance, resolve_precision, sample_batch
 from i2i.engine.report import Reporter, Statistics
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
 from i2i.engine.samples import sample_sheet
 from i2i.engine.schedule import learning_rate, length
+from i2i.engine.train_state import TrainState
 from i2i.progress import Progress, say
 from i2i.text import plural
 
@@ -45,7 +45,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
             raise ValueError(
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
-        game = Game(run, world)
+        game = TrainState(run, world)
         if run.settings.init and not run.started:
             run.facts["init"] = initialise(game, run)
             names = ", ".join(run.facts["init"]["networks"])
@@ -58,7 +58,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         return _train(run, game, dataset, stack, quiet)
 
 
-def _train(run: Run, game: Game, dataset: Any, stack: ExitStack, quiet: bool) -> Path:
+def _train(run: Run, game: TrainState, dataset: Any, stack: ExitStack, quiet: bool) -> Path:
     settings, world = run.settings, game.world
     leads = world.rank == 0
     images, steps = len(dataset), length(settings, len(dataset))[0]

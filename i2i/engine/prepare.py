@@ -14,10 +14,10 @@ from torch import nn
 import i2i
 from i2i.data import DataError, Dataset, View, has_split, read_folders
 from i2i.engine.distributed import World
-from i2i.engine.game import Game
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
+from i2i.engine.train_state import TrainState
 from i2i.translators import Views, translator_class
 
 SAMPLES = 4  # rows of a sample sheet
@@ -99,7 +99,7 @@ def sample_batch(settings: Settings, dataset: Dataset) -> Views:
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
-def caution(game: Game, images: int) -> str:
+def caution(game: TrainState, images: int) -> str:
     """Return a warning about ``images`` per process and step, or an empty string."""
     nets = game.translator.exports().values()
     if images > 1 and any(isinstance(module, nn.BatchNorm2d) for net in nets for module in net.modules()):
@@ -110,7 +110,7 @@ def caution(game: Game, images: int) -> str:
     return ""
 
 
-def describe(run: Run, dataset: Dataset, game: Game) -> str:
+def describe(run: Run, dataset: Dataset, game: TrainState) -> str:
     """Return a summary of a run before it starts."""
     steps, epoch = length(run.settings, len(dataset))
     lines = [str(dataset.report), f"steps: {steps} ({epoch} an epoch), device: {game.world.device}"]

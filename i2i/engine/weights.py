@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from i2i.atomic import atomically
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
 from i2i.spec import METADATA_KEY, Domain, Spec, parse_background

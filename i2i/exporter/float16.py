@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from i2i.exporter.graph_parts import FLOAT, HALF, LAYERS, Parts, finish, types_of, weights_of
+from i2i.exporter.graph_partition import FLOAT, HALF, LAYERS, Parts, finish, types_of, weights_of
 from i2i.runtime.graphs.float32 import widened
 
 # Operations that move, join, add or clip values of a map's magnitude, and that ONNX has in float16.

@@ -15,8 +15,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from i2i.exporter import ranges
-from i2i.exporter.compare import Feeds, Loss
-from i2i.exporter.graph_parts import Parts, finish, weights_of
+from i2i.exporter.graph_partition import Parts, finish, weights_of
+from i2i.exporter.precision_loss import Feeds, Loss
 from i2i.exporter.ranges import Range
 from i2i.text import plural
 

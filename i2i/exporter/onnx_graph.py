@@ -15,7 +15,7 @@ from torch import nn
 
 from i2i import __version__
 from i2i.errors import ExportError
-from i2i.exporter import signature
+from i2i.exporter import ports
 from i2i.spec import Spec
 
 # The least opset with reflection padding, and the highest that every released CUDA provider has kernels for.
@@ -24,18 +24,18 @@ OPSET = 18
 
 def to_onnx(module: nn.Module, spec: Spec) -> onnx.ModelProto:
     """Return the graph of ``module``, with the inputs and output of ``spec``. Raises ExportError."""
-    inputs = signature.inputs(spec)
+    inputs = ports.inputs(spec)
     free = tuple({axis: size for axis, size in enumerate(end.sizes) if isinstance(size, str)} for end in inputs)
     with _quiet() as chatter:
         try:
             program = torch.onnx.export(
                 module,
-                signature.examples(spec),
+                ports.examples(spec),
                 dynamo=True,
                 opset_version=OPSET,
                 external_data=False,
                 input_names=[end.name for end in inputs],
-                output_names=[signature.output(spec).name],
+                output_names=[ports.output(spec).name],
                 dynamic_shapes=free,
             )
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
@@ -55,7 +55,7 @@ def _check_form(model: onnx.ModelProto, spec: Spec) -> None:
     if opsets != {"ai.onnx": OPSET} or model.functions:
         got = ", ".join(f"{domain} {version}" for domain, version in opsets.items())
         raise ExportError(f"the graph is not in plain opset {OPSET}: it imports {got}. No file was written")
-    values, promised = (*model.graph.input, *model.graph.output), (*signature.inputs(spec), signature.output(spec))
+    values, promised = (*model.graph.input, *model.graph.output), (*ports.inputs(spec), ports.output(spec))
     if [value.name for value in values] != [end.name for end in promised]:
         got, want = (", ".join(one.name for one in several) for several in (values, promised))
         raise ExportError(f"the graph has {got} for its inputs and output; expected {want}. No file was written")
@@ -78,9 +78,7 @@ def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
         del entry.metadata_props[:]
     for node in graph.node:
         node.doc_string = ""
-    for value, end in zip(
-        (*graph.input, *graph.output), (*signature.inputs(spec), signature.output(spec)), strict=True
-    ):
+    for value, end in zip((*graph.input, *graph.output), (*ports.inputs(spec), ports.output(spec)), strict=True):
         value.doc_string = end.words
         for dim, size in zip(value.type.tensor_type.shape.dim, end.sizes, strict=True):
             if isinstance(size, str):
@@ -88,7 +86,7 @@ def _tidy(model: onnx.ModelProto, spec: Spec) -> None:
     graph.name = "i2i"
     model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)  # for older releases of ONNX Runtime
     model.producer_name, model.producer_version = "i2i", __version__
-    model.doc_string = signature.explain(spec)
+    model.doc_string = ports.explain(spec)
 
 
 @contextlib.contextmanager

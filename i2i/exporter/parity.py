@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from i2i.errors import ExportError
-from i2i.exporter import signature
+from i2i.exporter import ports
 from i2i.exporter.pixel_graph import Pixels
 from i2i.runtime.errors import ModelError
 from i2i.runtime.processing import all_finite
@@ -71,7 +71,7 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
 
 def _opened(path: Path, spec: Spec) -> Callable[[list[np.ndarray]], np.ndarray]:
     """Open the file in ONNX Runtime on the CPU, as a function of its inputs."""
-    names = [end.name for end in signature.inputs(spec)]
+    names = [end.name for end in ports.inputs(spec)]
     try:
         session = open_session(path, "cpu")
     except ModelError as error:
@@ -144,7 +144,7 @@ def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
             image = image * 2 - 1
         else:
             image = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
-        yield (image, signature.targets(spec, n, start)) if spec.domains else (image,)
+        yield (image, ports.targets(spec, n, start)) if spec.domains else (image,)
 
 
 def _size(spec: Spec, image: Tensor) -> str:

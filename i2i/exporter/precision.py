@@ -13,11 +13,11 @@ import onnx
 import onnxruntime
 
 from i2i.errors import ExportError
-from i2i.exporter import compare, signature
+from i2i.exporter import ports, precision_loss
 from i2i.exporter.calibration import CalibrationImages
-from i2i.exporter.compare import Feeds, Limits, Loss
 from i2i.exporter.float16 import emulated, to_half
 from i2i.exporter.int8 import to_int8
+from i2i.exporter.precision_loss import Feeds, Limits, Loss
 from i2i.runtime.errors import NonFiniteError
 from i2i.runtime.graphs.onnx_file import described
 from i2i.runtime.processing import to_tensor
@@ -76,10 +76,12 @@ def reduced(model: bytes, spec: Spec, precision: str, pictures: CalibrationImage
 def _in_eight_bits(
     graph: onnx.ModelProto, calibration: Sequence[Feeds], spec: Spec
 ) -> tuple[onnx.ModelProto, int, int]:
-    want = compare.results(compare.opened(graph), calibration, spec)
+    want = precision_loss.results(precision_loss.opened(graph), calibration, spec)
 
     def judge(candidate: onnx.ModelProto) -> Loss:
-        return compare.loss(compare.results(compare.opened(candidate), calibration, spec), want, spec)
+        return precision_loss.loss(
+            precision_loss.results(precision_loss.opened(candidate), calibration, spec), want, spec
+        )
 
     return to_int8(graph, calibration, judge, SAFE.allow)
 
@@ -91,7 +93,7 @@ def _lost(
     CPU.
     """
     try:
-        want = compare.results(open_session(whole, "cpu"), images, spec)
+        want = precision_loss.results(open_session(whole, "cpu"), images, spec)
     except NonFiniteError as error:
         raise ExportError(f"the model in float32 gives no finite result for an image: {error}") from error
     session = open_session(graph.SerializeToString(), "cpu" if precision == "int8" else "auto")
@@ -99,7 +101,7 @@ def _lost(
     if precision == "fp16" and session.on_cpu:
         session, provider = open_session(emulated(graph), "cpu"), "cpu, rounded as float16"
     try:
-        return compare.loss(compare.results(session, images, spec), want, spec), provider
+        return precision_loss.loss(precision_loss.results(session, images, spec), want, spec), provider
     except NonFiniteError as error:
         raise ExportError(
             f"{precision} gives no finite result for an image, where float32 does: a value in the network is beyond "
@@ -117,12 +119,12 @@ def _instead(precision: str) -> str:
 
 def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
     """Return the images as inputs of the graph, each with the next target; every target occurs at least once."""
-    names = [end.name for end in signature.inputs(spec)]
+    names = [end.name for end in ports.inputs(spec)]
     targets = len(spec.domains) + 2 * spec.attributes if spec.domains else 0
     feeds = []
     for i, image in enumerate(islice(cycle(images), max(len(images), targets) if images else 0)):
         values = [image[None] if spec.io == "pixels" else to_tensor(image[None], spec)]
         if targets:
-            values.append(signature.targets(spec, 1, i).numpy())
+            values.append(ports.targets(spec, 1, i).numpy())
         feeds.append(dict(zip(names, values, strict=True)))
     return feeds

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
-from i2i.exporter.compare import Feeds, opened
+from i2i.exporter.precision_loss import Feeds, opened
 
 LEVELS = 256
 MARGIN = 1.5

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.atomic import atomically
-from i2i.engine.run import read_json
+from i2i.engine.run_folder import read_json
 from i2i.engine.weights import ANY, AVERAGED, IMAGE, save_network
 from i2i.importer.checkpoints import StateDict, read
 from i2i.importer.recognition import Found, listed, recognise

@@ -16,7 +16,7 @@ TRANSLATORS = {
     "fastcut": "i2i.translators.cut:FastCUT",
     "unit": "i2i.translators.unit:UNIT",
     "direct": "i2i.translators.direct:Direct",
-    "constancy": "i2i.translators.constancy:Constancy",
+    "dtn": "i2i.translators.dtn:DTN",
 }
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from i2i.cli.train import command
 from i2i.engine import load_generators, train
-from i2i.engine.game import Game
+from i2i.engine.train_state import TrainState
 from i2i.importer import import_checkpoint
 from tests.engine.comparison import same
 from tests.engine.conftest import TINY
@@ -67,17 +67,17 @@ def test_training_goes_on_from_there(folders, tmp_path):
 def test_a_fine_tuned_run_resumes_exactly_without_its_source(folders, tmp_path, monkeypatch):
     first = run("cyclegan", folders, tmp_path / "first")
     unbroken = run("cyclegan", folders, tmp_path / "unbroken", init=first, steps=8, save_every=4)
-    plain = Game.step
+    plain = TrainState.step
 
     def broken(self, batch, number, rate):
         if number == 6:
             raise OSError("the power failed")
         return plain(self, batch, number, rate)
 
-    monkeypatch.setattr(Game, "step", broken)
+    monkeypatch.setattr(TrainState, "step", broken)
     with pytest.raises(OSError, match="power"):
         run("cyclegan", folders, tmp_path / "stopped", init=first, steps=8, save_every=4)
-    monkeypatch.setattr(Game, "step", plain)
+    monkeypatch.setattr(TrainState, "step", plain)
     shutil.rmtree(first)
     train(out=tmp_path / "stopped", quiet=True)
     assert same(unbroken, tmp_path / "stopped")

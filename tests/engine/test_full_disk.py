@@ -15,7 +15,7 @@ from torch import nn
 from i2i.atomic import atomically
 from i2i.engine.distributed import World
 from i2i.engine.report import Reporter, _append
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
 from i2i.engine.settings import Settings
 from i2i.engine.weights import save_network
 from i2i.spec import Domain, Spec

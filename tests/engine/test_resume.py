@@ -26,21 +26,21 @@ def test_stopped_by_a_signal(method, workers, folders, tmp_path, one_thread, mon
     options = {"method": method, **TINY[method], **folders[method], "steps": 8, "save_every": 100, "sample_every": 0}
     unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
 
-    from i2i.engine.game import Game
+    from i2i.engine.train_state import TrainState
 
-    plain = Game.step
+    plain = TrainState.step
 
     def interrupted(self, batch, number, rate):
         if number == 4:
             os.kill(os.getpid(), signal.SIGTERM)
         return plain(self, batch, number, rate)
 
-    monkeypatch.setattr(Game, "step", interrupted)
+    monkeypatch.setattr(TrainState, "step", interrupted)
     with pytest.raises(Interrupted, match="step 5") as stop:
         train(**options, workers=workers, out=tmp_path / "stopped", quiet=True)
     assert stop.value.exit_status == 143
     assert json.loads((tmp_path / "stopped" / "run.json").read_text())["status"] == "stopped"
-    monkeypatch.setattr(Game, "step", plain)
+    monkeypatch.setattr(TrainState, "step", plain)
     train(out=tmp_path / "stopped", quiet=True)  # the folder alone says all
     assert same(unbroken, tmp_path / "stopped")
 
@@ -67,18 +67,18 @@ def test_a_damaged_state_is_passed_over(options, tmp_path, one_thread):
 
 
 def test_a_kill_after_the_last_state_and_before_its_weights(options, tmp_path, monkeypatch, one_thread):
-    from i2i.engine import game
+    from i2i.engine import train_state
 
     options |= {"steps": 4, "save_every": 2}
     unbroken = train(**options, out=tmp_path / "unbroken", quiet=True)
-    plain, calls = game.save_weights, iter(range(9))
+    plain, calls = train_state.save_weights, iter(range(9))
 
     def killed(*arguments):
         if next(calls) == 1:
             raise KeyboardInterrupt
         plain(*arguments)
 
-    monkeypatch.setattr(game, "save_weights", killed)
+    monkeypatch.setattr(train_state, "save_weights", killed)
     with pytest.raises(KeyboardInterrupt):
         train(**options, out=tmp_path / "run", quiet=True)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "running"
@@ -130,7 +130,7 @@ def test_a_training_that_ended_meanwhile_is_noticed(options, tmp_path, monkeypat
 
 
 def test_training_works_on_file_systems_without_locks(options, tmp_path, monkeypatch, one_thread):
-    from i2i.engine import run as module
+    from i2i.engine import run_folder as module
 
     def unsupported(file):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -18,11 +18,11 @@ from i2i.cli.train import command
 from i2i.engine import load_generators, report, train
 from i2i.engine.auto_batch import largest_power, play_on_noise
 from i2i.engine.distributed import World
-from i2i.engine.game import Game, made
 from i2i.engine.prepare import describe_data, open_data
 from i2i.engine.report import NonFinite, Statistics
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
 from i2i.engine.samples import named
+from i2i.engine.train_state import TrainState, made
 from i2i.translators import TRANSLATORS, translator_class
 from i2i.translators.pix2pix import Pix2Pix
 from tests.engine.conftest import TINY
@@ -92,9 +92,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_its_player_and_term(
 
 
 def test_weights_that_are_no_numbers_are_never_saved(options, tmp_path, monkeypatch, one_thread):
-    from i2i.engine.game import Game
+    from i2i.engine.train_state import TrainState
 
-    plain = Game.step
+    plain = TrainState.step
 
     def broken(self, batch, number, rate):
         terms = plain(self, batch, number, rate)
@@ -102,7 +102,7 @@ def test_weights_that_are_no_numbers_are_never_saved(options, tmp_path, monkeypa
             next(self.translator.parameters()).data.fill_(float("inf"))
         return terms
 
-    monkeypatch.setattr(Game, "step", broken)
+    monkeypatch.setattr(TrainState, "step", broken)
     with pytest.raises(NonFinite, match="weights became NaN"):
         train("pix2pix", **options, steps=8, save_every=2, out=tmp_path / "run", quiet=True)
     assert [state.name for state in (tmp_path / "run" / "state").iterdir()] == ["000000002.pt"]
@@ -349,14 +349,14 @@ def test_a_held_out_split_that_is_not_in_order_is_not_shown(options, tmp_path, o
 
 def test_the_command_exits_with_the_signals_status(options, tmp_path, monkeypatch, i2i_inside):
     """Ctrl-C: saved, 130, and the same command goes on."""
-    step, at = Game.step, iter(range(1, 100))
+    step, at = TrainState.step, iter(range(1, 100))
 
     def interrupted(self, *rest):
         if next(at) == 10:
             signal.raise_signal(signal.SIGINT)
         return step(self, *rest)
 
-    monkeypatch.setattr(Game, "step", interrupted)
+    monkeypatch.setattr(TrainState, "step", interrupted)
     arguments = ["pix2pix", "--data", options["data"], "--out", str(tmp_path / "run")]
     arguments += ["--size", "64", "--steps", "100000", "--log-every", "5"]
     for value in ("generator=unet_64", "ngf=2", "ndf=2", "norm=instance"):
@@ -407,7 +407,7 @@ def test_a_trial_of_a_batch_moves_every_player(method, more, folders, tmp_path, 
     """Peak memory is measured, so a player that moves in every third step must move in the trial."""
     run = Run.open(method, tmp_path / "run", TINY[method] | folders[method] | more)
     describe_data(run, open_data(run.settings))
-    game = Game(run, World())
+    game = TrainState(run, World())
     play_on_noise(run, game, 2)
     assert all(len(move.optimizer.state) == len(move.parameters) for move in game.moves.values())
 

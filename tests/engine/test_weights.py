@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
 from i2i.engine.settings import Settings
 from i2i.engine.step import Move
 from i2i.engine.weights import describe

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from i2i.cli.export import command, describe
 from i2i.exporter import ExportError, export, export_network, parity, writer
 from i2i.exporter.pixel_graph import Pixels, WithTarget
-from i2i.exporter.signature import targets
+from i2i.exporter.ports import targets
 from i2i.networks import per_image
 from i2i.runtime import NonFiniteError, load
 from i2i.runtime.graphs.onnx_file import read_spec

@@ -9,7 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from i2i.exporter import int8, ranges
-from i2i.exporter.compare import Feeds, Limits, Loss
+from i2i.exporter.precision_loss import Feeds, Limits, Loss
 
 NORM = (
     helper.make_node("InstanceNormalization", ["e", "ones", "zeros"], ["n"]),

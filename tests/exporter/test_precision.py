@@ -25,8 +25,8 @@ from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.exporter import ExportError, default_path, export, export_network, precision
 from i2i.exporter.calibration import gather
-from i2i.exporter.compare import Limits
-from i2i.exporter.graph_parts import Parts
+from i2i.exporter.graph_partition import Parts
+from i2i.exporter.precision_loss import Limits
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model.executor import Executor
 from i2i.runtime.processing import is_finite

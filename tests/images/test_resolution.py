@@ -18,7 +18,7 @@ from i2i.images import ImageError, decode_image, encode_image, read_header, read
 from i2i.images.exif import upright_exif
 from i2i.images.resolution import UNIT
 from i2i.runtime import Model, Options, translate_folder
-from i2i.runtime.jobs import large
+from i2i.runtime.jobs import oversized
 from i2i.runtime.jobs.single import translate_bytes, translate_file
 from tests import tiny
 from tests.images.samples import orientation_exif, picture, pillow_bytes
@@ -96,7 +96,7 @@ def test_a_missing_resolution_is_not_invented(form: str, tmp_path: Path, monkeyp
     plain = network(tmp_path / "net.onnx", replace(SPEC, tiling="exact"), norms=False)
     tiled = Model(plain, "cpu", 1).tiled(160)
     for whole in (10**9, 1):
-        monkeypatch.setattr(large, "DECODE_LIMIT", whole)
+        monkeypatch.setattr(oversized, "DECODE_LIMIT", whole)
         for suffix in ("png", "jpg", "tif"):
             for keep in (False, True):
                 target = tmp_path / f"{whole}-{keep}.{suffix}"
@@ -220,7 +220,7 @@ def test_a_translation_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for whole, name, suffix, keep in cases:
         if suffix == "webp" and (name == "jfif" or not keep):  # which has but EXIF to say it in
             continue
-        monkeypatch.setattr(large, "DECODE_LIMIT", whole)
+        monkeypatch.setattr(oversized, "DECODE_LIMIT", whole)
         target = tmp_path / f"{name}-{whole}-{keep}.{suffix}"
         translate_file(tiled, tmp_path / f"{name}.jpg", target, Options(keep_metadata=keep))
         assert read_header(target).resolution == pytest.approx((150 / 25.4, 300 / 25.4), rel=1e-4)

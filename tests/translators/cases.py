@@ -93,7 +93,7 @@ CASES = {
         views=["x", "G(x)", "y"],
         run={"pool": 3, "dropout": True},
     ),
-    "constancy": Case(
+    "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},
         views=["x", "G(x)", "y", "G(y)"],

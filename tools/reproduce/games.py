@@ -75,7 +75,7 @@ class Classifier(nn.Sequential):
 
 
 class Learner(Translator):
-    """Game of one player: a classifier of the source's images, half of them translated by the current translator.
+    """TrainState of one player: a classifier of the source's images, half of them translated by the current translator.
 
     A batch holds "labelled", images of the source, and "labels", their digits. Without a translator the classifier
     learns the images as they are.

@@ -14,7 +14,7 @@ from i2i.runtime.adapters.convert import Infer
 from i2i.runtime.adapters.options import ModelOptions, Range, as_arguments, format_range
 from i2i.runtime.adapters.ports import Ports, read_ports, settle_layout, settle_order
 from i2i.runtime.errors import ModelError, describe_command
-from i2i.runtime.graphs import signature
+from i2i.runtime.graphs import spec_check
 from i2i.runtime.session import Session
 from i2i.spec import FITS, Domain, Form, Spec
 from i2i.text import plural
@@ -31,7 +31,7 @@ def settle(spec: Spec | None, session: Session, path: Path, options: ModelOption
     """
     if spec is None or options:
         spec = describe(session, path, options if spec is None else merge(spec, options, path), output)
-    (signature if spec.form is None else declared).check(spec, session, path)
+    (spec_check if spec.form is None else declared).check(spec, session, path)
     return spec
 
 
@@ -52,9 +52,9 @@ def describe(session: Session, path: Path, options: ModelOptions, output: str | 
         returned = _returned(form, channels, out)
     except UnknownError as unknown:
         chosen = {} if output is None else {"output": output}
-        raise ModelError(unknown.message(path, signature.describe(session), chosen | options.given())) from None
+        raise ModelError(unknown.message(path, spec_check.describe(session), chosen | options.given())) from None
     except ModelError as error:
-        raise ModelError(f"{path}: {error}; the model expects {signature.describe(session)}") from error
+        raise ModelError(f"{path}: {error}; the model expects {spec_check.describe(session)}") from error
     source = Domain("image", 3 if form.order == "y" else channels, _BITS.get(ports.dtype, 16))
     target = Domain(path.stem, returned, _BITS.get(ports.returns, 16))
     return Spec(

@@ -9,7 +9,7 @@ from typing import Any
 
 from i2i.runtime.adapters.options import ModelOptions, Range
 from i2i.runtime.errors import ModelError, describe_command
-from i2i.runtime.graphs import signature
+from i2i.runtime.graphs import spec_check
 from i2i.runtime.graphs.onnx_file import read_metadata
 from i2i.runtime.session import Session
 from i2i.spec import LAYOUTS, Spec
@@ -139,5 +139,5 @@ def check(spec: Spec, session: Session, path: Path) -> None:
             raise ModelError(f"its description states the size {form.size or 'any'}")
     except ModelError as error:
         raise ModelError(
-            f"{path}: {error}; but the model expects {signature.describe(session)}; describe it again"
+            f"{path}: {error}; but the model expects {spec_check.describe(session)}; describe it again"
         ) from error

@@ -13,8 +13,8 @@ from i2i.atomic import clear_temporaries
 from i2i.images import Image, ImageError, decode_image, read_header, read_image
 from i2i.images.encode import KEPT
 from i2i.runtime.jobs import image_file
-from i2i.runtime.jobs.large import in_strips
 from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.oversized import in_strips
 from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.log import note
 from i2i.runtime.model.model import Model

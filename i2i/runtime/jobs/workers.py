@@ -23,12 +23,12 @@ from i2i.lost import NOTHING, Lost
 from i2i.runtime.errors import ModelError
 from i2i.runtime.jobs import image_file
 from i2i.runtime.jobs.image_file import StoppedError
-from i2i.runtime.jobs.large import MEMORY_SHARE, decoded_bytes, in_strips
 from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.oversized import MEMORY_SHARE, decoded_bytes, in_strips
 from i2i.runtime.jobs.planning import ImageTask, JobTarget, PlannedImage, image_task
 from i2i.runtime.memory.batch_size import MOST
 from i2i.runtime.memory.batcher import Batcher
-from i2i.runtime.memory.semaphore import MemoryLimit
+from i2i.runtime.memory.memory_limit import MemoryLimit
 from i2i.runtime.model.executor import LARGE
 from i2i.runtime.model.model import Model
 from i2i.runtime.system.host import available_memory, cores

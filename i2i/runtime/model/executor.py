@@ -12,7 +12,7 @@ import numpy as np
 from i2i.runtime import processing
 from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions
 from i2i.runtime.errors import ModelError, TooLargeError
-from i2i.runtime.graphs import signature
+from i2i.runtime.graphs import spec_check
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.log import note
 from i2i.runtime.memory.batch_size import MOST, BatchSize
@@ -68,7 +68,7 @@ class Executor:
 
             spec = infer_spec.settle(spec, session, path, options)
         else:
-            signature.check(spec, session, path)
+            spec_check.check(spec, session, path)
         self.spec: Spec = spec
         self.provider, self.on_cpu = session.provider, session.on_cpu
         # Nothing here refers to the executor: a cycle would keep a deleted model, and its share of the memory.

@@ -21,7 +21,7 @@ from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.executor import Executor
 from i2i.runtime.model.targets import To
 from i2i.runtime.system.host import cores
-from i2i.runtime.tiles.fallback import Tile, run
+from i2i.runtime.tiles.oom_fallback import Tile, run
 from i2i.spec import Background, Spec, parse_background
 from i2i.text import known_keywords
 

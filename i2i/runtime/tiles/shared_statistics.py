@@ -13,7 +13,7 @@ from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
 from i2i.runtime.session import Session
-from i2i.runtime.tiles import sampling
+from i2i.runtime.tiles import patch_sampling
 from i2i.runtime.tiles.grid import STEP, Span
 from i2i.spec import Spec
 
@@ -85,17 +85,17 @@ def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
     """Estimate the statistics of the image from patches; ``peak`` is the largest value of a pixel."""
     patches, seen = [], []
     whole, count = np.zeros(1), 0
-    size = sampling.PATCH
-    places = sampling.places(picture.height, picture.width)
+    size = patch_sampling.PATCH
+    places = patch_sampling.places(picture.height, picture.width)
     for top, left in places:
         patch = picture.read(slice(top, top + size), slice(left, left + size))
         patches.append(patch)
-        seen.append(sampling.features(patch, peak).mean((0, 1), dtype=np.float64))
+        seen.append(patch_sampling.features(patch, peak).mean((0, 1), dtype=np.float64))
     for top in range(0, picture.height, size):
-        strip = sampling.features(picture.read(slice(top, top + size), slice(0, picture.width)), peak)
+        strip = patch_sampling.features(picture.read(slice(top, top + size), slice(0, picture.width)), peak)
         whole = whole + strip.sum((0, 1), dtype=np.float64)
         count += strip.shape[0] * strip.shape[1]
-    weights = sampling.weights(np.stack(seen), whole / count)
+    weights = patch_sampling.weights(np.stack(seen), whole / count)
     run = runner.open(runner.forms.joint())
     (used,) = run(np.stack(patches), **{WEIGHTS: weights.reshape(-1, 1, 1, 1)})
     return runner.forms.split(used)

@@ -294,10 +294,10 @@ def test_an_image_is_tiled_only_if_the_card_lacks_memory(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file large enough to be read in strips: by the card's memory, if that of the machine holds the pixels."""
-    from i2i.runtime.jobs import large
+    from i2i.runtime.jobs import oversized
 
     free = [10**9]
-    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
+    monkeypatch.setattr(oversized, "DECODE_LIMIT", 1000)
     monkeypatch.setattr("i2i.runtime.tiles.tiler.side", lambda *_: 160)
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0])
     real = card.see
@@ -310,17 +310,17 @@ def test_an_image_is_tiled_only_if_the_card_lacks_memory(
     write_image(tmp_path / "a.tif", Image(photo(500, 600)))
     model = Model(network(tmp_path / "net.onnx"), "cuda")
     task = image_task(tmp_path / "a.tif", tmp_path / "b.tif", Options(), read_header(tmp_path / "a.tif"))
-    assert large.in_strips(task, model, Options()) is None
+    assert oversized.in_strips(task, model, Options()) is None
     with monkeypatch.context() as patch:
-        patch.setattr(large, "available_memory", lambda: 500 * 600 * 3 * 5 * 4 - 1)
-        patch.setattr(large, "DECODE_LIMIT", 64)
-        assert large.in_strips(task, model, Options()) is not None
+        patch.setattr(oversized, "available_memory", lambda: 500 * 600 * 3 * 5 * 4 - 1)
+        patch.setattr(oversized, "DECODE_LIMIT", 64)
+        assert oversized.in_strips(task, model, Options()) is not None
     model.executor.batch_size.exceeded(1, 500 * 600)
-    assert large.in_strips(task, model, Options()) is not None
+    assert oversized.in_strips(task, model, Options()) is not None
     other = Model(network(tmp_path / "other.onnx"), "cuda")
     free[0] = 10**9
     monkeypatch.setattr(cuda, "free_memory", lambda: free[0] - 900_000_000)  # of which 100 MB are left
-    assert large.in_strips(task, other, Options()) is not None
+    assert oversized.in_strips(task, other, Options()) is not None
 
 
 @pytest.mark.parametrize(("provider", "wish"), [("cuda", None), ("cuda", 8), ("tensorrt", None)])

@@ -221,9 +221,9 @@ def test_half_precision_and_eight_bits(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     import onnx
 
-    from i2i.exporter.compare import Loss
     from i2i.exporter.float16 import to_half
     from i2i.exporter.int8 import to_int8
+    from i2i.exporter.precision_loss import Loss
     from tests.runtime.tiles.networks import psnr
 
     whole = shutil.copy(WEIGHTS / "day2night.onnx", tmp_path / "m.onnx")

@@ -12,7 +12,7 @@ import pytest
 import i2i
 from i2i.runtime import ModelError, NonFiniteError
 from i2i.runtime.model.executor import Executor
-from i2i.runtime.tiles import sampling, shared_statistics, tiler
+from i2i.runtime.tiles import patch_sampling, shared_statistics, tiler
 from i2i.runtime.tiles.grid import BLEND, cut
 from i2i.runtime.tiles.tiler import Tiling, strips, translate_tiled
 from tests.runtime.adapters import models
@@ -136,21 +136,21 @@ def test_a_tile_that_is_not_finite_fails_the_image(tmp_path: Path) -> None:
 
 
 def test_patches_stand_for_the_image() -> None:
-    places = sampling.places(1000, 1500)
-    share = len(places) * sampling.PATCH**2 / (1000 * 1500)
-    assert sampling.SHARE * 0.8 < share < sampling.SHARE * 1.25
-    assert 0.9 * sampling.FEWEST < len(sampling.places(300, 400)) < 1.1 * sampling.FEWEST
-    assert max(top for top, _ in places) <= 1000 - sampling.PATCH
-    assert 0.9 * sampling.MOST < len(sampling.places(16384, 16384)) < 1.1 * sampling.MOST
-    assert sampling.places(40, 50) == [(0, 0)]
+    places = patch_sampling.places(1000, 1500)
+    share = len(places) * patch_sampling.PATCH**2 / (1000 * 1500)
+    assert patch_sampling.SHARE * 0.8 < share < patch_sampling.SHARE * 1.25
+    assert 0.9 * patch_sampling.FEWEST < len(patch_sampling.places(300, 400)) < 1.1 * patch_sampling.FEWEST
+    assert max(top for top, _ in places) <= 1000 - patch_sampling.PATCH
+    assert 0.9 * patch_sampling.MOST < len(patch_sampling.places(16384, 16384)) < 1.1 * patch_sampling.MOST
+    assert patch_sampling.places(40, 50) == [(0, 0)]
 
 
 def test_weights_bring_the_patches_to_the_whole() -> None:
     image = photo(512, 768)
-    known = sampling.features(image, 255)
-    patches = np.stack([known[y : y + 64, x : x + 64].mean((0, 1)) for y, x in sampling.places(512, 768)])
+    known = patch_sampling.features(image, 255)
+    patches = np.stack([known[y : y + 64, x : x + 64].mean((0, 1)) for y, x in patch_sampling.places(512, 768)])
     whole = known.mean((0, 1))
-    weights = sampling.weights(patches, whole)
+    weights = patch_sampling.weights(patches, whole)
     assert weights.sum() == pytest.approx(1, abs=1e-5)
     assert weights.min() > 0
     spread = patches.std(0) + 1e-6

@@ -90,7 +90,7 @@ def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identi
 STOPPED_AT_THREE = """
 import signal, sys
 from pathlib import Path
-from i2i.cli import video as verb
+from i2i.cli import translate_video as verb
 from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoOptions
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from i2i.cli import preview
-from i2i.cli import video as verb
+from i2i.cli import preview_window
+from i2i.cli import translate_video as verb
 from i2i.runtime import Model
 from i2i.runtime.video import VideoError, VideoOptions, translate_video
 from i2i.runtime.video.source import camera
@@ -71,9 +71,9 @@ def test_a_preview_needs_a_display(tmp_path: Path, identity_file: Path, i2i_comm
 def test_a_failing_window_does_not_end_the_job(
     identity: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preview, "missing", lambda: None)
-    monkeypatch.setattr(preview.sys, "executable", "/bin/false")
-    shown = preview.Window("title")
+    monkeypatch.setattr(preview_window, "missing", lambda: None)
+    monkeypatch.setattr(preview_window.sys, "executable", "/bin/false")
+    shown = preview_window.Window("title")
     source = make(tmp_path / "in.mp4")
     assert translate_video(identity, source, tmp_path / "out.mp4", observers=[shown]).frames == 12
     shown.close()
@@ -87,7 +87,7 @@ def test_a_window_shows_the_newest_frame(tmp_path: Path, monkeypatch: pytest.Mon
     server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
     try:
         monkeypatch.setenv("DISPLAY", f":{os.read(reading, 16).decode().strip()}")
-        shown = preview.Window("i2i")
+        shown = preview_window.Window("i2i")
         green, purple = (np.full((60, 80, 3), colour, np.uint8) for colour in ((10, 200, 30), (170, 40, 150)))
         shown(green, green, 0.0)
         shown(green, purple, 0.04)
@@ -107,10 +107,10 @@ def test_a_window_shows_the_newest_frame(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_bytes_sent_to_a_window(tmp_path: Path) -> None:
     deep = (np.arange(24, dtype=np.uint16) << 8).reshape(2, 4, 3)
-    (tmp_path / "pipe").write_bytes(preview.packed(deep) + preview.packed(deep)[:-1])
+    (tmp_path / "pipe").write_bytes(preview_window.packed(deep) + preview_window.packed(deep)[:-1])
     with open(tmp_path / "pipe", "rb") as pipe:
-        assert preview.unpacked(pipe) == (4, 2, bytes(range(24)))
-        assert preview.unpacked(pipe) is None
+        assert preview_window.unpacked(pipe) == (4, 2, bytes(range(24)))
+        assert preview_window.unpacked(pipe) is None
 
 
 def test_the_command_line(tmp_path: Path, identity_file: Path, i2i_command: Command, i2i_inside: Command) -> None:

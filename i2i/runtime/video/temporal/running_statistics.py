@@ -22,7 +22,7 @@ from i2i.runtime.model.model import Model
 from i2i.runtime.providers.table import open_session
 from i2i.runtime.session import Output, Session
 from i2i.runtime.video.frame.item import FramePosition
-from i2i.runtime.video.temporal.ordered_values import OrderedValues
+from i2i.runtime.video.temporal.frame_state import OrderedValues
 
 OWN = 0.25
 """Share of a frame's own statistics, so that the mean stays close to the frame."""

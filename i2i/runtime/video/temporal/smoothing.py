@@ -35,8 +35,8 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.model.model import Model
 from i2i.runtime.video.frame.colour import thumbnail
 from i2i.runtime.video.frame.item import FramePosition, Item
+from i2i.runtime.video.temporal.frame_state import OrderedValues
 from i2i.runtime.video.temporal.optical_flow import Motion, MotionInput, carried, largest
-from i2i.runtime.video.temporal.ordered_values import OrderedValues
 from i2i.runtime.video.temporal.running_statistics import RunningStatistics
 from i2i.runtime.video.temporal.scene_cuts import HEIGHT, WIDTH, FadeIn, SceneCuts
 

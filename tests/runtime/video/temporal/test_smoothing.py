@@ -21,7 +21,7 @@ from i2i.runtime.errors import TooLargeError
 from i2i.runtime.video import VideoOptions, pipeline, translate_video
 from i2i.runtime.video.frame.item import FramePosition
 from i2i.runtime.video.temporal.flicker import Flicker
-from i2i.runtime.video.temporal.ordered_values import FrameFailedError, OrderedValues
+from i2i.runtime.video.temporal.frame_state import FrameFailedError, OrderedValues
 from i2i.runtime.video.temporal.running_statistics import LAG, OWN, RunningStatistics, _BlendedSession
 from i2i.runtime.video.temporal.smoothing import Smoother
 from tests import tiny

@@ -9,7 +9,7 @@ from torch import nn
 
 from i2i.engine.step import Move, play
 from i2i.networks.autoencoder import Autoencoder
-from i2i.translators.constancy import Constancy, fingerprint
+from i2i.translators.dtn import DTN, fingerprint
 from tests.translators.cases import batch, make
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,11 +42,11 @@ GIVEN = f"{__name__}:mean_colours"
 
 
 def test_the_terms_of_a_given_encoder_by_hand():
-    translator = make("constancy", encoder=GIVEN, lambda_const=7.0, lambda_tid=3.0)
+    translator = make("dtn", encoder=GIVEN, lambda_const=7.0, lambda_tid=3.0)
     players = translator.players()
     assert set(players) == {"D", "G"}
     assert {name.split(".")[0] for name in translator.state_dict()} == {"G", "D", "_extra_state"}
-    views = translator(batch("constancy"))
+    views = translator(batch("dtn"))
     terms = players["G"].loss(views)
     (f,) = translator.given
     assert not any(p.requires_grad for p in f.parameters())
@@ -58,21 +58,21 @@ def test_the_terms_of_a_given_encoder_by_hand():
 
 
 def test_a_given_encoder_is_not_moved_and_is_not_needed_to_load_the_generator():
-    translator = make("constancy", encoder=GIVEN)
+    translator = make("dtn", encoder=GIVEN)
     moves = {name: Move(player) for name, player in translator.players().items()}
     before = copy.deepcopy(translator.given[0].state_dict())
     for step in range(2):
-        play(translator.train(), moves, batch("constancy"), step)
+        play(translator.train(), moves, batch("dtn"), step)
     assert not translator.given[0].training
     assert all(torch.equal(before[key], value) for key, value in translator.given[0].state_dict().items())
-    elsewhere = make("constancy", encoder="not.installed:here")
+    elsewhere = make("dtn", encoder="not.installed:here")
     elsewhere.load_state_dict(translator.state_dict())
     with pytest.raises(ValueError, match=r"not\.installed:here"):
         elsewhere.players()
 
 
 def test_a_run_does_not_go_on_with_another_encoder():
-    first, again, other = (make("constancy", encoder=GIVEN) for _ in range(3))
+    first, again, other = (make("dtn", encoder=GIVEN) for _ in range(3))
     for translator, seed in ((first, 0), (again, 0), (other, 1)):
         torch.manual_seed(seed)
         translator.players()
@@ -91,12 +91,12 @@ def test_a_run_does_not_go_on_with_another_encoder():
 )
 def test_invalid_encoders_are_refused_before_the_first_step(encoder, words):
     with pytest.raises(ValueError, match=words):
-        make("constancy", encoder=encoder).players()
+        make("dtn", encoder=encoder).players()
 
 
 def test_an_error_inside_the_function_is_its_own():
     with pytest.raises(AttributeError, match="no_such_layer"):
-        make("constancy", encoder=f"{__name__}:faulty").players()
+        make("dtn", encoder=f"{__name__}:faulty").players()
 
 
 def test_the_fingerprint_of_an_encoder_on_a_gpu_is_that_on_the_cpu():
@@ -111,7 +111,7 @@ def test_the_fingerprint_of_an_encoder_on_a_gpu_is_that_on_the_cpu():
 def test_the_trained_encoder_learns_to_reconstruct_and_keeps_its_features_apart():
     """Whatever L_CONST would like: f's own loss knows nothing of it, and G's move does not touch f."""
     torch.manual_seed(0)
-    translator = Constancy(3, 3, generator="resnet_1", ngf=2, ndf=2, nef=8, features=8, lambda_const=1e4, lr=5e-3)
+    translator = DTN(3, 3, generator="resnet_1", ngf=2, ndf=2, nef=8, features=8, lambda_const=1e4, lr=5e-3)
     player = translator.players()["f"]
     assert {id(p) for p in player.net.parameters()} == {id(p) for p in translator.A.parameters()}
     move, grid = Move(player), torch.linspace(-1, 1, 32)
@@ -133,7 +133,7 @@ def test_the_autoencoder_takes_any_size(h, w):
 
 
 def test_where_the_channels_differ_f_sees_grey():
-    translator = make("constancy", 1, 4)
+    translator = make("dtn", 1, 4)
     assert translator.A.down[0].in_channels == 1
     rgba = torch.rand(2, 4, 32, 32)
     assert torch.equal(translator.seen(rgba), rgba[:, :3].mean(1, keepdim=True))

@@ -10,7 +10,7 @@ from i2i.atomic import FULL
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.report import NonFinite
-from i2i.engine.run import Run
+from i2i.engine.run_folder import Run
 from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.weights import save_weights
 from i2i.translators import Translator, Views, translator_class
@@ -18,7 +18,7 @@ from i2i.translators import Translator, Views, translator_class
 LOCAL = "_extra_state"  # state that differs between processes: the image pools
 
 
-class Game:
+class TrainState:
     """A translator with its optimisers and EMA, made from a run's description."""
 
     def __init__(self, run: Run, world: World) -> None:

@@ -16,7 +16,7 @@ from i2i.atomic import clear_temporaries
 from i2i.images import Image, ImageError, read_header, read_image, write_image
 from i2i.runtime import Options
 from i2i.runtime.errors import TooLargeError
-from i2i.runtime.jobs import large
+from i2i.runtime.jobs import oversized
 from i2i.runtime.jobs.folder import translate_folder
 from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.jobs.single import translate_file
@@ -38,12 +38,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every image is too large to be decoded whole."""
-    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
+    monkeypatch.setattr(oversized, "DECODE_LIMIT", 1000)
 
 
 def strips_of_file(source: Path, target: Path, model: Model) -> object:
     """Return how the file is translated in strips, or None."""
-    return large.in_strips(image_task(source, target, Options(), read_header(source)), model, Options())
+    return oversized.in_strips(image_task(source, target, Options(), read_header(source)), model, Options())
 
 
 def picture(channels: int, bits: int) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_strips_equal_the_image(
     vips_of(picture(channels, bits)).tiffsave(source, compression="lzw", tile=bits == 8, tile_width=64, tile_height=64)
     tiled = model.tiled(how)
     want = read_image(translate_file(tiled, source, tmp_path / "whole.tif", Options()))
-    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
+    monkeypatch.setattr(oversized, "DECODE_LIMIT", 1000)
     monkeypatch.setattr("i2i.runtime.jobs.single.read_image", lambda *_: pytest.fail("decoded whole"))
     have = read_image(translate_file(tiled, source, tmp_path / "strips.tif", Options()))
     lost = [
@@ -96,7 +96,7 @@ def test_pngs_and_jpegs_are_translated_in_strips(model: Model, tmp_path: Path) -
     tiled = model.tiled(160)
     for name in ("a.png", "a.jpg"):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(large, "DECODE_LIMIT", 10**9)
+            patch.setattr(oversized, "DECODE_LIMIT", 10**9)
             whole = read_image(translate_file(tiled, tmp_path / name, tmp_path / f"w-{name}.png", Options()))
         strips = read_image(translate_file(tiled, tmp_path / name, tmp_path / f"s-{name}.png", Options()))
         np.testing.assert_array_equal(strips.pixels, whole.pixels)
@@ -114,7 +114,7 @@ def test_a_jpeg_keeps_its_chroma_sampling(model: Model, tmp_path: Path, coding: 
 def test_leftovers_of_a_killed_job_to_this_output_are_deleted(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strips: bool
 ) -> None:
-    monkeypatch.setattr(large, "DECODE_LIMIT", 1000 if strips else 10**9)
+    monkeypatch.setattr(oversized, "DECODE_LIMIT", 1000 if strips else 10**9)
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
     killed = """
 import os, sys
@@ -157,7 +157,7 @@ def test_small_images_are_decoded_whole(model: Model, tmp_path: Path, monkeypatc
     exact = model.tiled("exact")
     source, target = tmp_path / "a.tif", tmp_path / "b.tif"
     assert strips_of_file(source, target, exact) is None
-    monkeypatch.setattr(large, "available_memory", lambda: 1100 * 1200 * 3 * 5 * 4 - 1)
+    monkeypatch.setattr(oversized, "available_memory", lambda: 1100 * 1200 * 3 * 5 * 4 - 1)
     assert strips_of_file(source, target, exact) is not None
     assert strips_of_file(source, target, model.tiled(2048)) is None  # one tile holds it
     assert strips_of_file(source, tmp_path / "b.webp", exact) is None  # which is written at once
@@ -176,7 +176,7 @@ def test_images_that_cannot_be_read_in_strips_are_decoded_whole_with_a_note(mode
 
 def test_a_model_that_sees_the_whole_image_gets_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own error says that the image is too large."""
-    monkeypatch.setattr(large, "DECODE_LIMIT", 1000)
+    monkeypatch.setattr(oversized, "DECODE_LIMIT", 1000)
     unet = i2i.load(network(tmp_path / "net.onnx", replace(SPEC, tiling="no")), "cpu", threads=1)
     write_image(tmp_path / "a.tif", Image(picture(3, 8)))
     assert strips_of_file(tmp_path / "a.tif", tmp_path / "b.tif", unet.tiled(160)) is None

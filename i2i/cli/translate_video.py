@@ -11,7 +11,7 @@ import click
 
 from i2i.cli import streams
 from i2i.cli.help import option
-from i2i.cli.options import options_of
+from i2i.cli.param_types import options_of
 from i2i.progress import Progress
 from i2i.runtime.video.options import NAMES, VideoOptions
 from i2i.text import plural
@@ -59,7 +59,7 @@ def take(src: Path, dst: str | None, options: dict[str, Any]) -> VideoJob | None
 
 def translate(model: Model, src: Path, dst: str | None, settings: Options, job: VideoJob) -> None:
     """Translate a video and print a summary; exit with status 1 if it is damaged."""
-    from i2i.cli.preview import Window
+    from i2i.cli.preview_window import Window
     from i2i.runtime.video import InterruptedVideo, VideoError, translate_video
     from i2i.runtime.video.detect import camera, video_target
 

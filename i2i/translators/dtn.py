@@ -1,4 +1,4 @@
-"""Feature constancy: Taigman, Polyak & Wolf, Unsupervised Cross-Domain Image Generation, ICLR 2017
+"""DTN, the domain transfer network: Taigman, Polyak & Wolf, Unsupervised Cross-Domain Image Generation, ICLR 2017
 (arXiv:1611.02200)."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from i2i.translators.base import Player, Translator, Views
 TRAINED = "trained"
 
 
-class Constancy(Translator):
+class DTN(Translator):
     """L = L_GAN(G, D) + alpha L_CONST(G) + beta L_TID(G), L_CONST = E_x d(f(x), f(G(x))), L_TID = E_y d(y, G(y)).
 
     G: X -> Y keeps the features f of an image, and leaves images of Y unchanged; d is the mean squared error.

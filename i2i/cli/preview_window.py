@@ -1,7 +1,7 @@
 """A preview window in its own process, so that it neither slows the job nor stops it when it closes.
 
-OpenCV's headless package has no windows; Python's tkinter has. ``python -m i2i.cli.preview`` is the process of the
-window: it reads frames from standard input, each as width and height (little-endian uint32) and RGB bytes.
+OpenCV's headless package has no windows; Python's tkinter has. ``python -m i2i.cli.preview_window`` is the process of
+the window: it reads frames from standard input, each as width and height (little-endian uint32) and RGB bytes.
 """
 
 from __future__ import annotations

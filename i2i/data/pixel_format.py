@@ -1,43 +1,14 @@
-"""Functions shared by all kinds of datasets: reading files, a domain's pixel form, the order of an epoch."""
+"""The form that the images of a domain share: channels, bits, alpha."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from i2i.data.inspection import SHOWN, Facts, Report, inspect_files, named
-from i2i.errors import DataError
+from i2i.data.inspection import Facts
 from i2i.images import Image, convert, seen
 from i2i.spec import EDGE, Background, Domain
-from i2i.text import plural
-
-
-def read_all(
-    paths: Sequence[Path], max_bad: int, progress: Callable[[int, int], None] | None, left_out: int = 0
-) -> tuple[dict[Path, Facts], list[str]]:
-    """Return the facts of all readable files and the errors of the others. Raises DataError for more than ``max_bad``.
-
-    ``progress`` is called with (files done, all files). ``left_out`` files count towards ``max_bad``.
-    """
-    facts, failed = inspect_files(paths, progress)
-    if len(failed) + left_out > max_bad:
-        limit = f"at most {max_bad} may be, with --max-bad"
-        if left_out:
-            limit = f"with {left_out} without a counterpart; at most {max_bad} may be left out, with --max-bad"
-        raise DataError(
-            f"{len(failed)} of {plural(len(paths), 'file')} cannot be read ({limit}):\n{named([*failed.values()])}"
-        )
-    return facts, [str(error) for error in failed.values()]
-
-
-def warn_of(report: Report, left_out: Sequence[str]) -> None:
-    """Add the files left out to the report's warnings: the first by name, then the number of the others."""
-    report.warnings += [f"left out: {error}" for error in left_out[:SHOWN]]
-    if len(left_out) > SHOWN:
-        report.warnings.append(f"left out: {len(left_out) - SHOWN} more")
 
 
 def domain_of(name: str, found: Sequence[Facts], channels: str | int) -> Domain:
@@ -79,13 +50,3 @@ def in_form(image: Image, domain: Domain, background: Background) -> np.ndarray:
     else:
         alpha = convert(image.alpha[..., None], 1, domain.bits)[..., 0]
     return np.dstack([colour, alpha])
-
-
-def index_at(position: int, count: int, seed: int) -> int:
-    """Return the index of the image at a position of the endless sequence: each once per epoch, in a new order."""
-    return int(_permutation(count, seed, position // count)[position % count])
-
-
-@lru_cache(maxsize=8)
-def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch, count)).permutation(count)

@@ -12,7 +12,7 @@ from i2i.runtime.errors import TooLargeError
 from i2i.runtime.memory import estimate
 from i2i.runtime.model import executor
 from i2i.runtime.model.model import Model
-from i2i.runtime.tiles.fallback import Tile
+from i2i.runtime.tiles.oom_fallback import Tile
 from tests import tiny
 from tests.runtime.tiles.networks import network, photo, psnr
 
