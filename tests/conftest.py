@@ -42,7 +42,7 @@ LONGEST = (
     *("cli/test_streams", "engine/test_processes", "translators/test_conformance", "engine/test_finetune"),
     *("engine/test_resume", "exporter/test_precision", "test_extending", "importer/test_runs", "cli/test_main"),
     *("engine/test_killed", "production/test_javascript", "runtime/adapters/test_reference", "cli/test_domains"),
-    *("runtime/video/test_reference", "exporter/test_runs", "runtime/jobs/test_large", "test_readme"),
+    *("runtime/video/test_reference", "exporter/test_runs", "runtime/jobs/test_oversized", "test_readme"),
     *("runtime/providers/test_openvino", "runtime/video/test_interleaving", "images/large/test_reader"),
 )
 

@@ -122,7 +122,7 @@ FLOORS = {
         ["sink"], ["translate"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["large"],
+        ["sharding"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"],
         ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
