@@ -49,7 +49,9 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"tests.{name.replace('/', '.')}": number for number, name in enumerate(LONGEST)}
-    assert all((Path(__file__).parent / f"{name}.py").exists() for name in LONGEST), "a module was renamed"
+    assert all((Path(__file__).parent / f"{name}.py").exists() for name in (*LONGEST, *EXPORTING)), (
+        "a module was renamed"
+    )
     items.sort(key=lambda item: order.get(item.module.__name__, len(order)))  # type: ignore[attr-defined]
 
 
