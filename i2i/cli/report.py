@@ -33,7 +33,7 @@ EXAMPLES = [
     "--format",
     group="Input and output",
     type=click.Choice(["html", "md"]),
-    help="html: a page with pictures; md: a model card.  [default: by the suffix of --out, else html]",
+    help="Page with pictures (html), or model card (md).  [default: by the suffix of --out, else html]",
 )
 @help.option(
     "--images",

@@ -199,10 +199,10 @@ def _mapping(facts: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def differences(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
-    """Return the settings and facts in which runs differ: name and the value of each run, "-" where it has none."""
+    """Return the settings and facts in which runs differ, each with the value of every run."""
     tables = [_comparable(record) for record in records]
     names = dict.fromkeys(name for table in tables for name in table)
-    rows = [(name, [table.get(name, "-") for table in tables]) for name in names]
+    rows = [(name, [table.get(name, "not set") for table in tables]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
 
 
