@@ -14,7 +14,7 @@ from i2i.evaluation.arguments import find_tasks, open_model
 from i2i.evaluation.networks import Extractor, has_lite0, open_features
 from i2i.reporting import gallery, neighbours
 from i2i.reporting.card import render_card
-from i2i.reporting.figures import Figures, of_evaluation, read_metrics
+from i2i.reporting.figures import Figures, of_evaluation, of_test, read_metrics
 from i2i.reporting.page import Contents, render
 from i2i.reporting.records import Record, read_records
 from i2i.runtime.model.targets import way
@@ -116,6 +116,8 @@ def _figures(records: list[Record], files: list[Path]) -> list[Figures]:
     named = {file.resolve() for file in files}
     wanted = files + [file for file in own if file.is_file() and file.resolve() not in named]
     found = [table for file in wanted for table in read_metrics(file, records)]
+    for number, record in enumerate(records):
+        found += of_test(record.facts.get("test"), number, record.notes)
     return sorted(found, key=lambda table: table.run)
 
 

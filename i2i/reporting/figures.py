@@ -116,6 +116,23 @@ def of_evaluation(found: dict[str, Any], run: int, origin: str) -> list[Figures]
     return figures
 
 
+def of_test(found: Any, run: int, notes: list[str]) -> list[Figures]:
+    """Return the figures of the test split that a run with ``--eval-every`` measured at its end.
+
+    Where there are none, the reason is added to ``notes``.
+    """
+    if not isinstance(found, dict):
+        return []
+    if "error" in found:
+        notes.append(f"no figures of the test split from training: {found['error']}")
+        return []
+    try:
+        return of_evaluation(found, run, "the end of training")
+    except DataError as error:
+        notes.append(f"no figures of the test split from training: {error}")
+        return []
+
+
 def _owner(path: Path, model: Any, records: Sequence[Record]) -> int:
     """Return the place of the run whose model was measured: it lies in the run's folder, or there is one run."""
     places = [record.path.resolve() for record in records]
@@ -130,24 +147,43 @@ def _owner(path: Path, model: Any, records: Sequence[Record]) -> int:
     )
 
 
-def comparison(figures: Sequence[Figures], runs: int) -> tuple[list[tuple[str, str, list[str]]], list[str]]:
-    """Return rows (metric, better, the figure of each run), and how protocols differ. Empty for a single run.
+@dataclass
+class Comparison:
+    """Figures of several runs side by side.
 
-    Of a run with several tables (a model of several domains) none is compared: each has other real images.
+    Attributes:
+        title: what they were measured against.
+        rows: metric, which way is better, and the figure of each run.
+        differences: in what their protocols differ, so that they are not comparable.
     """
-    own = {n: [each for each in figures if each.run == n] for n in range(runs)}
-    single = {n: tables[0] for n, tables in own.items() if len(tables) == 1}
-    if len(single) < 2:
-        return [], []
-    first = next(iter(single.values()))
-    rows = []
+
+    title: str
+    rows: list[tuple[str, str, list[str]]]
+    differences: list[str]
+
+
+def comparisons(figures: Sequence[Figures], runs: int) -> list[Comparison]:
+    """Return the figures of several runs side by side: those against the same real images, or one of each run."""
+    groups: dict[str, dict[int, Figures]] = {}
+    for table in figures:
+        groups.setdefault(table.protocol.reference, {}).setdefault(table.run, table)
+    if not any(len(group) > 1 for group in groups.values()):  # the data lies elsewhere, or is other data
+        groups = {"the first figures of each run": {}}
+        for table in figures:
+            groups["the first figures of each run"].setdefault(table.run, table)
+    return [_compared(title, group, runs) for title, group in groups.items() if len(group) > 1]
+
+
+def _compared(title: str, group: dict[int, Figures], runs: int) -> Comparison:
+    first = next(iter(group.values()))
+    rows: list[tuple[str, str, list[str]]] = []
     for name in METRICS:
-        labels = {table.label(name) for table in single.values() if name in table.names}
+        labels = {table.label(name) for table in group.values() if name in table.names}
         for label in sorted(labels):  # the same metric of other features is another one
-            holders = {n: table for n, table in single.items() if name in table.names and table.label(name) == label}
+            holders = {n: table for n, table in group.items() if name in table.names and table.label(name) == label}
             values = [holders[n].text(name) if n in holders else "" for n in range(runs)]
             rows.append((label, METRICS[name].better, values))
     differences = []
-    for table in single.values():
+    for table in group.values():
         differences += [f"{table.title}: {each}" for each in table.protocol.differences(first.protocol)]
-    return rows, differences
+    return Comparison(title, rows, differences)

@@ -45,7 +45,7 @@ class Gallery:
         better: "lower" or "higher".
         ranked: number of results that were sorted.
         total: number of images of the split.
-        split: of the data.
+        split: of the data; None where it has none, so that its images may have been trained on.
         cards: the worst, some from the middle and the best.
     """
 
@@ -54,7 +54,7 @@ class Gallery:
     better: str
     ranked: int
     total: int
-    split: str
+    split: str | None
     cards: list[Card] = field(default_factory=list)
 
 
@@ -87,7 +87,7 @@ def build(
         wanted = {order[place] for place in chosen}
         items = [item for item in task.items if item.name in wanted]
         measure(items, [], {RESULT: make}, {}, Instruments(), None, progress)
-    gallery = Gallery(title, label, metric.better, len(order), len(task.items), task.split or "all")
+    gallery = Gallery(title, label, metric.better, len(order), len(task.items), task.split)
     for place in chosen:
         image = order[place]
         value = 100 * values[image] if metric.percent and known is None else values[image]

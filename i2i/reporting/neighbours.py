@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from i2i.reporting.embed import Embedded, embed
 from i2i.reporting.gallery import SIDE, spread
 from i2i.runtime.model.model import Model
 
+_T = TypeVar("_T")
 RESULTS, REAL, TRAINED = 32, 64, 2000  # images that are compared at most
 PIXELS = 16  # side of the reduced images, where no features are installed
 
@@ -68,10 +70,10 @@ def nearest_training(
     def look(picture: Picture) -> np.ndarray:
         return _reduced(picture) if extractor is None else extractor(picture)[0]
 
-    def vectors(function: object, of: Sequence[object]) -> np.ndarray:
+    def vectors(function: Callable[[_T], np.ndarray], of: Sequence[_T]) -> np.ndarray:
         nonlocal done
         found = []
-        for vector in in_order(function, of):  # type: ignore[arg-type]
+        for vector in in_order(function, of):
             found.append(vector)
             done += 1
             if progress is not None:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 import i2i
 from i2i.reporting.charts import Line, chart, legend
 from i2i.reporting.embed import Embedded, embed_file
-from i2i.reporting.figures import Figures, comparison
+from i2i.reporting.figures import Figures, comparisons
 from i2i.reporting.gallery import Gallery, spread
 from i2i.reporting.neighbours import Neighbours
 from i2i.reporting.records import MEMORY, SPEED, Record, as_text, differences
@@ -79,7 +79,6 @@ def render(contents: Contents) -> str:
     records = contents.records
     templates = files("i2i.reporting") / "templates"
     style, script = ((templates / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    rows, differ = comparison(contents.figures, len(records))
     sheets = [_sheets(number, record, contents) for number, record in enumerate(records)]
     names = [record.name for record in records]
     page = environment.get_template("page.html").render(
@@ -92,8 +91,8 @@ def render(contents: Contents) -> str:
         differences=differences(records) if len(records) > 1 else [],
         charts=_charts(records),
         legend=legend(names),
-        compared=rows,
-        protocols_differ=differ,
+        protocols=[(n, *each) for n, record in enumerate(records) for each in _protocols(record)],
+        comparisons=comparisons(contents.figures, len(records)),
         sheets=[each for each in sheets if each.pictures],
         omissions=contents.omissions + [(n, note) for n, record in enumerate(records) for note in record.notes],
         warnings=contents.warnings(),
@@ -137,18 +136,33 @@ def _charts(records: list[Record]) -> list[tuple[str, list[tuple[str, Markup]]]]
             group, term = "Other figures", name
         else:
             group = GROUPS.get(group, f"Losses of player {group}")
-        best = _best(records[0]) if len(records) == 1 and name.startswith("val/") else None
+        best = _best(records[0], name) if len(records) == 1 else None
         groups.setdefault(group, []).append((term, chart(term, lines, best)))
     order = sorted(groups, key=lambda group: (group.startswith("Learning"), group not in GROUPS.values()))
     return [(group, groups[group]) for group in order]
 
 
-def _best(record: Record) -> float | None:
-    """Return the step whose weights validation chose, if any."""
-    validation = record.facts.get("validation")
-    best = validation.get("best") if isinstance(validation, dict) else None
-    step = best.get("step") if isinstance(best, dict) else None
+def _best(record: Record, name: str) -> float | None:
+    """Return the step whose weights validation chose, for a figure such as "val/a2b/KID-lite0 x1000", if any."""
+    best = _validation(record).get("best")
+    if not isinstance(best, dict) or not name.startswith("val/"):
+        return None
+    own = best.get(name.split("/")[1]) or (next(iter(best.values())) if len(best) == 1 else None)
+    step = own.get("step") if isinstance(own, dict) else None
     return step if isinstance(step, int) else None
+
+
+def _validation(record: Record) -> dict[str, Any]:
+    found = record.facts.get("validation")
+    return found if isinstance(found, dict) else {}
+
+
+def _protocols(record: Record) -> list[tuple[str, str]]:
+    """Return the protocol of each curve of validation figures: its name, and the line for people."""
+    found = _validation(record).get("protocol")
+    if not isinstance(found, dict):
+        return []
+    return [(name, str(each["line"])) for name, each in found.items() if isinstance(each, dict) and "line" in each]
 
 
 def summary(record: Record) -> list[tuple[str, str]]:
@@ -163,6 +177,13 @@ def summary(record: Record) -> list[tuple[str, str]]:
         found.append(("images", f"{facts['images']} an epoch"))
     steps = f"{facts.get('step', 0)}" + (f" of {facts['steps']}" if facts.get("steps") else "")
     found.append(("steps", f"{steps}, {facts['status']}"))
+    if facts.get("reason"):
+        found.append(("ended", str(facts["reason"])))
+    chosen = _validation(record).get("best")
+    if isinstance(chosen, dict) and chosen:
+        metric = _validation(record).get("metric", "")
+        places = [f"{name} of step {each['step']}" for name, each in chosen.items() if isinstance(each, dict)]
+        found.append(("best weights", f"{', '.join(places)}, by {metric} of validation images"))
     if record.seconds:
         found.append(("time", f"{duration(record.seconds)}, from the speeds in the log"))
     machine = facts.get("machine")

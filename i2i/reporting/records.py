@@ -61,7 +61,7 @@ class Record:
         batch, before, total = self.settings.get("batch", 1), 0.0, 0.0
         for line in self.lines:
             speed = line.get(SPEED)
-            if _finite(speed) and speed > 0 and _finite(batch):
+            if speed is not None and _finite(speed) and speed > 0 and _finite(batch):
                 total += (line["step"] - before) * batch / speed
                 before = line["step"]
         return total or None

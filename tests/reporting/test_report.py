@@ -213,11 +213,21 @@ def test_bad_input_is_one_sentence(
 
 
 def test_figures_of_validation_and_the_best_step_are_drawn(run: MakeRun) -> None:
-    path = run(validation={"best": {"step": 20}})
-    lines = [json.dumps({"step": step, "val": {"a2b": {"KID": 9.0 / step}}}) for step in (20, 40)]
+    test = i2i.evaluate(run(), metrics="L1").to_dict()
+    validation = {
+        "metric": "KID-lite0",
+        "best": {"a2b": {"step": 20, "value": 0.45}},
+        "protocol": {"a2b": {"line": "how it was"}},
+    }
+    path = run(validation=validation, test={"tables": test["tables"]}, reason="stopped early")
+    lines = [json.dumps({"step": step, "val": {"a2b": {"KID": 9.0 / step}}, "protocol": {}}) for step in (20, 40)]
     (path / "log.jsonl").write_text((path / "log.jsonl").read_text() + "\n".join(lines))
     page = Reader(i2i.report(path, images=0))
     assert "Figures of validation images a2b/KID" in page.text
+    assert "Protocol of validation a2b: how it was" in page.text
+    assert "best weights a2b of step 20, by KID-lite0 of validation images" in page.text
+    assert "ended stopped early" in page.text
+    assert "From: the end of training" in page.text
     assert "best" in [a.get("class") for tag, a in page.elements if tag == "path"]
     assert page.text.index("Figures of validation images") < page.text.index("Losses of player G")
 
