@@ -21,6 +21,7 @@ from i2i.images import Image, write_image
 from i2i.reporting.charts import chart, number, thinned, ticks
 from i2i.reporting.gallery import worst_to_best
 from i2i.reporting.page import duration
+from tests import tiny
 from tests.conftest import Command
 from tests.evaluation.conftest import drawing, features  # noqa: F401 (a fixture)
 from tests.reporting.conftest import TESTED, MakeRun, source_of
@@ -126,6 +127,41 @@ def test_several_runs_show_only_what_differs_and_whether_figures_are_comparable(
     assert "seed: 5 against 0" in page.text
     with pytest.raises(DataError, match="which lies in none of the runs"):
         i2i.report([run("three"), two], metrics=one / "metrics.json", images=0)
+
+
+def test_unpaired_results_are_measured_on_the_way(run: MakeRun, data: Path, features: str) -> None:  # noqa: F811
+    """Two folders without pairs: sorted by content, of a run that is measured for its report."""
+    for file in (data / "testB").iterdir():
+        file.rename(file.with_name(f"other-{file.name}"))
+    page = Reader(i2i.report(run(), evaluate=True, features=features, images=8))
+    assert "From: measured for this report" in page.text
+    assert "KID-squares x1000" in page.text
+    assert "8 of 8 results, sorted by structure-squares (lower is better)" in page.text
+    assert not page.pictures("truth of ")
+    assert "by features squares, of 8 results and 6 training images" in page.text
+    unmeasured = Reader(i2i.report(run("other"), features=features, images=2))
+    assert "2 of 8 results, sorted by edges (higher is better)" in unmeasured.text
+
+
+def test_a_model_of_several_domains_has_a_gallery_for_each(run: MakeRun, tmp_path: Path) -> None:
+    names = ("cloudy", "rain", "shine")
+    for split, numbers in (("train", range(9, 12)), ("test", range(2))):
+        for name in names:
+            folder = tmp_path / "weather" / split / name
+            folder.mkdir(parents=True)
+            for each in numbers:
+                write_image(folder / f"{each}.png", Image(drawing(each)))
+    path = run(settings={"data": str(tmp_path / "weather")}, domains=list(names))
+    (path / "onnx" / "a2b.onnx").unlink()
+    tiny.brighter(path / "onnx" / "any.onnx")
+    page = Reader(i2i.report(path, images=6))
+    for name in names:
+        assert f"weather -> {name} 2 of 4 results, sorted by edges (higher is better), split test" in page.text
+    assert [tag for tag, _ in page.elements].count("select") == 3
+    brighter = {
+        int(np.asarray(result)[0, 0, 0]) - int(drawing(0)[0, 0, 0]) for result in page.pictures("result of cloudy/0")
+    }
+    assert brighter == {30}  # of "shine"; none of the two shown for "rain" is this one
 
 
 def test_a_copied_training_image_is_found(run: MakeRun, data: Path) -> None:
