@@ -172,7 +172,7 @@ def summary(record: Record) -> list[tuple[str, str]]:
         found.append(("data", record.data))
     report = facts.get("data_report")
     if isinstance(report, dict):
-        found += [("images", str(line)) for line in report.get("lines", [])]
+        found.append(("images", "; ".join(map(str, report.get("lines", [])))))
     elif facts.get("images"):
         found.append(("images", f"{facts['images']} an epoch"))
     steps = f"{facts.get('step', 0)}" + (f" of {facts['steps']}" if facts.get("steps") else "")

@@ -302,7 +302,9 @@ def test_a_model_card(run: MakeRun, tmp_path: Path, i2i_inside: Command) -> None
         {name: found[name].value for name in ("L1", "SSIM")}
     )
     assert "# a\\|b\\*c" in body
-    assert "<img" not in body.replace(f"'--select={HOSTILE}", "").split("```")[0]
+    code = re.compile(r"^(`{3,})sh\n(.*?)^\1$", re.M | re.S)
+    assert "<img" not in code.sub("", body)
+    assert HOSTILE.split("'")[0] in "".join(block for _, block in code.findall(body))
     assert f"protocol: {found.tables[0].protocol.line}".lower().replace("_", "\\_") in body.lower()
     tables = re.findall(r"(?:^\|.*\n)+", body, re.M)
     assert [len(table.splitlines()) for table in tables] == [4, 10]
@@ -332,3 +334,24 @@ def test_charts() -> None:
 
     drawn = chart("loss", [Line(0, "a<b", [(1.0, 2.0), (2.0, 1.0)])])
     assert 'aria-label="loss by step. a&lt;b: from 2 to 1"' in drawn
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_colours_have_enough_contrast_in_light_and_dark(scheme: int) -> None:
+    """At least 4.5 for text and 3 for lines, as the WCAG demand of level AA."""
+    style = (Path(i2i.__file__).parent / "reporting" / "templates" / "page.css").read_text()
+    colours = dict(re.findall(r"--([\w-]+): #([0-9a-f]{6});", re.findall(r":root \{(.*?)\}", style, re.S)[scheme]))
+    assert len(colours) == 14
+
+    def luminance(name: str) -> float:
+        parts = [int(colours[name][n : n + 2], 16) / 255 for n in (0, 2, 4)]
+        red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    def contrast(one: str, other: str) -> float:
+        dark, light = sorted((luminance(one), luminance(other)))
+        return (light + 0.05) / (dark + 0.05)
+
+    for text, ground in (("ink", "paper"), ("soft", "paper"), ("accent", "paper"), ("ink", "panel"), ("ink", "warn")):
+        assert contrast(text, ground) >= 4.5, (text, ground)
+    assert min(contrast(f"line-{n}", "paper") for n in range(6)) >= 3
