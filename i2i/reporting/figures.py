@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from i2i.reporting.records import Record
 
 # By which metric of single images results are sorted: the first that was measured.
 SORTED_BY = ("perceptual", "SSIM", "MS-SSIM", "PSNR", "L1", "accuracy", "structure", "edges", "cycle-L1")
+
+OPTIONAL = ("features", "judge", "kid_subset")  # of a protocol: None where no figure needed it
 
 
 @dataclass
@@ -171,7 +173,8 @@ def comparisons(figures: Sequence[Figures], runs: int) -> list[Comparison]:
         groups = {"the first figures of each run": {}}
         for table in figures:
             groups["the first figures of each run"].setdefault(table.run, table)
-    return [_compared(title, group, runs) for title, group in groups.items() if len(group) > 1]
+    found = [_compared(title, group, runs) for title, group in groups.items() if len(group) > 1]
+    return [each for each in found if each.rows]
 
 
 def _compared(title: str, group: dict[int, Figures], runs: int) -> Comparison:
@@ -182,8 +185,15 @@ def _compared(title: str, group: dict[int, Figures], runs: int) -> Comparison:
         for label in sorted(labels):  # the same metric of other features is another one
             holders = {n: table for n, table in group.items() if name in table.names and table.label(name) == label}
             values = [holders[n].text(name) if n in holders else "" for n in range(runs)]
-            rows.append((label, METRICS[name].better, values))
+            if len(holders) > 1:
+                rows.append((label, METRICS[name].better, values))
     differences = []
     for table in group.values():
-        differences += [f"{table.title}: {each}" for each in table.protocol.differences(first.protocol)]
+        ours, theirs = table.protocol, first.protocol
+        # What one of them did not measure with cannot be behind a figure that both have.
+        unused: dict[str, Any] = {
+            name: None for name in OPTIONAL if None in (getattr(ours, name), getattr(theirs, name))
+        }
+        found = replace(ours, **unused).differences(replace(theirs, **unused))
+        differences += [f"{table.title}: {each}" for each in found]
     return Comparison(title, rows, differences)

@@ -110,15 +110,22 @@ def test_an_evaluation_decides_which_results_are_the_worst(run: MakeRun, feature
         assert shown in page.text, metric
 
 
-def test_several_runs_show_only_what_differs_and_whether_figures_are_comparable(run: MakeRun, tmp_path: Path) -> None:
+def test_several_runs_show_only_what_differs_and_whether_figures_are_comparable(
+    run: MakeRun,
+    features: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Features that only one of them was measured with do not make the errors of pixels incomparable."""
     one, two = run("one"), run("two", {"seed": 1}, status="stopped", step=20)
-    for path, metrics in ((one, "L1,edges"), (two, "L1")):
-        i2i.evaluate(path, metrics=metrics).save(path / "metrics.json")
+    i2i.evaluate(one, metrics="L1,structure", features=features).save(one / "metrics.json")
+    i2i.evaluate(two, metrics="L1").save(two / "metrics.json")
     page = Reader(i2i.report([one, two], out=tmp_path / "both.html", images=0))
     part = page.text.partition("Differences between the runs")[2].partition("All settings of one")[0]
     assert " ".join(part.split()) == "setting one two status finished stopped step 40 20 seed 0 1"
     assert "two: not finished: stopped, at step 20 of 40" in page.text
-    assert "The runs side by side" in page.text
+    part = page.text.partition("The runs side by side")[2].partition("question")[0]
+    assert "metric better one two L1 lower 0." in part
+    assert "structure" not in part
     assert "Not comparable" not in page.text
 
     i2i.evaluate(two, metrics="L1", seed=5).save(two / "metrics.json")
