@@ -139,7 +139,8 @@ def _add_pictures(
     """Add the galleries and the nearest training images of a run, or why there are none."""
     record = contents.records[number]
     own = [table for table in contents.figures if table.run == number]
-    split = own[0].protocol.split if own else None
+    named = own[0].protocol.split if own else None
+    split = named if named in ("test", "val", "train") else None  # else found as an evaluation finds it
     paired = own[0].protocol.paired if own else None
     try:
         model = open_model(record.path, None, None, provider)
