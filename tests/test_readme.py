@@ -60,6 +60,11 @@ def pattern(shown: str) -> str:
     )
 
 
+def whole(shown: str) -> str:
+    """Regular expression for all of an output: a line ``...`` is any number of lines, and nothing else is left out."""
+    return "".join(r"(.*\n)*?" if line == "..." else pattern(line) + r"\n" for line in shown.splitlines())
+
+
 def test_two_commands_serve_a_fresh_machine():
     fresh = [line for line in shell(TEXT) if "pip install" in line]
     assert len(fresh) == 2
@@ -108,10 +113,9 @@ def test_commands_print_what_is_shown(tmp_path, i2i_inside, one_thread):
     for command, shown in SHOWN:
         words = shlex.split(command)[1:]
         done = i2i_inside(*words, *(TINY if words[0] == "train" else []), cwd=tmp_path)
-        printed = (done.stdout + done.stderr).splitlines()
+        printed = done.stderr + done.stdout  # as a terminal shows them: the result is last
         assert done.returncode == 0, printed
-        for line in shown.splitlines():
-            assert any(re.fullmatch(pattern(line), found) for found in printed), f"not printed: {line}\n{printed}"
+        assert re.fullmatch(whole(shown), printed), f"shown:\n{shown}\nprinted:\n{printed}"
 
 
 def test_the_messages_in_troubleshooting_exist():
