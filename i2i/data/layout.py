@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from i2i.errors import DataError
-from i2i.images import ImageError, list_images
+from i2i.images import Image, ImageError, list_images
 
 Folder = str | os.PathLike[str]
 
@@ -185,3 +185,12 @@ def _match(layout: Layout, sides: Sequence[dict[str, Path]], problems: list[str]
             for key in sorted(keyed[mine].keys() - keyed[other].keys()):
                 problems.append(f"{here / keyed[mine][key]}: no image of this name in {folder}")
     return [{keyed[side][key]: sides[side][keyed[side][key]] for key in sorted(both)} for side in (0, 1)]
+
+
+def half_of(image: Image, half: int | None) -> Image:
+    """Return the left (0) or the right (1) half of an image, or the whole (None)."""
+    if half is None:
+        return image
+    middle = image.width // 2
+    columns = slice(half * middle, (half + 1) * middle)
+    return Image(image.pixels[:, columns], None if image.alpha is None else image.alpha[:, columns])
