@@ -85,6 +85,20 @@ def test_every_command_and_option_exists(line):
     parse(line)
 
 
+def test_reduced_precision_of_a_file_is_shown_with_images():
+    """A file outside its run has no images to measure the loss on, and the command as shown would be refused."""
+    shown = [parse(each.values[0]) for each in COMMANDS if " export " in each.values[0]]
+    files = [options for _, options in shown if options.get("precision") and options["run"].endswith(".onnx")]
+    assert files
+    assert all(options.get("calibrate") for options in files), files
+
+
+def test_the_demo_writes_where_the_text_says():
+    command, _ = parse("i2i demo")
+    (out,) = (parameter.default for parameter in command.params if parameter.name == "out")
+    assert f"`{out}/contact.png`" in TEXT
+
+
 @pytest.mark.parametrize("line", ["i2i train --nothing", "i2i translate a --format mp3", "i2i export a b", "i2i fly"])
 def test_a_wrong_command_is_found(line):
     with pytest.raises((click.UsageError, AssertionError)):
