@@ -72,7 +72,7 @@ def _train(run: Run, game: TrainState, dataset: Any, stack: ExitStack, quiet: bo
         game.load_state_dict(state["game"])
     if leads:
         run.set_aside_after(start)
-        run.write(status="running", step=start, steps=steps, **provenance())
+        run.write(status="running", step=start, steps=steps, **provenance(world, dataset.report))
     reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet))
     reporter.say(str(dataset.report))
     reporter.say(

@@ -34,7 +34,7 @@ def find_tasks(
         if source is None:
             raise DataError("a model needs images to translate: give --source DIR beside --real DIR")
         data, a, b, direction = None, source, real, "a2b"
-    if data is None and a is None and b is None:
+    if trained_on := data is None and a is None and b is None:
         run = _run_of(model)
         if run is None:
             raise DataError("no data: give --data DIR, or --a DIR and --b DIR; only a run knows its own")
@@ -50,8 +50,8 @@ def find_tasks(
         if data is None:
             raise DataError("a model of several domains is evaluated on --data DIR with a folder for each")
         aims = [to] if to is not None else list(loaded.to or spec.domains)
-        return [(sources.from_domains(data, split, spec.domains, aim), aim) for aim in aims]
-    return [(sources.from_data(data, a, b, split, direction or spec.direction, paired), None)]
+        return [(sources.from_domains(data, split, spec.domains, aim, trained_on), aim) for aim in aims]
+    return [(sources.from_data(data, a, b, split, direction or spec.direction, paired, trained_on), None)]
 
 
 def open_model(model: PathLike, to: str | None, direction: str | None, provider: str) -> Model:
