@@ -42,7 +42,7 @@ def train(
     save_every: int | None = None,
     eval_every: int | None = None,
     metric: str | None = None,
-    features: str | None = None,
+    eval_features: str | None = None,
     val_share: float | None = None,
     patience: int | None = None,
     **hyperparameters: bool | float | str,
@@ -92,7 +92,7 @@ def train(
             the best one are kept beside the newest, and exported.
         metric: that chooses the best weights, a name in ``i2i.metrics.METRICS``; default KID, for pairs the perceptual
             distance, or L1 where no features are installed.
-        features: of the metric: "lite0", "onnx:FILE" or "inception:FILE"; default lite0.
+        eval_features: features of the metric: "lite0", "onnx:FILE" or "inception:FILE"; default lite0.
         val_share: of the images that is held out, by a hash of their names, where the data has no split "val", from
             above 0 to below 1; default 0.1. Only with ``eval_every``.
         patience: number of evaluations without improvement that stop the run, from 0 (no limit); default 0.
@@ -110,6 +110,7 @@ def train(
         "channels": channels, "background": background, "max_bad": max_bad, "size": size, "batch": batch,
         "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed, "workers": workers,
         "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
-        "eval_every": eval_every, "metric": metric, "features": features, "val_share": val_share, "patience": patience,
+        "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
+        "patience": patience,
     }  # fmt: skip
     return train_run(Run.open(method, out, {"preset": preset} | settings | hyperparameters), quiet, dry_run)

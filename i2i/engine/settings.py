@@ -100,7 +100,7 @@ class Settings:
         "Measurement",
         metavar="NAME",
     )
-    features: str | None = option(
+    eval_features: str | None = option(
         None, "Features of the metric: lite0, onnx:FILE or inception:FILE.  [default: lite0]", "Measurement",
         metavar="NAME",
     )  # fmt: skip
@@ -167,7 +167,7 @@ def _typed(name: str, default: Any, value: Any) -> Any:
         from i2i.metrics import find_metrics  # on demand, since it imports NumPy
 
         return next(iter(find_metrics([str(value)])))
-    if name == "features" and value is not None:
+    if name == "eval_features" and value is not None:
         kind, colon, file = str(value).partition(":")
         return f"{kind}:{Path(file).expanduser().resolve()}" if colon else kind
     if isinstance(default, int | float) and not isinstance(value, bool):

@@ -87,11 +87,8 @@ class Validation:
         if not self.every:
             return
         noted = self.run.facts["validation"]
-        if same := repeated((trial for trial, _ in self.trials), dataset.contents):
-            reporter.say(
-                f"warning: {plural(len(same), 'validation image')} are trained on as well, and the best weights may be "
-                f"those that know them by heart: {', '.join(same[:5])}"
-            )
+        if warning := repeated((trial for trial, _ in self.trials), dataset.contents):
+            reporter.say(warning)
         protocols, inputs = {}, {}
         for trial, spread in self.trials:
             table = self._measured(trial, spread, candidates.the_input)
@@ -116,10 +113,10 @@ class Validation:
         began = time.monotonic()
         self.game.check_finite(step)
         tables = {trial.label: self._table_of(trial, spread) for trial, spread in self.trials}
+        figures = {name: _figures(table) for name, table in tables.items()}
         values: dict[str, list[float]] = {}
-        for trial, _ in self.trials:
-            value = tables[trial.label].figures[self._name][RESULT].value * self.metric.scale
-            values.setdefault(trial.export, []).append(value)  # of a network of several domains, of each
+        for trial, _ in self.trials:  # several of a network of several domains
+            values.setdefault(trial.export, []).append(float(figures[trial.label][self.title]["value"]))
         # One process decides: another processor may round differently.
         means = self.game.world.gather({export: sum(each) / len(each) for export, each in values.items()})[0]
         better = [export for export, value in means.items() if self._improves(export, value)]
@@ -128,11 +125,9 @@ class Validation:
             tensors = self.game.ema.networks[export].state_dict()
             weights = {key: tensor.detach().cpu().clone() for key, tensor in tensors.items()}
             self.best[export] = {"step": step, "value": means[export], "weights": weights}
-        self.evaluations.append({"step": step, "figures": {name: _figures(table) for name, table in tables.items()}})
+        self.evaluations.append({"step": step, "figures": figures})
         self._note()
-        line = {
-            name: {metric: row["value"] for metric, row in _figures(table).items()} for name, table in tables.items()
-        }
+        line = {name: {metric: row["value"] for metric, row in rows.items()} for name, rows in figures.items()}
         protocols = {name: table.protocol.line for name, table in tables.items()}
         reporter.measured(step, {"val": line, "protocol": protocols}, began)
         for trial, _ in self.trials:
@@ -201,7 +196,7 @@ class Validation:
     def _choices(self, metrics: dict[str, Metric], explicit: bool) -> Choices:
         """Return the choices of a measurement. Features are computed on the processor, alike on every machine."""
         metrics = {name: metric for name, metric in metrics.items() if not {"class", "labels"} & set(metric.between)}
-        instruments, notes = with_features(metrics, self.run.settings.features, "cpu", explicit)
+        instruments, notes = with_features(metrics, self.run.settings.eval_features, "cpu", explicit)
         options = {"seed": 0, "kid_subset": None, "kid_subsets": SUBSETS}
         return Choices(metrics, instruments, None, self.run.settings.size, options, False, None, notes)
 

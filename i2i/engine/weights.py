@@ -70,9 +70,9 @@ def describe(run: Run, direction: str) -> Spec:
     settings = run.settings.to_dict()
     for path in PATHS:  # a file that is given away does not show the folders of this machine
         settings[path] = settings[path] and Path(settings[path]).name
-    if settings["features"]:
-        kind, colon, file = settings["features"].partition(":")
-        settings["features"] = kind + colon + Path(file).name
+    if settings["eval_features"]:
+        kind, colon, file = settings["eval_features"].partition(":")
+        settings["eval_features"] = kind + colon + Path(file).name
     spec = Spec(
         method=run.settings.method,
         direction=direction,

@@ -164,9 +164,7 @@ def chosen_by(spec: Spec) -> str:
     chosen = spec.recipe.get("chosen_by")
     if not chosen:
         return ""
-    return (
-        f"best weights, of step {spec.recipe['step']} ({chosen['metric']} {chosen['value']:.4g} on validation images)"
-    )
+    return f"best weights, of step {spec.recipe['step']} (validation {chosen['metric']} {chosen['value']:.4g})"
 
 
 def _of_file(path: Path, to: To | None, why: str, require_to: bool) -> Choice:
