@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from i2i.data import Dataset, has_split
-from i2i.data.layout import Source, subfolders
-from i2i.data.two_domains import ROLES
+from i2i.data.layout import Source
 from i2i.engine.distributed import World
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import Settings
@@ -26,15 +25,13 @@ from i2i.evaluation.candidates import Candidate
 from i2i.evaluation.measure import Measured, Rows, measure
 from i2i.evaluation.networks import has_lite0
 from i2i.evaluation.pictures import Picture
-from i2i.evaluation.sources import Task
+from i2i.evaluation.sources import HELD_OUT, Task
 from i2i.metrics import METRICS, Metric
 from i2i.networks import per_image
 from i2i.runtime import processing
 from i2i.spec import Spec
 from i2i.text import plural
 from i2i.translators import Translator
-
-HELD_OUT = "held out"
 
 
 def arrange(run: Run, dataset: Dataset) -> None:
@@ -61,8 +58,13 @@ def arrange(run: Run, dataset: Dataset) -> None:
             )
         noted = {"split": "val"} if own else {"split": HELD_OUT, "share": settings.val_share}
     if noted["split"] == HELD_OUT:
-        noted["images"] = dataset.hold_out(noted["share"])
+        noted["images"] = {_side(role, settings): names for role, names in dataset.hold_out(noted["share"]).items()}
     run.facts["validation"] = noted
+
+
+def _side(role: str, settings: Settings) -> str:
+    """Return the user's side of a role of the data: "a" or "b"."""
+    return dict(zip(("source", "target"), settings.direction.split("2"), strict=True)).get(role, role)
 
 
 def _metric(settings: Settings, kind: str) -> str:
@@ -125,11 +127,11 @@ def trials(run: Run, translator: Translator, split: str) -> list[Trial]:
             # Results of unpaired methods have a truth only where the data happens to have one, which may show how good
             # they are at the end, but not choose.
             paired = None if split == "test" else translator.data == "pairs"
-            folder = "train" if split == HELD_OUT else split
-            task = sources.from_data(settings.data, settings.a, settings.b, folder, spec.direction, paired)
+            where = settings.data, settings.a, settings.b
             if split == HELD_OUT:
-                own, other = ROLES if export[0] == "a" else ROLES[::-1]
-                task = _only(task, run.facts["validation"]["images"][own], run.facts["validation"]["images"][other])
+                task = sources.from_held_out(*where, spec.direction, paired, run.facts["validation"]["images"])
+            else:
+                task = sources.from_data(*where, split, spec.direction, paired)
             found.append(Trial(export, spec.direction, spec, task))
     for trial in found:
         if split != "test":
@@ -139,21 +141,9 @@ def trials(run: Run, translator: Translator, split: str) -> list[Trial]:
 
 def _of_domains(run: Run, split: str, domains: tuple[str, ...], aim: str) -> Task:
     data = str(run.settings.data)
-    if split != HELD_OUT:
-        return sources.from_domains(data, split, domains, aim)
-    task = sources.from_domains(data, "train" if "train" in subfolders(sources.existing(data)) else None, domains, aim)
-    held = run.facts["validation"]["images"]["images"]
-    return _only(task, held, held)
-
-
-def _only(task: Task, items: Iterable[str], real: Iterable[str]) -> Task:
-    items, real = set(items), set(real)
-    return replace(
-        task,
-        items=[item for item in task.items if item.name in items],
-        real=[source for source in task.real if source.name in real],
-        split=HELD_OUT,
-    )
+    if split == HELD_OUT:
+        return sources.domains_held_out(data, domains, aim, run.facts["validation"]["images"]["images"])
+    return sources.from_domains(data, split, domains, aim)
 
 
 def repeated(found: Iterable[Trial], contents: Mapping[Path, bytes]) -> str:

@@ -231,6 +231,7 @@ def splits(root, names):
     """Two domains in folders trainA, trainB, testA, testB and so on, seven images each."""
     rng = np.random.default_rng(5)
     for name in names:
+        (root / name).mkdir(parents=True)
         for number in range(7):
             write_image(root / name / f"{name}{number}.png", Image(rng.integers(0, 255, (32, 32, 3), np.uint8)))
     return str(root)
@@ -244,8 +245,6 @@ def test_no_image_of_the_test_split_is_seen_before_the_end(
     from i2i.data import two_domains
 
     names = ["trainA", "trainB", "testA", "testB"] + ["valA", "valB"] * own
-    for name in names:
-        (tmp_path / "data" / name).mkdir(parents=True)
     data = splits(tmp_path / "data", names)
     for number in range(7):  # the names of a domain's images decide, which differ from folder to folder here
         for side in "AB":
@@ -283,8 +282,8 @@ def test_no_image_of_the_test_split_is_seen_before_the_end(
     else:
         assert (found["validation"]["split"], found["validation"]["share"]) == ("held out", 0.4)
         held = found["validation"]["images"]
-        assert {path.name for path in validated} == {*held["source"], *held["target"]}
-        assert held["source"] == held["target"]  # by name, alike in both domains
+        assert {path.name for path in validated} == {*held["a"], *held["b"]}
+        assert held["a"] == held["b"]  # by name, alike in both domains
     tested = [path for at, path in evaluated if path.parent.name.startswith("test")]
     assert set(tested) == {path for side in "AB" for path in (tmp_path / f"data/test{side}").iterdir()}
     tables = found["test"]["tables"]
@@ -365,7 +364,7 @@ def test_a_run_that_has_trained_on_all_images_is_not_evaluated(unpaired, tmp_pat
         train(out=run, steps=2, eval_every=1, quiet=True)
     run = train(**unpaired, steps=1, eval_every=1, out=tmp_path / "evaluated", quiet=True)
     train(out=run, steps=2, eval_every=0, quiet=True)  # what was held out stays so
-    assert facts(run)["images"] == 7 - len(facts(run)["validation"]["images"]["source"])
+    assert facts(run)["images"] == 7 - len(facts(run)["validation"]["images"]["a"])
     assert step_of(run / "weights/best/a2b.safetensors") == 1
 
 
@@ -398,6 +397,30 @@ def test_images_are_held_out_by_their_names_alone():
     twin = {rest[0]: held[0]}  # a copy of a held-out image under another name
     rest, more = hold_out(names, 0.1, str, lambda name: twin.get(name, name))
     assert set(more) == {*held, *twin}
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+def test_a_run_is_evaluated_on_the_images_that_it_held_out(direction, tmp_path, one_thread):
+    """Where its data has no test split; with those of the right side."""
+    from i2i.data import read_folders
+    from i2i.engine.run_folder import Run
+    from i2i.engine.settings import Settings
+    from i2i.evaluation.sources import from_held_out, recorded
+
+    data = splits(tmp_path / "data", ["trainA", "trainB"])
+    run = Run(tmp_path / "run", Settings("cut", data=data, direction=direction, eval_every=1, metric="edges"), {}, {})
+    run.settings = replace(run.settings, val_share=0.5)
+    dataset = read_folders("unpaired", data=data, direction=direction)
+    validation_images.arrange(run, dataset)
+    run.write(status="running")
+    held = recorded(run.path)["held_out"]
+    assert {name[:6] for name in held["a"]} == {"trainA"}
+    task = from_held_out(data, None, None, direction, None, held)
+    assert [item.name for item in task.items] == held[direction[0]]
+    assert [source.name for source in task.real] == held[direction[-1]]
+    trained = {source.path for source in task.trained}
+    assert trained == set(dataset.contents)
+    assert len(trained) == 14 - len(held["a"]) - len(held["b"])
 
 
 @dataclass(frozen=True)
