@@ -32,9 +32,9 @@ NOTHING = Lost()
 _NAMED = 5  # sources that a note names
 
 
-def fewer_bits(bits: int, of: int) -> str:
+def fewer_bits(bits: int) -> str:
     """Return the name of the loss where a sample keeps fewer bits."""
-    return f"more than {bits} of its {of} bits"
+    return f"more than {bits} bits"
 
 
 class Losses:

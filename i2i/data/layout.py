@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from i2i.errors import DataError
-from i2i.images import ImageError, list_images
+from i2i.images import Image, ImageError, list_images
 
 Folder = str | os.PathLike[str]
-_Image = TypeVar("_Image")
 
-FEWEST_HELD_OUT = 2  # images of a domain, which a distance of two sets needs
 _EXPECTED = """one of
   DIR/train/*.jpg            pairs side by side in one file, A | B
   DIR/trainA  DIR/trainB     two folders (also DIR/train/A DIR/train/B, DIR/A/train DIR/B/train, DIR/A DIR/B)
@@ -191,30 +187,10 @@ def _match(layout: Layout, sides: Sequence[dict[str, Path]], problems: list[str]
     return [{keyed[side][key]: sides[side][keyed[side][key]] for key in sorted(both)} for side in (0, 1)]
 
 
-def hold_out(
-    images: Sequence[_Image], share: float, name: Callable[[_Image], str], content: Callable[[_Image], Hashable]
-) -> tuple[list[_Image], list[_Image]]:
-    """Return the images to train on, and those that are held out: a ``share`` from 0 to 1, by a hash of their names.
-
-    Names count without their suffix, and nothing else does, so that a set that grows keeps its split, and images of one
-    name in two folders are on one side. Copies of a held-out image, with the same ``content``, are held out as well.
-    """
-
-    def chosen(image: _Image) -> bool:
-        stem = os.path.splitext(name(image))[0].encode("utf-8", "surrogateescape")
-        return int.from_bytes(hashlib.sha256(stem).digest()[:8], "big") < share * 2**64
-
-    copies = {content(image) for image in images if chosen(image)}
-    sides: tuple[list[_Image], list[_Image]] = ([], [])
-    for image in images:
-        sides[content(image) in copies].append(image)
-    return sides
-
-
-def check_held_out(name: str, share: float, rest: int, held: int) -> None:
-    """Raise DataError if a domain has too few images for a ``share`` of them to be held out."""
-    if held < FEWEST_HELD_OUT or not rest:
-        raise DataError(
-            f"{name}: a share of {share:g} of {rest + held} images holds out {held} for validation and leaves {rest} "
-            f"to train on, and at least {FEWEST_HELD_OUT} and 1 are needed: give another --val-share, or a val split"
-        )
+def half_of(image: Image, half: int | None) -> Image:
+    """Return the left (0) or the right (1) half of an image, or the whole (None)."""
+    if half is None:
+        return image
+    middle = image.width // 2
+    columns = slice(half * middle, (half + 1) * middle)
+    return Image(image.pixels[:, columns], None if image.alpha is None else image.alpha[:, columns])

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from i2i.data.attributes import Table, chosen, read_table
 from i2i.data.inspection import Facts, Report, describe_domain, named, read_all, warn_of
-from i2i.data.layout import Folder, check_held_out, domain_name, existing, hold_out, subfolders
+from i2i.data.layout import Folder, domain_name, existing, subfolders
 from i2i.data.pixel_format import domain_of, form_of, in_form
-from i2i.data.sampler import index_at
+from i2i.data.shuffle import index_at
 from i2i.data.transforms import View, look, place, to_tensor
+from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES, list_images, read_image
 from i2i.spec import Background, Domain

@@ -28,15 +28,6 @@ def form_of(domain: Domain, found: Iterable[Facts], background: Background) -> s
     return form
 
 
-def half_of(image: Image, half: int | None) -> Image:
-    """Return the left (0) or the right (1) half of an image, or the whole (None)."""
-    if half is None:
-        return image
-    middle = image.width // 2
-    columns = slice(half * middle, (half + 1) * middle)
-    return Image(image.pixels[:, columns], None if image.alpha is None else image.alpha[:, columns])
-
-
 def in_form(image: Image, domain: Domain, background: Background) -> np.ndarray:
     """Return the image's pixels in the form of its domain, [h, w, channels].
 

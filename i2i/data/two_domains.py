@@ -12,10 +12,11 @@ import numpy as np
 from torch import Tensor
 
 from i2i.data.inspection import Facts, Report, describe_domain, named, read_all, warn_of
-from i2i.data.layout import Folder, Layout, Source, check_held_out, find_layout, hold_out, list_sources
-from i2i.data.pixel_format import domain_of, form_of, half_of, in_form
-from i2i.data.sampler import index_at
+from i2i.data.layout import Folder, Layout, Source, find_layout, half_of, list_sources
+from i2i.data.pixel_format import domain_of, form_of, in_form
+from i2i.data.shuffle import index_at
 from i2i.data.transforms import View, look, place, to_tensor
+from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images import Image, read_image
 from i2i.spec import Background, Domain

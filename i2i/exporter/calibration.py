@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i.data.layout import Source, find_layout, list_sources
-from i2i.data.pixel_format import half_of
+from i2i.data.layout import Source, find_layout, half_of, list_sources
 from i2i.images import Image, list_images, read_image
 from i2i.runtime import processing
 from i2i.spec import Spec

@@ -19,18 +19,16 @@ from i2i.lost import fewer_bits
 __all__ = ["KEPT", "WRITABLE", "encode_image", "fitting", "format_of", "losses", "write_image"]
 
 
-def write_image(
-    path: str | os.PathLike[str], image: Image, format: str | None = None, quality: int = 95, strict: bool = False
-) -> None:
+def write_image(path: str | os.PathLike[str], image: Image, format: str | None = None, quality: int = 95) -> None:
     """Write the whole file or none: under a temporary name in the same folder, then renamed.
 
     ``format`` is that of the suffix unless given. What the format cannot hold is converted (alpha composited on white,
-    16 bits rounded to 8, the profile left out), or with ``strict`` is an ImageError; ``losses`` names it. ``quality``
-    (0 to 100) is that of JPEG, WebP and AVIF; a WebP of quality 100 is lossless.
+    16 bits rounded to 8, the profile left out); ``losses`` names it. ``quality`` (0 to 100) is that of JPEG, WebP and
+    AVIF; a WebP of quality 100 is lossless.
     """
     path = Path(path)
     format = format or format_of(path)
-    data = encode_image(image, format, quality, strict, path)
+    data = encode_image(image, format, quality, path)
     try:
         # Not durable: to wait for the disk at every image would be slow, and a job makes again what is missing.
         atomically(path, lambda temporary: temporary.write_bytes(data), durable=False)
@@ -47,18 +45,12 @@ def format_of(path: Path) -> str:
     return next(name for name in WRITABLE if suffix in FORMATS[name].names)
 
 
-def encode_image(
-    image: Image, format: str, quality: int = 95, strict: bool = False, name: str | os.PathLike[str] = "<bytes>"
-) -> bytes:
+def encode_image(image: Image, format: str, quality: int = 95, name: str | os.PathLike[str] = "<bytes>") -> bytes:
     """Return the bytes of a file of that format; ``name`` is for the error. See :func:`write_image`."""
     try:
-        limits = holds(format)
+        pixels, alpha = fitting(image, format)
     except ValueError as error:
         raise ImageError(name, str(error)) from error
-    lost = _lost_pixels(image, limits)
-    if lost and strict:
-        raise ImageError(name, f"{format} cannot hold {' or '.join(lost)}; choose PNG or TIFF")
-    pixels, alpha = fitting(image, format)
     known = writable(image.resolution)
     fitted = replace(
         image, pixels=pixels, alpha=alpha, icc=image.icc if _keeps_profile(image, format) else None,
@@ -103,7 +95,7 @@ def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _lost_pixels(image: Image, limits: Holds) -> list[str]:
     """Return what is lost of the pixels. An alpha that is opaque throughout is no loss."""
-    lost = [fewer_bits(limits.bits, image.bits)] if image.bits > limits.bits else []
+    lost = [fewer_bits(limits.bits)] if image.bits > limits.bits else []
     if image.alpha is not None and not limits.alpha and int(image.alpha.min()) < 2**image.bits - 1:
         lost.append("alpha")
     return lost

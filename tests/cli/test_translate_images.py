@@ -330,7 +330,7 @@ def test_losses_of_pixels_are_named_once_a_job(place: Path, i2i_inside: Command,
     for name in ("a.png", "b.png"):
         write_image(place / "photos" / name, Image(deep, alpha))
     write_image(place / "photos" / "opaque.png", Image(np.zeros((5, 6, 3), np.uint8), np.full((5, 6), 255, np.uint8)))
-    bits = "more than 8 of its 16 bits"  # the model's depth, whatever the format holds
+    bits = "more than 8 bits"  # the model's depth, whatever the format holds
     lost = {"jpeg": [bits, "alpha"], "bmp": [bits], "webp": [bits], "pnm": ["alpha", bits], "tiff": [bits]}
     for format, what in lost.items():
         done = i2i_inside("translate", "photos", format, "-m", "a.onnx", "--format", format, cwd=place)

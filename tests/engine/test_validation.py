@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from i2i.data.layout import Source, hold_out
+from i2i.data.layout import Source
+from i2i.data.validation_split import hold_out
 from i2i.engine import load_generators, train, validation, validation_images
 from i2i.engine.distributed import World
 from i2i.engine.train_state import TrainState

@@ -39,7 +39,7 @@ def test_losses_are_named(format: str) -> None:
     """Contents that are not named as lost are in the file."""
     image = Image(picture(bits=16), alpha_of(bits=16), PROFILE, resolution=(10.0, 10.0))
     back = decode_image(encode_image(image, format, 100))
-    missing = ["more than 8 of its 16 bits"] * (back.bits == 8) + ["alpha"] * (back.alpha is None)
+    missing = ["more than 8 bits"] * (back.bits == 8) + ["alpha"] * (back.alpha is None)
     missing += ["colour profile"] * (back.icc is None) + ["resolution"] * (back.resolution is None)
     assert losses(image, format) == missing
     assert losses(Image(picture(), np.full((48, 64), 255, np.uint8)), format) == []
@@ -86,14 +86,12 @@ def test_a_profile_of_another_colour_space_is_not_kept():
     assert decode_image(encode_image(Image(picture(), icc=cmyk), "PNG")).icc is None
 
 
-def test_what_a_format_cannot_hold_is_converted_or_refused():
+def test_what_a_format_cannot_hold_is_converted():
     image = Image(picture(bits=16), alpha_of(bits=16))
     back = decode_image(encode_image(image, "JPEG", quality=100))
     expected = flatten(image).astype(float) / 257
     assert back.bits == 8
     assert np.abs(back.pixels - expected).mean() < 1.5
-    with pytest.raises(ImageError, match="JPEG cannot hold more than 8 of its 16 bits or alpha; choose PNG or TIFF"):
-        encode_image(image, "JPEG", strict=True)
 
 
 @pytest.mark.parametrize("format", WRITABLE)

@@ -38,7 +38,7 @@ def translate(image: Image, model: Model, options: Options, infer: Callable[[np.
 def bits_lost(bits: int, model: Model) -> tuple[str, ...]:
     """Return the name of the loss, if there is one, where the model handles images of so many bits."""
     handled = min(model.spec.source.bits, model.spec.target.bits)
-    return (fewer_bits(handled, bits),) if bits > handled else ()
+    return (fewer_bits(handled),) if bits > handled else ()
 
 
 def keep_grey(result: Image, image: Image) -> Image:

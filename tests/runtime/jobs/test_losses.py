@@ -145,7 +145,7 @@ def test_sixteen_bits_through_a_model_of_eight_are_named(
         write_image(tmp_path / "in" / name, Image(picture(bits=16)))
     i2i.translate(tmp_path / "in" / "a.png", tmp_path / "c.png", model)
     i2i.translate(tmp_path / "in", tmp_path / "out", model)
-    bits, folder = "not carried over to PNG: more than 8 of its 16 bits", tmp_path / "in"
+    bits, folder = "not carried over to PNG: more than 8 bits", tmp_path / "in"
     assert caplog.messages[0] == f"{tmp_path / 'c.png'}: {bits}"
     (line,) = caplog.messages[1:]
     assert line.startswith(f"{bits} (2 results: {folder}")

@@ -77,10 +77,7 @@ def test_strips_equal_the_image(
     monkeypatch.setattr(oversized, "DECODE_LIMIT", 1000)
     monkeypatch.setattr("i2i.runtime.jobs.single.read_image", lambda *_: pytest.fail("decoded whole"))
     have = read_image(translate_file(tiled, source, tmp_path / "strips.tif", Options()))
-    lost = [
-        f"{tmp_path / name}: not carried over to TIFF: more than 8 of its 16 bits"
-        for name in ("whole.tif", "strips.tif")
-    ]
+    lost = [f"{tmp_path / name}: not carried over to TIFF: more than 8 bits" for name in ("whole.tif", "strips.tif")]
     assert caplog.messages == lost * (bits == 16)
     np.testing.assert_array_equal(have.pixels, want.pixels)
     assert have.pixels.dtype == (np.uint8 if bits == 8 else np.uint16)

@@ -195,7 +195,7 @@ def test_contents_are_compared_field_by_field() -> None:
         10, Fraction(4, 3), 9, 2, 9, 16, True, 0, 1, frozenset({"audio", "video"}), frozenset({"Title", "artist"})
     )
     said = (
-        "audio, further video, more than 8 of its 10 bits, pixels 4/3 as wide as high, colour matrix, primaries, "
+        "audio, further video, more than 8 bits, pixels 4/3 as wide as high, colour matrix, primaries, "
         "HDR transfer, colour range, rotation tag, loop count, 1 chapter, "
         "metadata Title, artist"
     )

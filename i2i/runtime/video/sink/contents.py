@@ -99,7 +99,7 @@ def lost(holder: str, wanted: Contents, held: Contents) -> Lost:
     found = [each for each in wanted.unread if each not in held.unread]
     found += sorted("further video" if kind == "video" else kind for kind in wanted.streams - held.streams)
     if wanted.bits > held.bits:
-        found.append(fewer_bits(held.bits, wanted.bits))
+        found.append(fewer_bits(held.bits))
     if wanted.shape != held.shape:
         found.append(f"pixels {wanted.shape} as wide as high")
     transfer = "HDR transfer" if wanted.transfer in HDR else "transfer"

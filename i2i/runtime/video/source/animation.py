@@ -48,7 +48,7 @@ class Animation:
         if header.format == "GIF":  # which counts repetitions, and without a count is shown once
             plays = 1 if plays is None else plays + 1 if plays else 0
         lost = ["colour profile"] if "icc_profile" in self._image.info else []
-        lost += [fewer_bits(8, header.bits)] if header.bits > 8 else []
+        lost += [fewer_bits(8)] if header.bits > 8 else []
         self.clip = StreamInfo(
             self._image.width, self._image.height, "rgba", Colour(range=LIMITED), Fraction(1), None, Fraction(10),
             self._base, self._count, length, header.format.lower(), lost=tuple(lost), plays=plays or 0,
