@@ -65,7 +65,7 @@ class ManyDomains:
         self._images = kept
         self.contents = {image.path: self.contents[image.path] for image in kept}
         self.report.lines.append(
-            f"validation: {plural(len(held), 'image')}, by a hash of their names, are not trained on"
+            f"validation: {plural(len(held), 'image')}, chosen by a hash of their names, are not trained on"
         )
         return {"images": [image.name for image in held]}
 

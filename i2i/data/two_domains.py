@@ -62,8 +62,8 @@ class TwoDomains:
         self._x, self._y = kept
         self.contents = {source.path: self.contents[source.path] for side in kept for source in side}
         left_out = {role: [source.name for source in side] for role, side in zip(ROLES, held, strict=True)}
-        counts = " and ".join(f"{len(names)} {role}" for role, names in left_out.items())
-        self.report.lines.append(f"validation: {counts} images, by a hash of their names, are not trained on")
+        counts = " and ".join(f"{len(names)} of {role}" for role, names in left_out.items())
+        self.report.lines.append(f"validation: {counts}, chosen by a hash of their names, are not trained on")
         return left_out
 
     def __len__(self) -> int:

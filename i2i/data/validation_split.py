@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 from i2i.errors import DataError
+from i2i.text import plural
 
 FEWEST_HELD_OUT = 2  # images of a domain, which a distance of two sets needs
 _Image = TypeVar("_Image")
@@ -37,6 +38,6 @@ def check_held_out(name: str, share: float, rest: int, held: int) -> None:
     """Raise DataError if a domain has too few images for a ``share`` of them to be held out."""
     if held < FEWEST_HELD_OUT or not rest:
         raise DataError(
-            f"{name}: a share of {share:g} of {rest + held} images holds out {held} for validation and leaves {rest} "
-            f"to train on, and at least {FEWEST_HELD_OUT} and 1 are needed: give another --val-share, or a val split"
+            f"{name}: a share of {share:g} of {plural(rest + held, 'image')} holds out {held} for validation and leaves "
+            f"{rest} to train on, and at least {FEWEST_HELD_OUT} and 1 are needed: give another --val-share, or a val split"
         )
