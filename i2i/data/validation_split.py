@@ -38,6 +38,7 @@ def check_held_out(name: str, share: float, rest: int, held: int) -> None:
     """Raise DataError if a domain has too few images for a ``share`` of them to be held out."""
     if held < FEWEST_HELD_OUT or not rest:
         raise DataError(
-            f"{name}: a share of {share:g} of {plural(rest + held, 'image')} holds out {held} for validation and leaves "
-            f"{rest} to train on, and at least {FEWEST_HELD_OUT} and 1 are needed: give another --val-share, or a val split"
+            f"{name}: a share of {share:g} of {plural(rest + held, 'image')} holds out {held} for validation and "
+            f"leaves {rest} to train on; expected at least {FEWEST_HELD_OUT} and 1: give another "
+            "--val-share, or a val split"
         )

@@ -50,6 +50,8 @@ class Validation:
             self.choices = self._choices(metrics_of(run.settings.metric), explicit=True)
             extractor = self.choices.instruments.extractor
             self.title = label(run.settings.metric, extractor.name if extractor else "")
+            for ended in ("reason", "test"):  # a run that goes on has neither
+                run.facts.pop(ended, None)
         self._note()
 
     @property
@@ -157,7 +159,6 @@ class Validation:
         """Measure the test split, once and after all choices, with the best weights; mark the run as finished."""
         if not self.every or self.game.world.rank != 0:
             return
-        self.run.facts.pop("reason", None)
         facts: dict[str, Any] = {}
         if self.exhausted and self.run.facts["step"] < self.run.facts["steps"]:
             steps = ", ".join(sorted({str(best["step"]) for best in self.best.values()}, key=int))
