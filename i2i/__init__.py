@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from i2i.exporter import export
     from i2i.images import ImageError
     from i2i.importer import import_checkpoint
+    from i2i.reporting import report
     from i2i.runtime import Model, ModelError, ProviderError, load, translate
     from i2i.runtime.video import VideoError
     from i2i.spec import Domain, Spec
@@ -35,6 +36,7 @@ _HOMES = {
     "evaluate": "i2i.evaluation",
     "export": "i2i.exporter",
     "import_checkpoint": "i2i.importer",
+    "report": "i2i.reporting",
     "load": "i2i.runtime",
     "translate": "i2i.runtime",
     "I2IError": "i2i.errors",
@@ -51,7 +53,8 @@ _HOMES = {
 
 __all__ = [
     "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
-    "VideoError", "__version__", "check", "evaluate", "export", "import_checkpoint", "load", "train", "translate",
+    "VideoError", "__version__", "check", "evaluate", "export", "import_checkpoint", "load", "report", "train",
+    "translate",
 ]  # fmt: skip
 
 

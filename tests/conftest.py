@@ -53,6 +53,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.module.__name__, len(order)))  # type: ignore[attr-defined]
 
 
+# The first export of a process takes three seconds longer than the next.
+EXPORTING = (
+    *("exporter/test_export", "exporter/test_domains", "exporter/test_precision", "exporter/test_runs"),
+    *("importer/test_runs", "cli/test_domains", "test_extending", "test_readme"),
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give all modules that export to one of two workers. Among more of them it would be the last to end."""
+    if config.getvalue("dist") != "loadscope" or len(config.getvalue("tx")) != 2:
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Exporting(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            scope = super()._split_scope(nodeid)
+            return "exporting" if scope in {f"tests/{name}.py" for name in EXPORTING} else scope
+
+    return Exporting(config, log)
+
+
 @pytest.fixture(autouse=True)
 def _same_draws_each_time(request: pytest.FixtureRequest) -> None:
     """Seed the random generators, so that a test draws the same numbers each time, alone or among others."""

@@ -21,11 +21,12 @@ _SPEC.loader.exec_module(architecture)
 
 # Part of i2i -> level, and what it may import from outside the standard library. Imports point down.
 LEVELS: dict[str, tuple[int, set[str]]] = {
-    "cli": (8, {"click", "numpy", "onnxruntime", "cv2", "torch"}),
-    "demo": (7, {"numpy", "cv2"}),
-    "engine": (6, {"torch", "numpy", "safetensors", "tensorboard"}),
-    "exporter": (6, {"torch", "onnx", "onnxruntime", "numpy"}),
-    "importer": (6, {"torch", "safetensors"}),
+    "cli": (9, {"click", "numpy", "onnxruntime", "cv2", "torch"}),
+    "demo": (8, {"numpy", "cv2"}),
+    "engine": (7, {"torch", "numpy", "safetensors", "tensorboard"}),
+    "exporter": (7, {"torch", "onnx", "onnxruntime", "numpy"}),
+    "importer": (7, {"torch", "safetensors"}),
+    "reporting": (6, {"jinja2", "markupsafe", "numpy", "PIL"}),
     "evaluation": (5, {"numpy", "onnx", "PIL"}),
     "metrics": (4, {"numpy", "cv2"}),
     "translators": (4, {"torch"}),
@@ -54,7 +55,8 @@ ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 
 PUBLIC = {
     "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
-    "VideoError", "__version__", "check", "evaluate", "export", "import_checkpoint", "load", "train", "translate",
+    "VideoError", "__version__", "check", "evaluate", "export", "import_checkpoint", "load", "report", "train",
+    "translate",
 }  # fmt: skip
 
 
@@ -133,6 +135,9 @@ FLOORS = {
         ["network_graph", "state_dict", "pictures", "sources"], ["inception", "lite0", "label_maps", "protocol"],
         ["networks", "results"], ["instruments"], ["measure", "arguments"], ["candidates"], ["clips", "tables"],
         ["api"],
+    ],
+    "i2i.reporting": [
+        ["records", "embed"], ["charts", "figures"], ["gallery"], ["neighbours"], ["page"], ["card"], ["api"],
     ],
 }  # fmt: skip
 
@@ -231,7 +236,18 @@ def test_no_module_bears_the_name_of_a_public_function() -> None:
     """Importing it would put the module in the function's place."""
     modules = {path.stem for path in ROOT.iterdir()}
     assert not modules & PUBLIC
-    rooms = ("data", "engine", "evaluation", "exporter", "importer", "runtime", "networks", "images", "metrics")
+    rooms = (
+        "data",
+        "engine",
+        "evaluation",
+        "exporter",
+        "importer",
+        "runtime",
+        "networks",
+        "images",
+        "metrics",
+        "reporting",
+    )
     for part in (*rooms, "translators"):
         package = __import__(f"i2i.{part}", fromlist=["__all__"])
         assert not {path.stem for path in (ROOT / part).iterdir()} & set(package.__all__), part
@@ -244,13 +260,13 @@ for name in ("torch", "torchvision", "onnxscript", "safetensors", "kornia"):
 for name in sys.argv[1:]:
     importlib.import_module(name)
 import i2i
-for name in ("load", "translate", "evaluate", "Spec", "Domain"):
+for name in ("load", "translate", "evaluate", "report", "Spec", "Domain"):
     getattr(i2i, name)
 """
 
 
 def test_the_running_half_works_where_torch_is_not_installed() -> None:
-    parts = ("runtime", "images", "spec", "files", "metrics", "evaluation", "sheets", "cli", "__init__")
+    parts = ("runtime", "images", "spec", "files", "metrics", "evaluation", "reporting", "sheets", "cli", "__init__")
     names = [
         ".".join(("i2i", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for path in ROOT.rglob("*.py")

@@ -60,6 +60,11 @@ def pattern(shown: str) -> str:
     )
 
 
+def whole(shown: str) -> str:
+    """Regular expression for all of an output: a line ``...`` is any number of lines, and nothing else is left out."""
+    return "".join(r"(.*\n)*?" if line == "..." else pattern(line) + r"\n" for line in shown.splitlines())
+
+
 def test_two_commands_serve_a_fresh_machine():
     fresh = [line for line in shell(TEXT) if "pip install" in line]
     assert len(fresh) == 2
@@ -78,6 +83,20 @@ def test_pictures_are_there_and_small():
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_and_option_exists(line):
     parse(line)
+
+
+def test_reduced_precision_of_a_file_is_shown_with_images():
+    """A file outside its run has no images to measure the loss on, and the command as shown would be refused."""
+    shown = [parse(each.values[0]) for each in COMMANDS if " export " in each.values[0]]
+    files = [options for _, options in shown if options.get("precision") and options["run"].endswith(".onnx")]
+    assert files
+    assert all(options.get("calibrate") for options in files), files
+
+
+def test_the_demo_writes_where_the_text_says():
+    command, _ = parse("i2i demo")
+    (out,) = (parameter.default for parameter in command.params if parameter.name == "out")
+    assert f"`{out}/contact.png`" in TEXT
 
 
 @pytest.mark.parametrize("line", ["i2i train --nothing", "i2i translate a --format mp3", "i2i export a b", "i2i fly"])
@@ -108,10 +127,9 @@ def test_commands_print_what_is_shown(tmp_path, i2i_inside, one_thread):
     for command, shown in SHOWN:
         words = shlex.split(command)[1:]
         done = i2i_inside(*words, *(TINY if words[0] == "train" else []), cwd=tmp_path)
-        printed = (done.stdout + done.stderr).splitlines()
+        printed = done.stderr + done.stdout  # as a terminal shows them: the result is last
         assert done.returncode == 0, printed
-        for line in shown.splitlines():
-            assert any(re.fullmatch(pattern(line), found) for found in printed), f"not printed: {line}\n{printed}"
+        assert re.fullmatch(whole(shown), printed), f"shown:\n{shown}\nprinted:\n{printed}"
 
 
 def test_the_messages_in_troubleshooting_exist():

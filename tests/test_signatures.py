@@ -40,7 +40,16 @@ def members(annotation: Any) -> set[Any]:
 
 
 def test_the_public_functions() -> None:
-    assert set(FUNCTIONS) == {"check", "evaluate", "export", "import_checkpoint", "load", "train", "translate"}
+    assert set(FUNCTIONS) == {
+        "check",
+        "evaluate",
+        "export",
+        "import_checkpoint",
+        "load",
+        "report",
+        "train",
+        "translate",
+    }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

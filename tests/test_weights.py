@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import i2i
@@ -61,6 +62,13 @@ def test_the_entry_and_the_file_hold_the_same_description(entry, models):
     assert spec.recipe == entry["recipe"]
     assert i2i.Spec.from_json(json.dumps(entry["spec"])) == spec
     assert spec.parity, "it was not proven at export"
+
+
+@entries
+def test_older_releases_of_onnx_runtime_read_it(entry):
+    """A file of a newer IR version than its opset needs is refused by them, whatever its operators."""
+    model = onnx.load(WEIGHTS / entry["file"])
+    assert model.ir_version == onnx.helper.find_min_ir_version_for(model.opset_import)
 
 
 @entries

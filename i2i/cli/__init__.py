@@ -33,6 +33,7 @@ COMMANDS = {
     },
     "Inspect": {
         "evaluate": "Measure how good a translator is, or a folder of results.",
+        "report": "Write a page about runs: curves, metrics, results, settings.",
         "check": "Check a folder of data before training.",
         "describe": "Show what a third-party model takes and returns.",
         "models": "List the finished runs and the available models.",
@@ -51,7 +52,7 @@ EXAMPLES = [
 
 # Module that may be missing -> package to install.
 _TRAIN = ("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard")
-EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "av": "av"}
+EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "jinja2": '"i2i[evaluate]"', "av": "av"}
 
 _own_process = False  # True where `main` runs, False where a host calls a command in its own process
 

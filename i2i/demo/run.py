@@ -52,7 +52,7 @@ def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 
     with _stage(f"training {names}", say):
         trainings = {task.run(out).with_suffix(".log"): task.arguments(out, seed, scale) for task in TASKS}
         with Progress("step", "training", every=10) as progress:
-            run_all(trainings, lambda: _show(progress, out))
+            run_all(trainings, lambda: _show(progress, out, scale))
     with _stage("exporting", say):
         models = _export(out)
     for task, model in zip(TASKS, models, strict=True):
@@ -121,20 +121,20 @@ def draw(out: Path, seed: int = 0) -> str:
     return f"{plural(drawn, 'image')} drawn" + (f", {kept} kept" if kept else "") + f": {out}"
 
 
-def _show(progress: Progress, out: Path) -> None:
+def _show(progress: Progress, out: Path, scale: float) -> None:
     """Show the steps of all trainings, by their logs."""
+    total = {task.name: task.scaled_steps(scale) for task in TASKS}
     done = {task.name: _steps(task.run(out)) for task in TASKS}
-    detail = ", ".join(f"{name} {step}/{steps}" for name, (step, steps) in done.items())
-    progress.update(sum(step for step, _ in done.values()), sum(steps for _, steps in done.values()), detail=detail)
+    detail = ", ".join(f"{name} {step}/{total[name]}" for name, step in done.items())
+    progress.update(sum(done.values()), sum(total.values()), detail=detail)
 
 
-def _steps(run: Path) -> tuple[int, int]:
-    """Return how many steps of a training are done and of how many; 0 of 0 before its first line."""
+def _steps(run: Path) -> int:
+    """Return how many steps of a training are done, by its log: 0 before the first line."""
     try:
-        steps = json.loads((run / "run.json").read_text())["steps"]
-        return json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"], steps
+        return json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"]
     except (OSError, ValueError, KeyError, IndexError):
-        return 0, 0
+        return 0
 
 
 def _export(out: Path) -> list[Path]:

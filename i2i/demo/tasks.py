@@ -30,9 +30,13 @@ class Task:
         """Return the folder of the run in the demo's folder."""
         return out / "runs" / self.name
 
+    def scaled_steps(self, scale: float) -> int:
+        """Return the training steps of a demo that is shorter or longer by ``scale``."""
+        return max(1, round(self.steps * scale))
+
     def arguments(self, out: Path, seed: int, scale: float) -> list[str]:
         """Return the arguments of ``i2i`` that train it."""
-        steps = max(1, round(self.steps * scale))
+        steps = self.scaled_steps(scale)
         options = {
             "a": out / self.data / self.source,
             "b": out / self.data / self.target,

@@ -90,7 +90,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet
     validation = Validation(run, game, state)
     if leads:
         run.set_aside_after(start)
-        run.write(status="running", step=start, steps=steps, **provenance())
+        run.write(status="running", step=start, steps=steps, **provenance(world, dataset.report))
     reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet))
     reporter.say(str(dataset.report))
     reporter.say(

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 import i2i
-from i2i.data import DataError, Dataset, View, has_split, read_folders
+from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
 from i2i.engine.distributed import World
 from i2i.engine.run_folder import Run
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.engine.train_state import TrainState
+from i2i.runtime.system.host import cores, processor
 from i2i.translators import Views, translator_class
 
 SAMPLES = 4  # rows of a sample sheet
@@ -120,6 +121,17 @@ def describe(run: Run, dataset: Dataset, game: TrainState) -> str:
     return "\n".join(lines)
 
 
-def provenance() -> dict[str, Any]:
-    """Return the versions of i2i, PyTorch and Python."""
-    return {"versions": {"i2i": i2i.__version__, "torch": torch.__version__, "python": platform.python_version()}}
+def provenance(world: World, report: Report) -> dict[str, Any]:
+    """Return what a report needs to say about a run: versions, the machine, and what was found in the data."""
+    device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else str(world.device)
+    return {
+        "versions": {"i2i": i2i.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "machine": {
+            "device": device,
+            "processes": world.size,
+            "processor": processor(),
+            "cores": cores(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "data_report": asdict(report),
+    }

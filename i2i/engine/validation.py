@@ -133,8 +133,9 @@ class Validation:
         protocols = {name: table.protocol.line for name, table in tables.items()}
         reporter.measured(step, {"val": line, "protocol": protocols}, began)
         for trial, _ in self.trials:
-            best = "the best so far" if trial.export in better else f"best of step {self.best[trial.export]['step']}"
-            reporter.say(f"step {step}: validation {trial.label}: {self._words(tables[trial.label])}; {best}")
+            best = self.best.get(trial.export, {"step": "none"})["step"]
+            words = "the best so far" if best == step else f"best of step {best}"
+            reporter.say(f"step {step}: validation {trial.label}: {self._words(tables[trial.label])}; {words}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a continued run needs; empty for a run that was never evaluated."""

@@ -35,7 +35,7 @@ def find_tasks(
             raise DataError("a model needs images to translate: give --source DIR beside --real DIR")
         data, a, b, direction = None, source, real, "a2b"
     held_out: dict[str, list[str]] = {}
-    if data is None and a is None and b is None:
+    if trained_on := data is None and a is None and b is None:
         run = _run_of(model)
         if run is None:
             raise DataError("no data: give --data DIR, or --a DIR and --b DIR; only a run knows its own")
@@ -44,12 +44,12 @@ def find_tasks(
         held_out = found["held_out"] if split is None else {}
     if held_out and not sources.has_test(data, a, b, loaded.spec.domains):
         return _of_images_held_out(loaded, data, a, b, direction, to, paired, held_out)
-    return _of_images(loaded, data, a, b, split, direction, to, paired)
+    return _of_images(loaded, data, a, b, split, direction, to, paired, trained_on)
 
 
 def _of_images(
     model: Model, data: Any, a: Any, b: Any, split: str | None, direction: str | None, to: str | None,
-    paired: bool | None,
+    paired: bool | None, trained_on: bool,
 ) -> list[tuple[Task, str | None]]:  # fmt: skip
     spec = model.spec
     if spec.attributes:
@@ -60,8 +60,8 @@ def _of_images(
     if spec.domains:
         if data is None:
             raise DataError("a model of several domains is evaluated on --data DIR with a folder for each")
-        return [(sources.from_domains(data, split, spec.domains, aim), aim) for aim in _aims(model, to)]
-    return [(sources.from_data(data, a, b, split, direction or spec.direction, paired), None)]
+        return [(sources.from_domains(data, split, spec.domains, aim, trained_on), aim) for aim in _aims(model, to)]
+    return [(sources.from_data(data, a, b, split, direction or spec.direction, paired, trained_on), None)]
 
 
 def _of_images_held_out(

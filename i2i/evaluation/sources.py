@@ -59,14 +59,16 @@ class Task:
 
 
 def from_data(
-    data: Folder | None, a: Folder | None, b: Folder | None, split: str | None, direction: str, paired: bool | None
-) -> Task:
+    data: Folder | None, a: Folder | None, b: Folder | None, split: str | None, direction: str, paired: bool | None,
+    trained_on: bool = False,
+) -> Task:  # fmt: skip
     """Return the task of translating a split of two domains, in any layout that training reads.
 
-    Without ``split`` it is the test split, else the validation split, else a folder that has no splits as a whole.
-    ``paired`` is found: files side by side, or two folders with the same names. Raises DataError.
+    Without ``split`` it is the test split, else the validation split, else a folder that has no splits as a whole,
+    which is refused if the model was trained on it (``trained_on``). ``paired`` is found: files side by side, or two
+    folders with the same names. Raises DataError.
     """
-    layout, split = _layout(data, a, b, split)
+    layout, split = _layout(data, a, b, split, trained_on)
     asked, paired = paired, (layout.aligned or _same_names(layout)) if paired is None else paired
     sides = _sides(layout, paired)
     guessed = asked is None and paired and not layout.aligned and _numbered(source.name for source in sides[0])
@@ -122,7 +124,9 @@ def _only(task: Task, items: Collection[str], real: Collection[str]) -> Task:
     )
 
 
-def _layout(data: Folder | None, a: Folder | None, b: Folder | None, split: str | None) -> tuple[Layout, str | None]:
+def _layout(
+    data: Folder | None, a: Folder | None, b: Folder | None, split: str | None, trained_on: bool
+) -> tuple[Layout, str | None]:
     if split is not None:
         return find_layout(split, data, a, b), split
     for name in SPLITS:
@@ -131,13 +135,16 @@ def _layout(data: Folder | None, a: Folder | None, b: Folder | None, split: str 
         except DataError:
             continue
     layout = find_layout("train", data, a, b)
-    for folder in (layout.a, layout.b):
-        if folder.name.lower().startswith("train"):
-            raise DataError(
-                f"{data or a}: no 'test' or 'val' split here; a translator is measured on images that it was not "
-                "trained on. Give a folder of others, or --split train to measure on these"
-            )
+    if trained_on or any(folder.name.lower().startswith("train") for folder in (layout.a, layout.b)):
+        raise _only_training_data(data or a)
     return layout, None
+
+
+def _only_training_data(folder: Folder | None) -> DataError:
+    return DataError(
+        f"{folder}: no 'test' or 'val' split here; a translator is measured on images that it was not trained on. Give "
+        "a folder of others, or --split train to measure on these"
+    )
 
 
 def _sides(layout: Layout, paired: bool) -> list[list[Source]]:
@@ -159,15 +166,22 @@ def _same_names(layout: Layout) -> bool:
     return bool(a) and a == b
 
 
-def from_domains(data: Folder, split: str | None, domains: Sequence[str], to: str) -> Task:
-    """Return the task of translating the images of all other domains to the domain ``to``. Raises DataError."""
+def from_domains(
+    data: Folder, split: str | None, domains: Sequence[str], to: str, trained_on: bool = False
+) -> Task:  # fmt: skip
+    """Return the task of translating the images of all other domains to the domain ``to``; splits as in ``from_data``.
+
+    Raises DataError.
+    """
     root, found = existing(data), None
     for name in (split,) if split else SPLITS:
         if name in subfolders(root):
             found, split = subfolders(root)[name], name
             break
-    if split is not None and found is None:
+    if found is None and split not in (None, "train"):  # a folder without splits is one of training images
         raise DataError(f"{root}: no '{split}' folder here")
+    if found is None and split is None and trained_on:
+        raise _only_training_data(root)
     folder = found or root
     there = {path.name: path for path in folder.iterdir() if path.is_dir()}
     if missing := [name for name in domains if name not in there]:

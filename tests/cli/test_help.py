@@ -55,6 +55,7 @@ def test_the_first_page_groups_the_commands() -> None:
         "translate",
         "demo",
         "evaluate",
+        "report",
         "check",
         "describe",
         "models",
@@ -83,6 +84,12 @@ GROUPS = {
         "Model": "to back provider",
         "Measurement": "metrics features judge class palette baseline kid-subset kid-subsets seed",
         "Video": "video steady",
+    },
+    "report": {
+        "Input and output": "out format images license",
+        "Data": "data a b",
+        "Model": "provider",
+        "Measurement": "metrics evaluate features",
     },
     "export": {"Input and output": "out calibrate", "Model": "to io precision weights"},
     "describe": {

@@ -17,6 +17,7 @@ from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.demo.subprocesses import CommandError, run_all
 from i2i.images import Image, list_images, read_image, write_image
+from i2i.progress import Progress
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -119,6 +120,17 @@ def test_the_contact_sheet_shows_source_result_and_truth(drawn):
             )
         ]
         assert found, folder
+
+
+def test_progress_counts_the_steps_of_a_training_that_has_not_begun(tmp_path, capsys):
+    first, second = demo_run.TASKS
+    first.run(tmp_path).mkdir(parents=True)
+    (first.run(tmp_path) / "log.jsonl").write_text('{"step": 25}\n{"step": 50}\n')
+    with Progress("step", "training", every=0, bar=False) as progress:
+        demo_run._show(progress, tmp_path, 0.5)
+    total = (first.steps + second.steps) // 2
+    shown = f"50 of {total} steps  {first.name} 50/{first.steps // 2}, {second.name} 0/{second.steps // 2}"
+    assert shown in capsys.readouterr().err
 
 
 def test_without_pytorch_the_error_comes_before_any_drawing(monkeypatch, tmp_path):

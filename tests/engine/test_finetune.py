@@ -18,6 +18,9 @@ from tests.importer import authors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+KINDS = ("pix2pix", "cut", "stargan")
+"""Methods that differ in kind: pairs, networks made with the first batch, several domains."""
+
 
 def run(method, folders, out, **more):
     given = TINY[method] | folders[method] | {"sample_every": 0, "save_every": 2, "steps": 2, "ema": 0.5}
@@ -32,7 +35,7 @@ def state(path):
     return torch.load(max((path / "state").iterdir()), weights_only=True)["game"]["translator"]
 
 
-@pytest.mark.parametrize("method", TINY)
+@pytest.mark.parametrize("method", [m if m in KINDS else pytest.param(m, marks=pytest.mark.slow) for m in TINY])
 def test_a_run_starts_from_all_networks_of_another(method, folders, tmp_path):
     """With a learning rate of zero it ends where it starts: the exported generators and the discriminators."""
     first = run(method, folders, tmp_path / "first")

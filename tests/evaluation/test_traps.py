@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -147,6 +148,39 @@ def test_only_training_data(folder: Folder, features: str, tmp_path: Path) -> No
     assert (
         i2i.evaluate(model, data=tmp_path / "d", split="train", features=features).tables[0].protocol.split == "train"
     )
+
+
+def _run(path: Path, spec: i2i.Spec, **data: str) -> Path:
+    """Write a finished run that was trained on these folders."""
+    (path / "onnx").mkdir(parents=True)
+    write = tiny.brighter if spec.domains else tiny.inverter
+    write(path / "onnx" / f"{spec.direction}.onnx", spec)
+    settings = {"data": None, "a": None, "b": None, "direction": "a2b"} | data
+    method = "stargan" if spec.domains else "cyclegan"
+    (path / "run.json").write_text(json.dumps({"method": method, "status": "finished", "settings": settings}))
+    return path
+
+
+def test_the_folders_that_a_run_was_trained_on(folder: Folder, features: str, tmp_path: Path) -> None:
+    """Folders without splits are training images for the run that recorded them, whatever their names."""
+    a, b = folder("noto", range(3)), folder("twemoji", range(3, 6))
+    run = _run(tmp_path / "runs" / "r", tiny.replace(tiny.RGB, direction="a2b"), a=str(a), b=str(b))
+    with pytest.raises(i2i.DataError, match=r"noto: no 'test' or 'val' split here; a translator is measured on images"):
+        i2i.evaluate(run, features=features)
+    assert i2i.evaluate(run, split="train", features=features).tables[0].protocol.results == 3
+    given = i2i.evaluate(run, a=a, b=b, features=features)
+    assert given.tables[0].protocol.results == 3, "folders that the user names are measured as they are"
+
+
+def test_the_domains_that_a_run_was_trained_on(folder: Folder, features: str, tmp_path: Path) -> None:
+    for n, name in enumerate(tiny.WEATHER.domains):
+        folder(f"weather/{name}", range(3 * n, 3 * n + 3))
+    run = _run(tmp_path / "runs" / "r", tiny.WEATHER, data=str(tmp_path / "weather"))
+    with pytest.raises(i2i.DataError, match=r"weather: no 'test' or 'val' split here; a translator is measured on"):
+        i2i.evaluate(run, to="rain", features=features)
+    assert i2i.evaluate(run, to="rain", split="train", features=features).tables[0].protocol.results == 6
+    other = i2i.evaluate(run, to="rain", data=tmp_path / "weather", features=features)
+    assert other.tables[0].protocol.results == 6, "folders that the user names are measured as they are"
 
 
 BAD = {

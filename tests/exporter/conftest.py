@@ -109,6 +109,13 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, n
     return {name: (folder / f"{name}.onnx", net.eval(), promise) for name, (net, promise) in cases.items()}
 
 
+def exported_once(net: nn.Module, promise: Spec, name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the export of ``net`` under a name of its own, written by the first test that asks for it."""
+    path = of_all_workers(tmp_path_factory) / name / "any.onnx"
+    with alone(path.parent.with_suffix(".lock")):
+        return path if path.exists() else export_network(net, promise, path)
+
+
 def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the test session's folder for temporary files, the same in all of its processes."""
     base = tmp_path_factory.getbasetemp()

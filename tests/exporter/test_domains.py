@@ -23,7 +23,7 @@ from i2i.runtime import NonFiniteError, load
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import Translator
-from tests.exporter.conftest import Small, pictures
+from tests.exporter.conftest import Small, exported_once, pictures
 
 NAMES = ("cloudy", "rain", "shine", "sunrise")
 
@@ -76,9 +76,14 @@ SLOW = ("domains, 16 bits", "attributes, tensor")  # each part of them is in ano
     scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES]
 )
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return exported(request.param, tmp_path_factory)
+
+
+def exported(name: str, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Return one of CASES, exported once for all tests."""
     torch.manual_seed(0)
-    promise, net = CASES[request.param], Conditional().eval()
-    return export_network(net, promise, tmp_path_factory.mktemp("many") / "any.onnx"), net, promise
+    promise, net = CASES[name], Conditional().eval()
+    return exported_once(net, promise, name, tmp_path_factory), net, promise
 
 
 def run(path: Path, image: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from i2i.cli.describe import command as describe
 from i2i.cli.export import command
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
-from i2i.exporter import ExportError, default_path, export, export_network, precision
+from i2i.exporter import ExportError, default_path, export, precision
 from i2i.exporter.calibration import gather
 from i2i.exporter.graph_partition import Parts
 from i2i.exporter.precision_loss import Limits
@@ -250,10 +251,10 @@ def test_tiles_share_the_statistics_of_the_whole_image(
     assert off.max() <= 8
 
 
-def test_several_domains_are_all_measured(drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    promise = test_domains.spec(attributes=True)
-    path = export_network(test_domains.Conditional().eval(), promise, tmp_path / "any.onnx")
+def test_several_domains_are_all_measured(
+    drawings: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shutil.copy(test_domains.exported("attributes", tmp_path_factory)[0], tmp_path / "any.onnx")
     asked = []
     original = precision._feeds
     monkeypatch.setattr(precision, "_feeds", lambda *given: asked.append(original(*given)) or asked[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -25,6 +26,14 @@ def cores() -> int:
         if quota != "max":
             count = min(count, max(1, int(quota) // int(period)))
     return count
+
+
+def processor() -> str:
+    """Return the name of the processor, or its architecture where the system does not tell the name."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
 
 
 def available_memory(groups: Iterable[tuple[Path, str, str, str]] = GROUPS) -> int | None:
