@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 METADATA_KEY = "i2i"
@@ -25,6 +26,14 @@ RESULTS = ("image", "curves")
 FITS = ("resize", "tile")
 DTYPES = ("float32", "float16", "uint8")
 PRECISIONS = ("fp32", "fp16", "int8")
+WEIGHTS = ("best", "newest")
+"""Weights of a run: those that validation chose, which are the newest ones where there was none."""
+
+
+def best_weights(newest: Path) -> Path:
+    """Return the file of the best weights of a direction, which lies beside ``newest``; that one if there is none."""
+    best = newest.parent / "best" / newest.name
+    return best if best.is_file() else newest
 
 
 def parse_background(value: Background) -> Background:

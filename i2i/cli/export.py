@@ -8,7 +8,7 @@ import click
 
 from i2i.cli import help
 from i2i.cli.param_types import FilePath
-from i2i.spec import PRECISIONS, Spec
+from i2i.spec import PRECISIONS, WEIGHTS, Spec
 from i2i.text import plural
 
 EXAMPLES = [
@@ -60,7 +60,18 @@ EXAMPLES = [
     help="Precision of the weights. fp16: half the size, faster on GPUs; a CPU computes it in float32. int8: a quarter "
     "of the size, faster on CPUs, most of all with OpenVINO.",
 )
-def command(run: Path, path: Path | None, to: str | None, io: str, precision: str, calibrate: Path | None) -> None:
+@help.option(
+    "--weights",
+    group="Model",
+    type=click.Choice(WEIGHTS),
+    default="best",
+    show_default=True,
+    help="Weights of the run. best: those that training with --eval-every chose on validation images, which are the "
+    "newest where it chose none; newest: those of the last step.",
+)
+def command(
+    run: Path, path: Path | None, to: str | None, io: str, precision: str, calibrate: Path | None, weights: str
+) -> None:
     """Write the generators of RUN, the folder of a training run, as ONNX files.
 
     RUN may also be an exported file in fp32, to convert it to another precision.
@@ -74,19 +85,22 @@ def command(run: Path, path: Path | None, to: str | None, io: str, precision: st
     from i2i.exporter import choose, default_path, directions, export
 
     if run.suffix == ".onnx":
-        click.echo(describe(export(run, path, to=to, io=io, precision=precision, calibrate=calibrate)))
+        made = export(run, path, to=to, io=io, precision=precision, calibrate=calibrate, weights=weights)
+        click.echo(describe(made))
         return
-    generators = directions(run)
+    generators = directions(run, weights)
     whole = precision == "fp32"  # other precisions need the run's images
     for direction in [choose(generators, to)] if to or path else generators:
-        file = path or default_path(run, direction, io, precision)
+        file = path or default_path(run, direction, io, precision, weights)
         source = generators if whole else run
-        click.echo(describe(export(source, file, to=direction, io=io, precision=precision, calibrate=calibrate)))
+        options = {"io": io, "precision": precision, "calibrate": calibrate, "weights": weights}
+        click.echo(describe(export(source, file, to=direction, **options)))  # type: ignore[arg-type]
 
 
 def describe(path: Path) -> str:
     """Return a line on an exported file: its path, direction, size and difference from PyTorch."""
     from i2i.runtime.graphs.onnx_file import read_spec
+    from i2i.runtime.model.catalog import chosen_by
     from i2i.runtime.model.targets import way
 
     spec = read_spec(path)
@@ -97,6 +111,7 @@ def describe(path: Path) -> str:
     if proof["against"] == "float64":
         reference = f"PyTorch in double precision ({proof['largest_from_float32']:g} from single)"
     start = f"{path}  {way(spec)}  {path.stat().st_size / 1e6:.1f} MB  "
+    start += f"{chosen}  " if (chosen := chosen_by(spec)) else ""
     if spec.loss:
         return start + loss_in_words(spec)
     return start + f"at most {largest} from {reference}, in {proof['differing']:.2g} of the values"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -30,6 +31,15 @@ class Dataset(Protocol):
     """Names of the labels "c" of a sample; empty if there are none."""
     hyperparameters: dict[str, Any]
     """Keywords of the translator's constructor that the data decides, beyond the channels."""
+    contents: Mapping[Path, bytes]
+    """Digest of each file of these images: BLAKE2b of 16 bytes."""
+
+    def hold_out(self, share: float) -> dict[str, list[str]]:
+        """Leave out a ``share`` of the images (0 to 1), by a hash of their names; return their names by role.
+
+        Raises DataError for a domain of which fewer than two would be held out, or none left.
+        """
+        ...
 
     def __len__(self) -> int: ...
 

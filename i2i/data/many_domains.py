@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +18,7 @@ from i2i.data.layout import Folder, domain_name, existing, subfolders
 from i2i.data.pixel_format import domain_of, form_of, in_form
 from i2i.data.shuffle import index_at
 from i2i.data.transforms import View, look, place, to_tensor
+from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES, list_images, read_image
 from i2i.spec import Background, Domain
@@ -45,12 +46,28 @@ class ManyDomains:
 
     def __init__(
         self, domain: Domain, domains: tuple[str, ...], attributes: bool, images: list[LabelledImage], report: Report,
-        fingerprint: str, background: Background,
+        fingerprint: str, background: Background, contents: Mapping[Path, bytes],
     ) -> None:  # fmt: skip
         self.source = self.target = domain
         self.domains, self.report, self.fingerprint = domains, report, fingerprint
         self.hyperparameters: dict[str, Any] = {"domains": len(domains), "attributes": attributes}
+        self.contents = contents
         self._images, self._background = images, background
+
+    def hold_out(self, share: float) -> dict[str, list[str]]:
+        """Leave out a share of the images, by a hash of their names; return their names."""
+        kept, held = hold_out(
+            self._images, share, lambda image: image.name, lambda image: self.contents[image.path]
+        )  # fmt: skip
+        for number, name in enumerate(self.domains):
+            rest, out = (sum(image.label[number] for image in side) for side in (kept, held))
+            check_held_out(name, share, rest, out)
+        self._images = kept
+        self.contents = {image.path: self.contents[image.path] for image in kept}
+        self.report.lines.append(
+            f"validation: {plural(len(held), 'image')}, chosen by a hash of their names, are not trained on"
+        )
+        return {"images": [image.name for image in held]}
 
     def __len__(self) -> int:
         return len(self._images)
@@ -107,7 +124,8 @@ def read_domains(
         _describe_table(report, domain, domains, images, facts, background)
     warn_of(report, left_out + unreadable)
     fingerprint = _fingerprint(domains, images, facts)
-    return ManyDomains(domain, domains, table is not None, images, report, fingerprint, background)
+    contents = {path: fact.digest for path, fact in facts.items()}
+    return ManyDomains(domain, domains, table is not None, images, report, fingerprint, background, contents)
 
 
 def has_domains(split: str, data: Folder, attributes: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,13 @@ from i2i.data.layout import Folder, Layout, Source, find_layout, half_of, list_s
 from i2i.data.pixel_format import domain_of, form_of, in_form
 from i2i.data.shuffle import index_at
 from i2i.data.transforms import View, look, place, to_tensor
+from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images import Image, read_image
 from i2i.spec import Background, Domain
 from i2i.text import plural
+
+ROLES = ("source", "target")
 
 
 class TwoDomains:
@@ -31,13 +34,37 @@ class TwoDomains:
 
     def __init__(
         self, kind: str, source: Domain, target: Domain, x: Sequence[Source], y: Sequence[Source], report: Report,
-        fingerprint: str, background: Background,
+        fingerprint: str, background: Background, contents: Mapping[Path, bytes],
     ) -> None:  # fmt: skip
         self.kind, self.source, self.target = kind, source, target
         self.report, self.fingerprint = report, fingerprint
         self.domains: tuple[str, ...] = ()
         self.hyperparameters: dict[str, Any] = {}
+        self.contents = contents
         self._x, self._y, self._background = x, y, background
+
+    def hold_out(self, share: float) -> dict[str, list[str]]:
+        """Leave out a share of the images, by a hash of their names; return their names, of each role."""
+        kept: list[list[Source]]
+        held: list[list[Source]]
+        if self.kind == "pairs":
+            rest, out = hold_out(
+                list(zip(self._x, self._y, strict=True)), share, lambda pair: pair[0].name,
+                lambda pair: (self.contents[pair[0].path], self.contents[pair[1].path]),
+            )  # fmt: skip
+            kept, held = ([[pair[side] for pair in pairs] for side in (0, 1)] for pairs in (rest, out))
+        else:
+            halves = [hold_out(side, share, lambda s: s.name, lambda s: self.contents[s.path])
+                      for side in (self._x, self._y)]  # fmt: skip
+            kept, held = ([half[n] for half in halves] for n in (0, 1))
+        for domain, rest_of, out_of in zip((self.source, self.target), kept, held, strict=True):
+            check_held_out(domain.name, share, len(rest_of), len(out_of))
+        self._x, self._y = kept
+        self.contents = {source.path: self.contents[source.path] for side in kept for source in side}
+        left_out = {role: [source.name for source in side] for role, side in zip(ROLES, held, strict=True)}
+        counts = " and ".join(f"{len(names)} of {role}" for role, names in left_out.items())
+        self.report.lines.append(f"validation: {counts}, chosen by a hash of their names, are not trained on")
+        return left_out
 
     def __len__(self) -> int:
         return max(len(self._x), len(self._y))
@@ -90,7 +117,9 @@ def read_sides(
     )
     report = _report(kind, layout, (source, target), (one, two), facts, background)
     warn_of(report, left_out)
-    return TwoDomains(kind, source, target, one, two, report, _fingerprint(kind, one, two, facts), background)
+    contents = {path: fact.digest for path, fact in facts.items()}
+    fingerprint = _fingerprint(kind, one, two, facts)
+    return TwoDomains(kind, source, target, one, two, report, fingerprint, background, contents)
 
 
 def _keep(kind: str, a: list[Source], b: list[Source], facts: dict[Path, Facts]) -> tuple[list[Source], list[Source]]:
@@ -131,7 +160,7 @@ def _report(
     where = f"{layout.a}, A | B side by side" if layout.aligned else f"{layout.a} and {layout.b}"
     report = Report([f"{kind}: {where}"])
     found: list[dict[str, Facts]] = [{s.name: _half(facts[s.path], s) for s in side} for side in sides]
-    for role, domain, images in zip(("source", "target"), domains, found, strict=True):
+    for role, domain, images in zip(ROLES, domains, found, strict=True):
         part = describe_domain(domain.name, role, images, form_of(domain, images.values(), background))
         report.lines += part.lines
         report.warnings += part.warnings

@@ -40,13 +40,19 @@ def train(
     log_every: int | None = None,
     sample_every: int | None = None,
     save_every: int | None = None,
+    eval_every: int | None = None,
+    metric: str | None = None,
+    eval_features: str | None = None,
+    val_share: float | None = None,
+    patience: int | None = None,
     **hyperparameters: bool | float | str,
 ) -> Path:
     """Train a translator on folders of images and return the run's folder. A repeated call continues the run.
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     the default below. In a run that continues, the paths of the images, ``max_bad``, ``epochs``, ``steps``,
-    ``workers``, ``log_every``, ``sample_every`` and ``save_every`` may change, and nothing else.
+    ``workers``, ``log_every``, ``sample_every``, ``save_every``, ``eval_every`` and ``patience`` may change, and
+    nothing else.
 
     Args:
         method: "pix2pix", "cyclegan", "unit", "cut", "fastcut", "direct", "dtn", "stargan", or
@@ -82,6 +88,14 @@ def train(
         log_every: steps between two lines of the log, from 1; default 50.
         sample_every: steps between two sample sheets, from 0 (none); default 500.
         save_every: steps between two checkpoints, from 1; default 1000.
+        eval_every: steps between two evaluations on the validation split, from 0 (none); default 0. The weights of
+            the best one are kept beside the newest, and exported.
+        metric: that chooses the best weights, a name in ``i2i.metrics.METRICS``; default KID, for pairs the perceptual
+            distance, or L1 where no features are installed.
+        eval_features: features of the metric: "lite0", "onnx:FILE" or "inception:FILE"; default lite0.
+        val_share: of the images that is held out, by a hash of their names, where the data has no split "val", from
+            above 0 to below 1; default 0.1. Only with ``eval_every``.
+        patience: number of evaluations without improvement that stop the run, from 0 (no limit); default 0.
         **hyperparameters: keywords of the method's constructor, such as ``generator="resnet_6"`` or ``lambda_cyc=5``.
             They are open because every method, and every translator of your own, has different ones; the error for an
             unknown name lists those of the method.
@@ -96,5 +110,7 @@ def train(
         "channels": channels, "background": background, "max_bad": max_bad, "size": size, "batch": batch,
         "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed, "workers": workers,
         "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
+        "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
+        "patience": patience,
     }  # fmt: skip
     return train_run(Run.open(method, out, {"preset": preset} | settings | hyperparameters), quiet, dry_run)

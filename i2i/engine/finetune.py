@@ -25,7 +25,7 @@ def initialise(game: TrainState, run: Run) -> dict[str, Any]:
     source = Path(str(run.settings.init))
     if not source.exists():
         raise ValueError(f"init is {source}: no such file or folder; expected a run's folder or its .safetensors file")
-    generators = load_generators(source)
+    generators = load_generators(source, "newest")  # as the discriminators of the newest state are
     targets = {describe(run, name).direction: net for name, net in game.translator.exports().items()}
     if not targets.keys() & generators.keys():
         raise ValueError(

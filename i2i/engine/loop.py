@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from i2i.data import Batches, View
+from i2i.data import Batches, Dataset, View
 from i2i.engine.auto_batch import fitting_batch
 from i2i.engine.distributed import World
 from i2i.engine.finetune import initialise
@@ -21,6 +21,8 @@ from i2i.engine.run_folder import Run
 from i2i.engine.samples import sample_sheet
 from i2i.engine.schedule import learning_rate, length
 from i2i.engine.train_state import TrainState
+from i2i.engine.validation import Validation
+from i2i.engine.validation_images import arrange
 from i2i.progress import Progress, say
 from i2i.text import plural
 
@@ -29,16 +31,15 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
     """Train a run from its newest state on, and return its folder: ``i2i.train`` with the settings read."""
     if run.finished:
         if run.moved:
-            describe_data(run, open_data(run.settings))  # raises if this folder belongs to a run on other images
-        say(f"{run.path} is already finished; give another --out for a new run, or more --steps to continue", quiet)
+            _open(run)  # raises if this folder belongs to a run on other images
+        say(f"{run.path} is already finished{_how_to_go_on(run)}", quiet)
         return run.path
     with ExitStack() as stack:
         world = World.join()
         stack.callback(world.leave)
         run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
         with Progress("file", "reading", every=10, quiet=quiet or world.rank > 0) as reading:
-            dataset = open_data(run.settings, progress=reading.update)
-        describe_data(run, dataset)
+            dataset = _open(run, reading.update)
         if run.auto_batch:
             run.settings = replace(run.settings, batch=fitting_batch(run, world))
         if run.settings.batch % world.size:
@@ -58,7 +59,23 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         return _train(run, game, dataset, stack, quiet)
 
 
-def _train(run: Run, game: TrainState, dataset: Any, stack: ExitStack, quiet: bool) -> Path:
+def _open(run: Run, progress: Callable[[int, int], None] | None = None) -> Dataset:
+    """Open the images that a run trains on. Raises ValueError if it was started with others."""
+    dataset = open_data(run.settings, progress=progress)
+    arrange(run, dataset)
+    describe_data(run, dataset)
+    return dataset
+
+
+def _how_to_go_on(run: Run) -> str:
+    reason, more = run.facts.get("reason"), "more --steps"
+    words = ""
+    if reason:
+        words, more = f" ({reason})", "a larger --patience"
+    return f"{words}; give another --out for a new run, or {more} to continue"
+
+
+def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet: bool) -> Path:
     settings, world = run.settings, game.world
     leads = world.rank == 0
     images, steps = len(dataset), length(settings, len(dataset))[0]
@@ -70,6 +87,7 @@ def _train(run: Run, game: TrainState, dataset: Any, stack: ExitStack, quiet: bo
     start = world.agree(state["step"] if state else 0, "the step they start from")
     if state:
         game.load_state_dict(state["game"])
+    validation = Validation(run, game, state)
     if leads:
         run.set_aside_after(start)
         run.write(status="running", step=start, steps=steps, **provenance(world, dataset.report))
@@ -80,6 +98,7 @@ def _train(run: Run, game: TrainState, dataset: Any, stack: ExitStack, quiet: bo
     )
     if note := caution(game, settings.batch // world.size):
         reporter.say(note)
+    validation.begin(reporter, dataset)
     batches = Batches(
         dataset,
         View(size=settings.size),
@@ -96,7 +115,8 @@ def _train(run: Run, game: TrainState, dataset: Any, stack: ExitStack, quiet: bo
         samples = {name: view.to(world.device, game.dtype) for name, view in sample_batch(settings, dataset).items()}
     statistics, signals = Statistics(world), stack.enter_context(Signals())
 
-    for step in range(start, steps):
+    over = validation.ended(start, steps)
+    for step in validation.steps(start, steps):
         # Randomness is a function of seed, process and step, so no generator state is saved.
         torch.manual_seed(hash((settings.seed, world.rank, step)))
         rate = learning_rate(step, settings, images)
@@ -106,18 +126,21 @@ def _train(run: Run, game: TrainState, dataset: Any, stack: ExitStack, quiet: bo
         done = step + 1
         reporter.advance(done)
         stop = signals.agreed(world, done)
-        save = done % settings.save_every == 0 or done == steps or bool(stop)
+        save = done % settings.save_every == 0 or bool(stop) or validation.due(done, steps) or done == steps
         if save or done % settings.log_every == 0:
             reporter.figures(done, rate, statistics.read())
+        validation.evaluate(done, steps, reporter)
+        last = validation.ended(done, steps)
         if save:
-            game.keep(run, done, "finished" if done == steps else "stopped" if stop else "running")
-        if samples and (done % settings.sample_every == 0 or done == steps):
+            game.keep(run, done, validation.status if last else "stopped" if stop else "running", validation)
+        if samples and (done % settings.sample_every == 0 or last):
             path = run.path / "samples" / f"{done:09d}.png"
             reporter.picture(partial(sample_sheet, game.translator, game.ema, samples, path, dataset.domains), done)
-        if stop and done < steps:
+        if stop and not last:
             raise Interrupted(stop, f"stopped after step {done}; run the same command again to continue")
 
-    if start >= steps:  # it ended between saving the last state and its weights
-        game.keep(run, start, "finished")
+    if over:  # it ended between saving the last state and its weights
+        game.keep(run, start, validation.status, validation)
+    validation.finish(reporter)
     reporter.say(f"{run.path}: finished")
     return run.path

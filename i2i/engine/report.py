@@ -136,6 +136,22 @@ class Reporter:
             eta = time.strftime("%H:%M:%S", time.gmtime(left))
             self.say(f"step {step}/{self.steps}  {speed:.1f} img/s  ETA {eta}  {memory:.1f} GB  {losses}")
 
+    def measured(self, step: int, line: dict[str, Any], began: float) -> None:
+        """Report figures of validation images after ``step`` steps; ``line`` is their line of the log.
+
+        Objects within it become curves by their path, such as "val/a2b/L1". The time since ``began`` does not count as
+        training.
+        """
+        self.since += time.monotonic() - began
+        if not self.leads:
+            return
+        with self._optional(self.log):
+            _append(self.log, json.dumps({"step": step, **line}) + "\n")
+        if self.board:
+            with self._optional(self.log.parent / "tensorboard"):
+                for name, value in _numbers(line):
+                    self.board.add_scalar(name, value, step)
+
     def picture(self, draw: Callable[[], np.ndarray], step: int) -> None:
         """Draw a sample sheet, uint8 [h, w, 3], and show it in TensorBoard."""
         with self._optional("the sample sheet"):
@@ -174,6 +190,14 @@ def _append(path: Path, line: str) -> None:
         with suppress(OSError):
             os.truncate(path, size)
         raise
+
+
+def _numbers(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in line.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            yield prefix + name, value
 
 
 def _board(run: Path, start: int) -> Any:

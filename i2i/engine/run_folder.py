@@ -1,7 +1,8 @@
 """A run folder, which describes its run and stays valid if the process is killed at any moment.
 
 ``run.json`` contains the settings and the progress, ``log.jsonl`` the losses, ``samples/`` the sample sheets,
-``state/`` the last two complete states, ``weights/`` the averaged generators.
+``state/`` the last two complete states, ``weights/`` the averaged generators, ``weights/best/`` those that validation
+chose.
 """
 
 from __future__ import annotations
@@ -115,9 +116,12 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """True if all requested steps are done."""
+        """True if all requested steps are done, or evaluations without improvement stopped the run before."""
         facts = self.facts
-        return facts.get("status") == "finished" and length(self.settings, facts["images"])[0] <= facts["step"]
+        waited = facts.get("validation", {}).get("without_improvement", 0)
+        return facts.get("status") == "finished" and (
+            length(self.settings, facts["images"])[0] <= facts["step"] or 0 < self.settings.patience <= waited
+        )
 
     @property
     def started(self) -> bool:
@@ -146,7 +150,7 @@ class Run:
             description = self.path / "run.json"
             if (read_json(description) if description.exists() else None) != self.seen:
                 raise ValueError(f"another training has run in {self.path} meanwhile; run the command again")
-            for folder in (self.path, *(self.path / name for name in ("state", "weights", "samples"))):
+            for folder in (self.path, *(self.path / name for name in ("state", "weights", "weights/best", "samples"))):
                 clear_temporaries(folder)
             yield
 

@@ -89,12 +89,34 @@ class Settings:
     log_every: int = option(50, "Steps between two lines of the log, from 1.", "Run", free=True)
     sample_every: int = option(500, "Steps between two sample sheets; 0: none.", "Run", free=True)
     save_every: int = option(1000, "Steps between two checkpoints, from 1.", "Run", free=True)
+    eval_every: int = option(
+        0, "Steps between two evaluations on a validation split, which keep the best weights; 0: none.", "Measurement",
+        free=True,
+    )  # fmt: skip
+    metric: str | None = option(
+        None,
+        "Metric that chooses the best weights, a name of `i2i evaluate`.  [default: KID; for pairs perceptual, or L1 "
+        "without features]",
+        "Measurement",
+        metavar="NAME",
+    )
+    eval_features: str | None = option(
+        None, "Features of the metric: lite0, onnx:FILE or inception:FILE.  [default: lite0]", "Measurement",
+        metavar="NAME",
+    )  # fmt: skip
+    val_share: float = option(
+        0.1, "Share of the images to hold out by a hash of their names where the data has no val split, from above 0 "
+        "to below 1.", "Measurement",
+    )  # fmt: skip
+    patience: int = option(
+        0, "Number of evaluations without improvement that stop the run; 0: no limit.", "Measurement", free=True
+    )
 
     def __post_init__(self) -> None:
         for name in ("batch", "epochs", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("steps", "max_bad", "workers", "sample_every"):
+        for name in ("steps", "max_bad", "workers", "sample_every", "eval_every", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
         if min(self.size) < 1:
@@ -103,6 +125,10 @@ class Settings:
             raise ValueError(f"seed is {self.seed}; expected a whole number from -2^63 to 2^64 - 1")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
+        if not 0 < self.val_share < 1:
+            raise ValueError(f"val_share is {self.val_share}; expected 0 < val_share < 1")
+        if self.patience and not self.eval_every:
+            raise ValueError(f"patience is {self.patience} evaluations, and there are none; give eval_every as well")
         parse_background(self.background)
         for f in fields(self):
             choices = f.metadata.get("choices")
@@ -137,6 +163,13 @@ def _typed(name: str, default: Any, value: Any) -> Any:
         return _size(value)
     if name in PATHS and value is not None:
         return str(Path(value).expanduser().resolve())
+    if name == "metric" and value is not None:
+        from i2i.metrics import find_metrics  # on demand, since it imports NumPy
+
+        return next(iter(find_metrics([str(value)])))
+    if name == "eval_features" and value is not None:
+        kind, colon, file = str(value).partition(":")
+        return f"{kind}:{Path(file).expanduser().resolve()}" if colon else kind
     if isinstance(default, int | float) and not isinstance(value, bool):
         return number(name, default, value)
     return value if value is None else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,6 +14,9 @@ from i2i.engine.run_folder import Run
 from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.weights import save_weights
 from i2i.translators import Translator, Views, translator_class
+
+if TYPE_CHECKING:
+    from i2i.engine.validation import Validation
 
 LOCAL = "_extra_state"  # state that differs between processes: the image pools
 
@@ -62,18 +65,18 @@ class TrainState:
             move.load_state_dict(state["moves"][name])
         self.ema.load_state_dict(state["ema"])
 
-    def keep(self, run: Run, step: int, status: str) -> None:
-        """Save the state after ``step`` steps and the weights to export; every process must call this.
+    def keep(self, run: Run, step: int, status: str, validation: Validation) -> None:
+        """Save the state after ``step`` steps, then the weights to export; every process must call this.
 
         Raises NonFinite, and writes nothing, if a weight is not finite; OSError if the disk is full.
         """
-        state = {"step": step, "game": self.state_dict()}
-        if not self.finite():
-            raise NonFinite(f"weights became NaN or infinite before step {step}; the state saved before is untouched")
+        state = {"step": step, "game": self.state_dict(), **validation.state_dict()}
+        self.check_finite(step)
         if self.world.rank == 0:
             try:
                 run.save_state(step, state)
                 save_weights(run, self.ema.networks, step)
+                validation.write_best()
                 run.write(status=status, step=step)
             except OSError as error:
                 if error.errno not in FULL:
@@ -81,10 +84,11 @@ class TrainState:
                 reason = f"{error.strerror}; free some space and run the same command again to continue"
                 raise OSError(error.errno, reason, error.filename) from error
 
-    def finite(self) -> bool:
-        """Return True if every weight is finite; a loss shows it one step too late."""
+    def check_finite(self, step: int) -> None:
+        """Raise NonFinite if a weight is not finite after ``step`` steps; a loss shows it one step too late."""
         norms = torch._foreach_norm([p.detach() for p in self.translator.parameters()])
-        return bool(torch.isfinite(torch.stack([n.float() for n in norms])).all())
+        if not torch.isfinite(torch.stack([n.float() for n in norms])).all():
+            raise NonFinite(f"weights became NaN or infinite before step {step}; the state saved before is untouched")
 
 
 def made(run: Run) -> Translator:

@@ -16,7 +16,7 @@ from i2i.atomic import atomically
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
-from i2i.spec import METADATA_KEY, Domain, Spec, parse_background
+from i2i.spec import METADATA_KEY, WEIGHTS, Domain, Spec, best_weights, parse_background
 from i2i.translators import translator_class
 
 ANY = "any"  # direction of a network that translates to several domains
@@ -42,12 +42,17 @@ def save_network(run: Path, net: nn.Module, spec: Spec, export: str) -> None:
 
     ``export`` is the translator's own name of the direction.
     """
-    path = run / "weights" / f"{spec.direction}.safetensors"
+    write_weights(run / "weights" / f"{spec.direction}.safetensors", net.state_dict(), spec, export)
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], spec: Spec, export: str) -> None:
+    """Write the tensors of a network; a file that has this content already keeps its time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {key: _portable(tensor) for key, tensor in net.state_dict().items()}
     header = {METADATA_KEY: spec.to_json(), EXPORT_KEY: export}
-    data = save(tensors, metadata=header)  # save_file reports a full disk as an error of the format
-    atomically(path, lambda temporary: temporary.write_bytes(data))
+    portable = {key: _portable(tensor) for key, tensor in tensors.items()}
+    data = save(portable, metadata=header)  # save_file reports a full disk as an error of the format
+    if not path.exists() or path.read_bytes() != data:
+        atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def _portable(tensor: Tensor) -> Tensor:
@@ -65,6 +70,9 @@ def describe(run: Run, direction: str) -> Spec:
     settings = run.settings.to_dict()
     for path in PATHS:  # a file that is given away does not show the folders of this machine
         settings[path] = settings[path] and Path(settings[path]).name
+    if settings["eval_features"]:
+        kind, colon, file = settings["eval_features"].partition(":")
+        settings["eval_features"] = kind + colon + Path(file).name
     spec = Spec(
         method=run.settings.method,
         direction=direction,
@@ -85,14 +93,19 @@ def describe(run: Run, direction: str) -> Spec:
     return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
 
 
-def load_generators(run: str | os.PathLike[str]) -> dict[str, tuple[nn.Module, Spec]]:
+def load_generators(run: str | os.PathLike[str], weights: str = "best") -> dict[str, tuple[nn.Module, Spec]]:
     """Load the averaged generators of a run by direction ("a2b"), each with its Spec.
 
-    Reads only ``weights/*.safetensors`` (or one such file), whose headers contain the recipe. Raises ValueError, with
-    the first mismatches, for a file that is damaged or does not fit its network.
+    Reads only ``weights/*.safetensors`` (or one such file), whose headers contain the recipe. ``weights`` is "best",
+    those that validation chose where there are such, or "newest". Raises ValueError, with the first mismatches, for a
+    file that is damaged or does not fit its network.
     """
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights is {weights!r}; choose {' or '.join(WEIGHTS)}")
     run = Path(run)
     files = [run] if run.is_file() else sorted((run / "weights").glob("*.safetensors"))
+    if weights == "best" and not run.is_file():
+        files = [best_weights(file) for file in files]
     if not files:
         raise ValueError(f"{run} contains no weights; expected the folder of a run that has saved at least once")
     return {spec.direction: (net, spec) for net, spec in map(_load, files)}

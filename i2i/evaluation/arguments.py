@@ -34,24 +34,48 @@ def find_tasks(
         if source is None:
             raise DataError("a model needs images to translate: give --source DIR beside --real DIR")
         data, a, b, direction = None, source, real, "a2b"
+    held_out: dict[str, list[str]] = {}
     if trained_on := data is None and a is None and b is None:
         run = _run_of(model)
         if run is None:
             raise DataError("no data: give --data DIR, or --a DIR and --b DIR; only a run knows its own")
         found = sources.recorded(run.path)
         data, a, b = found["data"], found["a"], found["b"]
-    spec = loaded.spec
+        held_out = found["held_out"] if split is None else {}
+    if held_out and not sources.has_test(data, a, b, loaded.spec.domains):
+        return _of_images_held_out(loaded, data, a, b, direction, to, paired, held_out)
+    return _of_images(loaded, data, a, b, split, direction, to, paired, trained_on)
+
+
+def _of_images(
+    model: Model, data: Any, a: Any, b: Any, split: str | None, direction: str | None, to: str | None,
+    paired: bool | None, trained_on: bool,
+) -> list[tuple[Task, str | None]]:  # fmt: skip
+    spec = model.spec
     if spec.attributes:
         raise DataError(
-            f"{loaded.path.name}: a model of attributes, which have no folder of real images; translate with --to, "
+            f"{model.path.name}: a model of attributes, which have no folder of real images; translate with --to, "
             "then evaluate the results with --real, --fake and --source"
         )
     if spec.domains:
         if data is None:
             raise DataError("a model of several domains is evaluated on --data DIR with a folder for each")
-        aims = [to] if to is not None else list(loaded.to or spec.domains)
-        return [(sources.from_domains(data, split, spec.domains, aim, trained_on), aim) for aim in aims]
+        return [(sources.from_domains(data, split, spec.domains, aim, trained_on), aim) for aim in _aims(model, to)]
     return [(sources.from_data(data, a, b, split, direction or spec.direction, paired, trained_on), None)]
+
+
+def _of_images_held_out(
+    model: Model, data: Any, a: Any, b: Any, direction: str | None, to: str | None, paired: bool | None,
+    names: Mapping[str, list[str]],
+) -> list[tuple[Task, str | None]]:  # fmt: skip
+    spec = model.spec
+    if spec.domains:
+        return [(sources.domains_held_out(data, spec.domains, aim, names["images"]), aim) for aim in _aims(model, to)]
+    return [(sources.from_held_out(data, a, b, direction or spec.direction, paired, names), None)]
+
+
+def _aims(model: Model, to: str | None) -> list[str]:
+    return [to] if to is not None else list(model.to or model.spec.domains)
 
 
 def open_model(model: PathLike, to: str | None, direction: str | None, provider: str) -> Model:

@@ -81,8 +81,7 @@ class Table:
 
     def label(self, name: str) -> str:
         """Return a metric's name with that of its features and its factor: "KID-lite0 x1000"."""
-        scale = METRICS[name].scale
-        return display_name(name, self.features) + (f" x{scale}" if scale != 1 else "")
+        return label(name, self.features)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as JSON has it: figures times their stated factor, infinity as "inf"."""
@@ -166,6 +165,12 @@ def shown(metric: Metric, estimate: Estimate | None) -> str:
     if estimate.low is not None and estimate.high is not None:
         text += f" [{estimate.low * factor:.{digits}f}, {estimate.high * factor:.{digits}f}]"
     return text + (" %" if metric.percent else "")
+
+
+def label(name: str, features: str) -> str:
+    """Return a metric's name with that of its features, "" for none, and its factor: "KID-lite0 x1000"."""
+    scale = METRICS[name].scale
+    return display_name(name, features) + (f" x{scale}" if scale != 1 else "")
 
 
 def beside(table: Table, earlier: Sequence[dict[str, Any]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from i2i.images import list_images
 from i2i.text import plural
 
 SPLITS = ("test", "val")  # in order of preference; never what was trained on, unless asked for
+HELD_OUT = "held out"  # part of the training split that a run did not train on
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,43 @@ def from_data(
     of_target = (layout.b, layout.a)[direction == "b2a"]
     name = (layout.names[1], layout.names[0])[direction == "b2a"]
     return Task(items, target, paired, str(of_target), trained[0] + trained[1], trained[1], name, split, guessed)
+
+
+def has_test(data: Folder | None, a: Folder | None, b: Folder | None, domains: Sequence[str]) -> bool:
+    """True if the data of several ``domains``, or of two if there are none, has a test split."""
+    if domains:
+        return data is not None and "test" in subfolders(existing(data))
+    try:
+        find_layout("test", data, a, b)
+    except DataError:
+        return False
+    return True
+
+
+def from_held_out(
+    data: Folder | None, a: Folder | None, b: Folder | None, direction: str, paired: bool | None,
+    names: Mapping[str, Iterable[str]],
+) -> Task:  # fmt: skip
+    """Return the task of translating the images of the training split that a run held out for validation.
+
+    ``names`` are those of the sides "a" and "b". Raises DataError.
+    """
+    task = from_data(data, a, b, "train", direction, paired)
+    return _only(task, set(names[direction[0]]), set(names[direction[-1]]))
+
+
+def _only(task: Task, items: Collection[str], real: Collection[str]) -> Task:
+    """Return the task with the images of these names; the others were trained on."""
+    rest = [item.source for item in task.items if item.source and item.name not in items]
+    targets = [source for source in task.real if source.name not in real]
+    return replace(
+        task,
+        items=[item for item in task.items if item.name in items],
+        real=[source for source in task.real if source.name in real],
+        trained=rest + targets,
+        targets=targets,
+        split=HELD_OUT,
+    )
 
 
 def _layout(
@@ -161,6 +199,13 @@ def from_domains(
     )  # fmt: skip
 
 
+def domains_held_out(data: Folder, domains: Sequence[str], to: str, names: Iterable[str]) -> Task:
+    """Return the task of :func:`from_domains` on the images of these names, which a run held out for validation."""
+    split = "train" if "train" in subfolders(existing(data)) else None
+    names = set(names)
+    return _only(from_domains(data, split, domains, to), names, names)
+
+
 def from_results(fake: Folder, real: Folder, source: Folder | None, paired: bool | None) -> Task:
     """Return the task of judging finished results. Sources, and truths of pairs, have the names of the results,
     suffixes apart. Raises DataError."""
@@ -234,9 +279,12 @@ def with_training(task: Task, folder: Folder) -> Task:
 
 
 def recorded(run: Path) -> dict[str, Any]:
-    """Return the data of a run as its run.json has it: data, a, b and direction. Raises DataError if it has none."""
+    """Return the data of a run as its run.json has it: data, a, b and direction, and "held_out", the names of images
+    that it did not train on. Raises DataError if it has none."""
     try:
-        settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        settings = facts["settings"]
+        held_out = facts.get("validation", {}).get("images", {})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{run}: its run.json does not say what it was trained on; give --data DIR") from error
     found = {name: settings.get(name) for name in ("data", "a", "b")}
@@ -244,4 +292,4 @@ def recorded(run: Path) -> dict[str, Any]:
         raise DataError(f"{run}: its run.json does not say what it was trained on; give --data DIR")
     if missing := [place for place in found.values() if place and not Path(place).exists()]:
         raise DataError(f"{run}: trained on {missing[0]}, which is not there; give --data DIR, or --a DIR and --b DIR")
-    return {**found, "direction": settings.get("direction", "a2b")}
+    return {**found, "direction": settings.get("direction", "a2b"), "held_out": held_out}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,8 +38,13 @@ class Choices:
     """Of the training images that were read for a table before."""
 
 
-def measure_table(task: Task, made: Candidate, choices: Choices, title: str) -> Table:
-    """Measure one task. Raises DataError if nothing could be measured."""
+def measure_table(
+    task: Task, made: Candidate, choices: Choices, title: str, loop: Callable[..., Measured] = measure
+) -> Table:
+    """Measure one task. Raises DataError if nothing could be measured.
+
+    ``loop`` measures the images: :func:`measure`, or a function that shares them out over processes.
+    """
     facts = survey(task.real)
     ends = None if task.items and task.items[0].result is None else survey([i.result for i in task.items if i.result])
     inputs = survey([item.source for item in task.items if item.source]) if ends is None else ends
@@ -54,7 +59,7 @@ def measure_table(task: Task, made: Candidate, choices: Choices, title: str) -> 
             judged[candidates.INPUT] = candidates.the_input
         mean = "the mean training image" if task.targets else "the mean real image"
         judged[mean] = candidates.the_mean(task.targets or task.real, choices.size)
-    found = measure(task.items, task.real, judged, metrics, choices.instruments, choices.size, choices.progress)
+    found = loop(task.items, task.real, judged, metrics, choices.instruments, choices.size, choices.progress)
     figures = estimates(found, metrics, options)
     if choices.judge is not None:
         for name, row in _of_real(task, metrics, choices, options).items():

@@ -41,6 +41,7 @@ def export(
     io: str = "pixels",
     precision: str = "fp32",
     calibrate: str | os.PathLike[str] | None = None,
+    weights: str = "best",
 ) -> Path:
     """Export one generator of a run as an ONNX file, compared with PyTorch before it is written.
 
@@ -58,6 +59,8 @@ def export(
             than 8 of 255).
         calibrate: folder of typical input images, at least 4, for int8 at least 12, to calibrate int8 and to measure
             the loss of a precision; default the training images.
+        weights: of a run: "best", those that ``i2i.train(eval_every=N)`` chose on validation images, which are the
+            newest ones where it chose none; or "newest", whose file has it in its name (``a2b.newest.onnx``).
 
     Returns the path of the file.
 
@@ -70,15 +73,15 @@ def export(
     if calibrate is not None and precision == "fp32":
         raise ValueError("images to calibrate with are only used for fp16 and int8")
     if not isinstance(run, Mapping) and Path(run).suffix == ".onnx":
-        if to is not None or io != "pixels":
-            raise ValueError(f"{run} is an exported file: its direction and io cannot be changed")
+        if to is not None or io != "pixels" or weights != "best":
+            raise ValueError(f"{run} is an exported file: its direction, io and weights cannot be changed")
         return convert(Path(run), path, precision, calibrate)
-    generators = directions(run)
+    generators = directions(run, weights)
     direction = choose(generators, to)
     if path is None:
         if isinstance(run, Mapping):
             raise ValueError("generators without a run folder need a path for the file")
-        path = default_path(Path(run), direction, io, precision)
+        path = default_path(Path(run), direction, io, precision, weights)
     net, spec = generators[direction]
     spec = replace(spec, io=io)
     if precision == "fp32":
@@ -116,13 +119,13 @@ def convert(
     return path
 
 
-def default_path(run: Path, direction: str, io: str, precision: str = "fp32") -> Path:
+def default_path(run: Path, direction: str, io: str, precision: str = "fp32", weights: str = "best") -> Path:
     """Return ``RUN/onnx/DIRECTION.onnx``, or a path beside ``run`` if that is one file of weights.
 
-    Files with other io or precision have it in their name (``DIRECTION.tensor.onnx``, ``DIRECTION.int8.onnx``); the run
-    translates with the file of the plain name.
+    Files with other io, weights or precision have it in their name (``DIRECTION.tensor.onnx``,
+    ``DIRECTION.newest.onnx``, ``DIRECTION.int8.onnx``); the run translates with the file of the plain name.
     """
-    marks = [io] * (io != "pixels") + [precision] * (precision != "fp32")
+    marks = [io] * (io != "pixels") + [weights] * (weights != "best") + [precision] * (precision != "fp32")
     suffix = "".join(f".{mark}" for mark in (*marks, "onnx"))
     return run / "onnx" / f"{direction}{suffix}" if run.is_dir() else run.with_suffix(suffix)
 
@@ -132,12 +135,12 @@ def choose(generators: Generators, to: To | None) -> str:
     return targets.choose(_specs(generators), to, "this run")
 
 
-def directions(run: str | os.PathLike[str] | Generators) -> Generators:
+def directions(run: str | os.PathLike[str] | Generators, weights: str = "best") -> Generators:
     """Return the generators of a run by direction, translations first. Raises ValueError if there are none."""
     if not isinstance(run, Mapping):
         from i2i.engine import load_generators  # exporting a network alone does not need the loop
 
-        run = load_generators(run)
+        run = load_generators(run, weights)
     if not run:
         raise ValueError("no generators to export; expected at least one, as i2i.engine.load_generators gives them")
     return {direction: run[direction] for direction in targets.ordered(_specs(run))}

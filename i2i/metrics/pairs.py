@@ -84,7 +84,9 @@ def _edges(x: np.ndarray) -> np.ndarray:
     """Return the length of the gradient of the luma (Rec. 601) of [h, w, c]: [h, w]."""
     luma = (x @ np.array([0.299, 0.587, 0.114]) if x.shape[2] == 3 else x.mean(axis=2)).astype(np.float32)
     luma = cv2.GaussianBlur(luma, (0, 0), EDGE_SIGMA)
-    return cv2.magnitude(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1)).astype(np.float64)
+    across, down = cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1)
+    # cv2.magnitude rounds otherwise where an array lies otherwise in memory; the same images have the same figure.
+    return np.sqrt(np.square(across) + np.square(down)).astype(np.float64)
 
 
 def _similarity(a: np.ndarray, b: np.ndarray, peak: float) -> tuple[np.ndarray, np.ndarray]:

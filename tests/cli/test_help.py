@@ -76,6 +76,7 @@ GROUPS = {
         "Method": "preset set",
         "Training": "size batch epochs steps precision ema seed workers",
         "Run": "out init dry-run quiet log-every sample-every save-every",
+        "Measurement": "eval-every metric eval-features val-share patience",
     },
     "evaluate": {
         "Input and output": "out beside",
@@ -90,7 +91,7 @@ GROUPS = {
         "Model": "provider",
         "Measurement": "metrics evaluate features",
     },
-    "export": {"Input and output": "out calibrate", "Model": "to io precision"},
+    "export": {"Input and output": "out calibrate", "Model": "to io precision weights"},
     "describe": {
         "Input and output": "out output overwrite",
         "Third-party models": "layout range output-range order multiple fit result",

@@ -14,11 +14,13 @@ def same(run, other):
     leaves = list(differences(a, b))
     assert not leaves, leaves[:5]
     assert [json.loads((r / "run.json").read_text())["status"] for r in (run, other)] == ["finished", "finished"]
-    names = [sorted(file.name for file in (r / "weights").iterdir()) for r in (run, other)]
+    names = [sorted(str(file.relative_to(r)) for file in (r / "weights").rglob("*.*")) for r in (run, other)]
     assert names[0] == names[1]
-    for file in (run / "weights").iterdir():
-        mine, theirs = load_file(file), load_file(other / "weights" / file.name)
+    for name in names[0]:
+        mine, theirs = load_file(run / name), load_file(other / name)
         assert all(torch.equal(mine[key], theirs[key]) for key in mine | theirs)
+    chosen = [json.loads((r / "run.json").read_text()).get("validation") for r in (run, other)]
+    assert chosen[0] == chosen[1]
     return True
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from i2i.engine import load_generators, train
+from i2i.evaluation import evaluate
 from i2i.exporter import export
 from i2i.runtime import Model
 from tests.engine.conftest import TINY
@@ -34,6 +35,16 @@ def test_the_batch_is_found_from_the_memory(folders, tmp_path):
     options = TINY["pix2pix"] | folders["pix2pix"] | {"batch": "auto", "sample_every": 0}
     run = train("pix2pix", **options, steps=1, out=tmp_path / "run", quiet=True)
     assert json.loads((run / "run.json").read_text())["settings"]["batch"] > 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_is_evaluated(precision, folders, tmp_path):
+    """The figure of the averaged weights on the GPU is that of the file that users get."""
+    options = {**TINY["pix2pix"], **folders["pix2pix"], "precision": precision, "sample_every": 0}
+    run = train("pix2pix", **options, steps=3, eval_every=3, metric="L1", out=tmp_path / "run", quiet=True)
+    value = json.loads((run / "run.json").read_text())["validation"]["best"]["a2b"]["value"]
+    found = evaluate(run, split="val", metrics="L1", size=64, provider="cpu")["L1"].value
+    assert value == pytest.approx(found, abs=2 / 255)  # TF32 convolutions round to ten bits
 
 
 @pytest.mark.parametrize("method", TINY)

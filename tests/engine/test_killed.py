@@ -15,6 +15,8 @@ from tests.engine.conftest import TINY
 KILLED = Path(__file__).with_name("killed.py")
 ROOT = Path(__file__).parents[2]
 STEPS = 15
+EVALUATED = {"eval_every": 2, "metric": "edges", "val_share": 0.4}
+"""Evaluations of CycleGAN whose best weights must survive as well."""
 
 
 def options_of(method, folders, steps):
@@ -51,7 +53,8 @@ def end_alike(options, path, kills):
 @pytest.mark.parametrize("method", [m if m == "cyclegan" else pytest.param(m, marks=pytest.mark.slow) for m in TINY])
 def test_killed_once(method, folders, tmp_path, one_thread):
     """The content of each method's state is tested in test_resume.py; this tests how it is written."""
-    assert end_alike(options_of(method, folders, STEPS), tmp_path, kills=1) == 1
+    options = options_of(method, folders, STEPS) | (EVALUATED if method == "cyclegan" else {})
+    assert end_alike(options, tmp_path, kills=1) == 1
 
 
 @pytest.mark.slow
@@ -68,3 +71,9 @@ def test_killed_many_times(method, folders, tmp_path, one_thread):
 @pytest.mark.slow
 def test_killed_twenty_times(folders, tmp_path, one_thread):
     assert end_alike(options_of("cyclegan", folders, 600), tmp_path, kills=20) == 20
+
+
+@pytest.mark.slow
+def test_evaluated_and_killed_twenty_times(folders, tmp_path, one_thread):
+    options = options_of("cyclegan", folders, 400) | EVALUATED | {"eval_every": 10, "save_every": 7}
+    assert end_alike(options, tmp_path, kills=20) == 20

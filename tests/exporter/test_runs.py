@@ -110,9 +110,9 @@ def test_the_command_reads_the_weights_once(folder: Path, tmp_path: Path, monkey
     read: list[Path] = []
     written: list[str] = []
 
-    def load_once(run: Path) -> dict[str, tuple[torch.nn.Module, Spec]]:
+    def load_once(run: Path, weights: str) -> dict[str, tuple[torch.nn.Module, Spec]]:
         read.append(run)
-        return load_generators(run)
+        return load_generators(run, weights)
 
     def note(net: torch.nn.Module, promise: Spec, path: Path) -> Path:
         written.append(path.name)

@@ -136,3 +136,23 @@ def test_values_that_are_not_finite_are_refused() -> None:
     for metric in (l1, psnr, ssim, edge_agreement):
         with pytest.raises(ValueError, match="not finite"):
             metric(image, np.full((20, 20, 3), 0.5), peak=1.0)
+
+
+def test_equal_images_have_equal_figures_to_the_bit_wherever_they_lie_in_memory() -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (37, 41, 3), np.uint8) for _ in range(2)]
+
+    def shifted(image: np.ndarray, by: int) -> np.ndarray:
+        memory = np.empty(image.nbytes + 128, np.uint8)
+        start = -memory.ctypes.data % 64 + by
+        copy = memory[start : start + image.nbytes].reshape(image.shape)
+        copy[...] = image
+        return copy
+
+    for metric in (l1, psnr, ssim, edge_agreement):
+        occupied = []  # so that what a metric allocates lies elsewhere each time
+        figures = set()
+        for by in range(0, 64, 3):
+            figures.add(metric(shifted(images[0], by), shifted(images[1], (by * 7) % 64)))
+            occupied.append(np.empty(41 * (37 + by)))
+        assert len(figures) == 1, metric.__name__

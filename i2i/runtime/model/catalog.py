@@ -13,11 +13,11 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model import targets
 from i2i.runtime.model.targets import To
-from i2i.spec import METADATA_KEY, Spec
+from i2i.spec import METADATA_KEY, Spec, best_weights
 from i2i.text import is_url, not_found
 
 RUNS = Path("runs")
-_MARKS = (".tensor", ".fp16", ".int8")  # in the names of exports beside the one that a run translates with
+_MARKS = (".tensor", ".newest", ".fp16", ".int8")  # in the names of exports beside the one that a run translates with
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,14 @@ class Run:
 
     def exported(self, direction: str) -> Path | None:
         """Return the ONNX file of a direction; None if there is none, or if the run has newer weights."""
-        file, weights = self.path / "onnx" / f"{direction}.onnx", self.path / "weights" / f"{direction}.safetensors"
+        file, weights = self.path / "onnx" / f"{direction}.onnx", self.weights(direction)
         if not file.is_file() or (weights.exists() and weights.stat().st_mtime > file.stat().st_mtime):
             return None
         return file
+
+    def weights(self, direction: str) -> Path:
+        """Return the file of the weights that a direction translates with: the best, else the newest."""
+        return best_weights(self.path / "weights" / f"{direction}.safetensors")
 
 
 @dataclass(frozen=True)
@@ -146,12 +150,21 @@ def _of_run(run: Run, to: To | None, require_to: bool) -> Choice:
     if spec.domains and (to is not None or require_to):
         targets.aim(spec, to, str(run.path))  # before an export, which takes its time
     rest = to if spec.domains else None
+    why = ", ".join([f"run {run.path}", *filter(None, [chosen_by(spec)])])
     file = run.exported(direction)
     if file is not None:
-        return Choice(file, f"run {run.path}", rest)
+        return Choice(file, why, rest)
     from i2i.exporter import export  # needs PyTorch, unlike all else here
 
-    return Choice(export(run.path, to=direction), f"run {run.path}, exported now", rest)
+    return Choice(export(run.path, to=direction), f"{why}, exported now", rest)
+
+
+def chosen_by(spec: Spec) -> str:
+    """Return which weights validation chose, in words; "" where they are the newest ones."""
+    chosen = spec.recipe.get("chosen_by")
+    if not chosen:
+        return ""
+    return f"best weights, of step {spec.recipe['step']} (validation {chosen['metric']} {chosen['value']:.4g})"
 
 
 def _of_file(path: Path, to: To | None, why: str, require_to: bool) -> Choice:
@@ -167,7 +180,7 @@ def _directions(run: Path) -> tuple[dict[str, Spec], str | None]:
     From the headers of its weights, or of its exports if it has none. Those of bare networks are for other programs,
     and those in another precision are asked for by their names.
     """
-    weights = sorted((run / "weights").glob("*.safetensors"))
+    weights = [best_weights(file) for file in sorted((run / "weights").glob("*.safetensors"))]
     exports = [file for file in sorted((run / "onnx").glob("*.onnx")) if not file.stem.endswith(_MARKS)]
     found: dict[str, Spec] = {}
     error = None
