@@ -136,6 +136,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet
         if samples and (done % settings.sample_every == 0 or last):
             path = run.path / "samples" / f"{done:09d}.png"
             reporter.picture(partial(sample_sheet, game.translator, game.ema, samples, path, dataset.domains), done)
+        validation.report(done, steps, reporter)
         if stop and not last:
             raise Interrupted(stop, f"stopped after step {done}; run the same command again to continue")
 

@@ -22,6 +22,7 @@ from i2i.evaluation.results import RESULT, Table, label, shown
 from i2i.evaluation.tables import Choices, measure_table
 from i2i.metrics import METRICS, Metric
 from i2i.metrics.sets import SUBSETS
+from i2i.reporting import report
 from i2i.runtime.errors import ModelError
 from i2i.runtime.model.targets import way
 from i2i.text import plural
@@ -156,6 +157,18 @@ class Validation:
             path = self.run.path / "weights" / "best" / f"{spec.direction}.safetensors"
             write_weights(path, best["weights"], spec, export)
 
+    def report(self, step: int, steps: int, reporter: Reporter) -> None:
+        """Write ``report.html`` in the run's folder after an evaluation; :meth:`finish` writes the last one."""
+        if self.due(step, steps) and not self.ended(step, steps) and self.game.world.rank == 0:
+            self._write_report(reporter)
+
+    def _write_report(self, reporter: Reporter) -> None:
+        """Write the page without a gallery. A failure is a warning: training goes on."""
+        try:
+            report(self.run.path, images=0)
+        except (ValueError, OSError) as error:
+            reporter.say(f"warning: the report was not written: {error}")
+
     def finish(self, reporter: Reporter) -> None:
         """Measure the test split, once and after all choices, with the best weights; mark the run as finished."""
         if not self.every or self.game.world.rank != 0:
@@ -170,6 +183,7 @@ class Validation:
         if (test := self._test(reporter)) is not None:
             facts["test"] = test
         self.run.write(status="finished", **facts)
+        self._write_report(reporter)
 
     def _test(self, reporter: Reporter) -> dict[str, Any] | None:
         settings, translator = self.run.settings, self.game.translator

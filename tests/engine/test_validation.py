@@ -369,6 +369,22 @@ def test_a_run_that_has_trained_on_all_images_is_not_evaluated(unpaired, tmp_pat
     assert step_of(run / "weights/best/a2b.safetensors") == 1
 
 
+def test_each_evaluation_writes_the_report(pairs, tmp_path, one_thread, monkeypatch):
+    written = []
+
+    def report(path, images):
+        written.append(images)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        return plain(path, images=images)
+
+    plain = validation.report
+    monkeypatch.setattr(validation, "report", report)
+    run = train(**pairs, steps=3, eval_every=1, out=tmp_path / "run", quiet=True)
+    assert written == [0, 0, 0]  # after each evaluation; one that fails does not end the training
+    assert "<html" in (run / "report.html").read_text()
+
+
 def test_other_validation_images_are_refused(pairs, tmp_path, one_thread):
     data = tmp_path / "data"
     shutil.copytree(pairs["data"], data)
