@@ -22,11 +22,9 @@ from i2i.images.image import Header, Image, Metadata
 
 _LIMIT = 16 << 20  # bytes of a profile or of metadata
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-_SRGB = {
-    b"gAMA": struct.pack(">I", 45455),
-    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
-}
-"""Contents of these chunks that mean sRGB."""
+_SRGB = {b"gAMA": (45455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
+"""Numbers in these chunks that mean sRGB, in 1/100,000; programs round them differently."""
+_ROUNDING = 50
 _COLOURS = (*_SRGB, b"sRGB", b"cICP", b"mDCV", b"cLLI")
 _TEXTS = (b"eXIf", b"iTXt", b"zTXt", b"tEXt")
 
@@ -186,13 +184,22 @@ def _metadata(kind: bytes, data: bytes) -> tuple[bytes | None, bytes | None]:
 
 def _lost(colours: dict[bytes, bytes], icc: bytes | None) -> tuple[str, ...]:
     """Return the names of what the colour chunks state beyond sRGB, where neither a profile nor sRGB replaces it."""
-    srgb = icc is not None or b"sRGB" in colours
+    replaced = icc is not None or b"sRGB" in colours
     lost = [
-        f"colours of {kind.decode()}" for kind in _SRGB if not srgb and colours.get(kind, _SRGB[kind]) != _SRGB[kind]
+        f"colours of {kind.decode()}" for kind in _SRGB if not replaced and not _means_srgb(kind, colours.get(kind))
     ]
-    primaries, transfer = colours.get(b"cICP", bytes(2))[:2]
-    lost += tags_lost(primaries, transfer, icc)
+    if len(tags := colours.get(b"cICP", b"")) == 4:
+        lost += tags_lost(tags[0], tags[1], icc)
     return tuple(lost) + ("HDR light levels",) * bool(colours.keys() & {b"mDCV", b"cLLI"})
+
+
+def _means_srgb(kind: bytes, data: bytes | None) -> bool:
+    """True if a chunk of ``_SRGB`` states sRGB, or, missing or damaged, nothing."""
+    usual = _SRGB[kind]
+    if data is None or len(data) != 4 * len(usual):
+        return True
+    found = struct.unpack(f">{len(usual)}I", data)
+    return all(abs(one - other) <= _ROUNDING for one, other in zip(found, usual, strict=True))
 
 
 def _inflate(data: bytes) -> bytes | None:

@@ -39,6 +39,7 @@ SRGB = [
     (b"gAMA", struct.pack(">I", 45455)),
     (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
 ]
+ROUNDED = (b"cHRM", struct.pack(">8I", 31269, 32899, 63999, 33001, 30000, 60000, 15000, 5999))
 LINEAR = (b"gAMA", struct.pack(">I", 100000))
 
 
@@ -50,6 +51,8 @@ LINEAR = (b"gAMA", struct.pack(">I", 100000))
         ([LINEAR, (b"sRGB", b"\0")], ()),  # which replaces it
         ([(b"cICP", bytes([9, 16, 0, 1])), (b"cLLI", bytes(8))], ("HDR transfer", "primaries", "HDR light levels")),
         ([(b"cICP", bytes([1, 13, 0, 1]))], ()),
+        ([(b"gAMA", struct.pack(">I", 45454)), ROUNDED], ()),  # as other programs write sRGB
+        ([(b"gAMA", b""), (b"cHRM", b"x"), (b"cICP", b"\x09")], ()),  # damaged: the pixels are sound
     ],
 )  # fmt: skip
 def test_colour_chunks_of_a_png(chunks: list[tuple[bytes, bytes]], lost: tuple[str, ...]) -> None:
