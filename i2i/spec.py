@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 METADATA_KEY = "i2i"
-SCHEMA = 2
-"""Newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would ignore."""
+SCHEMA = 3
+"""Newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would ignore. 3: with a ``Prior``."""
 
 EDGE = "edge"
 Background = str | int
@@ -26,6 +26,7 @@ RESULTS = ("image", "curves")
 FITS = ("resize", "tile")
 DTYPES = ("float32", "float16", "uint8")
 PRECISIONS = ("fp32", "fp16", "int8")
+DISTRIBUTIONS = ("normal", "uniform")
 WEIGHTS = ("best", "newest")
 """Weights of a run: those that validation chose, which are the newest ones where there was none."""
 
@@ -114,18 +115,74 @@ class Form:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Named part of the latent input z with a meaning that a user can choose."""
+
+    name: str
+    values: int = 0
+    """Number of values of a categorical code, whose part of z is one-hot; 0: one continuous value from -1 to 1."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of z that the code takes."""
+        return max(1, self.values)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Inputs of a generator: z, float32 [n, length], which is noise followed by the codes; and words, if any.
+
+    Raises ValueError for meaningless values.
+    """
+
+    noise: int
+    """Numbers of noise in z, before the codes."""
+    size: tuple[int, int]
+    """Height and width of the images."""
+    distribution: str = "normal"
+    """Distribution of the noise: ``normal``, N(0, 1); or ``uniform``, from -1 to 1."""
+    codes: tuple[Code, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    """Words of the input ``text``, int64 [n, words]: entry i has the number i + 2; 0 fills up, 1 is an unknown word."""
+    words: int = 0
+    """Length of the input ``text``; 0: there is none."""
+
+    def __post_init__(self) -> None:
+        if self.distribution not in DISTRIBUTIONS:
+            raise ValueError(f"distribution is {self.distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
+        if self.noise < 0 or self.length < 1 or min(self.size) < 1 or bool(self.vocabulary) != (self.words > 0):
+            raise ValueError(f"a generator of {self.length} numbers and {self.words} words, of images {self.size}")
+
+    @property
+    def length(self) -> int:
+        """Numbers in z."""
+        return self.noise + sum(code.width for code in self.codes)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Prior:
+        """Return the prior that ``dataclasses.asdict`` turned into ``values``."""
+        height, width = values["size"]
+        codes = tuple(Code(**code) for code in values.get("codes", ()))
+        vocabulary = tuple(values.get("vocabulary", ()))
+        return cls(**(values | {"size": (height, width), "codes": codes, "vocabulary": vocabulary}))
+
+
+@dataclass(frozen=True)
 class Spec:
-    """Description of one exported translator; JSON under the key ``i2i`` of the ONNX file's metadata.
+    """Description of one exported translator or generator; JSON under the key ``i2i`` of the ONNX file's metadata.
 
     With ``io="pixels"`` the graph takes ``uint8 [N, H, W, C]`` when both domains have 8 bits, and otherwise
     ``float32 [N, H, W, C]`` in each domain's own range (0..255 or 0..65535), and returns the same. With
     ``io="tensor"`` it is the bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order. With
     ``io="described"`` it is a third-party graph, and ``form`` describes its input and output.
+
+    A generator (``kind="generator"``) has no image as its input, but ``z`` and perhaps ``text``, see ``Prior``; its
+    ``source`` is its ``target``.
     """
 
     method: str
     direction: str
-    """Direction, such as "a2b"; "any" for a model of several domains."""
+    """Direction, such as "a2b"; "any" for a model of several domains; "generate" for a generator."""
     source: Domain
     target: Domain
     domains: tuple[str, ...] = ()
@@ -160,6 +217,10 @@ class Spec:
     values_per_pixel: float | None = None
     """Values of the graph's largest tensor per pixel of the image, from 1, by which the runtime limits the pixels of
     one inference on a GPU; None: not measured. Tensors made of weights alone do not count."""
+    kind: str = "translator"
+    """``translator``, image to image; or ``generator``, from a prior."""
+    prior: Prior | None = None
+    """Inputs of a generator, else None."""
     schema: int = 1
 
     @property
@@ -195,6 +256,10 @@ class Spec:
                 raise ValueError(
                     f"its io is {facts.get('io')!r}; a form is expected with 'described', and only with that"
                 )
+            if facts.get("prior") is not None:
+                facts["prior"] = Prior.from_dict(facts["prior"])
+            if (facts.get("kind") == "generator") != (facts.get("prior") is not None):
+                raise ValueError(f"its kind is {facts.get('kind')!r}; a prior is expected with 'generator', and only there")
             values = facts.get("values_per_pixel")
             if values is not None and not (isfinite(values) and values >= 1):
                 raise ValueError(f"values_per_pixel is {values}; expected a number from 1 on")

@@ -11,6 +11,7 @@ from torch import Tensor
 from i2i.data.inspection import Report
 from i2i.data.layout import Folder, find_layout
 from i2i.data.many_domains import has_domains, read_domains
+from i2i.data.one_set import has_images, read_images
 from i2i.data.transforms import View
 from i2i.data.two_domains import read_sides
 from i2i.errors import DataError
@@ -18,8 +19,11 @@ from i2i.spec import EDGE, Background, Domain, parse_background
 from i2i.text import known_keywords
 
 
+KINDS = ("pairs", "unpaired", "domains", "images")
+
+
 class Dataset(Protocol):
-    """Readable images of a source and a target domain, or of many domains; ``len`` is the length of an epoch."""
+    """Readable images of a source and a target domain, of many domains, or of one set; ``len`` is the length of an epoch."""
 
     kind: str
     source: Domain
@@ -46,7 +50,7 @@ class Dataset(Protocol):
     def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
         """Return the sample at a position of the endless sequence 0, 1, 2, ...
 
-        Images are float32 [c, h, w] in [-1, 1]: "x" and "y", or "x" and its labels "c", float32 [domains]. Raises
+        Images are float32 [c, h, w] in [-1, 1]: "x" and "y", "x" and its labels "c", float32 [domains], or "x" alone. Raises
         ImageError for a file that can no longer be read.
         """
         ...
@@ -71,7 +75,8 @@ def read_folders(
 
     Args:
         kind: "pairs" matches A and B by name, or splits files that contain both; "unpaired" takes two sets as they are;
-            "domains" takes any number of sets, or one set and a table of attributes.
+            "domains" takes any number of sets, or one set and a table of attributes; "images" takes one set, with the
+            labels of "domains" where the folder has several domains or there is a table.
         data: one folder with all domains, in any of the usual layouts; or else
         a, b: a folder of each of two domains.
         direction: "a2b" or "b2a", for two domains.
@@ -88,17 +93,18 @@ def read_folders(
     """
     background = parse_background(background)
     if (
-        kind not in ("pairs", "unpaired", "domains")
+        kind not in KINDS
         or direction not in ("a2b", "b2a")
         or channels not in ("auto", 1, 3, 4)
     ):
         raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: no such choice")
-    if kind == "domains":
+    if kind in ("domains", "images"):
         if a is not None or b is not None or direction != "a2b":
-            raise DataError(
-                "this method takes many domains, not A, B and a direction; give --data DIR with one folder per domain"
-            )
-        return read_domains(data, split, channels, max_bad, progress, attributes, select, background)
+            what = "many domains" if kind == "domains" else "one set of images"
+            layout = "with one folder per domain" if kind == "domains" else "with the images"
+            raise DataError(f"this method takes {what}, not A, B and a direction; give --data DIR {layout}")
+        read = read_domains if kind == "domains" else read_images
+        return read(data, split, channels, max_bad, progress, attributes, select, background)
     if attributes is not None or select is not None:
         raise DataError(f"--attributes and --select are for many domains; this method trains on {kind} data")
     return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress, background)
@@ -117,6 +123,8 @@ def has_split(
     try:
         if kind == "domains":
             return data is not None and has_domains(split, data, attributes is not None)
+        if kind == "images":
+            return data is not None and has_images(split, data)
         find_layout(split, data, a, b)
     except DataError:
         return False
@@ -143,7 +151,8 @@ def check(
 
     Args:
         kind: of the data: "pairs", A and B matched by name or side by side in one file; "unpaired", two sets; or
-            "domains", any number of sets, or one set and a table of attributes.
+            "domains", any number of sets, or one set and a table of attributes; or "images", one set, with labels where
+            it has folders of several classes or a table.
         data: folder of all domains: aligned A|B files, ``trainA`` and ``trainB``, or a folder per domain.
         a: folder of the first domain's images, with ``b`` instead of ``data``.
         b: folder of the second domain's images.

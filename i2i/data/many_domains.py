@@ -134,6 +134,11 @@ def has_domains(split: str, data: Folder, attributes: bool) -> bool:
     return split in subfolders(root) if attributes else bool(_folders(root, split)[0])
 
 
+def domain_folders(root: Path, split: str) -> dict[str, Path]:
+    """Return the folders of a split's domains, by name; empty if it has none."""
+    return _folders(root, split)[0]
+
+
 def _folders(root: Path, split: str) -> tuple[dict[str, Path], Path]:
     """Return the domains' folders by name, and the folder that contains them."""
     folders = subfolders(root)

@@ -24,6 +24,11 @@ class View:
     flip: bool = True
     crop: Literal["random", "center"] = "random"
 
+    @classmethod
+    def plain(cls, size: tuple[int, int]) -> View:
+        """Return the view without augmentation: the centre of an image that just covers the size."""
+        return cls(size, load=1.0, flip=False, crop="center")
+
     def __post_init__(self) -> None:
         if min(self.size) < 1 or self.load < 1:
             raise ValueError(f"a view needs a size of at least 1 x 1 and a load of at least 1, not {self}")

@@ -101,7 +101,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet
     validation.begin(reporter, dataset)
     batches = Batches(
         dataset,
-        View(size=settings.size),
+        View(settings.size) if game.translator.augment else View.plain(settings.size),
         settings.batch,
         settings.seed,
         start,

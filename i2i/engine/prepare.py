@@ -14,10 +14,11 @@ from torch import nn
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
 from i2i.engine.distributed import World
-from i2i.engine.run_folder import Run
+from i2i.engine.run_folder import Run, defaults
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.engine.train_state import TrainState
+from i2i.networks.blocks import RunningNorm2d
 from i2i.runtime.system.host import cores, processor
 from i2i.translators import Views, translator_class
 
@@ -60,11 +61,18 @@ def describe_data(run: Run, dataset: Dataset) -> None:
             f"{run.path} was started with other images:{''.join(differ)}\n"
             f"restore those to continue, or start a new run from its weights: --init {run.path} and another --out"
         )
-    set_otherwise = [k for k, v in dataset.hyperparameters.items() if run.hyperparameters.get(k, v) != v]
+    decided = dataset.hyperparameters | _of_size(run.settings)
+    set_otherwise = [k for k, v in decided.items() if run.hyperparameters.get(k, v) != v]
     if set_otherwise:
-        raise ValueError(f"{', '.join(set_otherwise)} cannot be set: the data says {dataset.hyperparameters}")
+        raise ValueError(f"{', '.join(set_otherwise)} cannot be set: the data and the size say {decided}")
     run.facts |= found
-    run.hyperparameters |= dataset.hyperparameters
+    run.hyperparameters |= decided
+
+
+def _of_size(settings: Settings) -> dict[str, int]:
+    """Return the height and the width, if the method's networks are made for one size of images."""
+    sides = dict(zip(("height", "width"), settings.size, strict=True))
+    return sides if sides.keys() <= defaults(settings.method).keys() else {}
 
 
 def resolve_precision(precision: str, world: World) -> str:
@@ -95,15 +103,15 @@ def held_out(settings: Settings, dataset: Dataset) -> Dataset:
 def sample_batch(settings: Settings, dataset: Dataset) -> Views:
     """Return the fixed images of the sample sheets, held out from training where possible."""
     dataset = held_out(settings, dataset)
-    view = View(size=settings.size, load=1.0, flip=False, crop="center")
+    view = View.plain(settings.size)
     items = [dataset.sample(position, settings.seed, view) for position in range(min(SAMPLES, len(dataset)))]
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
 def caution(game: TrainState, images: int) -> str:
     """Return a warning about ``images`` per process and step, or an empty string."""
-    nets = game.translator.exports().values()
-    if images > 1 and any(isinstance(module, nn.BatchNorm2d) for net in nets for module in net.modules()):
+    modules = [module for net in game.translator.exports().values() for module in net.modules()]
+    if images > 1 and any(isinstance(m, nn.BatchNorm2d) and not isinstance(m, RunningNorm2d) for m in modules):
         return (
             f"note: batch normalisation learns from {images} images at once here, and is used on one at a time; the "
             "authors train with --batch 1. For larger batches --set norm=instance is the same in both"

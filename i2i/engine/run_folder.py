@@ -80,8 +80,8 @@ class Run:
             raise ValueError(f"{path} already exists and is no run; give another folder with --out")
         if not settings.get("method"):
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")
-        batch = _authors(settings["method"]).get("batch")
-        made = Settings.from_dict(({"batch": batch} if batch else {}) | settings)
+        usual = {k: v for k, v in _authors(settings["method"]).items() if k in _usual(settings["method"])}
+        made = Settings.from_dict(usual | settings)
         return cls(path, made, hyperparameters(made.method, hyper), {"status": "new", "step": 0}, seen, auto_batch)
 
     @classmethod
@@ -226,7 +226,15 @@ def _preset(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, An
     if name not in PRESETS:
         raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
     settings, hyper = PRESETS[name]
-    return settings | (_authors(method) if name == "paper" and method else {}), hyper
+    if not method:
+        return settings, hyper
+    known = defaults(method)
+    return (settings | (_authors(method) if name == "paper" else {})), {k: v for k, v in hyper.items() if k in known}
+
+
+def _usual(method: str) -> tuple[str, ...]:
+    """Return the authors' settings that are defaults: those that a method hardly works without."""
+    return ("batch", "size") if translator_class(method).data == "images" else ("batch",)
 
 
 def _authors(method: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from i2i.spec import METADATA_KEY, WEIGHTS, Domain, Spec, best_weights, parse_ba
 from i2i.translators import translator_class
 
 ANY = "any"  # direction of a network that translates to several domains
+GENERATE = "generate"  # direction of a generator from noise
 IMAGE, AVERAGED = (
     "image",
     "averaged",
@@ -85,10 +86,14 @@ def describe(run: Run, direction: str) -> Spec:
         },
         background=parse_background(run.settings.background),
     )
-    if direction == ANY:
-        return replace(
+    if direction in (ANY, GENERATE):
+        spec = replace(
             spec, domains=tuple(run.facts["domains"]), attributes=run.hyperparameters.get("attributes", False)
         )
+        if direction == ANY:
+            return spec
+        prior = translator_class(run.settings.method)(*spec.recipe["channels"], **run.hyperparameters).prior()
+        return replace(spec, kind="generator", prior=prior, schema=3)
     users = direction if run.settings.direction == "a2b" else direction.translate(str.maketrans("ab", "ba"))
     return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
 

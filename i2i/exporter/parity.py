@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from i2i.errors import ExportError
 from i2i.exporter import ports
-from i2i.exporter.pixel_graph import Pixels
+from i2i.exporter.pixel_graph import Drawn, Pixels
 from i2i.runtime.errors import ModelError
 from i2i.runtime.processing import all_finite
 from i2i.runtime.providers.table import open_session
@@ -102,7 +102,7 @@ def _run(module: nn.Module, probe: tuple[Tensor, ...], spec: Spec) -> np.ndarray
 
 def _double(module: nn.Module) -> nn.Module:
     module = copy.deepcopy(module).double()
-    if isinstance(module, Pixels):
+    if isinstance(module, Pixels | Drawn):
         module.dtype = torch.float64
     return module
 
@@ -122,6 +122,8 @@ def _inputs(spec: Spec) -> list[list[int]]:
     flat, since a flat image's statistics are only rounding errors, in which any two programs differ. For several
     domains, the larger batch of the smallest size covers all targets.
     """
+    if spec.prior is not None:
+        return [[n, *spec.prior.size] for n in (1, max(8, len(spec.domains) + 2 * spec.attributes))]
     small, rectangle, usual = (spec.minimum - 1 if spec.minimum > 2 else 21, 37), (119, 203), (256, 256)
     many = max(3, len(spec.domains) + 2 * spec.attributes)
     inputs = [(1, *small), (many, *small), (1, *rectangle), (3, *rectangle), (1, *usual)]
@@ -133,7 +135,10 @@ def _inputs(spec: Spec) -> list[list[int]]:
 
 
 def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
-    """Yield inputs of the graph's types: every other image is smooth, and the rest are noise."""
+    """Yield inputs of the graph's types: every other image is smooth, and the rest are noise; or z of the first seeds."""
+    if spec.prior is not None:
+        yield from (ports.drawn(spec, n) for n, *_ in _inputs(spec))
+        return
     generator = torch.Generator().manual_seed(SEED)
     for start, (n, h, w) in enumerate(_inputs(spec)):
         noise = torch.rand(n, spec.source.channels, h, w, generator=generator)
@@ -148,5 +153,7 @@ def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _size(spec: Spec, image: Tensor) -> str:
+    if spec.prior is not None:
+        return f"{len(image)} image{'s' * (len(image) > 1)}"
     n, h, w = image.shape[:3] if spec.io == "pixels" else (image.shape[0], *image.shape[2:])
     return f"{n} image{'s' * (n > 1)} of {h}x{w}"

@@ -18,6 +18,32 @@ def checkerboard(h: int, w: int) -> Tensor:
     return torch.where(odd, torch.tensor(255, dtype=torch.uint8), torch.tensor(0, dtype=torch.uint8))
 
 
+def as_pixels(y: Tensor, peak: int, whole_numbers: bool) -> Tensor:
+    """Return images y [n, c, h, w] in [-1, 1] as [n, h, w, c]: uint8 if ``whole_numbers``, else float32 from 0 to peak.
+
+    One with a value that is not finite becomes a checkerboard, or NaN.
+    """
+    finite = y.sum((1, 2, 3), keepdim=True).abs() <= LARGEST  # [n, 1, 1, 1]; a comparison with NaN is false
+    y = ((y + 1) * (peak / 2)).clamp(0, peak)
+    if whole_numbers:
+        y = torch.where(finite, y.round().to(torch.uint8), checkerboard(y.shape[-2], y.shape[-1]))
+    else:
+        y = torch.where(finite, y, torch.nan)  # ONNX Runtime's Clip does not guarantee to pass NaN on
+    return y.permute(0, 2, 3, 1)
+
+
+class Drawn(nn.Module):
+    """A generator as a function of z that returns pixels; see ``as_pixels``. Further inputs follow z."""
+
+    def __init__(self, net: nn.Module, spec: Spec) -> None:
+        super().__init__()
+        self.net, self.peak, self.whole_numbers = net, spec.target.peak, spec.dtype == "uint8"
+        self.dtype = torch.float32  # that of the network
+
+    def forward(self, z: Tensor, *given: Tensor) -> Tensor:
+        return as_pixels(self.net(z.to(self.dtype), *given), self.peak, self.whole_numbers)
+
+
 class Pixels(nn.Module):
     """A network between pixels: [n, h, w, c] of the source domain to [n, h, w, c'] of the target domain.
 
@@ -47,13 +73,7 @@ class Pixels(nn.Module):
         y = self.net(self.enlarge(x)) if target is None else self.net(self.enlarge(x), target)
         if self.least > 1:
             y = y[..., :h, :w]
-        finite = y.sum((1, 2, 3), keepdim=True).abs() <= LARGEST  # [n, 1, 1, 1]; a comparison with NaN is false
-        y = ((y + 1) * (self.target_peak / 2)).clamp(0, self.target_peak)
-        if self.whole_numbers:
-            y = torch.where(finite, y.round().to(torch.uint8), checkerboard(y.shape[-2], y.shape[-1]))
-        else:
-            y = torch.where(finite, y, torch.nan)  # ONNX Runtime's Clip does not guarantee to pass NaN on
-        return y.permute(0, 2, 3, 1)
+        return as_pixels(y, self.target_peak, self.whole_numbers)
 
     def enlarge(self, x: Tensor) -> Tensor:
         """Pad ``x`` below and to the right to a size that the network takes."""

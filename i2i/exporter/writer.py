@@ -16,7 +16,7 @@ from i2i.atomic import atomically
 from i2i.errors import ExportError
 from i2i.exporter import onnx_graph, parity
 from i2i.exporter.calibration import CalibrationImages, gather
-from i2i.exporter.pixel_graph import Pixels, WithTarget
+from i2i.exporter.pixel_graph import Drawn, Pixels, WithTarget
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
 from i2i.runtime.graphs.onnx_file import described, read_spec
@@ -159,7 +159,7 @@ def export_network(
 ) -> Path:
     """Write ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file to ``path``; ``net`` is not changed.
 
-    If ``spec`` has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
+    If ``spec`` has a prior, ``net`` takes z, float32 [n, length]. If it has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
 
     The network's size rule, receptive field and tiling are taken from its attributes where it has them; the parity is
     measured here. A ``precision`` other than fp32 needs ``pictures``.
@@ -176,7 +176,7 @@ def export_network(
     spec = describe(net, spec)
     module = WithTarget(net, spec) if spec.domains else net
     if spec.io == "pixels":
-        module = Pixels(module, spec)
+        module = Pixels(module, spec) if spec.prior is None else Drawn(module, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomically(path, lambda temporary: _write(temporary, module.eval(), spec, precision, pictures))
     return path
@@ -185,7 +185,9 @@ def export_network(
 def _write(file: Path, module: nn.Module, spec: Spec, precision: str, pictures: CalibrationImages | None) -> None:
     model = _serialise(onnx_graph.to_onnx(module, spec))
     file.write_bytes(model)
-    spec = replace(spec, parity=parity.measure(file, module, spec), values_per_pixel=_values_per_pixel(file, spec))
+    spec = replace(spec, parity=parity.measure(file, module, spec))
+    if spec.prior is None:
+        spec = replace(spec, values_per_pixel=_values_per_pixel(file, spec))
     if precision == "fp32":
         # Protobuf merges what follows a message into it, so the bytes that were compared stay unchanged.
         file.write_bytes(model + described(spec))

@@ -37,6 +37,13 @@ class BatchNorm2d(nn.BatchNorm2d):
         return super().forward(x)
 
 
+class RunningNorm2d(nn.BatchNorm2d):
+    """Batch normalisation that uses its running averages in use, for networks trained on batches of many images.
+
+    ``per_image`` gives other batch norms the statistics of each image, as pix2pix's authors do at batch 1.
+    """
+
+
 NORMS = {"instance": InstanceNorm2d, "batch": BatchNorm2d, "none": nn.Identity}
 
 
@@ -193,14 +200,15 @@ def _without_batch_norm(net: nn.Module, norm: Callable[[nn.BatchNorm2d], nn.Modu
     for module in list(net.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, norm(child))
+                setattr(module, name, AveragedNorm2d(child) if isinstance(child, RunningNorm2d) else norm(child))
     return net.eval()
 
 
 def per_image(net: nn.Module) -> nn.Module:
     """Return a copy of ``net`` for inference: dropout off, and batch norm with the statistics of each single image.
 
-    The authors test pix2pix in training mode at batch 1, where batch norm is exactly affine instance norm.
+    The authors test pix2pix in training mode at batch 1, where batch norm is exactly affine instance norm. A
+    ``RunningNorm2d`` keeps to its running averages.
     """
     return _without_batch_norm(net, _own_statistics)
 

@@ -17,6 +17,8 @@ TRANSLATORS = {
     "unit": "i2i.translators.unit:UNIT",
     "direct": "i2i.translators.direct:Direct",
     "dtn": "i2i.translators.dtn:DTN",
+    "gan": "i2i.translators.gan:GAN",
+    "dcgan": "i2i.translators.dcgan:DCGAN",
 }
 
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from i2i.spec import Prior
+
 Views = dict[str, Tensor]
 """Tensors of a step, keyed as in the paper: "x", "G(x)", "F(G(x))"; images are [n, c, h, w] in [-1, 1]."""
 
@@ -36,10 +38,13 @@ class Player:
 class Translator(nn.Module):
     """Networks that translate images between domains, and the game that trains them."""
 
-    data: ClassVar[Literal["pairs", "unpaired", "domains"]]
-    """Content of a batch: "pairs" (x and y show the same scene), "unpaired", or "domains": x and its labels c, float32
-    [n, domains], one-hot or of attributes.
+    data: ClassVar[Literal["pairs", "unpaired", "domains", "images"]]
+    """Content of a batch: "pairs" (x and y show the same scene), "unpaired", "domains": x and its labels c, float32
+    [n, domains], one-hot or of attributes; or "images": x, and its labels c if the data has any.
     """
+
+    augment: ClassVar[bool] = True
+    """True if training crops are placed and mirrored at random. A generator would learn that as part of the data."""
 
     authors: ClassVar[dict[str, Any]]
     """Settings of the authors' run, used by ``--preset paper``."""
@@ -53,5 +58,11 @@ class Translator(nn.Module):
         raise NotImplementedError
 
     def exports(self) -> dict[str, nn.Module]:
-        """Networks to export, by direction: "a2b" or "b2a", or "any" for a network of (x, c)."""
+        """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), or "generate" for one of
+        z, or of (z, c).
+        """
         raise NotImplementedError
+
+    def prior(self) -> Prior | None:
+        """Return what a generator's z is made of; None for a translator, which has no z."""
+        return None

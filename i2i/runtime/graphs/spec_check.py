@@ -34,10 +34,14 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
     def image(channels: int) -> tuple[str, tuple[str | int, ...]]:
         return spec.dtype, ("N", "H", "W", channels) if spec.io == "pixels" else ("N", channels, "H", "W")
 
-    inputs = [image(spec.source.channels)]
+    prior = spec.prior
+    inputs = [image(spec.source.channels) if prior is None else ("float32", ("N", prior.length))]
     if spec.domains:
         inputs.append(("float32", ("N", len(spec.domains))) if spec.attributes else ("int64", ("N",)))
-    return inputs, [image(spec.target.channels)]
+    dtype, sizes = image(spec.target.channels)
+    if prior is not None:
+        sizes = tuple({"H": prior.size[0], "W": prior.size[1]}.get(str(size), size) for size in sizes)
+    return inputs, [(dtype, sizes)]
 
 
 def _fits(size: int | str | None, promised: int | str) -> bool:
