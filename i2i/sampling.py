@@ -23,7 +23,7 @@ def latent(prior: Prior, seeds: Iterable[int]) -> np.ndarray:
 def _one(prior: Prior, seed: int) -> np.ndarray:
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed is {seed}; expected 0 to {LARGEST_SEED}")
-    random = np.random.RandomState(seed)  # noqa: NPY002 - the newer generators may change their streams
+    random = np.random.RandomState(seed)
     noise = random.standard_normal if prior.distribution == "normal" else lambda n: random.uniform(-1, 1, n)
     parts = [noise(prior.noise)]
     for code in prior.codes:

@@ -259,7 +259,9 @@ class Spec:
             if facts.get("prior") is not None:
                 facts["prior"] = Prior.from_dict(facts["prior"])
             if (facts.get("kind") == "generator") != (facts.get("prior") is not None):
-                raise ValueError(f"its kind is {facts.get('kind')!r}; a prior is expected with 'generator', and only there")
+                raise ValueError(
+                    f"its kind is {facts.get('kind')!r}; a prior is expected with 'generator', and only there"
+                )
             values = facts.get("values_per_pixel")
             if values is not None and not (isfinite(values) and values >= 1):
                 raise ValueError(f"values_per_pixel is {values}; expected a number from 1 on")

@@ -18,12 +18,14 @@ from i2i.errors import DataError
 from i2i.spec import EDGE, Background, Domain, parse_background
 from i2i.text import known_keywords
 
-
 KINDS = ("pairs", "unpaired", "domains", "images")
 
 
 class Dataset(Protocol):
-    """Readable images of a source and a target domain, of many domains, or of one set; ``len`` is the length of an epoch."""
+    """Readable images of a source and a target domain, of many domains, or of one set.
+
+    ``len`` is the length of an epoch.
+    """
 
     kind: str
     source: Domain
@@ -50,7 +52,8 @@ class Dataset(Protocol):
     def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
         """Return the sample at a position of the endless sequence 0, 1, 2, ...
 
-        Images are float32 [c, h, w] in [-1, 1]: "x" and "y", "x" and its labels "c", float32 [domains], or "x" alone. Raises
+        Images are float32 [c, h, w] in [-1, 1]: "x" and "y", "x" and its labels "c", float32 [domains], or "x"
+        alone. Raises
         ImageError for a file that can no longer be read.
         """
         ...
@@ -92,11 +95,7 @@ def read_folders(
             colours continued, or the level (0 to 255) of a grey that the image is composited on.
     """
     background = parse_background(background)
-    if (
-        kind not in KINDS
-        or direction not in ("a2b", "b2a")
-        or channels not in ("auto", 1, 3, 4)
-    ):
+    if kind not in KINDS or direction not in ("a2b", "b2a") or channels not in ("auto", 1, 3, 4):
         raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: no such choice")
     if kind in ("domains", "images"):
         if a is not None or b is not None or direction != "a2b":

@@ -135,7 +135,9 @@ def _inputs(spec: Spec) -> list[list[int]]:
 
 
 def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
-    """Yield inputs of the graph's types: every other image is smooth, and the rest are noise; or z of the first seeds."""
+    """Yield inputs of the graph's types: every other image is smooth, and the rest are noise. For a
+    generator, yield z of the first seeds.
+    """
     if spec.prior is not None:
         yield from (ports.drawn(spec, n) for n, *_ in _inputs(spec))
         return

@@ -159,7 +159,9 @@ def export_network(
 ) -> Path:
     """Write ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file to ``path``; ``net`` is not changed.
 
-    If ``spec`` has a prior, ``net`` takes z, float32 [n, length]. If it has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
+    If ``spec`` has a prior, ``net`` takes z, float32 [n, length].
+
+    If ``spec`` has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
 
     The network's size rule, receptive field and tiling are taken from its attributes where it has them; the parity is
     measured here. A ``precision`` other than fp32 needs ``pictures``.

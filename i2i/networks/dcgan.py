@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -49,7 +51,7 @@ class DCGANGenerator(nn.Module):
         self.start = (widths[0], height >> steps, width >> steps)
         self.project = nn.Linear(latent + conditions, widths[0] * self.start[1] * self.start[2], bias=False)
         layers: list[nn.Module] = [RunningNorm2d(widths[0]), relu()]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), RunningNorm2d(after), relu()]
         layers += [nn.ConvTranspose2d(widths[-1], out_channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
@@ -82,7 +84,7 @@ class DCGANDiscriminator(nn.Module):
         steps = doublings(height, width)
         widths = [ndf * min(8, 2**step) for step in range(steps)]
         layers: list[nn.Module] = [nn.Conv2d(in_channels, widths[0], 4, 2, 1), leaky_relu()]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=norm == "none"), norm_layer(norm, after), leaky_relu()]
         self.body = nn.Sequential(*layers)
         self.features = widths[-1] * (height >> steps) * (width >> steps)

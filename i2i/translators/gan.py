@@ -71,7 +71,9 @@ class GAN(Translator):
     ) -> None:  # fmt: skip
         """Take the networks and the settings of the game. Raises ValueError for ``mismatched`` without labels."""
         if mismatched and not domains:
-            raise ValueError("mismatched pairs need labelled images; give a folder for each class, or --attributes FILE")
+            raise ValueError(
+                "mismatched pairs need labelled images; give a folder for each class, or --attributes FILE"
+            )
         self._prior, self.gan, self.lr, self.n_critic = prior, gan, lr, n_critic
         self.domains, self.attributes, self.mismatched = domains, attributes, mismatched
         self.G, self.D = G, gan.constrain(D)

@@ -30,5 +30,6 @@ def folders(tmp_path_factory):
         "pairs": {"data": str(root / "pairs")},
         "unpaired": {"a": str(root / "a"), "b": str(root / "b")},
         "domains": {"data": str(root / "domains")},
+        "images": {"data": str(root / "a")},
     }
     return {method: kinds[translator_class(method).data] for method in CASES}

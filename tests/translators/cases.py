@@ -93,6 +93,22 @@ CASES = {
         views=["x", "G(x)", "y"],
         run={"pool": 3, "dropout": True},
     ),
+    "gan": Case(
+        small={"height": 32, "width": 32, "latent": 4, "hidden": 8},
+        terms={"D/gan", "G/gan"},
+        views=["x", "z", "G(z)"],
+        exports={"generate"},
+        shown=["x", *(f"G(z,{i})" for i in range(8))],
+        run={"n_critic": 2},
+    ),
+    "dcgan": Case(
+        small={"height": 32, "width": 32, "latent": 4, "ngf": 2, "ndf": 2},
+        terms={"D/gan", "G/gan"},
+        views=["x", "z", "G(z)"],
+        exports={"generate"},
+        shown=["x", *(f"G(z,{i})" for i in range(8))],
+        run={"n_critic": 2},
+    ),
     "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},
@@ -110,13 +126,19 @@ def make(method: str, x: int = 3, y: int = 3, **options: Any) -> Translator:
     return made(x, y, **(many | CASES[method].small | options))
 
 
-def batch(method: str, x: int = 3, y: int = 3, n: int = 2, size: int = 32) -> Views:
+def batch(method: str, x: int = 3, y: int = 3, n: int = 2, size: int = 32, labelled: bool = False) -> Views:
     """Return a batch of the method's kind of data: noise, the same every time."""
     generator = torch.Generator().manual_seed(1)
     images = {name: torch.rand(n, c, size, size, generator=generator) * 2 - 1 for name, c in (("x", x), ("y", y))}
-    if translator_class(method).data == "domains":
+    data = translator_class(method).data
+    if data == "domains" or labelled:
         return {"x": images["x"], "c": torch.eye(DOMAINS)[torch.arange(n) % DOMAINS]}
-    return images
+    return images if data in ("pairs", "unpaired") else {"x": images["x"]}
+
+
+def one_set(method: str) -> bool:
+    """True if a method has one set of images, so that both sides have as many channels."""
+    return translator_class(method).data not in ("pairs", "unpaired")
 
 
 def tiny_run(method: str) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import itertools
 import pytest
 import torch
 
+from i2i.data.dataset import KINDS
 from i2i.engine.settings import Settings
 from i2i.engine.step import Move, autocast_for, play
 from i2i.gan import CONSTRAINTS, OBJECTIVES
 from i2i.networks import per_image
 from i2i.translators import TRANSLATORS, Translator, translator_class
-from tests.translators.cases import CASES, DOMAINS, batch, make
+from tests.translators.cases import CASES, DOMAINS, batch, make, one_set
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,6 +56,8 @@ def test_exported_networks_take_any_size_and_are_deterministic(method):
     exports = make(method).exports()
     assert set(exports) == CASES[method].exports
     for direction, net in exports.items():
+        if direction == "generate":
+            continue
         assert set(direction.split("2")) <= {"a", "b"} or (direction == "any" and many(method))
         assert net.minimum >= 1
         assert net.receptive_field is None or net.receptive_field > 1
@@ -68,6 +71,26 @@ def test_exported_networks_take_any_size_and_are_deterministic(method):
             assert once.shape == x.shape
             assert torch.equal(once, again)
             assert torch.allclose(once[:1], alone, atol=1e-4)
+
+
+GENERATORS = [method for method in TRANSLATORS if "generate" in CASES[method].exports]
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["plain", "labelled"])
+@pytest.mark.parametrize("method", GENERATORS)
+def test_generators_draw_one_image_for_each_z(method, labelled):
+    translator = make(method, **({"domains": DOMAINS} if labelled else {}))
+    play(translator, moves_of(translator), batch(method, labelled=labelled))  # some running averages
+    prior, net = translator.prior(), per_image(translator.exports()["generate"])
+    assert prior.size == (32, 32)
+    given = torch.rand(3, prior.length), *([torch.eye(DOMAINS)] if labelled else [])
+    with torch.no_grad():
+        together, again = net(*given), net(*given)
+        alone = net(*(part[:1] for part in given))
+    assert together.shape == (3, 3, 32, 32)
+    assert torch.equal(together, again)
+    assert torch.allclose(together[:1], alone, atol=1e-5)
+    assert not torch.allclose(together[0], together[1])
 
 
 @pytest.mark.parametrize("method", TRANSLATORS)
@@ -131,8 +154,8 @@ def test_saved_and_loaded_it_is_the_same(method):
 @pytest.mark.parametrize("method", TRANSLATORS)
 @pytest.mark.parametrize(("x", "y"), [(1, 1), (1, 3), (3, 1), (4, 4)])
 def test_any_channels(method, x, y):
-    if many(method):
-        y = x  # it translates within one set of images
+    if one_set(method):
+        y = x
     translator = make(method, x, y)
     terms = play(translator, moves_of(translator), batch(method, x, y))
     assert all(torch.isfinite(term) for term in terms.values())
@@ -142,7 +165,8 @@ def test_any_channels(method, x, y):
 def test_the_table_and_its_errors():
     assert all(issubclass(translator_class(method), Translator) for method in TRANSLATORS)
     assert set(TRANSLATORS) == set(CASES)
-    assert {name for name in vars(Translator) if not name.startswith("_")} == {"forward", "players", "exports"}
+    public = {"forward", "players", "exports", "prior", "augment"}
+    assert {name for name in vars(Translator) if not name.startswith("_")} == public
     for wrong, words in (
         ("cycelgan", "pix2pix, cyclegan"),
         ("no.such:Thing", "cannot be imported"),
@@ -158,7 +182,7 @@ def test_hyperparameters_are_keywords_with_defaults_and_the_authors_settings_are
     parameters = list(inspect.signature(made).parameters.values())
     assert [p.name for p in parameters[:2]] == ["in_channels", "out_channels"]
     assert all(p.kind is p.KEYWORD_ONLY and isinstance(p.default, bool | int | float | str) for p in parameters[2:])
-    assert made.data in ("pairs", "unpaired", "domains")
+    assert made.data in KINDS
     assert Settings.from_dict({"method": method, **made.authors}).method == method
 
 
