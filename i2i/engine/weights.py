@@ -16,8 +16,8 @@ from i2i.atomic import atomically
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
-from i2i.spec import METADATA_KEY, WEIGHTS, Domain, Spec, best_weights, parse_background
-from i2i.translators import translator_class
+from i2i.spec import GENERATOR, METADATA_KEY, WEIGHTS, Domain, Spec, best_weights, parse_background
+from i2i.translators import Translator, translator_class
 
 ANY = "any"  # direction of a network that translates to several domains
 GENERATE = "generate"  # direction of a generator from noise
@@ -93,7 +93,12 @@ def describe(run: Run, direction: str) -> Spec:
         if direction == ANY:
             return spec
         prior = translator_class(run.settings.method)(*spec.recipe["channels"], **run.hyperparameters).prior()
-        return replace(spec, kind="generator", prior=prior, schema=3)
+        return replace(spec, kind=GENERATOR, prior=prior, schema=3)
+    made = translator_class(run.settings.method)
+    if made.prior is not Translator.prior:
+        with torch.device("meta"):  # for its prior, without drawing weights
+            prior = made(*spec.recipe["channels"], **run.hyperparameters).prior()
+        spec = replace(spec, prior=prior, schema=3)
     users = direction if run.settings.direction == "a2b" else direction.translate(str.maketrans("ab", "ba"))
     return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
 

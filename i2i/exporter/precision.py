@@ -124,7 +124,6 @@ def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
     feeds = []
     for i, image in enumerate(islice(cycle(images), max(len(images), targets) if images else 0)):
         values = [image[None] if spec.io == "pixels" else to_tensor(image[None], spec)]
-        if targets:
-            values.append(ports.targets(spec, 1, i).numpy())
+        values += [tensor.numpy() for tensor in ports.further(spec, 1, i)]
         feeds.append(dict(zip(names, values, strict=True)))
     return feeds

@@ -17,6 +17,7 @@ from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.log import note
 from i2i.runtime.memory.batch_size import MOST, BatchSize
 from i2i.runtime.memory.estimate import ProcessorMemory, TensorSizes, device_memory
+from i2i.runtime.model import styles
 from i2i.runtime.model.inference import Inference
 from i2i.runtime.providers.table import open_session
 from i2i.runtime.session import Session
@@ -68,6 +69,7 @@ class Executor:
 
             spec = infer_spec.settle(spec, session, path, options)
         else:
+            styles.refuse_encoder(spec, path)
             spec_check.check(spec, session, path)
         self.spec: Spec = spec
         self.provider, self.on_cpu = session.provider, session.on_cpu
@@ -86,7 +88,8 @@ class Executor:
     def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         """Translate [n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's.
 
-        ``target`` [1] or [1, D] is the second input of a model of several domains, the same for all images.
+        ``target`` [1] or [1, D] is the second input of a model of several domains or with styles, the same for all
+        images.
 
         Raises TooLargeError if the memory does not suffice, and ModelError for any other failure.
         """
