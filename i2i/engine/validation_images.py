@@ -173,9 +173,9 @@ def repeated(found: Iterable[Trial], contents: Mapping[Path, bytes]) -> str:
 def translating(net: nn.Module, trial: Trial, world: World, dtype: torch.dtype) -> Candidate:
     """Return the candidate that translates with a network as its export would: each image by its own statistics."""
     net, spec, turn = per_image(net), trial.spec, Lock()
-    given = () if trial.target is None else (torch.eye(len(spec.domains))[None, trial.target],)
+    given = [] if trial.target is None else [torch.eye(len(spec.domains))[None, trial.target]]
     if spec.style is not None:
-        given += (torch.from_numpy(latent(spec.style, [0])),)  # as translations without a seed
+        given.append(torch.from_numpy(latent(spec.style, [0])))  # as a translation without a seed
     chosen = [tensor.to(world.device, dtype) for tensor in given]
 
     def make(item: sources.Item, views: Mapping[str, Picture]) -> dict[str, Picture]:

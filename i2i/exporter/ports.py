@@ -85,8 +85,8 @@ def drawn(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
 
 def further(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
     """Return the inputs behind the first one for ``n`` images: targets in turn, styles of the seeds from ``start``."""
-    given = (targets(spec, n, start),) if spec.domains else ()
-    return given if spec.style is None else (*given, _of_seeds(spec.style, n, start))
+    given = [targets(spec, n, start)] if spec.domains else []
+    return tuple(given if spec.style is None else [*given, _of_seeds(spec.style, n, start)])
 
 
 def _of_seeds(prior: Prior, n: int, start: int) -> Tensor:

@@ -164,7 +164,8 @@ def export_network(
     """Write ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file to ``path``; ``net`` is not changed.
 
     For a generator ``net`` takes z, float32 [n, length], instead. A translator with a prior also takes a style of that
-    form; its own ``of_style``, from an image to a style, becomes the file ``NAME.style.onnx`` beside ``path``.
+    form; its own module ``of_style``, if it has one, from an image to a style, becomes the file ``NAME.style.onnx``
+    beside ``path``.
 
     If ``spec`` has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
 
@@ -187,9 +188,9 @@ def export_network(
     elif spec.io == "pixels":
         module = Drawn(module, spec) if spec.generates else Pixels(module, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if spec.style is not None:
-        encoder = replace(spec, kind=STYLE_ENCODER, source=spec.target, io="pixels")
-        export_network(net.of_style, encoder, styles.encoder_path(path, precision))
+    if spec.style is not None and isinstance(encoder := getattr(net, "of_style", None), nn.Module):
+        about = replace(spec, kind=STYLE_ENCODER, source=spec.target, io="pixels")
+        export_network(encoder, about, styles.encoder_path(path, precision))
     atomically(path, lambda temporary: _write(temporary, module.eval(), spec, precision, pictures))
     return path
 

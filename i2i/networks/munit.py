@@ -109,23 +109,22 @@ class Decoder(nn.Module):
         self.act = relu()
         self.last = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(ngf, out_channels, 7), nn.Tanh())
         self.widths = [2 * 4 * ngf] * (2 * blocks) + [2 * 2 * ngf, 2 * ngf]
-        self.mlp = nn.Sequential(
-            nn.Linear(style, hidden), relu(), nn.Linear(hidden, hidden), relu(), nn.Linear(hidden, sum(self.widths))
-        )
+        affine = nn.Linear(hidden, sum(self.widths))
+        self.mlp = nn.Sequential(nn.Linear(style, hidden), relu(), nn.Linear(hidden, hidden), relu(), affine)
         _initialised(self)
         with torch.no_grad():
-            for affine in self.mlp[-1].bias.split(self.widths):
-                affine.chunk(2)[0].fill_(1)  # gamma, so that AdaIN begins near plain instance norm
+            for bias in affine.bias.split(self.widths):
+                bias.chunk(2)[0].fill_(1)  # of gamma, so that AdaIN begins near plain instance norm
 
     def forward(self, content: Tensor, style: Tensor, size: tuple[int, int]) -> Tensor:
         """Decode to ``size``, the height and width of the encoded image, at most 4 times those of the map."""
-        affine = iter(self.mlp(style).split(self.widths, 1))
+        given = iter(self.mlp(style).split(self.widths, 1))
         x = content
         for block in self.blocks:
-            x = block(x, next(affine), next(affine))
+            x = block(x, next(given), next(given))
         half = (size[0] + 1) // 2, (size[1] + 1) // 2
         for wanted, up, norm in zip((half, size), self.up, self.norms, strict=True):
-            x = self.act(norm(up(x, wanted), next(affine)))
+            x = self.act(norm(up(x, wanted), next(given)))
         return self.last(x)
 
 

@@ -112,7 +112,7 @@ class MUNIT(Translator):
         return views | {name: content.flatten(1) for name, content in contents.items()} | styles
 
     def discriminator_loss(self, v: Views) -> Views:
-        terms = {}
+        terms: Views = {}
         for side, D, fake in (("x", self.D_x, "y->x"), ("y", self.D_y, "x->y")):
             pairs = zip(D(v[side]), D(v[fake].detach()), strict=True)
             terms[f"gan_{side}"] = _total([self.gan.critic_of(real, made) for real, made in pairs])

@@ -35,7 +35,7 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
         return spec.dtype, ("N", "H", "W", channels) if spec.io == "pixels" else ("N", channels, "H", "W")
 
     prior = spec.prior
-    latent = "float32", ("N", 0 if prior is None else prior.length)
+    latent: tuple[str, tuple[str | int, ...]] = "float32", ("N", 0 if prior is None else prior.length)
     inputs = [latent if spec.generates else image(spec.source.channels)]
     if spec.domains:
         inputs.append(("float32", ("N", len(spec.domains))) if spec.attributes else ("int64", ("N",)))

@@ -65,8 +65,9 @@ def choose(spec: Spec, path: Path, style: StyleLike | None, seed: int | None) ->
     if style is None:
         return usual
     if not isinstance(style, np.ndarray):
-        name = re.sub(r"[^\w.-]+", "-", Path(style).stem)
-        return Style(_of_example(spec, path, read_image(style)), f"like-{name}")
+        file = Path(style)
+        name = re.sub(r"[^\w.-]+", "-", file.stem)
+        return Style(_of_example(spec, path, read_image(file)), f"like-{name}")
     if style.dtype.kind != "f":
         (image, *more) = processing.to_images(style, "a style")
         if more:

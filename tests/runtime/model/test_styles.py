@@ -6,6 +6,7 @@ import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,20 +117,21 @@ def test_another_precision_uses_the_same_encoder(model: Model, tmp_path: Path) -
 
 def test_wrong_styles_are_refused_in_a_sentence(model: Model, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
-    for given, error, said in (
+    wrong: tuple[tuple[dict[str, Any], type[Exception], str], ...] = (
         ({"style": NIGHT, "seed": 3}, ValueError, "give one of them"),
         ({"seed": -1}, ValueError, "seed is -1; expected 0 to 4294967295"),
         ({"style": np.zeros(8)}, ModelError, r"is 3 finite numbers, float32 \[3\], and these are float64 \[8\]"),
         ({"style": np.full(3, np.nan)}, ModelError, "finite numbers"),
         ({"style": np.stack([NIGHT, NIGHT])}, ModelError, "from one image, and these are 2"),
         ({"style": tmp_path / "text.jpg"}, ImageError, "text.jpg"),
-    ):
+    )
+    for given, error, said in wrong:
         with pytest.raises(error, match=said):
             model.styled(**given)
     plain = i2i.load(tiny.inverter(tmp_path / "plain.onnx"), "cpu")
-    for given in ({"seed": 1}, {"style": NIGHT}, {}):
+    for seed, style in ((1, None), (None, NIGHT), (None, None)):
         with pytest.raises(ModelError, match=r"plain\.onnx has no styles"):
-            plain.styled(**given)
+            plain.styled(style, seed=seed)
     with pytest.raises(ModelError, match="has no styles"):
         i2i.translate(GREY, model=plain, seed=1)
 
