@@ -10,7 +10,8 @@ import onnxruntime
 import pytest
 import torch
 
-from i2i.exporter import export, export_network
+from i2i.exporter import export, export_network, precision
+from i2i.exporter.precision_loss import Limits
 from i2i.images import Image, write_image
 from i2i.networks import per_image
 from i2i.networks.munit import Restyle
@@ -101,7 +102,10 @@ def test_exact_tiles_are_the_whole_image(files: Files) -> None:
     assert np.abs(whole - tiled).max() <= 1
 
 
-def test_float16_has_the_same_inputs_and_the_same_encoder(files: Files, tmp_path: Path) -> None:
+def test_float16_has_the_same_inputs_and_the_same_encoder(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(precision.LIMITS, "fp16", Limits(50, 3))  # weights that are random lose more than trained ones
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(4):
