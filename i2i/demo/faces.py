@@ -84,7 +84,10 @@ class _Style:
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng([seed, 0x57E])
-        pick = lambda colours: colours[int(rng.integers(len(colours)))]  # noqa: E731
+
+        def pick(colours: tuple[Colour, ...]) -> Colour:
+            return colours[int(rng.integers(len(colours)))]
+
         self.x, self.y = rng.uniform(0.45, 0.55), rng.uniform(0.5, 0.54)
         self.across, self.up = rng.uniform(0.235, 0.27), rng.uniform(0.285, 0.325)
         self.tilt = rng.uniform(-0.1, 0.1)
