@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from i2i.demo.faces import HAIR, SKIN, Face, paint_face, random_face
+from i2i.demo.faces import HAIR, SKIN, Face, random_face
+from i2i.demo.portraits import paint_face
 
 SEEDS = range(12)
 
