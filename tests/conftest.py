@@ -192,6 +192,20 @@ def _text(value: object) -> str | bytes:
 
 
 @pytest.fixture
+def graph_of_a_resnet(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Export a ResNet of one block and ``ngf`` 4 by putting its weights into the graph of another one.
+
+    For tests of all that surrounds PyTorch's exporter, which takes three seconds for this network;
+    ``exporter/test_export.py`` tests it. The parity of the file is measured all the same.
+    """
+    pytest.importorskip("torch")
+    from tests.exporter.conftest import all_exports, with_weights
+
+    path, _, _ = all_exports(tmp_path_factory)["resnet"]
+    monkeypatch.setattr("i2i.exporter.onnx_graph.to_onnx", functools.partial(with_weights, path))
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """PyTorch on one thread: the same arithmetic in every process, and far less waiting in networks this small."""
     torch = pytest.importorskip("torch")
