@@ -35,15 +35,18 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()  # or libraries of PyTorch report all they have as leaked
 
 
-# These take 2 to 20 seconds each, most of them to train or to export: first, so that no process is left with one when
+# These take 2 to 15 seconds each, most of them to train or to export: first, so that no process is left with one when
 # the others are done.
 LONGEST = (
-    *("exporter/test_export", "exporter/test_domains", "engine/test_training", "runtime/jobs/test_watcher"),
-    *("cli/test_streams", "engine/test_processes", "translators/test_conformance", "engine/test_finetune"),
-    *("engine/test_resume", "exporter/test_precision", "test_extending", "importer/test_runs", "cli/test_main"),
-    *("engine/test_killed", "production/test_javascript", "runtime/adapters/test_reference", "cli/test_domains"),
-    *("runtime/video/test_reference", "exporter/test_runs", "runtime/jobs/test_oversized", "test_readme"),
-    *("runtime/providers/test_openvino", "runtime/video/test_interleaving", "images/large/test_reader"),
+    *("exporter/test_export", "exporter/test_domains", "translators/test_conformance", "engine/test_validation"),
+    *("engine/test_killed", "production/test_javascript", "cli/test_main", "engine/test_resume"),
+    *("engine/test_processes", "engine/test_training", "cli/test_domains", "cli/test_streams"),
+    *("runtime/jobs/test_watcher", "runtime/video/test_reference", "runtime/adapters/test_reference"),
+    *("runtime/jobs/test_oversized", "engine/test_finetune", "exporter/test_precision", "exporter/test_runs"),
+    *("runtime/providers/test_openvino", "reporting/test_report", "runtime/video/test_interleaving"),
+    *("images/large/test_reader", "runtime/video/frame/test_timestamps", "runtime/video/temporal/test_smoothing"),
+    *("runtime/providers/test_card_memory", "runtime/video/test_ending", "importer/test_runs"),
+    *("test_extending", "test_readme"),
 )
 
 
