@@ -115,21 +115,6 @@ def _nothing_waits_for_the_disk() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _pages_are_quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile the template of reports once in a session, not for each page."""
-    page = sys.modules.get("i2i.reporting.page")
-    if page is None:
-        yield
-        return
-    from jinja2 import FileSystemBytecodeCache
-
-    cache = FileSystemBytecodeCache(os.fspath(tmp_path_factory.mktemp("templates")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "Environment", functools.partial(page.Environment, bytecode_cache=cache))
-        yield
-
-
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Path]:
     """Find reference data by its path under ``$I2I_TEST_DATA`` (``data/...``, ``oracles/...``), or skip the test."""
