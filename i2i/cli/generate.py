@@ -107,11 +107,10 @@ def _codes(_context: click.Context, _parameter: click.Parameter, given: tuple[st
 @help.option(
     "--fps",
     group="Video",
-    type=float,
-    default=25.0,
+    default="25",
     show_default=True,
     metavar="RATE",
-    help="Frames per second of a walk, above 0 and up to 1000.",
+    help="Frames per second of a walk, above 0 and up to 1000: 25 or 30000/1001.",
 )
 def command(model: str | None, to: str | None, provider: str, allow_fallback: bool, **given: Any) -> None:
     """Generate images with MODEL, the run of a generator or an .onnx file, without PyTorch.

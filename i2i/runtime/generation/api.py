@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from i2i.runtime.generation.outputs import Progress, destination, write_files, write_sheet
 from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.generator import Generator
 from i2i.runtime.model.targets import To
 from i2i.text import known_keywords
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 def open_generator(
@@ -34,7 +38,7 @@ def generate(
     grid: bool = False,
     walk: bool = False,
     seconds: float = 1.0,
-    fps: float = 25.0,
+    fps: Fraction | float | str = 25,
     overwrite: bool = False,
     provider: str = "auto",
     allow_fallback: bool = False,
@@ -60,7 +64,7 @@ def generate(
         grid: write one contact sheet (PNG, JPEG or WebP) instead of files; default False.
         walk: write one video that passes through the seeds; default False.
         seconds: of a walk from one seed to the next, above 0 and up to 3600; default 1.
-        fps: frames per second of a walk, above 0 and up to 1000; default 25.
+        fps: frames per second of a walk, above 0 and up to 1000, as a number or "30000/1001"; default 25.
         overwrite: replace existing files; default False.
         provider: auto | cpu | cuda | tensorrt | openvino, as :func:`i2i.load` takes it, unless ``model`` is loaded
             already; default "auto".

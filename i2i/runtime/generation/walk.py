@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -30,13 +30,14 @@ SIDE = 256
 
 
 def write_walk(
-    generator: Generator, z: np.ndarray, path: Path, overwrite: bool, progress: Progress, seconds: float, fps: float
+    generator: Generator, z: np.ndarray, path: Path, overwrite: bool, progress: Progress, seconds: float, fps: Any
 ) -> None:
-    """Write a video that passes through the rows of z, ``seconds`` from each to the next.
+    """Write a video that passes through the rows of z, ``seconds`` from each to the next, at a rate that VideoOptions
+    takes.
 
     Raises ValueError for wrong arguments and VideoError for a video that cannot be written.
     """
-    video = VideoOptions(fps=Fraction(fps).limit_denominator(1_000_000))  # which checks the rate
+    video = VideoOptions(fps=fps)
     assert video.fps is not None
     if not 0 < seconds <= 3600:
         raise ValueError(f"seconds is {seconds}; expected more than 0 and at most 3600 from one seed to the next")

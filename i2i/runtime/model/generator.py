@@ -156,7 +156,7 @@ class Generator:
         Raises ModelError for other arrays, for a ``to`` that it does not draw and for results that are not finite.
         """
         images = np.stack(list(self.draw(np.atleast_2d(z), to=to)))
-        return images[0] if z.ndim == 1 else images
+        return images[0] if np.ndim(z) == 1 else images
 
     def draw(self, z: np.ndarray, *, to: To | None = None) -> Iterator[np.ndarray]:
         """Yield the image of each row of z, in order, with few of them in memory. Raises as ``__call__`` does."""
@@ -170,14 +170,13 @@ class Generator:
                 yield self._in_levels(image)
 
     def _checked(self, z: np.ndarray) -> np.ndarray:
-        length = self.prior.length
-        if not isinstance(z, np.ndarray) or z.dtype.kind != "f" or z.ndim != 2 or z.shape[1] != length or not len(z):
-            got = f"{z.dtype} {list(z.shape)}" if isinstance(z, np.ndarray) else f"a {type(z).__name__}"
+        length, array = self.prior.length, np.asarray(z)
+        if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != length or not len(array):
             raise ModelError(
-                f"{self.path.name} is a generator: it takes no image but z, float32 [n, {length}], and got {got}; "
-                "sample(n, seed=0) draws z"
+                f"{self.path.name} is a generator: it takes no image but z, float32 [n, {length}], and got "
+                f"{array.dtype} {list(array.shape)}; sample(n, seed=0) draws z"
             )
-        return z.astype(np.float32)
+        return array.astype(np.float32)
 
     def _given(self, to: To | None) -> list[np.ndarray]:
         """Return the graph's inputs behind z for one image, in their order: [1] or [1, k]."""
