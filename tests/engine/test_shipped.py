@@ -57,7 +57,7 @@ GENERATORS = [method for method in CASES if translator_class(method).data == "im
 def same_images(run):
     """Check the images of a few seeds, of each class, against PyTorch's: at most one level apart, none alike.
 
-    The weights are drawn anew, as large as trained ones: those of a run of two steps draw grey.
+    The weights are replaced by larger random ones: after two steps of training all images are grey.
     """
     net, spec = load_generators(run)["generate"]
     torch.manual_seed(1)
