@@ -105,6 +105,14 @@ def test_a_failure_leaves_no_half_file(model: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000000.png", "000001.png"]
 
 
+def test_what_a_killed_job_left_is_cleared_away(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    left = tmp_path / "out" / ".i2i-00000000-0123456789abcdef.part"
+    left.write_bytes(b"half")
+    i2i.generate(model, tmp_path / "out", 1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["000000.png"]
+
+
 def test_sixteen_bits_and_alpha_are_kept_in_files(tmp_path: Path) -> None:
     for domain in (Domain("scan", 1, 16), Domain("photo", 4)):
         path = tiny.draws(tmp_path / domain.name / "m.onnx", replace(tiny.SHAPES, source=domain, target=domain))
