@@ -331,7 +331,7 @@ def test_the_card_and_the_page_of_a_generator(tmp_path: Path) -> None:
     assert (card["pipeline_tag"], card["tags"]) == ("unconditional-image-generation", [card["pipeline_tag"], "dcgan"])
     assert f"```sh\ni2i generate {path} -n 64 --grid --to cat\n```" in text
     assert "- data: photos\n" in text
-    assert "--set=height=6 --set=width=5" in text
+    assert all(f"--set={name}={hyper[name]}" in text for name in ("ngf", "domains", "height", "width"))
     assert "attributes=" not in text  # which the command line refuses: the data decides it
     page = Reader(i2i.report(path, out=tmp_path / "page.html"))
     assert "is a generator, which has no source images: write some of its images" in page.text
