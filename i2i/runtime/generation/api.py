@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from i2i.runtime.generation.outputs import Progress, destination, write_files, write_sheet
 from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.generator import Generator
+from i2i.runtime.model.model import Model
 from i2i.runtime.model.targets import To
-from i2i.text import known_keywords
+from i2i.text import known_keywords, printable
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -27,7 +28,7 @@ def open_generator(
 
 @known_keywords
 def generate(
-    model: Generator | str | os.PathLike[str] | None = None,
+    model: Model | Generator | str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     n: int = 64,
     *,
@@ -79,6 +80,8 @@ def generate(
     """
     if grid and walk:
         raise ValueError("grid and walk are two forms of the result: choose one")
+    if isinstance(model, Model):
+        raise targets.wrong_kind(targets.TRANSLATOR, printable(model.path))
     generator = model if isinstance(model, Generator) else open_generator(model, to, provider, allow_fallback)[0]
     generator = generator.toward(to)
     z = generator.latent(n, seed, codes, truncate)

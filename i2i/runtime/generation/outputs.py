@@ -20,6 +20,8 @@ Progress = Callable[[int, int], object]
 """Called with the number of finished images and of all images."""
 
 SHEETS = (".png", ".jpg", ".jpeg", ".webp")
+MOST = 10_000
+"""Most images of a contact sheet."""
 _WIDTH = 1536  # of a contact sheet of small images, about, in pixels; that of large ones is at most twice as wide
 
 
@@ -32,7 +34,7 @@ def destination(generator: Generator, out: str | os.PathLike[str] | None, suffix
     name = f"{generator.name}{suffix}"
     if out is None:
         folder = run_of(generator.path) or generator.path.parent
-        return folder / (name if suffix else "-".join(["generated", *(generator.to or ())]))
+        return folder / (name if suffix else generator.named("generated"))
     path = Path(out)
     if suffix and (path.is_dir() or os.fspath(out).endswith(("/", os.sep))):
         return path / name
@@ -72,6 +74,8 @@ def write_sheet(
     if path.suffix.lower() not in SHEETS:
         raise ValueError(f"{printable(path)}: a contact sheet is written as {', '.join(SHEETS)}")
     check_new(path, overwrite)
+    if len(z) > MOST:
+        raise ValueError(f"n is {len(z)}; a contact sheet shows at most {MOST} images")
     columns = math.ceil(math.sqrt(len(z)))
     images = []
     for array in generator.draw(z):

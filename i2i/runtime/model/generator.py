@@ -109,10 +109,14 @@ class Generator:
     @property
     def name(self) -> str:
         """Name for results: that of the file, or of the run if the file is one of a run, and of the class."""
-        stem = self.path.stem.removesuffix(f".{self.spec.precision}")
-        if run := run_of(self.path):
-            stem = run.resolve().name
-        return re.sub(r"[^\w.-]+", "-", "-".join([stem, *(("none",) if self.to == () else self.to or ())]))
+        run = run_of(self.path)
+        stem = self.path.stem.removesuffix(f".{self.spec.precision}") if run is None else run.resolve().name
+        return self.named(stem)
+
+    def named(self, stem: str) -> str:
+        """Return ``stem`` and the class or the attributes that it is bound to, as the name of a file or a folder."""
+        names = () if self.to is None else self.to or ("none",)
+        return re.sub(r"[^\w.-]+", "-", "-".join([stem, *names]))
 
     def sample(
         self,

@@ -67,6 +67,12 @@ def test_the_default_place_is_beside_the_model_or_in_its_run(tmp_path: Path, mon
     assert i2i.generate("pets", "sheets/", n=2, to="dog", grid=True) == Path("sheets/pets-dog.png")
 
 
+def test_names_of_attributes_are_names_of_folders(tmp_path: Path) -> None:
+    path = tiny.draws(tmp_path / "m.onnx", replace(tiny.SHAPES, domains=("wet/dry", "big hat"), attributes=True))
+    for to, name in ((["wet/dry"], "wet-dry"), (["wet/dry", "big hat"], "wet-dry-big-hat"), ([], "none")):
+        assert i2i.generate(path, n=1, to=to) == tmp_path / f"generated-{name}"
+
+
 def test_existing_files_are_kept(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     i2i.generate(model, out, 1, seed=2)
@@ -168,6 +174,7 @@ def test_a_loaded_generator_and_what_it_is_bound_to(tmp_path: Path) -> None:
         ({"walk": True, "fps": float("inf")}, "fps is inf; expected a number"),
         ({"walk": True, "fps": "fast"}, "fps is 'fast'; expected a number"),
         ({"walk": True, "out": "walk.avi"}, r"walk.avi: videos are written as .apng, .*\.mp4"),
+        ({"grid": True, "n": 10_001}, "n is 10001; a contact sheet shows at most 10000 images"),
         ({"grid": True, "out": "sheet.tiff"}, r"sheet.tiff: a contact sheet is written as .png, .jpg"),
         ({"walk": True, "out": "folder.mp4"}, r"folder.mp4/shapes.mp4 is a folder; give the name of a file"),
         ({"codes": {"digit": 9}}, "digit is 9; expected 0 to 2"),

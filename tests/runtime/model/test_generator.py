@@ -209,7 +209,12 @@ def test_each_kind_of_model_says_what_to_use_for_the_other(tmp_path: Path) -> No
     with pytest.raises(ModelError, match=r"shapes.onnx is a generator: it takes no image but z"):
         generator(image)
     words = "negative.onnx is a translator, which takes images: use `i2i translate IMAGES -m .*negative.onnx` "
-    for call in (lambda: model.sample(4), lambda: Generator(negative), lambda: i2i.generate(negative)):
+    for call in (
+        lambda: model.sample(4),
+        lambda: Generator(negative),
+        lambda: i2i.generate(negative),
+        lambda: i2i.generate(model),
+    ):
         with pytest.raises(ModelError, match=words):
             call()
     for given in (shapes, generator):
