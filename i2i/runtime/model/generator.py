@@ -7,9 +7,8 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +25,9 @@ from i2i.runtime.session import Output
 from i2i.runtime.system.host import cores
 from i2i.spec import Spec
 from i2i.text import printable
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 MOST = 16
 """Most images of one inference on a GPU."""
@@ -230,6 +232,8 @@ def _in_order(
     if workers == 1:
         yield from map(function, parts)
         return
+    from concurrent.futures import ThreadPoolExecutor  # with logging, which one image does without
+
     waiting: deque[Future[np.ndarray]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="i2i-draw") as pool:
         try:
