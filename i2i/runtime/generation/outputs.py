@@ -75,7 +75,7 @@ def write_sheet(
         raise ValueError(f"{printable(path)}: a contact sheet is written as {', '.join(SHEETS)}")
     check_new(path, overwrite)
     if len(z) > MOST:
-        raise ValueError(f"n is {len(z)}; a contact sheet shows at most {MOST} images")
+        raise ValueError(f"n is {len(z)}; expected at most {MOST} for a contact sheet")
     columns = math.ceil(math.sqrt(len(z)))
     images = []
     for array in generator.draw(z):

@@ -174,7 +174,7 @@ def test_a_loaded_generator_and_what_it_is_bound_to(tmp_path: Path) -> None:
         ({"walk": True, "fps": float("inf")}, "fps is inf; expected a number"),
         ({"walk": True, "fps": "fast"}, "fps is 'fast'; expected a number"),
         ({"walk": True, "out": "walk.avi"}, r"walk.avi: videos are written as .apng, .*\.mp4"),
-        ({"grid": True, "n": 10_001}, "n is 10001; a contact sheet shows at most 10000 images"),
+        ({"grid": True, "n": 10_001}, "n is 10001; expected at most 10000 for a contact sheet"),
         ({"grid": True, "out": "sheet.tiff"}, r"sheet.tiff: a contact sheet is written as .png, .jpg"),
         ({"walk": True, "out": "folder.mp4"}, r"folder.mp4/shapes.mp4 is a folder; give the name of a file"),
         ({"codes": {"digit": 9}}, "digit is 9; expected 0 to 2"),
