@@ -44,6 +44,7 @@ def test_the_public_functions() -> None:
         "check",
         "evaluate",
         "export",
+        "generate",
         "import_checkpoint",
         "load",
         "report",

@@ -15,6 +15,7 @@ EXAMPLES = [
     ("i2i check pix2pix --data facades", "what training pix2pix would find"),
     ("i2i check --a horses --b zebras", "two folders without pairs"),
     ("i2i check stargan --data weather", "a folder per domain"),
+    ("i2i check dcgan --data faces", "one folder, for a generator"),
 ]
 
 

@@ -15,7 +15,16 @@ from i2i.engine.auto_batch import fitting_batch
 from i2i.engine.distributed import World
 from i2i.engine.finetune import initialise
 from i2i.engine.interrupt import Interrupted, Signals
-from i2i.engine.prepare import caution, describe, describe_data, open_data, provenance, resolve_precision, sample_batch
+from i2i.engine.prepare import (
+    caution,
+    check_batch,
+    describe,
+    describe_data,
+    open_data,
+    provenance,
+    resolve_precision,
+    sample_batch,
+)  # fmt: skip
 from i2i.engine.report import Reporter, Statistics
 from i2i.engine.run_folder import Run
 from i2i.engine.samples import sample_sheet
@@ -46,6 +55,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
             raise ValueError(
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
+        check_batch(run.settings, dataset)
         game = TrainState(run, world)
         if run.settings.init and not run.started:
             run.facts["init"] = initialise(game, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from i2i.errors import DataError
 from i2i.evaluation import sources
 from i2i.evaluation.sources import Task
 from i2i.metrics import Metric
-from i2i.runtime.model import catalog
+from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.model import catalog, targets
+from i2i.runtime.model.generator import Generator
 from i2i.runtime.model.model import Model
 
 PathLike = str | os.PathLike[str]
@@ -78,12 +81,26 @@ def _aims(model: Model, to: str | None) -> list[str]:
     return [to] if to is not None else list(model.to or model.spec.domains)
 
 
-def open_model(model: PathLike, to: str | None, direction: str | None, provider: str) -> Model:
+def open_model(model: PathLike | Generator, to: str | None, direction: str | None, provider: str) -> Model:
+    """Open a translator. Raises DataError for a generator, which has no images to translate."""
+    if isinstance(model, Generator):
+        raise _no_translator(model.path)
     run = _run_of(model)
     wanted = direction if run is not None and direction in run.directions and to is None else to
-    choice = catalog.resolve(model, wanted, require_to=False)
+    choice = catalog.resolve(model, wanted, require_to=False, kind=None)
+    spec = read_spec(choice.path)
+    if spec is not None and spec.kind == targets.GENERATOR:
+        raise _no_translator(model)
     loaded = Model(choice.path, provider, side_by_side=True)
     return loaded if choice.to is None else loaded.toward(choice.to)
+
+
+def _no_translator(model: PathLike) -> DataError:
+    who = shlex.quote(os.fspath(model))
+    return DataError(
+        f"{who} is a generator, which has no source images: write some of its images, and measure them against real "
+        f"ones: `i2i generate {who} -n 1000 -o DIR`, then `i2i evaluate --real REAL --fake DIR`"
+    )
 
 
 def _run_of(model: Any) -> catalog.Run | None:

@@ -58,7 +58,7 @@ def export(
             of the size and faster on CPUs. Both are refused below a PSNR of 60 dB (int8: 45 dB, or a value off by more
             than 8 of 255).
         calibrate: folder of typical input images, at least 4, for int8 at least 12, to calibrate int8 and to measure
-            the loss of a precision; default the training images.
+            the loss of a precision; default the training images. A generator is measured on seeds, without images.
         weights: of a run: "best", those that ``i2i.train(eval_every=N)`` chose on validation images, which are the
             newest ones where it chose none; or "newest", whose file has it in its name (``a2b.newest.onnx``).
 
@@ -111,7 +111,7 @@ def convert(
         raise ValueError(f"{path} is the model itself; give the file another name")
     pictures = gather(calibrate, None, spec, precision == "int8")
     _check_name(path)
-    if spec.values_per_pixel is None:  # an older export
+    if spec.values_per_pixel is None and spec.kind != targets.GENERATOR:  # an older export
         spec = replace(spec, values_per_pixel=_values_per_pixel(model, spec))
     data = reduced(model.read_bytes(), spec, precision, pictures)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -53,6 +53,7 @@ def test_the_first_page_groups_the_commands() -> None:
         "import",
         "export",
         "translate",
+        "generate",
         "demo",
         "evaluate",
         "report",
@@ -70,6 +71,11 @@ GROUPS = {
         "Video": "start end fps codec crf preset rotation steady steady-time preview",
         "Large images": "tile max-pixels",
         "Many machines": "shard",
+    },
+    "generate": {
+        "Input and output": "out number seed grid overwrite",
+        "Model": "to set truncate provider allow-fallback",
+        "Video": "walk seconds fps",
     },
     "train": {
         "Data": "a b data attributes select direction channels background max-bad",

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,24 @@ def test_a_model_card(run: MakeRun, tmp_path: Path, i2i_inside: Command) -> None
     tables = re.findall(r"(?:^\|.*\n)+", body, re.M)
     assert [len(table.splitlines()) for table in tables] == [4, 10]
     assert "data:image" not in text
+
+
+def test_the_card_and_the_page_of_a_generator(tmp_path: Path) -> None:
+    path = tmp_path / "faces"
+    tiny.draws(path / "onnx" / "generate.onnx", replace(tiny.SHAPES, domains=("cat", "dog")))
+    hyper = {"ngf": 8, "domains": 2, "attributes": False, "height": 6, "width": 5}
+    facts = {"method": "dcgan", "status": "finished", "step": 9, "domains": ["cat", "dog"], "hyperparameters": hyper}
+    facts["settings"] = {"method": "dcgan", "data": "photos", "attributes": None, "size": [6, 5]}
+    (path / "run.json").write_text(json.dumps(facts))
+    text = i2i.report(path, out=tmp_path / "card.md").read_text()
+    card = yaml.safe_load(text.split("---\n", 2)[1])
+    assert (card["pipeline_tag"], card["tags"]) == ("unconditional-image-generation", [card["pipeline_tag"], "dcgan"])
+    assert f"```sh\ni2i generate {path} -n 64 --grid --to cat\n```" in text
+    assert "- data: photos\n" in text
+    assert all(f"--set={name}={hyper[name]}" in text for name in ("ngf", "domains", "height", "width"))
+    assert "attributes=" not in text  # which the command line refuses: the data decides it
+    page = Reader(i2i.report(path, out=tmp_path / "page.html"))
+    assert "is a generator, which has no source images: write some of its images" in page.text
 
 
 def test_worst_to_best() -> None:
