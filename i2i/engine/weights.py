@@ -16,7 +16,7 @@ from i2i.atomic import atomically
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
-from i2i.spec import METADATA_KEY, WEIGHTS, Domain, Spec, best_weights, parse_background
+from i2i.spec import METADATA_KEY, WEIGHTS, Domain, Mean, Spec, best_weights, parse_background
 from i2i.translators import translator_class
 
 ANY = "any"  # direction of a network that translates to several domains
@@ -87,13 +87,17 @@ def describe(run: Run, direction: str) -> Spec:
         background=parse_background(run.settings.background),
     )
     if direction in (ANY, GENERATE):
-        spec = replace(
-            spec, domains=tuple(run.facts["domains"]), attributes=run.hyperparameters.get("attributes", False)
-        )
+        names, attributes = tuple(run.facts["domains"]), run.hyperparameters.get("attributes", False)
+        labelled = replace(spec, domains=names, attributes=attributes)
         if direction == ANY:
-            return spec
-        prior = translator_class(run.settings.method)(*spec.recipe["channels"], **run.hyperparameters).prior()
-        return replace(spec, kind="generator", prior=prior, schema=3)
+            return labelled
+        translator = translator_class(run.settings.method)(*spec.recipe["channels"], **run.hyperparameters)
+        prior = translator.prior()
+        if not translator.conditional:
+            assert prior is not None
+            without = [f"not {name}" for name in names] if attributes else []
+            labelled, prior = spec, replace(prior, means=tuple(map(Mean, (*names, *without))))
+        return replace(labelled, kind="generator", prior=prior, schema=3)
     users = direction if run.settings.direction == "a2b" else direction.translate(str.maketrans("ab", "ba"))
     return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
 

@@ -212,6 +212,10 @@ def describe(net: nn.Module, spec: Spec) -> Spec:
     """Return ``spec`` with the facts that the network itself knows."""
     known = {name: getattr(net, name) for name in ("minimum", "multiple", "receptive_field") if hasattr(net, name)}
     spec = replace(spec, **known)
+    if spec.prior is not None and spec.prior.means:
+        pairs = zip(spec.prior.means, net.latent_means(), strict=True)
+        means = tuple(replace(mean, z=tuple(float(f"{number:.6g}") for number in z)) for mean, z in pairs)
+        spec = replace(spec, prior=replace(spec.prior, means=means))
     if spec.receptive_field is None:
         tiling = "no"
     elif any(isinstance(module, NORMS) for module in net.modules()):

@@ -46,6 +46,9 @@ class Translator(nn.Module):
     augment: ClassVar[bool] = True
     """True if training crops are placed and mirrored at random. A generator would learn that as part of the data."""
 
+    conditional: ClassVar[bool] = True
+    """True if a generator takes labels c beside z where the data has labels."""
+
     authors: ClassVar[dict[str, Any]]
     """Settings of the authors' run, used by ``--preset paper``."""
 
