@@ -50,7 +50,7 @@ class LabelMeans(nn.Module):
         groups = domains * (1 + attributes)
         self.register_buffer("totals", torch.zeros(groups, latent))
         self.register_buffer("counts", torch.zeros(groups, 1))
-        self.classifier = nn.Linear(latent, domains)
+        self.classifier = nn.utils.skip_init(nn.Linear, latent, domains)  # draws no random numbers
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
