@@ -232,7 +232,8 @@ class Spec:
     """Values of the graph's largest tensor per pixel of the image, from 1, by which the runtime limits the pixels of
     one inference on a GPU; None: not measured. Tensors made of weights alone do not count."""
     kind: str = "translator"
-    """``translator``, image to image; or ``generator``, from a prior."""
+    """``translator``, image to image; ``generator``, from a prior; or ``energy``, the weights of a network that scores
+    images, and whose gradients generate them: it has no export."""
     prior: Prior | None = None
     """Inputs of a generator, else None."""
     schema: int = 1

@@ -143,6 +143,11 @@ def directions(run: str | os.PathLike[str] | Generators, weights: str = "best") 
         run = load_generators(run, weights)
     if not run:
         raise ValueError("no generators to export; expected at least one, as i2i.engine.load_generators gives them")
+    if scores := [spec.method for _, spec in run.values() if spec.kind == "energy"]:
+        raise ValueError(
+            f"a run of {scores[0]} has no export: its network scores images, and only its gradients make new ones. Use "
+            "i2i.engine.load_translator(RUN).sample(n, seed) in Python"
+        )
     return {direction: run[direction] for direction in targets.ordered(_specs(run))}
 
 

@@ -21,6 +21,7 @@ TRANSLATORS = {
     "dcgan": "i2i.translators.dcgan:DCGAN",
     "vaegan": "i2i.translators.vaegan:VAEGAN",
     "bigan": "i2i.translators.bigan:BiGAN",
+    "energy": "i2i.translators.energy:Energy",
 }
 
 

@@ -61,8 +61,8 @@ class Translator(nn.Module):
         raise NotImplementedError
 
     def exports(self) -> dict[str, nn.Module]:
-        """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), or "generate" for one of
-        z, or of (z, c).
+        """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), "generate" for one of z,
+        or of (z, c), or "energy" for one that scores images, of which only weights are kept.
         """
         raise NotImplementedError
 

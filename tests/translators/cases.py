@@ -131,6 +131,13 @@ CASES = {
         shown=["x", "G(E(x))", *(f"G(z,{i})" for i in range(4))],
         run={"n_critic": 2},
     ),
+    "energy": Case(
+        small={"height": 32, "width": 32, "ndf": 2, "langevin": 3, "pool": 3},
+        terms={"D/gan", "D/l2"},
+        views=["x", "x~"],
+        exports={"energy"},
+        shown=["x", "x~", "pool"],
+    ),
 }  # fmt: skip
 
 
