@@ -16,7 +16,7 @@ from i2i.translators.base import Player, Translator, Views
 from i2i.translators.latent import of_seeds
 
 COLUMNS = 4  # drawn images in a row of a sample sheet
-CLASSIFIER_RATE = 1e-3
+CLASSIFIER_RATE = 1e-2  # soft and hard decisions then move images equally well
 
 
 class Encoding(Translator):
