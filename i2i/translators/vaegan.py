@@ -3,8 +3,6 @@ ICML 2016 (arXiv:1512.09300)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -75,7 +73,9 @@ class VAEGAN(Encoding):
         D = DCGANDiscriminator(in_channels, height=height, width=width, ndf=ndf, norm=norm)
         ends = [i + 1 for i, module in enumerate(D.body) if isinstance(module, nn.LeakyReLU)]
         if not 0 <= layer <= len(ends):
-            raise ValueError(f"layer is {layer}; the discriminator has {len(ends)} of images this size, and 0: the last")
+            raise ValueError(
+                f"layer is {layer}; the discriminator has {len(ends)} of images this size, and 0: the last"
+            )
         self.gamma, self.end = gamma, ends[layer - 1]
         self.D = self.gan.constrain(D)
 

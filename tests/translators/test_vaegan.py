@@ -104,9 +104,7 @@ def test_labels_only_teach_the_classifier_and_the_means():
     assert not torch.equal(labelled.labels.classifier.weight, before.labels.classifier.weight)
 
 
-@pytest.mark.parametrize(
-    ("attributes", "expected"), [(False, 1.0986122886681098), (True, 3 * 0.6931471805599453)]
-)
+@pytest.mark.parametrize(("attributes", "expected"), [(False, 1.0986122886681098), (True, 3 * 0.6931471805599453)])
 def test_the_classifiers_loss_is_per_image(attributes, expected):
     t = made(domains=3, attributes=attributes)  # its weights start at zero: every label is as probable
     v = {"E(x)": torch.rand(4, 4).double(), "c": torch.eye(3).double()[[0, 1, 2, 0]]}
