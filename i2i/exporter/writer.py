@@ -19,6 +19,7 @@ from i2i.exporter.calibration import CalibrationImages, gather
 from i2i.exporter.pixel_graph import Drawn, Pixels, WithTarget
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
+from i2i.networks.latent import Decoder
 from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.memory.estimate import measure_values_per_pixel
 from i2i.runtime.model import targets
@@ -217,7 +218,7 @@ def describe(net: nn.Module, spec: Spec) -> Spec:
     """Return ``spec`` with the facts that the network itself knows."""
     known = {name: getattr(net, name) for name in ("minimum", "multiple", "receptive_field") if hasattr(net, name)}
     spec = replace(spec, **known)
-    if spec.prior is not None and spec.prior.means:
+    if spec.prior is not None and isinstance(net, Decoder):
         pairs = zip(spec.prior.means, net.latent_means(), strict=True)
         means = tuple(replace(mean, z=tuple(float(f"{number:.6g}") for number in z)) for mean, z in pairs)
         spec = replace(spec, prior=replace(spec.prior, means=means))

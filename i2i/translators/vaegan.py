@@ -73,11 +73,10 @@ class VAEGAN(Encoding):
         D = DCGANDiscriminator(in_channels, height=height, width=width, ndf=ndf, norm=norm)
         ends = [i + 1 for i, module in enumerate(D.body) if isinstance(module, nn.LeakyReLU)]
         if not 0 <= layer <= len(ends):
-            raise ValueError(
-                f"layer is {layer}; the discriminator has {len(ends)} of images this size, and 0: the last"
-            )
+            raise ValueError(f"layer is {layer}; expected 1 to {len(ends)} for images of this size, or 0 for the last")
         self.gamma, self.end = gamma, ends[layer - 1]
-        self.D = self.gan.constrain(D)
+        self.gan.constrain(D)
+        self.D = D
 
     def forward(self, batch: Views) -> Views:
         """Compute the posterior's parameters, z~ and z, and the images of both, which have no gradient to E."""
