@@ -73,7 +73,7 @@ class VAEGAN(Encoding):
         D = DCGANDiscriminator(in_channels, height=height, width=width, ndf=ndf, norm=norm)
         ends = [i + 1 for i, module in enumerate(D.body) if isinstance(module, nn.LeakyReLU)]
         if not 0 <= layer <= len(ends):
-            raise ValueError(f"layer is {layer}; expected 1 to {len(ends)} for images of this size, or 0 for the last")
+            raise ValueError(f"layer is {layer}; at this size of images it is 1 to {len(ends)}, or 0 for the last")
         self.gamma, self.end = gamma, ends[layer - 1]
         self.gan.constrain(D)
         self.D = D

@@ -112,5 +112,5 @@ def test_the_classifiers_loss_is_per_image(attributes, expected):
 
 
 def test_a_layer_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="layer is 3; expected 1 to 2 for images of this size"):
+    with pytest.raises(ValueError, match="layer is 3; at this size of images it is 1 to 2, or 0"):
         made(layer=3)
