@@ -58,10 +58,10 @@ class VAEGAN(Encoding):
         ngf: int = 64,
         ndf: int = 64,
         norm: str = "batch",
-        layer: int = 0,
+        layer: int = 2,
         objective: str = "vanilla",
         constraint: str = "none",
-        gamma: float = 1e-3,
+        gamma: float = 5e-3,
         n_critic: int = 1,
         lr: float = 2e-4,
     ) -> None:
