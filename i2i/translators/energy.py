@@ -36,7 +36,7 @@ class Energy(Translator):
         ndf: filters of the first map.
         objective, constraint: of the game; see i2i.gan.
         langevin: steps of a chain.
-        step_size: of a Langevin step.
+        step_size: of a Langevin step; the authors' is for colour images of 32 pixels, and too large for smaller ones.
         noise: standard deviation of the noise of a Langevin step.
         pool: number of past results that are kept.
         fresh: share of the chains that start from noise.
