@@ -26,8 +26,8 @@ class Encoding(Translator):
     over the images with a label (Larsen et al. 2016, arXiv:1512.09300, section 4.2; Radford et al. 2016,
     arXiv:1511.06434, section 6.3). The means are learned during the training. The label of the source is no input: a
     linear classifier of E(x), the player C, learns to predict it, and mean(source) is the expectation under its
-    probabilities. The nearest mean is a less accurate classifier, and jumps between classes. E, G and D do not see the
-    labels, so G takes z alone.
+    probabilities. The nearest mean is a less accurate classifier of a trained encoder, and jumps between classes; while
+    E still changes fast, as BiGAN's does at first, C lags behind. E, G and D do not see the labels, so G takes z alone.
     """
 
     data = "images"
