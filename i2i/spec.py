@@ -129,6 +129,15 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """Mean of z over the images with a label, found by an encoder: a class, an attribute, or "not ATTRIBUTE"."""
+
+    name: str
+    z: tuple[float, ...] = ()
+    """Its numbers; none in the header of a run's weights, which contain them as tensors."""
+
+
+@dataclass(frozen=True)
 class Prior:
     """Inputs of a generator: z, float32 [n, length], which is noise followed by the codes; and words, if any.
 
@@ -146,12 +155,16 @@ class Prior:
     """Words of the input ``text``, int64 [n, words]: entry i has the number i + 2; 0 fills up, 1 is an unknown word."""
     words: int = 0
     """Length of the input ``text``; 0: there is none."""
+    means: tuple[Mean, ...] = ()
+    """Means of z by label, for a generator with an encoder that was trained on labelled images."""
 
     def __post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
             raise ValueError(f"distribution is {self.distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
         if self.noise < 0 or self.length < 1 or min(self.size) < 1 or bool(self.vocabulary) != (self.words > 0):
             raise ValueError(f"a generator of {self.length} numbers and {self.words} words, of images {self.size}")
+        if wrong := [mean.name for mean in self.means if len(mean.z) not in (0, self.length)]:
+            raise ValueError(f"the mean of {wrong[0]!r} does not have the {self.length} numbers of z")
 
     @property
     def length(self) -> int:
@@ -164,7 +177,8 @@ class Prior:
         height, width = values["size"]
         codes = tuple(Code(**code) for code in values.get("codes", ()))
         vocabulary = tuple(values.get("vocabulary", ()))
-        return cls(**(values | {"size": (height, width), "codes": codes, "vocabulary": vocabulary}))
+        means = tuple(Mean(mean["name"], tuple(mean["z"])) for mean in values.get("means", ()))
+        return cls(**(values | {"size": (height, width), "codes": codes, "vocabulary": vocabulary, "means": means}))
 
 
 @dataclass(frozen=True)
@@ -218,7 +232,8 @@ class Spec:
     """Values of the graph's largest tensor per pixel of the image, from 1, by which the runtime limits the pixels of
     one inference on a GPU; None: not measured. Tensors made of weights alone do not count."""
     kind: str = "translator"
-    """``translator``, image to image; or ``generator``, from a prior."""
+    """``translator``, image to image; ``generator``, from a prior; or ``energy``, the weights of a network that scores
+    images, and whose gradients generate them: it has no export."""
     prior: Prior | None = None
     """Inputs of a generator, else None."""
     schema: int = 1

@@ -16,11 +16,12 @@ from i2i.atomic import atomically
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
-from i2i.spec import METADATA_KEY, WEIGHTS, Domain, Spec, best_weights, parse_background
-from i2i.translators import translator_class
+from i2i.spec import METADATA_KEY, WEIGHTS, Domain, Mean, Spec, best_weights, parse_background
+from i2i.translators import Translator, translator_class
 
 ANY = "any"  # direction of a network that translates to several domains
 GENERATE = "generate"  # direction of a generator from noise
+ENERGY = "energy"  # direction of a network that scores images, and whose gradients generate them
 IMAGE, AVERAGED = (
     "image",
     "averaged",
@@ -86,14 +87,20 @@ def describe(run: Run, direction: str) -> Spec:
         },
         background=parse_background(run.settings.background),
     )
+    if direction == ENERGY:
+        return replace(spec, kind="energy", schema=3)
     if direction in (ANY, GENERATE):
-        spec = replace(
-            spec, domains=tuple(run.facts["domains"]), attributes=run.hyperparameters.get("attributes", False)
-        )
+        names, attributes = tuple(run.facts["domains"]), run.hyperparameters.get("attributes", False)
+        labelled = replace(spec, domains=names, attributes=attributes)
         if direction == ANY:
-            return spec
-        prior = translator_class(run.settings.method)(*spec.recipe["channels"], **run.hyperparameters).prior()
-        return replace(spec, kind="generator", prior=prior, schema=3)
+            return labelled
+        translator = translator_class(run.settings.method)(*spec.recipe["channels"], **run.hyperparameters)
+        prior = translator.prior()
+        if not translator.conditional:
+            assert prior is not None
+            without = [f"not {name}" for name in names] if attributes else []
+            labelled, prior = spec, replace(prior, means=tuple(map(Mean, (*names, *without))))
+        return replace(labelled, kind="generator", prior=prior, schema=3)
     users = direction if run.settings.direction == "a2b" else direction.translate(str.maketrans("ab", "ba"))
     return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
 
@@ -114,6 +121,20 @@ def load_generators(run: str | os.PathLike[str], weights: str = "best") -> dict[
     if not files:
         raise ValueError(f"{run} contains no weights; expected the folder of a run that has saved at least once")
     return {spec.direction: (net, spec) for net, spec in map(_load, files)}
+
+
+def load_translator(run: str | os.PathLike[str], weights: str = "best") -> Translator:
+    """Load the translator of a run, in evaluation mode, with the averaged weights of what it exports.
+
+    Its other networks, such as discriminators, have random weights. Raises ValueError as ``load_generators``.
+    """
+    loaded = load_generators(run, weights)
+    spec = next(iter(loaded.values()))[1]
+    translator = translator_class(spec.method)(*spec.recipe["channels"], **spec.recipe["hyperparameters"])
+    exports = translator.exports()
+    for direction, (net, _) in loaded.items():
+        exports[direction].load_state_dict(net.state_dict())
+    return translator.eval()
 
 
 def _load(path: Path) -> tuple[nn.Module, Spec]:

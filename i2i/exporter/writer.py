@@ -19,6 +19,7 @@ from i2i.exporter.calibration import CalibrationImages, gather
 from i2i.exporter.pixel_graph import Drawn, Pixels, WithTarget
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
+from i2i.networks.latent import Decoder
 from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.memory.estimate import measure_values_per_pixel
 from i2i.runtime.model import targets
@@ -143,6 +144,11 @@ def directions(run: str | os.PathLike[str] | Generators, weights: str = "best") 
         run = load_generators(run, weights)
     if not run:
         raise ValueError("no generators to export; expected at least one, as i2i.engine.load_generators gives them")
+    if scores := [spec.method for _, spec in run.values() if spec.kind == "energy"]:
+        raise ValueError(
+            f"a run of {scores[0]} has no export: its network scores images, and only its gradients make new ones. Use "
+            "i2i.engine.load_translator(RUN).sample(n, seed) in Python"
+        )
     return {direction: run[direction] for direction in targets.ordered(_specs(run))}
 
 
@@ -212,6 +218,10 @@ def describe(net: nn.Module, spec: Spec) -> Spec:
     """Return ``spec`` with the facts that the network itself knows."""
     known = {name: getattr(net, name) for name in ("minimum", "multiple", "receptive_field") if hasattr(net, name)}
     spec = replace(spec, **known)
+    if spec.prior is not None and isinstance(net, Decoder):
+        pairs = zip(spec.prior.means, net.latent_means(), strict=True)
+        means = tuple(replace(mean, z=tuple(float(f"{number:.6g}") for number in z)) for mean, z in pairs)
+        spec = replace(spec, prior=replace(spec.prior, means=means))
     if spec.receptive_field is None:
         tiling = "no"
     elif any(isinstance(module, NORMS) for module in net.modules()):

@@ -19,6 +19,9 @@ TRANSLATORS = {
     "dtn": "i2i.translators.dtn:DTN",
     "gan": "i2i.translators.gan:GAN",
     "dcgan": "i2i.translators.dcgan:DCGAN",
+    "vaegan": "i2i.translators.vaegan:VAEGAN",
+    "bigan": "i2i.translators.bigan:BiGAN",
+    "energy": "i2i.translators.energy:Energy",
 }
 
 

@@ -46,6 +46,9 @@ class Translator(nn.Module):
     augment: ClassVar[bool] = True
     """True if training crops are placed and mirrored at random. A generator would learn that as part of the data."""
 
+    conditional: ClassVar[bool] = True
+    """True if a generator takes labels c beside z where the data has labels."""
+
     authors: ClassVar[dict[str, Any]]
     """Settings of the authors' run, used by ``--preset paper``."""
 
@@ -58,8 +61,8 @@ class Translator(nn.Module):
         raise NotImplementedError
 
     def exports(self) -> dict[str, nn.Module]:
-        """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), or "generate" for one of
-        z, or of (z, c).
+        """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), "generate" for one of z,
+        or of (z, c), or "energy" for one that scores images, of which only weights are kept.
         """
         raise NotImplementedError
 

@@ -55,7 +55,8 @@ def test_the_files_of_a_run(method, folders, tmp_path, one_thread):
         assert spec.recipe["step"] == 4
         assert str(tmp_path) not in spec.to_json()
         assert not any("/" in str(spec.recipe["settings"][key]) for key in ("a", "b", "data"))
-        sides = {"any": ("domains", "domains"), "generate": ("a", "a")}.get(direction, (direction[0], direction[-1]))
+        known = {"any": ("domains", "domains"), "generate": ("a", "a"), "energy": ("a", "a")}
+        sides = known.get(direction, (direction[0], direction[-1]))
         assert (spec.source.name, spec.target.name) == sides
         assert spec.domains == (("rain", "shine", "snow") if direction == "any" else ())
 

@@ -115,6 +115,29 @@ CASES = {
         views=["x", "G(x)", "y", "G(y)"],
         alike={"G/tid"},
     ),
+    "vaegan": Case(
+        small={"height": 32, "width": 32, "latent": 4, "nef": 2, "ngf": 2, "ndf": 2},
+        terms={"E/prior", "E/llike", "G/llike", "G/gan", "D/gan"},
+        views=["x", "mu(x)", "log sigma^2(x)", "z~", "z", "G(z~)", "G(z)"],
+        exports={"generate"},
+        shown=["x", "G(E(x))", *(f"G(z,{i})" for i in range(4))],
+        run={"n_critic": 2},
+    ),
+    "bigan": Case(
+        small={"height": 32, "width": 32, "latent": 4, "nef": 2, "ngf": 4, "ndf": 2, "hidden": 8},
+        terms={"EG/gan", "D/gan"},
+        views=["x", "E(x)", "z", "G(z)"],
+        exports={"generate"},
+        shown=["x", "G(E(x))", *(f"G(z,{i})" for i in range(4))],
+        run={"n_critic": 2},
+    ),
+    "energy": Case(
+        small={"height": 32, "width": 32, "ndf": 2, "langevin": 3, "pool": 3},
+        terms={"D/gan", "D/l2"},
+        views=["x", "x~"],
+        exports={"energy"},
+        shown=["x", "x~", "pool"],
+    ),
 }  # fmt: skip
 
 
