@@ -19,6 +19,8 @@ TRANSLATORS = {
     "dtn": "i2i.translators.dtn:DTN",
     "gan": "i2i.translators.gan:GAN",
     "dcgan": "i2i.translators.dcgan:DCGAN",
+    "began": "i2i.translators.began:BEGAN",
+    "infogan": "i2i.translators.infogan:InfoGAN",
 }
 
 
