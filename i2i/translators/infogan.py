@@ -20,6 +20,7 @@ from i2i.translators.dcgan import DCGAN
 from i2i.translators.latent import of_seeds
 
 LAMBDA, LAMBDA_CONTINUOUS = 1.0, 0.1  # weights of a categorical and of a continuous code
+G_RATE = 5  # learning rate of G over that of D and Q
 HIDDEN = 128  # units of Q's hidden layer
 COLUMNS = 9  # values of a continuous code in a row of a sample sheet, from -2 to 2
 
@@ -35,7 +36,7 @@ class InfoGAN(DCGAN):
     Args:
         codes: names of the codes, separated by commas: NAME=VALUES a categorical one, NAME a continuous one (-1 to 1).
         latent: numbers of the noise, which the codes follow.
-        lr, lr_G: learning rates of D and Q, and of G.
+        lr: learning rate of D and Q; that of G is five times as large (appendix C.1).
         balance: as in i2i.translators.aids; Q rests with D.
 
     The others are those of :class:`DCGAN`.
@@ -68,7 +69,6 @@ class InfoGAN(DCGAN):
         balance: float = 0.0,
         n_critic: int = 1,
         lr: float = 2e-4,
-        lr_G: float = 1e-3,
     ) -> None:
         prior = Prior(latent, (height, width), distribution, parse_codes(codes))
         super().__init__(
@@ -77,7 +77,7 @@ class InfoGAN(DCGAN):
             constraint=constraint, mismatched=mismatched, smoothing=smoothing, noise=noise, minibatch=minibatch,
             matching=matching, balance=balance, n_critic=n_critic, lr=lr,
         )  # fmt: skip
-        self._prior, self.lr_G = prior, lr_G
+        self._prior = prior
         features: Any = self.D.features
         layers = [nn.Linear(features, HIDDEN), leaky_relu(), nn.Linear(HIDDEN, prior.length - prior.noise)]
         self.Q = initialise(nn.Sequential(nn.Flatten(), *layers))
@@ -130,7 +130,7 @@ class InfoGAN(DCGAN):
         players = super().players()
         return {
             "D": replace(players["D"], net=nn.ModuleList([self.D, self.Q])),
-            "G": replace(players["G"], lr=self.lr_G),
+            "G": replace(players["G"], lr=G_RATE * self.lr),
         }
 
 

@@ -53,7 +53,7 @@ GAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "dcgan-wgan-gp": ("dcgan", {**PLAIN, "objective": "wgan", "constraint": "gp", "n_critic": 2}),
     "dcgan-vanilla-r1": ("dcgan", {**PLAIN, "constraint": "r1"}),
     "dcgan-hinge-spectral": ("dcgan", {**PLAIN, "objective": "hinge", "constraint": "spectral"}),
-    "began": ("began", {"filters": 16, "lr": 4e-4}),
+    "began": ("began", {"filters": 8, "lr": 4e-4}),
     "infogan": ("infogan", {**SMALL, "codes": "digit=10,first,second"}),
 }
 """Method and hyper-parameters of each game. The two of ``wgan`` have fewer steps of the critic than their authors' 5,
