@@ -93,7 +93,7 @@ class BEGAN(GAN):
     def update_k(self) -> None:
         """Move k by the losses of this step, averaged over all processes."""
         gap = self._gap.clone()
-        if dist.is_initialized():
+        if dist.is_available() and dist.is_initialized():
             dist.all_reduce(gap)
             gap /= dist.get_world_size()
         self.k.add_(self.lambda_k * gap).clamp_(0, 1)

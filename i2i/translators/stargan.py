@@ -107,8 +107,7 @@ class StarGAN(Translator):
         real, fake, c, target = v["x"], v["G(x,c')"].detach(), v["c"], v["c'"]
         src, cls = self.aids.seen(self.D)(real)
         loss = self.gan.critic_of(self.score(src, cls, c), self.source(target)(fake))
-        wrong = (c != target).any(1)
-        if self.mismatched and wrong.any():
+        if self.mismatched and (wrong := (c != target).any(1)).any():
             pairs = (self.score(src, cls, labels)[wrong] for labels in (c, target))
             loss = (loss + self.gan.critic_of(*pairs)) / 2
         return {
@@ -119,7 +118,7 @@ class StarGAN(Translator):
 
     def score(self, src: Tensor, cls: Tensor, c: Tensor) -> Tensor:
         """Return the score of images and labels from D's outputs on the images: D_src, or that of the pairs."""
-        return src + (cls * c).sum(1)[:, None, None, None] if self.mismatched else src
+        return wide(src) + (wide(cls) * c).sum(1)[:, None, None, None] if self.mismatched else src
 
     def source(self, c: Tensor) -> Critic:
         """Return D_src as a function of images with the labels c, and with the noise of its input."""
