@@ -53,10 +53,15 @@ GAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "dcgan-wgan-gp": ("dcgan", {**PLAIN, "objective": "wgan", "constraint": "gp", "n_critic": 2}),
     "dcgan-vanilla-r1": ("dcgan", {**PLAIN, "constraint": "r1"}),
     "dcgan-hinge-spectral": ("dcgan", {**PLAIN, "objective": "hinge", "constraint": "spectral"}),
+    "dcgan-smoothing": ("dcgan", {**SMALL, "smoothing": 0.1}),
+    "dcgan-noise": ("dcgan", {**SMALL, "noise": 0.1}),
+    "dcgan-minibatch": ("dcgan", {**SMALL, "minibatch": 16}),
+    "dcgan-matching": ("dcgan", {**SMALL, "matching": 10.0}),
+    "dcgan-balance": ("dcgan", {**SMALL, "balance": 0.5}),
     "began": ("began", {"filters": 8, "lr": 4e-4}),
     "infogan": ("infogan", {**SMALL, "codes": "digit=10,first,second"}),
 }
-"""Method and hyper-parameters of each game. The two of ``wgan`` have fewer steps of the critic than their authors' 5,
+"""Method and hyper-parameters of each game: the objectives and constraints, then the training aids one by one. The two of ``wgan`` have fewer steps of the critic than their authors' 5,
 so that G moves often enough within the same length."""
 
 
