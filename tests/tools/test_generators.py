@@ -72,6 +72,16 @@ def test_the_figures_of_a_verdict_by_hand(program: ModuleType) -> None:
     assert (even.entropy, even.shares.min()) == (pytest.approx(1), 0.1)
 
 
+def test_the_distance_does_not_depend_on_the_scale_of_the_features(program: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    features, real = rng.random((20, 64)), rng.random((30, 64))
+    rows = {
+        program.row("x", program.Verdict(np.arange(20) % 10, np.ones(20), scale * features), scale * real)
+        for scale in (1.0, 4.0)
+    }
+    assert len(rows) == 1
+
+
 def test_the_matrix_and_its_purity_by_hand(program: ModuleType) -> None:
     matrix = program.confusion(np.array([0, 0, 0, 1, 1, 2]), np.array([5, 5, 8, 1, 0, 1]))
     assert matrix.shape == (3, 10)

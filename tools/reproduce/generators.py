@@ -61,8 +61,9 @@ GAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "began": ("began", {"filters": 8, "lr": 4e-4}),
     "infogan": ("infogan", {**SMALL, "codes": "digit=10,first,second"}),
 }
-"""Method and hyper-parameters of each game: the objectives and constraints, then the training aids one by one. The two of ``wgan`` have fewer steps of the critic than their authors' 5,
-so that G moves often enough within the same length."""
+"""Method and hyper-parameters of each game: the objectives and constraints, and the training aids one by one. The two
+of ``wgan`` have fewer steps of the critic than their authors' 5, so that G moves often enough within the same
+length."""
 
 
 class Classifier(nn.Module):
@@ -184,7 +185,9 @@ def matrix_table(name: str, matrix: np.ndarray) -> str:
 
 
 def row(name: str, verdict: Verdict, real: np.ndarray) -> str:
-    distance = kid(verdict.features, real)
+    """Return the table's row. For KID the features have a mean square of 1 on the real images."""
+    scale = np.sqrt(np.square(real).mean())
+    distance = kid(verdict.features / scale, real / scale)
     return (
         f"| {name} | {verdict.sure:.3f} | {verdict.entropy:.3f} | {verdict.shares.min():.3f} | {distance.value:.3f} "
         f"[{distance.low:.3f}, {distance.high:.3f}] |"
