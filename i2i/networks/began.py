@@ -19,7 +19,7 @@ class BEGANDecoder(nn.Module):
     """Vector z [n, latent], with labels c [n, conditions] if it has any, to an image [n, c, h, w] in [-1, 1].
 
     Maps are doubled by repeating pixels. The authors' last layer is linear; here a tanh follows, so that images stay
-    in [-1, 1].
+    in [-1, 1]. D's decoder is without it: a tanh that is saturated at the colour of a plain background would not learn.
 
     Args:
         latent: numbers of z.
@@ -27,13 +27,14 @@ class BEGANDecoder(nn.Module):
         height, width: of the image.
         filters: of every map.
         conditions: numbers of c, which are joined to z.
+        tanh: False for a linear last layer.
     """
 
     minimum, multiple, receptive_field = 1, 1, None
 
     def __init__(
         self, latent: int, out_channels: int = 3, *, height: int = 64, width: int = 64, filters: int = 64,
-        conditions: int = 0,
+        conditions: int = 0, tanh: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         steps = doublings(height, width, LEAST)
@@ -42,7 +43,8 @@ class BEGANDecoder(nn.Module):
         layers = _convolutions(filters, filters)
         for _ in range(steps):
             layers += [nn.Upsample(scale_factor=2, mode="nearest"), *_convolutions(filters, filters)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(filters, out_channels, 3, padding=1), nn.Tanh())
+        layers += [nn.Conv2d(filters, out_channels, 3, padding=1), nn.Tanh() if tanh else nn.Identity()]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         given = z if c is None else torch.cat([z, c], 1)
@@ -71,7 +73,9 @@ class BEGANAutoencoder(nn.Module):
         last = (steps + 1) * filters
         layers += [*_convolutions(last, last), nn.Flatten()]
         self.encoder = nn.Sequential(*layers, nn.Linear(last * (height >> steps) * (width >> steps), code))
-        self.decoder = BEGANDecoder(code, channels, height=height, width=width, filters=filters, conditions=conditions)
+        self.decoder = BEGANDecoder(
+            code, channels, height=height, width=width, filters=filters, conditions=conditions, tanh=False
+        )
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.decoder(self.encoder(x), c)

@@ -24,7 +24,7 @@ class BEGAN(GAN):
     M = L(x) + |gamma L(x) - L(G(z))|, which nothing is trained on.
 
     Both players use one z a step, where the authors draw two. With labelled images it is conditional: G(z, c) and
-    D(x, c), whose decoder sees the label. Images end in a tanh, which the authors do not have.
+    D(x, c), whose decoder sees the label. G ends in a tanh, which the authors do not have.
 
     Args:
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1]; equal.
@@ -73,7 +73,8 @@ class BEGAN(GAN):
         views = super().forward(batch)
         if self.training:
             return views
-        return {"x": batch["x"], "D(x)": self.D(batch["x"], batch.get("c") if self.domains else None), **views}
+        drawn = self.D(batch["x"], batch.get("c") if self.domains else None)
+        return {"x": batch["x"], "D(x)": drawn.clamp(-1, 1), **views}
 
     def error(self, x: Tensor, v: Views) -> Tensor:
         """Return L(x), the mean absolute error of D's image of x."""

@@ -81,4 +81,14 @@ def test_the_sheet_shows_what_the_autoencoder_makes_of_the_images():
     translator = make("began").eval()
     x = batch("began")["x"]
     with torch.no_grad():
-        assert torch.equal(translator({"x": x})["D(x)"], translator.D(x))
+        assert torch.equal(translator({"x": x})["D(x)"], translator.D(x).clamp(-1, 1))
+
+
+def test_images_are_bounded_and_the_autoencoder_is_linear_at_its_end():
+    translator = make("began")
+    with torch.no_grad():
+        translator.G.layers[-2].bias.fill_(9)
+        translator.D.decoder.layers[-2].bias.fill_(9)
+        v = translator(batch("began"))
+        assert v["G(z)"].max() <= 1
+        assert translator.D(v["x"]).min() > 5
