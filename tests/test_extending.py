@@ -90,7 +90,7 @@ def test_it_is_the_papers_game(package, one_thread):
 
 
 def test_players_and_data_match_the_page():
-    for name in ("lr", "betas", "weight_decay", "every", "after"):
+    for name in ("lr", "betas", "weight_decay", "every", "after", "skip"):
         assert f"`{name}" in TEXT
         assert name in inspect.signature(Player).parameters
     (kinds,) = get_args(get_type_hints(Translator)["data"])

@@ -22,6 +22,8 @@ TRANSLATORS = {
     "vaegan": "i2i.translators.vaegan:VAEGAN",
     "bigan": "i2i.translators.bigan:BiGAN",
     "energy": "i2i.translators.energy:Energy",
+    "began": "i2i.translators.began:BEGAN",
+    "infogan": "i2i.translators.infogan:InfoGAN",
 }
 
 

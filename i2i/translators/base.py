@@ -29,6 +29,8 @@ class Player:
     """L2 penalty of Adam, added to the gradient."""
     after: Callable[[], None] | None = None
     """Function called after each move (weight clipping)."""
+    skip: Callable[[Views], Tensor] | None = None
+    """Function of the detached terms, averaged over all processes: a true value cancels the move."""
 
     def __post_init__(self) -> None:
         if self.every < 1:

@@ -134,3 +134,34 @@ def test_a_batch_that_cannot_be_split(folders, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="batch 3 cannot be split over 2 processes"):
         train("pix2pix", **folders["pix2pix"], out=tmp_path / "run", batch=3, quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+ALIKE = """
+import torch
+from torch import nn
+from i2i.engine.distributed import World
+from i2i.engine.step import Move
+from i2i.translators.base import Player
+from i2i.translators.began import BEGAN
+world = World.join()
+began = BEGAN(height=16, width=16, filters=1, latent=1, lambda_k=0.5)
+began._gap = torch.tensor([0.2, 0.6][world.rank])
+began.update_k()
+net, found = nn.Linear(1, 1, bias=False), []
+for balance in (0.3, 0.5):
+    def loss(views):
+        return {"gan": net.weight.sum() * 0 + [0.2, 0.6][world.rank]}
+    move = Move(Player(net, loss, skip=lambda terms, balance=balance: terms["gan"] < balance), world=world)
+    terms = move({}, torch.enable_grad)
+    found.append((bool(move.optimizer.state), round(float(terms["gan"]), 3)))
+print(f"[rank {world.rank}: k {float(began.k):.3f}, {found}]", flush=True)
+world.leave()
+"""
+
+
+def test_processes_agree_on_the_balance_of_the_players(tmp_path):
+    """BEGAN's k, and whether a player skips a step: both follow the mean over the processes."""
+    (tmp_path / "alike.py").write_text(ALIKE)
+    said = torchrun("began", {}, tmp_path / "none", [str(tmp_path / "alike.py")])
+    for rank, own in ((0, 0.2), (1, 0.6)):
+        assert f"[rank {rank}: k 0.200, [(True, {own}), (False, {own})]]" in said

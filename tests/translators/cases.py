@@ -109,6 +109,22 @@ CASES = {
         shown=["x", *(f"G(z,{i})" for i in range(8))],
         run={"n_critic": 2},
     ),
+    "began": Case(
+        small={"height": 32, "width": 32, "latent": 4, "filters": 2},
+        terms={"D/real", "D/fake", "G/gan", "G/M"},
+        views=["x", "z", "G(z)"],
+        exports={"generate"},
+        shown=["x", "D(x)", *(f"G(z,{i})" for i in range(8))],
+        run={"lambda_k": 0.1},
+    ),
+    "infogan": Case(
+        small={"height": 32, "width": 32, "latent": 4, "ngf": 2, "ndf": 2, "codes": "digit=4,width,slant"},
+        terms={f"{player}/{term}" for player in "DG" for term in ("gan", "info_digit", "info_width", "info_slant")},
+        views=["x", "z", "G(z)"],
+        exports={"generate"},
+        shown=["x", *(f"G(z,digit={i})" for i in range(4))],
+        run={"n_critic": 2, "noise": 0.1, "balance": 0.5},
+    ),
     "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},

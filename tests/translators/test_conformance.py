@@ -22,6 +22,8 @@ GAMES = [  # each objective and each constraint among the fast ones, and all pai
     if (objective, constraint) != ("wgan", "none")
 ]
 PENALTIES = ("gp", "gp-real", "r1")
+PLAYED = [m for m in TRANSLATORS if "objective" in inspect.signature(translator_class(m)).parameters]
+"""Methods whose game has an objective and a constraint; BEGAN's is its own."""
 
 
 def moves_of(translator, precision="fp32"):
@@ -93,7 +95,7 @@ def test_generators_draw_one_image_for_each_z(method, labelled):
     assert not torch.allclose(together[0], together[1])
 
 
-@pytest.mark.parametrize("method", TRANSLATORS)
+@pytest.mark.parametrize("method", PLAYED)
 @pytest.mark.parametrize(("objective", "constraint"), GAMES)
 def test_every_game_moves_every_parameter_by_exactly_one_player(method, objective, constraint):
     translator = make(method, objective=objective, constraint=constraint)
@@ -187,6 +189,7 @@ def test_hyperparameters_are_keywords_with_defaults_and_the_authors_settings_are
 
 
 def test_an_unknown_objective_or_constraint_is_refused_by_every_translator():
-    for method, wrong in itertools.product(TRANSLATORS, ({"objective": "lsgn"}, {"constraint": "spectre"})):
+    assert set(TRANSLATORS) - set(PLAYED) == {"began"}
+    for method, wrong in itertools.product(PLAYED, ({"objective": "lsgn"}, {"constraint": "spectre"})):
         with pytest.raises(ValueError, match="choose one of"):
             make(method, **wrong)
