@@ -91,6 +91,22 @@ def _codes(_context: click.Context, _parameter: click.Parameter, given: tuple[st
     metavar="T",
     help="Redraw normal noise beyond T, above 0: more typical images, less variety.  [default: no limit]",
 )
+@help.option(
+    "--mean",
+    group="Model",
+    metavar="SUM",
+    help="Draw images around a sum of the means of labels, such as 'smiling-woman - calm-woman + calm-man'; for vaegan "
+    "and bigan.  [default: none]",
+)
+@help.option(
+    "--spread",
+    group="Model",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="F",
+    help="Factor on the noise around --mean, from 0.",
+)
 @providers.options
 @help.option(
     "--walk", group="Video", is_flag=True, help="Write one video that passes through the seeds, one after another."

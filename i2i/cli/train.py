@@ -91,7 +91,8 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     cyclegan unit                 two folders without pairs, both ways
     cut fastcut direct dtn        two folders without pairs, from A to B
     stargan                       a folder per domain, or a table of attributes
-    gan dcgan                     one folder of images, from noise; with a folder per class, labelled
+    gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled
+    vaegan bigan energy           the same; vaegan and bigan translate between the classes too
     package.module:Class          your own translator
 
     Run the same command again to continue an interrupted run. Use torchrun for several GPUs.

@@ -36,6 +36,8 @@ def generate(
     to: To | None = None,
     codes: Mapping[str, float] | None = None,
     truncate: float | None = None,
+    mean: str | None = None,
+    spread: float = 0.5,
     grid: bool = False,
     walk: bool = False,
     seconds: float = 1.0,
@@ -62,6 +64,9 @@ def generate(
             a continuous code -1 to 1, and up to 3 either way.
         truncate: redraw the numbers of normal noise whose magnitude exceeds this, above 0: images are more typical and
             less varied; default no limit.
+        mean: a sum of the means of labels, "smiling-woman - calm-woman + calm-man", around which images are drawn, for
+            a method with an encoder (vaegan, bigan) that was trained with labels; default none.
+        spread: factor on the noise around ``mean``, from 0, which gives the mean alone; default 0.5.
         grid: write one contact sheet (PNG, JPEG or WebP) instead of files; default False.
         walk: write one video that passes through the seeds; default False.
         seconds: of a walk from one seed to the next, above 0 and up to 3600; default 1.
@@ -84,7 +89,7 @@ def generate(
         raise targets.wrong_kind(targets.TRANSLATOR, printable(model.path))
     generator = model if isinstance(model, Generator) else open_generator(model, to, provider, allow_fallback)[0]
     generator = generator.toward(to)
-    z = generator.latent(n, seed, codes, truncate)
+    z = generator.latent(n, seed, codes, truncate, mean, spread)
     seeds, report = range(seed, seed + n), progress or (lambda done, total: None)
     path = destination(generator, out, ".mp4" if walk else ".png" if grid else "")
     if walk:

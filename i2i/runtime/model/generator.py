@@ -7,6 +7,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,8 @@ class Generator:
         to: To | None = None,
         codes: Mapping[str, float] | None = None,
         truncate: float | None = None,
+        mean: str | None = None,
+        spread: float = 0.5,
     ) -> np.ndarray:
         """Return the images of the seeds ``seed`` to ``seed + n - 1``: uint8 [n, h, w, c], uint16 if it has 16 bits.
 
@@ -137,14 +140,23 @@ class Generator:
             to: the class to draw, or attributes, as :func:`i2i.generate` takes them.
             codes: values of named codes: a categorical one's index, or a number from -1 to 1 (up to 3 either way).
             truncate: redraw noise whose magnitude exceeds this, above 0; for normal noise.
+            mean: a sum of the means of labels, such as "smiling-woman - calm-woman + calm-man", around which images
+                are drawn; for methods with an encoder.
+            spread: factor on the noise around ``mean``, from 0.
 
         Raises ModelError for a class that it does not draw and for results that are not finite, and ValueError for a
         wrong argument.
         """
-        return self(self.latent(n, seed, codes, truncate), to=to)
+        return self(self.latent(n, seed, codes, truncate, mean, spread), to=to)
 
     def latent(
-        self, n: int = 1, seed: int = 0, codes: Mapping[str, float] | None = None, truncate: float | None = None
+        self,
+        n: int = 1,
+        seed: int = 0,
+        codes: Mapping[str, float] | None = None,
+        truncate: float | None = None,
+        mean: str | None = None,
+        spread: float = 0.5,
     ) -> np.ndarray:
         """Return the z of ``sample``, float32 [n, spec.prior.length]. Raises ValueError for a wrong argument."""
         if n < 1:
@@ -152,9 +164,12 @@ class Generator:
         if not 0 <= seed <= sampling.LARGEST_SEED + 1 - n:
             last = f" to {seed + n - 1}" if n > 1 else ""
             raise ValueError(f"seed is {seed}{last}; expected 0 to {sampling.LARGEST_SEED}")
-        return sampling.with_codes(
-            self.prior, sampling.latent(self.prior, range(seed, seed + n), truncate), codes or {}
-        )
+        if not 0 <= spread < inf:
+            raise ValueError(f"spread is {spread}; expected a number from 0 on, such as 0.5")
+        z = sampling.latent(self.prior, range(seed, seed + n), truncate)
+        if mean is not None:
+            z = sampling.arithmetic(self.prior, mean) + np.float32(spread) * z
+        return sampling.with_codes(self.prior, z, codes or {})
 
     def __call__(self, z: np.ndarray, *, to: To | None = None) -> np.ndarray:
         """Return the images of z, float32 [n, spec.prior.length] or one row of it: uint8 [n, h, w, c] or [h, w, c].

@@ -11,10 +11,11 @@ from i2i.runtime.errors import ModelError
 from i2i.spec import Spec
 from i2i.text import join_names, split_names
 
-TRANSLATOR, GENERATOR = "translator", "generator"
+TRANSLATOR, GENERATOR, ENERGY = "translator", "generator", "energy"
 _INSTEAD = {
     TRANSLATOR: "a translator, which takes images: use `i2i translate IMAGES -m {0}` (i2i.translate)",
     GENERATOR: "a generator, which takes no image: use `i2i generate {0}` (i2i.generate)",
+    ENERGY: "an energy-based model, which has no export: i2i.engine.load_translator({0!r}).sample(n) draws images",
 }  # kind of a model -> what to use where another kind is expected
 
 To = str | Sequence[str]

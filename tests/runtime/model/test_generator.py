@@ -15,7 +15,7 @@ from i2i.runtime import Generator, Model, ModelError, NonFiniteError
 from i2i.runtime.errors import TooLargeError
 from i2i.runtime.model import generator as module
 from i2i.sampling import latent
-from i2i.spec import Domain, Prior
+from i2i.spec import Domain, Mean, Prior
 from tests import tiny
 
 LABELS = ("cat", "dog", "owl")
@@ -110,6 +110,7 @@ def test_a_z_of_another_form_is_refused(shapes: Generator, z: np.ndarray) -> Non
         ({"seed": -1}, "^seed is -1; expected 0 to 4294967295$"),
         ({"n": 2, "seed": 2**32 - 1}, "^seed is 4294967295 to 4294967296; expected 0 to 4294967295$"),
         ({"codes": {"size": 1}}, r"^no code 'size'; this model has digit \(0 to 2\), slant \(-1 to 1\)$"),
+        ({"mean": "cat"}, "^this generator has no means of labels"),
         ({"truncate": 0}, "^truncate is 0; expected"),
         ({"to": "cat"}, r"shapes.onnx does not generate 'cat'; it generates shapes \(generate\)$"),
     ],
@@ -124,6 +125,19 @@ def test_codes_and_truncation(shapes: Generator) -> None:
     z[:, 4:] = [0, 1, 0, -1]
     images = shapes.sample(6, codes={"digit": 1, "slant": -1}, truncate=0.5)
     assert all(close(image, tiny.drawn(row)) for image, row in zip(images, z, strict=True))
+
+
+def test_around_a_sum_of_means(tmp_path: Path) -> None:
+    means = tuple(Mean(name, tuple(0.5 * np.eye(8)[at])) for at, name in enumerate(("smiling-woman", "calm-woman")))
+    spec = replace(tiny.SHAPES, prior=replace(tiny.PRIOR, codes=(), noise=8, means=means))
+    generator = Generator(tiny.draws(tmp_path / "m.onnx", spec), "cpu")
+    centre = np.array([0.5, -0.5, *[0] * 6])
+    (image,) = generator.sample(1, mean="smiling-woman - calm-woman", spread=0)
+    assert close(image, tiny.drawn(centre, spec))
+    (image,) = generator.sample(1, seed=4, mean="smiling-woman - calm-woman", spread=0.25)
+    assert close(image, tiny.drawn(centre + 0.25 * latent(spec.prior, [4])[0], spec))
+    with pytest.raises(ValueError, match=r"^spread is -1; expected a number from 0 on"):
+        generator.sample(1, mean="calm-woman", spread=-1)
 
 
 def test_each_class_by_its_name(tmp_path: Path) -> None:
