@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
 from i2i.demo.scenes import PARTS, WALLS, Scene, part_map
+
+Colour = tuple[int, int, int]
 
 STYLES = ("labels", "day", "night")
 
@@ -33,28 +37,29 @@ COLOURS = {
 }  # fmt: skip
 
 
-def paint(scene: Scene, style: str, size: int = 64) -> np.ndarray:
+def paint(scene: Scene, style: str, size: int = 64, colours: Mapping[str, Colour] | None = None) -> np.ndarray:
     """Draw a scene as uint8 RGB [size, size, 3]: ``labels`` with flat colours and hard edges, the others anti-aliased.
 
-    Raises ValueError for a style that is not in ``STYLES`` and a size below 16.
+    ``colours`` replaces the style's own colours of these parts. Raises ValueError for a style that is not in ``STYLES`` and a size below 16.
     """
     if style not in STYLES:
         raise ValueError(f"no style {style!r}: choose from {', '.join(STYLES)}")
     if size < 16:
         raise ValueError(f"size is {size}; a scene needs at least 16 pixels")
     if style == "labels":
-        return _table(style)[part_map(scene, size, panes=False)].astype(np.uint8)
+        return _table(style, colours)[part_map(scene, size, panes=False)].astype(np.uint8)
     fine = 3 if size <= 256 else 2
     parts = part_map(scene, size * fine)
-    picture = _table(style)[parts]
+    picture = _table(style, colours)[parts]
     picture = _lit(picture, parts, scene) if style == "day" else _moonlit(picture, parts, scene)
     picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)
 
 
-def _table(style: str) -> np.ndarray:
+def _table(style: str, colours: Mapping[str, Colour] | None) -> np.ndarray:
     """Return the colours of a style, float32 [parts, 3], in the order of ``PARTS``."""
-    return np.array([COLOURS[part][STYLES.index(style)] for part in PARTS], np.float32)
+    number = STYLES.index(style)
+    return np.array([(colours or {}).get(part, COLOURS[part][number]) for part in PARTS], np.float32)
 
 
 def _is(parts: np.ndarray, *names: str) -> np.ndarray:
