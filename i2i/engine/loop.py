@@ -112,7 +112,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet
     stack.callback(batches.close)
     samples = None
     if settings.sample_every and leads:
-        samples = {name: view.to(world.device, game.dtype) for name, view in sample_batch(settings, dataset).items()}
+        samples = game.here(sample_batch(settings, dataset))
     statistics, signals = Statistics(world), stack.enter_context(Signals())
 
     over = validation.ended(start, steps)

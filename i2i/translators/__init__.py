@@ -19,6 +19,7 @@ TRANSLATORS = {
     "dtn": "i2i.translators.dtn:DTN",
     "gan": "i2i.translators.gan:GAN",
     "dcgan": "i2i.translators.dcgan:DCGAN",
+    "stackgan": "i2i.translators.stackgan:StackGAN",
 }
 
 

@@ -38,9 +38,10 @@ class Player:
 class Translator(nn.Module):
     """Networks that translate images between domains, and the game that trains them."""
 
-    data: ClassVar[Literal["pairs", "unpaired", "domains", "images"]]
+    data: ClassVar[Literal["pairs", "unpaired", "domains", "images", "captions"]]
     """Content of a batch: "pairs" (x and y show the same scene), "unpaired", "domains": x and its labels c, float32
-    [n, domains], one-hot or of attributes; or "images": x, and its labels c if the data has any.
+    [n, domains], one-hot or of attributes; "images": x, and its labels c if the data has any; or "captions": x, text and wrong, int64
+    [n, words]: a caption of each image and one of another image.
     """
 
     augment: ClassVar[bool] = True
@@ -62,6 +63,12 @@ class Translator(nn.Module):
         z, or of (z, c).
         """
         raise NotImplementedError
+
+    def foundations(self) -> dict[str, nn.Module]:
+        """Parts of the networks to export, by direction, which are the exports of a run that has to be finished before:
+        ``--init`` names it. Empty for a method of one stage.
+        """
+        return {}
 
     def prior(self) -> Prior | None:
         """Return what a generator's z is made of; None for a translator, which has no z."""
