@@ -47,7 +47,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
         game = TrainState(run, world)
-        if run.settings.init and not run.started:
+        if not run.started and (run.settings.init or game.translator.foundations()):
             run.facts["init"] = initialise(game, run)
             names = ", ".join(run.facts["init"]["networks"])
             say(

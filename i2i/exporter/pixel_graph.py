@@ -34,15 +34,17 @@ def as_pixels(y: Tensor, peak: int, whole_numbers: bool) -> Tensor:
 
 
 class Drawn(nn.Module):
-    """A generator as a function of z that returns pixels; see ``as_pixels``. Further inputs follow z."""
+    """A generator as a function of z, and of a text or a target, that returns pixels; see ``as_pixels``."""
 
     def __init__(self, net: nn.Module, spec: Spec) -> None:
         super().__init__()
         self.net, self.peak, self.whole_numbers = net, spec.target.peak, spec.dtype == "uint8"
         self.dtype = torch.float32  # that of the network
 
-    def forward(self, z: Tensor, *given: Tensor) -> Tensor:
-        return as_pixels(self.net(z.to(self.dtype), *given), self.peak, self.whole_numbers)
+    def forward(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        z = z.to(self.dtype)
+        y = self.net(z) if given is None else self.net(z, given)
+        return as_pixels(y, self.peak, self.whole_numbers)
 
 
 class Pixels(nn.Module):

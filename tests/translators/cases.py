@@ -111,7 +111,7 @@ CASES = {
     ),
     "stackgan": Case(
         small={
-            "vocabulary": "a red house", "words": 4, "height": 32, "width": 32, "latent": 4, "features": 8,
+            "vocabulary": "a house red", "words": 4, "height": 32, "width": 32, "latent": 4, "features": 8,
             "conditions": 4, "ngf": 2, "ndf": 2,
         },
         terms={"D/gan", "D/wrong", "G/gan", "G/kl"},
