@@ -169,13 +169,23 @@ class Residual(nn.Module):
 
 
 class TextDiscriminator(DCGANDiscriminator):
-    """Image [n, c, h, w] and text embedding [n, features] to logits [n, 1]; the embedding is compressed first."""
+    """Image [n, c, h, w] and text embedding [n, features] to logits [n, 1]; the embedding is compressed first.
+
+    With ``matching``, it also learns an embedding of the image's last map, for ``similarity``.
+    """
 
     def __init__(
-        self, in_channels: int, *, height: int, width: int, ndf: int, norm: str, features: int, conditions: int
-    ) -> None:
+        self, in_channels: int, *, height: int, width: int, ndf: int, norm: str, features: int, conditions: int,
+        matching: bool,
+    ) -> None:  # fmt: skip
         super().__init__(in_channels, height=height, width=width, ndf=ndf, norm=norm, conditions=conditions)
         self.compress = initialise(nn.Sequential(nn.Linear(features, conditions), leaky_relu()))
+        if matching:
+            self.image = nn.Linear(self.features, features, bias=False)
+
+    def similarity(self, maps: Tensor, embedding: Tensor) -> Tensor:
+        """Return how well each image, by its last map, fits each embedding: [n, n], a text a column."""
+        return (self.image(maps.flatten(1)) @ embedding.T).float() / embedding.shape[1] ** 0.5
 
     def joined(self, features: Tensor, c: Tensor | None) -> Tensor:
         return super().joined(features, None if c is None else self.compress(c))

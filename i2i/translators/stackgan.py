@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from i2i.gan import Adversarial
 from i2i.networks.stackgan import StageI, StageII, TextDiscriminator
@@ -22,9 +23,11 @@ class StackGAN(Translator):
     """max_D E log D(x, t) + (E log(1 - D(G(z, c), t)) + E log(1 - D(x, wrong t))) / 2, and
     min_G E log(1 - D(G(z, c), t)) + lambda_kl KL(N(mu(t), sigma(t)) || N(0, I))   (eqs. 3 to 6), c ~ N(mu(t), sigma(t)).
 
-    The three kinds of pairs are those of Reed et al. 2016 (arXiv:1605.05396), algorithm 1. The embedding of a sentence
-    is not pretrained as the authors', but learned by the discriminator of stage I. Stage II draws larger images from
-    those of a finished stage I, which no longer changes; training it starts with ``--init`` and the run of stage I.
+    The three kinds of pairs are those of Reed et al. 2016 (arXiv:1605.05396), algorithm 1. The authors' embedding of a
+    sentence is pretrained to fit its image better than other images; here the discriminator of stage I learns it along
+    with the game, and the generator to draw what fits (the sentence's part of eq. 12 and 13 in Xu et al. 2018,
+    arXiv:1711.10485). Stage II draws larger images from those of a finished stage I, which no longer changes; training
+    it starts with ``--init`` and the run of stage I.
 
     Args:
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1]; equal.
@@ -41,6 +44,7 @@ class StackGAN(Translator):
         norm: of the discriminator: batch, as the authors | instance | none.
         objective, constraint: of the game; see i2i.gan.
         lambda_kl: weight of the divergence.
+        lambda_match: weight of the fit between each image and its sentence among those of the batch; 0: the game alone.
     """
 
     data = "captions"
@@ -69,6 +73,7 @@ class StackGAN(Translator):
         objective: str = "vanilla",
         constraint: str = "none",
         lambda_kl: float = 2.0,
+        lambda_match: float = 1.0,
         lr: float = 2e-4,
     ) -> None:
         super().__init__()
@@ -81,7 +86,7 @@ class StackGAN(Translator):
             )
         known = tuple(vocabulary.split())
         self._prior = Prior(latent, (height, width), vocabulary=known, words=words)
-        self.stage, self.lr, self.lambda_kl = stage, lr, lambda_kl
+        self.lr, self.lambda_kl, self.lambda_match = lr, lambda_kl, lambda_match
         self.gan = Adversarial(objective, constraint)
         divisor = scale if stage == 2 else 1
         if height % divisor or width % divisor:
@@ -98,8 +103,9 @@ class StackGAN(Translator):
             )  # fmt: skip
         self.D = self.gan.constrain(
             TextDiscriminator(
-                in_channels, height=height, width=width, ndf=ndf, norm=norm, features=features, conditions=conditions
-            )
+                in_channels, height=height, width=width, ndf=ndf, norm=norm, features=features, conditions=conditions,
+                matching=lambda_match > 0,
+            )  # fmt: skip
         )
 
     def prior(self) -> Prior:
@@ -138,6 +144,7 @@ class StackGAN(Translator):
         return {
             "gan": self.gan.critic_of(real, fake) / 2,
             "wrong": self.gan.critic_of(real, mismatch) / 2,
+            **self.match(maps, phi, v["text"]),
             **self.gan.penalty(partial(self.D, c=phi), v["x"], v["G(z,t)"].detach()),
         }
 
@@ -145,10 +152,21 @@ class StackGAN(Translator):
         """Return D's logits from its last map of the images and embeddings of texts."""
         return self.D.head(self.D.joined(maps, phi).flatten(1))
 
+    def match(self, maps: Tensor, phi: Tensor, text: Tensor) -> Views:
+        """Return the cross-entropy of choosing each image's sentence in the batch, and each sentence's image."""
+        if not self.lambda_match:
+            return {}
+        scores, own = self.D.similarity(maps, phi), torch.arange(len(text), device=text.device)
+        same = (text[:, None] == text).all(2) & (own[:, None] != own)  # another image's equal sentence is not wrong
+        scores = scores.masked_fill(same, -torch.inf)
+        return {"match": self.lambda_match * (cross_entropy(scores, own) + cross_entropy(scores.T, own)) / 2}
+
     def generator_loss(self, v: Views) -> Views:
+        phi, maps = v["phi(t)"], self.D.body(v["G(z,t)"])
         return {
-            "gan": self.gan.generator(partial(self.D, c=v["phi(t)"]), v["G(z,t)"]),
+            "gan": self.gan.generator_of(self.judge(maps, phi)),
             "kl": self.lambda_kl * v["kl"],
+            **self.match(maps, phi, v["text"]),
         }
 
     def players(self) -> dict[str, Player]:

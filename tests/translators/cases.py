@@ -114,7 +114,7 @@ CASES = {
             "vocabulary": "a house red", "words": 4, "height": 32, "width": 32, "latent": 4, "features": 8,
             "conditions": 4, "ngf": 2, "ndf": 2,
         },
-        terms={"D/gan", "D/wrong", "G/gan", "G/kl"},
+        terms={"D/gan", "D/wrong", "D/match", "G/gan", "G/kl", "G/match"},
         views=["x", "text", "wrong", "z", "phi(t)", "G(z,t)", "kl"],
         exports={"generate"},
         shown=["x", *(f"G(z,t,{i})" for i in range(6))],
