@@ -50,9 +50,9 @@ class Captioned(OneSet):
     def __init__(self, words: Words, *described: Any) -> None:
         super().__init__(*described)
         self.hyperparameters = {"vocabulary": " ".join(words.vocabulary), "words": words.length}
-        self._ids = {
-            caption: words.encode(caption).ids for image in self._images for caption in image.captions
-        }  # fmt: skip
+        captions = {caption for image in self._images for caption in image.captions}
+        self._words = {caption: tuple(words_in(caption)) for caption in captions}
+        self._ids = {caption: words.encode(caption).ids for caption in captions}
         known = hashlib.sha256(self.fingerprint.encode())
         for image in self._images:
             known.update("\0".join(("", *image.captions)).encode("utf-8", "surrogateescape"))
@@ -71,11 +71,11 @@ class Captioned(OneSet):
 
     def _other(self, image: CaptionedImage, rng: np.random.Generator) -> str:
         """Return a caption that the image does not have, of a random image or the next one that has such."""
-        own = {tuple(words_in(caption)) for caption in image.captions}
+        own = {self._words[caption] for caption in image.captions}
         first = int(rng.integers(len(self._images)))
         for number in range(len(self._images)):
             captions = self._images[(first + number) % len(self._images)].captions
-            if others := [caption for caption in captions if tuple(words_in(caption)) not in own]:
+            if others := [caption for caption in captions if self._words[caption] not in own]:
                 return others[rng.integers(len(others))]
         raise AssertionError("read_captions checks that captions differ")
 

@@ -46,13 +46,13 @@ def initialise(game: TrainState, run: Run) -> dict[str, Any]:
     for spec in specs.values():
         _check_words(source, spec.prior, generators[spec.direction][1].prior if spec.direction in directions else None)
     parts = game.translator.foundations()
-    before = {d for d in directions if d in parts and not _differing(parts[d], generators[d][0])}
+    before = {d for d in directions if d in parts and _nearer(generators[d][0], parts[d], targets[d])}
     targets |= {direction: parts[direction] for direction in before}
     # first: it has the generators too, not averaged
     loaded = [] if before else _load_state(game, run, source)
     for direction in directions:
         net, spec = generators[direction]
-        if differences := _differing(targets[direction], net):
+        if differences := differing(targets[direction].state_dict(), net.state_dict()):
             hint = _hint(run, spec.recipe)
             raise ValueError(
                 f"{source}: its generator {direction} is another network than this run's{differences}{hint}"
@@ -64,8 +64,10 @@ def initialise(game: TrainState, run: Run) -> dict[str, Any]:
     return {"from": source.name, "sha256": digest, "networks": loaded or directions}
 
 
-def _differing(ours: nn.Module, theirs: nn.Module) -> str:
-    return differing(ours.state_dict(), theirs.state_dict())
+def _nearer(net: nn.Module, part: nn.Module, whole: nn.Module) -> bool:
+    """True if a network has more of its tensors' names in common with a part of another than with all of that."""
+    names, *others = (set(each.state_dict()) for each in (net, part, whole))
+    return len(names ^ others[0]) < len(names ^ others[1])
 
 
 def _check_words(source: Path, ours: Prior | None, theirs: Prior | None) -> None:
