@@ -12,7 +12,7 @@ from i2i.spec import Prior
 from i2i.text import plural
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2
-"""Ids of the places after the last word, of any unknown word, and of the first word of the vocabulary."""
+"""Ids of the places after the end of a sentence, of any unknown word, and of the first word of the vocabulary."""
 
 
 def words_in(text: str) -> list[str]:

@@ -90,6 +90,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     cyclegan unit                 two folders without pairs, both ways
     cut fastcut direct dtn        two folders without pairs, from A to B
     stargan                       a folder per domain, or a table of attributes
+    stackgan                      images with captions
     package.module:Class          your own translator
 
     Run the same command again to continue an interrupted run. Use torchrun for several GPUs.

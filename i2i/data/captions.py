@@ -32,7 +32,8 @@ _WRONG = 0xCA9  # of the random numbers that choose captions
 _EXPECTED = """one of
   DIR/train/*.jpg  or DIR/*.jpg  with DIR/captions.csv or --captions FILE: the lines "file,caption", then for each
                                  caption the image's name and the text; an image may have several
-  DIR/train/*.jpg  or DIR/*.jpg  with a text file of the same name beside each image (x.jpg, x.txt), one caption a line"""
+  DIR/train/*.jpg  or DIR/*.jpg  with a text file of the same name beside each image (x.jpg, x.txt), one caption
+                                 a line"""
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _in_table(root: Path, table: Path) -> tuple[list[CaptionedImage], list[str]]
         if not words_in(caption):
             problems.append(f"line {line}: no word in the caption of {name}")
         elif len(paths) > 1:
-            problems.append(f"line {line}: there are {len(paths)} images named {name}, {paths[0]} and {paths[1]}")
+            problems.append(f"line {line}: there are {len(paths)} images of this name, {paths[0]} and {paths[1]}")
         elif not paths:
             left_out.append(f"{name}: the table has a row, but {root} has no such image")
         else:
@@ -171,7 +172,9 @@ def _rows(table: Path) -> list[tuple[int, str, str]]:
     header = text.lstrip().partition("\n")[0]
     separator = next((each for each in SEPARATORS if header.count(each) == 1), None)
     if separator is None or Path(header.partition(separator)[0].strip()).suffix.lower() in IMAGE_SUFFIXES:
-        raise DataError(f"{table}: this is no table of captions, its first line is {header[:60]!r}. Expected {_EXPECTED}")
+        raise DataError(
+            f"{table}: this is no table of captions, its first line is {header[:60]!r}. Expected {_EXPECTED}"
+        )
     rows, problems = [], []
     reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
     try:
@@ -180,8 +183,8 @@ def _rows(table: Path) -> list[tuple[int, str, str]]:
                 rows.append((reader.line_num, row[0].strip(), row[1].strip()))
             elif any(row):
                 problems.append(
-                    f"line {reader.line_num}: {plural(len(row), 'column')}; expected the image's name and a caption, in "
-                    f"double quotes if it contains {separator!r}"
+                    f"line {reader.line_num}: {plural(len(row), 'column')}; expected the image's name and a caption, "
+                    f"in double quotes if it contains {separator!r}"
                 )
     except csv.Error as error:
         problems.append(f"line {reader.line_num}: this is no CSV: {error}")

@@ -56,8 +56,8 @@ def train(
     nothing else.
 
     Args:
-        method: "pix2pix", "cyclegan", "unit", "cut", "fastcut", "direct", "dtn", "stargan", or
-            ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
+        method: "pix2pix", "cyclegan", "unit", "cut", "fastcut", "direct", "dtn", "stargan", "stackgan",
+            or ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; or "fast", smaller networks and
             half the length.
@@ -108,10 +108,10 @@ def train(
     Interrupted after a signal, and OSError if a state cannot be written. In every case the last good state remains.
     """
     settings = {
-        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select,
-        "init": init, "direction": direction, "channels": channels, "background": background, "max_bad": max_bad,
-        "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed, "workers": workers,
-        "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
+        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "init": init,
+        "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "size": size,
+        "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed,
+        "workers": workers, "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
         "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
         "patience": patience,
     }  # fmt: skip

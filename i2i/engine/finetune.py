@@ -30,7 +30,8 @@ def initialise(game: TrainState, run: Run) -> dict[str, Any]:
     """
     if run.settings.init is None:
         raise ValueError(
-            f"this stage of {run.settings.method} starts from a finished run of the stage before; give it with --init RUN"
+            f"this stage of {run.settings.method} starts from a finished run of the stage before; "
+            "give it with --init RUN"
         )
     source = Path(str(run.settings.init))
     if not source.exists():

@@ -86,7 +86,7 @@ def examples(spec: Spec) -> tuple[Tensor, ...]:
 
 
 def drawn(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
-    """Return the inputs of a generator for ``n`` seeds from ``start`` on: with words, sentences; and targets in turn."""
+    """Return the inputs of a generator for ``n`` seeds from ``start`` on, with sentences and targets in turn."""
     assert spec.prior is not None
     given = [torch.from_numpy(sampling.latent(spec.prior, range(start, start + n)))]
     if spec.prior.words:
@@ -95,8 +95,8 @@ def drawn(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
 
 
 def sentences(prior: Prior, n: int, start: int = 0) -> Tensor:
-    """Return ``n`` values for ``text``: sentences of 1 to all words in turn, of all words of the vocabulary in turn, and
-    in every other one a word that is unknown.
+    """Return ``n`` values for ``text``: sentences of all lengths and all words of the vocabulary in turn, every other
+    one with an unknown word.
     """
     number, place = (torch.arange(n) + start)[:, None], torch.arange(prior.words)[None]
     known = FIRST + (number * prior.words + place) % len(prior.vocabulary)

@@ -66,7 +66,7 @@ class Augmentation(nn.Module):
 
 
 class Drawing(NamedTuple):
-    """Images [n, c, h, w] of a generator, with the conditions and the text embedding [n, features] they were made of."""
+    """Images [n, c, h, w] of a generator, and the conditions and the text embedding [n, features] they came from."""
 
     image: Tensor
     condition: Condition

@@ -40,8 +40,8 @@ class Translator(nn.Module):
 
     data: ClassVar[Literal["pairs", "unpaired", "domains", "images", "captions"]]
     """Content of a batch: "pairs" (x and y show the same scene), "unpaired", "domains": x and its labels c, float32
-    [n, domains], one-hot or of attributes; "images": x, and its labels c if the data has any; or "captions": x, text and wrong, int64
-    [n, words]: a caption of each image and one of another image.
+    [n, domains], one-hot or of attributes; "images": x, and its labels c if the data has any; or "captions": x, text
+    and wrong, int64 [n, words]: a caption of each image and one of another image.
     """
 
     augment: ClassVar[bool] = True
@@ -65,8 +65,8 @@ class Translator(nn.Module):
         raise NotImplementedError
 
     def foundations(self) -> dict[str, nn.Module]:
-        """Parts of the networks to export, by direction, which are the exports of a run that has to be finished before:
-        ``--init`` names it. Empty for a method of one stage.
+        """Return the parts of the networks to export, by direction, that are the exports of a finished run of the stage
+        before, which ``--init`` names; none for a method of one stage.
         """
         return {}
 

@@ -1,5 +1,5 @@
-"""StackGAN: Zhang et al., Text to Photo-realistic Image Synthesis with Stacked Generative Adversarial Networks, ICCV 2017
-(arXiv:1612.03242)."""
+"""StackGAN: Zhang et al., StackGAN: Text to Photo-realistic Image Synthesis with Stacked Generative Adversarial
+Networks, ICCV 2017 (arXiv:1612.03242)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = 6  # drawn images in a row of a sample sheet
 
 class StackGAN(Translator):
     """max_D E log D(x, t) + (E log(1 - D(G(z, c), t)) + E log(1 - D(x, wrong t))) / 2, and
-    min_G E log(1 - D(G(z, c), t)) + lambda_kl KL(N(mu(t), sigma(t)) || N(0, I))   (eqs. 3 to 6), c ~ N(mu(t), sigma(t)).
+    min_G E log(1 - D(G(z, c), t)) + lambda_kl KL(N(mu, sigma) || N(0, I)), c ~ N(mu(t), sigma(t))   (eqs. 3 to 6).
 
     The three kinds of pairs are those of Reed et al. 2016 (arXiv:1605.05396), algorithm 1. The authors' embedding of a
     sentence is pretrained to fit its image better than other images; here the discriminator of stage I learns it along
@@ -101,12 +101,11 @@ class StackGAN(Translator):
                 first.requires_grad_(False), out_channels, scale=scale, blocks=blocks, features=features,
                 conditions=conditions, ngf=ngf,
             )  # fmt: skip
-        self.D = self.gan.constrain(
-            TextDiscriminator(
-                in_channels, height=height, width=width, ndf=ndf, norm=norm, features=features, conditions=conditions,
-                matching=lambda_match > 0,
-            )  # fmt: skip
-        )
+        D = TextDiscriminator(
+            in_channels, height=height, width=width, ndf=ndf, norm=norm, features=features, conditions=conditions,
+            matching=lambda_match > 0,
+        )  # fmt: skip
+        self.D = self.gan.constrain(D)
 
     def prior(self) -> Prior:
         return self._prior

@@ -91,7 +91,9 @@ def test_a_table_elsewhere_for_all_splits(draw, tmp_path, separator):
     options = {"data": tmp_path / "houses", "captions": tmp_path / "words.csv"}
     train, test = (read_folders("captions", **options, split=split) for split in ("train", "test"))
     assert train.hyperparameters == test.hyperparameters == {"vocabulary": "a house tree", "words": 2}
-    assert sentences(test)[3] == {("? ?", "a house")}  # words that training does not know, and what is beyond its length
+    assert sentences(test)[3] == {
+        ("? ?", "a house")
+    }  # words that training does not know, and what is beyond its length
     assert has_split("test", tmp_path / "houses", kind="captions")
     assert not has_split("val", tmp_path / "houses", kind="captions")
 
@@ -106,7 +108,9 @@ def test_other_captions_are_other_data(houses):
 def test_images_without_captions_and_captions_without_images_are_named(draw, houses):
     draw("houses/4.png", 160)
     (houses / "captions.csv").write_text(TABLE + "5.png,a fir\n")
-    with pytest.raises(DataError, match=r"(?s)image: 2 \(at most 0.*5.png: the table has a row.*4.png: no row in captions"):
+    with pytest.raises(
+        DataError, match=r"(?s)image: 2 \(at most 0.*5.png: the table has a row.*4.png: no row in captions"
+    ):
         read(houses)
     dataset = read(houses, max_bad=2)
     assert len(dataset) == 3
@@ -116,7 +120,9 @@ def test_images_without_captions_and_captions_without_images_are_named(draw, hou
     (houses / "2.txt").write_text("\n?\n")
     (houses / "3.txt").write_text("a tree")
     (houses / "7.txt").write_text("a fir")
-    with pytest.raises(DataError, match=r"(?s)2.png: no caption in 2.txt.*4.png: no 4.txt beside it.*7.txt: no image of"):
+    with pytest.raises(
+        DataError, match=r"(?s)2.png: no caption in 2.txt.*4.png: no 4.txt beside it.*7.txt: no image of"
+    ):
         read(houses)
     assert len(read(houses, max_bad=3)) == 2
 
@@ -148,5 +154,7 @@ def test_a_folder_without_captions_says_what_is_expected(houses):
         read_folders("captions", a=houses, b=houses)
     with pytest.raises(DataError, match="--attributes and --select are for labelled images"):
         read(houses, select="a")
-    with pytest.raises(DataError, match="--captions is for methods that learn from captions; this one trains on images"):
+    with pytest.raises(
+        DataError, match="--captions is for methods that learn from captions; this one trains on images"
+    ):
         read_folders("images", data=houses, captions=houses / "captions.csv")
