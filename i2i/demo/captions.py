@@ -25,11 +25,16 @@ WALLS = {
     "yellow": ("plaster", (246, 208, 92),  (148, 122, 62)),
     "wooden": ("timber",  (184, 140, 90),  (108, 80, 52)),
 }  # fmt: skip
-TREES = {"no-trees": (), "one-tree": (False,), "two-trees": (False, False), "one-fir": (True,), "two-firs": (True, True)}
+TREES = {
+    "no-trees": (),
+    "one-tree": (False,),
+    "two-trees": (False, False),
+    "one-fir": (True,),
+    "two-firs": (True, True),
+}
 """Names of what stands beside the house, and for each tree, True if it is a fir."""
 _AT_NIGHT = {"cloud": (92, 102, 150), "leaves": (40, 104, 58), "fir": (16, 78, 92), "trunk": (76, 58, 54)}
 """Colours that tell clouds and kinds of trees from the night sky at 64 pixels."""
-_HELD_OUT = 8  # one combination of so many is in the test folder alone
 
 
 @dataclass(frozen=True)
@@ -57,19 +62,23 @@ class Look:
 def looks(held_out: bool) -> list[Look]:
     """Return the combinations of the test folder, or those of the training folder.
 
-    The numbers of a held-out combination's values add up to a multiple of 8. Every two values of different parameters
-    are seen together in training; only the whole combination is new.
+    Every eighth combination is held out: all values are equally frequent among them, and every two values of different
+    parameters are seen together in training.
     """
-    choices = (ROOFS, WALLS, TREES, (False, True), (False, True))
-    return [
-        Look(*(value for _, value in numbered))
-        for numbered in product(*(list(enumerate(choice)) for choice in choices))
-        if (sum(number for number, _ in numbered) % _HELD_OUT == 0) == held_out
-    ]
+    night = clouds = (False, True)
+    combinations = [Look(*values) for values in product(ROOFS, WALLS, TREES, night, clouds)]
+    return [look for look in combinations if _held_out(look) == held_out]
+
+
+def _held_out(look: Look) -> bool:
+    roof, walls, trees = (
+        list(names).index(name) for names, name in ((ROOFS, look.roof), (WALLS, look.walls), (TREES, look.trees))
+    )
+    return (roof + walls + trees) % 4 == 0 and (walls + look.night + look.clouds) % 2 == 0
 
 
 def landscape(look: Look, seed: int, size: int = 64) -> np.ndarray:
-    """Draw a house of this look as uint8 RGB [size, size, 3]; the seed decides everything that a caption cannot name."""
+    """Draw a house of this look as uint8 RGB [size, size, 3]; the seed decides what a caption cannot name."""
     part, *walls = WALLS[look.walls]
     colours = {"tiles": ROOFS[look.roof][look.night], part: walls[look.night]}
     if look.night:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from i2i.demo.captions import caption, landscape, looks
-from i2i.demo.faces import paint_face, random_face
+from i2i.demo.faces import random_face
+from i2i.demo.portraits import paint_face
 from i2i.images import Image, write_image
 from i2i.progress import Progress
 

@@ -21,4 +21,4 @@ def ellipse(x: float, y: float, across: float, up: float) -> Outline:
 def fill(canvas: np.ndarray, outline: Outline, value: int | Sequence[int]) -> None:
     """Set the pixels of a square canvas, uint8 [side, side, ...], inside an outline; hard edges, no blending."""
     points = np.round(np.asarray(outline) * canvas.shape[0] * (1 << _FINE)).astype(np.int32)
-    cv2.fillPoly(canvas, [points], value, cv2.LINE_8, _FINE)  # type: ignore[call-overload]
+    cv2.fillPoly(canvas, [points], value, cv2.LINE_8, _FINE)

@@ -40,7 +40,9 @@ COLOURS = {
 def paint(scene: Scene, style: str, size: int = 64, colours: Mapping[str, Colour] | None = None) -> np.ndarray:
     """Draw a scene as uint8 RGB [size, size, 3]: ``labels`` with flat colours and hard edges, the others anti-aliased.
 
-    ``colours`` replaces the style's own colours of these parts. Raises ValueError for a style that is not in ``STYLES`` and a size below 16.
+    ``colours`` replaces the style's own colours of these parts.
+
+    Raises ValueError for a style that is not in ``STYLES`` and a size below 16.
     """
     if style not in STYLES:
         raise ValueError(f"no style {style!r}: choose from {', '.join(STYLES)}")
@@ -63,9 +65,10 @@ def _table(style: str, colours: Mapping[str, Colour] | None) -> np.ndarray:
 
 
 def _is(parts: np.ndarray, *names: str) -> np.ndarray:
-    table = np.zeros(len(PARTS), bool)
-    table[[PARTS.index(name) for name in names]] = True
-    return table[parts]
+    """Return a mask of the pixels that show one of these parts, bool [side, side]."""
+    table = np.zeros(256, np.uint8)
+    table[[PARTS.index(name) for name in names]] = 1
+    return cv2.LUT(parts, table).view(bool)
 
 
 def _lit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
@@ -94,10 +97,10 @@ def _rgb(*colour: int) -> np.ndarray:
 
 
 def _axes(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return x and y of the pixel centres, in units of the side, float32 [side, side] each."""
+    """Return x and y of the pixel centres, in units of the side, float32 [1, side] and [side, 1]."""
     side = parts.shape[0]
-    y, x = np.mgrid[:side, :side].astype(np.float32)
-    return (x + 0.5) / side, (y + 0.5) / side
+    centres = (np.arange(side, dtype=np.float32) + 0.5) / side
+    return centres[None, :], centres[:, None]
 
 
 def _glow(x: np.ndarray, y: np.ndarray, scene: Scene, reach: float) -> np.ndarray:
@@ -110,7 +113,7 @@ def _surface(parts: np.ndarray, scene: Scene, depth: float) -> np.ndarray:
     x, y = _axes(parts)
     house = scene.house
     u, v = x - house.walls.left, y - house.walls.top
-    change = np.zeros_like(x)
+    change = np.zeros(parts.shape, np.float32)
 
     rows = np.floor(v / 0.034)
     joints = _groove(v, 0.034, 0.2) | _groove(u + 0.034 * (rows % 2), 0.068, 0.1)
@@ -146,7 +149,7 @@ def _groove(along: np.ndarray, period: float, share: float) -> np.ndarray:
 
 def _foliage(parts: np.ndarray, x: np.ndarray, y: np.ndarray, scene: Scene) -> np.ndarray:
     """Return the shading of trees, brighter on the side of the sun."""
-    change = np.zeros_like(x)
+    change = np.zeros(parts.shape, np.float32)
     leaves = _is(parts, "leaves", "fir", "trunk")
     for tree in scene.trees:
         near = leaves & (np.abs(x - tree.x) < tree.height * 0.5)
