@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class Captioned(OneSet):
     """Readable images with captions. ``len`` is an epoch: every image once."""
 
     kind = "captions"
+    _images: Sequence[CaptionedImage]
 
     def __init__(self, words: Words, *described: Any) -> None:
         super().__init__(*described)

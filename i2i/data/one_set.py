@@ -44,6 +44,7 @@ class OneSet:
     """Readable images without labels. ``len`` is an epoch: every image once."""
 
     kind = "images"
+    _images: Sequence[SetImage]
 
     def __init__(
         self, domain: Domain, images: list[SetImage], report: Report, fingerprint: str, background: Background,

@@ -101,11 +101,11 @@ class StackGAN(Translator):
                 first.requires_grad_(False), out_channels, scale=scale, blocks=blocks, features=features,
                 conditions=conditions, ngf=ngf,
             )  # fmt: skip
-        D = TextDiscriminator(
+        self.D = TextDiscriminator(
             in_channels, height=height, width=width, ndf=ndf, norm=norm, features=features, conditions=conditions,
             matching=lambda_match > 0,
         )  # fmt: skip
-        self.D = self.gan.constrain(D)
+        self.gan.constrain(self.D)
 
     def prior(self) -> Prior:
         return self._prior
@@ -170,10 +170,10 @@ class StackGAN(Translator):
 
     def players(self) -> dict[str, Player]:
         if isinstance(self.G, StageI):
-            learned = (self.D, self.encoder), (self.G.augmentation, self.G.net)
+            critic, generator = nn.ModuleList([self.D, self.encoder]), nn.ModuleList([self.G.augmentation, self.G.net])
         else:
-            learned = (self.D,), tuple(net for name, net in self.G.named_children() if name != "first")
-        critic, generator = map(nn.ModuleList, learned)
+            critic = nn.ModuleList([self.D])
+            generator = nn.ModuleList(net for name, net in self.G.named_children() if name != "first")
         return {
             "D": Player(critic, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D)),
             "G": Player(generator, self.generator_loss, lr=self.lr),
