@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Measures how often a generator draws what a caption says, on the demo's houses.
 
-    i2i demo --what captions             # or i2i.demo.datasets.draw_captions
-    i2i train stackgan --data captions --size 32 --out stackgan
-    python tools/reproduce/words.py captions stackgan -o sheet.png
+    i2i demo --what captions
+    i2i train stackgan --data i2i-demo/captions --size 32 --batch 32 --out stackgan
+    python tools/reproduce/words.py i2i-demo/captions stackgan -o sheet.png
 
 A classifier of all attributes learns from the training drawings (attributes.csv), at the generator's size; its accuracy
 on the test drawings is printed. Then the generator draws the captions of the test drawings, whose combinations of
@@ -27,6 +27,7 @@ from i2i.data import Batches, Dataset, View, read_folders
 from i2i.demo.captions import ROOFS, TREES, WALLS, stated
 from i2i.exporter import export
 from i2i.images import Image, write_image
+from i2i.progress import Progress
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.providers.table import open_session
 from i2i.sampling import latent
@@ -60,7 +61,7 @@ def train(dataset: Dataset, size: tuple[int, int], steps: int) -> nn.Sequential:
     judge = classifier(len(dataset.domains))
     optimizer = torch.optim.AdamW(judge.parameters(), 2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    with Batches(dataset, View.plain(size), BATCH) as batches:
+    with Batches(dataset, View.plain(size), BATCH) as batches, Progress("step", "training the classifier") as progress:
         for step in range(steps):
             batch = next(batches)
             # Noise and flips, so that it does not depend on traces that only drawings have.
@@ -70,8 +71,7 @@ def train(dataset: Dataset, size: tuple[int, int], steps: int) -> nn.Sequential:
             loss.backward()
             optimizer.step()
             schedule.step()
-            print(f"\rstep {step + 1} of {steps}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            progress.update(step + 1, steps)
     return judge.eval()
 
 
@@ -120,33 +120,44 @@ def report(found: list[dict[str, str]], wanted: list[dict[str, str]]) -> None:
         print(f"{group:12} {np.mean(hits[group]):6.1%} of {len(hits[group])}")
 
 
+def judge_of(data: Path, size: tuple[int, int], steps: int) -> tuple[nn.Sequential, tuple[str, ...]]:
+    """Train the classifier, print its accuracy, and return it with the attributes' names."""
+    table = {"data": data, "attributes": data / "attributes.csv", "channels": 3}
+    dataset, test = (read_folders("domains", split=split, **table) for split in ("train", "test"))
+    judge = train(dataset, size, steps)
+    samples = [test.sample(position, 0, View.plain(size)) for position in range(len(test))]
+    truth = [
+        {
+            group: next((name for name in members if sample["c"][test.domains.index(name)]), "")
+            for group, members in GROUPS.items()
+        }
+        for sample in samples
+    ]
+    print(f"the classifier on drawings of {size[1]} x {size[0]} pixels:")
+    report(seen(judge, torch.stack([sample["x"] for sample in samples]), test.domains), truth)
+    return judge, test.domains
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder that the demo drew")
-    parser.add_argument("model", type=Path, help="a run of stackgan, or its ONNX file")
-    parser.add_argument("-o", "--out", type=Path, help="a picture of the first 64 results to write")
-    parser.add_argument("--steps", type=int, default=1000, help="of training the classifier [1000]")
+    parser.add_argument("models", type=Path, nargs="+", help="runs of stackgan, or their ONNX files")
+    parser.add_argument("-o", "--out", type=Path, help="a picture of the first 64 results of the last model to write")
+    parser.add_argument("--steps", type=int, default=700, help="of training the classifier [700]")
     arguments = parser.parse_args()
+    judges: dict[tuple[int, int], tuple[nn.Sequential, tuple[str, ...]]] = {}
     try:
-        model = export(arguments.model) if arguments.model.is_dir() else arguments.model
         with open(arguments.data / "captions.csv", newline="", encoding="utf-8") as file:
             captions = [row["caption"] for row in csv.DictReader(file) if row["file"].startswith("test/")]
-        images = draw(model, captions)
-        table = {"data": arguments.data, "attributes": arguments.data / "attributes.csv", "channels": 3}
-        dataset, test = (read_folders("domains", split=split, **table) for split in ("train", "test"))
-        size = images.shape[1:3]
-        judge = train(dataset, size, arguments.steps)
-        samples = [test.sample(position, 0, View.plain(size)) for position in range(len(test))]
-        truth = [
-            {group: next((name for name in members if row[test.domains.index(name)]), "")
-             for group, members in GROUPS.items()}
-            for row in (sample["c"] for sample in samples)
-        ]  # fmt: skip
-        print("the classifier on the drawings:")
-        report(seen(judge, torch.stack([sample["x"] for sample in samples]), test.domains), truth)
-        print("the generator:")
-        generated = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
-        report(seen(judge, generated, test.domains), [asked(caption) for caption in captions])
+        for model in arguments.models:
+            images = draw(export(model) if model.is_dir() else model, captions)
+            size = images.shape[1:3]
+            if size not in judges:
+                judges[size] = judge_of(arguments.data, size, arguments.steps)
+            print(f"{model}:")
+            generated = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
+            judge, names = judges[size]
+            report(seen(judge, generated, names), [asked(caption) for caption in captions])
         if arguments.out is not None:
             h, w = size
             grid = images[:64].reshape(8, 8, h, w, 3).transpose(0, 2, 1, 3, 4).reshape(8 * h, 8 * w, 3)
