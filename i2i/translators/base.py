@@ -60,7 +60,7 @@ class Translator(nn.Module):
 
     def exports(self) -> dict[str, nn.Module]:
         """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), or "generate" for one of
-        z, or of (z, c).
+        z, of (z, c) or of (z, text).
         """
         raise NotImplementedError
 
