@@ -38,6 +38,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips"}),
     "sampling": (2, {"numpy"}),
+    "words": (2, {"numpy"}),
     "spec": (1, set()),
     "atomic": (0, set()),
     "errors": (0, set()),

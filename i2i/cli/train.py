@@ -93,6 +93,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     stargan                       a folder per domain, or a table of attributes
     gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled
     vaegan bigan energy           the same; vaegan and bigan translate between the classes too
+    stackgan                      images with captions
     package.module:Class          your own translator
 
     Run the same command again to continue an interrupted run. Use torchrun for several GPUs.

@@ -57,7 +57,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
             )
         check_batch(run.settings, dataset)
         game = TrainState(run, world)
-        if run.settings.init and not run.started:
+        if not run.started and (run.settings.init or game.translator.foundations()):
             run.facts["init"] = initialise(game, run)
             names = ", ".join(run.facts["init"]["networks"])
             say(
@@ -122,7 +122,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet
     stack.callback(batches.close)
     samples = None
     if settings.sample_every and leads:
-        samples = {name: view.to(world.device, game.dtype) for name, view in sample_batch(settings, dataset).items()}
+        samples = game.here(sample_batch(settings, dataset))
     statistics, signals = Statistics(world), stack.enter_context(Signals())
 
     over = validation.ended(start, steps)

@@ -40,6 +40,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         progress=progress,
         attributes=settings.attributes,
         select=settings.select,
+        captions=settings.captions,
         background=settings.background,
     )
 

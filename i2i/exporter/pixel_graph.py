@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from i2i.spec import Spec
+from i2i.words import FIRST
 
 # A sum over an image exceeds this, or is NaN, as soon as one value in it is infinite or NaN.
 LARGEST = torch.finfo(torch.float32).max
@@ -86,6 +87,19 @@ class Pixels(nn.Module):
             h, w = x.shape[-2:]
             x = pad(x, (0, -w % self.multiple, 0, -h % self.multiple), mode="reflect")
         return x
+
+
+class WithText(nn.Module):
+    """A generator of (z, text), whose image of a text with an invalid id returns as NaN."""
+
+    def __init__(self, net: nn.Module, spec: Spec) -> None:
+        super().__init__()
+        assert spec.prior is not None
+        self.net, self.last = net, FIRST + len(spec.prior.vocabulary) - 1
+
+    def forward(self, z: Tensor, text: Tensor) -> Tensor:
+        known = ((text >= 0) & (text <= self.last)).all(1)
+        return torch.where(known[:, None, None, None], self.net(z, text.clamp(0, self.last)), torch.nan)
 
 
 class WithTarget(nn.Module):

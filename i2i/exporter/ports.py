@@ -10,6 +10,7 @@ from torch import Tensor
 from i2i import sampling
 from i2i.spec import METADATA_KEY, Domain, Prior, Spec
 from i2i.text import plural
+from i2i.words import FIRST, PADDING, UNKNOWN
 
 
 class Port(NamedTuple):
@@ -23,8 +24,12 @@ class Port(NamedTuple):
 
 
 def inputs(spec: Spec) -> list[Port]:
-    """Return the inputs: ``image``, or ``z`` for a generator; and ``target`` for a model of several domains."""
-    ends = [_image("image", spec, spec.source) if spec.prior is None else _latent(spec.prior)]
+    """Return the inputs: ``image``, or ``z`` and perhaps ``text`` for a generator; and ``target`` for a model of
+    several domains.
+    """
+    ends = [_image("image", spec, spec.source)] if spec.prior is None else [_latent(spec.prior)]
+    if spec.prior is not None and spec.prior.words:
+        ends.append(_text(spec.prior))
     if spec.attributes:
         words = f"float32 [n, {len(spec.domains)}], 0 or 1 for each of {', '.join(spec.domains)}"
         ends.append(Port("target", "float32", ("n", len(spec.domains)), words))
@@ -51,6 +56,14 @@ def _latent(prior: Prior) -> Port:
     return Port("z", "float32", ("n", prior.length), f"float32 [n, {prior.length}]: {', then '.join(words)}")
 
 
+def _text(prior: Prior) -> Port:
+    words = (
+        f"int64 [n, {prior.words}], the ids of a sentence's words: from {FIRST} on those of the description's "
+        f"vocabulary, in its order; {UNKNOWN} for any other word, {PADDING} after the last"
+    )
+    return Port("text", "int64", ("n", prior.words), words)
+
+
 def _image(name: str, spec: Spec, domain: Domain) -> Port:
     order = {1: "grey", 3: "RGB"}.get(domain.channels, plural(domain.channels, "channel"))
     if spec.io == "tensor":
@@ -73,10 +86,22 @@ def examples(spec: Spec) -> tuple[Tensor, ...]:
 
 
 def drawn(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
-    """Return the inputs of a generator for ``n`` seeds from ``start`` on, and targets in turn."""
+    """Return the inputs of a generator for ``n`` seeds from ``start`` on, with sentences and targets in turn."""
     assert spec.prior is not None
-    z = torch.from_numpy(sampling.latent(spec.prior, range(start, start + n)))
-    return (z, targets(spec, n, start)) if spec.domains else (z,)
+    given = [torch.from_numpy(sampling.latent(spec.prior, range(start, start + n)))]
+    if spec.prior.words:
+        given.append(sentences(spec.prior, n, start))
+    return (*given, targets(spec, n, start)) if spec.domains else tuple(given)
+
+
+def sentences(prior: Prior, n: int, start: int = 0) -> Tensor:
+    """Return ``n`` values for ``text``: sentences of all lengths and all words of the vocabulary in turn, every other
+    one with an unknown word.
+    """
+    number, place = (torch.arange(n) + start)[:, None], torch.arange(prior.words)[None]
+    known = FIRST + (number * prior.words + place) % len(prior.vocabulary)
+    words = torch.where((place == number // 2 % prior.words) & (number % 2 == 1), UNKNOWN, known)
+    return torch.where(place > (prior.words - 1 - number) % prior.words, PADDING, words)
 
 
 def targets(spec: Spec, n: int, start: int = 0) -> Tensor:
@@ -106,6 +131,9 @@ def explain(spec: Spec) -> str:
         if spec.domains:
             does += ", of each of several " + ("attributes" if spec.attributes else "classes")
             other = " or whose target is none of these"
+        if spec.prior.words:
+            does += ", from sentences"
+            other = " or whose text has another id"
     sizes = f"Any n, {least}; the output has the same n, h and w." if spec.prior is None else "Any n."
     taken = "; ".join(f"{end.name}: {end.words}" for end in (*inputs(spec), output(spec)))
     return (

@@ -16,7 +16,7 @@ from i2i.atomic import atomically
 from i2i.errors import ExportError
 from i2i.exporter import onnx_graph, parity
 from i2i.exporter.calibration import CalibrationImages, gather
-from i2i.exporter.pixel_graph import Drawn, Pixels, WithTarget
+from i2i.exporter.pixel_graph import Drawn, Pixels, WithTarget, WithText
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
 from i2i.networks.latent import Decoder
@@ -165,7 +165,7 @@ def export_network(
 ) -> Path:
     """Write ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file to ``path``; ``net`` is not changed.
 
-    If ``spec`` has a prior, ``net`` takes z, float32 [n, length].
+    If ``spec`` has a prior, ``net`` takes z, float32 [n, length]; and text, int64 [n, words], if the prior has words.
 
     If ``spec`` has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
 
@@ -183,6 +183,8 @@ def export_network(
     _check_weights(net)
     spec = describe(net, spec)
     module = WithTarget(net, spec) if spec.domains else net
+    if spec.prior is not None and spec.prior.words:
+        module = WithText(net, spec)
     if spec.io == "pixels":
         module = Pixels(module, spec) if spec.prior is None else Drawn(module, spec)
     path.parent.mkdir(parents=True, exist_ok=True)

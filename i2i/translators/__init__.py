@@ -24,6 +24,7 @@ TRANSLATORS = {
     "energy": "i2i.translators.energy:Energy",
     "began": "i2i.translators.began:BEGAN",
     "infogan": "i2i.translators.infogan:InfoGAN",
+    "stackgan": "i2i.translators.stackgan:StackGAN",
 }
 
 

@@ -40,9 +40,10 @@ class Player:
 class Translator(nn.Module):
     """Networks that translate images between domains, and the game that trains them."""
 
-    data: ClassVar[Literal["pairs", "unpaired", "domains", "images"]]
+    data: ClassVar[Literal["pairs", "unpaired", "domains", "images", "captions"]]
     """Content of a batch: "pairs" (x and y show the same scene), "unpaired", "domains": x and its labels c, float32
-    [n, domains], one-hot or of attributes; or "images": x, and its labels c if the data has any.
+    [n, domains], one-hot or of attributes; "images": x, and its labels c if the data has any; or "captions": x, text
+    and wrong, int64 [n, words]: a caption of each image and one of another image.
     """
 
     augment: ClassVar[bool] = True
@@ -64,9 +65,15 @@ class Translator(nn.Module):
 
     def exports(self) -> dict[str, nn.Module]:
         """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), "generate" for one of z,
-        or of (z, c), or "energy" for one that scores images, of which only weights are kept.
+        of (z, c) or of (z, text), or "energy" for one that scores images, of which only weights are kept.
         """
         raise NotImplementedError
+
+    def foundations(self) -> dict[str, nn.Module]:
+        """Return the parts of the networks to export, by direction, that are the exports of a finished run of the stage
+        before, which ``--init`` names; none for a method of one stage.
+        """
+        return {}
 
     def prior(self) -> Prior | None:
         """Return what a generator's z is made of; None for a translator, which has no z."""

@@ -78,7 +78,7 @@ GROUPS = {
         "Video": "walk seconds fps",
     },
     "train": {
-        "Data": "a b data attributes select direction channels background max-bad",
+        "Data": "a b data attributes captions select direction channels background max-bad",
         "Method": "preset set",
         "Training": "size batch epochs steps precision ema seed workers",
         "Run": "out init dry-run quiet log-every sample-every save-every",

@@ -415,7 +415,7 @@ def test_the_largest_batch():
         largest_power(lambda images: False)
 
 
-@pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {})])
+@pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {}), ("stackgan", {})])
 def test_a_trial_of_a_batch_moves_every_player(method, more, folders, tmp_path, one_thread):
     """Peak memory is measured, so a player that moves in every third step must move in the trial."""
     run = Run.open(method, tmp_path / "run", TINY[method] | folders[method] | more)

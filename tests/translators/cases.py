@@ -125,6 +125,16 @@ CASES = {
         shown=["x", *(f"G(z,digit={i})" for i in range(4))],
         run={"n_critic": 2, "noise": 0.1, "balance": 0.5},
     ),
+    "stackgan": Case(
+        small={
+            "vocabulary": "a house red", "words": 4, "height": 32, "width": 32, "latent": 4, "features": 8,
+            "conditions": 4, "ngf": 2, "ndf": 2,
+        },
+        terms={"D/gan", "D/wrong", "D/match", "G/gan", "G/kl", "G/match"},
+        views=["x", "text", "wrong", "z", "phi(t)", "G(z,t)", "kl"],
+        exports={"generate"},
+        shown=["x", *(f"G(z,t,{i})" for i in range(6))],
+    ),
     "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},
@@ -172,7 +182,14 @@ def batch(method: str, x: int = 3, y: int = 3, n: int = 2, size: int = 32, label
     data = translator_class(method).data
     if data == "domains" or labelled:
         return {"x": images["x"], "c": torch.eye(DOMAINS)[torch.arange(n) % DOMAINS]}
+    if data == "captions":
+        return {"x": images["x"], "text": texts(n), "wrong": texts(n, 1)}
     return images if data in ("pairs", "unpaired") else {"x": images["x"]}
+
+
+def texts(n: int, start: int = 0) -> torch.Tensor:
+    """Return token ids [n, 4]: sentences of all words, and of an unknown one."""
+    return torch.tensor([[2, 3, 4, 0], [2, 1, 4, 3], [3, 0, 0, 0]])[(torch.arange(n) + start) % 3]
 
 
 def one_set(method: str) -> bool:

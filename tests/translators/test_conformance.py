@@ -12,7 +12,7 @@ from i2i.engine.step import Move, autocast_for, play
 from i2i.gan import CONSTRAINTS, OBJECTIVES
 from i2i.networks import per_image
 from i2i.translators import TRANSLATORS, Translator, translator_class
-from tests.translators.cases import CASES, DOMAINS, batch, make, one_set
+from tests.translators.cases import CASES, DOMAINS, batch, make, one_set, texts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -75,17 +75,25 @@ def test_exported_networks_take_any_size_and_are_deterministic(method):
             assert torch.allclose(once[:1], alone, atol=1e-4)
 
 
+def captioned(method):
+    return translator_class(method).data == "captions"
+
+
 GENERATORS = [method for method in TRANSLATORS if "generate" in CASES[method].exports]
 
 
-@pytest.mark.parametrize("labelled", [False, True], ids=["plain", "labelled"])
-@pytest.mark.parametrize("method", GENERATORS)
+@pytest.mark.parametrize(
+    ("method", "labelled"),
+    [(m, labelled) for m in GENERATORS for labelled in (False, True) if not (labelled and captioned(m))],
+)
 def test_generators_draw_one_image_for_each_z(method, labelled):
     translator = make(method, **({"domains": DOMAINS} if labelled else {}))
     play(translator, moves_of(translator), batch(method, labelled=labelled))  # some running averages
     prior, net = translator.prior(), per_image(translator.exports()["generate"])
     assert prior.size == (32, 32)
     given = torch.rand(3, prior.length), *([torch.eye(DOMAINS)] if labelled and translator.conditional else [])
+    if captioned(method):
+        given = (*given, texts(3))
     with torch.no_grad():
         together, again = net(*given), net(*given)
         alone = net(*(part[:1] for part in given))
@@ -167,7 +175,7 @@ def test_any_channels(method, x, y):
 def test_the_table_and_its_errors():
     assert all(issubclass(translator_class(method), Translator) for method in TRANSLATORS)
     assert set(TRANSLATORS) == set(CASES)
-    public = {"forward", "players", "exports", "prior", "augment", "conditional"}
+    public = {"forward", "players", "exports", "foundations", "prior", "augment", "conditional"}
     assert {name for name in vars(Translator) if not name.startswith("_")} == public
     for wrong, words in (
         ("cycelgan", "pix2pix, cyclegan"),

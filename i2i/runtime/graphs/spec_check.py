@@ -36,6 +36,8 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
 
     prior = spec.prior
     inputs = [image(spec.source.channels) if prior is None else ("float32", ("N", prior.length))]
+    if prior is not None and prior.words:
+        inputs.append(("int64", ("N", prior.words)))
     if spec.domains:
         inputs.append(("float32", ("N", len(spec.domains))) if spec.attributes else ("int64", ("N",)))
     dtype, sizes = image(spec.target.channels)
