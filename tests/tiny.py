@@ -108,7 +108,7 @@ def drawn(z: np.ndarray, spec: Spec = SHAPES, step: float = 0) -> np.ndarray:
 def draws(path: Path, spec: Spec = SHAPES) -> Path:
     """A generator whose pixels are 128 + 40 z, with the numbers of z in turn over rows, columns and channels.
 
-    A target adds to it: 10 times (1 + its index), or for attributes 1, 2, 4 ... together.
+    A target adds to it: 10 times (1 + its index), or for attributes 1, 2, 4 ... together; a text the sum of its ids.
     """
     assert spec.prior is not None
     shape, length = (*spec.prior.size, spec.target.channels), spec.prior.length
@@ -120,6 +120,14 @@ def draws(path: Path, spec: Spec = SHAPES) -> Path:
     }  # fmt: skip
     nodes = [helper.make_node("MatMul", ["z", "turns"], ["flat"]), helper.make_node("Add", ["flat", "level"], ["sum"])]
     inputs: list[tuple[str, str, list[object]]] = [("z", "float32", ["n", length])]
+    if spec.prior.words:
+        nodes += [
+            helper.make_node("Cast", ["text"], ["ids"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceSum", ["ids", "axes"], ["said"]),
+            helper.make_node("Add", [nodes.pop().input[0], "level"], ["silent"]),
+            helper.make_node("Add", ["silent", "said"], ["sum"]),
+        ]
+        inputs.append(("text", "int64", ["n", spec.prior.words]))
     if spec.domains:
         steps = 2 ** np.arange(len(spec.domains)) if spec.attributes else 10 * (1 + np.arange(len(spec.domains)))
         constants["steps"] = steps.astype(np.float32)

@@ -16,6 +16,7 @@ EXAMPLES = [
     ("i2i generate runs/NAME -n 16 --grid", "one contact sheet of 16"),
     ("i2i generate m.onnx -o out --seed 100", "files out/000100.png to out/000163.png"),
     ("i2i generate m.onnx --to cat --set pose=-1", "of one class, with a code set"),
+    ("i2i generate m.onnx --text 'a red house at night'", "what a sentence says"),
     ("i2i generate m.onnx -n 8 --walk -o walk.mp4", "a video from seed to seed"),
 ]
 
@@ -90,6 +91,12 @@ def _codes(_context: click.Context, _parameter: click.Parameter, given: tuple[st
     type=float,
     metavar="T",
     help="Redraw normal noise beyond T, above 0: more typical images, less variety.  [default: no limit]",
+)
+@help.option(
+    "--text",
+    group="Model",
+    metavar="TEXT",
+    help="Sentence to draw, for a model that was trained on captions, which needs it.  [default: none]",
 )
 @help.option(
     "--mean",

@@ -74,7 +74,7 @@ GROUPS = {
     },
     "generate": {
         "Input and output": "out number seed grid overwrite",
-        "Model": "to set truncate mean spread provider allow-fallback",
+        "Model": "to set truncate text mean spread provider allow-fallback",
         "Video": "walk seconds fps",
     },
     "train": {

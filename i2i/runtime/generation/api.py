@@ -38,6 +38,7 @@ def generate(
     truncate: float | None = None,
     mean: str | None = None,
     spread: float = 0.5,
+    text: str | None = None,
     grid: bool = False,
     walk: bool = False,
     seconds: float = 1.0,
@@ -67,6 +68,8 @@ def generate(
         mean: a sum of the means of labels, "smiling-woman - calm-woman + calm-man", around which images are drawn, for
             a method with an encoder (vaegan, bigan) that was trained with labels; default none.
         spread: factor on the noise around ``mean``, from 0, which gives the mean alone; default 0.5.
+        text: the sentence to draw, for a generator that was trained on captions, which needs it; a note names the words
+            that it does not know.
         grid: write one contact sheet (PNG, JPEG or WebP) instead of files; default False.
         walk: write one video that passes through the seeds; default False.
         seconds: of a walk from one seed to the next, above 0 and up to 3600; default 1.
@@ -88,7 +91,7 @@ def generate(
     if isinstance(model, Model):
         raise targets.wrong_kind(targets.TRANSLATOR, printable(model.path))
     generator = model if isinstance(model, Generator) else open_generator(model, to, provider, allow_fallback)[0]
-    generator = generator.toward(to)
+    generator = generator.toward(to).saying(text)
     z = generator.latent(n, seed, codes, truncate, mean, spread)
     seeds, report = range(seed, seed + n), progress or (lambda done, total: None)
     path = destination(generator, out, ".mp4" if walk else ".png" if grid else "")

@@ -18,6 +18,7 @@ from i2i.runtime import processing
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.graphs import spec_check
 from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.log import note
 from i2i.runtime.model import targets
 from i2i.runtime.model.executor import LARGE
 from i2i.runtime.model.targets import To
@@ -26,6 +27,7 @@ from i2i.runtime.session import Output
 from i2i.runtime.system.host import cores
 from i2i.spec import Spec
 from i2i.text import printable
+from i2i.words import text_input
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -45,6 +47,7 @@ class Generator:
     Attributes:
         spec: what the file takes and returns; ``spec.prior`` describes z, its codes and the size of the images.
         to: the class or the attributes that it is bound to; None if it is not, or has none.
+        text: the sentence that it is bound to by ``saying``, else None.
         provider: the provider that really runs it, a key of ``PROVIDERS``.
         on_cpu: True if it runs on the processor, one image per core at a time.
         threads: processor threads that it may use.
@@ -78,6 +81,7 @@ class Generator:
         self.provider, self.on_cpu = self._session.provider, self._session.on_cpu
         self._batch = 1 if self.on_cpu else max(1, min(MOST, MOST * LARGE // (height * width)))
         self.to: tuple[str, ...] | None = None
+        self.text: str | None = None
         self._process = os.getpid()
 
     def __copy__(self) -> Generator:
@@ -93,7 +97,7 @@ class Generator:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path and the options: the file is opened again where it is unpickled."""
         arguments = (Path(os.path.abspath(self.path)), self._requested, self.threads, self._allow_fallback)
-        return _unpickled, (arguments, self.to)
+        return _unpickled, (arguments, self.to, self.text)
 
     def __repr__(self) -> str:
         return f"<i2i generator {self.path.name}: {targets.way(self.spec, self.to)} on {self.provider}>"
@@ -107,6 +111,20 @@ class Generator:
             return self
         bound = copy.copy(self)
         bound.to = targets.aim(self.spec, to, printable(self.path))
+        return bound
+
+    def saying(self, text: str | None) -> Generator:
+        """Return this generator bound to a sentence, with the same session; None keeps the binding.
+
+        A note names the words that the generator does not know. Raises ValueError for a generator that was not trained
+        on captions, and for a text without a word.
+        """
+        if text is None:
+            return self
+        for words in text_input(self.prior, text)[1]:
+            note(words)
+        bound = copy.copy(self)
+        bound.text = text
         return bound
 
     @property
@@ -131,6 +149,7 @@ class Generator:
         truncate: float | None = None,
         mean: str | None = None,
         spread: float = 0.5,
+        text: str | None = None,
     ) -> np.ndarray:
         """Return the images of the seeds ``seed`` to ``seed + n - 1``: uint8 [n, h, w, c], uint16 if it has 16 bits.
 
@@ -143,11 +162,12 @@ class Generator:
             mean: a sum of the means of labels, such as "smiling-woman - calm-woman + calm-man", around which images
                 are drawn; for methods with an encoder.
             spread: factor on the noise around ``mean``, from 0.
+            text: the sentence to draw, for a generator that was trained on captions; a note names unknown words.
 
         Raises ModelError for a class that it does not draw and for results that are not finite, and ValueError for a
         wrong argument.
         """
-        return self(self.latent(n, seed, codes, truncate, mean, spread), to=to)
+        return self.saying(text)(self.latent(n, seed, codes, truncate, mean, spread), to=to)
 
     def latent(
         self,
@@ -202,7 +222,10 @@ class Generator:
     def _given(self, to: To | None) -> list[np.ndarray]:
         """Return the graph's inputs behind z for one image, in their order: [1] or [1, k]."""
         names = self.toward(to).to
-        return [] if names is None else [targets.vector(self.spec, names)]
+        if self.prior.words and self.text is None:
+            raise ModelError(f"{self.path.name} draws what a sentence says; give a text, such as 'a house at night'")
+        words = [] if self.text is None else [text_input(self.prior, self.text)[0]]
+        return words if names is None else [*words, targets.vector(self.spec, names)]
 
     def _run(self, z: np.ndarray, given: Sequence[np.ndarray]) -> np.ndarray:
         """Run the graph on at most ``_batch`` rows, filled up to as many, so that its work is always the same."""
@@ -262,7 +285,7 @@ def _in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _unpickled(arguments: tuple[Any, ...], to: tuple[str, ...] | None) -> Generator:
+def _unpickled(arguments: tuple[Any, ...], to: tuple[str, ...] | None, text: str | None) -> Generator:
     generator = Generator(*arguments)
-    generator.to = to
+    generator.to, generator.text = to, text
     return generator

@@ -140,6 +140,22 @@ def test_around_a_sum_of_means(tmp_path: Path) -> None:
         generator.sample(1, mean="calm-woman", spread=-1)
 
 
+def test_what_a_sentence_says(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prior = replace(tiny.PRIOR, vocabulary=("house", "red"), words=3)
+    generator = Generator(tiny.draws(tmp_path / "m.onnx", replace(tiny.SHAPES, prior=prior)), "cpu")
+    z = generator.latent(1, 2)
+    (image,) = generator.sample(1, seed=2, text="A red castle!")
+    assert close(image, tiny.drawn(z[0], step=1 + 3 + 1))  # the sum of the ids: red is 3, other words 1
+    assert "unknown to this generator, which learned 2 words: a, castle" in caplog.text
+    bound = pickle.loads(pickle.dumps(generator.saying("red house")))
+    assert bound.text == "red house"
+    assert close(bound(z)[0], tiny.drawn(z[0], step=3 + 2))
+    with pytest.raises(ModelError, match="draws what a sentence says; give a text"):
+        generator(z)
+    with pytest.raises(ValueError, match="takes no text"):
+        Generator(tiny.draws(tmp_path / "plain.onnx"), "cpu").saying("red")
+
+
 def test_each_class_by_its_name(tmp_path: Path) -> None:
     generator = Generator(tiny.draws(tmp_path / "m.onnx", KINDS), "cpu")
     z = latent(tiny.PRIOR, [2])[0]
