@@ -109,13 +109,9 @@ def without_trained(data: Path, folder: Path) -> int:
 def exports(run: Path, work: Path, weights: str, direction: str) -> list[Path | None]:
     """Export a direction of a run and the one back, if it has both; return their files."""
     found = read_run(run)
-    assert found is not None
-    return [
-        i2i.export(run, work / f"{run.name}-{way}-{weights}.onnx", to=way, weights=weights)
-        if way in found.directions
-        else None
-        for way in (direction, direction[::-1])
-    ]
+    there = found.directions if found else {}
+    files = {way: work / f"{run.name}-{way}-{weights}.onnx" for way in (direction, direction[::-1])}
+    return [i2i.export(run, file, to=way, weights=weights) if way in there else None for way, file in files.items()]
 
 
 def figures_of(table: Any, who: str) -> dict[str, Any]:
@@ -153,17 +149,21 @@ def measured(
     return rows, about, files
 
 
-def controls(task: Task, folder: Path) -> dict[str, Path]:
-    """Write results that no network made, a file for each item: random training images, and blurred inputs."""
-    found = {"a random training image": folder / "random", "the input, blurred": folder / "blurred"}
+def control_rows(task: Task, data: Path, work: Path, options: dict[str, Any]) -> list[Row]:
+    """Measure results that no network made: training images of the target drawn at random, and blurred inputs."""
     drawn = np.random.default_rng(0).integers(len(task.targets), size=len(task.items))
+    folders = {"a random training image": work / "random", "the input, blurred": work / "blurred"}
     for item, number in zip(task.items, drawn, strict=True):
         assert item.source is not None
         blurred = cv2.GaussianBlur(read(item.source)[0].rgb, (0, 0), BLUR)
-        for path, pixels in zip(found.values(), (read(task.targets[number])[0].rgb, blurred), strict=True):
+        for path, pixels in zip(folders.values(), (read(task.targets[number])[0].rgb, blurred), strict=True):
             path.mkdir(parents=True, exist_ok=True)
             write_image((path / item.name).with_suffix(".png"), Image(pixels))
-    return found
+    rows, sides = [], {"real": data / "testB", "source": data / "testA", "train": data / "trainB"}
+    for who, folder in folders.items():
+        (table,) = i2i.evaluate(fake=folder, paired=True, size=TASKS["emoji"]["size"], **sides, **options).tables
+        rows.append({"method": who, "figures": figures_of(table, RESULT)})
+    return rows
 
 
 def value(row: Row, metric: str) -> float:
@@ -200,20 +200,27 @@ def agreement(rows: Sequence[Row]) -> str:
 def summary(rows: Sequence[Row]) -> str:
     """Return a table for each section: mean and deviation over seeds, and the 95 % interval of the first seed."""
     groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: "seed" not in row):  # networks first
         groups.setdefault((row["method"], row.get("weights", "")), []).append(row)
     tables = []
     for section in SECTIONS:
         names = [n for n, m in METRICS.items() if m.section == section and any(n in row["figures"] for row in rows)]
         if not names:
             continue
-        lines = [[section, *(f"{name}, {METRICS[name].better}" for name in names)], ["---"] * (1 + len(names))]
+        lines = [[section, *map(heading, names)], ["---"] * (1 + len(names))]
         for (method, weights), group in groups.items():
             steps = ", ".join(str(row["step"]) for row in group if "step" in row)
             title = method + (f", {WEIGHTS[weights]} ({steps})" if weights else "")
-            lines.append([title, *(cell(group, name) for name in names)])
+            cells = [cell(group, name) for name in names]
+            lines += [[title, *cells]] if any(cells) else []
         tables.append(markdown(lines))
     return "\n\n".join(tables)
+
+
+def heading(metric: str) -> str:
+    """Return "KID x1000, lower", the name with its factor and which way is better."""
+    unit = " in %" if METRICS[metric].percent else f" x{METRICS[metric].scale}" if METRICS[metric].scale > 1 else ""
+    return f"{metric}{unit}, {METRICS[metric].better}"
 
 
 def cell(group: Sequence[Row], metric: str) -> str:
@@ -246,15 +253,6 @@ def write_sheet(task: Task, files: Sequence[Path], size: int, path: Path) -> Non
         made = [model(item, views)["result"] for model in models]
         rows.append([views["source"].rgb, *(each.rgb for each in made), views["truth"].rgb])
     sheet(rows, ["source", *(file.stem for file in files), "truth"], path)
-
-
-def control_rows(task: Task, data: Path, work: Path, options: dict[str, Any]) -> list[Row]:
-    rows = []
-    for who, folder in controls(task, work).items():
-        sides = {"real": data / "testB", "source": data / "testA", "train": data / "trainB"}
-        (table,) = i2i.evaluate(fake=folder, paired=True, size=TASKS["emoji"]["size"], **sides, **options).tables
-        rows.append({"method": who, "figures": figures_of(table, RESULT)})
-    return rows
 
 
 def main() -> None:
