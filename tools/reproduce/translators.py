@@ -92,9 +92,11 @@ def without_trained(data: Path, folder: Path) -> int:
     known = {read(source)[1] for source in task.trained}
     if folder.exists():
         shutil.rmtree(folder)
-    for side in "AB":
-        shutil.copytree(data / f"train{side}", folder / f"train{side}")
-        (folder / f"test{side}").mkdir()
+    for split in ("train", "test"):
+        for side in "AB":
+            (folder / f"{split}{side}").mkdir(parents=True)
+    for source in task.trained:
+        shutil.copyfile(source.path, folder / source.path.parent.name / source.path.name)
     left_out = 0
     for item in task.items:
         pair = [source for source in (item.source, item.truth) if source is not None]
@@ -102,7 +104,7 @@ def without_trained(data: Path, folder: Path) -> int:
             left_out += 1
             continue
         for source, side in zip(pair, "AB", strict=True):
-            shutil.copy(source.path, folder / f"test{side}" / source.path.name)
+            shutil.copyfile(source.path, folder / f"test{side}" / source.path.name)
     return left_out
 
 
