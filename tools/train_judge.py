@@ -73,7 +73,7 @@ def optimise(judge: nn.Module, rate: float, steps: int, loss: Callable[[], Tenso
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     for step in range(steps):
         optimizer.zero_grad()
-        loss().backward()  # type: ignore[no-untyped-call]
+        loss().backward()
         optimizer.step()
         schedule.step()
         print(f"\rstep {step + 1} of {steps}", end="", file=sys.stderr, flush=True)
