@@ -52,7 +52,7 @@ EXAMPLES = [
 ]
 
 # Module that may be missing -> package to install.
-_TRAIN = ("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard")
+_TRAIN = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "jinja2": '"i2i[evaluate]"', "av": "av"}
 
 _own_process = False  # True where `main` runs, False where a host calls a command in its own process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,19 @@ def find_tasks(
             raise DataError("a model needs images to translate: give --source DIR beside --real DIR")
         data, a, b, direction = None, source, real, "a2b"
     held_out: dict[str, list[str]] = {}
+    run = _run_of(model)
     if trained_on := data is None and a is None and b is None:
-        run = _run_of(model)
         if run is None:
             raise DataError("no data: give --data DIR, or --a DIR and --b DIR; only a run knows its own")
         found = sources.recorded(run.path)
         data, a, b = found["data"], found["a"], found["b"]
         held_out = found["held_out"] if split is None else {}
     if held_out and not sources.has_test(data, a, b, loaded.spec.domains):
-        return _of_images_held_out(loaded, data, a, b, direction, to, paired, held_out)
-    return _of_images(loaded, data, a, b, split, direction, to, paired, trained_on)
+        tasks = _of_images_held_out(loaded, data, a, b, direction, to, paired, held_out)
+    else:
+        tasks = _of_images(loaded, data, a, b, split, direction, to, paired, trained_on)
+    seen = [] if run is None else sources.trained_by(run.path, loaded.spec.domains)
+    return [(replace(task, trained=list(dict.fromkeys([*task.trained, *seen]))), aim) for task, aim in tasks]
 
 
 def _of_images(

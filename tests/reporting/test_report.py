@@ -172,6 +172,19 @@ def test_a_model_of_several_domains_has_a_gallery_for_each(run: MakeRun, tmp_pat
     assert brighter == {30}  # of "shine"; none of the two shown for "rain" is this one
 
 
+def test_a_run_of_both_directions_shows_both(run: MakeRun) -> None:
+    """Also where it is measured for its report; what leads from a domain to itself is no translation."""
+    path = run()
+    for direction in ("b2a", "a2a"):
+        tiny.inverter(path / "onnx" / f"{direction}.onnx", tiny.replace(tiny.RGB, direction=direction))
+    page = Reader(i2i.report(path, images=8, evaluate=True))
+    assert page.text.count("4 of 8 results, sorted by ") == 2
+    assert page.text.count("From: measured for this report") == 2
+    assert [tag for tag, _ in page.elements].count("select") == 2
+    result = page.pictures("result of n0.png")[-1]  # of the second gallery: of the negative
+    assert np.asarray(result)[0, 0, 0] == source_of(0)[0, 0, 0]
+
+
 def test_a_copied_training_image_is_found(run: MakeRun, data: Path) -> None:
     """Test image 3 repeats training image 21, so that its result is that image of B."""
     for side in "AB":
