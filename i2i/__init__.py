@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from i2i.images import ImageError
     from i2i.importer import import_checkpoint
     from i2i.reporting import report
-    from i2i.runtime import Model, ModelError, ProviderError, load, translate
+    from i2i.runtime import Generator, Model, ModelError, ProviderError, generate, load, translate
     from i2i.runtime.video import VideoError
     from i2i.spec import Domain, Spec
 
@@ -37,12 +37,14 @@ _HOMES = {
     "export": "i2i.exporter",
     "import_checkpoint": "i2i.importer",
     "report": "i2i.reporting",
+    "generate": "i2i.runtime",
     "load": "i2i.runtime",
     "translate": "i2i.runtime",
     "I2IError": "i2i.errors",
     "DataError": "i2i.errors",
     "ExportError": "i2i.errors",
     "ImageError": "i2i.images",
+    "Generator": "i2i.runtime",
     "Model": "i2i.runtime",
     "ModelError": "i2i.runtime",
     "ProviderError": "i2i.runtime",
@@ -52,9 +54,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
-    "VideoError", "__version__", "check", "evaluate", "export", "import_checkpoint", "load", "report", "train",
-    "translate",
+    "DataError", "Domain", "ExportError", "Generator", "I2IError", "ImageError", "Model", "ModelError", "ProviderError",
+    "Spec", "VideoError", "__version__", "check", "evaluate", "export", "generate", "import_checkpoint", "load",
+    "report", "train", "translate",
 ]  # fmt: skip
 
 

@@ -22,6 +22,14 @@ class Objective(NamedTuple):
 
     critic: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
+    smoothed: Callable[[Tensor, Tensor, float], Tensor] | None = None
+    """The critic's loss with the label 1 - s of real images (Salimans et al. 2016, arXiv:1606.03498, section 3.4), as
+    a function of both outputs and s; None for an objective without labels."""
+
+
+def smoothed_entropy(real: Tensor, fake: Tensor, s: float) -> Tensor:
+    """Cross-entropy of logits with the labels 1 - s for real images and 0 for generated ones."""
+    return (softplus(-real) + s * real).mean() + softplus(fake).mean()
 
 
 OBJECTIVES = {
@@ -29,16 +37,19 @@ OBJECTIVES = {
     "vanilla": Objective(
         critic=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
         generator=lambda fake: softplus(-fake).mean(),
+        smoothed=smoothed_entropy,
     ),
     # the same with the generator of eq. 1: it minimises log(1 - D(G(z)))
     "minimax": Objective(
         critic=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
         generator=lambda fake: -softplus(fake).mean(),
+        smoothed=smoothed_entropy,
     ),
     # Mao et al. 2017 (arXiv:1611.04076), eq. 9 without its halves
     "lsgan": Objective(
         critic=lambda real, fake: (real - 1).square().mean() + fake.square().mean(),
         generator=lambda fake: (fake - 1).square().mean(),
+        smoothed=lambda real, fake, s: (real - 1 + s).square().mean() + fake.square().mean(),
     ),
     # Arjovsky et al. 2017 (arXiv:1701.07875), algorithm 1
     "wgan": Objective(
@@ -116,13 +127,15 @@ CONSTRAINTS = {
 
 @dataclass(frozen=True)
 class Adversarial:
-    """Objective under a constraint, as a translator uses it.
+    """Objective under a constraint, as a translator uses it; the label of real images is 1 - ``smoothing``.
 
-    Raises ValueError for an unknown name, and for ``wgan`` without a constraint, whose critic would be unbounded.
+    Raises ValueError for an unknown name, for ``wgan`` without a constraint, whose critic would be unbounded, and for
+    ``smoothing`` of an objective without labels.
     """
 
     objective: str
     constraint: str = "none"
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         for what, name, table in (
@@ -136,6 +149,15 @@ class Adversarial:
             raise ValueError(
                 "objective wgan needs a critic of bounded slope, and constraint is 'none'; "
                 f"choose one of {choices} (--set constraint=gp)"
+            )
+
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is {self.smoothing}; expected 0 (off) to below 1, such as 0.1")
+        if self.smoothing and OBJECTIVES[self.objective].smoothed is None:
+            labelled = ", ".join(name for name, rule in OBJECTIVES.items() if rule.smoothed)
+            raise ValueError(
+                f"smoothing changes the label of real images, and objective {self.objective} has no labels; choose "
+                f"smoothing=0, or one of {labelled} (--set objective=lsgan)"
             )
 
     def constrain(self, D: nn.Module) -> nn.Module:
@@ -152,7 +174,10 @@ class Adversarial:
 
     def critic_of(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss from its outputs on real and on detached generated images."""
-        return OBJECTIVES[self.objective].critic(wide(real), wide(fake))
+        rule = OBJECTIVES[self.objective]
+        if self.smoothing and rule.smoothed:
+            return rule.smoothed(wide(real), wide(fake), self.smoothing)
+        return rule.critic(wide(real), wide(fake))
 
     def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""

@@ -25,7 +25,7 @@ ORDERS = ("rgb", "bgr", "grey", "y")
 RESULTS = ("image", "curves")
 FITS = ("resize", "tile")
 DTYPES = ("float32", "float16", "uint8")
-TRANSLATOR, GENERATOR, STYLE_ENCODER = "translator", "generator", "style encoder"
+TRANSLATOR, GENERATOR, ENERGY, STYLE_ENCODER = "translator", "generator", "energy", "style encoder"
 PRECISIONS = ("fp32", "fp16", "int8")
 DISTRIBUTIONS = ("normal", "uniform")
 WEIGHTS = ("best", "newest")
@@ -130,6 +130,15 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """Mean of z over the images with a label, found by an encoder: a class, an attribute, or "not ATTRIBUTE"."""
+
+    name: str
+    z: tuple[float, ...] = ()
+    """Its numbers; none in the header of a run's weights, which contain them as tensors."""
+
+
+@dataclass(frozen=True)
 class Prior:
     """Inputs of a generator: z, float32 [n, length], which is noise followed by the codes; and words, if any.
 
@@ -149,12 +158,16 @@ class Prior:
     """Words of the input ``text``, int64 [n, words]: entry i has the number i + 2; 0 fills up, 1 is an unknown word."""
     words: int = 0
     """Length of the input ``text``; 0: there is none."""
+    means: tuple[Mean, ...] = ()
+    """Means of z by label, for a generator with an encoder that was trained on labelled images."""
 
     def __post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
             raise ValueError(f"distribution is {self.distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
         if self.noise < 0 or self.length < 1 or min(self.size) < 0 or bool(self.vocabulary) != (self.words > 0):
             raise ValueError(f"a generator of {self.length} numbers and {self.words} words, of images {self.size}")
+        if wrong := [mean.name for mean in self.means if len(mean.z) not in (0, self.length)]:
+            raise ValueError(f"the mean of {wrong[0]!r} does not have the {self.length} numbers of z")
 
     @property
     def length(self) -> int:
@@ -167,7 +180,8 @@ class Prior:
         height, width = values["size"]
         codes = tuple(Code(**code) for code in values.get("codes", ()))
         vocabulary = tuple(values.get("vocabulary", ()))
-        return cls(**(values | {"size": (height, width), "codes": codes, "vocabulary": vocabulary}))
+        means = tuple(Mean(mean["name"], tuple(mean["z"])) for mean in values.get("means", ()))
+        return cls(**(values | {"size": (height, width), "codes": codes, "vocabulary": vocabulary, "means": means}))
 
 
 @dataclass(frozen=True)
@@ -224,8 +238,9 @@ class Spec:
     """Values of the graph's largest tensor per pixel of the image, from 1, by which the runtime limits the pixels of
     one inference on a GPU; None: not measured. Tensors made of weights alone do not count."""
     kind: str = TRANSLATOR
-    """``translator``, image to image; ``generator``, from a prior; or ``style encoder``, from an image to the style of
-    a translator."""
+    """``translator``, image to image; ``generator``, from a prior; ``style encoder``, from an image to the style of a
+    translator; or ``energy``, the weights of a network that scores images, and whose gradients generate them: it has
+    no export."""
     prior: Prior | None = None
     """Input of a generator; of a translator its second input ``style``, float32 ``[N, prior.length]``, if it has one;
     output of a style encoder."""
@@ -277,7 +292,7 @@ class Spec:
             if facts.get("prior") is not None:
                 facts["prior"] = Prior.from_dict(facts["prior"])
             kind = facts.get("kind", TRANSLATOR)
-            if kind != TRANSLATOR and facts.get("prior") is None:
+            if kind in (GENERATOR, STYLE_ENCODER) and facts.get("prior") is None:
                 raise ValueError(f"its kind is {kind!r}, which needs a prior, and it has none")
             values = facts.get("values_per_pixel")
             if values is not None and not (isfinite(values) and values >= 1):

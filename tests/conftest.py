@@ -35,15 +35,18 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()  # or libraries of PyTorch report all they have as leaked
 
 
-# These take 2 to 20 seconds each, most of them to train or to export: first, so that no process is left with one when
+# These take 2 to 15 seconds each, most of them to train or to export: first, so that no process is left with one when
 # the others are done.
 LONGEST = (
-    *("exporter/test_export", "exporter/test_domains", "engine/test_training", "runtime/jobs/test_watcher"),
-    *("cli/test_streams", "engine/test_processes", "translators/test_conformance", "engine/test_finetune"),
-    *("engine/test_resume", "exporter/test_precision", "test_extending", "importer/test_runs", "cli/test_main"),
-    *("engine/test_killed", "production/test_javascript", "runtime/adapters/test_reference", "cli/test_domains"),
-    *("runtime/video/test_reference", "exporter/test_runs", "runtime/jobs/test_oversized", "test_readme"),
-    *("runtime/providers/test_openvino", "runtime/video/test_interleaving", "images/large/test_reader"),
+    *("exporter/test_export", "exporter/test_domains", "translators/test_conformance", "engine/test_validation"),
+    *("engine/test_killed", "production/test_javascript", "cli/test_main", "engine/test_resume"),
+    *("engine/test_processes", "engine/test_training", "cli/test_domains", "cli/test_streams"),
+    *("runtime/jobs/test_watcher", "runtime/video/test_reference", "runtime/adapters/test_reference"),
+    *("runtime/jobs/test_oversized", "engine/test_finetune", "exporter/test_precision", "exporter/test_runs"),
+    *("runtime/providers/test_openvino", "reporting/test_report", "runtime/video/test_interleaving"),
+    *("images/large/test_reader", "runtime/video/frame/test_timestamps", "runtime/video/temporal/test_smoothing"),
+    *("runtime/providers/test_card_memory", "runtime/video/test_ending", "importer/test_runs"),
+    *("test_extending", "test_readme"),
 )
 
 
@@ -98,6 +101,17 @@ def _exports_are_quick() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_waits_for_the_disk() -> Iterator[None]:
+    """Let ``os.fsync`` return at once: it takes milliseconds, and matters only if the power fails.
+
+    ``test_atomic.py`` tests that it is called.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses a closed file as well
         yield
 
 
@@ -163,6 +177,20 @@ def i2i_inside(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Mo
 
 def _text(value: object) -> str | bytes:
     return value if isinstance(value, bytes) else str(value)
+
+
+@pytest.fixture
+def graph_of_a_resnet(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Export a ResNet of one block and ``ngf`` 4 by putting its weights into the graph of another one.
+
+    For tests of all that surrounds PyTorch's exporter, which takes three seconds for this network;
+    ``exporter/test_export.py`` tests it. The parity of the file is measured all the same.
+    """
+    pytest.importorskip("torch")
+    from tests.exporter.conftest import all_exports, with_weights
+
+    path, _, _ = all_exports(tmp_path_factory)["resnet"]
+    monkeypatch.setattr("i2i.exporter.onnx_graph.to_onnx", functools.partial(with_weights, path))
 
 
 @pytest.fixture

@@ -50,3 +50,12 @@ def without_statistics(weights: Mapping[str, object]) -> dict[str, object]:
 def group(archive: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """The arrays of an archive under ``prefix/``, by the rest of their names, in order."""
     return {key[len(prefix) + 1 :]: archive[key] for key in archive if key.startswith(prefix + "/")}
+
+
+def equal(ours: np.ndarray, theirs: np.ndarray, rel: float, absolute: float) -> bool:
+    """True if each value of ``ours`` is within the larger tolerance of that of ``theirs``.
+
+    As ``pytest.approx``, which takes 20 microseconds a value.
+    """
+    tolerance = np.maximum(rel * np.abs(theirs), absolute)
+    return ours.shape == theirs.shape and bool((np.abs(ours - theirs) <= tolerance).all())

@@ -35,9 +35,10 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "gan": (3, {"torch"}),
     "losses": (3, {"torch"}),
     "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
-    "sheets": (3, {"numpy", "cv2", "PIL"}),
+    "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips"}),
     "sampling": (2, {"numpy"}),
+    "words": (2, {"numpy"}),
     "spec": (1, set()),
     "atomic": (0, set()),
     "errors": (0, set()),
@@ -55,9 +56,9 @@ BRIDGES = {("runtime/model/catalog.py", "i2i.exporter")}
 ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 
 PUBLIC = {
-    "DataError", "Domain", "ExportError", "I2IError", "ImageError", "Model", "ModelError", "ProviderError", "Spec",
-    "VideoError", "__version__", "check", "evaluate", "export", "import_checkpoint", "load", "report", "train",
-    "translate",
+    "DataError", "Domain", "ExportError", "Generator", "I2IError", "ImageError", "Model", "ModelError", "ProviderError",
+    "Spec", "VideoError", "__version__", "check", "evaluate", "export", "generate", "import_checkpoint", "load",
+    "report", "train", "translate",
 }  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def test_imports_point_down() -> None:
 FLOORS = {
     "i2i.runtime": [
         ["errors", "log", "session"], ["system"], ["graphs"], ["processing"], ["memory", "providers"], ["tiles"],
-        ["adapters"], ["model"], ["jobs", "selftest"], ["video"], ["api"],
+        ["adapters"], ["model"], ["jobs", "selftest"], ["video"], ["generation"], ["api"],
     ],
     "i2i.runtime.video": [
         ["errors", "options", "detect", "interrupt"], ["frame", "workspace"], ["source", "temporal", "pipeline"],
@@ -261,7 +262,7 @@ for name in ("torch", "torchvision", "onnxscript", "safetensors", "kornia"):
 for name in sys.argv[1:]:
     importlib.import_module(name)
 import i2i
-for name in ("load", "translate", "evaluate", "report", "Spec", "Domain"):
+for name in ("load", "translate", "generate", "evaluate", "report", "Spec", "Domain"):
     getattr(i2i, name)
 """
 

@@ -35,6 +35,29 @@ def writer(path: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder cannot be opened there")
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_durable_file_is_on_the_disk_before_it_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    """And its folder afterwards."""
+    calls: list[object] = []
+    real = os.replace
+
+    def sync(number: int) -> None:
+        calls.append(os.fstat(number).st_ino)
+
+    def replace(source: Path, target: Path) -> None:
+        calls.append("renamed")
+        real(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    atomically(tmp_path / "a.bin", lambda path: path.write_bytes(b"whole"), durable)
+    file, folder = (path.stat().st_ino for path in (tmp_path / "a.bin", tmp_path))
+    assert calls == ([file, "renamed", folder] if durable else ["renamed"])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
 def test_files_that_another_process_is_writing_are_not_deleted(tmp_path: Path) -> None:
     process = writer(tmp_path / "a.bin")

@@ -41,6 +41,17 @@ def test_objective_by_hand(name):
     assert OBJECTIVES[name].generator(F).item() == pytest.approx(generator, abs=1e-12)
 
 
+def test_smoothed_labels_by_hand():
+    cross_entropy = -sum(0.9 * log_sigmoid(r) + 0.1 * log_sigmoid(-r) for r in (0.5, -1.0)) / 2
+    cross_entropy -= (log_sigmoid(-2.0) + log_sigmoid(0.25)) / 2
+    squares = ((0.5 - 0.9) ** 2 + (-1.0 - 0.9) ** 2) / 2 + (4.0 + 0.0625) / 2
+    for name, critic in (("vanilla", cross_entropy), ("minimax", cross_entropy), ("lsgan", squares)):
+        assert Adversarial(name, smoothing=0.1).critic_of(R, F).item() == pytest.approx(critic, abs=1e-12)
+        assert torch.equal(Adversarial(name, smoothing=0.1).generator_of(F), OBJECTIVES[name].generator(F))
+        assert torch.equal(Adversarial(name).critic_of(R, F), OBJECTIVES[name].critic(R, F))
+    assert {name for name, rule in OBJECTIVES.items() if rule.smoothed} == {"vanilla", "minimax", "lsgan"}
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objective_gradients(name):
     real, fake = R.clone().requires_grad_(), F.clone().requires_grad_()

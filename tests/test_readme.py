@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TINY = ["--size", "32", "--steps", "2", "--log-every", "1"]
-TINY += ["--set", "ngf=2", "--set", "ndf=2", "--set", "generator=resnet_1"]
+TINY += ["--set", "ngf=4", "--set", "ndf=2", "--set", "generator=resnet_1", "--set", "upsample=deconv"]
 
 
 def shell(text: str) -> list[str]:
@@ -115,6 +115,7 @@ def test_the_table_of_options_is_complete():
     assert len(listed) == len([option for option in options if option.name != "help"])
 
 
+@pytest.mark.usefixtures("graph_of_a_resnet")
 def test_commands_print_what_is_shown(tmp_path, i2i_inside, one_thread):
     pytest.importorskip("torch")
     rng = np.random.default_rng(0)

@@ -44,6 +44,7 @@ def test_the_public_functions() -> None:
         "check",
         "evaluate",
         "export",
+        "generate",
         "import_checkpoint",
         "load",
         "report",
@@ -114,7 +115,7 @@ def test_trains_docstring_lists_what_a_run_that_continues_may_change() -> None:
         r"In a run that continues, the paths of the images, (.*?) may change, and nothing else", text
     )
     free = {name for name, each in SETTINGS.items() if each.metadata.get("free")}
-    assert set(re.findall(r"``(\w+)``", listed)) | {"a", "b", "data", "attributes"} == free
+    assert set(re.findall(r"``(\w+)``", listed)) | {"a", "b", "data", "attributes", "captions"} == free
 
 
 def test_translates_docstring_states_each_default() -> None:
@@ -143,7 +144,9 @@ def test_check_takes_what_a_training_reads() -> None:
     assert inspect.signature(i2i.check).parameters == inspect.signature(read_folders).parameters
     shown = inspect.signature(i2i.check).parameters
     shared = set(SETTINGS) & set(shown)
-    assert shared == {"a", "b", "data", "attributes", "select", "direction", "channels", "background", "max_bad"}
+    assert shared == {
+        "a", "b", "data", "attributes", "captions", "select", "direction", "channels", "background", "max_bad",
+    }  # fmt: skip
     assert {name: shown[name].default for name in shared} == {name: SETTINGS[name].default for name in shared}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from i2i.spec import METADATA_KEY, STYLE_ENCODER, Domain, Prior, Spec
+from i2i.spec import METADATA_KEY, STYLE_ENCODER, Code, Domain, Prior, Spec
 
 NUMBERS = {
     "uint8": TensorProto.UINT8,
@@ -25,6 +25,8 @@ DEEP = Spec("tiny", "a2b", Domain("photo", 3, 16), Domain("negative", 3, 16))
 WEATHER = Spec("tiny", "any", Domain("weather"), Domain("weather"), domains=("cloudy", "rain", "shine"))
 FACES = Spec("tiny", "any", Domain("faces"), Domain("faces"), domains=("male", "young", "smiling"), attributes=True)
 STYLED = Spec("tiny", "a2b", Domain("photo"), Domain("night"), prior=Prior(3, (0, 0)), schema=3, recipe={"step": 7})
+PRIOR = Prior(4, (6, 5), codes=(Code("digit", 3), Code("slant")))
+SHAPES = Spec("tiny", "generate", Domain("shapes"), Domain("shapes"), kind="generator", prior=PRIOR, schema=3)
 DEEP_GREY = Spec("tiny", "a2b", Domain("photo", 1, 16), Domain("negative", 1, 16))
 
 
@@ -116,6 +118,72 @@ def styled(path: Path, spec: Spec = STYLED) -> Path:
     about = replace(spec, kind=STYLE_ENCODER, source=spec.target)
     write(path.with_suffix(".style.onnx"), encoder, about, {"axes": axes, "ten": ten}, [image], [style])
     return write(path, nodes, spec, {"axes": axes, "ten": ten}, [image, style])
+
+
+def drawn(z: np.ndarray, spec: Spec = SHAPES, step: float = 0) -> np.ndarray:
+    """Return the image that ``draws`` draws from one z: float64 [h, w, c], not rounded; its target adds ``step``."""
+    assert spec.prior is not None
+    shape = (*spec.prior.size, spec.target.channels)
+    numbers = 128 + step + 40 * np.resize(z.astype(np.float64), np.prod(shape)).reshape(shape)
+    return np.clip(numbers, 0, 255) * (spec.target.peak / 255)
+
+
+def draws(path: Path, spec: Spec = SHAPES) -> Path:
+    """A generator whose pixels are 128 + 40 z, with the numbers of z in turn over rows, columns and channels.
+
+    A target adds to it: 10 times (1 + its index), or for attributes 1, 2, 4 ... together; a text the sum of its ids.
+    """
+    assert spec.prior is not None
+    shape, length = (*spec.prior.size, spec.target.channels), spec.prior.length
+    turns = np.resize(np.eye(length, dtype=np.float32), (int(np.prod(shape)), length)).T
+    constants = {
+        "turns": 40 * turns, "level": np.float32(128), "shape": np.array([-1, *shape]), "black": np.float32(0),
+        "white": np.float32(255), "scale": np.float32(spec.target.peak / 255), "half": np.float32(127.5),
+        "one": np.float32(1), "axes": np.array([1]),
+    }  # fmt: skip
+    nodes = [helper.make_node("MatMul", ["z", "turns"], ["flat"]), helper.make_node("Add", ["flat", "level"], ["sum"])]
+    inputs: list[tuple[str, str, list[object]]] = [("z", "float32", ["n", length])]
+    if spec.prior.words:
+        nodes += [
+            helper.make_node("Cast", ["text"], ["ids"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceSum", ["ids", "axes"], ["said"]),
+            helper.make_node("Add", [nodes.pop().input[0], "level"], ["silent"]),
+            helper.make_node("Add", ["silent", "said"], ["sum"]),
+        ]
+        inputs.append(("text", "int64", ["n", spec.prior.words]))
+    if spec.domains:
+        steps = 2 ** np.arange(len(spec.domains)) if spec.attributes else 10 * (1 + np.arange(len(spec.domains)))
+        constants["steps"] = steps.astype(np.float32)
+        choose = ("MatMul", ["target", "steps"]) if spec.attributes else ("Gather", ["steps", "target"])
+        target = ("target", "float32", ["n", len(spec.domains)]) if spec.attributes else ("target", "int64", ["n"])
+        nodes += [
+            helper.make_node(*choose, ["each"]),
+            helper.make_node("Unsqueeze", ["each", "axes"], ["step"]),
+            helper.make_node("Add", ["sum", "step"], ["sums"]),
+        ]
+        inputs.append(target)
+    nodes += [
+        helper.make_node("Reshape", ["sums" if spec.domains else "sum", "shape"], ["image"]),
+        helper.make_node("Clip", ["image", "black", "white"], ["clipped"]),
+    ]
+    output: list[object] = ["n", *shape]
+    if spec.io == "tensor":
+        output = ["n", shape[2], *shape[:2]]
+        nodes += [
+            helper.make_node("Div", ["clipped", "half"], ["halves"]),
+            helper.make_node("Sub", ["halves", "one"], ["centred"]),
+            helper.make_node("Transpose", ["centred"], ["y"], perm=[0, 3, 1, 2]),
+        ]
+    elif spec.dtype == "float32":
+        nodes.append(helper.make_node("Mul", ["clipped", "scale"], ["y"]))
+    else:
+        nodes += [
+            helper.make_node("Round", ["clipped"], ["whole"]),
+            helper.make_node("Cast", ["whole"], ["y"], to=TensorProto.UINT8),
+        ]
+    numbers = "float32" if spec.io == "tensor" else spec.dtype
+    arrays = {name: np.asarray(value) for name, value in constants.items()}
+    return write(path, nodes, spec, arrays, inputs, [("y", numbers, output)])
 
 
 def to_grey(path: Path) -> Path:

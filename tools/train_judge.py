@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -56,19 +57,27 @@ def train(dataset: Dataset, size: int, steps: int, seed: int) -> Judge:
     judge = Judge(len(dataset.domains))
     labels = real(dataset, size)[1]
     weight = len(labels) / (len(dataset.domains) * labels.bincount(minlength=len(dataset.domains)))
-    optimizer = torch.optim.AdamW(judge.parameters(), LEARNING_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     with Batches(dataset, View((size, size)), min(BATCH, len(dataset)), seed) as batches:
-        for step in range(steps):
+
+        def loss() -> Tensor:
             batch = next(batches)
-            loss = cross_entropy(judge(pixels(batch["x"])), batch["c"].argmax(1), weight)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            print(f"\rstep {step + 1} of {steps}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            return cross_entropy(judge(pixels(batch["x"])), batch["c"].argmax(1), weight)
+
+        optimise(judge, LEARNING_RATE, steps, loss)
     return judge.eval()
+
+
+def optimise(judge: nn.Module, rate: float, steps: int, loss: Callable[[], Tensor]) -> None:
+    """Minimise ``loss()`` by AdamW, with a learning rate that rises to ``rate`` and falls to 0."""
+    optimizer = torch.optim.AdamW(judge.parameters(), rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+        schedule.step()
+        print(f"\rstep {step + 1} of {steps}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
 
 
 def real(dataset: Dataset, size: int) -> tuple[Tensor, Tensor]:
@@ -78,7 +87,7 @@ def real(dataset: Dataset, size: int) -> tuple[Tensor, Tensor]:
     return pixels(torch.stack([s["x"] for s in samples])), torch.stack([s["c"] for s in samples]).argmax(1)
 
 
-def write(judge: Judge, size: int, domains: tuple[str, ...], path: Path) -> None:
+def write(judge: nn.Module, size: int, domains: tuple[str, ...], path: Path) -> None:
     """The judge as an ONNX file, with the names of its classes."""
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     batch = {0: torch.export.Dim("n")}

@@ -21,7 +21,7 @@ from i2i.text import os_error
 # a Python keyword). The summaries stand here so that ``--help`` imports none of these modules.
 COMMANDS = {
     "Train": {
-        "train": "Train a translator on two folders of images.",
+        "train": "Train a translator or a generator on folders of images.",
         "import": "Convert a third-party checkpoint into a run.",
     },
     "Export": {
@@ -29,6 +29,7 @@ COMMANDS = {
     },
     "Run": {
         "translate": "Translate an image, a folder of images or a video.",
+        "generate": "Generate images from noise, labels and codes.",
         "demo": "Draw data, train, export and translate, in five minutes.",
     },
     "Inspect": {
@@ -51,7 +52,7 @@ EXAMPLES = [
 ]
 
 # Module that may be missing -> package to install.
-_TRAIN = ("torch", "torchvision", "kornia", "onnx", "onnxscript", "safetensors", "tensorboard")
+_TRAIN = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "jinja2": '"i2i[evaluate]"', "av": "av"}
 
 _own_process = False  # True where `main` runs, False where a host calls a command in its own process

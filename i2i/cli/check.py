@@ -15,12 +15,14 @@ EXAMPLES = [
     ("i2i check pix2pix --data facades", "what training pix2pix would find"),
     ("i2i check --a horses --b zebras", "two folders without pairs"),
     ("i2i check stargan --data weather", "a folder per domain"),
+    ("i2i check dcgan --data faces", "one folder, for a generator"),
+    ("i2i check stackgan --data houses", "images with captions"),
 ]
 
 
 @help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@settings("a", "b", "data", "attributes", "select", "direction", "channels")
+@settings("a", "b", "data", "attributes", "captions", "select", "direction", "channels")
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
 @help.option(
     "--split",
@@ -40,13 +42,14 @@ EXAMPLES = [
 )
 def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None,
-    direction: str | None, channels: str | None, split: str, max_bad: int, attributes: str | None, select: str | None,
+    direction: str | None, channels: str | None, split: str, max_bad: int, attributes: str | None, captions: str | None,
+    select: str | None,
 ) -> None:  # fmt: skip
     """Check data before training METHOD: report what is there, and name every file that would stop the training.
 
     Decodes each file once. Exits with status 1 if training would refuse the data. Without METHOD, --paired or
     --unpaired, files side by side count as pairs, and two folders as unpaired; --attributes and --select imply many
-    domains.
+    domains, --captions images with captions.
     """
     if data is None and (a is None or b is None):
         raise click.UsageError("give --data DIR, or both --a DIR and --b DIR")
@@ -60,6 +63,8 @@ def command(
             kind = _kind(method, paired)
         elif paired is not None:
             kind = "pairs" if paired else "unpaired"
+        elif captions is not None:
+            kind = "captions"
         elif attributes is not None or select is not None:
             kind = "domains"
         else:
@@ -69,6 +74,7 @@ def command(
                 kind, data=data, a=a, b=b, direction=direction or "a2b", split=split,
                 channels="auto" if channels in (None, "auto") else int(channels), max_bad=max_bad,
                 progress=progress.update, attributes=attributes, select=select,
+                captions=captions,
             )  # fmt: skip
     except DataError as error:
         click.echo(f"error: {error}", err=True)

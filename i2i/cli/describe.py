@@ -11,9 +11,10 @@ import click
 from i2i.cli import help
 from i2i.cli.param_types import FilePath, options_of
 from i2i.runtime.adapters.options import ModelOptions
+from i2i.text import plural
 
 if TYPE_CHECKING:
-    from i2i.spec import Spec
+    from i2i.spec import Prior, Spec
 
 
 EXAMPLES = [
@@ -65,11 +66,13 @@ def _summary(spec: Spec) -> str:
     """Return one line with the source, the target and the meaning of the tensors."""
     from i2i.cli.export import loss_in_words
     from i2i.runtime.adapters.options import format_range
-    from i2i.runtime.model.targets import way
+    from i2i.runtime.model.targets import GENERATOR, way
 
     form = spec.form
     if form is None:
         line = f"{way(spec)}  {spec.method}, {spec.io}, {spec.dtype}"
+        if spec.kind == GENERATOR and spec.prior is not None:
+            line += f", {_inputs(spec.prior)}"
         return f"{line}, {loss_in_words(spec)}" if spec.loss else line
     sizes = (
         f"size {form.size[0]} x {form.size[1]} (fit {form.fit})"
@@ -82,3 +85,10 @@ def _summary(spec: Spec) -> str:
     if form.result != "image":
         facts.append(f"result {form.result}")
     return f"{way(spec)}  {', '.join([*facts, sizes, f'scale {form.scale}'])}"
+
+
+def _inputs(prior: Prior) -> str:
+    """Return the size of a generator's images, and what its input z is made of."""
+    codes = [f"{code.name} ({f'0 to {code.values - 1}' if code.values else '-1 to 1'})" for code in prior.codes]
+    noise = f"{plural(prior.noise, 'number')} of {prior.distribution} noise"
+    return f"{prior.size[0]} x {prior.size[1]} pixels, z: {' and '.join([noise, *codes])}"

@@ -153,7 +153,7 @@ def _folder(name: str, text: str, **more: Any) -> Any:
     "--to",
     group="Model",
     metavar="DOMAIN",
-    help="Direction of a run, or domain of a model of several.  [default: each domain in turn]",
+    help="Direction of a run, or domain of a model of several.  [default: the first direction; each domain in turn]",
 )
 @help.option(
     "--back",

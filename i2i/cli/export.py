@@ -41,7 +41,8 @@ EXAMPLES = [
     "--to",
     group="Model",
     metavar="DOMAIN",
-    help="Export only the generator that translates to this domain.  [default: all]",
+    help="Export only the generator that translates to this domain, or the direction of this name, such as b2a or "
+    "generate.  [default: all]",
 )
 @help.option(
     "--io",
@@ -77,10 +78,11 @@ def command(
     RUN may also be an exported file in fp32, to convert it to another precision.
 
     A file takes images of any size, returns them translated, runs in any program that runs ONNX, and describes itself.
-    Each is compared with PyTorch before it is written. A generator of several domains is one file.
+    Each is compared with PyTorch before it is written. A generator of several domains is one file. One that starts from
+    noise takes z instead of images, and `i2i generate` runs it.
 
-    fp16 and int8 are compared with fp32 on real images, and refused below a PSNR of 60 dB (int8: 45 dB, or a value
-    off by more than 8 of 255). The measured loss is stored in the file.
+    fp16 and int8 are compared with fp32 on real images (from noise: on seeds), and refused below a PSNR of 60 dB (int8:
+    45 dB, or a value off by more than 8 of 255). The measured loss is stored in the file.
     """
     from i2i.exporter import choose, default_path, directions, export
 

@@ -22,16 +22,18 @@ EXAMPLES = [("i2i models", "all of them"), ("i2i models --runs /data/runs", "ano
     help="Folder of runs.",
 )
 def command(root: str) -> None:
-    """List the runs under runs/ and the models that come with i2i, by the names that `i2i translate -m` takes.
+    """List the runs under runs/ and the models that come with i2i, by the names that `i2i translate -m` takes, and
+    `i2i generate` where they start from noise.
 
-    An asterisk marks the one that `i2i translate` uses without -m.
+    An asterisk marks those that `i2i translate` and `i2i generate` use if no other is given.
     """
     from i2i.runtime.model import catalog, targets
 
     found = catalog.runs(root)
     newest = catalog.newest(found)
+    defaults = [run.path for run in (newest, catalog.newest(found, targets.GENERATOR)) if run is not None]
     for run in found:
-        mark = "*" if newest is not None and run.path == newest.path else " "
+        mark = "*" if run.path in defaults else " "
         ways = ", ".join(targets.way(spec) for spec in run.directions.values())
         exported = ", ".join(sorted(file for file in run.directions if run.exported(file))) or "not exported"
         click.echo(

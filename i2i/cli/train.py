@@ -48,6 +48,7 @@ EXAMPLES = [
     ("i2i train pix2pix --data facades", "aligned A|B files"),
     ("i2i train cyclegan --a horses --b zebras", "two folders, no pairs"),
     ("i2i train stargan --data weather", "a folder per domain"),
+    ("i2i train dcgan --data faces --size 64", "a generator, from one folder"),
     ("i2i train cyclegan --a horses --b zebras --out runs/tuned --init runs/other", "fine-tunes another run"),
     ("i2i train --out runs/cyclegan-horses2zebras", "continues that run"),
 ]
@@ -87,9 +88,12 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
     \b
     pix2pix                       pairs
-    cyclegan unit                 two folders without pairs, both ways
+    cyclegan unit munit           two folders without pairs, both ways
     cut fastcut direct dtn        two folders without pairs, from A to B
     stargan                       a folder per domain, or a table of attributes
+    gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled
+    vaegan bigan energy           the same; vaegan and bigan translate between the classes too
+    stackgan                      images with captions
     package.module:Class          your own translator
 
     Run the same command again to continue an interrupted run. Use torchrun for several GPUs.

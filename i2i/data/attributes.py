@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import os
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from i2i.data.inspection import named
+from i2i.data.rows import read_text
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES
 from i2i.text import plural, split_names
@@ -40,12 +40,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     the lines, for a file that is no table or not whole.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8 or UTF-16"
-        raise DataError(f"{path}: the table of attributes cannot be read: {reason}") from error
+    text = read_text(path, "the table of attributes")
     lines = text.splitlines()
     first = lines[0] if lines else ""
     count: int | None = None

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from i2i.data.captions import read_captions
 from i2i.data.inspection import Report
 from i2i.data.layout import Folder, find_layout
 from i2i.data.many_domains import has_domains, read_domains
@@ -18,7 +19,7 @@ from i2i.errors import DataError
 from i2i.spec import EDGE, Background, Domain, parse_background
 from i2i.text import known_keywords
 
-KINDS = ("pairs", "unpaired", "domains", "images")
+KINDS = ("pairs", "unpaired", "domains", "images", "captions")
 
 
 class Dataset(Protocol):
@@ -52,9 +53,9 @@ class Dataset(Protocol):
     def sample(self, position: int, seed: int, view: View) -> dict[str, Tensor]:
         """Return the sample at a position of the endless sequence 0, 1, 2, ...
 
-        Images are float32 [c, h, w] in [-1, 1]: "x" and "y", "x" and its labels "c", float32 [domains], or "x"
-        alone. Raises
-        ImageError for a file that can no longer be read.
+        Images are float32 [c, h, w] in [-1, 1]: "x" and "y", "x" and its labels "c", float32 [domains], "x" alone, or
+        "x" with "text", int64 [words], a caption of it, and "wrong", one of another image. Raises ImageError for a file
+        that can no longer be read.
         """
         ...
 
@@ -72,6 +73,7 @@ def read_folders(
     progress: Callable[[int, int], None] | None = None,
     attributes: Folder | None = None,
     select: str | None = None,
+    captions: Folder | None = None,
     background: Background = EDGE,
 ) -> Dataset:
     """Find the images and decode each once; raise a DataError that names every file training would fail on.
@@ -79,7 +81,8 @@ def read_folders(
     Args:
         kind: "pairs" matches A and B by name, or splits files that contain both; "unpaired" takes two sets as they are;
             "domains" takes any number of sets, or one set and a table of attributes; "images" takes one set, with the
-            labels of "domains" where the folder has several domains or there is a table.
+            labels of "domains" where the folder has several domains or there is a table; "captions" takes one set with
+            captions in a table or in text files.
         data: one folder with all domains, in any of the usual layouts; or else
         a, b: a folder of each of two domains.
         direction: "a2b" or "b2a", for two domains.
@@ -91,17 +94,25 @@ def read_folders(
         progress: called with (files done, all files).
         attributes: path of the table, CelebA's or CSV.
         select: which domains or attributes to use, in order: names separated by commas.
+        captions: path of the table of captions, CSV; by default ``captions.csv`` in the folder ``data``, else a text
+            file beside each image.
         background: colour under transparent pixels for a network without alpha: "edge", the image's own visible
             colours continued, or the level (0 to 255) of a grey that the image is composited on.
     """
     background = parse_background(background)
     if kind not in KINDS or direction not in ("a2b", "b2a") or channels not in ("auto", 1, 3, 4):
         raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: no such choice")
-    if kind in ("domains", "images"):
+    if captions is not None and kind != "captions":
+        raise DataError(f"--captions is for methods that learn from captions; this one trains on {kind} data")
+    if kind in ("domains", "images", "captions"):
         if a is not None or b is not None or direction != "a2b":
             what = "many domains" if kind == "domains" else "one set of images"
             layout = "with one folder per domain" if kind == "domains" else "with the images"
             raise DataError(f"this method takes {what}, not A, B and a direction; give --data DIR {layout}")
+        if kind == "captions":
+            if attributes is not None or select is not None:
+                raise DataError("--attributes and --select are for labelled images; this method learns from captions")
+            return read_captions(data, split, channels, max_bad, progress, captions, background)
         read = read_domains if kind == "domains" else read_images
         return read(data, split, channels, max_bad, progress, attributes, select, background)
     if attributes is not None or select is not None:
@@ -122,7 +133,7 @@ def has_split(
     try:
         if kind == "domains":
             return data is not None and has_domains(split, data, attributes is not None)
-        if kind == "images":
+        if kind in ("images", "captions"):
             return data is not None and has_images(split, data)
         find_layout(split, data, a, b)
     except DataError:
@@ -144,6 +155,7 @@ def check(
     progress: Callable[[int, int], None] | None = None,
     attributes: Folder | None = None,
     select: str | None = None,
+    captions: Folder | None = None,
     background: Background = EDGE,
 ) -> Report:
     """Check the images that a training would read: decode each once, and return a report of what is there.
@@ -151,7 +163,7 @@ def check(
     Args:
         kind: of the data: "pairs", A and B matched by name or side by side in one file; "unpaired", two sets; or
             "domains", any number of sets, or one set and a table of attributes; or "images", one set, with labels where
-            it has folders of several classes or a table.
+            it has folders of several classes or a table; or "captions", one set with captions.
         data: folder of all domains: aligned A|B files, ``trainA`` and ``trainB``, or a folder per domain.
         a: folder of the first domain's images, with ``b`` instead of ``data``.
         b: folder of the second domain's images.
@@ -162,6 +174,7 @@ def check(
         progress: called with the number of files done and of all files.
         attributes: table of attributes, as CelebA's or CSV.
         select: domains or attributes to use, names separated by commas; by default all.
+        captions: table of captions, CSV; by default captions.csv in ``data``, else a text file beside each image.
         background: colour under transparent pixels: "edge", the image's visible colours continued, or 0 to 255, a grey
             level.
 
@@ -181,5 +194,6 @@ def check(
         progress=progress,
         attributes=attributes,
         select=select,
+        captions=captions,
         background=background,
     ).report

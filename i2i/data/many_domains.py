@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from i2i.data import rows
 from i2i.data.attributes import Table, chosen, read_table
 from i2i.data.inspection import Facts, Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, domain_name, existing, subfolders
@@ -194,14 +195,10 @@ def _in_table(
         raise DataError(f"{root}: no '{split}' data here")
     problems: list[str] = []
     everything = list_images(root, lambda error: problems.append(str(error)))
-    by_path = {path.relative_to(root).as_posix(): path for path in everything}
-    by_name: dict[str, list[Path]] = {}
-    for path in everything:
-        by_name.setdefault(path.name, []).append(path)
+    named_by = rows.Images(root, everything)
     images, left_out, used = [], [], set()
     for name, values in table.rows.items():
-        below = next((path for path in _below(root, name) if path in by_path), None)
-        paths = [by_path[below]] if below is not None else by_name.get(name, [])
+        paths = named_by(name)
         if len(paths) > 1:
             problems.append(f"{name}: there are {len(paths)} images of this name, {paths[0]} and {paths[1]}")
         elif not paths:
@@ -216,16 +213,6 @@ def _in_table(
         raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
     left_out += [f"{path}: no row in {table.path.name}" for path in everything if path not in used]
     return tuple(table.names[column] for column in columns), images, left_out
-
-
-def _below(root: Path, name: str) -> Iterator[str]:
-    """Yield the paths below ``root`` that the name in a row may mean: it may begin with folders of ``root`` itself."""
-    yield name
-    for path in dict.fromkeys((PurePosixPath(name), PurePosixPath(name.replace("\\", "/")))):
-        folders = root.resolve().parts
-        for start in range(len(path.parts)):
-            if folders[len(folders) - start :] == path.parts[:start]:
-                yield "/".join(path.parts[start:])
 
 
 def _describe_folders(

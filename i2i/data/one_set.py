@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class OneSet:
     """Readable images without labels. ``len`` is an epoch: every image once."""
 
     kind = "images"
+    _images: Sequence[SetImage]
 
     def __init__(
         self, domain: Domain, images: list[SetImage], report: Report, fingerprint: str, background: Background,
@@ -94,27 +95,43 @@ def read_images(
         return read_domains(data, split, channels, max_bad, progress, attributes, select, background)
     if select not in (None, UNLABELLED):
         raise DataError(f"--select {select}: {root} has no folders of several classes to choose from")
-    folder = _folder(root, split)
-    problems: list[str] = []
-    images = [
-        SetImage(path, path.relative_to(folder).as_posix())
-        for path in list_images(folder, lambda error: problems.append(str(error)))
-    ]
-    if problems:
-        raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
+    folder = split_folder(root, split, _EXPECTED)
+    images = images_in(folder)
     if not images:
         raise DataError(f"{folder}: no images in this folder. Expected {_EXPECTED}")
-    facts, unreadable = read_all([image.path for image in images], max_bad, progress)
+    return OneSet(
+        *described(root, images, f"images: {folder}, without labels", channels, max_bad, progress, background)
+    )
+
+
+Described = tuple[Domain, list[Any], Report, str, Background, Mapping[Path, bytes]]
+
+
+def described(
+    root: Path, images: Sequence[SetImage], title: str, channels: str | int, max_bad: int,
+    progress: Callable[[int, int], None] | None, background: Background, left_out: Sequence[str] = (),
+) -> Described:  # fmt: skip
+    """Decode each image once, and return the arguments of ``OneSet``. ``left_out`` counts towards ``max_bad``."""
+    facts, unreadable = read_all([image.path for image in images], max_bad, progress, len(left_out))
     images = [image for image in images if image.path in facts]
     if not images:
-        raise DataError(f"{folder}: no image in it can be read")
+        raise DataError(f"{root}: no image in it can be read")
     domain = domain_of(domain_name(root), [facts[image.path] for image in images], channels)
     mine = {image.name: facts[image.path] for image in images}
     part = describe_domain(domain.name, "images", mine, form_of(domain, mine.values(), background))
-    report = Report([f"images: {folder}, without labels", *part.lines], part.warnings)
-    warn_of(report, unreadable)
+    report = Report([title, *part.lines], part.warnings)
+    warn_of(report, [*left_out, *unreadable])
     contents = {path: fact.digest for path, fact in facts.items()}
-    return OneSet(domain, images, report, _fingerprint(images, facts), background, contents)
+    return domain, images, report, _fingerprint(images, facts), background, contents
+
+
+def images_in(folder: Path) -> list[SetImage]:
+    """Return the images of a folder and the folders in it. Raises DataError for a folder that cannot be read."""
+    problems: list[str] = []
+    paths = list_images(folder, lambda error: problems.append(str(error)))
+    if problems:
+        raise DataError(f"{plural(len(problems), 'problem')} with the data:\n{named(problems)}")
+    return [SetImage(path, path.relative_to(folder).as_posix()) for path in paths]
 
 
 def has_images(split: str, data: Folder) -> bool:
@@ -122,17 +139,17 @@ def has_images(split: str, data: Folder) -> bool:
     return split in subfolders(existing(data))
 
 
-def _folder(root: Path, split: str) -> Path:
-    """Return the folder of a split's images: DIR/SPLIT, or DIR itself where there are no splits."""
+def split_folder(root: Path, split: str, expected: str) -> Path:
+    """Return the folder of a split's images: DIR/SPLIT, or DIR itself where there are no splits. Raises DataError."""
     folders = subfolders(root)
     if split in folders:
         return folders[split]
     if split != "train" or any(name in folders for name in SPLITS):
-        raise DataError(f"{root}: no '{split}' data here. Expected {_EXPECTED}")
+        raise DataError(f"{root}: no '{split}' data here. Expected {expected}")
     return root
 
 
-def _fingerprint(images: list[SetImage], facts: dict[Path, Facts]) -> str:
+def _fingerprint(images: Sequence[SetImage], facts: dict[Path, Facts]) -> str:
     known = hashlib.sha256(b"images")
     for image in images:
         line = f"\0{image.name}\0{facts[image.path].size}\0{facts[image.path].bytes}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
 from i2i.demo.scenes import PARTS, WALLS, Scene, part_map
+
+Colour = tuple[int, int, int]
 
 STYLES = ("labels", "day", "night")
 
@@ -33,8 +37,10 @@ COLOURS = {
 }  # fmt: skip
 
 
-def paint(scene: Scene, style: str, size: int = 64) -> np.ndarray:
+def paint(scene: Scene, style: str, size: int = 64, colours: Mapping[str, Colour] | None = None) -> np.ndarray:
     """Draw a scene as uint8 RGB [size, size, 3]: ``labels`` with flat colours and hard edges, the others anti-aliased.
+
+    ``colours`` replaces the style's own colours of these parts.
 
     Raises ValueError for a style that is not in ``STYLES`` and a size below 16.
     """
@@ -43,24 +49,26 @@ def paint(scene: Scene, style: str, size: int = 64) -> np.ndarray:
     if size < 16:
         raise ValueError(f"size is {size}; a scene needs at least 16 pixels")
     if style == "labels":
-        return _table(style)[part_map(scene, size, panes=False)].astype(np.uint8)
+        return _table(style, colours)[part_map(scene, size, panes=False)].astype(np.uint8)
     fine = 3 if size <= 256 else 2
     parts = part_map(scene, size * fine)
-    picture = _table(style)[parts]
+    picture = _table(style, colours)[parts]
     picture = _lit(picture, parts, scene) if style == "day" else _moonlit(picture, parts, scene)
     picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)
 
 
-def _table(style: str) -> np.ndarray:
+def _table(style: str, colours: Mapping[str, Colour] | None) -> np.ndarray:
     """Return the colours of a style, float32 [parts, 3], in the order of ``PARTS``."""
-    return np.array([COLOURS[part][STYLES.index(style)] for part in PARTS], np.float32)
+    number = STYLES.index(style)
+    return np.array([(colours or {}).get(part, COLOURS[part][number]) for part in PARTS], np.float32)
 
 
 def _is(parts: np.ndarray, *names: str) -> np.ndarray:
-    table = np.zeros(len(PARTS), bool)
-    table[[PARTS.index(name) for name in names]] = True
-    return table[parts]
+    """Return a mask of the pixels that show one of these parts, bool [side, side]."""
+    table = np.zeros(256, np.uint8)
+    table[[PARTS.index(name) for name in names]] = 1
+    return cv2.LUT(parts, table).view(bool)
 
 
 def _lit(picture: np.ndarray, parts: np.ndarray, scene: Scene) -> np.ndarray:
@@ -89,10 +97,10 @@ def _rgb(*colour: int) -> np.ndarray:
 
 
 def _axes(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return x and y of the pixel centres, in units of the side, float32 [side, side] each."""
+    """Return x and y of the pixel centres, in units of the side, float32 [1, side] and [side, 1]."""
     side = parts.shape[0]
-    y, x = np.mgrid[:side, :side].astype(np.float32)
-    return (x + 0.5) / side, (y + 0.5) / side
+    centres = (np.arange(side, dtype=np.float32) + 0.5) / side
+    return centres[None, :], centres[:, None]
 
 
 def _glow(x: np.ndarray, y: np.ndarray, scene: Scene, reach: float) -> np.ndarray:
@@ -105,7 +113,7 @@ def _surface(parts: np.ndarray, scene: Scene, depth: float) -> np.ndarray:
     x, y = _axes(parts)
     house = scene.house
     u, v = x - house.walls.left, y - house.walls.top
-    change = np.zeros_like(x)
+    change = np.zeros(parts.shape, np.float32)
 
     rows = np.floor(v / 0.034)
     joints = _groove(v, 0.034, 0.2) | _groove(u + 0.034 * (rows % 2), 0.068, 0.1)
@@ -141,7 +149,7 @@ def _groove(along: np.ndarray, period: float, share: float) -> np.ndarray:
 
 def _foliage(parts: np.ndarray, x: np.ndarray, y: np.ndarray, scene: Scene) -> np.ndarray:
     """Return the shading of trees, brighter on the side of the sun."""
-    change = np.zeros_like(x)
+    change = np.zeros(parts.shape, np.float32)
     leaves = _is(parts, "leaves", "fir", "trunk")
     for tree in scene.trees:
         near = leaves & (np.abs(x - tree.x) < tree.height * 0.5)

@@ -14,10 +14,11 @@ import numpy as np
 
 import i2i
 from i2i.atomic import atomically
+from i2i.demo.datasets import DATASETS
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.demo.subprocesses import run_all
-from i2i.demo.tasks import TASKS, Task
+from i2i.demo.tasks import TASKS, TRAININGS, Task
 from i2i.images import Image, list_images, read_image, write_image
 from i2i.metrics import l1
 from i2i.progress import Progress
@@ -65,6 +66,20 @@ def demo(out: Path, seed: int = 0, say: Say = lambda line: None, scale: float = 
     say(f"open {picture}: each source, its translation, and the ground truth")
     say(f"translate more images with: i2i translate FOLDER -m {models[-1]}")
     return good
+
+
+def draw_dataset(out: Path, what: str, seed: int = 0, say: Say = lambda line: None) -> Path:
+    """Draw the data set ``what``, a name in ``DATASETS``, in the demo's folder ``out``; return its folder.
+
+    ``say`` is called with its folder and the commands that train on it. Raises ValueError as ``demo`` does.
+    """
+    _open_folder(out, {"seed": seed, "scale": 1.0})
+    with _stage(f"drawing {what}", say):
+        data = DATASETS[what](out, seed)
+    say(f"open {data}")
+    for training in TRAININGS[what]:
+        say(f"{training.purpose}: {training.command(data)}")
+    return data
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+
+from i2i.demo.outlines import Outline, ellipse, fill
 
 PARTS = (
     *("sky", "cloud", "sun", "far hill", "hill", "grass", "path", "trunk", "leaves", "fir", "chimney"),
@@ -19,7 +20,6 @@ PARTS = (
 """Parts of an image; the number of a part in a map is its index here."""
 
 WALLS, ROOFS = ("brick", "plaster", "timber"), ("tiles", "slate")
-_FINE = 6  # fractional bits of OpenCV's coordinates
 
 
 @dataclass(frozen=True)
@@ -134,18 +134,17 @@ def part_map(scene: Scene, side: int, panes: bool = True) -> np.ndarray:
     """
     canvas = np.zeros((side, side), np.uint8)
     for part, outline in _outlines(scene, panes):
-        points = np.round(np.asarray(outline) * side * (1 << _FINE)).astype(np.int32)
-        cv2.fillPoly(canvas, [points], PARTS.index(part), cv2.LINE_8, _FINE)
+        fill(canvas, outline, PARTS.index(part))
     return canvas
 
 
-def _outlines(scene: Scene, panes: bool) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+def _outlines(scene: Scene, panes: bool) -> Iterator[tuple[str, Outline]]:
     """Yield the polygons of all parts, from back to front."""
     for x, y, radius in scene.clouds:
         for shift, rise, size in ((-1.1, 0.25, 0.7), (0, 0, 1.0), (1.1, 0.2, 0.8)):
-            yield "cloud", _round(x + shift * radius, y + rise * radius, radius * size * 1.15, radius * size * 0.8)
+            yield "cloud", ellipse(x + shift * radius, y + rise * radius, radius * size * 1.15, radius * size * 0.8)
     x, y, radius = scene.sun
-    yield "sun", _round(x, y, radius, radius)
+    yield "sun", ellipse(x, y, radius, radius)
     for part, (height, amplitude, waves, phase) in zip(("far hill", "hill"), scene.hills, strict=True):
         ridge = [(t, height + amplitude * np.sin(2 * np.pi * waves * t + phase)) for t in np.linspace(0, 1, 60)]
         yield part, [*ridge, (1.0, 1.0), (0.0, 1.0)]
@@ -155,7 +154,7 @@ def _outlines(scene: Scene, panes: bool) -> Iterator[tuple[str, list[tuple[float
         yield from _tree_outlines(tree)
 
 
-def _house_outlines(house: House, panes: bool) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+def _house_outlines(house: House, panes: bool) -> Iterator[tuple[str, Outline]]:
     walls, door, over = house.walls, house.door, house.overhang
     yield "path", [(door.left, door.bottom), (door.right, door.bottom), (door.right + 0.08, 1), (door.left - 0.08, 1)]
     yield "chimney", _corners(house.chimney)
@@ -182,7 +181,7 @@ def _house_outlines(house: House, panes: bool) -> Iterator[tuple[str, list[tuple
             yield "frame", _corners(Box(glass.left, y - bar, glass.right, y + bar))
 
 
-def _tree_outlines(tree: Tree) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+def _tree_outlines(tree: Tree) -> Iterator[tuple[str, Outline]]:
     top, trunk = tree.foot - tree.height, 0.018
     yield "trunk", _corners(Box(tree.x - trunk, tree.foot - tree.height * 0.5, tree.x + trunk, tree.foot))
     if tree.fir:
@@ -193,12 +192,8 @@ def _tree_outlines(tree: Tree) -> Iterator[tuple[str, list[tuple[float, float]]]
     else:
         size = tree.height * 0.24
         for dx, dy, part in ((-0.75, 1.65, 0.8), (0.75, 1.7, 0.8), (0.0, 1.0, 1.0)):
-            yield "leaves", _round(tree.x + dx * size, top + dy * size, size * part, size * part)
+            yield "leaves", ellipse(tree.x + dx * size, top + dy * size, size * part, size * part)
 
 
-def _corners(box: Box) -> list[tuple[float, float]]:
+def _corners(box: Box) -> Outline:
     return [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
-
-
-def _round(x: float, y: float, across: float, up: float) -> list[tuple[float, float]]:
-    return [(x + across * np.cos(t), y + up * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 40, endpoint=False)]

@@ -1,7 +1,8 @@
-"""The translations that the demo trains, and their settings."""
+"""The translations that the demo trains, their settings, and the trainings that it suggests for its data sets."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,3 +95,30 @@ TASKS = (
         },
     ),
 )
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training on a drawn data set, for the user to start."""
+
+    purpose: str
+    arguments: str
+    """Arguments of ``i2i train`` without ``--out``; DATA is the folder of the data set."""
+
+    def command(self, data: Path) -> str:
+        """Return the command line that trains it on the data set in ``data``, with a run beside that folder."""
+        words = [word.replace("DATA", str(data)) for word in shlex.split(self.arguments)]
+        return shlex.join(["i2i", "train", *words, f"--out={data.parent / 'runs' / f'{words[0]}-{data.name}'}"])
+
+
+# Data set -> what can be trained on it. A method that starts from noise or words is one more row.
+TRAININGS: dict[str, tuple[Training, ...]] = {
+    "captions": (
+        Training(
+            "change roof and time of day",
+            "stargan --data=DATA --attributes=DATA/attributes.csv "
+            "--select=red-roof,blue-roof,grey-roof,brown-roof,night --size=64",
+        ),
+    ),
+    "family": (Training("make a person smile or calm, woman or man", "stargan --data=DATA --size=64"),),
+}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from i2i.engine.api import train
-    from i2i.engine.weights import load_generators
+    from i2i.engine.weights import load_generators, load_translator
 
-__all__ = ["load_generators", "train"]
+__all__ = ["load_generators", "load_translator", "train"]
 
 # Imported on first use, so that the command line reads the settings without importing PyTorch.
-_HOMES = {"train": "i2i.engine.api", "load_generators": "i2i.engine.weights"}
+_HOMES = {"train": "i2i.engine.api", "load_generators": "i2i.engine.weights", "load_translator": "i2i.engine.weights"}
 
 
 def __getattr__(name: str) -> Any:

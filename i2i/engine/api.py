@@ -23,6 +23,7 @@ def train(
     b: PathLike | None = None,
     data: PathLike | None = None,
     attributes: PathLike | None = None,
+    captions: PathLike | None = None,
     select: str | None = None,
     init: PathLike | None = None,
     direction: str | None = None,
@@ -55,7 +56,8 @@ def train(
     nothing else.
 
     Args:
-        method: "pix2pix", "cyclegan", "unit", "cut", "fastcut", "direct", "dtn", "stargan", or
+        method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators
+            "gan", "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; or "fast", smaller networks and
@@ -66,6 +68,7 @@ def train(
         b: folder of the second domain's images.
         data: folder of all domains: aligned A|B files, ``trainA`` and ``trainB``, or a folder per domain.
         attributes: table of attributes, as CelebA's or CSV.
+        captions: table of captions, as CSV; default captions.csv in ``data``, else a text file beside each image.
         select: domains or attributes to use, names separated by commas; default all.
         init: a trained or imported run, or a ``.safetensors`` file in one, whose weights a new run starts from; its
             networks must be those of the method with these hyper-parameters. Default random weights.
@@ -106,10 +109,10 @@ def train(
     Interrupted after a signal, and OSError if a state cannot be written. In every case the last good state remains.
     """
     settings = {
-        "a": a, "b": b, "data": data, "attributes": attributes, "select": select, "init": init, "direction": direction,
-        "channels": channels, "background": background, "max_bad": max_bad, "size": size, "batch": batch,
-        "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed, "workers": workers,
-        "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
+        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "init": init,
+        "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "size": size,
+        "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed,
+        "workers": workers, "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
         "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
         "patience": patience,
     }  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 from i2i.engine.distributed import World
 from i2i.engine.run_folder import Run
 from i2i.engine.train_state import TrainState
+from i2i.words import FIRST
 
 LARGEST = 256  # images per process; larger batches are no faster
 
@@ -46,6 +47,10 @@ def play_on_noise(run: Run, game: TrainState, images: int) -> None:
     domains = len(run.facts.get("domains", ()))
     if domains:
         batch["c"] = torch.eye(domains)[torch.arange(images) % domains]
+    prior = game.translator.prior()
+    if prior is not None and prior.words:
+        text = torch.randint(FIRST, FIRST + len(prior.vocabulary), (2, images, prior.words), device=game.world.device)
+        batch |= {"text": text[0], "wrong": text[1]}
     together = lcm(*(move.player.every for move in game.moves.values()))
     for turn in (1, 2):
         game.step(batch, turn * together - 1, 1.0)

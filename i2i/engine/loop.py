@@ -15,7 +15,16 @@ from i2i.engine.auto_batch import fitting_batch
 from i2i.engine.distributed import World
 from i2i.engine.finetune import initialise
 from i2i.engine.interrupt import Interrupted, Signals
-from i2i.engine.prepare import caution, describe, describe_data, open_data, provenance, resolve_precision, sample_batch
+from i2i.engine.prepare import (
+    caution,
+    check_batch,
+    describe,
+    describe_data,
+    open_data,
+    provenance,
+    resolve_precision,
+    sample_batch,
+)  # fmt: skip
 from i2i.engine.report import Reporter, Statistics
 from i2i.engine.run_folder import Run
 from i2i.engine.samples import sample_sheet
@@ -46,8 +55,9 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
             raise ValueError(
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
+        check_batch(run.settings, dataset)
         game = TrainState(run, world)
-        if run.settings.init and not run.started:
+        if not run.started and (run.settings.init or game.translator.foundations()):
             run.facts["init"] = initialise(game, run)
             names = ", ".join(run.facts["init"]["networks"])
             say(
@@ -112,7 +122,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet
     stack.callback(batches.close)
     samples = None
     if settings.sample_every and leads:
-        samples = {name: view.to(world.device, game.dtype) for name, view in sample_batch(settings, dataset).items()}
+        samples = game.here(sample_batch(settings, dataset))
     statistics, signals = Statistics(world), stack.enter_context(Signals())
 
     over = validation.ended(start, steps)

@@ -20,6 +20,7 @@ from i2i.engine.settings import Settings
 from i2i.engine.train_state import TrainState
 from i2i.networks.blocks import RunningNorm2d
 from i2i.runtime.system.host import cores, processor
+from i2i.text import plural
 from i2i.translators import Views, translator_class
 
 SAMPLES = 4  # rows of a sample sheet
@@ -39,6 +40,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         progress=progress,
         attributes=settings.attributes,
         select=settings.select,
+        captions=settings.captions,
         background=settings.background,
     )
 
@@ -67,6 +69,15 @@ def describe_data(run: Run, dataset: Dataset) -> None:
         raise ValueError(f"{', '.join(set_otherwise)} cannot be set: the data and the size say {decided}")
     run.facts |= found
     run.hyperparameters |= decided
+
+
+def check_batch(settings: Settings, dataset: Dataset) -> None:
+    """Raise DataError where a generator would see an image several times in one batch, and learn to repeat it."""
+    if translator_class(settings.method).data == "images" and len(dataset) < settings.batch:
+        few = plural(len(dataset), "image")
+        raise DataError(
+            f"{settings.data}: {few} for batches of {settings.batch}; add images, or --batch {len(dataset)}"
+        )
 
 
 def _of_size(settings: Settings) -> dict[str, int]:

@@ -234,7 +234,7 @@ def _preset(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, An
 
 def _usual(method: str) -> tuple[str, ...]:
     """Return the authors' settings that are defaults: those that a method hardly works without."""
-    return ("batch", "size") if translator_class(method).data == "images" else ("batch",)
+    return ("batch", "size") if translator_class(method).data in ("images", "captions") else ("batch",)
 
 
 def _authors(method: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def option(default: Any, help: str, group: str, **more: Any) -> Any:
     return field(default=default, metadata={"help": help, "group": group, **more})
 
 
-PLACES = ("a", "b", "data", "attributes")
+PLACES = ("a", "b", "data", "attributes", "captions")
 """The settings that are paths of the images or their table."""
 PATHS = (*PLACES, "init")
 """The settings that are paths."""
@@ -40,6 +40,13 @@ class Settings:
         free=True,
     )
     attributes: str | None = option(None, "Table of attributes, as CelebA's or CSV.", "Data", free=True, metavar="FILE")
+    captions: str | None = option(
+        None,
+        "Table of captions, as CSV.  [default: captions.csv in the data folder, else a text file beside each image]",
+        "Data",
+        free=True,
+        metavar="FILE",
+    )
     select: str | None = option(
         None, "Domains or attributes to use, a name with a comma in double quotes.  [default: all]", "Data",
         metavar="NAME,NAME...",

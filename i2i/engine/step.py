@@ -25,9 +25,18 @@ class Move:
         self.scaler = torch.amp.GradScaler(self.world.device.type, enabled=precision == "fp16")
 
     def __call__(self, views: Views, autocast: Callable[[], AbstractContextManager], rate: float = 1.0) -> Views:
-        """Reduce the player's loss by one step at ``rate`` times its learning rate; return its detached terms."""
+        """Reduce the player's loss by one step at ``rate`` times its learning rate; return its detached terms.
+
+        The weights and the optimiser's state stay as they are where the player skips the step.
+        """
         with autocast():
             terms = self.player.loss(views)
+        found = {name: term.detach() for name, term in terms.items()}
+        if self.player.skip:
+            means = {name: term.clone() for name, term in found.items()}
+            self.world.average(means.values())  # all processes decide alike
+            if self.player.skip(means):
+                return found
         loss = torch.stack(list(terms.values())).sum()
         # Only this player's weights get a gradient, so other networks need not be frozen.
         self.scaler.scale(loss).backward(inputs=self.parameters)
@@ -39,7 +48,7 @@ class Move:
         self.optimizer.zero_grad()
         if self.player.after:
             self.player.after()
-        return {name: term.detach() for name, term in terms.items()}
+        return found
 
     def state_dict(self) -> dict:
         return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}

@@ -40,10 +40,15 @@ class TrainState:
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
         """Run step ``number`` (from 0) at ``rate`` times the learning rates; return the loss terms."""
-        batch = {name: images.to(self.world.device, self.dtype, non_blocking=True) for name, images in batch.items()}
+        batch = self.here(batch)
         terms = play(self.translator, self.moves, batch, number, rate, self.autocast)
         self.ema.update(number)
         return terms
+
+    def here(self, batch: Views) -> Views:
+        """Return a batch on this process's device, floating-point numbers in its precision."""
+        kinds = {name: self.dtype if view.is_floating_point() else view.dtype for name, view in batch.items()}
+        return {name: view.to(self.world.device, kinds[name], non_blocking=True) for name, view in batch.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all processes; every process must call this."""

@@ -189,7 +189,7 @@ class Validation:
         settings, translator = self.run.settings, self.game.translator
         if not has_split("test", settings.data, settings.a, settings.b, kind=translator.data):
             return None
-        choices, tables = self._choices(METRICS, explicit=False), []
+        choices, tables = replace(self._choices(METRICS, explicit=False), baseline=True), []
         try:
             for trial in trials(self.run, translator, "test"):
                 net, step = copy.deepcopy(self.game.ema.networks[trial.export]), self.run.facts["step"]

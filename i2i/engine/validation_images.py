@@ -42,7 +42,7 @@ def arrange(run: Run, dataset: Dataset) -> None:
     measured on this data, and for a run that has trained on all of its images.
     """
     settings, noted = run.settings, dict(run.facts.get("validation", {}))
-    if settings.eval_every and dataset.kind == "images":
+    if settings.eval_every and dataset.kind in ("images", "captions"):
         raise ValueError(
             "eval_every compares translated images, and a generator has none; generate images after the training, and "
             "compare them by `i2i evaluate --real DIR --fake DIR`"

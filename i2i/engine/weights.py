@@ -16,7 +16,7 @@ from i2i.atomic import atomically
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
-from i2i.spec import GENERATOR, METADATA_KEY, WEIGHTS, Domain, Spec, best_weights, parse_background
+from i2i.spec import ENERGY, GENERATOR, METADATA_KEY, WEIGHTS, Domain, Mean, Spec, best_weights, parse_background
 from i2i.translators import Translator, translator_class
 
 ANY = "any"  # direction of a network that translates to several domains
@@ -86,21 +86,31 @@ def describe(run: Run, direction: str) -> Spec:
         },
         background=parse_background(run.settings.background),
     )
+    if direction == ENERGY:
+        return replace(spec, kind=ENERGY, schema=3)
     if direction in (ANY, GENERATE):
-        spec = replace(
-            spec, domains=tuple(run.facts["domains"]), attributes=run.hyperparameters.get("attributes", False)
-        )
+        names, attributes = tuple(run.facts["domains"]), run.hyperparameters.get("attributes", False)
+        labelled = replace(spec, domains=names, attributes=attributes)
         if direction == ANY:
-            return spec
-        prior = translator_class(run.settings.method)(*spec.recipe["channels"], **run.hyperparameters).prior()
-        return replace(spec, kind=GENERATOR, prior=prior, schema=3)
-    made = translator_class(run.settings.method)
-    if made.prior is not Translator.prior:
-        with torch.device("meta"):  # for its prior, without drawing weights
-            prior = made(*spec.recipe["channels"], **run.hyperparameters).prior()
-        spec = replace(spec, prior=prior, schema=3)
+            return labelled
+        translator = _without_weights(run)
+        prior = translator.prior()
+        if not translator.conditional:
+            assert prior is not None
+            without = [f"not {name}" for name in names] if attributes else []
+            labelled, prior = spec, replace(prior, means=tuple(map(Mean, (*names, *without))))
+        return replace(labelled, kind=GENERATOR, prior=prior, schema=3)
+    if translator_class(run.settings.method).prior is not Translator.prior:
+        spec = replace(spec, prior=_without_weights(run).prior(), schema=3)
     users = direction if run.settings.direction == "a2b" else direction.translate(str.maketrans("ab", "ba"))
     return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
+
+
+def _without_weights(run: Run) -> Translator:
+    """Return the run's translator on the device "meta", which draws no weights."""
+    channels = Domain(**run.facts["source"]).channels, Domain(**run.facts["target"]).channels
+    with torch.device("meta"):
+        return translator_class(run.settings.method)(*channels, **run.hyperparameters)
 
 
 def load_generators(run: str | os.PathLike[str], weights: str = "best") -> dict[str, tuple[nn.Module, Spec]]:
@@ -119,6 +129,20 @@ def load_generators(run: str | os.PathLike[str], weights: str = "best") -> dict[
     if not files:
         raise ValueError(f"{run} contains no weights; expected the folder of a run that has saved at least once")
     return {spec.direction: (net, spec) for net, spec in map(_load, files)}
+
+
+def load_translator(run: str | os.PathLike[str], weights: str = "best") -> Translator:
+    """Load the translator of a run, in evaluation mode, with the averaged weights of what it exports.
+
+    Its other networks, such as discriminators, have random weights. Raises ValueError as ``load_generators``.
+    """
+    loaded = load_generators(run, weights)
+    spec = next(iter(loaded.values()))[1]
+    translator = translator_class(spec.method)(*spec.recipe["channels"], **spec.recipe["hyperparameters"])
+    exports = translator.exports()
+    for direction, (net, _) in loaded.items():
+        exports[direction].load_state_dict(net.state_dict())
+    return translator.eval()
 
 
 def _load(path: Path) -> tuple[nn.Module, Spec]:

@@ -17,6 +17,7 @@ from i2i.evaluation.results import Evaluation
 from i2i.evaluation.tables import Choices, measure_table
 from i2i.metrics import find_metrics
 from i2i.metrics.sets import SUBSETS
+from i2i.runtime.model.generator import Generator
 from i2i.runtime.model.model import Model
 from i2i.runtime.model.targets import way
 from i2i.text import known_keywords
@@ -26,7 +27,7 @@ PathLike = str | os.PathLike[str]
 
 @known_keywords
 def evaluate(
-    model: PathLike | Model | None = None,
+    model: PathLike | Model | Generator | None = None,
     *,
     data: Folder | None = None,
     a: Folder | None = None,
@@ -63,7 +64,8 @@ def evaluate(
     is measured follows from the data: truth where there are pairs, content where there are sources, realism always.
 
     Args:
-        model: an ``.onnx`` file, a run's folder, a name that ``i2i models`` lists, or a loaded model.
+        model: an ``.onnx`` file, a run's folder, a name that ``i2i models`` lists, or a loaded model; a translator.
+            Images of a generator are measured as results, with ``real`` and ``fake``.
         data: one folder with both domains, in any layout that training reads; or else
         a, b: a folder of each of two domains.
         split: "test", "val" or "train"; by default the first of test and val that there is, or a folder without splits.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ from i2i.errors import DataError
 from i2i.evaluation import sources
 from i2i.evaluation.sources import Task
 from i2i.metrics import Metric
-from i2i.runtime.model import catalog
+from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.model import catalog, targets
+from i2i.runtime.model.generator import Generator
 from i2i.runtime.model.model import Model
 
 PathLike = str | os.PathLike[str]
@@ -35,16 +39,19 @@ def find_tasks(
             raise DataError("a model needs images to translate: give --source DIR beside --real DIR")
         data, a, b, direction = None, source, real, "a2b"
     held_out: dict[str, list[str]] = {}
+    run = _run_of(model)
     if trained_on := data is None and a is None and b is None:
-        run = _run_of(model)
         if run is None:
             raise DataError("no data: give --data DIR, or --a DIR and --b DIR; only a run knows its own")
         found = sources.recorded(run.path)
         data, a, b = found["data"], found["a"], found["b"]
         held_out = found["held_out"] if split is None else {}
     if held_out and not sources.has_test(data, a, b, loaded.spec.domains):
-        return _of_images_held_out(loaded, data, a, b, direction, to, paired, held_out)
-    return _of_images(loaded, data, a, b, split, direction, to, paired, trained_on)
+        tasks = _of_images_held_out(loaded, data, a, b, direction, to, paired, held_out)
+    else:
+        tasks = _of_images(loaded, data, a, b, split, direction, to, paired, trained_on)
+    seen = [] if run is None else sources.trained_by(run.path, loaded.spec.domains)
+    return [(replace(task, trained=list(dict.fromkeys([*task.trained, *seen]))), aim) for task, aim in tasks]
 
 
 def _of_images(
@@ -78,12 +85,26 @@ def _aims(model: Model, to: str | None) -> list[str]:
     return [to] if to is not None else list(model.to or model.spec.domains)
 
 
-def open_model(model: PathLike, to: str | None, direction: str | None, provider: str) -> Model:
+def open_model(model: PathLike | Generator, to: str | None, direction: str | None, provider: str) -> Model:
+    """Open a translator. Raises DataError for a generator, which has no images to translate."""
+    if isinstance(model, Generator):
+        raise _no_translator(model.path)
     run = _run_of(model)
     wanted = direction if run is not None and direction in run.directions and to is None else to
-    choice = catalog.resolve(model, wanted, require_to=False)
+    choice = catalog.resolve(model, wanted, require_to=False, kind=None)
+    spec = read_spec(choice.path)
+    if spec is not None and spec.kind == targets.GENERATOR:
+        raise _no_translator(model)
     loaded = Model(choice.path, provider, side_by_side=True)
     return loaded if choice.to is None else loaded.toward(choice.to)
+
+
+def _no_translator(model: PathLike) -> DataError:
+    who = shlex.quote(os.fspath(model))
+    return DataError(
+        f"{who} is a generator, which has no source images: write some of its images, and measure them against real "
+        f"ones: `i2i generate {who} -n 1000 -o DIR`, then `i2i evaluate --real REAL --fake DIR`"
+    )
 
 
 def _run_of(model: Any) -> catalog.Run | None:

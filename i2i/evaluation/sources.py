@@ -293,3 +293,20 @@ def recorded(run: Path) -> dict[str, Any]:
     if missing := [place for place in found.values() if place and not Path(place).exists()]:
         raise DataError(f"{run}: trained on {missing[0]}, which is not there; give --data DIR, or --a DIR and --b DIR")
     return {**found, "direction": settings.get("direction", "a2b"), "held_out": held_out}
+
+
+def trained_by(run: Path, domains: Sequence[str]) -> list[Source]:
+    """Return the images that a run was trained on, without those it held out; empty where they are not at hand."""
+    try:
+        found = recorded(run)
+        if domains:
+            task = from_domains(found["data"], "train", domains, domains[0])
+            sides = ("images", "images")
+        else:
+            task = from_data(found["data"], found["a"], found["b"], "train", "a2b", paired=False)
+            sides = ("a", "b")
+    except DataError:
+        return []
+    held_out = [set(found["held_out"].get(side, ())) for side in sides]
+    images = [item.source for item in task.items if item.source is not None], task.real
+    return [s for side, names in zip(images, held_out, strict=True) for s in side if s.name not in names]

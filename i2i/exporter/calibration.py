@@ -14,17 +14,20 @@ import numpy as np
 from i2i.data.layout import Source, find_layout, half_of, list_sources
 from i2i.images import Image, list_images, read_image
 from i2i.runtime import processing
+from i2i.runtime.model.targets import GENERATOR
+from i2i.sampling import latent
 from i2i.spec import Spec
 
 SIDE = 256  # pixels of a crop, where the image has as many
 CALIBRATION, HELD_OUT = 16, 8  # number of images; without calibration, only held-out ones
 FEWEST_CALIBRATION, FEWEST_HELD_OUT = 8, 4
+SEEDS = 32  # of a generator, to measure the loss on, and as many others to calibrate with
 ODD = ((0, 0), (1, 3), (31, 2), (5, 64))  # rows and columns that held-out crops are smaller by, in turn
 
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """Images [h, w, c] in the range and type of a Spec's source. No image is in both sets."""
+    """Images [h, w, c] in the range and type of a Spec's source, or z [length] of a generator. None is in both sets."""
 
     calibration: tuple[np.ndarray, ...]
     held_out: tuple[np.ndarray, ...]
@@ -36,8 +39,15 @@ def gather(folder: str | os.PathLike[str] | None, run: Path | None, spec: Spec, 
     Which images are held out depends only on the files' names. Of large images the middle is taken, reduced so that it
     shows enough. Without ``calibrated`` all are held out.
 
+    A generator takes no images: its z are those of the first seeds.
+
     Raises ValueError if there are too few, and ImageError for one that cannot be read.
     """
+    if spec.kind == GENERATOR and spec.prior is not None:
+        if folder is not None:
+            raise ValueError("a generator is calibrated and measured on seeds, not on images; leave out --calibrate")
+        seeds = latent(spec.prior, range(SEEDS * (1 + calibrated)))
+        return CalibrationImages(tuple(seeds[SEEDS:]), tuple(seeds[:SEEDS]))
     if folder is not None:
         where = Path(folder)
         if not where.is_dir():

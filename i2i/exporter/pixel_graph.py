@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from i2i.spec import Spec
+from i2i.words import FIRST
 
 # A sum over an image exceeds this, or is NaN, as soon as one value in it is infinite or NaN.
 LARGEST = torch.finfo(torch.float32).max
@@ -33,15 +34,17 @@ def as_pixels(y: Tensor, peak: int, whole_numbers: bool) -> Tensor:
 
 
 class Drawn(nn.Module):
-    """A generator as a function of z that returns pixels; see ``as_pixels``. Further inputs follow z."""
+    """A generator as a function of z, and of a text or a target, that returns pixels; see ``as_pixels``."""
 
     def __init__(self, net: nn.Module, spec: Spec) -> None:
         super().__init__()
         self.net, self.peak, self.whole_numbers = net, spec.target.peak, spec.dtype == "uint8"
         self.dtype = torch.float32  # that of the network
 
-    def forward(self, z: Tensor, *given: Tensor) -> Tensor:
-        return as_pixels(self.net(z.to(self.dtype), *given), self.peak, self.whole_numbers)
+    def forward(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        z = z.to(self.dtype)
+        y = self.net(z) if given is None else self.net(z, given)
+        return as_pixels(y, self.peak, self.whole_numbers)
 
 
 class Pixels(nn.Module):
@@ -97,6 +100,19 @@ class Styles(Pixels):
 
     def forward(self, image: Tensor, given: Tensor | None = None) -> Tensor:
         return self.net(self.enlarge(self.numbers(image)))
+
+
+class WithText(nn.Module):
+    """A generator of (z, text), whose image of a text with an invalid id returns as NaN."""
+
+    def __init__(self, net: nn.Module, spec: Spec) -> None:
+        super().__init__()
+        assert spec.prior is not None
+        self.net, self.last = net, FIRST + len(spec.prior.vocabulary) - 1
+
+    def forward(self, z: Tensor, text: Tensor) -> Tensor:
+        known = ((text >= 0) & (text <= self.last)).all(1)
+        return torch.where(known[:, None, None, None], self.net(z, text.clamp(0, self.last)), torch.nan)
 
 
 class WithTarget(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor
 from i2i import sampling
 from i2i.spec import METADATA_KEY, STYLE_ENCODER, Domain, Prior, Spec
 from i2i.text import plural
+from i2i.words import FIRST, PADDING, UNKNOWN
 
 
 class Port(NamedTuple):
@@ -23,8 +24,12 @@ class Port(NamedTuple):
 
 
 def inputs(spec: Spec) -> list[Port]:
-    """Return the inputs: ``image``, or ``z`` for a generator; ``target`` for a model of several domains; ``style``."""
+    """Return the inputs: ``image``, or ``z`` and perhaps ``text`` for a generator; ``target`` for a model of several
+    domains; and ``style`` for one with styles.
+    """
     ends = [_latent("z", spec.prior) if spec.generates and spec.prior else _image("image", spec, spec.source)]
+    if spec.prior is not None and spec.prior.words:
+        ends.append(_text(spec.prior))
     if spec.attributes:
         words = f"float32 [n, {len(spec.domains)}], 0 or 1 for each of {', '.join(spec.domains)}"
         ends.append(Port("target", "float32", ("n", len(spec.domains)), words))
@@ -56,6 +61,14 @@ def _latent(name: str, prior: Prior) -> Port:
     return Port(name, "float32", ("n", prior.length), f"float32 [n, {prior.length}]: {', then '.join(words)}")
 
 
+def _text(prior: Prior) -> Port:
+    words = (
+        f"int64 [n, {prior.words}], the ids of a sentence's words: from {FIRST} on those of the description's "
+        f"vocabulary, in its order; {UNKNOWN} for any other word, {PADDING} after the last"
+    )
+    return Port("text", "int64", ("n", prior.words), words)
+
+
 def _image(name: str, spec: Spec, domain: Domain) -> Port:
     order = {1: "grey", 3: "RGB"}.get(domain.channels, plural(domain.channels, "channel"))
     if spec.io == "tensor":
@@ -78,19 +91,37 @@ def examples(spec: Spec) -> tuple[Tensor, ...]:
 
 
 def drawn(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
-    """Return the inputs of a generator for ``n`` seeds from ``start`` on, and targets in turn."""
+    """Return the inputs of a generator for ``n`` seeds from ``start`` on, with sentences and targets in turn."""
     assert spec.prior is not None
     return _of_seeds(spec.prior, n, start), *further(spec, n, start)
 
 
 def further(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
-    """Return the inputs behind the first one for ``n`` images: targets in turn, styles of the seeds from ``start``."""
-    given = [targets(spec, n, start)] if spec.domains else []
-    return tuple(given if spec.style is None else [*given, _of_seeds(spec.style, n, start)])
+    """Return the inputs behind the first one for ``n`` images: sentences and targets in turn, and styles of the seeds
+    from ``start`` on.
+    """
+    given = []
+    if spec.prior is not None and spec.prior.words:
+        given.append(sentences(spec.prior, n, start))
+    if spec.domains:
+        given.append(targets(spec, n, start))
+    if spec.style is not None:
+        given.append(_of_seeds(spec.style, n, start))
+    return tuple(given)
 
 
 def _of_seeds(prior: Prior, n: int, start: int) -> Tensor:
     return torch.from_numpy(sampling.latent(prior, range(start, start + n)))
+
+
+def sentences(prior: Prior, n: int, start: int = 0) -> Tensor:
+    """Return ``n`` values for ``text``: sentences of all lengths and all words of the vocabulary in turn, every other
+    one with an unknown word.
+    """
+    number, place = (torch.arange(n) + start)[:, None], torch.arange(prior.words)[None]
+    known = FIRST + (number * prior.words + place) % len(prior.vocabulary)
+    words = torch.where((place == number // 2 % prior.words) & (number % 2 == 1), UNKNOWN, known)
+    return torch.where(place > (prior.words - 1 - number) % prior.words, PADDING, words)
 
 
 def targets(spec: Spec, n: int, start: int = 0) -> Tensor:
@@ -122,6 +153,9 @@ def explain(spec: Spec) -> str:
         if spec.domains:
             does += ", of each of several " + ("attributes" if spec.attributes else "classes")
             other = " or whose target is none of these"
+        if spec.prior is not None and spec.prior.words:
+            does += ", from sentences"
+            other = " or whose text has another id"
     same = "the same n" if spec.kind == STYLE_ENCODER else "the same n, h and w"
     sizes = "Any n." if spec.generates else f"Any n, {least}; the output has {same}."
     taken = "; ".join(f"{end.name}: {end.words}" for end in (*inputs(spec), output(spec)))

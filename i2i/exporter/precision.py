@@ -20,6 +20,7 @@ from i2i.exporter.int8 import to_int8
 from i2i.exporter.precision_loss import Feeds, Limits, Loss
 from i2i.runtime.errors import NonFiniteError
 from i2i.runtime.graphs.onnx_file import described
+from i2i.runtime.model.targets import GENERATOR
 from i2i.runtime.processing import to_tensor
 from i2i.runtime.providers.table import open_session
 from i2i.spec import Spec
@@ -50,7 +51,7 @@ def reduced(model: bytes, spec: Spec, precision: str, pictures: CalibrationImage
     except NonFiniteError as error:
         raise ExportError(f"the model in float32 gives no finite result for a calibration image: {error}") from error
     except ValueError as error:
-        raise ExportError(f"no {precision} of this model: {error}. {_instead(precision)}") from error
+        raise ExportError(f"no {precision} of this model: {error}. {_instead(precision, spec)}") from error
     del graph.metadata_props[:]  # the Spec of the file in float32
     for node in graph.graph.node:  # a session reports by name which nodes it left to the CPU
         node.name = node.name or node.output[0]
@@ -59,7 +60,7 @@ def reduced(model: bytes, spec: Spec, precision: str, pictures: CalibrationImage
     if not limits.allow(lost):
         raise ExportError(
             f"{precision} loses too much of this model: on {plural(len(held_out), 'image')} {lost}; {limits} is "
-            f"required. {_instead(precision)}"
+            f"required. {_instead(precision, spec)}"
         )
     facts |= {
         "held_out": len(pictures.held_out),
@@ -105,25 +106,27 @@ def _lost(
     except NonFiniteError as error:
         raise ExportError(
             f"{precision} gives no finite result for an image, where float32 does: a value in the network is beyond "
-            f"its range. {_instead(precision)}"
+            f"its range. {_instead(precision, spec)}"
         ) from error
 
 
-def _instead(precision: str) -> str:
-    other = {
-        "fp16": "Use the file in fp32",
-        "int8": "Give more images of the kind that the model will see (--calibrate DIR), or use --precision fp16",
-    }[precision]
+def _instead(precision: str, spec: Spec) -> str:
+    more = (
+        "" if spec.kind == GENERATOR else "Give more images of the kind that the model will see (--calibrate DIR), or "
+    )
+    other = {"fp16": "Use the file in fp32", "int8": f"{more}{'use' if more else 'Use'} --precision fp16"}[precision]
     return f"No file was written. {other}"
 
 
 def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
-    """Return the images as inputs of the graph, each with the next target; every target occurs at least once."""
+    """Return the images, or z of a generator, as inputs of the graph, each with the next target; every target occurs
+    at least once.
+    """
     names = [end.name for end in ports.inputs(spec)]
     targets = len(spec.domains) + 2 * spec.attributes if spec.domains else 0
     feeds = []
     for i, image in enumerate(islice(cycle(images), max(len(images), targets) if images else 0)):
-        values = [image[None] if spec.io == "pixels" else to_tensor(image[None], spec)]
+        values = [image[None] if spec.io == "pixels" or spec.generates else to_tensor(image[None], spec)]
         values += [tensor.numpy() for tensor in ports.further(spec, 1, i)]
         feeds.append(dict(zip(names, values, strict=True)))
     return feeds

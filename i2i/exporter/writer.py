@@ -16,16 +16,17 @@ from i2i.atomic import atomically
 from i2i.errors import ExportError
 from i2i.exporter import onnx_graph, parity
 from i2i.exporter.calibration import CalibrationImages, gather
-from i2i.exporter.pixel_graph import Drawn, Pixels, Styles, WithTarget
+from i2i.exporter.pixel_graph import Drawn, Pixels, Styles, WithTarget, WithText
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
+from i2i.networks.latent import Decoder
 from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.memory.estimate import measure_values_per_pixel
 from i2i.runtime.model import styles, targets
 from i2i.runtime.model.inference import Inference
 from i2i.runtime.model.targets import To
 from i2i.runtime.providers.table import open_session
-from i2i.spec import PRECISIONS, STYLE_ENCODER, TRANSLATOR, Spec
+from i2i.spec import ENERGY, PRECISIONS, STYLE_ENCODER, TRANSLATOR, Spec
 from i2i.text import known_keywords
 
 Generators = Mapping[str, tuple[nn.Module, Spec]]
@@ -58,7 +59,7 @@ def export(
             of the size and faster on CPUs. Both are refused below a PSNR of 60 dB (int8: 45 dB, or a value off by more
             than 8 of 255).
         calibrate: folder of typical input images, at least 4, for int8 at least 12, to calibrate int8 and to measure
-            the loss of a precision; default the training images.
+            the loss of a precision; default the training images. A generator is measured on seeds, without images.
         weights: of a run: "best", those that ``i2i.train(eval_every=N)`` chose on validation images, which are the
             newest ones where it chose none; or "newest", whose file has it in its name (``a2b.newest.onnx``).
 
@@ -111,7 +112,7 @@ def convert(
         raise ValueError(f"{path} is the model itself; give the file another name")
     pictures = gather(calibrate, None, spec, precision == "int8")
     _check_name(path)
-    if spec.values_per_pixel is None:  # an older export
+    if spec.values_per_pixel is None and spec.kind != targets.GENERATOR:  # an older export
         spec = replace(spec, values_per_pixel=_values_per_pixel(model, spec))
     data = reduced(model.read_bytes(), spec, precision, pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +148,11 @@ def directions(run: str | os.PathLike[str] | Generators, weights: str = "best") 
         run = load_generators(run, weights)
     if not run:
         raise ValueError("no generators to export; expected at least one, as i2i.engine.load_generators gives them")
+    if scores := [spec.method for _, spec in run.values() if spec.kind == ENERGY]:
+        raise ValueError(
+            f"a run of {scores[0]} has no export: its network scores images, and only its gradients make new ones. Use "
+            "i2i.engine.load_translator(RUN).sample(n, seed) in Python"
+        )
     return {direction: run[direction] for direction in targets.ordered(_specs(run))}
 
 
@@ -163,9 +169,9 @@ def export_network(
 ) -> Path:
     """Write ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file to ``path``; ``net`` is not changed.
 
-    For a generator ``net`` takes z, float32 [n, length], instead. A translator with a prior also takes a style of that
-    form; its own module ``of_style``, if it has one, from an image to a style, becomes the file ``NAME.style.onnx``
-    beside ``path``.
+    For a generator ``net`` takes z, float32 [n, length], instead; and text, int64 [n, words], if its prior has words. A
+    translator with a prior also takes a style, float32 [n, length]; its own module ``of_style``, if it has one, from an
+    image to a style, becomes the file ``NAME.style.onnx`` beside ``path``.
 
     If ``spec`` has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
 
@@ -183,6 +189,8 @@ def export_network(
     _check_weights(net)
     spec = describe(net, spec)
     module = WithTarget(net, spec) if spec.domains else net
+    if spec.prior is not None and spec.prior.words:
+        module = WithText(net, spec)
     if spec.kind == STYLE_ENCODER:
         module = Styles(module, spec)
     elif spec.io == "pixels":
@@ -223,6 +231,10 @@ def describe(net: nn.Module, spec: Spec) -> Spec:
     """Return ``spec`` with the facts that the network itself knows."""
     known = {name: getattr(net, name) for name in ("minimum", "multiple", "receptive_field") if hasattr(net, name)}
     spec = replace(spec, **known)
+    if spec.prior is not None and isinstance(net, Decoder):
+        pairs = zip(spec.prior.means, net.latent_means(), strict=True)
+        means = tuple(replace(mean, z=tuple(float(f"{number:.6g}") for number in z)) for mean, z in pairs)
+        spec = replace(spec, prior=replace(spec.prior, means=means))
     if spec.receptive_field is None:
         tiling = "no"
     elif any(isinstance(module, NORMS) for module in net.modules()):

@@ -44,11 +44,11 @@ class RunningNorm2d(nn.BatchNorm2d):
     """
 
 
-NORMS = {"instance": InstanceNorm2d, "batch": BatchNorm2d, "none": nn.Identity}
+NORMS = {"instance": InstanceNorm2d, "batch": BatchNorm2d, "none": nn.Identity, "running": RunningNorm2d}
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module:
-    """Return the normalisation ``norm`` (instance | batch | none) over ``channels``."""
+    """Return the normalisation ``norm`` (instance | batch | none | running) over ``channels``."""
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}; choose one of {', '.join(NORMS)}")
     return NORMS[norm](channels)

@@ -8,22 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from i2i.networks.blocks import RunningNorm2d, initialise, leaky_relu, norm_layer, relu
+from i2i.networks.minibatch import MinibatchDiscrimination
 
 START = 4  # least side of the smallest map
 
 
-def doublings(height: int, width: int) -> int:
-    """Return how often the smallest map is doubled for an image of that size.
+def doublings(height: int, width: int, least: int = START) -> int:
+    """Return how often the smallest map, of sides from ``least``, is doubled for an image of that size.
 
-    Raises ValueError for a size that is not at least twice 4 x 4 pixels and even.
+    Raises ValueError for a size that is not even and at least twice ``least``.
     """
     steps = 0
-    while height % 2 == width % 2 == 0 and min(height, width) >= 2 * START:
+    while height % 2 == width % 2 == 0 and min(height, width) >= 2 * least:
         height, width, steps = height // 2, width // 2, steps + 1
     if not steps:
         raise ValueError(
             f"size is {height}x{width}; this network doubles a small map, so height and width must be even and at "
-            f"least {2 * START}: 28, 32 or 64, or 64x96"
+            f"least {2 * least}: 28, 32 or 64, or 64x96"
         )
     return steps
 
@@ -74,11 +75,12 @@ class DCGANDiscriminator(nn.Module):
         norm: batch | instance | none; a gradient penalty needs one that does not mix the images of a batch.
         conditions: numbers of c.
         outputs: numbers for each image.
+        minibatch: kernels of minibatch discrimination before the last layer; 0: none.
     """
 
     def __init__(
         self, in_channels: int = 3, *, height: int = 64, width: int = 64, ndf: int = 64, norm: str = "batch",
-        conditions: int = 0, outputs: int = 1,
+        conditions: int = 0, outputs: int = 1, minibatch: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         steps = doublings(height, width)
@@ -93,11 +95,16 @@ class DCGANDiscriminator(nn.Module):
         if conditions:
             mixed = [nn.Conv2d(widths[-1] + conditions, widths[-1], 1), leaky_relu()]
             self.mix = nn.Sequential(*mixed)
-        self.head = nn.Linear(self.features, outputs)
+        self.crowd = MinibatchDiscrimination(self.features, minibatch) if minibatch else nn.Identity()
+        self.head = nn.Linear(self.features + minibatch, outputs)
         initialise(self)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.head(self.joined(self.body(x), c).flatten(1))
+        return self.head(self.crowd(self.embed(x, c)))
+
+    def embed(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the features of the last map, [n, features]."""
+        return self.joined(self.body(x), c).flatten(1)
 
     def joined(self, features: Tensor, c: Tensor | None) -> Tensor:
         """Return the last map [n, f, h, w] with the labels in it."""

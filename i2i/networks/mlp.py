@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.networks.blocks import leaky_relu, relu
+from i2i.networks.minibatch import MinibatchDiscrimination
 
 
 class MLPGenerator(nn.Module):
@@ -39,16 +40,25 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Image [n, c, h, w] in [-1, 1], with labels c [n, conditions] if it has any, to logits [n, 1]."""
+    """Image [n, c, h, w] in [-1, 1], with labels c [n, conditions] if it has any, to logits [n, 1].
+
+    With ``minibatch`` kernels of minibatch discrimination before the last layer; 0: none.
+    """
 
     def __init__(
-        self, in_channels: int = 1, *, height: int = 28, width: int = 28, hidden: int = 512, conditions: int = 0
-    ) -> None:
+        self, in_channels: int = 1, *, height: int = 28, width: int = 28, hidden: int = 512, conditions: int = 0,
+        minibatch: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
+        crowd = [MinibatchDiscrimination(hidden, minibatch)] if minibatch else []
         self.layers = nn.Sequential(
             nn.Linear(in_channels * height * width + conditions, hidden), leaky_relu(),
-            nn.Linear(hidden, hidden), leaky_relu(), nn.Linear(hidden, 1),
+            nn.Linear(hidden, hidden), leaky_relu(), *crowd, nn.Linear(hidden + minibatch, 1),
         )  # fmt: skip
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.layers(x.flatten(1) if c is None else torch.cat([x.flatten(1), c], 1))
+        return self.layers[4:](self.embed(x, c))
+
+    def embed(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the last hidden layer, [n, hidden]."""
+        return self.layers[:4](x.flatten(1) if c is None else torch.cat([x.flatten(1), c], 1))

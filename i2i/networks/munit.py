@@ -57,15 +57,19 @@ class StyleEncoder(nn.Module):
         return self.last(self.model(x).mean((2, 3)))
 
 
-class AdaIN(InstanceNorm2d):
+class AdaIN(nn.Module):
     """gamma (x - mean(x)) / deviation(x) + beta, with gamma and beta of each image and channel.
 
     Takes maps x [n, c, h, w], and gamma and beta as [n, 2 c].
     """
 
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = InstanceNorm2d(channels)
+
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         gamma, beta = style[..., None, None].chunk(2, 1)
-        return gamma * super().forward(x) + beta
+        return gamma * self.norm(x) + beta
 
 
 class AdaptiveBlock(nn.Module):

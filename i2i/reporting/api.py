@@ -17,6 +17,7 @@ from i2i.reporting.card import render_card
 from i2i.reporting.figures import Figures, of_evaluation, of_test, read_metrics
 from i2i.reporting.page import Contents, render
 from i2i.reporting.records import Record, read_records
+from i2i.runtime.model.catalog import read_run
 from i2i.runtime.model.targets import way
 from i2i.text import known_keywords, not_found
 
@@ -83,8 +84,10 @@ def report(
     where = {"data": data, "a": a, "b": b}
     if evaluate:
         for number, record in enumerate(records):
-            found = measure(record.path, **where, features=features, provider=provider, progress=progress)  # type: ignore[arg-type]
-            contents.figures += of_evaluation(found.to_dict(), number, "measured for this report")
+            for direction in _directions(record):
+                options: dict[str, Any] = {**where, "direction": direction, "features": features, "provider": provider}
+                found = measure(record.path, **options, progress=progress)
+                contents.figures += of_evaluation(found.to_dict(), number, "measured for this report")
     if kind == "html" and images:
         extractor = _extractor(features, provider)
         for number in range(len(records)):
@@ -142,13 +145,15 @@ def _add_pictures(
     named = own[0].protocol.split if own else None
     split = named if named in ("test", "val", "train") else None  # else found as an evaluation finds it
     paired = own[0].protocol.paired if own else None
+    others = dict.fromkeys(("to", "real", "fake", "source"))
     try:
-        model = open_model(record.path, None, None, provider)
-        others = dict.fromkeys(("direction", "to", "real", "fake", "source"))
-        tasks = find_tasks(record.path, model, **where, split=split, paired=paired, **others)
+        tasks = []
+        for direction in _directions(record):
+            model = open_model(record.path, None, direction, provider)
+            found = find_tasks(record.path, model, **where, split=split, direction=direction, paired=paired, **others)
+            tasks += [(task, model.toward(aim)) for task, aim in found]
         count = -(-images // len(tasks))
-        for task, aim in tasks:
-            bound = model.toward(aim)
+        for task, bound in tasks:
             title = way(bound.spec, bound.to)
             contents.galleries.append((number, gallery.build(task, bound, title, own, count, progress)))
             near = neighbours.nearest_training(task, bound, title, extractor, min(NEAREST, count), progress)
@@ -158,3 +163,11 @@ def _add_pictures(
                 contents.neighbours.append((number, near))
     except (I2IError, OSError, ImportError) as error:
         contents.omissions.append((number, f"no gallery: {error}"))
+
+
+def _directions(record: Record) -> list[str | None]:
+    """Return the directions in which a run translates between two domains; [None] for a model of several."""
+    run = read_run(record.path)
+    ways = {} if run is None else run.directions
+    between = [name for name, spec in ways.items() if not spec.domains and spec.direction[0] != spec.direction[-1]]
+    return list(between) or [None]

@@ -67,11 +67,12 @@ def code(text: str) -> Raw:
 
 def header(records: list[Record], figures: list[Figures], license: str | None) -> str:
     """Return the YAML header, without its fences. Every text is quoted as in JSON, of which YAML is a superset."""
-    lines = ["library_name: i2i", "pipeline_tag: image-to-image"]
+    task = "unconditional-image-generation" if all(record.generates for record in records) else "image-to-image"
+    lines = ["library_name: i2i", f"pipeline_tag: {task}"]
     if license is not None:
         lines.append(f"license: {_quoted(license)}")
     methods = dict.fromkeys(record.method for record in records)
-    lines.append(f"tags: [{', '.join(map(_quoted, ['image-to-image', *methods]))}]")
+    lines.append(f"tags: [{', '.join(map(_quoted, [task, *methods]))}]")
     if figures:
         lines.append("model-index:")
     for number, record in enumerate(records):

@@ -6,10 +6,11 @@ import base64
 import hashlib
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import i2i
@@ -66,8 +67,9 @@ class Contents:
         return list(dict.fromkeys(found))
 
 
-def render(contents: Contents) -> str:
-    """Return the page."""
+@cache
+def _template() -> Template:
+    """Return the page's template, compiled once: a run that is evaluated writes its page many times."""
     environment = Environment(
         loader=PackageLoader("i2i.reporting"),
         autoescape=True,
@@ -76,12 +78,17 @@ def render(contents: Contents) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"as_text": as_text, "duration": duration}
+    return environment.get_template("page.html")
+
+
+def render(contents: Contents) -> str:
+    """Return the page."""
     records = contents.records
     templates = files("i2i.reporting") / "templates"
     style, script = ((templates / name).read_text("utf-8") for name in ("page.css", "page.js"))
     sheets = [_sheets(number, record, contents) for number, record in enumerate(records)]
     names = [record.name for record in records]
-    page = environment.get_template("page.html").render(
+    page = _template().render(
         contents=contents,
         records=records,
         names=names,

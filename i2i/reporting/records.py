@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from i2i.errors import DataError
-from i2i.runtime.model.catalog import RUNS
+from i2i.runtime.model.catalog import RUNS, read_run
+from i2i.runtime.model.targets import TRANSLATOR
 from i2i.text import not_found, plural
 
-PLACES = ("data", "a", "b", "attributes")  # the settings that are paths of the data
+PLACES = ("data", "a", "b", "attributes", "captions")  # the settings that are paths of the data
 COMPARED = ("method", "status", "step", "images", "fingerprint", "machine", "versions")  # facts beside settings
 SPEED, MEMORY = "images_per_second", "memory_gb"
 Points = list[tuple[float, float]]
@@ -53,7 +54,8 @@ class Record:
     @property
     def data(self) -> str:
         """The folders that it was trained on."""
-        return ", ".join(str(self.settings[name]) for name in PLACES if name in self.settings)
+        settings = _mapping(self.facts, "settings")
+        return ", ".join(str(settings[name]) for name in PLACES if settings.get(name) is not None)
 
     @property
     def seconds(self) -> float | None:
@@ -92,12 +94,23 @@ class Record:
                 text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
                 words += [f"--{name.replace('_', '-')}={text}"]
         for name, value in _mapping(self.facts, "hyperparameters").items():
-            words.append(f"--set={name}={value}")
+            if name not in settings:  # the data decides it, as with a table of attributes
+                words.append(f"--set={name}={value}")
         return _wrapped([*words, f"--out={self.path}"])
 
     @property
+    def generates(self) -> bool:
+        """True for a run of a generator alone, which takes no images."""
+        run = read_run(self.path)
+        return run is not None and bool(run.directions) and not run.ways(TRANSLATOR)
+
+    @property
     def use(self) -> str:
-        """The command that translates a folder with this run."""
+        """The command that translates a folder with this run, or generates images."""
+        if self.generates:
+            names = self.facts.get("domains") or []
+            to = ["--to", str(names[0])] if names else []
+            return shlex.join(["i2i", "generate", str(self.path), "-n", "64", "--grid", *to])
         return shlex.join(["i2i", "translate", "photos/", "results/", "-m", str(self.path)])
 
     def title(self) -> str:

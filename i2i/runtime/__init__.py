@@ -12,22 +12,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from i2i.runtime.api import translate
     from i2i.runtime.errors import ModelError, NonFiniteError, ProviderError
+    from i2i.runtime.generation.api import generate
     from i2i.runtime.jobs.folder import translate_folder
     from i2i.runtime.jobs.options import Options
-    from i2i.runtime.model.model import Model, load
+    from i2i.runtime.model.generator import Generator
+    from i2i.runtime.model.loading import load
+    from i2i.runtime.model.model import Model
 
 _HOMES = {
     "translate": "api",
     "ModelError": "errors",
     "NonFiniteError": "errors",
     "ProviderError": "errors",
+    "generate": "generation.api",
     "Options": "jobs.options",
     "translate_folder": "jobs.folder",
+    "Generator": "model.generator",
+    "load": "model.loading",
     "Model": "model.model",
-    "load": "model.model",
 }
 
-__all__ = ["Model", "ModelError", "NonFiniteError", "Options", "ProviderError", "load", "translate", "translate_folder"]
+__all__ = [
+    "Generator", "Model", "ModelError", "NonFiniteError", "Options", "ProviderError", "generate", "load", "translate",
+    "translate_folder",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,8 @@ from i2i.images import MAX_PIXELS
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.single import PathLike, destination, translate_file
 from i2i.runtime.log import note
-from i2i.runtime.model import catalog
+from i2i.runtime.model import catalog, targets
+from i2i.runtime.model.generator import Generator
 from i2i.runtime.model.model import Model
 from i2i.runtime.model.styles import StyleLike
 from i2i.runtime.model.targets import To
@@ -72,20 +73,23 @@ class TranslateOptions(TypedDict, total=False):
 
 @overload
 def translate(
-    src: np.ndarray, dst: None = None, model: Model | PathLike | None = None, **options: Unpack[TranslateOptions]
+    src: np.ndarray,
+    dst: None = None,
+    model: Model | Generator | PathLike | None = None,
+    **options: Unpack[TranslateOptions],
 ) -> np.ndarray: ...
 @overload
 def translate(
     src: PathLike,
     dst: PathLike | None = None,
-    model: Model | PathLike | None = None,
+    model: Model | Generator | PathLike | None = None,
     **options: Unpack[TranslateOptions],
 ) -> Path: ...
 @known_keywords
 def translate(
     src: np.ndarray | PathLike,
     dst: PathLike | None = None,
-    model: Model | PathLike | None = None,
+    model: Model | Generator | PathLike | None = None,
     *,
     to: To | None = None,
     style: StyleLike | None = None,
@@ -121,7 +125,8 @@ def translate(
             added to its own.
         model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; default the newest
             finished run under ``runs/``, else the default model. A third-party file that does not describe itself is
-            opened with :func:`i2i.load`, or described once with ``i2i describe -o``.
+            opened with :func:`i2i.load`, or described once with ``i2i describe -o``. A generator takes no image, and is
+            refused: see :func:`i2i.generate`.
         to: the domain to translate to, attributes that the results shall have (a list of names, or one with commas), or
             a direction ("b2a"), for a model that has several; default the model's first direction.
         style: an example image of the target domain, a path or an array, or the numbers of a style, for a model with
@@ -176,6 +181,8 @@ def translate(
     usual = VideoOptions()
     if not of_video and (changed := sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))):
         raise ValueError(f"{', '.join(changed)}: for videos only, and the source is not a video")
+    if isinstance(model, Generator):
+        raise targets.wrong_kind(targets.GENERATOR, printable(model.path))
     if not isinstance(model, Model):
         several = of_video or (not isinstance(src, np.ndarray) and os.path.isdir(src))
         choice = catalog.resolve(model, to)

@@ -14,7 +14,7 @@ import numpy as np
 from i2i.images import Image, read_image, write_image
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.onnx_file import described
-from i2i.runtime.model.model import load
+from i2i.runtime.model.model import Model
 from i2i.spec import Domain, Spec
 
 
@@ -25,7 +25,7 @@ def run(provider: str = "auto") -> tuple[str, float]:
     with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
         path = Path(folder) / "invert.onnx"
         path.write_bytes(inverter())
-        model = load(path, provider)
+        model = Model(path, provider)
         write_image(Path(folder) / "image.png", Image(pixels))
         result = model(read_image(Path(folder) / "image.png").pixels)
     if not np.array_equal(result, 255 - pixels):

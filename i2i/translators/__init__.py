@@ -20,6 +20,12 @@ TRANSLATORS = {
     "dtn": "i2i.translators.dtn:DTN",
     "gan": "i2i.translators.gan:GAN",
     "dcgan": "i2i.translators.dcgan:DCGAN",
+    "vaegan": "i2i.translators.vaegan:VAEGAN",
+    "bigan": "i2i.translators.bigan:BiGAN",
+    "energy": "i2i.translators.energy:Energy",
+    "began": "i2i.translators.began:BEGAN",
+    "infogan": "i2i.translators.infogan:InfoGAN",
+    "stackgan": "i2i.translators.stackgan:StackGAN",
 }
 
 

@@ -29,6 +29,8 @@ class Player:
     """L2 penalty of Adam, added to the gradient."""
     after: Callable[[], None] | None = None
     """Function called after each move (weight clipping)."""
+    skip: Callable[[Views], Tensor] | None = None
+    """Function of the detached terms, averaged over all processes: a true value cancels the move."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -38,13 +40,17 @@ class Player:
 class Translator(nn.Module):
     """Networks that translate images between domains, and the game that trains them."""
 
-    data: ClassVar[Literal["pairs", "unpaired", "domains", "images"]]
+    data: ClassVar[Literal["pairs", "unpaired", "domains", "images", "captions"]]
     """Content of a batch: "pairs" (x and y show the same scene), "unpaired", "domains": x and its labels c, float32
-    [n, domains], one-hot or of attributes; or "images": x, and its labels c if the data has any.
+    [n, domains], one-hot or of attributes; "images": x, and its labels c if the data has any; or "captions": x, text
+    and wrong, int64 [n, words]: a caption of each image and one of another image.
     """
 
     augment: ClassVar[bool] = True
     """True if training crops are placed and mirrored at random. A generator would learn that as part of the data."""
+
+    conditional: ClassVar[bool] = True
+    """True if a generator takes labels c beside z where the data has labels."""
 
     authors: ClassVar[dict[str, Any]]
     """Settings of the authors' run, used by ``--preset paper``."""
@@ -58,13 +64,19 @@ class Translator(nn.Module):
         raise NotImplementedError
 
     def exports(self) -> dict[str, nn.Module]:
-        """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), or "generate" for one of
-        z, or of (z, c).
+        """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), "generate" for one of z,
+        of (z, c) or of (z, text), or "energy" for one that scores images, of which only weights are kept.
 
         If the translator has a prior, "a2b" and "b2a" are networks of (x, style). Such a network may have a module
         ``of_style``, from an image of its target domain to the style, which is exported beside it.
         """
         raise NotImplementedError
+
+    def foundations(self) -> dict[str, nn.Module]:
+        """Return the parts of the networks to export, by direction, that are the exports of a finished run of the stage
+        before, which ``--init`` names; none for a method of one stage.
+        """
+        return {}
 
     def prior(self) -> Prior | None:
         """Return what a generator's z, or the style of a translator, is made of; None for a translator without."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from i2i.gan import Adversarial
 from i2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.spec import Prior
+from i2i.translators.aids import Aids
 from i2i.translators.base import Translator
 from i2i.translators.gan import GAN
 
@@ -26,6 +27,8 @@ class DCGAN(GAN):
             is one of single images, which batch norm mixes: use instance or none.
         objective, constraint: of the game; see i2i.gan.
         mismatched: with labels, D also learns that a real image with a wrong label is false.
+        smoothing: label of real images is 1 - smoothing; for the objectives vanilla, minimax and lsgan.
+        noise, minibatch, matching, balance: training aids, off at 0; see i2i.translators.aids.
         n_critic: steps of the discriminator for each of the generator.
     """
 
@@ -48,14 +51,20 @@ class DCGAN(GAN):
         objective: str = "vanilla",
         constraint: str = "none",
         mismatched: bool = False,
+        smoothing: float = 0.0,
+        noise: float = 0.0,
+        minibatch: int = 0,
+        matching: float = 0.0,
+        balance: float = 0.0,
         n_critic: int = 1,
         lr: float = 2e-4,
     ) -> None:
         Translator.__init__(self)
+        gan = Adversarial(objective, constraint, smoothing)
+        aids = Aids(gan, noise, minibatch, matching, balance)
         sides: Any = {"height": height, "width": width, "conditions": domains}
         G = DCGANGenerator(latent, out_channels, ngf=ngf, **sides)
-        D = DCGANDiscriminator(in_channels, ndf=ndf, norm=norm, **sides)
+        D = DCGANDiscriminator(in_channels, ndf=ndf, norm=norm, minibatch=minibatch, **sides)
         self.begin(
-            Prior(latent, (height, width), distribution), G, D, Adversarial(objective, constraint), domains,
-            attributes, mismatched, n_critic, lr,
-        )  # fmt: skip
+            Prior(latent, (height, width), distribution), G, D, gan, domains, attributes, mismatched, n_critic, lr, aids
+        )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from i2i.gan import Adversarial, Critic
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.spec import Prior
+from i2i.translators.aids import Aids
 from i2i.translators.base import Player, Translator, Views
 from i2i.translators.latent import draw, of_seeds, others
 
@@ -31,6 +32,8 @@ class GAN(Translator):
         objective, constraint: of the game; see i2i.gan.
         mismatched: with labels, D also learns that a real image with a wrong label is false (Reed et al. 2016,
             arXiv:1605.05396, algorithm 1).
+        smoothing: label of real images is 1 - smoothing; for the objectives vanilla, minimax and lsgan.
+        noise, minibatch, matching, balance: training aids, off at 0; see i2i.translators.aids.
         n_critic: steps of the discriminator for each of the generator.
     """
 
@@ -53,21 +56,27 @@ class GAN(Translator):
         objective: str = "vanilla",
         constraint: str = "none",
         mismatched: bool = False,
+        smoothing: float = 0.0,
+        noise: float = 0.0,
+        minibatch: int = 0,
+        matching: float = 0.0,
+        balance: float = 0.0,
         n_critic: int = 1,
         lr: float = 2e-4,
     ) -> None:
         super().__init__()
+        gan = Adversarial(objective, constraint, smoothing)
+        aids = Aids(gan, noise, minibatch, matching, balance)
         sides: Any = {"height": height, "width": width, "hidden": hidden, "conditions": domains}
         G = MLPGenerator(latent, out_channels, **sides)
-        D = MLPDiscriminator(in_channels, **sides)
+        D = MLPDiscriminator(in_channels, minibatch=minibatch, **sides)
         self.begin(
-            Prior(latent, (height, width), distribution), G, D, Adversarial(objective, constraint), domains,
-            attributes, mismatched, n_critic, lr,
-        )  # fmt: skip
+            Prior(latent, (height, width), distribution), G, D, gan, domains, attributes, mismatched, n_critic, lr, aids
+        )
 
     def begin(
         self, prior: Prior, G: nn.Module, D: nn.Module, gan: Adversarial, domains: int, attributes: bool,
-        mismatched: bool, n_critic: int, lr: float,
+        mismatched: bool, n_critic: int, lr: float, aids: Aids | None = None,
     ) -> None:  # fmt: skip
         """Take the networks and the settings of the game. Raises ValueError for ``mismatched`` without labels."""
         if mismatched and not domains:
@@ -76,6 +85,7 @@ class GAN(Translator):
             )
         self._prior, self.gan, self.lr, self.n_critic = prior, gan, lr, n_critic
         self.domains, self.attributes, self.mismatched = domains, attributes, mismatched
+        self.aids = aids or Aids(gan)
         self.G, self.D = G, gan.constrain(D)
 
     def prior(self) -> Prior:
@@ -102,24 +112,32 @@ class GAN(Translator):
         return c
 
     def critic(self, v: Views) -> Critic:
-        """Return D as a function of images, with the labels of this step."""
-        return partial(self.D, c=v["c"]) if self.domains else self.D
+        """Return D as a function of images, with the labels of this step, and with the noise of its input."""
+        return self.aids.seen(partial(self.D, c=v["c"]) if self.domains else self.D)
+
+    def features(self, v: Views) -> Critic:
+        """Return D's last hidden layer [n, f] as a function of images, like ``critic``."""
+        embed: Any = self.D.embed
+        return self.aids.seen(partial(embed, c=v["c"]) if self.domains else embed)
 
     def discriminator_loss(self, v: Views) -> Views:
         D, real, fake = self.critic(v), v["x"], v["G(z)"].detach()
         scores = D(real)
         loss = self.gan.critic_of(scores, D(fake))
         if self.mismatched:
-            wrong = self.D(real, others(v["c"], self.attributes))
-            loss = (loss + self.gan.critic_of(scores, wrong)) / 2
+            wrong = self.critic({"c": others(v["c"], self.attributes)})
+            loss = (loss + self.gan.critic_of(scores, wrong(real))) / 2
         return {"gan": loss, **self.gan.penalty(D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
-        return {"gan": self.gan.generator(self.critic(v), v["G(z)"])}
+        terms = {"gan": self.gan.generator(self.critic(v), v["G(z)"])}
+        return terms | (self.aids.matched(self.features(v), v["x"], v["G(z)"]) if self.aids.matching else {})
 
     def players(self) -> dict[str, Player]:
         return {
-            "D": Player(self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D)),
+            "D": Player(
+                self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D), skip=self.aids.skip()
+            ),
             "G": Player(self.G, self.generator_loss, lr=self.lr, every=self.n_critic),
         }
 

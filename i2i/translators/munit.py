@@ -75,8 +75,8 @@ class MUNIT(Translator):
         self.C_x, self.C_y = (ContentEncoder(channels, ngf, blocks) for channels in (in_channels, out_channels))
         self.S_x, self.S_y = (StyleEncoder(channels, ngf, style) for channels in (in_channels, out_channels))
         self.G_x, self.G_y = (Decoder(channels, **sides) for channels in (in_channels, out_channels))
-        self.D_x = self.gan.constrain(MultiScale(in_channels, scales, layers, ndf))
-        self.D_y = self.gan.constrain(MultiScale(out_channels, scales, layers, ndf))
+        self.D_x, self.D_y = (MultiScale(channels, scales, layers, ndf) for channels in (in_channels, out_channels))
+        self.gan.constrain(nn.ModuleList([self.D_x, self.D_y]))
 
     def prior(self) -> Prior:
         """Return the prior of the styles."""
@@ -108,8 +108,8 @@ class MUNIT(Translator):
         if self.lambda_cyc:
             views |= {"x->y->x": self.G_x(c_x_y, of_x, size), "y->x->y": self.G_y(c_y_x, of_y, size)}
         contents = {"c(x)": c_x, "c(y)": c_y, "c(x->y)": c_x_y, "c(y->x)": c_y_x}
-        styles = {"s_x": s_x, "s_y": s_y, "s(y->x)": self.S_x(y_x), "s(x->y)": self.S_y(x_y)}
-        return views | {name: content.flatten(1) for name, content in contents.items()} | styles
+        found = {"s_x": s_x, "s_y": s_y, "s(y->x)": self.S_x(y_x), "s(x->y)": self.S_y(x_y)}
+        return views | {name: content.flatten(1) for name, content in contents.items()} | found
 
     def discriminator_loss(self, v: Views) -> Views:
         terms: Views = {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import cat, nn
+from torch import Tensor, cat, nn
 from torch.nn.functional import l1_loss
 
 from i2i import networks
 from i2i.gan import Adversarial
+from i2i.translators.aids import Aids
 from i2i.translators.base import Player, Translator, Views
 
 
@@ -25,6 +26,10 @@ class Pix2Pix(Translator):
         upsample: deconv, as the authors | resize, free of checkerboards.
         objective, constraint: of the game; see i2i.gan.
         lambda_l1: weight of the L1 term.
+        mismatched: D also learns that x with the y of another image of the batch is false (Reed et al. 2016,
+            arXiv:1605.05396, algorithm 1); the batch has two images or more.
+        smoothing: label of real pairs is 1 - smoothing; for the objectives vanilla, minimax and lsgan.
+        noise, balance: training aids, off at 0; see i2i.translators.aids.
     """
 
     data = "pairs"
@@ -45,10 +50,15 @@ class Pix2Pix(Translator):
         objective: str = "vanilla",
         constraint: str = "none",
         lambda_l1: float = 100.0,
+        mismatched: bool = False,
+        smoothing: float = 0.0,
+        noise: float = 0.0,
+        balance: float = 0.0,
         lr: float = 2e-4,
     ) -> None:
         super().__init__()
-        self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint), lambda_l1, lr
+        self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint, smoothing), lambda_l1, lr
+        self.aids, self.mismatched = Aids(self.gan, noise=noise, balance=balance), mismatched
         self.G = networks.generator(
             generator, in_channels, out_channels, ngf=ngf, norm=norm, dropout=dropout, upsample=upsample
         )
@@ -60,20 +70,37 @@ class Pix2Pix(Translator):
         return {"x": batch["x"], "G(x)": self.G(batch["x"]), "y": batch["y"]}
 
     def discriminator_loss(self, v: Views) -> Views:
-        real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1)
-        return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
+        real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1).detach()
+        D = self.aids.seen(self.D)
+        scores = D(real)
+        loss = self.gan.critic_of(scores, D(fake))
+        if self.mismatched:
+            loss = (loss + self.gan.critic_of(scores, D(cat([v["x"], of_another(v["y"])], 1)))) / 2
+        return {"gan": 0.5 * loss, **self.gan.penalty(D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
         return {
-            "gan": self.gan.generator(self.D, cat([v["x"], v["G(x)"]], 1)),
+            "gan": self.gan.generator(self.aids.seen(self.D), cat([v["x"], v["G(x)"]], 1)),
             "l1": self.lambda_l1 * l1_loss(v["G(x)"], v["y"]),
         }
 
     def players(self) -> dict[str, Player]:
         return {
-            "D": Player(self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D)),
+            "D": Player(
+                self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D), skip=self.aids.skip()
+            ),
             "G": Player(self.G, self.generator_loss, lr=self.lr),
         }
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}
+
+
+def of_another(y: Tensor) -> Tensor:
+    """Return y [n, ...] with each image in the place of another. Raises ValueError for a batch of one."""
+    if len(y) < 2:
+        raise ValueError(
+            "mismatched pairs take y from another image of the batch, and there is none: give --batch 2 or more for "
+            "each process"
+        )
+    return y.roll(1, 0)

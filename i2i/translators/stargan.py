@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, l1_loss
 
 from i2i import networks
-from i2i.gan import Adversarial, wide
+from i2i.gan import Adversarial, Critic, wide
+from i2i.translators.aids import Aids
 from i2i.translators.base import Player, Translator, Views
 
 
@@ -31,6 +32,11 @@ class StarGAN(Translator):
         upsample: deconv, as the authors | resize, free of checkerboards.
         objective, constraint: of the game; see i2i.gan.
         lambda_cls, lambda_rec: weights of classification and reconstruction.
+        mismatched: D_src scores an image together with a label, and a real image with the wrong label c' counts as
+            false: the pair that G would make if it changed nothing (Reed et al. 2016, arXiv:1605.05396, algorithm 1).
+            The score of a pair is D_src(x) + c . D_cls(x) (Miyato & Koyama 2018, arXiv:1802.05637).
+        smoothing: label of real images is 1 - smoothing; for the objectives vanilla, minimax and lsgan.
+        noise, balance: training aids, off at 0; see i2i.translators.aids.
         n_critic: steps of the discriminator for each of the generator.
     """
 
@@ -54,6 +60,10 @@ class StarGAN(Translator):
         constraint: str = "gp",
         lambda_cls: float = 1.0,
         lambda_rec: float = 10.0,
+        mismatched: bool = False,
+        smoothing: float = 0.0,
+        noise: float = 0.0,
+        balance: float = 0.0,
         n_critic: int = 5,
         lr: float = 1e-4,
     ) -> None:
@@ -63,7 +73,8 @@ class StarGAN(Translator):
                 f"StarGAN takes its own images back, so both sides have as many channels, not {in_channels} and "
                 f"{out_channels}"
             )
-        self.gan, self.lr, self.n_critic = Adversarial(objective, constraint), lr, n_critic
+        self.gan, self.lr, self.n_critic = Adversarial(objective, constraint, smoothing), lr, n_critic
+        self.aids, self.mismatched = Aids(self.gan, noise=noise, balance=balance), mismatched
         self.domains, self.attributes = domains, attributes
         self.lambda_cls, self.lambda_rec = lambda_cls, lambda_rec
         self.G = networks.generator(generator, in_channels, out_channels, domains=domains, ngf=ngf, upsample=upsample)
@@ -93,18 +104,35 @@ class StarGAN(Translator):
         return (c - chosen).abs() if self.attributes else chosen
 
     def discriminator_loss(self, v: Views) -> Views:
-        real, fake = v["x"], v["G(x,c')"].detach()
-        src, cls = self.D(real)
+        real, fake, c, target = v["x"], v["G(x,c')"].detach(), v["c"], v["c'"]
+        src, cls = self.aids.seen(self.D)(real)
+        loss = self.gan.critic_of(self.score(src, cls, c), self.source(target)(fake))
+        if self.mismatched and (wrong := (c != target).any(1)).any():
+            pairs = (self.score(src, cls, labels)[wrong] for labels in (c, target))
+            loss = (loss + self.gan.critic_of(*pairs)) / 2
         return {
-            "gan": self.gan.critic_of(src, self.D.source(fake)),
-            "cls": self.lambda_cls * self.classification(cls, v["c"]),
-            **self.gan.penalty(self.D.source, real, fake),
+            "gan": loss,
+            "cls": self.lambda_cls * self.classification(cls, c),
+            **self.gan.penalty(self.source(c), real, fake),
         }
 
+    def score(self, src: Tensor, cls: Tensor, c: Tensor) -> Tensor:
+        """Return the score of images and labels from D's outputs on the images: D_src, or that of the pairs."""
+        return wide(src) + (wide(cls) * c).sum(1)[:, None, None, None] if self.mismatched else src
+
+    def source(self, c: Tensor) -> Critic:
+        """Return D_src as a function of images with the labels c, and with the noise of its input."""
+
+        def pairs(x: Tensor) -> Tensor:
+            src, cls = self.D(x)
+            return self.score(src, cls, c)
+
+        return self.aids.seen(pairs if self.mismatched else self.D.source)
+
     def generator_loss(self, v: Views) -> Views:
-        src, cls = self.D(v["G(x,c')"])
+        src, cls = self.aids.seen(self.D)(v["G(x,c')"])
         return {
-            "gan": self.gan.generator_of(src),
+            "gan": self.gan.generator_of(self.score(src, cls, v["c'"])),
             "cls": self.lambda_cls * self.classification(cls, v["c'"]),
             "rec": self.lambda_rec * l1_loss(self.G(v["G(x,c')"], v["c"]), v["x"]),
         }
@@ -117,7 +145,9 @@ class StarGAN(Translator):
 
     def players(self) -> dict[str, Player]:
         return {
-            "D": Player(self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D)),
+            "D": Player(
+                self.D, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D), skip=self.aids.skip()
+            ),
             "G": Player(self.G, self.generator_loss, lr=self.lr, every=self.n_critic),
         }
 

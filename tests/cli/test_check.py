@@ -69,3 +69,16 @@ def test_many_domains_are_described(folders):
 )  # fmt: skip
 def test_wrong_usage_has_its_own_exit_status(arguments):
     assert check(*arguments).exit_code == 2
+
+
+def test_captions(folders):
+    (folders / "x" / "captions.csv").write_text("file,caption\n0.png,a house\n1.png,a tree\n")
+    (folders / "y.csv").write_text("file,caption\n0.png,a house\n1.png,two old trees\n")
+    for arguments, longest in ((("stackgan",), 2), (("--captions", folders / "y.csv"), 3)):
+        result = check(*arguments, "--data", folders / "x")
+        assert result.exit_code == 0
+        assert f"captions: 2, of up to {longest} words; " in result.output
+        assert "good to train: 2 images an epoch" in result.output
+    result = check("stackgan", "--data", folders / "y")
+    assert result.exit_code == 1
+    assert "no image in it has a caption in text files" in result.stderr

@@ -53,6 +53,7 @@ def test_the_first_page_groups_the_commands() -> None:
         "import",
         "export",
         "translate",
+        "generate",
         "demo",
         "evaluate",
         "report",
@@ -71,8 +72,13 @@ GROUPS = {
         "Large images": "tile max-pixels",
         "Many machines": "shard",
     },
+    "generate": {
+        "Input and output": "out number seed grid overwrite",
+        "Model": "to set truncate text mean spread provider allow-fallback",
+        "Video": "walk seconds fps",
+    },
     "train": {
-        "Data": "a b data attributes select direction channels background max-bad",
+        "Data": "a b data attributes captions select direction channels background max-bad",
         "Method": "preset set",
         "Training": "size batch epochs steps precision ema seed workers",
         "Run": "out init dry-run quiet log-every sample-every save-every",

@@ -77,7 +77,7 @@ def test_a_video_has_one_style(place: Path, i2i_inside: Command) -> None:
         (("-m", "plain.onnx", "--results", "2"), "plain.onnx has no styles"),
     ],
 )
-def test_wrong_use_is_said_before_any_work(
+def test_wrong_use_is_refused_before_any_work(
     place: Path, i2i_inside: Command, arguments: tuple[str, ...], said: str
 ) -> None:
     model = () if "-m" in arguments else ("-m", "night.onnx")

@@ -1,5 +1,7 @@
 """Small folders of images, and runs small enough to be done many times."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -26,10 +28,15 @@ def folders(tmp_path_factory):
         (root / name).mkdir(parents=True)
         for i in range(7):
             assert cv2.imwrite(str(root / name / f"{i}.png"), _image(rng, height, width))
+    shutil.copytree(root / "a", root / "captions" / "a")
+    texts = ("A red house.", "house, a red house", "red")
+    for i in range(7):
+        (root / "captions" / "a" / f"{i}.txt").write_text(texts[i % 3] + "\n" + texts[i % 2] + "\n")
     kinds = {
         "pairs": {"data": str(root / "pairs")},
         "unpaired": {"a": str(root / "a"), "b": str(root / "b")},
         "domains": {"data": str(root / "domains")},
         "images": {"data": str(root / "a")},
+        "captions": {"data": str(root / "captions" / "a")},
     }
     return {method: kinds[translator_class(method).data] for method in CASES}

@@ -28,7 +28,9 @@ def run(method, folders, out, **more):
 
 
 def parameters(path):
-    return {name: tensor for name, tensor in load_file(path).items() if "running" not in name and "num_" not in name}
+    """Return the trained tensors of a file: without running averages, and the iterates of spectral norm."""
+    moving = ("running", "num_", "._u", "._v")
+    return {key: tensor for key, tensor in load_file(path).items() if not any(part in key for part in moving)}
 
 
 def state(path):

@@ -31,7 +31,10 @@ METHODS = {
 }
 
 
-def torchrun(method, options, out, program=("-m", "i2i")):
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "i2i")
+
+
+def torchrun(method, options, out, program=TORCHRUN):
     """Train in two processes; return their output."""
     arguments = [
         item
@@ -42,39 +45,51 @@ def torchrun(method, options, out, program=("-m", "i2i")):
             else [f"--{name.replace('_', '-')}", str(value)]
         )
     ]
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        *program, "train", method, *arguments, "--out", str(out), "--quiet",
-    ]  # fmt: skip
+    command = [sys.executable, *program, "train", method, *arguments, "--out", str(out), "--quiet"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-DIFFERING = """
-import atexit
+FORKED = """
+import sys
 from pathlib import Path
+import torch.utils.tensorboard
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from i2i.cli import main
+from i2i.engine import loop
 from i2i.engine.distributed import World
-world = World.join()
-assert world.agree(7, "sevens") == 7
-try:
-    world.agree(1000 * world.rank, "the step they start from")
-except RuntimeError as error:
-    print(f"[rank {world.rank}: {error}]", flush=True)
-atexit.register(lambda: print("threads:", *{path.read_text() for path in Path("/proc/self/task").glob("*/comm")}))
-main()
+
+def differing():
+    world = World.join()
+    assert world.agree(7, "sevens") == 7
+    try:
+        world.agree(1000 * world.rank, "the step they start from")
+    except RuntimeError as error:
+        print(f"[rank {world.rank}: {error}]", flush=True)
+    try:
+        main(sys.argv[1:])
+    except SystemExit as end:
+        assert end.code == 0
+    print("threads:", *{path.read_text() for path in Path("/proc/self/task").glob("*/comm")}, flush=True)
+
+if __name__ == "__main__":
+    # An optimiser imports it, after the process group is made: so it is where each process is a program of its own.
+    assert "torch.distributed.nn.functional" not in sys.modules
+    standalone = {"run_id": "any", "rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}
+    elastic_launch(LaunchConfig(1, 1, 2, **standalone, start_method="fork"), differing)()
 """
+"""Does what torchrun does, in processes that it forks: PyTorch is imported once, not three times."""
 
 
 @pytest.mark.parametrize("method", ["pix2pix", pytest.param("cyclegan", marks=pytest.mark.slow)])
 def test_two_processes_train_like_one(method, folders, tmp_path, one_thread):
     """Before they train, they differ in one value, and both report it."""
-    (tmp_path / "differing.py").write_text(DIFFERING)
+    (tmp_path / "forked.py").write_text(FORKED)
     options = METHODS[method] | folders[method]
     one = train(method, **options, out=tmp_path / "one", quiet=True)
-    said = torchrun(method, options, tmp_path / "two", [str(tmp_path / "differing.py")])
+    said = torchrun(method, options, tmp_path / "two", [str(tmp_path / "forked.py")])
     assert sorted(re.findall(r"\[rank (\d): the processes differ in the step", said)) == ["0", "1"]
     assert said.count("threads:") == 2
     assert "gloo" not in said  # threads of the process group that outlive it may abort the process
@@ -119,3 +134,34 @@ def test_a_batch_that_cannot_be_split(folders, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="batch 3 cannot be split over 2 processes"):
         train("pix2pix", **folders["pix2pix"], out=tmp_path / "run", batch=3, quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+ALIKE = """
+import torch
+from torch import nn
+from i2i.engine.distributed import World
+from i2i.engine.step import Move
+from i2i.translators.base import Player
+from i2i.translators.began import BEGAN
+world = World.join()
+began = BEGAN(height=16, width=16, filters=1, latent=1, lambda_k=0.5)
+began._gap = torch.tensor([0.2, 0.6][world.rank])
+began.update_k()
+net, found = nn.Linear(1, 1, bias=False), []
+for balance in (0.3, 0.5):
+    def loss(views):
+        return {"gan": net.weight.sum() * 0 + [0.2, 0.6][world.rank]}
+    move = Move(Player(net, loss, skip=lambda terms, balance=balance: terms["gan"] < balance), world=world)
+    terms = move({}, torch.enable_grad)
+    found.append((bool(move.optimizer.state), round(float(terms["gan"]), 3)))
+print(f"[rank {world.rank}: k {float(began.k):.3f}, {found}]", flush=True)
+world.leave()
+"""
+
+
+def test_processes_agree_on_the_balance_of_the_players(tmp_path):
+    """BEGAN's k, and whether a player skips a step: both follow the mean over the processes."""
+    (tmp_path / "alike.py").write_text(ALIKE)
+    said = torchrun("began", {}, tmp_path / "none", [str(tmp_path / "alike.py")])
+    for rank, own in ((0, 0.2), (1, 0.6)):
+        assert f"[rank {rank}: k 0.200, [(True, {own}), (False, {own})]]" in said

@@ -1,6 +1,6 @@
 """Runs of every method can be exported, and the file gives the same pixels as PyTorch."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,13 @@ from i2i.engine import load_generators, train
 from i2i.exporter import export
 from i2i.networks import per_image
 from i2i.runtime import load
+from i2i.sampling import latent
+from i2i.translators import translator_class
 from tests.engine.conftest import TINY
 from tests.translators.cases import CASES
 
 SIZES = [(21, 37), (64, 64), (90, 45)]
-WAYS = [(method, way) for method, case in CASES.items() for way in sorted(case.exports - {"generate"})]
+WAYS = [(method, way) for method, case in CASES.items() for way in sorted(case.exports - {"generate", "energy"})]
 
 
 def levels(net, image, given):
@@ -47,6 +49,49 @@ def test_same_pixels_as_torch(method, direction, folders, tmp_path, one_thread):
             assert np.abs(got - want).max() <= 1
             seen.append(want)
         assert all(np.abs(one - other).max() > 0.01 for one, other in pairwise(seen))
+
+
+GENERATORS = [method for method in CASES if translator_class(method).data == "images"]
+
+
+def same_images(run):
+    """Check the images of a few seeds, of each class, against PyTorch's: at most one level apart, none alike.
+
+    The weights are replaced by larger random ones: after two steps of training all images are grey.
+    """
+    net, spec = load_generators(run)["generate"]
+    torch.manual_seed(1)
+    for weight in net.parameters():
+        weight.data.normal_(0, 0.5)
+    file = export({"generate": (net, spec)}, run / "onnx" / "generate.onnx")
+    model, net = load(run, "cpu", to="generate"), per_image(net)
+    assert model.path == file
+    assert model.spec.parity["largest"] <= model.spec.parity["limit"]
+    z = torch.from_numpy(latent(spec.prior, range(3, 7)))
+    targets = [(name, (torch.eye(len(spec.domains))[i].repeat(4, 1),)) for i, name in enumerate(spec.domains)]
+    seen = []
+    for to, given in targets or [(None, ())]:
+        with torch.inference_mode():
+            want = ((net(z, *given).clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()
+        got = model.sample(4, seed=3, to=to)
+        assert got.shape == want.shape == (4, *spec.prior.size, spec.target.channels)
+        assert np.abs(got - want).max() <= 1
+        seen += list(want)
+    assert all(np.abs(one - other).max() > 20 for one, other in combinations(seen, 2))
+
+
+@pytest.mark.slow  # the next test goes the same way with a method
+@pytest.mark.parametrize("method", GENERATORS)
+def test_same_images_as_torch(method, folders, tmp_path, one_thread):
+    settings = TINY[method] | folders[method]
+    same_images(train(method, **settings, steps=2, sample_every=0, out=tmp_path / "run", quiet=True))
+
+
+def test_same_images_as_torch_of_each_class(folders, tmp_path, one_thread):
+    settings = TINY["dcgan"] | folders["stargan"]
+    run = train("dcgan", **settings, steps=2, sample_every=0, out=tmp_path / "run", quiet=True)
+    same_images(run)
+    assert load(run, "cpu").spec.domains == ("rain", "shine", "snow")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from i2i.engine.report import NonFinite, Statistics
 from i2i.engine.run_folder import Run
 from i2i.engine.samples import named
 from i2i.engine.train_state import TrainState, made
+from i2i.errors import DataError
 from i2i.translators import TRANSLATORS, translator_class
 from i2i.translators.pix2pix import Pix2Pix
 from tests.engine.conftest import TINY
@@ -54,7 +55,8 @@ def test_the_files_of_a_run(method, folders, tmp_path, one_thread):
         assert spec.recipe["step"] == 4
         assert str(tmp_path) not in spec.to_json()
         assert not any("/" in str(spec.recipe["settings"][key]) for key in ("a", "b", "data"))
-        sides = {"any": ("domains", "domains"), "generate": ("a", "a")}.get(direction, (direction[0], direction[-1]))
+        known = {"any": ("domains", "domains"), "generate": ("a", "a"), "energy": ("a", "a")}
+        sides = known.get(direction, (direction[0], direction[-1]))
         assert (spec.source.name, spec.target.name) == sides
         assert spec.domains == (("rain", "shine", "snow") if direction == "any" else ())
 
@@ -181,6 +183,15 @@ def test_nothing_is_written_before_data_and_settings_are_right(options, tmp_path
     with pytest.raises(ValueError, match="--data DIR"):
         train("pix2pix", quiet=True)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("data", "images"), [("gan", 7), ("stargan", 21)], ids=["one folder", "class folders"])
+def test_a_generator_needs_as_many_images_as_a_batch_has(data, images, folders, tmp_path, one_thread):
+    options = TINY["gan"] | folders[data] | {"steps": 1, "sample_every": 0, "quiet": True}
+    with pytest.raises(DataError, match=f"{images} images for batches of {images + 1}; add images, or "):
+        train("gan", **(options | {"batch": images + 1}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    train("gan", **(options | {"batch": images}), out=tmp_path / "run")
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(options, tmp_path):
@@ -404,7 +415,7 @@ def test_the_largest_batch():
         largest_power(lambda images: False)
 
 
-@pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {})])
+@pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {}), ("stackgan", {})])
 def test_a_trial_of_a_batch_moves_every_player(method, more, folders, tmp_path, one_thread):
     """Peak memory is measured, so a player that moves in every third step must move in the trial."""
     run = Run.open(method, tmp_path / "run", TINY[method] | folders[method] | more)

@@ -168,8 +168,16 @@ def test_the_folders_that_a_run_was_trained_on(folder: Folder, features: str, tm
     with pytest.raises(i2i.DataError, match=r"noto: no 'test' or 'val' split here; a translator is measured on images"):
         i2i.evaluate(run, features=features)
     assert i2i.evaluate(run, split="train", features=features).tables[0].protocol.results == 3
-    given = i2i.evaluate(run, a=a, b=b, features=features)
-    assert given.tables[0].protocol.results == 3, "folders that the user names are measured as they are"
+    (given,) = i2i.evaluate(run, a=a, b=b, features=features).tables
+    assert given.protocol.results == 3, "folders that the user names are measured as they are"
+    assert given.warnings[0].startswith("6 of 6 measured images were trained on"), "but the run knows them"
+    facts = json.loads((run / "run.json").read_text()) | {"validation": {"images": {"a": ["001.png"], "b": []}}}
+    (run / "run.json").write_text(json.dumps(facts))
+    assert warnings(model=run, a=a, b=b, features=features)[0].startswith("5 of 6 measured images were trained on")
+    other = folder("other", range(7, 10))
+    assert warnings(model=run, a=a, b=other, features=features)[0].startswith("2 of 6 measured images were trained on")
+    found = warnings(model=run, a=other, b=folder("more", range(10, 13)), features=features)
+    assert not any("trained on" in text for text in found)
 
 
 def test_the_domains_that_a_run_was_trained_on(folder: Folder, features: str, tmp_path: Path) -> None:
@@ -179,8 +187,9 @@ def test_the_domains_that_a_run_was_trained_on(folder: Folder, features: str, tm
     with pytest.raises(i2i.DataError, match=r"weather: no 'test' or 'val' split here; a translator is measured on"):
         i2i.evaluate(run, to="rain", features=features)
     assert i2i.evaluate(run, to="rain", split="train", features=features).tables[0].protocol.results == 6
-    other = i2i.evaluate(run, to="rain", data=tmp_path / "weather", features=features)
-    assert other.tables[0].protocol.results == 6, "folders that the user names are measured as they are"
+    (other,) = i2i.evaluate(run, to="rain", data=tmp_path / "weather", features=features).tables
+    assert other.protocol.results == 6, "folders that the user names are measured as they are"
+    assert other.warnings[0].startswith("9 of 9 measured images were trained on"), "but the run knows them"
 
 
 BAD = {

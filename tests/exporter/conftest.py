@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from i2i.atomic import lock
-from i2i.exporter import export_network
+from i2i.exporter import export_network, onnx_graph
 from i2i.networks import ResNet, UNet
 from i2i.spec import Domain, Spec
 from i2i.translators import Translator
@@ -93,6 +94,10 @@ def run(path: Path, image: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, nn.Module, Spec]]:
+    return all_exports(tmp_path_factory)
+
+
+def all_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, nn.Module, Spec]]:
     """File, network as it is to be used, and Spec asked for: a ResNet, a 16-bit U-Net, 3 -> 1 channels, a bare net."""
     torch.manual_seed(0)
     cases = {
@@ -101,12 +106,30 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, n
         "grey": (Small(3, 1), spec((3, 8), (1, 8))),
         "tensor": (Small(3, 1), spec((3, 8), (1, 8), io="tensor")),
     }
+    for net, _ in cases.values():
+        for name, parameter in net.named_parameters():
+            if name.endswith("bias"):
+                nn.init.normal_(parameter, 0, 0.1)  # one that is zero is left out of the graph
     folder = of_all_workers(tmp_path_factory) / "exports"
     with alone(folder.with_suffix(".lock")):
         for name, (net, promise) in cases.items():
             if not (folder / f"{name}.onnx").exists():
                 export_network(net.eval(), promise, folder / f"{name}.onnx")
     return {name: (folder / f"{name}.onnx", net.eval(), promise) for name, (net, promise) in cases.items()}
+
+
+def with_weights(path: Path, module: nn.Module, spec: Spec) -> onnx.ModelProto:
+    """Return the graph of the exported file ``path`` with the weights of ``module``, which is such a network."""
+    model, weights = onnx.load(path), module.state_dict()
+    for tensor in model.graph.initializer:
+        if tensor.name in weights:
+            values = weights.pop(tensor.name).numpy()
+            assert list(tensor.dims) == list(values.shape), tensor.name
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    assert not weights, "this is another network"
+    onnx_graph._check_form(model, spec)
+    onnx_graph._tidy(model, spec)
+    return model
 
 
 def exported_once(net: nn.Module, promise: Spec, name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from i2i.runtime import NonFiniteError, load
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import Translator
-from tests.exporter.conftest import Small, exported_once, pictures
+from tests.exporter.conftest import Small, exported_once, pictures, with_weights
 
 NAMES = ("cloudy", "rain", "shine", "sunrise")
 
@@ -244,13 +245,13 @@ def test_a_network_that_ignores_its_domain_still_has_both_inputs(tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three domains with untrained weights."""
+    """A run of four domains with untrained weights."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("runs") / "weather"
     (path / "weights").mkdir(parents=True)
-    method, hyperparameters = "tests.exporter.test_domains:Many", {"domains": 3, "attributes": False}
+    method, hyperparameters = "tests.exporter.test_domains:Many", {"domains": 4, "attributes": False}
     recipe = {"channels": [3, 3], "hyperparameters": hyperparameters}
-    header = replace(spec(names=NAMES[:3]), method=method, recipe=recipe)
+    header = replace(spec(), method=method, recipe=recipe)
     net = Many(3, 3, **hyperparameters).exports()["any"]
     metadata = {METADATA_KEY: header.to_json(), "export": "any"}
     save_file(net.state_dict(), path / "weights" / "any.safetensors", metadata=metadata)
@@ -264,21 +265,25 @@ def test_a_run_is_one_file_whatever_the_domain(
     written: list[tuple[tuple[str, ...], Path]] = []
     monkeypatch.setattr(writer, "export_network", lambda net, promise, path: written.append((promise.domains, path)))
     export(folder, to=to)
-    assert written == [(NAMES[:3], folder / "onnx" / "any.onnx")]
-    with pytest.raises(ValueError, match="does not translate to 'snow'; it translates to cloudy, rain, shine"):
+    assert written == [(NAMES, folder / "onnx" / "any.onnx")]
+    with pytest.raises(ValueError, match="does not translate to 'snow'; it translates to cloudy, rain, shine, sunrise"):
         export(folder, to="snow")
 
 
-def test_the_command_writes_it_and_lists_its_domains(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_it_and_lists_its_domains(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path, _, _ = exported("domains", tmp_path_factory)  # whose graph it is
+    monkeypatch.setattr("i2i.exporter.onnx_graph.to_onnx", functools.partial(with_weights, path))
     result = CliRunner().invoke(command, [str(folder), "--to", "shine"])
     assert result.exit_code == 0, result.output
-    assert result.output.startswith(f"{folder / 'onnx' / 'any.onnx'}  weather -> cloudy, rain, shine  ")
+    assert result.output.startswith(f"{folder / 'onnx' / 'any.onnx'}  weather -> cloudy, rain, shine, sunrise  ")
     model = load(folder / "onnx" / "any.onnx", "cpu")
     assert model.toward("shine").name == "shine"
     result = CliRunner().invoke(command, [str(folder), "--to", "snow"])
     assert isinstance(result.exception, ValueError)
-    assert "it translates to cloudy, rain, shine" in str(result.exception)
+    assert "it translates to cloudy, rain, shine, sunrise" in str(result.exception)
 
-    monkeypatch.setattr("i2i.runtime.model.targets.vector", lambda spec, names: np.array([3]))
+    monkeypatch.setattr("i2i.runtime.model.targets.vector", lambda spec, names: np.array([4]))
     with pytest.raises(NonFiniteError):  # a runtime that asks for a domain that is none hears of it
         model(pictures(1, 9, 9, spec())[0], to="rain")

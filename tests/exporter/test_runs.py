@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import struct
@@ -24,7 +25,7 @@ from i2i.runtime import load
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.spec import METADATA_KEY, Domain, Spec
 from i2i.translators import translator_class
-from tests.exporter.conftest import by_hand, pictures, run, spec
+from tests.exporter.conftest import by_hand, pictures, run, spec, with_weights
 
 METHOD, HYPERPARAMETERS = "tests.exporter.conftest:Both", {"gain": 1.0}
 
@@ -64,7 +65,14 @@ def test_the_command_exports_every_direction(folder: Path) -> None:
     assert grey.shape == (21, 34, 1)
 
 
-def test_the_command_exports_one_direction_to_a_file(folder: Path, tmp_path: Path) -> None:
+def test_the_command_exports_one_direction_to_a_file(
+    folder: Path,
+    tmp_path: Path,
+    exports: dict[str, tuple[Path, torch.nn.Module, Spec]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = functools.partial(with_weights, exports["tensor"][0])  # of such a network
+    monkeypatch.setattr("i2i.exporter.onnx_graph.to_onnx", graph)
     file = tmp_path / "new" / "h.onnx"
     result = CliRunner().invoke(command, [str(folder), "-o", str(file), "--to", "horses", "--io", "tensor"])
     assert result.exit_code == 0, result.output

@@ -161,6 +161,7 @@ def test_training_does_not_go_on_in_an_imported_run(tmp_path):
             i2i.train(method, out=run, data=tmp_path)
 
 
+@pytest.mark.usefixtures("graph_of_a_resnet")
 def test_the_commands(tmp_path, monkeypatch, capsys):
     """import, models and translate, as they stand in the README."""
 

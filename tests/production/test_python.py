@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,11 @@ from PIL import Image as Picture
 import i2i
 from i2i.images import read_image
 from i2i.runtime import NonFiniteError
-from i2i.spec import SCHEMA, Spec
+from i2i.spec import SCHEMA, Domain, Prior, Spec
 from tests import tiny
 from tests.production.conftest import BLOCKS, MODEL, PROGRAMS, ROOT, SIZES, TEXT, Pictures, exported, same
 
-PROGRAM, READ_SPEC, ONE_OF, SOME_OF, BROKEN = [code for kind, code in BLOCKS if kind == "python"]
+PROGRAM, READ_SPEC, ONE_OF, SOME_OF, GENERATE, BROKEN = [code for kind, code in BLOCKS if kind == "python"]
 # Run before the program: what it takes from outside the standard library is what the page lets install.
 GUARD = """
 import sys
@@ -109,6 +109,22 @@ def test_some_of_several_attributes(tmp_path: Path) -> None:
     found = run_lines(path, SOME_OF, images=images)
     assert np.array_equal(found["translation"], images + 1 + 2)
     assert np.array_equal(found["translation"], i2i.load(path)(images, to=["male", "young"]))
+
+
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_from_noise(tmp_path: Path, place: Callable[..., Path], distribution: str, channels: int) -> None:
+    domain = Domain("shapes", channels)
+    spec = replace(tiny.SHAPES, source=domain, target=domain, prior=Prior(7, (6, 5), distribution))
+    model, folder = tiny.draws(tmp_path / "model.onnx", spec), place("generate.py")
+    words = [sys.executable, "-c", GUARD, str(folder / "generate.py"), str(model), "42", str(tmp_path / "out.png")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    i2i.generate(model, tmp_path / "files", 1, seed=42)
+    want = read_image(tmp_path / "files" / "000042.png").pixels
+    assert np.array_equal(read_image(tmp_path / "out.png").pixels, want)
+    assert PROGRAMS["generate.py"] == GENERATE
+    assert want.std() > 5
 
 
 def test_a_result_that_is_not_finite_is_found(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,19 @@ def test_a_model_of_several_domains_has_a_gallery_for_each(run: MakeRun, tmp_pat
     assert brighter == {30}  # of "shine"; none of the two shown for "rain" is this one
 
 
+def test_a_run_of_both_directions_shows_both(run: MakeRun) -> None:
+    """Also where it is measured for its report; what leads from a domain to itself is no translation."""
+    path = run()
+    for direction in ("b2a", "a2a"):
+        tiny.inverter(path / "onnx" / f"{direction}.onnx", tiny.replace(tiny.RGB, direction=direction))
+    page = Reader(i2i.report(path, images=8, evaluate=True))
+    assert page.text.count("4 of 8 results, sorted by ") == 2
+    assert page.text.count("From: measured for this report") == 2
+    assert [tag for tag, _ in page.elements].count("select") == 2
+    result = page.pictures("result of n0.png")[-1]  # of the second gallery: of the negative
+    assert np.asarray(result)[0, 0, 0] == source_of(0)[0, 0, 0]
+
+
 def test_a_copied_training_image_is_found(run: MakeRun, data: Path) -> None:
     """Test image 3 repeats training image 21, so that its result is that image of B."""
     for side in "AB":
@@ -316,6 +330,24 @@ def test_a_model_card(run: MakeRun, tmp_path: Path, i2i_inside: Command) -> None
     tables = re.findall(r"(?:^\|.*\n)+", body, re.M)
     assert [len(table.splitlines()) for table in tables] == [4, 10]
     assert "data:image" not in text
+
+
+def test_the_card_and_the_page_of_a_generator(tmp_path: Path) -> None:
+    path = tmp_path / "faces"
+    tiny.draws(path / "onnx" / "generate.onnx", replace(tiny.SHAPES, domains=("cat", "dog")))
+    hyper = {"ngf": 8, "domains": 2, "attributes": False, "height": 6, "width": 5}
+    facts = {"method": "dcgan", "status": "finished", "step": 9, "domains": ["cat", "dog"], "hyperparameters": hyper}
+    facts["settings"] = {"method": "dcgan", "data": "photos", "attributes": None, "size": [6, 5]}
+    (path / "run.json").write_text(json.dumps(facts))
+    text = i2i.report(path, out=tmp_path / "card.md").read_text()
+    card = yaml.safe_load(text.split("---\n", 2)[1])
+    assert (card["pipeline_tag"], card["tags"]) == ("unconditional-image-generation", [card["pipeline_tag"], "dcgan"])
+    assert f"```sh\ni2i generate {path} -n 64 --grid --to cat\n```" in text
+    assert "- data: photos\n" in text
+    assert all(f"--set={name}={hyper[name]}" in text for name in ("ngf", "domains", "height", "width"))
+    assert "attributes=" not in text  # which the command line refuses: the data decides it
+    page = Reader(i2i.report(path, out=tmp_path / "page.html"))
+    assert "is a generator, which has no source images: write some of its images" in page.text
 
 
 def test_worst_to_best() -> None:

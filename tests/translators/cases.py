@@ -125,11 +125,60 @@ CASES = {
         shown=["x", *(f"G(z,{i})" for i in range(8))],
         run={"n_critic": 2},
     ),
+    "began": Case(
+        small={"height": 32, "width": 32, "latent": 4, "filters": 2},
+        terms={"D/real", "D/fake", "G/gan", "G/M"},
+        views=["x", "z", "G(z)"],
+        exports={"generate"},
+        shown=["x", "D(x)", *(f"G(z,{i})" for i in range(8))],
+        run={"lambda_k": 0.1},
+    ),
+    "infogan": Case(
+        small={"height": 32, "width": 32, "latent": 4, "ngf": 2, "ndf": 2, "codes": "digit=4,width,slant"},
+        terms={f"{player}/{term}" for player in "DG" for term in ("gan", "info_digit", "info_width", "info_slant")},
+        views=["x", "z", "G(z)"],
+        exports={"generate"},
+        shown=["x", *(f"G(z,digit={i})" for i in range(4))],
+        run={"n_critic": 2, "noise": 0.1, "balance": 0.5},
+    ),
+    "stackgan": Case(
+        small={
+            "vocabulary": "a house red", "words": 4, "height": 32, "width": 32, "latent": 4, "features": 8,
+            "conditions": 4, "ngf": 2, "ndf": 2,
+        },
+        terms={"D/gan", "D/wrong", "D/match", "G/gan", "G/kl", "G/match"},
+        views=["x", "text", "wrong", "z", "phi(t)", "G(z,t)", "kl"],
+        exports={"generate"},
+        shown=["x", *(f"G(z,t,{i})" for i in range(6))],
+    ),
     "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},
         views=["x", "G(x)", "y", "G(y)"],
         alike={"G/tid"},
+    ),
+    "vaegan": Case(
+        small={"height": 32, "width": 32, "latent": 4, "nef": 2, "ngf": 2, "ndf": 2},
+        terms={"E/prior", "E/llike", "G/llike", "G/gan", "D/gan"},
+        views=["x", "mu(x)", "log sigma^2(x)", "z~", "z", "G(z~)", "G(z)"],
+        exports={"generate"},
+        shown=["x", "G(E(x))", *(f"G(z,{i})" for i in range(4))],
+        run={"n_critic": 2},
+    ),
+    "bigan": Case(
+        small={"height": 32, "width": 32, "latent": 4, "nef": 2, "ngf": 4, "ndf": 2, "hidden": 8},
+        terms={"EG/gan", "D/gan"},
+        views=["x", "E(x)", "z", "G(z)"],
+        exports={"generate"},
+        shown=["x", "G(E(x))", *(f"G(z,{i})" for i in range(4))],
+        run={"n_critic": 2},
+    ),
+    "energy": Case(
+        small={"height": 32, "width": 32, "ndf": 2, "langevin": 3, "pool": 3},
+        terms={"D/gan", "D/l2"},
+        views=["x", "x~"],
+        exports={"energy"},
+        shown=["x", "x~", "pool"],
     ),
 }  # fmt: skip
 
@@ -149,7 +198,14 @@ def batch(method: str, x: int = 3, y: int = 3, n: int = 2, size: int = 32, label
     data = translator_class(method).data
     if data == "domains" or labelled:
         return {"x": images["x"], "c": torch.eye(DOMAINS)[torch.arange(n) % DOMAINS]}
+    if data == "captions":
+        return {"x": images["x"], "text": texts(n), "wrong": texts(n, 1)}
     return images if data in ("pairs", "unpaired") else {"x": images["x"]}
+
+
+def texts(n: int, start: int = 0) -> torch.Tensor:
+    """Return token ids [n, 4]: sentences of all words, and of an unknown one."""
+    return torch.tensor([[2, 3, 4, 0], [2, 1, 4, 3], [3, 0, 0, 0]])[(torch.arange(n) + start) % 3]
 
 
 def one_set(method: str) -> bool:

@@ -8,7 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from i2i.engine.step import Move, play
 from i2i.translators import stargan
 from i2i.translators.stargan import StarGAN, permuted
-from tests.oracle import adopt, group
+from tests.oracle import adopt, equal, group
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -91,7 +91,7 @@ def test_a_step_of_each_player_gives_the_authors_losses_and_weights(reference, m
         after = group(oracle, f"after/{name}")
         ours = [p.detach().numpy() for p in getattr(made, name).parameters()]
         for (key, expected), weight in zip(after.items(), ours, strict=True):
-            assert weight == pytest.approx(expected, rel=1e-6, abs=1e-8), (name, key)
+            assert equal(weight, expected, rel=1e-6, absolute=1e-8), (name, key)
 
 
 def test_the_sheet_shows_every_domain_or_every_attribute_turned():

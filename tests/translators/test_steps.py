@@ -7,7 +7,7 @@ import torch
 from i2i.engine.step import Move, play
 from i2i.translators.cyclegan import CycleGAN
 from i2i.translators.pix2pix import Pix2Pix
-from tests.oracle import HERE, adopt, group
+from tests.oracle import HERE, adopt, equal, group
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,5 +63,5 @@ def test_three_steps_give_the_authors_losses_and_weights(name):
         ours = [p.detach().numpy() for p in getattr(made, net).parameters()]
         for (key, expected), weight in zip(after.items(), ours, strict=True):
             # A bias before an instance norm has no gradient, and moves by rounding alone.
-            assert weight == pytest.approx(expected, rel=1e-6, abs=1e-8), (net, key)
+            assert equal(weight, expected, rel=1e-6, absolute=1e-8), (net, key)
             assert not key.endswith("weight") or not np.array_equal(expected, before[key])

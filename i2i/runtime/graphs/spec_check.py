@@ -37,6 +37,8 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
     prior = spec.prior
     latent: tuple[str, tuple[str | int, ...]] = "float32", ("N", 0 if prior is None else prior.length)
     inputs = [latent if spec.generates else image(spec.source.channels)]
+    if prior is not None and prior.words:
+        inputs.append(("int64", ("N", prior.words)))
     if spec.domains:
         inputs.append(("float32", ("N", len(spec.domains))) if spec.attributes else ("int64", ("N",)))
     if spec.style is not None:

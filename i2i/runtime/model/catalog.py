@@ -14,7 +14,7 @@ from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model import targets
 from i2i.runtime.model.targets import To
 from i2i.spec import METADATA_KEY, Spec, best_weights
-from i2i.text import is_url, not_found
+from i2i.text import is_url, not_found, printable
 
 RUNS = Path("runs")
 # in the names of exports beside the one that a run translates with
@@ -32,6 +32,10 @@ class Run:
     changed: float  # when it was last written, in seconds since 1970
     directions: dict[str, Spec] = field(default_factory=dict)
     error: str | None = None  # why not all of its weights can be read, with the name of the file
+
+    def ways(self, kind: str | None) -> dict[str, Spec]:
+        """Return the directions that are translators or generators; None: all."""
+        return {way: spec for way, spec in self.directions.items() if kind in (None, spec.kind)}
 
     def exported(self, direction: str) -> Path | None:
         """Return the ONNX file of a direction; None if there is none, or if the run has newer weights."""
@@ -64,17 +68,17 @@ class Choice:
     """Domain for ``Model(path).toward(to)`` if the file has several, else None."""
 
 
-def find() -> Run | None:
-    """Return the newest finished run, or None. Raises ModelError if that one is damaged."""
-    run = newest(runs())
+def find(kind: str | None = targets.TRANSLATOR) -> Run | None:
+    """Return the newest finished run of that kind, or None. Raises ModelError if that one is damaged."""
+    run = newest(runs(), kind)
     if run is not None:
         _check_sound(run)
     return run
 
 
-def newest(runs: Iterable[Run]) -> Run | None:
-    """Return the newest finished one of these runs, damaged or not, or None."""
-    finished = [run for run in runs if run.status == "finished" and (run.directions or run.error)]
+def newest(runs: Iterable[Run], kind: str | None = targets.TRANSLATOR) -> Run | None:
+    """Return the newest finished one of these runs with a model of that kind, damaged or not, or None."""
+    finished = [run for run in runs if run.status == "finished" and (run.ways(kind) or run.error)]
     return max(finished, key=lambda run: run.changed, default=None)
 
 
@@ -107,24 +111,26 @@ def resolve(
     model: str | os.PathLike[str] | None = None,
     to: To | None = None,
     require_to: bool = True,
+    kind: str | None = targets.TRANSLATOR,
 ) -> Choice:
     """Find a model's file by its path, a run's folder, the name of either, or None (the newest finished run).
 
     A run without a current export is exported, which needs PyTorch. ``to`` names the direction ("b2a"), the domain to
-    translate to, or attributes; ``require_to`` makes it an error to leave it out for a model of several domains. Raises
-    ModelError, with the known names, or with the file of a run that is damaged.
+    translate to, or attributes; ``require_to`` makes it an error to leave it out for a model of several domains.
+    ``kind`` is the kind of model that the caller takes; None: any. Raises ModelError, with the known names, with the
+    file of a run that is damaged, or for a model of another kind with what to use.
     """
     if model is None:
-        return _default(to, require_to)
+        return _default(to, require_to, kind)
     path = Path(model)
     if path.is_file():
-        return _of_file(path, to, "as asked", require_to)
+        return _of_file(path, to, "as asked", require_to, kind)
     run = read_run(path) or read_run(RUNS / path)
     if run is not None:
-        return _of_run(run, to, require_to)
+        return _of_run(run, to, require_to, kind)
     for entry in weights():
         if entry.name == str(model):
-            return _of_file(entry.path, to, "it comes with i2i", require_to)
+            return _of_file(entry.path, to, "it comes with i2i", require_to, kind)
     if path.suffix == ".onnx" or is_url(path):
         raise ModelError(not_found(path, "model file"))
     known = [run.path.name for run in runs()] + [entry.name for entry in weights()]
@@ -133,21 +139,28 @@ def resolve(
     )
 
 
-def _default(to: To | None, require_to: bool) -> Choice:
-    run = find()
+def _default(to: To | None, require_to: bool, kind: str | None) -> Choice:
+    run = find(kind)
     if run is not None:
-        return replace(_of_run(run, to, require_to), why=f"the newest finished run, {run.path}")
+        return replace(_of_run(run, to, require_to, kind), why=f"the newest finished run, {run.path}")
+    if kind == targets.GENERATOR:
+        raise ModelError(f"no generator: no finished run of one under {RUNS}/; train one, such as `i2i train dcgan`")
     for entry in weights():
-        return _of_file(entry.path, to, f"the default; no finished run under {RUNS}/", require_to)
+        return _of_file(entry.path, to, f"the default; no finished run under {RUNS}/", require_to, kind)
     raise ModelError(f"no model: no finished run under {RUNS}/ and none comes with this install; give one with -m")
 
 
-def _of_run(run: Run, to: To | None, require_to: bool) -> Choice:
+def _of_run(run: Run, to: To | None, require_to: bool, kind: str | None) -> Choice:
     _check_sound(run)
     if not run.directions:
         raise ModelError(f"{run.path}: this run has no weights yet; train it on, or give another model with -m")
-    direction = targets.choose(run.directions, to, str(run.path))
-    spec = run.directions[direction]
+    ways = run.ways(kind)
+    if not ways:
+        targets.check_kind(next(iter(run.directions.values())), kind, printable(run.path))
+    direction = targets.choose(ways, to, str(run.path))
+    spec = ways[direction]
+    if to == direction and to not in spec.domains:
+        to = None  # it names the direction alone
     if spec.domains and (to is not None or require_to):
         targets.aim(spec, to, str(run.path))  # before an export, which takes its time
     rest = to if spec.domains else None
@@ -168,8 +181,8 @@ def chosen_by(spec: Spec) -> str:
     return f"best weights, of step {spec.recipe['step']} (validation {chosen['metric']} {chosen['value']:.4g})"
 
 
-def _of_file(path: Path, to: To | None, why: str, require_to: bool) -> Choice:
-    spec = read_spec(path)
+def _of_file(path: Path, to: To | None, why: str, require_to: bool, kind: str | None) -> Choice:
+    spec = targets.check_kind(read_spec(path), kind, printable(path))
     if spec is not None and (to is not None or require_to):
         targets.aim(spec, to, str(path))
     return Choice(path, why, to)

@@ -17,11 +17,12 @@ from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.log import note
 from i2i.runtime.memory.batch_size import MOST, BatchSize
 from i2i.runtime.memory.estimate import ProcessorMemory, TensorSizes, device_memory
-from i2i.runtime.model import styles
+from i2i.runtime.model import targets
 from i2i.runtime.model.inference import Inference
 from i2i.runtime.providers.table import open_session
 from i2i.runtime.session import Session
 from i2i.spec import Spec
+from i2i.text import printable
 
 LARGE = 512 * 512
 """Pixels above which a processor runs one image at a time, on all cores and without keeping the memory."""
@@ -55,7 +56,7 @@ class Executor:
         Raises ModelError for a file that cannot be run, and ProviderError for a provider that does not load.
         """
         self.path, self.threads = path, threads
-        spec = read_spec(path)
+        spec = targets.check_kind(read_spec(path), targets.TRANSLATOR, printable(path))
         session = open_session(
             path,
             provider,
@@ -69,7 +70,6 @@ class Executor:
 
             spec = infer_spec.settle(spec, session, path, options)
         else:
-            styles.refuse_encoder(spec, path)
             spec_check.check(spec, session, path)
         self.spec: Spec = spec
         self.provider, self.on_cpu = session.provider, session.on_cpu

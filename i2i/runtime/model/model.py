@@ -8,79 +8,27 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from i2i.images import Image
 from i2i.runtime import processing
-from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions, Range
+from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions
 from i2i.runtime.errors import ModelError
 from i2i.runtime.log import note
-from i2i.runtime.model import catalog, styles, targets
+from i2i.runtime.model import styles, targets
 from i2i.runtime.model.executor import Executor
 from i2i.runtime.model.styles import Style, StyleLike
 from i2i.runtime.model.targets import To
 from i2i.runtime.system.host import cores
 from i2i.runtime.tiles.oom_fallback import Tile, run
 from i2i.spec import Background, Spec, parse_background
-from i2i.text import known_keywords
 
 if TYPE_CHECKING:
     from i2i.runtime.memory.batcher import Batcher
 
 DIRECTIONS = ("a2b", "b2a", "any")  # file names that do not tell what the results show
-
-
-@known_keywords
-def load(
-    model: str | os.PathLike[str] | None = None,
-    provider: str = "auto",
-    threads: int | None = None,
-    allow_fallback: bool = False,
-    *,
-    to: To | None = None,
-    layout: str | None = None,
-    range: Range | str | None = None,
-    output_range: Range | str | None = None,
-    order: str | None = None,
-    multiple: int | None = None,
-    fit: str | None = None,
-    result: str | None = None,
-) -> Model:
-    """Open a model as a function of images: an export of i2i, or a third-party ONNX file.
-
-    Args:
-        model: an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; by default the newest finished
-            run under ``runs/``, else the default model. A run that was not exported is exported, which needs PyTorch.
-        provider: auto | cpu | cuda | tensorrt | openvino. ``auto`` takes CUDA or the CPU, and ``model.provider`` is the
-            one that was taken; the others raise ProviderError if they do not load.
-        threads: processor threads that the model may use; by default all cores.
-        allow_fallback: let the processor run nodes that work on pixels and that a GPU's provider cannot run; otherwise
-            they raise ProviderError, which names them.
-        to: the domain to translate to, attributes, or a direction ("b2a"), as ``Model.toward`` and
-            :func:`i2i.translate` take it.
-        layout: of a third-party model: "nchw" (channels first) or "nhwc".
-        range: of a third-party model: input values of black and white, (0, 255) or "0..255".
-        output_range: of a third-party model: output values of black and white; by default as ``range``.
-        order: of a third-party model: channel order "rgb", "bgr", "grey" or "y" (luma only; colour is taken from the
-            source).
-        multiple: of a third-party model: height and width must be multiples of this; by default found.
-        fit: of a third-party model of one fixed size: "resize" images to it and results back, or "tile" them.
-        result: of a third-party model: "image", or "curves" that brighten the image (Zero-DCE).
-
-    ``i2i describe`` writes the options of a third-party model into a copy of the file, which then needs none.
-
-    Returns the :class:`Model`.
-
-    Raises ModelError for a model that cannot be found or run, with the options that a third-party model needs,
-    ProviderError for a provider that does not load, and ValueError for a wrong argument.
-    """
-    given: Any = (layout, range, output_range, order, multiple, fit, result)  # ranges may be text, which is converted
-    options = ModelOptions(*given)
-    choice = catalog.resolve(model, to, require_to=False)
-    loaded = Model(choice.path, provider, threads, options=options, allow_fallback=allow_fallback)
-    return loaded if choice.to is None else loaded.toward(choice.to)
 
 
 @lru_cache(maxsize=1)
@@ -276,6 +224,10 @@ class Model:
         model = self.toward(to)
         images = processing.to_images(image, self.path.name)
         return processing.from_images(model.translate(images, background), image)
+
+    def sample(self, *_: object, **__: object) -> NoReturn:
+        """Raise ModelError: a translator takes images; :meth:`Generator.sample` is of a generator."""
+        raise targets.wrong_kind(targets.TRANSLATOR, str(self.path))
 
     def translate(self, images: Sequence[Image], background: Background | None = None) -> list[Image]:
         """Translate images of one size, on a GPU in batches."""

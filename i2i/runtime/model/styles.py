@@ -87,16 +87,6 @@ def encoder_path(path: Path, precision: str = "fp32") -> Path:
     return path.with_name(f"{path.stem.removesuffix(f'.{precision}')}.style.onnx")
 
 
-def refuse_encoder(spec: Spec, path: Path) -> None:
-    """Raise ModelError for a style encoder, which returns no image."""
-    if spec.kind == STYLE_ENCODER:
-        translator = path.with_name(path.name.replace(".style.onnx", ".onnx"))
-        raise ModelError(
-            f"{printable(path)} finds the style of an image, and translates none: use "
-            f"`i2i translate SRC -m {printable(translator)} --style EXAMPLE`, which reads it"
-        )
-
-
 def _seeded(spec: Spec, seed: int) -> tuple[float, ...]:
     assert spec.style is not None
     return tuple(sampling.latent(spec.style, [seed])[0].tolist())

@@ -8,12 +8,36 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from i2i.runtime.errors import ModelError
-from i2i.spec import Spec
+from i2i.spec import ENERGY, GENERATOR, STYLE_ENCODER, TRANSLATOR, Spec
 from i2i.text import join_names, split_names
+
+_INSTEAD = {
+    TRANSLATOR: "a translator, which takes images: use `i2i translate IMAGES -m {0}` (i2i.translate)",
+    GENERATOR: "a generator, which takes no image: use `i2i generate {0}` (i2i.generate)",
+    STYLE_ENCODER: "a style encoder, which translates no image: give -m the translator beside it, and this one is used "
+    "for `i2i translate --style EXAMPLE` (style=)",
+    ENERGY: "an energy-based model, which has no export: i2i.engine.load_translator({0!r}).sample(n) draws images",
+}  # kind of a model -> what to use where another kind is expected
 
 To = str | Sequence[str]
 """A name, or for attributes several names: as a list, or separated by commas, in double quotes where a name contains
 one."""
+
+
+def check_kind(spec: Spec | None, kind: str | None, who: str) -> Spec | None:
+    """Return the Spec of a model of that ``kind`` (None: any). Third-party models, without a Spec, are translators.
+
+    Raises ModelError, with what to use instead, for a model of another kind.
+    """
+    found = TRANSLATOR if spec is None else spec.kind
+    if kind not in (None, found):
+        raise wrong_kind(found, who)
+    return spec
+
+
+def wrong_kind(kind: str, who: str) -> ModelError:
+    """Return the error for a model of this ``kind`` where another is expected, with what to use instead."""
+    return ModelError(f"{who} is {_INSTEAD[kind].format(shlex.quote(who))}")
 
 
 def ordered(ways: Mapping[str, Spec]) -> dict[str, Spec]:
@@ -34,7 +58,7 @@ def choose(ways: Mapping[str, Spec], to: To | None, who: str) -> str:
     for direction, spec in ways.items():
         if _leads(spec, to):
             return direction
-    raise ModelError(f"{who} does not translate to {to!r}; it translates to {_known(ways.values())}")
+    raise ModelError(_unknown(ways.values(), to, who))
 
 
 def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
@@ -54,7 +78,7 @@ def aim(spec: Spec, to: To | None, who: str) -> tuple[str, ...] | None:
         )
         raise ModelError(f"{who}: {rest} (in Python, to=)")
     if not (_leads(spec, to) or (not spec.domains and to == spec.direction)):
-        raise ModelError(f"{who} does not translate to {to!r}; it translates to {_known([spec])}")
+        raise ModelError(_unknown([spec], to, who))
     return _names(spec, to) if spec.domains else None
 
 
@@ -71,7 +95,7 @@ def way(spec: Spec, names: Sequence[str] | None = None) -> str:
         goal = ("any of " if spec.attributes else "") + ", ".join(spec.domains or (spec.target.name,))
     else:
         goal = ", ".join(names) or f"none of {', '.join(spec.domains)}"
-    return f"{spec.source.name} -> {goal}"
+    return f"{'noise' if spec.kind == GENERATOR else spec.source.name} -> {goal}"
 
 
 def _leads(spec: Spec, to: To) -> bool:
@@ -85,6 +109,17 @@ def _names(spec: Spec, to: To) -> tuple[str, ...]:
     if not isinstance(to, str):
         return tuple(to) if isinstance(to, Iterable) else (to,)
     return (to,) if to in spec.domains else tuple(filter(None, split_names(to)))
+
+
+def _unknown(specs: Iterable[Spec], to: To, who: str) -> str:
+    """Return the message for a ``to`` that no direction has."""
+    specs = list(specs)
+    does, do = (
+        ("generates", "generate")
+        if all(spec.kind == GENERATOR for spec in specs)
+        else ("translates to", "translate to")
+    )
+    return f"{who} does not {do} {to!r}; it {does} {_known(specs)}"
 
 
 def _known(specs: Iterable[Spec]) -> str:

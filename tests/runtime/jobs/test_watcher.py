@@ -35,7 +35,7 @@ def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-LOOK, PATIENCE = 0.05, 0.15  # seconds, where a test does not give others
+LOOK, PATIENCE = 0.02, 0.06  # seconds, where a test does not give others
 
 
 class Watched:
@@ -292,7 +292,7 @@ def slow(file, command, value):
     real(file, command, value)
     if (command, value) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
         print("held", flush=True)
-        time.sleep(1)
+        time.sleep(0.3)
 fcntl.fcntl = slow
 print(is_being_written(Path(sys.argv[1])))
 """

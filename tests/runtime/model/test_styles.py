@@ -137,7 +137,7 @@ def test_wrong_styles_are_refused_in_a_sentence(model: Model, tmp_path: Path) ->
 
 
 def test_an_encoder_is_no_translator_and_no_direction_of_a_run(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"m\.style\.onnx finds the style of an image, .* -m .*m\.onnx --style"):
+    with pytest.raises(ModelError, match=r"m\.style\.onnx is a style encoder, .* -m the translator beside it"):
         i2i.load(tmp_path / "m.style.onnx", "cpu")
     run = tmp_path / "runs" / "night"
     tiny.styled(run / "onnx" / "a2b.onnx")

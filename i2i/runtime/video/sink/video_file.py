@@ -25,6 +25,7 @@ from i2i.runtime.video.sink.contents import Contents, is_lossless, lost, of_file
 from i2i.runtime.video.sink.delays import set_length
 from i2i.runtime.video.sink.stream_copy import StreamCopies
 from i2i.runtime.video.source.camera import Source
+from i2i.runtime.video.source.frames import Frames
 
 
 class VideoFile(Sink):
@@ -33,7 +34,7 @@ class VideoFile(Sink):
     ``render`` may be called from any thread, the others from one.
     """
 
-    def __init__(self, path: Path, target: Path, reader: Source, deep: bool, quality: int = 95) -> None:
+    def __init__(self, path: Path, target: Path, reader: Source | Frames, deep: bool, quality: int = 95) -> None:
         """Open ``path`` for writing; the suffix of ``target``, its final name, decides the container.
 
         Raises ValueError where codec, container and options do not go together.

@@ -1,0 +1,195 @@
+"""Networks of StackGAN (Zhang et al. 2017, arXiv:1612.03242), and the small text encoder that is trained with them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from i2i.networks.blocks import RunningNorm2d, initialise, leaky_relu, relu
+from i2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from i2i.words import FIRST, PADDING, UNKNOWN
+
+
+class TextEncoder(nn.Module):
+    """Token ids [n, words], 0 for no word and 1 for an unknown one, to an embedding [n, features].
+
+    A bidirectional GRU (Cho et al. 2014, arXiv:1406.1078) over word vectors; the largest value of each of its outputs
+    over the words is kept, so that the length of a sentence does not matter.
+
+    Args:
+        vocabulary: number of known words, whose ids begin at 2.
+        features: numbers of the embedding, even.
+        dropout: share of the words that are unknown while training, so that an unknown word is one that says nothing.
+    """
+
+    def __init__(self, vocabulary: int, features: int = 128, dropout: float = 0.05) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.words = nn.Embedding(vocabulary + FIRST, features // 2)
+        self.gru = nn.GRU(features // 2, features // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, text: Tensor) -> Tensor:
+        if self.training and self.dropout:
+            lost = (torch.rand(text.shape) < self.dropout).to(text.device)
+            text = torch.where(lost & (text != PADDING), UNKNOWN, text)
+        states = self.gru(self.words(text))[0]  # [n, words, features], from -1 to 1
+        return torch.where((text != PADDING)[:, :, None], states, -1).amax(1)
+
+
+class Condition(NamedTuple):
+    """Gaussian N(mu, sigma) over conditions, [n, size] each."""
+
+    mu: Tensor
+    log_sigma: Tensor
+
+    def draw(self) -> Tensor:
+        """Return mu + sigma * noise, from PyTorch's default CPU generator."""
+        return self.mu + self.log_sigma.exp() * torch.randn(self.mu.shape).to(self.mu)
+
+    def kl(self) -> Tensor:
+        """Return the divergence from N(0, I), averaged over all numbers of it (eq. 2)."""
+        mu, log_sigma = self.mu.float(), self.log_sigma.float()
+        return (mu.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).mean() / 2
+
+
+class Augmentation(nn.Module):
+    """Conditioning augmentation (section 3.2): an embedding [n, features] to a distribution of conditions [n, size]."""
+
+    def __init__(self, features: int, size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(features, 2 * size), nn.LeakyReLU(0.2))
+
+    def forward(self, embedding: Tensor) -> Condition:
+        return Condition(*self.layers(embedding).chunk(2, 1))
+
+
+class Drawing(NamedTuple):
+    """Images [n, c, h, w] of a generator, and the conditions and the text embedding [n, features] they came from."""
+
+    image: Tensor
+    condition: Condition
+    embedding: Tensor
+
+
+class StageI(nn.Module):
+    """Latent z [n, latent] and text, int64 [n, words], to an image [n, c, h, w] in [-1, 1] (section 3.3).
+
+    In evaluation mode the conditions are mu, so that z and text alone decide about the image.
+    """
+
+    minimum, multiple, receptive_field = 1, 1, None
+
+    def __init__(
+        self, vocabulary: int, latent: int, out_channels: int, *, height: int, width: int, features: int,
+        conditions: int, ngf: int, dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.encoder = TextEncoder(vocabulary, features, dropout)
+        self.augmentation = initialise(Augmentation(features, conditions))
+        self.net = DCGANGenerator(
+            latent, out_channels, height=height, width=width, ngf=ngf, conditions=conditions
+        )  # fmt: skip
+
+    def forward(self, z: Tensor, text: Tensor) -> Tensor:
+        return self.draw(z, text).image
+
+    def draw(self, z: Tensor, text: Tensor) -> Drawing:
+        """Return the image with what it was made of. The encoder gets no gradient from it."""
+        with torch.no_grad():
+            embedding = self.encoder(text)
+        condition = self.augmentation(embedding)
+        return Drawing(self.net(z, condition.draw() if self.training else condition.mu), condition, embedding)
+
+
+class StageII(nn.Module):
+    """Latent z and text to an image ``scale`` times as large as stage I draws it (section 3.4).
+
+    The image of stage I is reduced to a quarter, joined with conditions of its own, and refined by residual blocks.
+
+    Args:
+        first: stage I, finished.
+        channels: of the image.
+        scale: 2 | 4.
+        blocks: residual blocks; the authors take 2 for 128 pixels and 4 for 256.
+        ngf: filters of the first map.
+    """
+
+    minimum, multiple, receptive_field = 1, 1, None
+
+    def __init__(
+        self, first: StageI, channels: int, *, scale: int, blocks: int, features: int, conditions: int, ngf: int
+    ) -> None:
+        super().__init__()
+        self.first = first
+        wide = 4 * ngf
+        self.augmentation = Augmentation(features, conditions)
+        self.down = nn.Sequential(
+            nn.Conv2d(channels, ngf, 3, padding=1), relu(), *_conv(ngf, 2 * ngf, 4, 2), *_conv(2 * ngf, wide, 4, 2)
+        )
+        self.join = nn.Sequential(*_conv(wide + conditions, wide, 3))
+        self.blocks = nn.Sequential(*(Residual(wide) for _ in range(blocks)))
+        ups: list[nn.Module] = []
+        for step in range((4 * scale).bit_length() - 1):
+            after = max(wide >> (step + 1), 1)
+            ups += [nn.Upsample(scale_factor=2, mode="nearest"), *_conv(max(wide >> step, 1), after, 3)]
+        self.up = nn.Sequential(*ups, nn.Conv2d(after, channels, 3, padding=1), nn.Tanh())
+        for part in (self.augmentation, self.down, self.join, self.blocks, self.up):
+            initialise(part)
+
+    def forward(self, z: Tensor, text: Tensor) -> Tensor:
+        return self.draw(z, text).image
+
+    def draw(self, z: Tensor, text: Tensor) -> Drawing:
+        with torch.no_grad():
+            small, _, embedding = self.first.draw(z, text)
+        return self.refine(small, embedding)
+
+    def refine(self, small: Tensor, embedding: Tensor) -> Drawing:
+        """Return the image that an image of stage I becomes."""
+        condition = self.augmentation(embedding)
+        maps = self.down(small)
+        given = condition.draw() if self.training else condition.mu
+        spread = given[:, :, None, None].expand(-1, -1, *maps.shape[2:])
+        return Drawing(self.up(self.blocks(self.join(torch.cat([maps, spread], 1)))), condition, embedding)
+
+
+class Residual(nn.Module):
+    """x + F(x), with two convolutions, before a ReLU."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_conv(width, width, 3), nn.Conv2d(width, width, 3, padding=1, bias=False), RunningNorm2d(width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.layers(x))
+
+
+class TextDiscriminator(DCGANDiscriminator):
+    """Image [n, c, h, w] and text embedding [n, features] to logits [n, 1]; the embedding is compressed first.
+
+    With ``matching``, it also learns an embedding of the image's last map, for ``similarity``.
+    """
+
+    def __init__(
+        self, in_channels: int, *, height: int, width: int, ndf: int, norm: str, features: int, conditions: int,
+        matching: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(in_channels, height=height, width=width, ndf=ndf, norm=norm, conditions=conditions)
+        self.compress = initialise(nn.Sequential(nn.Linear(features, conditions), leaky_relu()))
+        if matching:
+            self.image = nn.Linear(self.features, features, bias=False)
+
+    def similarity(self, maps: Tensor, embedding: Tensor) -> Tensor:
+        """Return how well each image, by its last map, fits each embedding: [n, n], a text a column."""
+        return (self.image(maps.flatten(1)) @ embedding.T).float() / embedding.shape[1] ** 0.5
+
+    def joined(self, features: Tensor, c: Tensor | None) -> Tensor:
+        return super().joined(features, None if c is None else self.compress(c))
+
+
+def _conv(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, kernel, stride, 1, bias=False), RunningNorm2d(after), relu()]

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""Translators beside a known truth: the tables of docs/results.md on facades and on emoji, and which metrics agree.
+
+    python tools/reproduce/translators.py --facades FACADES --emoji EMOJI --judge JUDGE --palette FILE --out tables.json
+
+Facades are translated by pix2pix from label maps to photos at 128 x 128. FACADES has A|B pairs in ``train`` and
+``test``, A the photos; JUDGE and its palette are made by ``tools/train_segmenter.py FACADES``. Emoji are translated by
+CycleGAN, CUT and FastCUT at 64 x 64: EMOJI has ``trainA`` and ``trainB`` without pairs, and ``testA`` and ``testB``
+whose equal names are pairs. Methods train without pairs, so the pairs of the test split are a truth that no method saw.
+
+A run that --runs has and that is finished is taken, any other is trained first; --finished trains none. The weights of
+the last step and those that validation chose are exported and measured on the test split, beside the input itself and
+the mean of the target's training images. Pairs of the test split of which one image equals a training image in its
+pixels are left out. Tables are printed as Markdown; the file has every figure; a sheet of results of the first seed is
+written beside it for each task.
+
+The second table of emoji is Spearman's rank correlation of each metric with those of the truth over all candidates: 1
+means that it ranks as the truth does. It is stated for trained networks alone, and with controls that cost nothing:
+both baselines, a training image of the target drawn at random, and the input blurred. Needs i2i[train,evaluate], scipy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.stats import spearmanr
+
+import i2i
+from i2i.atomic import atomically
+from i2i.evaluation.candidates import of_model
+from i2i.evaluation.pictures import read
+from i2i.evaluation.results import RESULT, SECTIONS
+from i2i.evaluation.sources import Task, from_data
+from i2i.images import Image, write_image
+from i2i.metrics import METRICS
+from i2i.runtime.model.catalog import read_run
+from i2i.sheets import sheet
+
+# fmt: off
+TASKS: dict[str, dict[str, Any]] = {
+    "facades": {
+        "runs": {("pix2pix", seed): f"facades-{seed}" for seed in range(3)},
+        "direction": "b2a", "size": 128,
+        "settings": {"direction": "b2a", "generator": "unet_128", "ngf": 32, "ndf": 32, "epochs": 20, "eval_every": 702},  # noqa: E501
+    },
+    "emoji": {
+        "runs": {(method, seed): f"emoji-{method}-{seed}" for method, seeds in
+                 (("cyclegan", 3), ("cut", 3), ("fastcut", 1)) for seed in range(seeds)},
+        "direction": "a2b", "size": 64,
+        "settings": {"preset": "fast", "background": 255, "generator": "resnet_3", "steps": 6000, "eval_every": 500},
+    },
+}
+# fmt: on
+WEIGHTS = {"newest": "last step", "best": "chosen by validation"}
+BLUR, SHOWN = 2.0, 12  # sigma of a control in pixels; rows of a sheet
+Row = dict[str, Any]
+"""A candidate: "method", and for networks "seed", "weights" and "step"; "figures", metric -> value, low, high, ..."""
+
+
+def finished(path: Path) -> bool:
+    run = read_run(path)
+    return run is not None and run.status == "finished"
+
+
+def trained(name: str, data: Path, runs: Path, train: bool) -> dict[tuple[str, int], Path]:
+    """Return the finished runs of a task, by method and seed; with ``train`` all, which are trained where needed."""
+    task, found = TASKS[name], {}
+    for (method, seed), folder in task["runs"].items():
+        path = runs / folder
+        if not finished(path) and train:
+            i2i.train(method, data=data, out=path, size=task["size"], seed=seed, **task["settings"])
+        if finished(path):
+            found[method, seed] = path
+        else:
+            print(f"{path}: not finished, left out", file=sys.stderr)
+    return found
+
+
+def without_trained(data: Path, folder: Path) -> int:
+    """Copy unpaired data without the test pairs of which an image was trained on; return how many these are."""
+    task = from_data(data, None, None, "test", "a2b", True)
+    known = {read(source)[1] for source in task.trained}
+    if folder.exists():
+        shutil.rmtree(folder)
+    for split in ("train", "test"):
+        for side in "AB":
+            (folder / f"{split}{side}").mkdir(parents=True)
+    for source in task.trained:
+        shutil.copyfile(source.path, folder / source.path.parent.name / source.path.name)
+    left_out = 0
+    for item in task.items:
+        pair = [source for source in (item.source, item.truth) if source is not None]
+        if known & {read(source)[1] for source in pair}:
+            left_out += 1
+            continue
+        for source, side in zip(pair, "AB", strict=True):
+            shutil.copyfile(source.path, folder / f"test{side}" / source.path.name)
+    return left_out
+
+
+def exports(run: Path, work: Path, weights: str, direction: str) -> list[Path | None]:
+    """Export a direction of a run and the one back, if it has both; return their files."""
+    found = read_run(run)
+    there = found.directions if found else {}
+    files = {way: work / f"{run.name}-{way}-{weights}.onnx" for way in (direction, direction[::-1])}
+    return [i2i.export(run, file, to=way, weights=weights) if way in there else None for way, file in files.items()]
+
+
+def figures_of(table: Any, who: str) -> dict[str, Any]:
+    """Return metric -> figure of a candidate, times the stated factor."""
+    metrics = table.to_dict()["metrics"]
+    return {name: row["candidates"][who] for name, row in metrics.items() if who in row["candidates"]}
+
+
+def measured(
+    data: Path, name: str, runs: dict[tuple[str, int], Path], work: Path, options: dict[str, Any]
+) -> tuple[list[Row], Row, list[Path]]:
+    """Measure both weights of each run; return the rows, with those of the baselines, the protocol and the files."""
+    rows: list[Row] = []
+    about: Row = {}
+    files: list[Path] = []
+    for (method, seed), run in runs.items():
+        for weights in WEIGHTS:
+            file, back = exports(run, work, weights, TASKS[name]["direction"])
+            assert file is not None
+            first, size = not rows, TASKS[name]["size"]
+            found = i2i.evaluate(
+                file, data=data, split="test", paired=True, size=size, back=back, baseline=first, **options
+            )
+            (table,) = found.tables
+            row = {"method": method, "seed": seed, "weights": weights, "step": found.about["recipe"]["step"]}
+            rows.append(row | {"figures": figures_of(table, RESULT)})
+            if first:
+                others = [who for who in table.candidates if who != RESULT]
+                rows += [{"method": who, "figures": figures_of(table, who)} for who in others]
+                about = {"protocol": table.protocol.line, "left_out": table.left_out}
+            about["warnings"] = sorted({*about.get("warnings", ()), *table.warnings})
+            if seed == min(other for same, other in runs if same == method):
+                files.append(file)
+            print(f"{run.name}, {WEIGHTS[weights]}: {found}\n", file=sys.stderr)
+    return rows, about, files
+
+
+def control_rows(task: Task, data: Path, work: Path, options: dict[str, Any]) -> list[Row]:
+    """Measure results that no network made: training images of the target drawn at random, and blurred inputs."""
+    drawn = np.random.default_rng(0).integers(len(task.targets), size=len(task.items))
+    folders = {"a random training image": work / "random", "the input, blurred": work / "blurred"}
+    for item, number in zip(task.items, drawn, strict=True):
+        assert item.source is not None
+        blurred = cv2.GaussianBlur(read(item.source)[0].rgb, (0, 0), BLUR)
+        for path, pixels in zip(folders.values(), (read(task.targets[number])[0].rgb, blurred), strict=True):
+            path.mkdir(parents=True, exist_ok=True)
+            write_image((path / item.name).with_suffix(".png"), Image(pixels))
+    rows, sides = [], {"real": data / "testB", "source": data / "testA", "train": data / "trainB"}
+    for who, folder in folders.items():
+        (table,) = i2i.evaluate(fake=folder, paired=True, size=TASKS["emoji"]["size"], **sides, **options).tables
+        rows.append({"method": who, "figures": figures_of(table, RESULT)})
+    return rows
+
+
+def value(row: Row, metric: str) -> float:
+    return float(row["figures"][metric]["value"]) if metric in row["figures"] else math.nan
+
+
+def correlation(rows: Sequence[Row], one: str, other: str) -> tuple[float, int]:
+    """Return Spearman's rank correlation of two metrics, and of how many rows; 1 if both prefer the same ones."""
+    both = [(value(row, one), value(row, other)) for row in rows]
+    both = [pair for pair in both if not any(map(math.isnan, pair))]
+    if len(both) < 3 or any(len(set(values)) == 1 for values in zip(*both, strict=True)):
+        return math.nan, len(both)
+    sign = 1 if METRICS[one].better == METRICS[other].better else -1
+    return sign * float(spearmanr(*zip(*both, strict=True)).statistic), len(both)
+
+
+def agreement(rows: Sequence[Row]) -> str:
+    """Return the rank correlations of all metrics with those of the truth as a table: of networks / with controls."""
+    networks = list({(row["method"], row["seed"], row["step"]): row for row in rows if "seed" in row}.values())
+    everything = networks + [row for row in rows if "seed" not in row]
+    there = [name for name in METRICS if any(name in row["figures"] for row in rows)]
+    truths = [name for name in there if METRICS[name].section == "truth"]
+    lines = [["metric", *truths], ["---"] * (1 + len(truths))]
+    for name in there:
+        cells = []
+        for truth in truths:
+            pairs = [correlation(some, name, truth) for some in (networks, everything)]
+            cells.append(" / ".join("" if math.isnan(rho) else f"{rho:.2f}" for rho, _ in pairs))
+        few = correlation(networks, name, truths[0])[1]
+        lines.append([name + ("" if few == len(networks) else f" ({few} networks)"), *cells])
+    return f"{len(networks)} networks, and {len(everything) - len(networks)} controls\n\n{markdown(lines)}"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Return a table for each section: mean and deviation over seeds, and the 95 % interval of the first seed."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: "seed" not in row):  # networks first
+        groups.setdefault((row["method"], row.get("weights", "")), []).append(row)
+    tables = []
+    for section in SECTIONS:
+        names = [n for n, m in METRICS.items() if m.section == section and any(n in row["figures"] for row in rows)]
+        if not names:
+            continue
+        lines = [[section, *map(heading, names)], ["---"] * (1 + len(names))]
+        for (method, weights), group in groups.items():
+            steps = ", ".join(str(row["step"]) for row in group if "step" in row)
+            title = method + (f", {WEIGHTS[weights]} ({steps})" if weights else "")
+            cells = [cell(group, name) for name in names]
+            lines += [[title, *cells]] if any(cells) else []
+        tables.append(markdown(lines))
+    return "\n\n".join(tables)
+
+
+def heading(metric: str) -> str:
+    """Return "KID x1000, lower", the name with its factor and which way is better."""
+    unit = " in %" if METRICS[metric].percent else f" x{METRICS[metric].scale}" if METRICS[metric].scale > 1 else ""
+    return f"{metric}{unit}, {METRICS[metric].better}"
+
+
+def cell(group: Sequence[Row], metric: str) -> str:
+    """Return mean and deviation over seeds, and the interval of the first seed: "12.34 ± 0.56 [11.20, 13.48]"."""
+    values = [value(row, metric) for row in group if metric in row["figures"]]
+    if not values:
+        return ""
+    factor = 100 if METRICS[metric].percent else 1
+    mean = statistics.mean(values) * factor
+    digits = 1 if METRICS[metric].percent else 2 if abs(mean) >= 1 else 3
+    text = f"{mean:.{digits}f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values) * factor:.{digits}f}"
+    first = group[0]["figures"][metric]
+    if first["low"] is not None:
+        text += f" [{first['low'] * factor:.{digits}f}, {first['high'] * factor:.{digits}f}]"
+    return text
+
+
+def markdown(lines: Iterable[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_sheet(task: Task, files: Sequence[Path], size: int, path: Path) -> None:
+    """Write source, the results of each file, and truth of some images below each other."""
+    models = [of_model(i2i.load(file)) for file in files]
+    rows = []
+    for item in task.items[:: max(1, len(task.items) // SHOWN)][:SHOWN]:
+        views = {role: read(getattr(item, role), (size, size))[0] for role in ("source", "truth")}
+        made = [model(item, views)["result"] for model in models]
+        rows.append([views["source"].rgb, *(each.rgb for each in made), views["truth"].rgb])
+    sheet(rows, ["source", *(file.stem for file in files), "truth"], path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--facades", type=Path, help="folder of facades; without, this task is left out")
+    parser.add_argument("--emoji", type=Path, help="folder of emoji; without, this task is left out")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs [runs]")
+    parser.add_argument("--finished", action="store_true", help="measure the finished runs and train none")
+    parser.add_argument("--judge", type=Path, help="segmenter of facades; without, none")
+    parser.add_argument("--palette", type=Path, help="colours of the label maps, for the judge")
+    parser.add_argument("--features", help="lite0, onnx:FILE or inception:FILE [lite0]")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write; models and copies lie beside it")
+    arguments = parser.parse_args()
+    work = arguments.out.with_suffix("")
+    everything: dict[str, Any] = {}
+    for name in TASKS:
+        data = getattr(arguments, name)
+        if data is None:
+            continue
+        options = {"features": arguments.features, "provider": "cpu"}
+        runs = trained(name, data, arguments.runs, not arguments.finished)
+        left_out = 0
+        if name == "emoji":
+            left_out = without_trained(data, work / "emoji")
+            data = work / "emoji"
+        elif arguments.judge:
+            options |= {"judge": arguments.judge, "palette": arguments.palette}
+        rows, about, files = measured(data, name, runs, work / "models", options)
+        task = from_data(data, None, None, "test", TASKS[name]["direction"], True)
+        if name == "emoji":
+            rows += control_rows(task, data, work / "controls", options)
+        write_sheet(task, files, TASKS[name]["size"], arguments.out.with_name(f"{arguments.out.stem}-{name}.png"))
+        everything[name] = {"settings": TASKS[name]["settings"], "left_out_pairs": left_out, **about, "rows": rows}
+        print(f"## {name}: {len(task.items)} pairs, {left_out} left out\n\n{summary(rows)}\n\n{about['protocol']}\n")
+        if name == "emoji":
+            print(f"{agreement(rows)}\n")
+    text = json.dumps(everything, indent=1)
+    atomically(arguments.out, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
