@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -63,6 +64,21 @@ def test_a_video_has_one_style(place: Path, i2i_inside: Command) -> None:
     done = i2i_inside("translate", "clip.mkv", "two.mkv", "-m", "night.onnx", "--results", 2, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "a video takes one model and has one result" in done.stderr
+
+
+@pytest.mark.parametrize("how", [(), ("--steady",)], ids=["plain", "steady"])
+def test_all_frames_of_a_video_are_in_the_style_of_an_example(
+    place: Path, i2i_inside: Command, how: tuple[str, ...]
+) -> None:
+    make(place / "clip.mkv", picture=lambda _: np.full((48, 64, 3), 100, np.uint8))
+    options = ("-m", "night.onnx", "--style", "example.png", "--crf", "0", *how)
+    done = i2i_inside("translate", "clip.mkv", "night.mkv", *options, cwd=place)
+    assert done.returncode == 0, done.stderr
+    with av.open(place / "night.mkv") as video:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in video.decode(video=0)]
+    assert len(frames) == 12
+    for frame in frames:
+        assert np.abs(frame - (GREY + NIGHT[0, 0])[0, 0]).max() <= 3  # of the way to YUV and back, twice
 
 
 @pytest.mark.parametrize(

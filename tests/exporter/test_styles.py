@@ -116,3 +116,25 @@ def test_float16_has_the_same_inputs_and_the_same_encoder(
     image = pictures(1, 33, 46, files[2])[0]
     assert np.abs(model.styled(seed=3)(image).astype(int) - whole.styled(seed=3)(image)).max() <= 2
     assert model.styled(image[..., :1]).style == whole.styled(image[..., :1]).style
+
+
+def test_int8_is_calibrated_on_styles_and_keeps_the_encoder(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loose = Limits(25, 60)  # weights that are random lose more than trained ones
+    monkeypatch.setitem(precision.LIMITS, "int8", loose)
+    monkeypatch.setattr(precision, "SAFE", loose)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(12):
+        write_image(folder / f"{number:02}.png", Image(pictures(1, 32, 32, files[2], seed=number)[0]))
+    small = export(files[0], tmp_path / "m.int8.onnx", precision="int8", calibrate=folder)
+    assert sorted(file.name for file in tmp_path.glob("*.onnx")) == ["m.int8.onnx", "m.style.onnx"]
+    found = read_spec(small)
+    assert found is not None
+    assert (found.precision, found.style) == ("int8", files[2].prior)
+    assert found.loss["convolutions"][0] > 0
+    model, image = Model(small, "cpu"), pictures(1, 33, 46, files[2])[0]
+    whole = Model(files[0], "cpu").styled(seed=3)(image).astype(int)
+    assert np.abs(model.styled(seed=3)(image) - whole).mean() < np.abs(model.styled(seed=4)(image) - whole).mean() / 2
+    assert model.styled(image[..., :1]).style == Model(files[0], "cpu").styled(image[..., :1]).style
