@@ -31,7 +31,7 @@ from i2i.runtime.model import catalog
 
 
 def pictures(folder: Path) -> list[Picture]:
-    return [read(Source(path, path.relative_to(folder).as_posix()), None) for path in list_images(folder)]
+    return [read(Source(path, path.relative_to(folder).as_posix()))[0] for path in list_images(folder)]
 
 
 def measured(model: Model, sources: Sequence[Picture], features: Extractor, styles: int) -> dict[str, Any]:
