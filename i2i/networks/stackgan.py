@@ -160,9 +160,8 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            *_conv(width, width, 3), nn.Conv2d(width, width, 3, padding=1, bias=False), RunningNorm2d(width)
-        )
+        second = [nn.Conv2d(width, width, 3, padding=1, bias=False), RunningNorm2d(width)]
+        self.layers = nn.Sequential(*_conv(width, width, 3), *second)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.layers(x))
@@ -180,8 +179,7 @@ class TextDiscriminator(DCGANDiscriminator):
     ) -> None:  # fmt: skip
         super().__init__(in_channels, height=height, width=width, ndf=ndf, norm=norm)
         self.compress = initialise(nn.Sequential(nn.Linear(features, conditions), leaky_relu()))
-        mixed = [nn.Conv2d(self.channels + conditions, self.channels, 1), leaky_relu()]
-        self.mix = initialise(nn.Sequential(*mixed))
+        self.mix = initialise(nn.Sequential(nn.Conv2d(self.channels + conditions, self.channels, 1), leaky_relu()))
         if matching:
             self.image = nn.Linear(self.features, features, bias=False)
 
@@ -194,8 +192,6 @@ class TextDiscriminator(DCGANDiscriminator):
 
     def joined(self, features: Tensor, c: Tensor | None) -> Tensor:
         """Return the last map [n, f, h, w] with the text in it (Reed et al. 2016, arXiv:1605.05396, section 4.2)."""
-        if c is None:
-            return features
         spread = self.compress(c)[:, :, None, None].expand(-1, -1, *features.shape[2:])
         return self.mix(torch.cat([features, spread], 1))
 
