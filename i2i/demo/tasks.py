@@ -114,11 +114,16 @@ class Training:
 # Data set -> what can be trained on it. A method that starts from noise or words is one more row.
 TRAININGS: dict[str, tuple[Training, ...]] = {
     "captions": (
+        Training("draw what a sentence says", "stackgan --data=DATA --size=64"),
         Training(
             "change roof and time of day",
             "stargan --data=DATA --attributes=DATA/attributes.csv "
             "--select=red-roof,blue-roof,grey-roof,brown-roof,night --size=64",
         ),
     ),
-    "family": (Training("make a person smile or calm, woman or man", "stargan --data=DATA --size=64"),),
+    "family": (
+        Training("draw new faces of each group", "dcgan --data=DATA --size=64"),
+        Training("draw new faces, and translate by latent arithmetic", "vaegan --data=DATA --size=64"),
+        Training("make a person smile or calm, woman or man", "stargan --data=DATA --size=64"),
+    ),
 }

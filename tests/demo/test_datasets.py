@@ -141,7 +141,7 @@ def test_the_command_draws_and_prints_trainings_that_start(tmp_path, monkeypatch
     assert len(commands) == len(TRAININGS[name]) > 0
     for verb, *arguments in commands:
         assert verb == "train"
-        dry = CliRunner().invoke(train_command, [*arguments, "--dry-run"])
+        dry = CliRunner().invoke(train_command, [*arguments, "--batch=4", "--dry-run"])
         assert dry.exit_code == 0, dry.output
 
 
