@@ -25,6 +25,7 @@ ORDERS = ("rgb", "bgr", "grey", "y")
 RESULTS = ("image", "curves")
 FITS = ("resize", "tile")
 DTYPES = ("float32", "float16", "uint8")
+TRANSLATOR, GENERATOR, ENERGY, STYLE_ENCODER = "translator", "generator", "energy", "style encoder"
 PRECISIONS = ("fp32", "fp16", "int8")
 DISTRIBUTIONS = ("normal", "uniform")
 WEIGHTS = ("best", "newest")
@@ -141,13 +142,15 @@ class Mean:
 class Prior:
     """Inputs of a generator: z, float32 [n, length], which is noise followed by the codes; and words, if any.
 
+    For a translator it describes the second input ``style``, which is noise alone.
+
     Raises ValueError for meaningless values.
     """
 
     noise: int
     """Numbers of noise in z, before the codes."""
     size: tuple[int, int]
-    """Height and width of the images."""
+    """Height and width of the images; (0, 0) for a translator, whose results have the size of the source."""
     distribution: str = "normal"
     """Distribution of the noise: ``normal``, N(0, 1); or ``uniform``, from -1 to 1."""
     codes: tuple[Code, ...] = ()
@@ -161,7 +164,7 @@ class Prior:
     def __post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
             raise ValueError(f"distribution is {self.distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
-        if self.noise < 0 or self.length < 1 or min(self.size) < 1 or bool(self.vocabulary) != (self.words > 0):
+        if self.noise < 0 or self.length < 1 or min(self.size) < 0 or bool(self.vocabulary) != (self.words > 0):
             raise ValueError(f"a generator of {self.length} numbers and {self.words} words, of images {self.size}")
         if wrong := [mean.name for mean in self.means if len(mean.z) not in (0, self.length)]:
             raise ValueError(f"the mean of {wrong[0]!r} does not have the {self.length} numbers of z")
@@ -189,6 +192,9 @@ class Spec:
     ``float32 [N, H, W, C]`` in each domain's own range (0..255 or 0..65535), and returns the same. With
     ``io="tensor"`` it is the bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order. With
     ``io="described"`` it is a third-party graph, and ``form`` describes its input and output.
+
+    A translator with a prior has a second input ``style``; the file ``NAME.style.onnx`` beside it is its style encoder,
+    which finds the style of an example image of ``target``: its ``source`` and ``target`` are that domain.
 
     A generator (``kind="generator"``) has no image as its input, but ``z`` and perhaps ``text``, see ``Prior``; its
     ``source`` is its ``target``.
@@ -231,17 +237,29 @@ class Spec:
     values_per_pixel: float | None = None
     """Values of the graph's largest tensor per pixel of the image, from 1, by which the runtime limits the pixels of
     one inference on a GPU; None: not measured. Tensors made of weights alone do not count."""
-    kind: str = "translator"
-    """``translator``, image to image; ``generator``, from a prior; or ``energy``, the weights of a network that scores
-    images, and whose gradients generate them: it has no export."""
+    kind: str = TRANSLATOR
+    """``translator``, image to image; ``generator``, from a prior; ``style encoder``, from an image to the style of a
+    translator; or ``energy``, the weights of a network that scores images, and whose gradients generate them: it has
+    no export."""
     prior: Prior | None = None
-    """Inputs of a generator, else None."""
+    """Input of a generator; of a translator its second input ``style``, float32 ``[N, prior.length]``, if it has one;
+    output of a style encoder."""
     schema: int = 1
 
     @property
     def scale(self) -> int:
         """Ratio of the result's height and width to the image's."""
         return 1 if self.form is None else self.form.scale
+
+    @property
+    def generates(self) -> bool:
+        """True if images are drawn from the prior, without a source."""
+        return self.kind == GENERATOR
+
+    @property
+    def style(self) -> Prior | None:
+        """Prior of a translator's second input ``style``; None if it has none."""
+        return self.prior if self.kind == TRANSLATOR else None
 
     @property
     def dtype(self) -> str:
@@ -273,10 +291,9 @@ class Spec:
                 )
             if facts.get("prior") is not None:
                 facts["prior"] = Prior.from_dict(facts["prior"])
-            if (facts.get("kind") == "generator") != (facts.get("prior") is not None):
-                raise ValueError(
-                    f"its kind is {facts.get('kind')!r}; a prior is expected with 'generator', and only there"
-                )
+            kind = facts.get("kind", TRANSLATOR)
+            if kind in (GENERATOR, STYLE_ENCODER) and facts.get("prior") is None:
+                raise ValueError(f"its kind is {kind!r}, which needs a prior, and it has none")
             values = facts.get("values_per_pixel")
             if values is not None and not (isfinite(values) and values >= 1):
                 raise ValueError(f"values_per_pixel is {values}; expected a number from 1 on")

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from i2i.spec import METADATA_KEY, Code, Domain, Prior, Spec
+from i2i.spec import METADATA_KEY, STYLE_ENCODER, Code, Domain, Prior, Spec
 
 NUMBERS = {
     "uint8": TensorProto.UINT8,
@@ -24,6 +24,7 @@ RGBA = Spec("tiny", "a2b", Domain("photo", 4), Domain("negative", 4))
 DEEP = Spec("tiny", "a2b", Domain("photo", 3, 16), Domain("negative", 3, 16))
 WEATHER = Spec("tiny", "any", Domain("weather"), Domain("weather"), domains=("cloudy", "rain", "shine"))
 FACES = Spec("tiny", "any", Domain("faces"), Domain("faces"), domains=("male", "young", "smiling"), attributes=True)
+STYLED = Spec("tiny", "a2b", Domain("photo"), Domain("night"), prior=Prior(3, (0, 0)), schema=3, recipe={"step": 7})
 PRIOR = Prior(4, (6, 5), codes=(Code("digit", 3), Code("slant")))
 SHAPES = Spec("tiny", "generate", Domain("shapes"), Domain("shapes"), kind="generator", prior=PRIOR, schema=3)
 DEEP_GREY = Spec("tiny", "a2b", Domain("photo", 1, 16), Domain("negative", 1, 16))
@@ -95,6 +96,28 @@ def brighter(path: Path, spec: Spec = WEATHER) -> Path:
     scale = 127.5 if spec.io == "tensor" else 1
     constants = {"steps": (steps / scale).astype(np.float32), "axes": np.array([1, 2, 3])}
     return write(path, nodes, spec, constants, [("x", numbers, image), target], [("y", numbers, image)])
+
+
+def styled(path: Path, spec: Spec = STYLED) -> Path:
+    """x + 10 * style, rounded, channel by channel; beside it the encoder, whose style is a tenth of the mean colour."""
+    nodes = [
+        helper.make_node("Mul", ["style", "ten"], ["strong"]),
+        helper.make_node("Unsqueeze", ["strong", "axes"], ["step"]),
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["f", "step"], ["s"]),
+        helper.make_node("Round", ["s"], ["r"]),
+        helper.make_node("Cast", ["r"], ["y"], to=TensorProto.UINT8),
+    ]
+    axes, ten = np.array([1, 2]), np.array(10, np.float32)
+    image, style = ("x", "uint8", ["n", "h", "w", 3]), ("style", "float32", ["n", 3])
+    encoder = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["f", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Div", ["mean", "ten"], ["style"]),
+    ]
+    about = replace(spec, kind=STYLE_ENCODER, source=spec.target)
+    write(path.with_suffix(".style.onnx"), encoder, about, {"axes": axes, "ten": ten}, [image], [style])
+    return write(path, nodes, spec, {"axes": axes, "ten": ten}, [image, style])
 
 
 def drawn(z: np.ndarray, spec: Spec = SHAPES, step: float = 0) -> np.ndarray:

@@ -88,7 +88,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
     \b
     pix2pix                       pairs
-    cyclegan unit                 two folders without pairs, both ways
+    cyclegan unit munit           two folders without pairs, both ways
     cut fastcut direct dtn        two folders without pairs, from A to B
     stargan                       a folder per domain, or a table of attributes
     gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled

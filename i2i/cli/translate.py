@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from i2i.runtime import Model
 
 
+LARGEST_SEED = 2**32 - 1  # of i2i.sampling, which imports NumPy
+MOST_RESULTS = 1000
+
 EXAMPLES = [
     ("i2i translate photo.jpg", "an image, by the newest run"),
     ("i2i translate photos/ out/ -m horse2zebra", "a folder, by a run's name"),
     ("i2i translate photos/ out/ -m model.onnx", "a folder, by an ONNX file"),
+    ("i2i translate photo.jpg --results 4", "four results, by a model with styles"),
     ("i2i translate clip.mp4 out.mp4", "a video, with its sound"),
     ("i2i translate - - <in.png >out.png", "standard input to standard output"),
 ]
@@ -54,16 +58,45 @@ EXAMPLES = [
     help="Domain to translate to, where the model has several; attributes, separated by commas, a name that contains "
     "one in double quotes; or a direction such as b2a.  [default: the model's first direction]",
 )
+@help.option(
+    "--style",
+    group="Model",
+    type=FilePath(path_type=Path),
+    help="Example image whose style the results get, for a model with styles (munit).  [default: the style of --seed]",
+)
+@help.option(
+    "--seed",
+    group="Model",
+    type=click.IntRange(0, LARGEST_SEED),
+    help="Number that draws a style, for a model with styles; the same result on every machine.  [default: 0]",
+)
+@help.option(
+    "--results",
+    group="Model",
+    type=click.IntRange(1, MOST_RESULTS),
+    metavar="N",
+    help="Results of each image, in the styles of N seeds from --seed on, named by seed.  [default: 1]",
+)
 @providers.options
 @translate_images.options
 @translate_video.options
 @tiles.option
-def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, **options: Any) -> None:
+def command(
+    src: Path,
+    dst: str | None,
+    names: tuple[str, ...],
+    to: str | None,
+    style: Path | None,
+    seed: int | None,
+    results: int | None,
+    **options: Any,
+) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
 
     Without DST the result is written beside SRC, with the model's name appended to its own. A DST that ends in a slash
     is a folder. A folder keeps its tree and file names; run the command again to continue an interrupted folder. With
-    several models the results of a folder go to DST/MODEL/, those of an image to DST/IMAGE-MODEL.png.
+    several models the results of a folder go to DST/MODEL/, those of an image to DST/IMAGE-MODEL.png; with --results
+    MODEL ends in the seed.
 
     A third-party model whose file does not state its value range and channel order needs them once:
     `i2i describe MODEL --range 0..255 --order bgr -o COPY` writes them into a copy.
@@ -106,10 +139,11 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
         raise ValueError(f"--watch is for folders, and {printable(src)} is not a folder")
     alone = job is None and not src.is_dir()
     loaded = open_models(names or (None,), to, side_by_side=not alone, **where)
+    loaded = [each for model in loaded for each in styled(model, style, seed, results)]
     loaded = [tiles.tiled(model, tile, alone=alone) for model in loaded]
     if job is not None:
         if len(loaded) > 1 or settings.shard is not None:
-            raise ValueError("a video takes one model: use one -m, and no --shard")
+            raise ValueError("a video takes one model and has one result: use one -m, and no --results and no --shard")
         translate_video.translate(loaded[0], src, dst, settings, job)
     elif piped:
         translate_images.translate_stream(loaded, src, dst, settings)
@@ -117,6 +151,18 @@ def command(src: Path, dst: str | None, names: tuple[str, ...], to: str | None, 
         translate_images.translate_folder(loaded, src, dst, settings, watch)
     else:
         translate_images.translate_image(loaded, src, dst, settings)
+
+
+def styled(model: Model, style: Path | None, seed: int | None, results: int | None) -> list[Model]:
+    """Return the model bound to a style, or to each of the styles of several results."""
+    if results is None:
+        return [model] if style is None and seed is None else [model.styled(style, seed=seed)]
+    if style is not None:
+        raise ValueError("--results are in styles drawn by seeds, and --style is one style: leave out one of them")
+    first = seed or 0
+    if first + results - 1 > LARGEST_SEED:
+        raise ValueError(f"--results {results} from --seed {first} on end beyond the largest seed, {LARGEST_SEED}")
+    return [model.styled(seed=first + number) for number in range(results)]
 
 
 def open_models(names: Sequence[str | None], to: str | None, **how: Any) -> list[Model]:

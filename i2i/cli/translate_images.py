@@ -156,7 +156,7 @@ def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settin
     from i2i.runtime.log import note
 
     if len(models) > 1 or settings.shard is not None or (src != Path("-") and src.is_dir()):
-        raise ValueError("- is one image for one model: leave out --shard, use one -m and no folder")
+        raise ValueError("- is one image for one model: leave out --results and --shard, use one -m and no folder")
     if settings.suffix:
         raise ValueError("--suffix: an image on a standard stream has no name to append to; give the name as DST")
     target = None if dst in (None, "-") else Path(str(dst))

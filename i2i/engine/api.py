@@ -56,9 +56,9 @@ def train(
     nothing else.
 
     Args:
-        method: "pix2pix", "cyclegan", "unit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators "gan",
-            "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or ``package.module:Class``, a
-            :class:`~i2i.translators.Translator`; None continues the run in ``out``.
+        method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators
+            "gan", "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or
+            ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; or "fast", smaller networks and
             half the length.

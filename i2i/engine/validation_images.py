@@ -29,6 +29,7 @@ from i2i.evaluation.sources import HELD_OUT, Task
 from i2i.metrics import METRICS, Metric
 from i2i.networks import per_image
 from i2i.runtime import processing
+from i2i.sampling import latent
 from i2i.spec import Spec
 from i2i.text import plural
 from i2i.translators import Translator
@@ -172,7 +173,10 @@ def repeated(found: Iterable[Trial], contents: Mapping[Path, bytes]) -> str:
 def translating(net: nn.Module, trial: Trial, world: World, dtype: torch.dtype) -> Candidate:
     """Return the candidate that translates with a network as its export would: each image by its own statistics."""
     net, spec, turn = per_image(net), trial.spec, Lock()
-    chosen = () if trial.target is None else (torch.eye(len(spec.domains))[None, trial.target].to(world.device, dtype),)
+    given = [] if trial.target is None else [torch.eye(len(spec.domains))[None, trial.target]]
+    if spec.style is not None:
+        given.append(torch.from_numpy(latent(spec.style, [0])))  # as a translation without a seed
+    chosen = [tensor.to(world.device, dtype) for tensor in given]
 
     def make(item: sources.Item, views: Mapping[str, Picture]) -> dict[str, Picture]:
         image = views["source"].image

@@ -16,12 +16,11 @@ from i2i.atomic import atomically
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
-from i2i.spec import METADATA_KEY, WEIGHTS, Domain, Mean, Spec, best_weights, parse_background
+from i2i.spec import ENERGY, GENERATOR, METADATA_KEY, WEIGHTS, Domain, Mean, Spec, best_weights, parse_background
 from i2i.translators import Translator, translator_class
 
 ANY = "any"  # direction of a network that translates to several domains
 GENERATE = "generate"  # direction of a generator from noise
-ENERGY = "energy"  # direction of a network that scores images, and whose gradients generate them
 IMAGE, AVERAGED = (
     "image",
     "averaged",
@@ -88,21 +87,30 @@ def describe(run: Run, direction: str) -> Spec:
         background=parse_background(run.settings.background),
     )
     if direction == ENERGY:
-        return replace(spec, kind="energy", schema=3)
+        return replace(spec, kind=ENERGY, schema=3)
     if direction in (ANY, GENERATE):
         names, attributes = tuple(run.facts["domains"]), run.hyperparameters.get("attributes", False)
         labelled = replace(spec, domains=names, attributes=attributes)
         if direction == ANY:
             return labelled
-        translator = translator_class(run.settings.method)(*spec.recipe["channels"], **run.hyperparameters)
+        translator = _without_weights(run)
         prior = translator.prior()
         if not translator.conditional:
             assert prior is not None
             without = [f"not {name}" for name in names] if attributes else []
             labelled, prior = spec, replace(prior, means=tuple(map(Mean, (*names, *without))))
-        return replace(labelled, kind="generator", prior=prior, schema=3)
+        return replace(labelled, kind=GENERATOR, prior=prior, schema=3)
+    if translator_class(run.settings.method).prior is not Translator.prior:
+        spec = replace(spec, prior=_without_weights(run).prior(), schema=3)
     users = direction if run.settings.direction == "a2b" else direction.translate(str.maketrans("ab", "ba"))
     return replace(spec, direction=users, source=sides[direction[0]], target=sides[direction[-1]])
+
+
+def _without_weights(run: Run) -> Translator:
+    """Return the run's translator on the device "meta", which draws no weights."""
+    channels = Domain(**run.facts["source"]).channels, Domain(**run.facts["target"]).channels
+    with torch.device("meta"):
+        return translator_class(run.settings.method)(*channels, **run.hyperparameters)
 
 
 def load_generators(run: str | os.PathLike[str], weights: str = "best") -> dict[str, tuple[nn.Module, Spec]]:

@@ -19,7 +19,7 @@ from i2i.exporter.pixel_graph import Drawn, Pixels
 from i2i.runtime.errors import ModelError
 from i2i.runtime.processing import all_finite
 from i2i.runtime.providers.table import open_session
-from i2i.spec import Spec
+from i2i.spec import STYLE_ENCODER, Spec
 
 LEVELS = 1  # of a uint8 graph: two roundings of nearly the same number
 OF_RANGE = 1e-4  # of a float graph
@@ -29,7 +29,8 @@ SEED = 20170330
 def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
     """Compare the file in ONNX Runtime with ``module`` in PyTorch (both on the CPU) on noise and smooth images.
 
-    A model of several domains is run for each of them; one of attributes for each, for none and for all.
+    A model of several domains is run for each of them; one of attributes for each, for none and for all; one with
+    styles in a style for each image. Numbers of a style encoder are compared relative to the largest one, from 1.
 
     Returns the measurements: ``largest`` difference and its ``limit`` in ``unit`` ("levels" of 255, or "of the range"),
     ``differing`` (the share of values that differ by half a level or, for floats, half the limit), ``against``
@@ -38,7 +39,8 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
     itself returns values that are not finite.
     """
     translate = _opened(path, spec)
-    limit = LEVELS if spec.dtype == "uint8" else OF_RANGE
+    in_levels = spec.dtype == "uint8" and spec.kind != STYLE_ENCODER
+    limit = LEVELS if in_levels else OF_RANGE
     largest, from_float32, differing, values = 0.0, 0.0, 0, 0
     for probe in _probes(spec):
         got = translate([tensor.numpy() for tensor in probe])
@@ -51,7 +53,7 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
         if not off.max() <= limit:
             raise ExportError(
                 f"the exported graph is not the network: {_size(spec, probe[0])} differ by {off.max():.3g} "
-                f"{'levels of 255' if spec.dtype == 'uint8' else 'of the range'}, and {limit:g} is allowed "
+                f"{'levels of 255' if in_levels else 'of the range'}, and {limit:g} is allowed "
                 f"(PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}). No file was written"
             )
         largest, differing, values = max(largest, off.max()), differing + (off > limit / 2).sum(), values + off.size
@@ -61,7 +63,7 @@ def measure(path: Path, module: nn.Module, spec: Spec) -> dict[str, Any]:
         "against": "float64" if by_double else "float32",
         **({"largest_from_float32": float(f"{from_float32:.3g}")} if by_double else {}),
         "limit": limit,
-        "unit": "levels" if spec.dtype == "uint8" else "of the range",
+        "unit": "levels" if in_levels else "of the range",
         "differing": float(f"{differing / values:.3g}"),
         "inputs": _inputs(spec),
         "torch": torch.__version__,
@@ -87,11 +89,12 @@ def _opened(path: Path, spec: Spec) -> Callable[[list[np.ndarray]], np.ndarray]:
 
 
 def _run(module: nn.Module, probe: tuple[Tensor, ...], spec: Spec) -> np.ndarray:
-    image, *target = probe
+    image = probe[0]
     if spec.io == "tensor":
-        image = image.to(next((p.dtype for p in module.parameters()), image.dtype))
+        exact = next((p.dtype for p in module.parameters()), image.dtype)
+        probe = tuple(tensor.to(exact) if tensor.is_floating_point() else tensor for tensor in probe)
     with torch.inference_mode():
-        result = module(image, *target)
+        result = module(*probe)
     if not all_finite(result.numpy()):
         raise ExportError(
             f"the network's output is not finite for {_size(spec, image)}: its weights are damaged, or its training "
@@ -111,7 +114,10 @@ def _differences(got: np.ndarray, want: np.ndarray, spec: Spec) -> np.ndarray:
     """Return differences in levels for a uint8 graph, as a share of the range for a float graph."""
     if got.shape != want.shape:
         raise ExportError(f"ONNX Runtime returned {got.shape} where PyTorch returned {want.shape}. No file was written")
-    span = 1 if spec.dtype == "uint8" else 2 if spec.io == "tensor" else spec.target.peak
+    if spec.kind == STYLE_ENCODER:
+        span = max(1.0, float(np.abs(want).max()))
+    else:
+        span = 1 if spec.dtype == "uint8" else 2 if spec.io == "tensor" else spec.target.peak
     return np.abs(got.astype(np.float64) - want.astype(np.float64)) / span
 
 
@@ -122,7 +128,7 @@ def _inputs(spec: Spec) -> list[list[int]]:
     flat, since a flat image's statistics are only rounding errors, in which any two programs differ. For several
     domains, the larger batch of the smallest size covers all targets.
     """
-    if spec.prior is not None:
+    if spec.generates and spec.prior is not None:
         return [[n, *spec.prior.size] for n in (1, max(8, len(spec.domains) + 2 * spec.attributes))]
     small, rectangle, usual = (spec.minimum - 1 if spec.minimum > 2 else 21, 37), (119, 203), (256, 256)
     many = max(3, len(spec.domains) + 2 * spec.attributes)
@@ -138,7 +144,7 @@ def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
     """Yield inputs of the graph's types: every other image is smooth, and the rest are noise. For a
     generator, yield z of the first seeds.
     """
-    if spec.prior is not None:
+    if spec.generates:
         yield from (ports.drawn(spec, n) for n, *_ in _inputs(spec))
         return
     generator = torch.Generator().manual_seed(SEED)
@@ -151,11 +157,11 @@ def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
             image = image * 2 - 1
         else:
             image = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
-        yield (image, ports.targets(spec, n, start)) if spec.domains else (image,)
+        yield image, *ports.further(spec, n, start)
 
 
 def _size(spec: Spec, image: Tensor) -> str:
-    if spec.prior is not None:
+    if spec.generates:
         return f"{len(image)} image{'s' * (len(image) > 1)}"
     n, h, w = image.shape[:3] if spec.io == "pixels" else (image.shape[0], *image.shape[2:])
     return f"{n} image{'s' * (n > 1)} of {h}x{w}"

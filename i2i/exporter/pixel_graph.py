@@ -54,7 +54,7 @@ class Pixels(nn.Module):
     the network's minimum is padded with its border pixels; one that is not a multiple of the network's divisor is
     reflected; the result is cropped back, so any size from 1x1 returns as that size.
 
-    A network of several domains (``WithTarget``) also takes ``target``.
+    A network of several domains (``WithTarget``) also takes ``target``, and one with styles ``style``.
 
     An image whose result is not finite returns as a checkerboard (uint8) or as NaN (float32); the others of its batch
     are unaffected.
@@ -70,13 +70,19 @@ class Pixels(nn.Module):
         self.whole_numbers = spec.dtype == "uint8"
         self.dtype = torch.float32  # that of the network
 
-    def forward(self, image: Tensor, target: Tensor | None = None) -> Tensor:
-        x = image.permute(0, 3, 1, 2).to(self.dtype) / (self.source_peak / 2) - 1  # [n, c, h, w] in [-1, 1]
+    def forward(self, image: Tensor, given: Tensor | None = None) -> Tensor:
+        x = self.numbers(image)
         h, w = x.shape[-2:]
-        y = self.net(self.enlarge(x)) if target is None else self.net(self.enlarge(x), target)
+        if given is not None and given.is_floating_point():
+            given = given.to(self.dtype)
+        y = self.net(self.enlarge(x)) if given is None else self.net(self.enlarge(x), given)
         if self.least > 1:
             y = y[..., :h, :w]
         return as_pixels(y, self.target_peak, self.whole_numbers)
+
+    def numbers(self, image: Tensor) -> Tensor:
+        """Return pixels [n, h, w, c] as [n, c, h, w] in [-1, 1]."""
+        return image.permute(0, 3, 1, 2).to(self.dtype) / (self.source_peak / 2) - 1
 
     def enlarge(self, x: Tensor) -> Tensor:
         """Pad ``x`` below and to the right to a size that the network takes."""
@@ -87,6 +93,13 @@ class Pixels(nn.Module):
             h, w = x.shape[-2:]
             x = pad(x, (0, -w % self.multiple, 0, -h % self.multiple), mode="reflect")
         return x
+
+
+class Styles(Pixels):
+    """A style encoder as a function of pixels: [n, h, w, c] of its domain to styles [n, length]."""
+
+    def forward(self, image: Tensor, given: Tensor | None = None) -> Tensor:
+        return self.net(self.enlarge(self.numbers(image)))
 
 
 class WithText(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from i2i import sampling
-from i2i.spec import METADATA_KEY, Domain, Prior, Spec
+from i2i.spec import METADATA_KEY, STYLE_ENCODER, Domain, Prior, Spec
 from i2i.text import plural
 from i2i.words import FIRST, PADDING, UNKNOWN
 
@@ -24,10 +24,10 @@ class Port(NamedTuple):
 
 
 def inputs(spec: Spec) -> list[Port]:
-    """Return the inputs: ``image``, or ``z`` and perhaps ``text`` for a generator; and ``target`` for a model of
-    several domains.
+    """Return the inputs: ``image``, or ``z`` and perhaps ``text`` for a generator; ``target`` for a model of several
+    domains; and ``style`` for one with styles.
     """
-    ends = [_image("image", spec, spec.source)] if spec.prior is None else [_latent(spec.prior)]
+    ends = [_latent("z", spec.prior) if spec.generates and spec.prior else _image("image", spec, spec.source)]
     if spec.prior is not None and spec.prior.words:
         ends.append(_text(spec.prior))
     if spec.attributes:
@@ -36,24 +36,29 @@ def inputs(spec: Spec) -> list[Port]:
     elif spec.domains:
         indices = ", ".join(f"{index} {name}" for index, name in enumerate(spec.domains))
         ends.append(Port("target", "int64", ("n",), f"int64 [n], the index of a domain: {indices}"))
+    if spec.style is not None:
+        ends.append(_latent("style", spec.style))
     return ends
 
 
 def output(spec: Spec) -> Port:
-    if spec.prior is None:
+    if spec.kind == STYLE_ENCODER and spec.prior is not None:
+        length = spec.prior.length
+        return Port("style", "float32", ("n", length), f"float32 [n, {length}]: input `style` of a translation")
+    if spec.prior is None or not spec.generates:
         return _image("translation", spec, spec.target)
     (height, width), port = spec.prior.size, _image("image", spec, spec.target)
     return port._replace(sizes=tuple({"h": height, "w": width}.get(str(size), size) for size in port.sizes))
 
 
-def _latent(prior: Prior) -> Port:
+def _latent(name: str, prior: Prior) -> Port:
     noise = {"normal": "normal noise, N(0, 1)", "uniform": "uniform noise from -1 to 1"}[prior.distribution]
     words, at = [f"{prior.noise} numbers of {noise}"] if prior.noise else [], prior.noise
     for code in prior.codes:
         kind = f"one-hot of {code.values}" if code.values else "-1..1"
         words.append(f"{code.name} ({kind}) from number {at}")
         at += code.width
-    return Port("z", "float32", ("n", prior.length), f"float32 [n, {prior.length}]: {', then '.join(words)}")
+    return Port(name, "float32", ("n", prior.length), f"float32 [n, {prior.length}]: {', then '.join(words)}")
 
 
 def _text(prior: Prior) -> Port:
@@ -75,23 +80,38 @@ def _image(name: str, spec: Spec, domain: Domain) -> Port:
 
 def examples(spec: Spec) -> tuple[Tensor, ...]:
     """Make small inputs whose free sizes all differ, so that PyTorch's exporter does not equate them."""
-    if spec.prior is not None:
+    if spec.generates:
         return drawn(spec, 2)
     h, w = (-(-max(spec.minimum, side) // spec.multiple) * spec.multiple for side in (24, 40))
     w += spec.multiple * (h == w)
     image = torch.rand(2, spec.source.channels, h, w) * 2 - 1
     if spec.io == "pixels":
         image = ((image + 1) / 2 * spec.source.peak).permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
-    return (image, targets(spec, 2)) if spec.domains else (image,)
+    return image, *further(spec, 2)
 
 
 def drawn(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
     """Return the inputs of a generator for ``n`` seeds from ``start`` on, with sentences and targets in turn."""
     assert spec.prior is not None
-    given = [torch.from_numpy(sampling.latent(spec.prior, range(start, start + n)))]
-    if spec.prior.words:
+    return _of_seeds(spec.prior, n, start), *further(spec, n, start)
+
+
+def further(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:
+    """Return the inputs behind the first one for ``n`` images: sentences and targets in turn, and styles of the seeds
+    from ``start`` on.
+    """
+    given = []
+    if spec.prior is not None and spec.prior.words:
         given.append(sentences(spec.prior, n, start))
-    return (*given, targets(spec, n, start)) if spec.domains else tuple(given)
+    if spec.domains:
+        given.append(targets(spec, n, start))
+    if spec.style is not None:
+        given.append(_of_seeds(spec.style, n, start))
+    return tuple(given)
+
+
+def _of_seeds(prior: Prior, n: int, start: int) -> Tensor:
+    return torch.from_numpy(sampling.latent(prior, range(start, start + n)))
 
 
 def sentences(prior: Prior, n: int, start: int = 0) -> Tensor:
@@ -126,19 +146,18 @@ def explain(spec: Spec) -> str:
             "attributes" if spec.attributes else "domains"
         )
         other = " or whose target is none of these"
-    if spec.prior is not None:
+    if spec.kind == STYLE_ENCODER:
+        does = f"{spec.method} encoder of the style of an image of {spec.target.name!r}"
+    if spec.generates:
         does = f"{spec.method} generator of images like {spec.target.name!r}"
         if spec.domains:
             does += ", of each of several " + ("attributes" if spec.attributes else "classes")
             other = " or whose target is none of these"
-        if spec.prior.words:
+        if spec.prior is not None and spec.prior.words:
             does += ", from sentences"
             other = " or whose text has another id"
-    sizes = f"Any n, {least}; the output has the same n, h and w." if spec.prior is None else "Any n."
+    same = "the same n" if spec.kind == STYLE_ENCODER else "the same n, h and w"
+    sizes = "Any n." if spec.generates else f"Any n, {least}; the output has {same}."
     taken = "; ".join(f"{end.name}: {end.words}" for end in (*inputs(spec), output(spec)))
-    return (
-        f"{does}. {taken}. "
-        f"{sizes} "
-        f"An image whose result is not finite{other} comes back {mark}. "
-        f"Further facts are JSON under the metadata key {METADATA_KEY!r}."
-    )
+    finite = "" if spec.kind == STYLE_ENCODER else f"An image whose result is not finite{other} comes back {mark}. "
+    return f"{does}. {taken}. {sizes} {finite}Further facts are JSON under the metadata key {METADATA_KEY!r}."

@@ -16,17 +16,17 @@ from i2i.atomic import atomically
 from i2i.errors import ExportError
 from i2i.exporter import onnx_graph, parity
 from i2i.exporter.calibration import CalibrationImages, gather
-from i2i.exporter.pixel_graph import Drawn, Pixels, WithTarget, WithText
+from i2i.exporter.pixel_graph import Drawn, Pixels, Styles, WithTarget, WithText
 from i2i.exporter.precision import reduced
 from i2i.networks import per_image
 from i2i.networks.latent import Decoder
 from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.memory.estimate import measure_values_per_pixel
-from i2i.runtime.model import targets
+from i2i.runtime.model import styles, targets
 from i2i.runtime.model.inference import Inference
 from i2i.runtime.model.targets import To
 from i2i.runtime.providers.table import open_session
-from i2i.spec import PRECISIONS, Spec
+from i2i.spec import ENERGY, PRECISIONS, STYLE_ENCODER, TRANSLATOR, Spec
 from i2i.text import known_keywords
 
 Generators = Mapping[str, tuple[nn.Module, Spec]]
@@ -116,6 +116,10 @@ def convert(
         spec = replace(spec, values_per_pixel=_values_per_pixel(model, spec))
     data = reduced(model.read_bytes(), spec, precision, pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
+    beside, there = styles.encoder_path(path, precision), styles.encoder_path(model)
+    if spec.style is not None and there.is_file() and not (beside.exists() and beside.samefile(there)):
+        encoder = there.read_bytes()
+        atomically(beside, lambda temporary: temporary.write_bytes(encoder))
     atomically(path, lambda temporary: temporary.write_bytes(data))
     return path
 
@@ -144,7 +148,7 @@ def directions(run: str | os.PathLike[str] | Generators, weights: str = "best") 
         run = load_generators(run, weights)
     if not run:
         raise ValueError("no generators to export; expected at least one, as i2i.engine.load_generators gives them")
-    if scores := [spec.method for _, spec in run.values() if spec.kind == "energy"]:
+    if scores := [spec.method for _, spec in run.values() if spec.kind == ENERGY]:
         raise ValueError(
             f"a run of {scores[0]} has no export: its network scores images, and only its gradients make new ones. Use "
             "i2i.engine.load_translator(RUN).sample(n, seed) in Python"
@@ -165,7 +169,9 @@ def export_network(
 ) -> Path:
     """Write ``net`` ([n, c, h, w] in [-1, 1] to the same) as an ONNX file to ``path``; ``net`` is not changed.
 
-    If ``spec`` has a prior, ``net`` takes z, float32 [n, length]; and text, int64 [n, words], if the prior has words.
+    For a generator ``net`` takes z, float32 [n, length], instead; and text, int64 [n, words], if its prior has words. A
+    translator with a prior also takes a style, float32 [n, length]; its own module ``of_style``, if it has one, from an
+    image to a style, becomes the file ``NAME.style.onnx`` beside ``path``.
 
     If ``spec`` has domains, ``net`` also takes c, float32 [n, domains], and the file has a second input.
 
@@ -185,9 +191,14 @@ def export_network(
     module = WithTarget(net, spec) if spec.domains else net
     if spec.prior is not None and spec.prior.words:
         module = WithText(net, spec)
-    if spec.io == "pixels":
-        module = Pixels(module, spec) if spec.prior is None else Drawn(module, spec)
+    if spec.kind == STYLE_ENCODER:
+        module = Styles(module, spec)
+    elif spec.io == "pixels":
+        module = Drawn(module, spec) if spec.generates else Pixels(module, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if spec.style is not None and isinstance(encoder := getattr(net, "of_style", None), nn.Module):
+        about = replace(spec, kind=STYLE_ENCODER, source=spec.target, io="pixels")
+        export_network(encoder, about, styles.encoder_path(path, precision))
     atomically(path, lambda temporary: _write(temporary, module.eval(), spec, precision, pictures))
     return path
 
@@ -196,7 +207,7 @@ def _write(file: Path, module: nn.Module, spec: Spec, precision: str, pictures: 
     model = _serialise(onnx_graph.to_onnx(module, spec))
     file.write_bytes(model)
     spec = replace(spec, parity=parity.measure(file, module, spec))
-    if spec.prior is None:
+    if spec.kind == TRANSLATOR:
         spec = replace(spec, values_per_pixel=_values_per_pixel(file, spec))
     if precision == "fp32":
         # Protobuf merges what follows a message into it, so the bytes that were compared stay unchanged.

@@ -16,6 +16,7 @@ from i2i.runtime.log import note
 from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.generator import Generator
 from i2i.runtime.model.model import Model
+from i2i.runtime.model.styles import StyleLike
 from i2i.runtime.model.targets import To
 from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
@@ -44,6 +45,8 @@ class TranslateOptions(TypedDict, total=False):
     """Keywords of :func:`translate`, for its overloads; its own signature has their defaults."""
 
     to: To | None
+    style: StyleLike | None
+    seed: int | None
     provider: str
     allow_fallback: bool
     tile: str | int | None
@@ -89,6 +92,8 @@ def translate(
     model: Model | Generator | PathLike | None = None,
     *,
     to: To | None = None,
+    style: StyleLike | None = None,
+    seed: int | None = None,
     provider: str = "auto",
     allow_fallback: bool = False,
     tile: str | int | None = None,
@@ -124,6 +129,9 @@ def translate(
             refused: see :func:`i2i.generate`.
         to: the domain to translate to, attributes that the results shall have (a list of names, or one with commas), or
             a direction ("b2a"), for a model that has several; default the model's first direction.
+        style: an example image of the target domain, a path or an array, or the numbers of a style, for a model with
+            styles, as :meth:`Model.styled` takes it; default that of ``seed``.
+        seed: draw the style of a model with styles, 0 to 4294967295; default as the model has it, or 0.
         provider: auto | cpu | cuda | tensorrt | openvino, as :func:`i2i.load` takes it, unless ``model`` is loaded
             already; default "auto".
         allow_fallback: let the processor run nodes that a GPU's provider cannot run, as :func:`i2i.load` takes it;
@@ -179,6 +187,8 @@ def translate(
         several = of_video or (not isinstance(src, np.ndarray) and os.path.isdir(src))
         choice = catalog.resolve(model, to)
         model, to = Model(choice.path, provider, side_by_side=several, allow_fallback=allow_fallback), choice.to
+    if style is not None or seed is not None:
+        model = model.styled(style, seed=seed)
     model = model.toward(to) if tile is None else model.toward(to).tiled(tile)
     if not isinstance(src, str | os.PathLike):
         if dst is not None:

@@ -15,6 +15,7 @@ TRANSLATORS = {
     "cut": "i2i.translators.cut:CUT",
     "fastcut": "i2i.translators.cut:FastCUT",
     "unit": "i2i.translators.unit:UNIT",
+    "munit": "i2i.translators.munit:MUNIT",
     "direct": "i2i.translators.direct:Direct",
     "dtn": "i2i.translators.dtn:DTN",
     "gan": "i2i.translators.gan:GAN",

@@ -66,6 +66,9 @@ class Translator(nn.Module):
     def exports(self) -> dict[str, nn.Module]:
         """Networks to export, by direction: "a2b" or "b2a", "any" for a network of (x, c), "generate" for one of z,
         of (z, c) or of (z, text), or "energy" for one that scores images, of which only weights are kept.
+
+        If the translator has a prior, "a2b" and "b2a" are networks of (x, style). Such a network may have a module
+        ``of_style``, from an image of its target domain to the style, which is exported beside it.
         """
         raise NotImplementedError
 
@@ -76,5 +79,5 @@ class Translator(nn.Module):
         return {}
 
     def prior(self) -> Prior | None:
-        """Return what a generator's z is made of; None for a translator, which has no z."""
+        """Return what a generator's z, or the style of a translator, is made of; None for a translator without."""
         return None

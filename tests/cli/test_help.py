@@ -67,7 +67,7 @@ def test_the_first_page_groups_the_commands() -> None:
 GROUPS = {
     "translate": {
         "Input and output": "format quality suffix background keep-metadata overwrite watch",
-        "Model": "model to provider allow-fallback batch workers",
+        "Model": "model to style seed results provider allow-fallback batch workers",
         "Video": "start end fps codec crf preset rotation steady steady-time preview",
         "Large images": "tile max-pixels",
         "Many machines": "shard",

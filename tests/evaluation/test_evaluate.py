@@ -13,6 +13,7 @@ import pytest
 import i2i
 from i2i.evaluation.results import RESULT
 from i2i.images import Image, read_image, write_image
+from i2i.sampling import latent
 from tests import tiny
 from tests.conftest import Command
 from tests.evaluation.conftest import Folder, drawing
@@ -48,6 +49,19 @@ def test_a_model_on_pairs_beside_the_baselines(folder: Folder, features: str, tm
     assert found["FD"].value < table.figures["FD"]["the input itself"].value
     assert table.warnings[0].startswith("of fewer images than 2,000 the Frechet distance")
     assert "MS-SSIM needs at least 176x176" in table.left_out["MS-SSIM"]
+
+
+def test_a_model_with_styles_is_measured_in_that_of_seed_0(folder: Folder, features: str, tmp_path: Path) -> None:
+    model = tiny.styled(tmp_path / "night.onnx")
+    assert tiny.STYLED.style is not None
+    step = np.rint(10 * latent(tiny.STYLED.style, [0])[0]).astype(np.uint8)
+    folder("d/testA", range(12), lambda x: x // 2)
+    folder("d/testB", range(12), lambda x: x // 2 + step)
+    found = i2i.evaluate(model, data=tmp_path / "d", features=features)
+    assert found["L1"].value == 0
+    other = i2i.evaluate(i2i.load(model).styled(seed=1), data=tmp_path / "d", features=features)
+    off = np.rint(10 * latent(tiny.STYLED.style, [1])[0]) - step
+    assert other["L1"].value == pytest.approx(np.abs(off).mean() / 255)
 
 
 def test_json_has_the_figures_that_are_printed(

@@ -87,6 +87,22 @@ CASES = {
         exports={"a2b", "b2a", "a2a", "b2b"},
         run={"shared": 2},
     ),
+    "munit": Case(
+        small={"ngf": 2, "ndf": 2, "blocks": 1, "style": 3, "hidden": 4, "scales": 2, "layers": 2},
+        terms={
+            "D/gan_x", "D/gan_y", "G/gan_x", "G/gan_y", "G/recon_x", "G/recon_y", "G/content_x", "G/content_y",
+            "G/style_x", "G/style_y",
+        },
+        views=[
+            "x", "x->y", "y", "y->x", "x->x", "y->y", "c(x)", "c(y)", "c(x->y)", "c(y->x)", "s_x", "s_y", "s(y->x)",
+            "s(x->y)",
+        ],
+        exports={"a2b", "b2a"},
+        shown=[
+            "x", "x->y(0)", "x->y(1)", "x->y(2)", "x->y(y)", "y", "y->x(0)", "y->x(1)", "y->x(2)", "y->x(x)",
+        ],
+        run={"lambda_cyc": 1.0},
+    ),
     "direct": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "pool": 2},
         terms={"G/gan", "D/gan"},

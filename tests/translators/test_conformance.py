@@ -55,7 +55,8 @@ def test_views_and_terms_are_the_papers(method):
 
 @pytest.mark.parametrize("method", TRANSLATORS)
 def test_exported_networks_take_any_size_and_are_deterministic(method):
-    exports = make(method).exports()
+    made = make(method)
+    exports = made.exports()
     assert set(exports) == CASES[method].exports
     for direction, net in exports.items():
         if direction in ("generate", "energy"):
@@ -67,6 +68,8 @@ def test_exported_networks_take_any_size_and_are_deterministic(method):
         for h, w in ((net.minimum, net.minimum + 3), (33, 47)):
             x = torch.rand(2, 3, h, w) * 2 - 1
             given = (x, torch.eye(DOMAINS)[:2]) if many(method) else (x,)
+            if (style := made.prior()) is not None:
+                given += (torch.rand(2, style.length),)
             with torch.no_grad():
                 once, again = used(*given), used(*given)
                 alone = used(*(part[:1] for part in given))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from i2i.runtime.errors import ModelError
 from i2i.runtime.session import Session
-from i2i.spec import Spec
+from i2i.spec import STYLE_ENCODER, Spec
 
 
 def check(spec: Spec, session: Session, path: Path) -> None:
@@ -35,13 +35,18 @@ def _promises(spec: Spec) -> tuple[list[tuple[str, tuple[str | int, ...]]], list
         return spec.dtype, ("N", "H", "W", channels) if spec.io == "pixels" else ("N", channels, "H", "W")
 
     prior = spec.prior
-    inputs = [image(spec.source.channels) if prior is None else ("float32", ("N", prior.length))]
+    latent: tuple[str, tuple[str | int, ...]] = "float32", ("N", 0 if prior is None else prior.length)
+    inputs = [latent if spec.generates else image(spec.source.channels)]
     if prior is not None and prior.words:
         inputs.append(("int64", ("N", prior.words)))
     if spec.domains:
         inputs.append(("float32", ("N", len(spec.domains))) if spec.attributes else ("int64", ("N",)))
+    if spec.style is not None:
+        inputs.append(latent)
+    if spec.kind == STYLE_ENCODER:
+        return inputs, [latent]
     dtype, sizes = image(spec.target.channels)
-    if prior is not None:
+    if spec.generates and prior is not None:
         sizes = tuple({"H": prior.size[0], "W": prior.size[1]}.get(str(size), size) for size in sizes)
     return inputs, [(dtype, sizes)]
 

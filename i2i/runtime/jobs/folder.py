@@ -185,6 +185,8 @@ def job_key(model: Model, options: Options) -> str:
         digest.update(b"metadata")
     if model.to is not None:
         digest.update(repr(sorted(model.to)).encode())
+    if model.style is not None:
+        digest.update(model.style.array.tobytes())
     if model.spec.form is not None:  # a third-party model: its description decides the pixels
         digest.update(model.spec.to_json().encode())
     if model.tile.how != "auto":
@@ -202,6 +204,7 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
     return {
         "model": model.path.name,
         "to": None if model.to is None else sorted(model.to),
+        **({} if model.style is None else {"style": model.style.origin}),
         **model.options.given(),
         "format": options.format,
         "quality": options.quality,

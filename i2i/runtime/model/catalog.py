@@ -17,7 +17,8 @@ from i2i.spec import METADATA_KEY, Spec, best_weights
 from i2i.text import is_url, not_found, printable
 
 RUNS = Path("runs")
-_MARKS = (".tensor", ".newest", ".fp16", ".int8")  # in the names of exports beside the one that a run translates with
+# in the names of exports beside the one that a run translates with
+_MARKS = (".tensor", ".newest", ".fp16", ".int8", ".style")
 
 
 @dataclass(frozen=True)

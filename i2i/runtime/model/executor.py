@@ -88,7 +88,8 @@ class Executor:
     def run(self, batch: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         """Translate [n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's.
 
-        ``target`` [1] or [1, D] is the second input of a model of several domains, the same for all images.
+        ``target`` [1] or [1, D] is the second input of a model of several domains or with styles, the same for all
+        images.
 
         Raises TooLargeError if the memory does not suffice, and ModelError for any other failure.
         """

@@ -22,6 +22,8 @@ class Inference:
     def __call__(self, session: Session, batch: np.ndarray, target: np.ndarray | None) -> np.ndarray:
         """Translate [n, h, w, c] in the source's channels, range and ``spec.dtype`` to the target's.
 
+        ``target`` is the second input for one image, a domain, attributes or a style, where there is one.
+
         Raises TooLargeError if the memory does not suffice, ProviderError, and ModelError for any other failure.
         """
         spec = self._spec
@@ -35,10 +37,12 @@ class Inference:
         return self._run(session, batch, target, Output((*batch.shape[:3], spec.target.channels), spec.dtype))
 
     def blank(self, session: Session, side: int) -> np.ndarray:
-        """Translate a blank image of that side in pixels, to any domain."""
+        """Translate a blank image of that side in pixels, to any domain, in any style."""
         names = len(self._spec.domains)
         domain = np.zeros((1, names), np.float32) if self._spec.attributes else np.zeros(1, np.int64)
         image = np.zeros((1, side, side, self._spec.source.channels), self._spec.dtype)
+        if self._spec.style is not None:
+            return self(session, image, np.zeros((1, self._spec.style.length), np.float32))
         return self(session, image, domain if names else None)
 
     def _run(

@@ -17,8 +17,9 @@ from i2i.runtime import processing
 from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions
 from i2i.runtime.errors import ModelError
 from i2i.runtime.log import note
-from i2i.runtime.model import targets
+from i2i.runtime.model import styles, targets
 from i2i.runtime.model.executor import Executor
+from i2i.runtime.model.styles import Style, StyleLike
 from i2i.runtime.model.targets import To
 from i2i.runtime.system.host import cores
 from i2i.runtime.tiles.oom_fallback import Tile, run
@@ -36,14 +37,14 @@ def _reopened(_state: tuple[int, ...], *arguments: Any) -> Model:
     return Model(*arguments)
 
 
-def _unpickled(arguments: tuple[Any, ...], to: tuple[str, ...] | None, tile: Tile) -> Model:
+def _unpickled(arguments: tuple[Any, ...], to: tuple[str, ...] | None, tile: Tile, style: Style | None) -> Model:
     path: Path = arguments[0]
     try:
         stat = path.stat()
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}; a pickled model is opened again from its file") from error
     model = copy.copy(_reopened((os.getpid(), stat.st_mtime_ns, stat.st_size), *arguments))
-    model.to, model.tile = to, tile
+    model.to, model.tile, model.style = to, tile, style
     return model
 
 
@@ -56,12 +57,16 @@ class Model:
     ``rain = model.toward("rain")``. For attributes ``to`` names those that the image shall have, and it gets no other:
     ``to=["Male", "Young"]``, ``to="Male,Young"``, ``to=[]``.
 
+    One with styles has many results of an image, and is bound to a style: ``model.styled(seed=3)``,
+    ``model.styled("example.jpg")``; without, to that of seed 0.
+
     A model can be pickled, by its path and options, and copied; copies share its sessions.
 
     Attributes:
         spec: what the file takes and returns; for a third-party model as found and given.
         options: what the user said about a third-party model.
         to: the domain or the attributes that it is bound to; None if it is not, or has one direction.
+        style: the style that it is bound to; None if it has no styles.
         provider: the provider that really runs it, a key of ``PROVIDERS``.
         on_cpu: True if it runs on the processor, where one image per core is the fastest, and not in batches.
         tile: when and how images are cut into tiles; ``tiled`` returns a model with other settings.
@@ -86,6 +91,7 @@ class Model:
         self.spec: Spec = self.executor.spec
         self.provider, self.on_cpu = self.executor.provider, self.executor.on_cpu
         self.to: tuple[str, ...] | None = None
+        self.style = styles.default(self.spec)
         self.tile = Tile()
 
     def __copy__(self) -> Model:
@@ -102,7 +108,7 @@ class Model:
         """Pickle the path and the options: the model is opened again where it is unpickled."""
         path = Path(os.path.abspath(self.path))
         arguments = (path, self._requested, self.threads, self.side_by_side, self.options, self._allow_fallback)
-        return _unpickled, (arguments, self.to, self.tile)
+        return _unpickled, (arguments, self.to, self.tile, self.style)
 
     def toward(self, to: To | None) -> Model:
         """Return this model bound to a domain or to attributes, with the same sessions; None keeps the binding.
@@ -116,6 +122,21 @@ class Model:
             return self
         bound = copy.copy(self)
         bound.to = names
+        return bound
+
+    def styled(self, style: StyleLike | None = None, *, seed: int | None = None) -> Model:
+        """Return this model bound to a style, with the same sessions; the style of seed 0 if none is given.
+
+        Args:
+            style: an example image of the target domain, as its path or as an array of uint8 or uint16, or the numbers
+                of a style, float32 [length]. A large example is reduced to 1024 pixels a side.
+            seed: draw the style by a seed, 0 to 2^32 - 1; the same one on every machine.
+
+        Raises ModelError for a model without styles and for an example without the style encoder beside the model,
+        ImageError for an image that cannot be read, and ValueError for a wrong argument.
+        """
+        bound = copy.copy(self)
+        bound.style = styles.choose(self.spec, self.path, style, seed)
         return bound
 
     def tiled(
@@ -145,7 +166,7 @@ class Model:
         if not self.on_cpu or self.side_by_side:
             return self
         other = Model(self.path, self.provider, self.threads, True, self.options, self._allow_fallback).toward(self.to)
-        other.tile = self.tile
+        other.tile, other.style = self.tile, self.style
         return other
 
     def batcher(self, batch: int | None, callers: int) -> Batcher:
@@ -157,10 +178,12 @@ class Model:
 
     @property
     def target(self) -> np.ndarray | None:
-        """Second input of the graph for one image, as ``targets.vector`` makes it; None for a single direction.
+        """Second input of the graph for one image, a style or what ``targets.vector`` makes; None if it has none.
 
         Raises ModelError if a model of several domains is not bound.
         """
+        if self.style is not None:
+            return self.style.array
         names = self.toward(None).to
         return None if names is None else targets.vector(self.spec, names)
 
@@ -168,7 +191,8 @@ class Model:
     def name(self) -> str:
         """Name for results: that of the file, or of the target domain if the file is one of a run.
 
-        With several domains, it is the name of the file and of the domain. The precision does not change it.
+        With several domains, it is the name of the file and of the domain; a style that was chosen is added, as
+        "seed3" or "like-EXAMPLE". The precision does not change it.
         """
         stem = self.path.stem.removesuffix(f".{self.spec.precision}")
         telling = stem.removesuffix(".tensor") not in DIRECTIONS
@@ -177,6 +201,8 @@ class Model:
             parts += self.to or ["none"]
         elif not telling:
             parts = [self.spec.target.name]
+        if self.style is not None and self.style.given:
+            parts.append(self.style.origin)
         return re.sub(r"[^\w.-]+", "-", "-".join(parts))
 
     def __repr__(self) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from i2i.runtime.errors import ModelError
-from i2i.spec import Spec
+from i2i.spec import ENERGY, GENERATOR, STYLE_ENCODER, TRANSLATOR, Spec
 from i2i.text import join_names, split_names
 
-TRANSLATOR, GENERATOR, ENERGY = "translator", "generator", "energy"
 _INSTEAD = {
     TRANSLATOR: "a translator, which takes images: use `i2i translate IMAGES -m {0}` (i2i.translate)",
     GENERATOR: "a generator, which takes no image: use `i2i generate {0}` (i2i.generate)",
+    STYLE_ENCODER: "a style encoder, which translates no image: give -m the translator beside it, and this one is used "
+    "for `i2i translate --style EXAMPLE` (style=)",
     ENERGY: "an energy-based model, which has no export: i2i.engine.load_translator({0!r}).sample(n) draws images",
 }  # kind of a model -> what to use where another kind is expected
 
