@@ -135,8 +135,8 @@ FLOORS = {
     ],
     "i2i.evaluation": [
         ["network_graph", "state_dict", "pictures", "sources"], ["inception", "lite0", "label_maps", "protocol"],
-        ["networks", "results"], ["instruments"], ["measure", "arguments"], ["candidates"], ["clips", "tables"],
-        ["api"],
+        ["networks", "results"], ["instruments", "labelling"], ["measure", "arguments"], ["candidates"],
+        ["clips", "tables"], ["api"],
     ],
     "i2i.reporting": [
         ["records", "embed"], ["charts", "figures"], ["gallery"], ["neighbours"], ["page"], ["card"], ["api"],

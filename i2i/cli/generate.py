@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +13,9 @@ from i2i.cli.param_types import FilePath
 from i2i.progress import Progress
 from i2i.text import plural, printable
 
+if TYPE_CHECKING:
+    from i2i.runtime.model.generator import Generator
+
 EXAMPLES = [
     ("i2i generate", "64 images, by the newest run of a generator"),
     ("i2i generate runs/NAME -n 16 --grid", "one contact sheet of 16"),
@@ -18,6 +23,7 @@ EXAMPLES = [
     ("i2i generate m.onnx --to cat --set pose=-1", "of one class, with a code set"),
     ("i2i generate m.onnx --text 'a red house at night'", "what a sentence says"),
     ("i2i generate m.onnx -n 8 --walk -o walk.mp4", "a video from seed to seed"),
+    ("i2i generate m.onnx -n 2000 --labels uniform", "images and a table of labels, to train a classifier"),
 ]
 
 
@@ -69,6 +75,20 @@ def _codes(_context: click.Context, _parameter: click.Parameter, given: tuple[st
     "--grid", group="Input and output", is_flag=True, help="Write one contact sheet (PNG, JPEG or WebP) of all images."
 )
 @help.option("--overwrite", group="Input and output", is_flag=True, help="Replace existing files.")
+@help.option(
+    "--labels",
+    group="Input and output",
+    type=click.Choice(["new-class", "uniform", "pseudo"]),
+    help="Also write labels.csv, a probability for each image and class: one more class for all generated images, all "
+    "classes alike, or the class that --judge sees.  [default: none]",
+)
+@help.option(
+    "--judge",
+    group="Input and output",
+    type=FilePath(),
+    metavar="FILE",
+    help="ONNX classifier for --labels: its classes, and its verdicts for pseudo.  [default: the generator's classes]",
+)
 @help.option(
     "--to",
     group="Model",
@@ -135,7 +155,10 @@ def _codes(_context: click.Context, _parameter: click.Parameter, given: tuple[st
     metavar="RATE",
     help="Frames per second of a walk, above 0 and up to 1000: 25 or 30000/1001.",
 )
-def command(model: str | None, to: str | None, provider: str, allow_fallback: bool, **given: Any) -> None:
+def command(
+    model: str | None, to: str | None, provider: str, allow_fallback: bool, labels: str | None, judge: str | None,
+    **given: Any,
+) -> None:  # fmt: skip
     """Generate images with MODEL, the run of a generator or an .onnx file, without PyTorch.
 
     Each image has a seed, and its file the seed as its name: the same seed gives the same image on every machine,
@@ -145,6 +168,10 @@ def command(model: str | None, to: str | None, provider: str, allow_fallback: bo
     Exit status: 0 written, 1 a file could not be written, 2 wrong usage or input, 4 provider not available,
     130 interrupted.
     """
+    if labels is None and judge is not None:
+        raise click.UsageError("--judge belongs to --labels; give --labels pseudo, or leave it out")
+    if labels is not None and (given["grid"] or given["walk"]):
+        raise click.UsageError("--labels are those of files; leave out --grid and --walk")
     with without_garbage_collection():
         from i2i.runtime.generation.api import generate, open_generator
         from i2i.runtime.model import targets
@@ -153,8 +180,31 @@ def command(model: str | None, to: str | None, provider: str, allow_fallback: bo
     generator, choice = open_generator(model, to, provider, allow_fallback)
     way = targets.way(generator.spec, generator.to)
     click.echo(f"model {printable(choice.path)} ({choice.why}): {way}, on {generator.provider}", err=True)
+    label = None if labels is None else _labels(generator, labels, judge, provider, given)
     with Progress("frame" if given["walk"] else "image") as progress:
         path = generate(generator, progress=progress.update, **given)
     if not (given["walk"] or given["grid"]):
         click.echo(f"{plural(given['n'], 'image')} in {printable(path)}", err=True)
+    if label is not None:
+        with Progress("label") as progress:
+            click.echo(f"labels in {printable(label(path, progress.update))}", err=True)
     click.echo(printable(path))
+
+
+def _labels(
+    generator: Generator, scheme: str, judge: str | None, provider: str, given: dict[str, Any]
+) -> Callable[[Path, Callable[[int, int], object]], Path]:
+    """Return a function that writes the table of the images in a folder, once all it needs is found to be there."""
+    from i2i.evaluation.labelling import Labels, check_table
+    from i2i.runtime.generation.outputs import destination, file_name
+
+    check_table(destination(generator, given["out"], ""), given["overwrite"])
+    labels = Labels(scheme, () if generator.spec.attributes else generator.spec.domains, judge, provider)
+    names = [file_name(seed) for seed in range(given["seed"], given["seed"] + given["n"])]
+
+    def write(folder: Path, progress: Callable[[int, int], object]) -> Path:
+        table = check_table(folder, given["overwrite"])
+        labels.write([folder / name for name in names], table, lambda done: progress(done, len(names)))
+        return table
+
+    return write

@@ -18,6 +18,7 @@ from i2i.evaluation.sources import Item
 from i2i.metrics import Estimate, Metric, NotMeasurableError
 from i2i.metrics.estimate import mean
 from i2i.metrics.labels import confusion
+from i2i.metrics.pairs import Similarity
 from i2i.runtime.system.host import cores
 
 Views = Mapping[str, Picture]
@@ -149,11 +150,12 @@ def _look(
 
 def _row(item: Item, views: Views, metrics: Mapping[str, Metric], instruments: Instruments) -> dict[str, Any]:
     values: dict[str, float | NotMeasurableError] = {}
+    shared: dict[tuple[str, str], Similarity] = {}
     for name, metric in metrics.items():
         if metric.needs != "pair" or any(role not in views for role in metric.between if role != "class"):
             continue
         try:
-            arguments = _views(item, views, metric, instruments)
+            arguments = _views(item, views, metric, instruments, shared)
             if arguments is not None:
                 values[name] = metric.function(*arguments)
         except NotMeasurableError as error:
@@ -167,8 +169,13 @@ def _row(item: Item, views: Views, metrics: Mapping[str, Metric], instruments: I
     }
 
 
-def _views(item: Item, views: Views, metric: Metric, instruments: Instruments) -> tuple[Any, Any] | None:
-    """Return the two arguments of a metric of pairs; None where there is nothing to compare."""
+def _views(
+    item: Item, views: Views, metric: Metric, instruments: Instruments, shared: dict[tuple[str, str], Similarity]
+) -> tuple[Any, ...] | None:
+    """Return the arguments of a metric of pairs; None where there is nothing to compare.
+
+    ``shared`` has what metrics of the same two roles compute once.
+    """
     one = views[metric.between[0]]
     if metric.of == "label":
         expected = instruments.expected(item)
@@ -181,6 +188,10 @@ def _views(item: Item, views: Views, metric: Metric, instruments: Instruments) -
             f"{one.name} is {one.size[1]}x{one.size[0]} and its truth {other.name} {other.size[1]}x{other.size[0]}; "
             "pairs are compared at one size: --size WIDTHxHEIGHT brings both to it"
         )
+    if metric.of == "similarity":
+        if metric.between not in shared:
+            shared[metric.between] = Similarity(one.like(other), other.pixels)
+        return (shared[metric.between],)
     return one.like(other), other.pixels
 
 

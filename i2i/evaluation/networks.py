@@ -26,7 +26,7 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.onnx_file import read_metadata, read_spec
 from i2i.runtime.providers.table import open_session
 from i2i.runtime.system.host import cores
-from i2i.text import not_found
+from i2i.text import not_found, plural
 
 _VERSION = 1  # of the graphs that are built here; cached ones of another are not taken
 _INSTALL = 'pip install "i2i[evaluate]"'
@@ -108,6 +108,11 @@ class Classifier(Network):
         super().__init__(path.name, *_checked(path), provider)
         count = self.session.outputs[0].shape[-1]
         self.classes: list[str] = _classes(path) or [str(n) for n in range(count if isinstance(count, int) else 0)]
+        if isinstance(count, int) and len(self.classes) != count:
+            raise ModelError(
+                f"{path}: returns the scores of {plural(count, 'class', 'classes')}, and its metadata 'classes' names "
+                f"{len(self.classes)}; give it a name for each"
+            )
 
     def __call__(self, picture: Picture) -> int:
         return int(self.run(picture)[0].argmax())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +22,13 @@ def perceptual(maps: Maps, truth: Maps) -> float:
     networks, so this is no LPIPS, and its values compare only with those from the same features.
     """
     _check(maps, truth)
-    return float(sum(np.square(_unit(a) - _unit(b)).sum(axis=0).mean() for a, b in zip(maps, truth, strict=True)))
+    total = 0.0
+    for a, b in zip(maps, truth, strict=True):
+        difference = _unit(a)
+        difference -= _unit(b)
+        difference *= difference
+        total += float(difference.sum()) / math.prod(a.shape[1:])
+    return total
 
 
 def self_similarity(maps: Maps, source: Maps) -> float:
@@ -39,7 +46,9 @@ def self_similarity(maps: Maps, source: Maps) -> float:
 
 def _unit(x: np.ndarray) -> np.ndarray:
     """Return [c, h, w] with the feature vector of each position scaled to length 1."""
-    unit: np.ndarray = x / (np.sqrt(np.square(x).sum(axis=0, keepdims=True)) + _LEAST)
+    lengths = np.sqrt(np.einsum("chw,chw->hw", x, x))
+    lengths += _LEAST
+    unit: np.ndarray = x / lengths
     return unit
 
 

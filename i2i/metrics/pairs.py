@@ -8,6 +8,7 @@ raise ValueError.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -24,13 +25,13 @@ EDGE_SIGMA = 1.0  # of the blur before the gradients, in pixels
 def l1(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> float:
     """Return the mean absolute difference divided by the peak: 0 for equal images, 1 for black against white."""
     a, b, peak = _prepare(image, truth, peak)
-    return float(np.abs(a - b).mean() / peak)
+    return float(cv2.norm(_plane(a), _plane(b), cv2.NORM_L1) / a.size / peak)
 
 
 def psnr(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> float:
     """Return the PSNR in dB, 10 log10(peak^2 / mean squared error); infinite for equal images."""
     a, b, peak = _prepare(image, truth, peak)
-    error = float(np.square(a - b).mean())
+    error = float(cv2.norm(_plane(a), _plane(b), cv2.NORM_L2SQR) / a.size)
     return 10 * math.log10(peak**2 / error) if error else math.inf
 
 
@@ -41,10 +42,7 @@ def ssim(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> flo
     which must be at least 11 pixels each way. No downsampling, no conversion to grey. Raises ValueError for a smaller
     image.
     """
-    a, b, peak = _prepare(image, truth, peak)
-    _at_least(WINDOW, a, "SSIM")
-    luminance, rest = _similarity(a, b, peak)
-    return float((luminance * rest).mean())
+    return Similarity(image, truth, peak).ssim()
 
 
 def ms_ssim(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> float:
@@ -53,15 +51,46 @@ def ms_ssim(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> 
     Windows are those of :func:`ssim`, at five scales, each half of the one before by the mean of 2x2 pixels; negative
     means of a scale count as 0. Raises ValueError for an image of less than 176 pixels each way.
     """
-    a, b, peak = _prepare(image, truth, peak)
-    _at_least(WINDOW << (len(SCALES) - 1), a, "MS-SSIM")
-    product = 1.0
-    for number, weight in enumerate(SCALES, 1):
-        luminance, rest = _similarity(a, b, peak)
-        mean = float((luminance * rest if number == len(SCALES) else rest).mean())
-        product *= max(0.0, mean) ** weight
-        a, b = _half(a), _half(b)
-    return product
+    return Similarity(image, truth, peak).ms_ssim()
+
+
+class Similarity:
+    """The terms of SSIM of two images at each scale, which SSIM and MS-SSIM share; each scale is computed once.
+
+    8-bit images are computed in float32, which holds their products exactly, so that only the filter rounds: means
+    differ from those of float64 by less than 1e-5. Others are computed in float64.
+    """
+
+    def __init__(self, image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> None:
+        a, b, self._peak = _prepare(image, truth, peak)
+        self._centre = math.ceil(self._peak / 2)
+        self._size = a.shape[:2]
+        self._images = a, b  # at the next scale to compute, once there is a first
+        self._means: list[tuple[float, float]] = []
+
+    def ssim(self) -> float:
+        """Return the structural similarity; see :func:`ssim`."""
+        _at_least(WINDOW, self._size, "SSIM")
+        return self._at(0)[0]
+
+    def ms_ssim(self) -> float:
+        """Return the multi-scale structural similarity; see :func:`ms_ssim`."""
+        last = len(SCALES) - 1
+        _at_least(WINDOW << last, self._size, "MS-SSIM")
+        means = [self._at(scale)[0 if scale == last else 1] for scale in range(len(SCALES))]
+        return math.prod(max(0.0, mean) ** weight for mean, weight in zip(means, SCALES, strict=True))
+
+    def _at(self, scale: int) -> tuple[float, float]:
+        """Return the means over windows of all terms, and of those of contrast and structure alone."""
+        while len(self._means) <= scale:
+            if self._means:
+                a, b = (_half(x) for x in self._images)
+            else:  # variances do not depend on the level, and smaller numbers have more exact ones
+                kind = np.float32 if self._images[0].dtype == np.uint8 else np.float64
+                a, b = (np.subtract(x, self._centre, dtype=kind) for x in self._images)
+            self._images = a, b
+            self._means.append(_similarity(a, b, self._centre, self._peak))
+        return self._means[scale]
 
 
 def edge_agreement(image: np.ndarray, source: np.ndarray, peak: float | None = None) -> float:
@@ -89,35 +118,69 @@ def _edges(x: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(across) + np.square(down)).astype(np.float64)
 
 
-def _similarity(a: np.ndarray, b: np.ndarray, peak: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the luminance term and the product of contrast and structure of every window."""
+def _similarity(a: np.ndarray, b: np.ndarray, centre: float, peak: float) -> tuple[float, float]:
+    """Return the means over windows of SSIM, and of its product of contrast and structure.
+
+    ``centre`` was subtracted from both images.
+    """
     mu_a, mu_b = _blur(a), _blur(b)
-    var_a, var_b, cov = _blur(a * a) - mu_a * mu_a, _blur(b * b) - mu_b * mu_b, _blur(a * b) - mu_a * mu_b
-    c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
-    return (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1), (2 * cov + c2) / (var_a + var_b + c2)
+    products, squares = _blur(a * b), _blur(a * a + b * b)
+    products -= mu_a * mu_b
+    squares -= mu_a * mu_a + mu_b * mu_b
+    rest = _ratio(products, squares, (K2 * peak) ** 2)
+    mean = float(rest.mean())
+    mu_a += centre
+    mu_b += centre
+    luminance = _ratio(mu_a * mu_b, mu_a * mu_a + mu_b * mu_b, (K1 * peak) ** 2)
+    luminance *= rest
+    return float(luminance.mean()), mean
+
+
+def _ratio(products: np.ndarray, squares: np.ndarray, constant: float) -> np.ndarray:
+    """Return (2 products + constant) / (squares + constant), in place."""
+    products *= 2
+    products += constant
+    squares += constant
+    products /= squares
+    return products
 
 
 def _half(x: np.ndarray) -> np.ndarray:
     """Return the mean of every 2x2 pixels; an odd last row or column is left out."""
-    height, width = (side // 2 * 2 for side in x.shape[:2])
-    return (x[:height:2, :width:2] + x[1:height:2, :width:2] + x[:height:2, 1:width:2] + x[1:height:2, 1:width:2]) / 4
+    height, width = x.shape[0] // 2, x.shape[1] // 2
+    return cv2.resize(x[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _at_least(side: int, image: np.ndarray, name: str) -> None:
-    if min(image.shape[:2]) < side:
-        raise NotMeasurableError(
-            f"{name} needs at least {side}x{side} pixels; the image has {image.shape[0]}x{image.shape[1]}"
-        )
+def _at_least(side: int, size: tuple[int, ...], name: str) -> None:
+    if min(size) < side:
+        raise NotMeasurableError(f"{name} needs at least {side}x{side} pixels; the image has {size[0]}x{size[1]}")
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
     """Return the Gaussian-weighted mean of every window within the image: [h - 10, w - 10(, c)]."""
-    kernel, edge = cv2.getGaussianKernel(WINDOW, SIGMA, cv2.CV_64F), WINDOW // 2
-    return cv2.sepFilter2D(x, cv2.CV_64F, kernel, kernel)[edge:-edge, edge:-edge]
+    kernel, edge = _kernel(x.dtype), WINDOW // 2
+    return cv2.sepFilter2D(x, -1, kernel, kernel)[edge:-edge, edge:-edge]
+
+
+@lru_cache
+def _kernel(kind: np.dtype[np.floating]) -> np.ndarray:
+    """Return the weights of a window in one direction, rounded so that they add up to 1 exactly in any order."""
+    steps = 2.0 ** (np.finfo(kind).nmant + 1)
+    kernel = np.rint(cv2.getGaussianKernel(WINDOW, SIGMA, cv2.CV_64F) * steps) / steps
+    kernel[WINDOW // 2] += 1 - kernel.sum()
+    return kernel.astype(kind)
+
+
+def _plane(x: np.ndarray) -> np.ndarray:
+    """Return [h, w * c] of [h, w, c], which OpenCV takes for any number of channels."""
+    return np.ascontiguousarray(x).reshape(len(x), -1)
 
 
 def _prepare(image: np.ndarray, truth: np.ndarray, peak: float | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return both images as float64 and the peak. Raises ValueError for images that cannot be compared."""
+    """Return both images [h, w, c] as uint8, uint16 or float64, and the peak.
+
+    Raises ValueError for images that cannot be compared.
+    """
     if image.shape != truth.shape or image.dtype != truth.dtype:
         raise ValueError(
             f"the images differ in form: {image.dtype} {image.shape} and {truth.dtype} {truth.shape}; "
@@ -129,7 +192,8 @@ def _prepare(image: np.ndarray, truth: np.ndarray, peak: float | None) -> tuple[
         if not np.issubdtype(image.dtype, np.unsignedinteger):
             raise ValueError(f"the largest value of {image.dtype} pixels is not known: give peak")
         peak = float(np.iinfo(image.dtype).max)
-    a, b = (x.reshape(*x.shape[:2], -1).astype(np.float64) for x in (image, truth))
-    if image.dtype.kind == "f" and not (np.isfinite(a).all() and np.isfinite(b).all()):
+    kind = image.dtype if image.dtype in (np.uint8, np.uint16) else np.dtype(np.float64)
+    a, b = (x.reshape(*x.shape[:2], -1).astype(kind, copy=False) for x in (image, truth))
+    if kind.kind == "f" and not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("the images have values that are not finite (NaN or infinity)")
     return a, b, peak

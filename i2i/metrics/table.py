@@ -27,7 +27,8 @@ class Metric:
         needs: "pair", "set" or "video".
         better: "lower" or "higher".
         of: the view of an image: "pixels" [h, w, c]; "maps" of the features, [c, h, w] each; "features" [d];
-            "label", of a classifier; "confusion", of a segmenter, which takes both roles in at once; "frames".
+            "label", of a classifier; "frames"; or of both roles at once: "similarity", the terms of SSIM, and
+            "confusion", of a segmenter.
         between: the two roles.
         options: keywords of the function, which are part of the protocol.
         scale: the factor that is applied where the figure is shown and written, and stated there.
@@ -37,7 +38,7 @@ class Metric:
     function: Callable[..., Any]
     needs: Literal["pair", "set", "video"]
     better: Literal["lower", "higher"]
-    of: Literal["pixels", "maps", "features", "label", "confusion", "frames"]
+    of: Literal["pixels", "similarity", "maps", "features", "label", "confusion", "frames"]
     between: tuple[Role, Role]
     options: tuple[str, ...] = ()
     scale: int = 1
@@ -66,8 +67,8 @@ METRICS: dict[str, Metric] = {
     "cycle-L1": Metric(pairs.l1, "pair", "lower", "pixels", ("cycle", "source")),
     "L1": Metric(pairs.l1, "pair", "lower", "pixels", ("result", "truth")),
     "PSNR": Metric(pairs.psnr, "pair", "higher", "pixels", ("result", "truth")),
-    "SSIM": Metric(pairs.ssim, "pair", "higher", "pixels", ("result", "truth")),
-    "MS-SSIM": Metric(pairs.ms_ssim, "pair", "higher", "pixels", ("result", "truth")),
+    "SSIM": Metric(pairs.Similarity.ssim, "pair", "higher", "similarity", ("result", "truth")),
+    "MS-SSIM": Metric(pairs.Similarity.ms_ssim, "pair", "higher", "similarity", ("result", "truth")),
     "perceptual": Metric(maps.perceptual, "pair", "lower", "maps", ("result", "truth")),
     "accuracy": Metric(labels.accuracy, "pair", "higher", "label", ("result", "class"), percent=True),
     "pixel accuracy": Metric(labels.pixel_accuracy, "set", "higher", "confusion", ("result", "labels"), ("seed",), percent=True),  # noqa: E501

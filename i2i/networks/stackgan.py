@@ -160,9 +160,8 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            *_conv(width, width, 3), nn.Conv2d(width, width, 3, padding=1, bias=False), RunningNorm2d(width)
-        )
+        second = [nn.Conv2d(width, width, 3, padding=1, bias=False), RunningNorm2d(width)]
+        self.layers = nn.Sequential(*_conv(width, width, 3), *second)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.layers(x))
@@ -178,8 +177,9 @@ class TextDiscriminator(DCGANDiscriminator):
         self, in_channels: int, *, height: int, width: int, ndf: int, norm: str, features: int, conditions: int,
         matching: bool,
     ) -> None:  # fmt: skip
-        super().__init__(in_channels, height=height, width=width, ndf=ndf, norm=norm, conditions=conditions)
+        super().__init__(in_channels, height=height, width=width, ndf=ndf, norm=norm)
         self.compress = initialise(nn.Sequential(nn.Linear(features, conditions), leaky_relu()))
+        self.mix = initialise(nn.Sequential(nn.Conv2d(self.channels + conditions, self.channels, 1), leaky_relu()))
         if matching:
             self.image = nn.Linear(self.features, features, bias=False)
 
@@ -187,8 +187,13 @@ class TextDiscriminator(DCGANDiscriminator):
         """Return how well each image, by its last map, fits each embedding: [n, n], a text a column."""
         return (self.image(maps.flatten(1)) @ embedding.T).float() / embedding.shape[1] ** 0.5
 
+    def embed(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.joined(self.body(x), c).flatten(1)
+
     def joined(self, features: Tensor, c: Tensor | None) -> Tensor:
-        return super().joined(features, None if c is None else self.compress(c))
+        """Return the last map [n, f, h, w] with the text in it (Reed et al. 2016, arXiv:1605.05396, section 4.2)."""
+        spread = self.compress(c)[:, :, None, None].expand(-1, -1, *features.shape[2:])
+        return self.mix(torch.cat([features, spread], 1))
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -16,6 +16,8 @@ from i2i.translators.gan import GAN
 class DCGAN(GAN):
     """The game of :class:`GAN` with convolutional networks and batch norm.
 
+    With labelled images, c is joined to z, and D has a projection of c (Miyato & Koyama 2018, arXiv:1802.05637).
+
     Args:
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1]; equal.
         domains, attributes: length of a label c, 0 for none, and whether labels can be combined; the data decides.

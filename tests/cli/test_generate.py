@@ -15,6 +15,7 @@ from i2i.runtime.model import catalog
 from tests import tiny
 from tests.cli.test_main import WITHOUT_TRAINING, python
 from tests.conftest import Command
+from tests.evaluation.conftest import brightness_judge  # noqa: F401
 from tests.runtime.model.test_catalog import a_run
 
 KINDS = replace(tiny.SHAPES, domains=("cat", "dog"))
@@ -82,6 +83,38 @@ def test_nothing_of_pytorch_or_pyav_is_needed(place: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("brightness_judge")
+def test_labels_beside_the_images(place: Path, i2i_inside: Command) -> None:
+    arguments = ("generate", "pets", "--to", "dog", "-n", 2, "--seed", 7, "-o", "out")
+    done = i2i_inside(*arguments, "--labels", "uniform", cwd=place)
+    assert (done.returncode, done.stdout) == (0, "out\n"), done.stderr
+    assert done.stderr.splitlines()[-2:] == ["2 images in out", "labels in out/labels.csv"]
+    table = place / "out" / "labels.csv"
+    assert table.read_text() == "file,cat,dog\n000007.png,0.5,0.5\n000008.png,0.5,0.5\n"
+    done = i2i_inside(*arguments[:-1], "more", "--labels", "new-class", cwd=place)
+    lines = (place / "more" / "labels.csv").read_text().splitlines()
+    assert lines == ["file,cat,dog,generated", "000007.png,0,0,1", "000008.png,0,0,1"]
+    (place / "out" / "000007.png").unlink()
+    done = i2i_inside(*arguments, "--labels", "uniform", cwd=place)
+    assert done.returncode == 2
+    assert "out/labels.csv is there already" in done.stderr
+    assert not (place / "out" / "000007.png").exists()  # it is found before any image is drawn
+    done = i2i_inside(*arguments, "--labels", "pseudo", "--judge", "judge.onnx", "--overwrite", cwd=place)
+    assert done.returncode == 0, done.stderr
+    images = load(place / "runs" / "pets").sample(2, seed=7, to="dog")
+    sees = ["0,1" if image.mean() > 110 else "1,0" for image in images]  # as tests/evaluation/conftest.py
+    assert table.read_text() == f"file,dark,bright\n000007.png,{sees[0]}\n000008.png,{sees[1]}\n"
+
+
+@pytest.mark.usefixtures("brightness_judge")
+def test_labels_need_nothing_of_pytorch(place: Path) -> None:
+    judge = ("--labels", "pseudo", "--judge", "judge.onnx")
+    without = WITHOUT_TRAINING.replace(", 'av'", "")  # which evaluation has, for videos
+    done = python(without, "generate", "shapes", "-n", "2", "-o", "out", *judge, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert (place / "out" / "labels.csv").read_text().startswith("file,dark,bright\n000000.png,")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -99,6 +132,11 @@ def test_nothing_of_pytorch_or_pyav_is_needed(place: Path) -> None:
         (["--walk", "-n", "1"], "a walk needs at least 2 seeds"),
         (["--walk", "--fps", "0"], "fps is '0'; expected more than 0"),
         (["--walk", "--seconds", "0"], "seconds is 0.0; expected more than 0"),
+        (["--labels", "uniform"], "this generator draws no classes; give --judge FILE"),
+        (["--labels", "pseudo"], "pseudo labels are those of a classifier; give --judge FILE"),
+        (["--labels", "soft"], "Invalid value for '--labels'"),
+        (["--labels", "uniform", "--grid"], "--labels are those of files; leave out --grid and --walk"),
+        (["--judge", "judge.onnx"], "--judge belongs to --labels"),
         (["--provider", "tpu"], "Invalid value for '--provider'"),
     ],
 )  # fmt: skip

@@ -73,7 +73,7 @@ GROUPS = {
         "Many machines": "shard",
     },
     "generate": {
-        "Input and output": "out number seed grid overwrite",
+        "Input and output": "out number seed grid overwrite labels judge",
         "Model": "to set truncate text mean spread provider allow-fallback",
         "Video": "walk seconds fps",
     },

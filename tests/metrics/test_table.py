@@ -13,6 +13,7 @@ import pytest
 
 import i2i
 from i2i.metrics import METRICS, Estimate, Metric, display_name, find_metrics
+from i2i.metrics.pairs import Similarity
 
 RNG = np.random.default_rng(0)
 PIXELS = np.clip(128 + 90 * np.sin(np.add.outer(np.arange(180), np.arange(190)) / 7)[..., None] + np.zeros(3), 0, 255)
@@ -21,9 +22,10 @@ PIXELS = np.clip(128 + 90 * np.sin(np.add.outer(np.arange(180), np.arange(190)) 
 def views(metric: Metric, strength: float) -> tuple[Any, ...]:
     """Arguments of a metric that are better for a smaller strength, from 0, where both sides are equal."""
     rng = np.random.default_rng(1)
-    if metric.of == "pixels":
+    if metric.of in ("pixels", "similarity"):
         noisy = np.clip(PIXELS + strength * rng.normal(0, 60, PIXELS.shape), 0, 255)
-        return noisy.astype(np.uint8), PIXELS.astype(np.uint8)
+        images = noisy.astype(np.uint8), PIXELS.astype(np.uint8)
+        return images if metric.of == "pixels" else (Similarity(*images),)
     if metric.of == "maps":
         maps = [rng.standard_normal((4, side, side)).astype(np.float32) for side in (8, 4)]
         return [each + strength * rng.standard_normal(each.shape) for each in maps], maps

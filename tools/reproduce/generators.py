@@ -67,16 +67,16 @@ length."""
 
 
 class Classifier(nn.Module):
-    """Digits of [n, 1, 28, 28] in [-1, 1]: logits [n, 10]; ``features`` is its last hidden layer, [n, 64]."""
+    """Digits of [n, 1, 28, 28] in [-1, 1]: logits [n, classes]; ``features`` is its last hidden layer, [n, 64]."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 10) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
             nn.Flatten(), nn.Linear(32 * 7 * 7, 64), nn.ReLU(),
         )  # fmt: skip
-        self.head = nn.Linear(64, 10)
+        self.head = nn.Linear(64, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))

@@ -41,6 +41,11 @@ def destination(generator: Generator, out: str | os.PathLike[str] | None, suffix
     return path
 
 
+def file_name(seed: int) -> str:
+    """Return the name of the file of a seed's image, ``000042.png``."""
+    return f"{seed:06d}.png"
+
+
 def check_new(path: Path, overwrite: bool) -> None:
     """Raise ValueError for a file that exists, or a folder in its place."""
     if path.is_dir():
@@ -53,7 +58,7 @@ def write_files(
     generator: Generator, z: np.ndarray, seeds: Sequence[int], folder: Path, overwrite: bool, progress: Progress
 ) -> None:
     """Write the image of each row of z as a PNG file named by its seed, such as ``000042.png``; each whole or not."""
-    paths = [folder / f"{seed:06d}.png" for seed in seeds]
+    paths = [folder / file_name(seed) for seed in seeds]
     for path in paths:
         check_new(path, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
