@@ -48,7 +48,8 @@ def test_a_run_on_a_table_of_attributes(faces, tmp_path, one_thread):
 
 
 def test_what_the_data_says_cannot_be_set(faces, tmp_path):
-    with pytest.raises(ValueError, match=r"domains cannot be set: the data says \{'domains': 3, 'attributes': True\}"):
+    words = r"domains cannot be set: the data and the size say \{'domains': 3, 'attributes': True\}"
+    with pytest.raises(ValueError, match=words):
         train("stargan", **TINY["stargan"], **faces, domains=5, steps=2, out=tmp_path / "run", quiet=True)
 
 

@@ -162,6 +162,6 @@ world.leave()
 def test_processes_agree_on_the_balance_of_the_players(tmp_path):
     """BEGAN's k, and whether a player skips a step: both follow the mean over the processes."""
     (tmp_path / "alike.py").write_text(ALIKE)
-    said = torchrun("began", {}, tmp_path / "none", [str(tmp_path / "alike.py")])
+    said = torchrun("began", {}, tmp_path / "none", [*TORCHRUN[:-2], str(tmp_path / "alike.py")])
     for rank, own in ((0, 0.2), (1, 0.6)):
         assert f"[rank {rank}: k 0.200, [(True, {own}), (False, {own})]]" in said
