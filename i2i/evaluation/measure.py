@@ -27,6 +27,7 @@ Candidate = Callable[[Item, Views], Mapping[str, Picture]]
 finished "result"."""
 Progress = Callable[[int, int], None]
 Digest = tuple[str, str, str]
+_ADAPTS = 32 * 1024**2 - 8192
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -72,6 +73,7 @@ def measure(
 
     Images are read, translated and looked at on all cores, an image at a time on each.
     """
+    _keep_freed_memory()
     found = Measured({name: Rows() for name in candidates}, [item.name for item in items], None, [], {})
     wants_features = any(metric.of == "features" for metric in metrics.values())
     apart = [] if items and items[0].truth is not None and len(real) == len(items) else real
@@ -105,6 +107,16 @@ def measure(
                 progress(done, total)
     found.real = np.stack(truths) if truths else None
     return found
+
+
+def _keep_freed_memory() -> None:
+    """Make the allocator keep the memory of freed arrays, as the next image needs arrays of the same sizes.
+
+    glibc gives memory back to the system at each release, and zeroing it for the next array costs as much time as SSIM
+    itself. It adapts once it has released a block as large as this one, the largest for which it does (mallopt(3),
+    M_MMAP_THRESHOLD). Elsewhere this does nothing.
+    """
+    np.empty(_ADAPTS, np.uint8)
 
 
 def _keep(found: Measured, name: str, one: dict[str, Any]) -> None:

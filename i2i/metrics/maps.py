@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,10 +23,12 @@ def perceptual(maps: Maps, truth: Maps) -> float:
     _check(maps, truth)
     total = 0.0
     for a, b in zip(maps, truth, strict=True):
-        difference = _unit(a)
-        difference -= _unit(b)
-        difference *= difference
-        total += float(difference.sum()) / math.prod(a.shape[1:])
+        # |a / |a| - b / |b||^2 = 1 + 1 - 2 cos(a, b), without an array as large as the map; exactly 0 for equal maps
+        x, y = _squares(a), _squares(b)
+        length, other = np.sqrt(x) + _LEAST, np.sqrt(y) + _LEAST
+        product = np.einsum("chw,chw->hw", a, b)
+        distance = x / (length * length) + y / (other * other) - 2 * product / (length * other)
+        total += max(0.0, float(distance.mean(dtype=np.float64)))
     return total
 
 
@@ -46,14 +47,18 @@ def self_similarity(maps: Maps, source: Maps) -> float:
 
 def _unit(x: np.ndarray) -> np.ndarray:
     """Return [c, h, w] with the feature vector of each position scaled to length 1."""
-    lengths = np.sqrt(np.einsum("chw,chw->hw", x, x))
-    lengths += _LEAST
-    unit: np.ndarray = x / lengths
+    unit: np.ndarray = x / (np.sqrt(_squares(x)) + _LEAST)
     return unit
+
+
+def _squares(x: np.ndarray) -> np.ndarray:
+    """Return the squared length of the feature vector of each position, [h, w] of [c, h, w]."""
+    squares: np.ndarray = np.einsum("chw,chw->hw", x, x)
+    if not np.isfinite(squares).all():
+        raise ValueError("the feature maps have values that are not finite (NaN or infinity)")
+    return squares
 
 
 def _check(a: Maps, b: Maps) -> None:
     if [x.shape for x in a] != [x.shape for x in b] or not a:
         raise ValueError(f"the feature maps differ in form: {[x.shape for x in a]} and {[x.shape for x in b]}")
-    if not all(np.isfinite(x).all() for x in (*a, *b)):
-        raise ValueError("the feature maps have values that are not finite (NaN or infinity)")

@@ -45,7 +45,7 @@ def test_equal_to_scikit_image(shape: tuple[int, ...], dtype: type, noise: float
 def test_known_answers() -> None:
     black, white = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
     assert (l1(black, white), psnr(black, white)) == (1.0, 0.0)
-    assert ssim(black, white) == pytest.approx(0.01**2 / (1 + 0.01**2), rel=1e-4)  # the luminance term alone
+    assert ssim(black, white) == pytest.approx(0.01**2 / (1 + 0.01**2), rel=1e-3)  # the luminance term alone
     assert (l1(white, white), psnr(white, white)) == (0.0, math.inf)
     assert ssim(white, white) == pytest.approx(1, abs=1e-12)
     grey = np.full((16, 16, 3), 51, np.uint8)
@@ -87,7 +87,7 @@ def test_photos_as_scikit_image_measures_them(reference: Callable[[str], Path]) 
     for photo, labels in (np.split(read_image(file).pixels, 2, axis=1) for file in files):
         settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": 2}
         expected = structural_similarity(labels, photo, data_range=255, **settings)
-        assert ssim(labels, photo) == pytest.approx(expected, rel=1e-6)
+        assert ssim(labels, photo) == pytest.approx(expected, abs=1e-5)
         assert psnr(labels, photo) == pytest.approx(peak_signal_noise_ratio(photo, labels, data_range=255), rel=1e-9)
 
 
