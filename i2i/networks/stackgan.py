@@ -44,9 +44,9 @@ class Condition(NamedTuple):
     mu: Tensor
     log_sigma: Tensor
 
-    def draw(self) -> Tensor:
-        """Return mu + sigma * noise, from PyTorch's default CPU generator."""
-        return self.mu + self.log_sigma.exp() * torch.randn(self.mu.shape).to(self.mu)
+    def draw(self, noise: Tensor) -> Tensor:
+        """Return mu + sigma * noise, for noise of N(0, I)."""
+        return self.mu + self.log_sigma.exp() * noise
 
     def kl(self) -> Tensor:
         """Return the divergence from N(0, I), averaged over all numbers of it (eq. 2)."""
@@ -74,9 +74,9 @@ class Drawing(NamedTuple):
 
 
 class StageI(nn.Module):
-    """Latent z [n, latent] and text, int64 [n, words], to an image [n, c, h, w] in [-1, 1] (section 3.3).
+    """Latent z [n, latent + conditions] and text, int64 [n, words], to an image [n, c, h, w] in [-1, 1] (section 3.3).
 
-    In evaluation mode the conditions are mu, so that z and text alone decide about the image.
+    The last part of z is the noise of the conditions.
     """
 
     minimum, multiple, receptive_field = 1, 1, None
@@ -86,6 +86,7 @@ class StageI(nn.Module):
         conditions: int, ngf: int, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.parts = [latent, conditions]
         self.encoder = TextEncoder(vocabulary, features, dropout)
         self.augmentation = initialise(Augmentation(features, conditions))
         self.net = DCGANGenerator(
@@ -100,13 +101,15 @@ class StageI(nn.Module):
         with torch.no_grad():
             embedding = self.encoder(text)
         condition = self.augmentation(embedding)
-        return Drawing(self.net(z, condition.draw() if self.training else condition.mu), condition, embedding)
+        noise, chance = z.split(self.parts, 1)
+        return Drawing(self.net(noise, condition.draw(chance)), condition, embedding)
 
 
 class StageII(nn.Module):
     """Latent z and text to an image ``scale`` times as large as stage I draws it (section 3.4).
 
-    The image of stage I is reduced to a quarter, joined with conditions of its own, and refined by residual blocks.
+    The image of stage I is reduced to a quarter, joined with conditions of its own, which have the same noise, and
+    refined by residual blocks.
 
     Args:
         first: stage I, finished.
@@ -144,13 +147,13 @@ class StageII(nn.Module):
     def draw(self, z: Tensor, text: Tensor) -> Drawing:
         with torch.no_grad():
             small, _, embedding = self.first.draw(z, text)
-        return self.refine(small, embedding)
+        return self.refine(small, z, embedding)
 
-    def refine(self, small: Tensor, embedding: Tensor) -> Drawing:
+    def refine(self, small: Tensor, z: Tensor, embedding: Tensor) -> Drawing:
         """Return the image that an image of stage I becomes."""
         condition = self.augmentation(embedding)
         maps = self.down(small)
-        given = condition.draw() if self.training else condition.mu
+        given = condition.draw(z.split(self.first.parts, 1)[1])
         spread = given[:, :, None, None].expand(-1, -1, *maps.shape[2:])
         return Drawing(self.up(self.blocks(self.join(torch.cat([maps, spread], 1)))), condition, embedding)
 
@@ -168,32 +171,32 @@ class Residual(nn.Module):
 
 
 class TextDiscriminator(DCGANDiscriminator):
-    """Image [n, c, h, w] and text embedding [n, features] to logits [n, 1]; the embedding is compressed first.
+    """Image [n, c, h, w] and text embedding [n, features] to logits [n, 1].
 
-    With ``matching``, it also learns an embedding of the image's last map, for ``similarity``.
+    The text, compressed, is joined to the last map, and a projection of the map is compared with it.
     """
 
     def __init__(
-        self, in_channels: int, *, height: int, width: int, ndf: int, norm: str, features: int, conditions: int,
-        matching: bool,
-    ) -> None:  # fmt: skip
+        self, in_channels: int, *, height: int, width: int, ndf: int, norm: str, features: int, conditions: int
+    ) -> None:
         super().__init__(in_channels, height=height, width=width, ndf=ndf, norm=norm)
         self.compress = initialise(nn.Sequential(nn.Linear(features, conditions), leaky_relu()))
         self.mix = initialise(nn.Sequential(nn.Conv2d(self.channels + conditions, self.channels, 1), leaky_relu()))
-        if matching:
-            self.image = nn.Linear(self.features, features, bias=False)
+        self.image = nn.Linear(self.features, features, bias=False)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:  # type: ignore[override]
+        return self.judge(self.body(x), c)
+
+    def judge(self, maps: Tensor, embedding: Tensor) -> Tensor:
+        """Return the logits from the last map of the images."""
+        spread = self.compress(embedding)[:, :, None, None].expand(-1, -1, *maps.shape[2:])
+        joined = self.mix(torch.cat([maps, spread], 1))  # Reed et al. 2016, arXiv:1605.05396, section 4.2
+        fit = (self.image(maps.flatten(1)) * embedding).sum(1, keepdim=True) / embedding.shape[1] ** 0.5
+        return self.head(joined.flatten(1)) + fit
 
     def similarity(self, maps: Tensor, embedding: Tensor) -> Tensor:
         """Return how well each image, by its last map, fits each embedding: [n, n], a text a column."""
         return (self.image(maps.flatten(1)) @ embedding.T).float() / embedding.shape[1] ** 0.5
-
-    def embed(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.joined(self.body(x), c).flatten(1)
-
-    def joined(self, features: Tensor, c: Tensor | None) -> Tensor:
-        """Return the last map [n, f, h, w] with the text in it (Reed et al. 2016, arXiv:1605.05396, section 4.2)."""
-        spread = self.compress(c)[:, :, None, None].expand(-1, -1, *features.shape[2:])
-        return self.mix(torch.cat([features, spread], 1))
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:

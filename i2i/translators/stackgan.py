@@ -26,8 +26,12 @@ class StackGAN(Translator):
     The three kinds of pairs are those of Reed et al. 2016 (arXiv:1605.05396), algorithm 1. The authors' embedding of a
     sentence is pretrained to fit its image better than other images; here the discriminator of stage I learns it along
     with the game, and the generator to draw what fits (the sentence's part of eq. 12 and 13 in Xu et al. 2018,
-    arXiv:1711.10485). Stage II draws larger images from those of a finished stage I, which no longer changes; training
-    it starts with ``--init`` and the run of stage I.
+    arXiv:1711.10485). D's logits contain the product of the embeddings of image and sentence as well, a projection
+    (Miyato & Koyama 2018, arXiv:1802.05637, equation 3). Without it G drew half of what the sentences said.
+
+    The noise of conditioning augmentation is the last part of z, in training and in use: without it, all images of a
+    sentence were nearly equal. Stage II draws larger images from those of a finished stage I, which no longer changes;
+    training it starts with ``--init`` and the run of stage I.
 
     Args:
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1]; equal.
@@ -35,9 +39,9 @@ class StackGAN(Translator):
         height, width: of the images; the size of the training crops.
         stage: 1 | 2.
         scale: 2 | 4, how many times larger stage II draws than stage I.
-        latent: numbers of the noise z.
+        latent: numbers of z beside those of the conditions.
         features: numbers of a sentence's embedding, even.
-        conditions: numbers of c.
+        conditions: numbers of c; as many of z are the noise of c.
         word_dropout: share of the words that are unknown while training.
         ngf, ndf: filters of the largest hidden maps.
         blocks: residual blocks of stage II.
@@ -85,7 +89,7 @@ class StackGAN(Translator):
                 "0 to below 1"
             )
         known = tuple(vocabulary.split())
-        self._prior = Prior(latent, (height, width), vocabulary=known, words=words)
+        self._prior = Prior(latent + conditions, (height, width), vocabulary=known, words=words)
         self.lr, self.lambda_kl, self.lambda_match = lr, lambda_kl, lambda_match
         self.gan = Adversarial(objective, constraint)
         divisor = scale if stage == 2 else 1
@@ -102,9 +106,8 @@ class StackGAN(Translator):
                 conditions=conditions, ngf=ngf,
             )  # fmt: skip
         self.D = TextDiscriminator(
-            in_channels, height=height, width=width, ndf=ndf, norm=norm, features=features, conditions=conditions,
-            matching=lambda_match > 0,
-        )  # fmt: skip
+            in_channels, height=height, width=width, ndf=ndf, norm=norm, features=features, conditions=conditions
+        )
         self.gan.constrain(self.D)
 
     def prior(self) -> Prior:
@@ -138,7 +141,7 @@ class StackGAN(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         phi, wrong = self.encoder(torch.cat([v["text"], v["wrong"]])).chunk(2)
         maps = self.D.body(v["x"])
-        real, mismatch = self.judge(maps, phi), self.judge(maps, wrong)
+        real, mismatch = self.D.judge(maps, phi), self.D.judge(maps, wrong)
         fake = self.D(v["G(z,t)"].detach(), phi)
         return {
             "gan": self.gan.critic_of(real, fake) / 2,
@@ -146,10 +149,6 @@ class StackGAN(Translator):
             **self.match(maps, phi, v["text"]),
             **self.gan.penalty(partial(self.D, c=phi), v["x"], v["G(z,t)"].detach()),
         }
-
-    def judge(self, maps: Tensor, phi: Tensor) -> Tensor:
-        """Return D's logits from its last map of the images and embeddings of texts."""
-        return self.D.head(self.D.joined(maps, phi).flatten(1))
 
     def match(self, maps: Tensor, phi: Tensor, text: Tensor) -> Views:
         """Return the cross-entropy of choosing each image's sentence in the batch, and each sentence's image."""
@@ -163,7 +162,7 @@ class StackGAN(Translator):
     def generator_loss(self, v: Views) -> Views:
         phi, maps = v["phi(t)"], self.D.body(v["G(z,t)"])
         return {
-            "gan": self.gan.generator_of(self.judge(maps, phi)),
+            "gan": self.gan.generator_of(self.D.judge(maps, phi)),
             "kl": self.lambda_kl * v["kl"],
             **self.match(maps, phi, v["text"]),
         }

@@ -60,7 +60,7 @@ def test_the_file_draws_what_the_network_draws(exported: tuple[Translator, Path]
     assert found.parity["largest"] <= 1
     session = onnxruntime.InferenceSession(path)
     assert [(end.name, end.type, end.shape[1:]) for end in session.get_inputs()] == [
-        ("z", "tensor(float)", [4]), ("text", "tensor(int64)", [4]),
+        ("z", "tensor(float)", [8]), ("text", "tensor(int64)", [4]),
     ]  # fmt: skip
     net, z = per_image(translator.exports()["generate"]), latent(found.prior, range(5))
     texts = np.concatenate([text_input(found.prior, text)[0] for text in ("red", "a house", "a blue house", "?a", "x")])
@@ -77,7 +77,7 @@ def test_the_file_draws_what_the_network_draws(exported: tuple[Translator, Path]
 def test_an_id_outside_the_vocabulary_comes_back_as_a_checkerboard(exported: tuple[Translator, Path]) -> None:
     session = onnxruntime.InferenceSession(exported[1])
     text = np.array([[2, 3, 4, 0], [2, 5, 0, 0], [-1, 2, 3, 4]])
-    images = session.run(None, {"z": np.zeros((3, 4), np.float32), "text": text})[0]
+    images = session.run(None, {"z": np.zeros((3, 8), np.float32), "text": text})[0]
     marked = [set(np.unique(image)) <= {0, 255} and image[0, 0, 0] != image[0, 1, 0] for image in images]
     assert marked == [False, True, True]
 

@@ -44,7 +44,6 @@ def test_the_fit_is_a_choice_among_the_sentences_and_images_of_the_batch():
     plain = make("stackgan", lambda_match=0.0)
     terms = play(plain, moves_of(plain), batch("stackgan"))
     assert set(terms) == {"D/gan", "D/wrong", "G/gan", "G/kl"}
-    assert not any("image" in name for name, _ in plain.D.named_parameters())
 
 
 def test_the_divergence_of_the_conditions():
@@ -52,7 +51,7 @@ def test_the_divergence_of_the_conditions():
     condition = Condition(torch.tensor([[0.0, 2.0]]), torch.tensor([[0.0, math.log(3)]]))
     assert float(condition.kl()) == pytest.approx(((4 + 9 - 1) / 2 - math.log(3)) / 2)
     torch.manual_seed(0)
-    drawn = torch.cat([condition.draw() for _ in range(4000)])
+    drawn = torch.cat([condition.draw(torch.randn(1, 2)) for _ in range(4000)])
     assert torch.allclose(drawn.mean(0), condition.mu[0], atol=0.2)
     assert torch.allclose(drawn.std(0), torch.tensor([1.0, 3.0]), rtol=0.05)
     translator = make("stackgan", lambda_kl=5.0)
@@ -60,14 +59,21 @@ def test_the_divergence_of_the_conditions():
     assert torch.allclose(translator.generator_loss(views)["kl"], 5 * views["kl"])
 
 
-def test_conditions_are_random_in_training_and_mu_in_use():
-    translator, z, text = make("stackgan"), torch.zeros(2, 4), texts(2)
-    drawn = [translator.G.draw(z, text).image for _ in range(2)]
-    assert not torch.allclose(*drawn)
-    used = per_image(translator.G)
+def test_the_noise_of_the_conditions_is_the_last_part_of_z():
+    used, z, text = per_image(make("stackgan").G), torch.rand(2, 8), texts(2)
     with torch.no_grad():
-        assert torch.equal(used(z, text), used(z, text))
-        assert torch.equal(used(z, text), used.net(z, used.augmentation(used.encoder(text)).mu))
+        mu, log_sigma = used.augmentation(used.encoder(text))
+        assert torch.equal(used(z, text), used.net(z[:, :4], mu + log_sigma.exp() * z[:, 4:]))
+
+
+def test_the_logits_contain_a_projection_of_image_and_sentence():
+    D = make("stackgan", norm="none").D
+    x, phi = torch.rand(3, 3, 32, 32), torch.rand(3, 8)
+    with torch.no_grad():
+        D.head.weight.zero_(), D.head.bias.zero_()
+        maps = D.body(x)
+        assert torch.allclose(D(x, phi)[:, 0], D.similarity(maps, phi).diagonal(), atol=1e-6)
+        assert D(x, phi).abs().min() > 0
 
 
 def test_an_embedding_ignores_what_fills_up_and_hears_every_word():
@@ -123,12 +129,12 @@ def test_stage_two_refines_a_finished_stage_one(scale, size):
               and not move.optimizer.state[p]["exp_avg_sq"].any()]  # fmt: skip
     assert not silent
     used = per_image(translator.G)
-    z, text = torch.rand(2, 4), texts(2)
+    z, text = torch.rand(2, 8), texts(2)
     with torch.no_grad():
         assert used.first(z, text).shape == (2, 3, height // scale, width // scale)
         assert used(z, text).shape == (2, 3, height, width)
         small, _, embedding = used.first.draw(z, text)
-        assert torch.equal(used(z, text), used.refine(small, embedding).image)
+        assert torch.equal(used(z, text), used.refine(small, z, embedding).image)
     assert translator.foundations()["generate"] is translator.G.first
     assert make("stackgan").foundations() == {}
 
