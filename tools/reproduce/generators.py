@@ -40,24 +40,25 @@ from i2i.sheets import sheet
 
 SURE = 0.9
 SHOWN = 8  # rows and columns of a sheet
-SMALL = {"ngf": 24, "ndf": 24}
-PLAIN = {**SMALL, "norm": "none"}  # a constraint on single images or layers goes without batch norm in D
+SMALL = {"ngf": 32, "ndf": 32}
+FAST = {**SMALL, "lr": 5e-4}  # these trainings are short
+PLAIN = {**FAST, "norm": "none"}  # a constraint on single images or layers goes without batch norm in D
 GAMES: dict[str, tuple[str, dict[str, Any]]] = {
-    "gan": ("gan", {"hidden": 256}),
-    "dcgan-vanilla": ("dcgan", SMALL),
-    "dcgan-minimax": ("dcgan", {**SMALL, "objective": "minimax"}),
-    "dcgan-lsgan": ("dcgan", {**SMALL, "objective": "lsgan"}),
-    "dcgan-hinge": ("dcgan", {**SMALL, "objective": "hinge"}),
-    "dcgan-margin": ("dcgan", {**SMALL, "objective": "margin"}),
+    "gan": ("gan", {"hidden": 256, "lr": 5e-4}),
+    "dcgan-vanilla": ("dcgan", FAST),
+    "dcgan-minimax": ("dcgan", {**FAST, "objective": "minimax"}),
+    "dcgan-lsgan": ("dcgan", {**FAST, "objective": "lsgan"}),
+    "dcgan-hinge": ("dcgan", {**FAST, "objective": "hinge"}),
+    "dcgan-margin": ("dcgan", {**FAST, "objective": "margin"}),
     "dcgan-wgan-clip": ("dcgan", {**PLAIN, "objective": "wgan", "constraint": "clip", "n_critic": 2}),
     "dcgan-wgan-gp": ("dcgan", {**PLAIN, "objective": "wgan", "constraint": "gp", "n_critic": 2}),
     "dcgan-vanilla-r1": ("dcgan", {**PLAIN, "constraint": "r1"}),
     "dcgan-hinge-spectral": ("dcgan", {**PLAIN, "objective": "hinge", "constraint": "spectral"}),
-    "dcgan-smoothing": ("dcgan", {**SMALL, "smoothing": 0.1}),
-    "dcgan-noise": ("dcgan", {**SMALL, "noise": 0.1}),
-    "dcgan-minibatch": ("dcgan", {**SMALL, "minibatch": 16}),
-    "dcgan-matching": ("dcgan", {**SMALL, "matching": 10.0}),
-    "dcgan-balance": ("dcgan", {**SMALL, "balance": 0.5}),
+    "dcgan-smoothing": ("dcgan", {**FAST, "smoothing": 0.1}),
+    "dcgan-noise": ("dcgan", {**FAST, "noise": 0.1}),
+    "dcgan-minibatch": ("dcgan", {**FAST, "minibatch": 16}),
+    "dcgan-matching": ("dcgan", {**FAST, "matching": 10.0}),
+    "dcgan-balance": ("dcgan", {**FAST, "balance": 0.5}),
     "began": ("began", {"filters": 8, "lr": 4e-4}),
     "infogan": ("infogan", {**SMALL, "codes": "digit=10,first,second"}),
 }
@@ -211,7 +212,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=root and Path(root) / "data" / "digits", help="folder of digits")
     parser.add_argument("--out", type=Path, default=Path("generators"), help="folder of images, runs and sheets")
     parser.add_argument("--games", nargs="+", choices=list(GAMES), default=list(GAMES))
-    parser.add_argument("--steps", type=int, default=3000, help="of each game")
+    parser.add_argument("--steps", type=int, default=4000, help="of each game")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--images", type=int, default=20_000, help="of the training set that the games see")
     parser.add_argument("--samples", type=int, default=1000, help="that are judged")
