@@ -64,7 +64,7 @@ class BiGAN(Encoding):
         Translator.__init__(self)
         self.begin(
             Prior(latent, (height, width), distribution), latent, in_channels, Adversarial(objective, constraint),
-            domains, attributes, nef, ngf, n_critic, lr,
+            domains=domains, attributes=attributes, nef=nef, ngf=ngf, n_critic=n_critic, lr=lr,
         )  # fmt: skip
         D = JointDiscriminator(in_channels, latent, hidden, height=height, width=width, ndf=ndf, norm=norm)
         self.D, self.weight_decay = self.gan.constrain(D), weight_decay

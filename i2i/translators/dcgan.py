@@ -68,5 +68,6 @@ class DCGAN(GAN):
         G = DCGANGenerator(latent, out_channels, ngf=ngf, **sides)
         D = DCGANDiscriminator(in_channels, ndf=ndf, norm=norm, minibatch=minibatch, **sides)
         self.begin(
-            Prior(latent, (height, width), distribution), G, D, gan, domains, attributes, mismatched, n_critic, lr, aids
-        )
+            Prior(latent, (height, width), distribution), G, D, gan, aids, domains=domains, attributes=attributes,
+            mismatched=mismatched, n_critic=n_critic, lr=lr,
+        )  # fmt: skip

@@ -38,8 +38,8 @@ class Encoding(Translator):
     labels: LabelMeans | None
 
     def begin(
-        self, prior: Prior, encoded: int, channels: int, gan: Adversarial, domains: int, attributes: bool, nef: int,
-        ngf: int, n_critic: int, lr: float,
+        self, prior: Prior, encoded: int, channels: int, gan: Adversarial, *, domains: int, attributes: bool,
+        nef: int, ngf: int, n_critic: int, lr: float,
     ) -> None:  # fmt: skip
         """Make E, with ``encoded`` outputs, and G; take the settings of the game."""
         self._prior, self.gan, self.domains, self.attributes = prior, gan, domains, attributes

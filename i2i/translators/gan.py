@@ -71,12 +71,13 @@ class GAN(Translator):
         G = MLPGenerator(latent, out_channels, **sides)
         D = MLPDiscriminator(in_channels, minibatch=minibatch, **sides)
         self.begin(
-            Prior(latent, (height, width), distribution), G, D, gan, domains, attributes, mismatched, n_critic, lr, aids
-        )
+            Prior(latent, (height, width), distribution), G, D, gan, aids, domains=domains, attributes=attributes,
+            mismatched=mismatched, n_critic=n_critic, lr=lr,
+        )  # fmt: skip
 
     def begin(
-        self, prior: Prior, G: nn.Module, D: nn.Module, gan: Adversarial, domains: int, attributes: bool,
-        mismatched: bool, n_critic: int, lr: float, aids: Aids | None = None,
+        self, prior: Prior, G: nn.Module, D: nn.Module, gan: Adversarial, aids: Aids, *, domains: int, attributes: bool,
+        mismatched: bool, n_critic: int, lr: float,
     ) -> None:  # fmt: skip
         """Take the networks and the settings of the game. Raises ValueError for ``mismatched`` without labels."""
         if mismatched and not domains:
@@ -85,7 +86,7 @@ class GAN(Translator):
             )
         self._prior, self.gan, self.lr, self.n_critic = prior, gan, lr, n_critic
         self.domains, self.attributes, self.mismatched = domains, attributes, mismatched
-        self.aids = aids or Aids(gan)
+        self.aids = aids
         self.G, self.D = G, gan.constrain(D)
 
     def prior(self) -> Prior:

@@ -67,8 +67,8 @@ class VAEGAN(Encoding):
     ) -> None:
         Translator.__init__(self)
         self.begin(
-            Prior(latent, (height, width)), 2 * latent, in_channels, Adversarial(objective, constraint), domains,
-            attributes, nef, ngf, n_critic, lr,
+            Prior(latent, (height, width)), 2 * latent, in_channels, Adversarial(objective, constraint),
+            domains=domains, attributes=attributes, nef=nef, ngf=ngf, n_critic=n_critic, lr=lr,
         )  # fmt: skip
         D = DCGANDiscriminator(in_channels, height=height, width=width, ndf=ndf, norm=norm)
         ends = [i + 1 for i, module in enumerate(D.body) if isinstance(module, nn.LeakyReLU)]
