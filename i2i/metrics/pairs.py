@@ -88,9 +88,11 @@ class Similarity:
             if self._means:
                 total, difference = (_half(x) for x in self._images)
             else:  # variances do not depend on the level, and smaller numbers have more exact ones
-                kind = np.float32 if self._images[0].dtype == np.uint8 else np.float64
-                a, b = (np.subtract(x, centre, dtype=kind) for x in self._images)
-                total, difference = a + b, a - b
+                (a, b), depth = self._images, cv2.CV_32F if self._images[0].dtype == np.uint8 else cv2.CV_64F
+                total, difference = (
+                    f(_plane(a), _plane(b), dtype=depth).reshape(a.shape) for f in (cv2.add, cv2.subtract)
+                )
+                total -= 2 * centre
             self._images = total, difference
             level = 2 * centre if len(self._means) in (0, len(SCALES) - 1) else None
             self._means.append(_similarity(total, difference, level, self._peak))
@@ -150,26 +152,25 @@ def _band(total: np.ndarray, difference: np.ndarray, level: float | None, peak: 
     """Return the sums over windows of what ``_similarity`` averages."""
     mean, other = _blur(total), _blur(difference)
     other *= other
-    squares, others = _blur(total * total), _blur(difference * difference)
+    squares, others = _blur(total * total, 2 * (K2 * peak) ** 2), _blur(difference * difference)
     squares -= mean * mean
     others -= other
-    rest = _ratio(squares, others, 2 * (K2 * peak) ** 2)
+    rest = _ratio(squares, others)
     if level is None:
         return 0.0, _sum(rest)
     mean += level
     mean *= mean
-    whole = _ratio(mean, other, 2 * (K1 * peak) ** 2)
+    mean += 2 * (K1 * peak) ** 2
+    whole = _ratio(mean, other)
     whole *= rest
     return _sum(whole), _sum(rest)
 
 
-def _ratio(squares: np.ndarray, others: np.ndarray, constant: float) -> np.ndarray:
-    """Return (squares - others + constant) / (squares + others + constant), and change ``squares``."""
-    ratio: np.ndarray = squares - others
-    ratio += constant
-    squares += others
-    squares += constant
-    ratio /= squares
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return (a - b) / (a + b), and change ``a``."""
+    ratio: np.ndarray = a - b
+    a += b
+    ratio /= a
     return ratio
 
 
@@ -191,10 +192,13 @@ def _at_least(side: int, size: tuple[int, ...], name: str) -> None:
         raise NotMeasurableError(f"{name} needs at least {side}x{side} pixels; the image has {size[0]}x{size[1]}")
 
 
-def _blur(x: np.ndarray) -> np.ndarray:
-    """Return the Gaussian-weighted mean of the window around every pixel of [h, w, c], reflected at the borders."""
+def _blur(x: np.ndarray, more: float = 0.0) -> np.ndarray:
+    """Return the Gaussian-weighted mean of the window around every pixel of [h, w, c], plus ``more``.
+
+    The image is reflected at its borders.
+    """
     kernel = _kernel(x.dtype)
-    return cv2.sepFilter2D(x, -1, kernel, kernel).reshape(x.shape)
+    return cv2.sepFilter2D(x, -1, kernel, kernel, delta=more).reshape(x.shape)
 
 
 @lru_cache

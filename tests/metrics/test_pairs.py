@@ -165,7 +165,9 @@ def test_ssim_and_ms_ssim_of_one_pair_share_their_scales(monkeypatch: pytest.Mon
     a, b = _pair((180, 190, 3), np.uint8)
     expected = ssim(a, b), ms_ssim(a, b)
     filtered, filter_ = [], cv2.sepFilter2D
-    monkeypatch.setattr(cv2, "sepFilter2D", lambda x, *rest: filtered.append(x.shape) or filter_(x, *rest))
+    monkeypatch.setattr(
+        cv2, "sepFilter2D", lambda x, *rest, **more: filtered.append(x.shape) or filter_(x, *rest, **more)
+    )
     assert ms_ssim(a, b) == expected[1]
     alone = filtered.copy()
     both = Similarity(a, b)
