@@ -182,7 +182,9 @@ class TextDiscriminator(DCGANDiscriminator):
         super().__init__(in_channels, height=height, width=width, ndf=ndf, norm=norm)
         self.compress = initialise(nn.Sequential(nn.Linear(features, conditions), leaky_relu()))
         self.mix = initialise(nn.Sequential(nn.Conv2d(self.channels + conditions, self.channels, 1), leaky_relu()))
-        self.image = nn.Linear(self.features, features, bias=False)
+        hidden = 2 * features  # what is counted across the image, such as trees, is no sum over its places
+        layers = [nn.Linear(self.features, hidden), leaky_relu(), nn.Linear(hidden, features)]
+        self.image = initialise(nn.Sequential(*layers))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:  # type: ignore[override]
         return self.judge(self.body(x), c)

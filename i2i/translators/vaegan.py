@@ -41,6 +41,8 @@ class VAEGAN(Encoding):
         layer: the convolution of D, from 1, after which images are compared; 0: the last.
         objective, constraint: of the game; see i2i.gan.
         gamma: weight of the likelihood in the decoder's loss.
+        lambda_prior: weight of L_prior, 1 in the paper; where encodings lie far from N(0, I), so that images drawn from
+            it or around a mean are worse than reconstructions, raise it.
         n_critic: steps of the discriminator for each of the others.
     """
 
@@ -62,6 +64,7 @@ class VAEGAN(Encoding):
         objective: str = "vanilla",
         constraint: str = "none",
         gamma: float = 5e-3,
+        lambda_prior: float = 1.0,
         n_critic: int = 1,
         lr: float = 2e-4,
     ) -> None:
@@ -74,7 +77,7 @@ class VAEGAN(Encoding):
         ends = [i + 1 for i, module in enumerate(D.body) if isinstance(module, nn.LeakyReLU)]
         if not 0 <= layer <= len(ends):
             raise ValueError(f"layer is {layer}; at this size of images it is 1 to {len(ends)}, or 0 for the last")
-        self.gamma, self.end = gamma, ends[layer - 1]
+        self.gamma, self.lambda_prior, self.end = gamma, lambda_prior, ends[layer - 1]
         self.gan.constrain(D)
         self.D = D
 
@@ -97,7 +100,7 @@ class VAEGAN(Encoding):
 
     def encoder_loss(self, v: Views) -> Views:
         return {
-            "prior": kl(v["mu(x)"], v["log sigma^2(x)"]),
+            "prior": self.lambda_prior * kl(v["mu(x)"], v["log sigma^2(x)"]),
             "llike": distance(self.judge(v["x"])[1].detach(), self.judge(self.G(v["z~"]))[1]),
         }
 
