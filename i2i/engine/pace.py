@@ -28,11 +28,11 @@ class Speed(NamedTuple):
 class Pace:
     """Clock of a run from step ``start`` to ``steps``. The first step, which is slower, counts only until the next.
 
-    ``clock`` returns seconds.
+    ``clock`` returns seconds; by default it is the system's.
     """
 
-    def __init__(self, start: int, steps: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.start, self.steps, self.clock = start, steps, clock
+    def __init__(self, start: int, steps: int, clock: Callable[[], float] | None = None) -> None:
+        self.start, self.steps, self.clock = start, steps, clock or time.monotonic
         self.restart()
 
     def restart(self) -> None:
