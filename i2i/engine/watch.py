@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from i2i.engine.report import Reporter
 
 LASTING = 500  # steps that a symptom must last: most runs show some at their beginning
+SLOWER = {"grid": 4}  # and those that take longer to go by themselves, relative to that
 WON = 0.01  # loss of the discriminators relative to that of untrained ones
 HALVINGS = 3  # of the learning rate, after as many losses or weights that were not finite
 
@@ -58,7 +59,7 @@ REMEDIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 class Watch:
-    """Warnings of a run: each at most once, and only after its symptom lasted for ``LASTING`` steps.
+    """Warnings of a run: each at most once, and only after its symptom lasted for ``LASTING`` steps or more.
 
     The warnings are facts of the run (``run.json``), so that a continued run does not repeat them.
     """
@@ -87,7 +88,8 @@ class Watch:
         self.since = {name: at for name, at in self.since.items() if name in found or name not in possible}
         for name, view in found.items():
             warned = self.run.facts.setdefault("warnings", {})
-            if step - self.since.setdefault(name, step) >= LASTING and name not in warned:
+            lasted = step - self.since.setdefault(name, step)
+            if lasted >= LASTING * SLOWER.get(name, 1) and name not in warned:
                 text = remedy(name, view, defaults(self.run.settings.method) | self.run.hyperparameters)
                 warned[name] = {"step": step, "text": text}
                 self.reporter.say(f"warning: step {step}: {text}")

@@ -226,6 +226,18 @@ def test_a_warning_comes_once_and_only_for_what_lasts(tmp_path):
     assert watch.run.facts["warnings"]["inverted"]["step"] == 200 + 2 * LASTING
 
 
+def test_a_checkerboard_has_more_time_to_go(tmp_path):
+    watch, said = watching(tmp_path)
+    bad = {"x": X, "G(x)": healthy(X) + 0.15 * BOARD, "y": Y, "F(y)": healthy(Y)}
+    watch.images(100, bad)
+    watch.images(99 + 4 * LASTING, bad)
+    assert not said
+    watch.images(100 + 4 * LASTING, bad)
+    assert [line.partition(". ")[0] for line in said] == [
+        f"warning: step {100 + 4 * LASTING}: G(x) has a checkerboard pattern"
+    ]
+
+
 def test_watchmen_can_be_off(tmp_path):
     watch, said = watching(tmp_path, "off")
     for step in (500, 1000, 1500):
