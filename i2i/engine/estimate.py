@@ -1,4 +1,4 @@
-"""What a run will take on this machine, from measured steps: time, memory and disk."""
+"""Estimates of the time, memory and disk space that a run will take on this machine, from measured steps."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
             )
         check_batch(run.settings, dataset)
         quiet = quiet or world.rank > 0
+        game = _new(run, world, quiet)
         if dry_run:
-            game = _new(run, world, quiet)
             say("\n".join([describe(run, dataset, game), *plan(run, dataset, game)]), quiet)
             return run.path
         if world.rank == 0:
@@ -68,7 +68,6 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         # A loss or weight that is not finite: resume from the last state, with half the learning rate.
         halvings = 0
         while True:
-            game = _new(run, world, quiet)
             try:
                 with ExitStack() as attempt:
                     return _train(run, game, dataset, halvings, attempt, quiet)
@@ -76,6 +75,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
                 say(after_not_finite(error, run, game.halvings), quiet)
                 halvings = game.halvings + 1
             del game  # before its successor takes as much memory
+            game = _new(run, world, quiet)
 
 
 def _new(run: Run, world: World, quiet: bool) -> TrainState:

@@ -45,7 +45,7 @@ def test_something_is_seen_within_five_seconds_of_the_first_step(each):
     assert speed.left == pytest.approx((steps - step) * each)
 
 
-def test_reports_come_by_time_and_become_rarer():
+def test_reports_follow_the_clock_and_become_rarer():
     times = [since for since, _, _ in reports(0.5, 2000)][:-1]
     assert times[:4] == pytest.approx([2, 12, 24, 48])
     assert {round(b - a) for a, b in pairwise(times[4:])} == {60}

@@ -336,11 +336,11 @@ def test_a_bar_moves_with_the_steps(tmp_path, monkeypatch):
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("i2i.engine.pace.SOON", 0.02)
     with report.Reporter(tmp_path, 2, 8, 1, World(), quiet=False) as reporter:
         for step in range(3, 7):
-            reporter.advance(step)
+            reporter.advance(step, lambda: {"G/l1": 0.5})
             time.sleep(0.01)
-        reporter.figures(6, 1.0, {"G/l1": 0.5})
         (task,) = reporter.progress.bar.tasks
         assert (task.completed, task.total) == (6, 8)
         assert task.time_remaining is not None
