@@ -87,11 +87,11 @@ class Watch:
             return
         self.since = {name: at for name, at in self.since.items() if name in found or name not in possible}
         for name, view in found.items():
-            warned = self.run.facts.setdefault("warnings", {})
+            warned = self.run.facts.get("warnings", {})
             lasted = step - self.since.setdefault(name, step)
             if lasted >= LASTING * SLOWER.get(name, 1) and name not in warned:
                 text = remedy(name, view, defaults(self.run.settings.method) | self.run.hyperparameters)
-                warned[name] = {"step": step, "text": text}
+                self.run.facts["warnings"] = warned | {name: {"step": step, "text": text}}
                 self.reporter.say(f"warning: step {step}: {text}")
 
 

@@ -293,7 +293,7 @@ def test_a_run_warns_of_its_own_images(options, tmp_path, monkeypatch, one_threa
     assert "warning: " not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("method", [m if m == "cyclegan" else pytest.param(m, marks=pytest.mark.slow) for m in CASES])
+@pytest.mark.parametrize("method", [m if m == "pix2pix" else pytest.param(m, marks=pytest.mark.slow) for m in CASES])
 def test_healthy_steps_are_silent(method, folders, tmp_path, monkeypatch, one_thread, capsys):
     """500 steps, where what is seen twice in 200 steps would be a warning."""
     monkeypatch.setattr(watch, "LASTING", 200)
