@@ -78,9 +78,8 @@ class Progress:
             self.bar = _bar(self.name)
             self.bar.start()
         rate = (done - self.start if worked is None else worked) / max(1e-9, now - self.began)
-        self.bar.update(
-            self.bar.task_ids[0], completed=done, total=total, facts=f"{rate:.1f} {self.noun}s/s  {self.detail}"
-        )
+        pace = f"{1 / rate:.1f} s/{self.noun}" if 0 < rate < 1 else f"{rate:.1f} {self.noun}s/s"
+        self.bar.update(self.bar.task_ids[0], completed=done, total=total, facts=f"{pace}  {self.detail}")
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""

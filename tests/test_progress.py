@@ -66,6 +66,9 @@ def test_the_rate_counts_only_work(monkeypatch: pytest.MonkeyPatch) -> None:
         now = 104.0
         progress.update(90, 100, worked=8)
         assert progress.bar.tasks[0].fields["facts"].startswith("2.0 images/s")
+        now = 120.0
+        progress.update(90, 100, worked=2)
+        assert progress.bar.tasks[0].fields["facts"].startswith("10.0 s/image")
 
 
 def test_beside_another_bar_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,11 +51,15 @@ def parse(line: str) -> tuple[click.Command, dict[str, object]]:
 
 
 def pattern(shown: str) -> str:
-    """Regular expression for a line of output: numbers, file names and the device may differ, ``...`` is anything."""
-    parts = re.split(r"(\.\.\.|[\w-]+\.png|\bon cpu\b|\d[\d.,:e-]*)", shown)
-    kinds = {"...": ".*", "on cpu": r"on \w+"}
+    """Regular expression for a line of output: numbers, units of time, file names and the device may differ, ``...`` is
+    anything.
+    """
+    number = r"\d[\d.,:e-]*"
+    kinds = {r"\.\.\.": ".*", r"\bon cpu\b": r"on \w+"}  # what is shown -> what may be printed
+    kinds |= {kind: kind for kind in (r"[\w-]+\.png", rf"{number} (?:ms|s|min|h|days)\b", number)}
+    parts = re.split(f"({'|'.join(kinds)})", shown)
     return "".join(
-        re.escape(part) if i % 2 == 0 else kinds.get(part, r"[\w-]+\.png" if part.endswith(".png") else r"\d[\d.,:e-]*")
+        next(kinds[kind] for kind in kinds if re.fullmatch(kind, part)) if i % 2 else re.escape(part)
         for i, part in enumerate(parts)
     )
 
@@ -116,8 +120,9 @@ def test_the_table_of_options_is_complete():
 
 
 @pytest.mark.usefixtures("graph_of_a_resnet")
-def test_commands_print_what_is_shown(tmp_path, i2i_inside, one_thread):
+def test_commands_print_what_is_shown(tmp_path, i2i_inside, one_thread, monkeypatch):
     pytest.importorskip("torch")
+    monkeypatch.setattr("i2i.engine.pace.SLOW", 0.0)  # shows the first step, as that of a slower network
     rng = np.random.default_rng(0)
     for folder in ("noto", "twemoji", "pictures"):
         (tmp_path / folder).mkdir()

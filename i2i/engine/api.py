@@ -41,6 +41,7 @@ def train(
     log_every: int | None = None,
     sample_every: int | None = None,
     save_every: int | None = None,
+    watch: str | None = None,
     eval_every: int | None = None,
     metric: str | None = None,
     eval_features: str | None = None,
@@ -52,18 +53,18 @@ def train(
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     the default below. In a run that continues, the paths of the images, ``max_bad``, ``epochs``, ``steps``,
-    ``workers``, ``log_every``, ``sample_every``, ``save_every``, ``eval_every`` and ``patience`` may change, and
-    nothing else.
+    ``workers``, ``log_every``, ``sample_every``, ``save_every``, ``watch``, ``eval_every`` and ``patience`` may change,
+    and nothing else.
 
     Args:
         method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators
             "gan", "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
-        preset: named settings and hyper-parameters: "paper", as the authors trained; or "fast", smaller networks and
-            half the length.
+        preset: named settings and hyper-parameters: "paper", as the authors trained; "fast", smaller networks and half
+            the length; or "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU.
         quiet: print nothing on the terminal.
-        dry_run: check data and settings, print the plan, and write nothing.
+        dry_run: check data and settings, measure two steps, print what the run would do and need, and write nothing.
         a: folder of the first domain's images, with ``b`` instead of ``data``.
         b: folder of the second domain's images.
         data: folder of all domains: aligned A|B files, ``trainA`` and ``trainB``, or a folder per domain.
@@ -91,6 +92,8 @@ def train(
         log_every: steps between two lines of the log, from 1; default 50.
         sample_every: steps between two sample sheets, from 0 (none); default 500.
         save_every: steps between two checkpoints, from 1; default 1000.
+        watch: "on" warns of a run that fails in a known way, and after a loss or weight that is not finite goes back to
+            the last state with half the learning rate, at most three times; "off" stops there. Default "on".
         eval_every: steps between two evaluations on the validation split, from 0 (none); default 0. The weights of
             the best one are kept beside the newest, and exported.
         metric: that chooses the best weights, a name in ``i2i.metrics.METRICS``; default KID, for pairs the perceptual
@@ -113,7 +116,7 @@ def train(
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "size": size,
         "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed,
         "workers": workers, "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
-        "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
-        "patience": patience,
+        "watch": watch, "eval_every": eval_every, "metric": metric, "eval_features": eval_features,
+        "val_share": val_share, "patience": patience,
     }  # fmt: skip
     return train_run(Run.open(method, out, {"preset": preset} | settings | hyperparameters), quiet, dry_run)

@@ -10,6 +10,7 @@ import torch
 from i2i.engine.distributed import World
 from i2i.engine.run_folder import Run
 from i2i.engine.train_state import TrainState
+from i2i.translators import Views
 from i2i.words import FIRST
 
 LARGEST = 256  # images per process; larger batches are no faster
@@ -40,6 +41,13 @@ def fitting_batch(run: Run, world: World) -> int:
 
 def play_on_noise(run: Run, game: TrainState, images: int) -> None:
     """Run two steps on ``images`` random images in which every player moves, also those with ``every`` > 1."""
+    batch, together = noise(run, game, images), lcm(*(move.player.every for move in game.moves.values()))
+    for turn in (1, 2):
+        game.step(batch, turn * together - 1, 1.0)
+
+
+def noise(run: Run, game: TrainState, images: int) -> Views:
+    """Return a batch of ``images`` random images of a run's kind of data."""
     batch = {
         name: torch.rand(images, run.facts[side]["channels"], *run.settings.size, device=game.world.device) * 2 - 1
         for name, side in (("x", "source"), ("y", "target"))
@@ -51,9 +59,7 @@ def play_on_noise(run: Run, game: TrainState, images: int) -> None:
     if prior is not None and prior.words:
         text = torch.randint(FIRST, FIRST + len(prior.vocabulary), (2, images, prior.words), device=game.world.device)
         batch |= {"text": text[0], "wrong": text[1]}
-    together = lcm(*(move.player.every for move in game.moves.values()))
-    for turn in (1, 2):
-        game.step(batch, turn * together - 1, 1.0)
+    return batch
 
 
 def largest_power(attempt: Callable[[int], bool]) -> int:

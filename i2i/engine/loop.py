@@ -13,6 +13,7 @@ import torch
 from i2i.data import Batches, Dataset, View
 from i2i.engine.auto_batch import fitting_batch
 from i2i.engine.distributed import World
+from i2i.engine.estimate import faster, plan
 from i2i.engine.finetune import initialise
 from i2i.engine.interrupt import Interrupted, Signals
 from i2i.engine.prepare import (
@@ -23,15 +24,15 @@ from i2i.engine.prepare import (
     open_data,
     provenance,
     resolve_precision,
-    sample_batch,
 )  # fmt: skip
-from i2i.engine.report import Reporter, Statistics
+from i2i.engine.report import NonFinite, Reporter, Statistics
 from i2i.engine.run_folder import Run
-from i2i.engine.samples import sample_sheet
+from i2i.engine.samples import Samples
 from i2i.engine.schedule import learning_rate, length
 from i2i.engine.train_state import TrainState
 from i2i.engine.validation import Validation
 from i2i.engine.validation_images import arrange
+from i2i.engine.watch import Watch, after_not_finite
 from i2i.progress import Progress, say
 from i2i.text import plural
 
@@ -56,17 +57,35 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
         check_batch(run.settings, dataset)
-        game = TrainState(run, world)
-        if not run.started and (run.settings.init or game.translator.foundations()):
-            run.facts["init"] = initialise(game, run)
-            names = ", ".join(run.facts["init"]["networks"])
-            say(
-                f"starts from the weights of {run.settings.init} ({names}); all others are new", quiet or world.rank > 0
-            )
+        quiet = quiet or world.rank > 0
+        game = _new(run, world, quiet)
         if dry_run:
-            say(describe(run, dataset, game), quiet or world.rank > 0)
+            say("\n".join([describe(run, dataset, game), *plan(run, dataset, game)]), quiet)
             return run.path
-        return _train(run, game, dataset, stack, quiet)
+        if world.rank == 0:
+            stack.enter_context(run.alone())
+
+        # A loss or weight that is not finite: resume from the last state, with half the learning rate.
+        halvings = 0
+        while True:
+            try:
+                with ExitStack() as attempt:
+                    return _train(run, game, dataset, halvings, attempt, quiet)
+            except NonFinite as error:
+                say(after_not_finite(error, run, game.halvings), quiet)
+                halvings = game.halvings + 1
+            del game  # before its successor takes as much memory
+            game = _new(run, world, quiet)
+
+
+def _new(run: Run, world: World, quiet: bool) -> TrainState:
+    """Return the training state before the first step."""
+    game = TrainState(run, world)
+    if not run.started and (run.settings.init or game.translator.foundations()):
+        run.facts["init"] = initialise(game, run)
+        names = ", ".join(run.facts["init"]["networks"])
+        say(f"starts from the weights of {run.settings.init} ({names}); all others are new", quiet)
+    return game
 
 
 def _open(run: Run, progress: Callable[[int, int], None] | None = None) -> Dataset:
@@ -85,23 +104,23 @@ def _how_to_go_on(run: Run) -> str:
     return f"{words}; give another --out for a new run, or {more} to continue"
 
 
-def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet: bool) -> Path:
+def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: ExitStack, quiet: bool) -> Path:
     settings, world = run.settings, game.world
     leads = world.rank == 0
     images, steps = len(dataset), length(settings, len(dataset))[0]
 
     # Continue from the newest state, if there is one.
-    if leads:
-        stack.enter_context(run.alone())
     state = run.newest_state()
     start = world.agree(state["step"] if state else 0, "the step they start from")
     if state:
         game.load_state_dict(state["game"])
+    game.halvings = max(game.halvings, halvings)
     validation = Validation(run, game, state)
     if leads:
         run.set_aside_after(start)
         run.write(status="running", step=start, steps=steps, **provenance(world, dataset.report))
-    reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet))
+    advise = partial(faster, run, dataset, world)
+    reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet, advise))
     reporter.say(str(dataset.report))
     reporter.say(
         f"{run.path}: {settings.method} on {world.device}, {plural(images, 'image')} an epoch, steps {start} to {steps}"
@@ -120,32 +139,32 @@ def _train(run: Run, game: TrainState, dataset: Dataset, stack: ExitStack, quiet
         settings.workers,
     )
     stack.callback(batches.close)
-    samples = None
-    if settings.sample_every and leads:
-        samples = game.here(sample_batch(settings, dataset))
+    watch = Watch(run, game.translator, reporter)
+    samples = Samples(run, game, dataset, watch)
     statistics, signals = Statistics(world), stack.enter_context(Signals())
 
     over = validation.ended(start, steps)
+    reporter.begin()
     for step in validation.steps(start, steps):
         # Randomness is a function of seed, process and step, so no generator state is saved.
         torch.manual_seed(hash((settings.seed, world.rank, step)))
-        rate = learning_rate(step, settings, images)
-        statistics.add(game.step(next(batches), step, rate), step)
+        rate = learning_rate(step, settings, images) / 2**game.halvings
+        statistics.add(game.step(reporter.fetch(batches), step, rate), step)
 
         # The losses are read, and checked to be finite, before any state is written.
         done = step + 1
-        reporter.advance(done)
+        reporter.advance(done, statistics.peek)
         stop = signals.agreed(world, done)
         save = done % settings.save_every == 0 or bool(stop) or validation.due(done, steps) or done == steps
         if save or done % settings.log_every == 0:
-            reporter.figures(done, rate, statistics.read())
+            means = statistics.read()
+            reporter.figures(done, rate, means)
+            watch.losses(done, means)
         validation.evaluate(done, steps, reporter)
         last = validation.ended(done, steps)
         if save:
             game.keep(run, done, validation.status if last else "stopped" if stop else "running", validation)
-        if samples and (done % settings.sample_every == 0 or last):
-            path = run.path / "samples" / f"{done:09d}.png"
-            reporter.picture(partial(sample_sheet, game.translator, game.ema, samples, path, dataset.domains), done)
+        samples.show(done, last, reporter)
         validation.report(done, steps, reporter)
         if stop and not last:
             raise Interrupted(stop, f"stopped after step {done}; run the same command again to continue")

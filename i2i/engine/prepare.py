@@ -63,7 +63,7 @@ def describe_data(run: Run, dataset: Dataset) -> None:
             f"{run.path} was started with other images:{''.join(differ)}\n"
             f"restore those to continue, or start a new run from its weights: --init {run.path} and another --out"
         )
-    decided = dataset.hyperparameters | _of_size(run.settings)
+    decided = dataset.hyperparameters | of_size(run.settings)
     set_otherwise = [k for k, v in decided.items() if run.hyperparameters.get(k, v) != v]
     if set_otherwise:
         raise ValueError(f"{', '.join(set_otherwise)} cannot be set: the data and the size say {decided}")
@@ -80,7 +80,7 @@ def check_batch(settings: Settings, dataset: Dataset) -> None:
         )
 
 
-def _of_size(settings: Settings) -> dict[str, int]:
+def of_size(settings: Settings) -> dict[str, int]:
     """Return the height and the width, if the method's networks are made for one size of images."""
     sides = dict(zip(("height", "width"), settings.size, strict=True))
     return sides if sides.keys() <= defaults(settings.method).keys() else {}

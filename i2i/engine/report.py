@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,8 +21,11 @@ from torch import Tensor
 
 from i2i.atomic import atomically
 from i2i.engine.distributed import World
+from i2i.engine.pace import Pace, end, span
 from i2i.errors import I2IError
 from i2i.progress import Progress
+
+Batch = TypeVar("Batch")
 
 
 class NonFinite(I2IError, RuntimeError):  # noqa: N818 (what happened, not what went wrong)
@@ -48,6 +51,13 @@ class Statistics:
             total += value
             count += 1
 
+    def peek(self) -> dict[str, float]:
+        """Return the means of this process alone since they were last read, without resetting them."""
+        if not self.sums:
+            return {}
+        total, count, _ = torch.stack([torch.stack(row) for row in self.sums.values()]).unbind(1)
+        return dict(zip(self.sums, (total / count).tolist(), strict=True))
+
     def read(self) -> dict[str, float]:
         """Return the means over all processes, and reset them.
 
@@ -63,11 +73,7 @@ class Statistics:
         names, self.sums = list(self.sums), {}
         if at < 2**31:
             bad = [name for name, step in zip(names, first.tolist(), strict=True) if step == at]
-            raise NonFinite(
-                f"the loss became NaN or infinite at step {at}: {_named(bad) or 'on another process'}. The state saved "
-                "before is untouched: run the same command again to continue from it, or start again with a lower "
-                "learning rate (--set lr=1e-4) or --precision fp32; i2i check finds flat images, a frequent cause"
-            )
+            raise NonFinite(f"the loss became NaN or infinite at step {at}: {_named(bad) or 'on another process'}")
         return dict(zip(names, means, strict=True))
 
 
@@ -76,14 +82,24 @@ def _named(terms: list[str]) -> str:
 
 
 class Reporter:
-    """Report a run's progress; only the first process does."""
+    """Report a run's progress; only the first process does.
 
-    def __init__(self, run: Path, start: int, steps: int, batch: int, world: World, quiet: bool) -> None:
+    ``log.jsonl`` and TensorBoard get a line every so many steps, as the settings say; people get one by time, the first
+    a few seconds after the first step. ``advise`` is called once, with the seconds that are left after the first steps,
+    and returns a line for people, or an empty string.
+    """
+
+    def __init__(
+        self, run: Path, start: int, steps: int, batch: int, world: World, quiet: bool,
+        advise: Callable[[float], str] = lambda seconds: "",
+    ) -> None:  # fmt: skip
         self.log = run / "log.jsonl"
         self.steps, self.batch, self.device = steps, batch, world.device
-        self.since, self.last = time.monotonic(), start
+        self.since, self.last, self.waited = time.monotonic(), start, 0.0
+        self.pace, self.means = Pace(start, steps), dict[str, float]()
         self.leads = world.rank == 0  # only the first process reports
-        quiet = quiet or not self.leads
+        self.quiet = quiet = quiet or not self.leads
+        self.advise: Callable[[float], str] | None = advise
         if self.leads:
             self._forget_after(start)
         self.progress = Progress("step", run.name, start=start, every=math.inf, quiet=quiet)
@@ -107,9 +123,41 @@ class Reporter:
         if not issubclass(error.exc_type, OSError):
             self._excepthook(error)
 
-    def advance(self, step: int) -> None:
-        """Move the bar to ``step`` steps done."""
+    def begin(self) -> None:
+        """Begin to count time, before the first step."""
+        self.since, self.waited = time.monotonic(), 0.0
+        self.pace.restart()
+
+    def fetch(self, batches: Iterator[Batch]) -> Batch:
+        """Return the next batch, and count the time that the step waited for it."""
+        began = time.monotonic()
+        batch = next(batches)
+        took = time.monotonic() - began
+        self.waited += took
+        self.pace.waited += took
+        return batch
+
+    def advance(self, step: int, losses: Callable[[], dict[str, float]] = dict) -> None:
+        """Move the bar to ``step`` steps done, and now and then show the speed, and ``losses()`` or the last means."""
         self.progress.update(step, self.steps)
+        if self.quiet or not self.pace.due(step):
+            return
+        means = losses() or self.means  # waits for the device, so that the clock is right
+        speed = self.pace.read(step)
+        facts = [
+            f"{self.batch / max(speed.step, 1e-9):.3g} img/s",
+            f"{span(speed.left)} left, until {end(speed.left)}" if step < self.steps else "",
+            f"{most_memory(self.device):.1f} GB",
+            f"data wait {speed.waited:.0%}",
+            "  ".join(f"{name} {mean:.3g}" for name, mean in means.items()),
+        ]
+        detail = "  ".join(fact for fact in facts if fact)
+        self.progress.update(step, self.steps, detail=detail)
+        if not self.progress.terminal:
+            self.say(f"step {step}/{self.steps}  {span(speed.step)}/step  {detail}")
+        if self.advise and (advice := self.advise(speed.left)):
+            self.say(advice)
+        self.advise = None
 
     def say(self, text: str) -> None:
         self.progress.say(text)
@@ -120,21 +168,17 @@ class Reporter:
             return
         now = time.monotonic()
         speed = (step - self.last) * self.batch / max(now - self.since, 1e-9)
-        self.since, self.last = now, step
-        memory = most_memory(self.device)
-        line = {"step": step, "rate": rate, **means, "images_per_second": speed, "memory_gb": memory}
+        line = {
+            "step": step, "rate": rate, **means, "images_per_second": speed, "memory_gb": most_memory(self.device),
+            "data_wait": min(self.waited / max(now - self.since, 1e-9), 1.0),
+        }  # fmt: skip
+        self.since, self.last, self.waited, self.means = now, step, 0.0, means
         with self._optional(self.log):
             _append(self.log, json.dumps(line) + "\n")
         if self.board:
             with self._optional(self.log.parent / "tensorboard"):
                 for name, mean in (means | {"images_per_second": speed}).items():
                     self.board.add_scalar(name, mean, step)
-        losses = "  ".join(f"{name} {mean:.3g}" for name, mean in means.items())
-        self.progress.update(step, self.steps, detail=f"{speed:.1f} img/s  {memory:.1f} GB  {losses}")
-        if not self.progress.terminal:
-            left = (self.steps - step) * self.batch / max(speed, 1e-9)
-            eta = time.strftime("%H:%M:%S", time.gmtime(left))
-            self.say(f"step {step}/{self.steps}  {speed:.1f} img/s  ETA {eta}  {memory:.1f} GB  {losses}")
 
     def measured(self, step: int, line: dict[str, Any], began: float) -> None:
         """Report figures of validation images after ``step`` steps; ``line`` is their line of the log.
@@ -142,7 +186,9 @@ class Reporter:
         Objects within it become curves by their path, such as "val/a2b/L1". The time since ``began`` does not count as
         training.
         """
-        self.since += time.monotonic() - began
+        took = time.monotonic() - began
+        self.since += took
+        self.pace.left_out(took)
         if not self.leads:
             return
         with self._optional(self.log):

@@ -69,7 +69,7 @@ class Run:
         path = Path(out) if out else default_folder(settings)
         seen = read_json(path / "run.json") if (path / "run.json").exists() else None
         if preset:
-            of_settings, of_method = _preset(preset, settings.get("method") or (seen or {}).get("method"))
+            of_settings, of_method = preset_of(preset, settings.get("method") or (seen or {}).get("method"))
             if "epochs" in settings:  # a length in steps would override it
                 of_settings.pop("steps", None)
             settings, hyper = of_settings | settings, of_method | hyper
@@ -221,7 +221,7 @@ def default_folder(settings: dict[str, Any]) -> Path:
     return Path("runs") / f"{settings['method'].rpartition(':')[2]}-{'2'.join(names)}"
 
 
-def _preset(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def preset_of(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings and hyper-parameters of a preset. Raises ValueError for an unknown name."""
     if name not in PRESETS:
         raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
@@ -229,7 +229,11 @@ def _preset(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, An
     if not method:
         return settings, hyper
     known = defaults(method)
-    return (settings | (_authors(method) if name == "paper" else {})), {k: v for k, v in hyper.items() if k in known}
+    hyper = {k: v.get(known.get(k)) if isinstance(v, dict) else v for k, v in hyper.items()}
+    settings = {k: v for k, v in settings.items() if k not in _usual(method)}
+    return settings | (_authors(method) if name == "paper" else {}), {
+        k: v for k, v in hyper.items() if k in known and v is not None
+    }
 
 
 def _usual(method: str) -> tuple[str, ...]:

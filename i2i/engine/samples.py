@@ -1,35 +1,75 @@
-"""Sample sheets: a run's views of a few fixed images, with the averaged weights."""
+"""Sample images of a run: their sheets, which people look at, and which watchmen do."""
 
 from __future__ import annotations
 
 import copy
 import re
 from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from i2i.data import Dataset
 from i2i.engine.ema import EMA
+from i2i.engine.prepare import sample_batch
+from i2i.engine.report import Reporter
+from i2i.engine.run_folder import Run
+from i2i.engine.train_state import TrainState
+from i2i.engine.watch import LASTING, Watch
 from i2i.networks import per_image
 from i2i.sheets import sheet
 from i2i.translators import Translator, Views
 
 
-@torch.no_grad()
-def sample_sheet(translator: Translator, ema: EMA, batch: Views, path: Path, domains: Sequence[str] = ()) -> np.ndarray:
-    """Write the views of ``batch`` to ``path``, one row per image and one captioned column per view.
+class Samples:
+    """Views of a few fixed images: every ``sample_every`` steps a sheet, and a look by the watchmen.
+
+    Without sheets the watchmen look every ``LASTING`` steps. Only the first process has samples.
+    """
+
+    def __init__(self, run: Run, game: TrainState, dataset: Dataset, watch: Watch) -> None:
+        self.run, self.game, self.dataset, self.watch = run, game, dataset, watch
+        leads = game.world.rank == 0
+        self.every = run.settings.sample_every if leads else 0
+        self.looks = self.every or (LASTING if leads and watch.on else 0)
+        if self.every:
+            assert self.batch  # images that cannot be read are an error now
+
+    @cached_property
+    def batch(self) -> Views:
+        """The fixed images, held out from training where possible."""
+        return self.game.here(sample_batch(self.run.settings, self.dataset))
+
+    def show(self, step: int, last: bool, reporter: Reporter) -> None:
+        """Draw a sheet and look at it after ``step`` steps, if it is due; of the ``last`` step there is always one."""
+        if not (self.looks and (step % self.looks == 0 or (last and self.every))):
+            return
+        views = shown(averaged(self.game.translator, self.game.ema), self.batch)
+        self.watch.images(step, views)
+        if self.every:
+            path = self.run.path / "samples" / f"{step:09d}.png"
+            reporter.picture(partial(sample_sheet, views, path, self.dataset.domains), step)
+
+
+def averaged(translator: Translator, ema: EMA) -> Translator:
+    """Return a copy of a translator with the averaged weights."""
+    copied = copy.deepcopy(translator)
+    for name, net in copied.exports().items():
+        net.load_state_dict(ema.networks[name].state_dict())
+    return copied
+
+
+def sample_sheet(views: Views, path: Path, domains: Sequence[str] = ()) -> np.ndarray:
+    """Write ``views`` to ``path``, one row per image and one captioned column per view.
 
     ``domains`` are the names of numbered domains, so that "G(x,2)" is captioned "G(x,rain)". Returns the sheet, uint8
     [h, w, 3].
     """
-    copied = copy.deepcopy(translator)
-    for name, net in copied.exports().items():
-        net.load_state_dict(ema.networks[name].state_dict())
-    views = shown(copied, batch)
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [[to_pixels(view[i]) for view in views.values()] for i in range(len(batch["x"]))]
+    rows = [[to_pixels(view[i]) for view in views.values()] for i in range(len(next(iter(views.values()))))]
     return sheet(rows, [named(view, domains) for view in views], path)
 
 
@@ -38,6 +78,7 @@ def named(view: str, domains: Sequence[str]) -> str:
     return re.sub(r"(?<=,)\d+(?=\))", lambda number: domains[int(number[0])], view) if domains else view
 
 
+@torch.no_grad()
 def shown(translator: nn.Module, batch: Views) -> Views:
     """Return the views of a batch in use: without dropout, with the statistics of each image."""
     return {name: view.float().cpu() for name, view in per_image(translator)(batch).items() if view.ndim == 4}

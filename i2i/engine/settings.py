@@ -96,6 +96,10 @@ class Settings:
     log_every: int = option(50, "Steps between two lines of the log, from 1.", "Run", free=True)
     sample_every: int = option(500, "Steps between two sample sheets; 0: none.", "Run", free=True)
     save_every: int = option(1000, "Steps between two checkpoints, from 1.", "Run", free=True)
+    watch: str = option(
+        "on", "Warn of a run that fails in a known way, and halve the learning rate when a loss is not finite.", "Run",
+        choices=("on", "off"), free=True,
+    )  # fmt: skip
     eval_every: int = option(
         0, "Steps between two evaluations on a validation split, which keep the best weights; 0: none.", "Measurement",
         free=True,
@@ -161,8 +165,14 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "paper": ({"precision": "fp32", "ema": 0.0}, {}),
     # a quarter of the computation and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),
+    # hours on a few cores; the authors' generators for 128 pixels
+    "cpu": (
+        {"size": (128, 128), "steps": 10_000},
+        {"ngf": 32, "ndf": 32, "upsample": "resize", "generator": {"resnet_9": "resnet_6", "unet_256": "unet_128"}},
+    ),
 }
-"""Settings and hyper-parameters of each preset; explicitly given ones override them."""
+"""Settings and hyper-parameters of each preset; explicitly given ones override them. A dict replaces one default of the
+method by another, and a size does not apply to methods whose authors' size is their default."""
 
 
 def _typed(name: str, default: Any, value: Any) -> Any:

@@ -37,6 +37,7 @@ class TrainState:
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
         self.autocast = autocast_for(settings.precision, world.device)
+        self.halvings = 0  # of the learning rate, each after a loss or weight that was not finite
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
         """Run step ``number`` (from 0) at ``rate`` times the learning rates; return the loss terms."""
@@ -58,6 +59,7 @@ class TrainState:
             "translator": dict(state),
             "moves": {name: move.state_dict() for name, move in self.moves.items()},
             "ema": self.ema.state_dict(),
+            "halvings": self.halvings,
             "local": self.world.gather(local),
         }
 
@@ -69,6 +71,7 @@ class TrainState:
         for name, move in self.moves.items():
             move.load_state_dict(state["moves"][name])
         self.ema.load_state_dict(state["ema"])
+        self.halvings = state.get("halvings", 0)
 
     def keep(self, run: Run, step: int, status: str, validation: Validation) -> None:
         """Save the state after ``step`` steps, then the weights to export; every process must call this.
@@ -93,7 +96,7 @@ class TrainState:
         """Raise NonFinite if a weight is not finite after ``step`` steps; a loss shows it one step too late."""
         norms = torch._foreach_norm([p.detach() for p in self.translator.parameters()])
         if not torch.isfinite(torch.stack([n.float() for n in norms])).all():
-            raise NonFinite(f"weights became NaN or infinite before step {step}; the state saved before is untouched")
+            raise NonFinite(f"weights became NaN or infinite before step {step}")
 
 
 def made(run: Run) -> Translator:

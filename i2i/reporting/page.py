@@ -19,10 +19,13 @@ from i2i.reporting.embed import Embedded, embed_file
 from i2i.reporting.figures import Figures, comparisons
 from i2i.reporting.gallery import Gallery, spread
 from i2i.reporting.neighbours import Neighbours
-from i2i.reporting.records import MEMORY, SPEED, Record, as_text, differences
+from i2i.reporting.records import MEMORY, SPEED, WAIT, Record, as_text, differences
 
 SHEETS, SHEET_SIDE = 12, 1280  # sample sheets of a run at most, and pixels of their longest side
-TITLES = {"rate": "learning rate, share of its start", SPEED: "images per second", MEMORY: "peak memory, GB"}
+TITLES = {
+    "rate": "learning rate, share of its start", SPEED: "images per second", MEMORY: "peak memory, GB",
+    WAIT: "share of time that steps waited for data",
+}  # fmt: skip
 
 GROUPS = {"val": "Figures of validation images", "test": "Figures of test images"}
 MEMORISED = (

@@ -17,7 +17,7 @@ from i2i.text import not_found, plural
 
 PLACES = ("data", "a", "b", "attributes", "captions")  # the settings that are paths of the data
 COMPARED = ("method", "status", "step", "images", "fingerprint", "machine", "versions")  # facts beside settings
-SPEED, MEMORY = "images_per_second", "memory_gb"
+SPEED, MEMORY, WAIT = "images_per_second", "memory_gb", "data_wait"
 Points = list[tuple[float, float]]
 
 

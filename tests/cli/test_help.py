@@ -81,7 +81,7 @@ GROUPS = {
         "Data": "a b data attributes captions select direction channels background max-bad",
         "Method": "preset set",
         "Training": "size batch epochs steps precision ema seed workers",
-        "Run": "out init dry-run quiet log-every sample-every save-every",
+        "Run": "out init dry-run quiet log-every sample-every save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
     "evaluate": {

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -86,7 +87,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_its_player_and_term(
 
     monkeypatch.setattr(Pix2Pix, "generator_loss", poisoned)
     with pytest.raises(NonFinite, match=r"step 6: player G, term l1\.") as stop:
-        train("pix2pix", **options, steps=20, save_every=4, log_every=8, out=tmp_path / "run", quiet=True)
+        train("pix2pix", **options, steps=20, save_every=4, log_every=8, watch="off", out=tmp_path / "run", quiet=True)
     assert "run the same command again" in str(stop.value)
     assert [state.name for state in (tmp_path / "run" / "state").iterdir()] == ["000000004.pt"]
     weights = torch.load(tmp_path / "run" / "state" / "000000004.pt", weights_only=True)["game"]["translator"]
@@ -108,7 +109,7 @@ def test_weights_that_are_no_numbers_are_never_saved(options, tmp_path, monkeypa
 
     monkeypatch.setattr(TrainState, "step", broken)
     with pytest.raises(NonFinite, match="weights became NaN"):
-        train("pix2pix", **options, steps=8, save_every=2, out=tmp_path / "run", quiet=True)
+        train("pix2pix", **options, steps=8, save_every=2, watch="off", out=tmp_path / "run", quiet=True)
     assert [state.name for state in (tmp_path / "run" / "state").iterdir()] == ["000000002.pt"]
 
 
@@ -196,10 +197,15 @@ def test_a_generator_needs_as_many_images_as_a_batch_has(data, images, folders, 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(options, tmp_path):
     arguments = ["pix2pix", "--data", options["data"], "--out", str(tmp_path / "run"), "--steps", "5", "--dry-run"]
+    arguments += ["--size", "64", "--set", "generator=unet_64"]
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 0, done.output
-    assert "player G: 54.414 M parameters" in done.output
+    assert "player G: 29.244 M parameters" in done.output
     assert "source a: 7 images" in done.output
+    assert re.search(r"^time: [\d.]+ m?s a step here, 5 steps: .*, until ", done.output, re.MULTILINE)
+    assert re.search(r"^peak memory: \d+\.\d GB$", done.output, re.MULTILINE)
+    # 32.013 M parameters and two moments of each, the averaged generator, three times, in float32
+    assert re.search(r"^disk: [\d.]+ GB \(states 1\.5 GB, weights 117 MB, ", done.output, re.MULTILINE)
     assert not (tmp_path / "run").exists()
 
 
@@ -225,6 +231,8 @@ def test_a_second_signal_ends_the_process_at_once(monkeypatch):
 def test_presets_give_way_to_what_is_given(options, tmp_path):
     run = Run.open("pix2pix", tmp_path / "run", {"data": options["data"], "preset": "fast", "ngf": "8"})
     assert (run.settings.epochs, run.hyperparameters["ngf"], run.hyperparameters["upsample"]) == (100, 8, "resize")
+    run = Run.open("pix2pix", tmp_path / "run", {"data": options["data"], "preset": "cpu"})
+    assert (run.settings.size, run.settings.steps, run.hyperparameters["generator"]) == ((128, 128), 10_000, "unet_128")
     run = Run.open("pix2pix", tmp_path / "run", {"data": options["data"], "preset": "paper"})
     assert (run.settings.epochs, run.settings.ema, run.hyperparameters) == (200, 0.0, {})
 
@@ -328,11 +336,11 @@ def test_a_bar_moves_with_the_steps(tmp_path, monkeypatch):
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("i2i.engine.pace.SOON", 0.02)
     with report.Reporter(tmp_path, 2, 8, 1, World(), quiet=False) as reporter:
         for step in range(3, 7):
-            reporter.advance(step)
+            reporter.advance(step, lambda: {"G/l1": 0.5})
             time.sleep(0.01)
-        reporter.figures(6, 1.0, {"G/l1": 0.5})
         (task,) = reporter.progress.bar.tasks
         assert (task.completed, task.total) == (6, 8)
         assert task.time_remaining is not None
@@ -340,12 +348,12 @@ def test_a_bar_moves_with_the_steps(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_at_a_sample_sheet_does_not_end_a_run(options, tmp_path, monkeypatch, one_thread):
-    from i2i.engine import loop
+    from i2i.engine import samples
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "sheet.png")
 
-    monkeypatch.setattr(loop, "sample_sheet", full)
+    monkeypatch.setattr(samples, "sample_sheet", full)
     with pytest.warns(UserWarning, match="training goes on"):
         run = train("pix2pix", **(options | {"sample_every": 1}), steps=2, out=tmp_path / "run", quiet=True)
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
