@@ -61,7 +61,7 @@ REMEDIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 class Watch:
     """Warnings of a run: each at most once, and only after its symptom lasted for ``LASTING`` steps or more.
 
-    The warnings are facts of the run (``run.json``), so that a continued run does not repeat them.
+    Both are facts of the run (``run.json``), so that a continued run counts on, and does not repeat a warning.
     """
 
     def __init__(self, run: Run, translator: Translator, reporter: Reporter) -> None:
@@ -70,7 +70,7 @@ class Watch:
         self.data, self.exports = translator.data, set(translator.exports())
         gan = getattr(translator, "gan", None)
         self.untrained = _untrained(gan) if isinstance(gan, Adversarial) else 0.0
-        self.since: dict[str, int] = {}  # symptom -> the step at which it was seen first
+        self.since: dict[str, int] = run.facts.get("symptoms", {})  # -> the step at which each was seen first
 
     def losses(self, step: int, means: dict[str, float]) -> None:
         """Look at the means of the loss terms since the last call, after ``step`` steps."""
@@ -86,10 +86,12 @@ class Watch:
         if not self.on:
             return
         self.since = {name: at for name, at in self.since.items() if name in found or name not in possible}
+        self.since |= {name: step for name in found if name not in self.since}
+        if self.since or "symptoms" in self.run.facts:
+            self.run.facts["symptoms"] = self.since
         for name, view in found.items():
             warned = self.run.facts.get("warnings", {})
-            lasted = step - self.since.setdefault(name, step)
-            if lasted >= LASTING * SLOWER.get(name, 1) and name not in warned:
+            if step - self.since[name] >= LASTING * SLOWER.get(name, 1) and name not in warned:
                 text = remedy(name, view, defaults(self.run.settings.method) | self.run.hyperparameters)
                 self.run.facts["warnings"] = warned | {name: {"step": step, "text": text}}
                 self.reporter.say(f"warning: step {step}: {text}")
