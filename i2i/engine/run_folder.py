@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from i2i.atomic import atomically, clear_temporaries, lock
 from i2i.data.layout import domain_name
+from i2i.engine import state_file
 from i2i.engine.schedule import length
 from i2i.engine.settings import PLACES, PRESETS, Settings, merge, number
 from i2i.text import did_you_mean
 from i2i.translators import translator_class
 
 KEPT_STATES = 2
-# Errors of torch.load for truncated or overwritten files; not those of a full memory or a lost disk.
-DAMAGE = (
-    RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, OverflowError, AssertionError,
-    struct.error, pickle.UnpicklingError,
-)  # fmt: skip
 
 
 @dataclass
@@ -128,6 +120,11 @@ class Run:
         """True if the run has saved a state, so that it goes on from there."""
         return bool(self._states())
 
+    @property
+    def saved_step(self) -> int:
+        """The number of steps after which the newest state was saved; 0 if there is none."""
+        return max((int(path.stem) for path in self._states()), default=0)
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder against other trainings, and remove temporary files of killed ones.
@@ -158,7 +155,7 @@ class Run:
         """Save the state after ``step`` steps; keep the previous one and no older ones."""
         folder = self.path / "state"
         folder.mkdir(parents=True, exist_ok=True)
-        atomically(folder / f"{step:09d}.pt", lambda temporary: _save(state, temporary))
+        atomically(folder / f"{step:09d}.pt", lambda temporary: state_file.save(state, temporary))
         for old in self._states()[:-KEPT_STATES]:
             old.unlink(missing_ok=True)
 
@@ -170,9 +167,9 @@ class Run:
         states = self._states()
         for path in reversed(states):
             try:
-                return torch.load(path, map_location="cpu", weights_only=True)
-            except DAMAGE as error:
-                reason = str(error) or type(error).__name__
+                return state_file.load(path)
+            except state_file.DAMAGE as error:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
                 warnings.warn(f"{path} is damaged ({reason}); going back one state", stacklevel=2)
         if states:
             raise ValueError(
@@ -194,18 +191,6 @@ class Run:
 
     def _states(self) -> list[Path]:
         return sorted((self.path / "state").glob("[0-9]*.pt"))
-
-
-def _save(state: dict[str, Any], path: Path) -> None:
-    """Write ``state`` with torch.save. Raises OSError when the disk is full, which PyTorch reports as RuntimeError."""
-    with open(path, "wb") as file:
-        try:
-            torch.save(state, file)
-        except RuntimeError as error:
-            # Closing the unfinished archive fails too, and that error replaces the one that says why.
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
 
 
 def kept(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from i2i.engine.validation import Validation
 
 LOCAL = "_extra_state"  # state that differs between processes: the image pools
+MOST_FAILURES = 3  # in a row to save the state
 
 
 class TrainState:
@@ -37,6 +39,7 @@ class TrainState:
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
         self.autocast = autocast_for(settings.precision, world.device)
+        self.failures = 0  # to save the state, in a row
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
         """Run step ``number`` (from 0) at ``rate`` times the learning rates; return the loss terms."""
@@ -73,21 +76,32 @@ class TrainState:
     def keep(self, run: Run, step: int, status: str, validation: Validation) -> None:
         """Save the state after ``step`` steps, then the weights to export; every process must call this.
 
-        Raises NonFinite, and writes nothing, if a weight is not finite; OSError if the disk is full.
+        A file that cannot be written, as on a full disk, is a warning, and the run goes on with the states it has.
+        Raises OSError at the third failure in a row, and where the run ends with this step; NonFinite, and writes
+        nothing, if a weight is not finite.
         """
         state = {"step": step, "game": self.state_dict(), **validation.state_dict()}
         self.check_finite(step)
-        if self.world.rank == 0:
-            try:
-                run.save_state(step, state)
-                save_weights(run, self.ema.networks, step)
-                validation.write_best()
-                run.write(status=status, step=step)
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-                reason = f"{error.strerror}; free some space and run the same command again to continue"
+        if self.world.rank > 0:
+            return
+        try:
+            run.save_state(step, state)
+            save_weights(run, self.ema.networks, step)
+            validation.write_best()
+            run.write(status=status, step=step)
+            self.failures = 0
+        except OSError as error:
+            self.failures += 1
+            if status != "running" or self.failures == MOST_FAILURES:
+                hint = "free some space" if error.errno in FULL else "make it writable"
+                row = f" ({self.failures} failures in a row)" if self.failures > 1 else ""
+                reason = f"{error.strerror}{row}; {hint} and run the same command again to continue"
                 raise OSError(error.errno, reason, error.filename) from error
+            warnings.warn(
+                f"not saved at step {step} ({error}); training goes on, and a restart would continue from step "
+                f"{run.saved_step}",
+                stacklevel=2,
+            )
 
     def check_finite(self, step: int) -> None:
         """Raise NonFinite if a weight is not finite after ``step`` steps; a loss shows it one step too late."""

@@ -8,9 +8,12 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from i2i.engine import train
 from i2i.engine.interrupt import Interrupted
+from i2i.engine.run_folder import Run
+from i2i.engine.settings import Settings
 from tests.engine.comparison import same
 from tests.engine.conftest import TINY
 
@@ -54,9 +57,11 @@ def test_a_damaged_state_is_passed_over(options, tmp_path, one_thread):
     states[-1].write_bytes(states[-1].read_bytes()[:1000])
     facts = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(facts | {"status": "running"}))
-    with pytest.warns(UserWarning, match="000000006.pt is damaged"):
+    with pytest.warns(UserWarning, match="000000006.pt is damaged") as seen:
         train(out=run, quiet=True)
+    assert "\n" not in str(seen[0].message)
     assert same(unbroken, run)
+    assert [state.name for state in (run / "state").glob("*.damaged")] == ["000000006.damaged"]
 
     assert sorted(state.name for state in (run / "state").iterdir())[0] == "000000004.pt"
     for state in (run / "state").glob("*.pt"):
@@ -64,6 +69,31 @@ def test_a_damaged_state_is_passed_over(options, tmp_path, one_thread):
     (run / "run.json").write_text(json.dumps(facts | {"status": "running"}))
     with pytest.warns(UserWarning, match="damaged"), pytest.raises(ValueError, match="none of the states"):
         train(out=run, quiet=True)  # never from the beginning, over what there is
+
+
+@pytest.mark.parametrize("position", [1000, -1000, -71, -1])
+def test_one_wrong_bit_of_a_state_is_found(position, tmp_path):
+    """At any place: among the weights, in the directory of the archive, and in the digest."""
+    run = Run(tmp_path, Settings("pix2pix"), {}, {})
+    for step in (1, 2):
+        run.save_state(step, {"step": step, "weights": torch.full((1000,), float(step))})
+    assert torch.load(tmp_path / "state" / "000000002.pt")["step"] == 2  # an ordinary file of PyTorch
+    path = tmp_path / "state" / "000000002.pt"
+    data = bytearray(path.read_bytes())
+    data[position] ^= 16
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match=r"000000002.pt is damaged \(.*\); going back one state"):
+        state = run.newest_state()
+    assert state["step"] == 1
+    assert torch.equal(state["weights"], torch.ones(1000))
+
+
+def test_a_state_without_a_digest_is_read(tmp_path):
+    """Runs that were begun before states had digests go on."""
+    run = Run(tmp_path, Settings("pix2pix"), {}, {})
+    (tmp_path / "state").mkdir()
+    torch.save({"step": 3}, tmp_path / "state" / "000000003.pt")
+    assert run.newest_state() == {"step": 3}
 
 
 def test_a_kill_after_the_last_state_and_before_its_weights(options, tmp_path, monkeypatch, one_thread):
