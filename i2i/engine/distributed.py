@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from i2i.engine.pulse import Pulse
+
 
 @dataclass(frozen=True)
 class World:
@@ -19,6 +21,7 @@ class World:
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    pulse: Pulse | None = None
 
     @classmethod
     def join(cls) -> World:
@@ -35,7 +38,23 @@ class World:
             from torch.distributed.nn import functional  # noqa: F401
 
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            return cls(rank, size, device, Pulse(rank, size))
         return cls(rank, size, device)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Leave the process group. The others go on without this process, unless an error of its own ends it.
+
+        An error of a message between processes may mean that one is dead, which then ends this one with its name.
+        """
+        if self.pulse:
+            if error is None or hasattr(error, "exit_status"):  # those that all processes raise alike
+                self.pulse.leave()
+            elif isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
+                self.pulse.wait_for_the_lost()
+        self.leave()
 
     def leave(self) -> None:
         """Leave the process group."""

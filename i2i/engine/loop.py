@@ -44,8 +44,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         say(f"{run.path} is already finished{_how_to_go_on(run)}", quiet)
         return run.path
     with ExitStack() as stack:
-        world = World.join()
-        stack.callback(world.leave)
+        world = stack.enter_context(World.join())
         run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
         with Progress("file", "reading", every=10, quiet=quiet or world.rank > 0) as reading:
             dataset = _open(run, reading.update)
@@ -57,12 +56,16 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
             )
         check_batch(run.settings, dataset)
         game = TrainState(run, world)
-        if not run.started and (run.settings.init or game.translator.foundations()):
-            run.facts["init"] = initialise(game, run)
-            names = ", ".join(run.facts["init"]["networks"])
+        if not run.started and (run.settings.from_ or game.translator.foundations()):
+            run.facts["from"] = found = initialise(game, run)
+            new = ", ".join(found["new"]) or "none"
+            names = ", ".join(found["networks"])
             say(
-                f"starts from the weights of {run.settings.init} ({names}); all others are new", quiet or world.rank > 0
+                f"starts from the weights of {run.settings.from_} ({names}); new networks: {new}",
+                quiet or world.rank > 0,
             )
+        for name, was, now in run.overridden:
+            say(f"overridden: {name}: {was} -> {now}", quiet or world.rank > 0)
         if dry_run:
             say(describe(run, dataset, game), quiet or world.rank > 0)
             return run.path

@@ -10,10 +10,11 @@ import torch
 from i2i.atomic import FULL
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
+from i2i.engine.freeze import freeze
 from i2i.engine.report import NonFinite
 from i2i.engine.run_folder import Run
 from i2i.engine.step import Move, autocast_for, play
-from i2i.engine.weights import save_weights
+from i2i.engine.weights import differing, save_weights
 from i2i.translators import Translator, Views, translator_class
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class TrainState:
         self.translator = translator.to(world.device, self.dtype).train()
         if world.device.type == "cuda":
             self.translator.to(memory_format=torch.channels_last)
+        if settings.freeze:
+            freeze(self.translator, settings.freeze)
         players = self.translator.players()
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
@@ -65,7 +68,16 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a state. A process that did not exist when it was saved starts with empty image pools."""
+        """Load a state. A process that did not exist when it was saved starts with empty image pools.
+
+        Raises ValueError if its networks are not those that the settings make.
+        """
+        ours = {key: tensor for key, tensor in self.translator.state_dict().items() if not key.endswith(LOCAL)}
+        if differences := differing(ours, state["translator"]):
+            raise ValueError(
+                f"these settings make other networks than those of the run's state{differences}\n--override cannot "
+                "change networks; start a new run from its weights with --from and another --out"
+            )
         fresh = {k: v for k, v in self.translator.state_dict().items() if k.endswith(LOCAL)}
         local = state["local"][self.world.rank] if self.world.rank < len(state["local"]) else fresh
         self.translator.load_state_dict(state["translator"] | local)

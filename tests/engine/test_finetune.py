@@ -41,7 +41,7 @@ def state(path):
 def test_a_run_starts_from_all_networks_of_another(method, folders, tmp_path):
     """With a learning rate of zero it ends where it starts: the exported generators and the discriminators."""
     first = run(method, folders, tmp_path / "first")
-    second = run(method, folders, tmp_path / "second", init=first, lr=0, seed=5)
+    second = run(method, folders, tmp_path / "second", from_=first, lr=0, seed=5)
     files = sorted((first / "weights").iterdir())
     assert files
     for file in files:
@@ -52,26 +52,26 @@ def test_a_run_starts_from_all_networks_of_another(method, folders, tmp_path):
     assert judges
     assert all(torch.equal(before[key], after[key]) for key in judges)
     facts = json.loads((second / "run.json").read_text())
-    assert facts["settings"]["init"] == str(first.resolve())
-    assert facts["init"]["from"] == "first"
-    assert len(facts["init"]["sha256"]) == 64
-    assert set(facts["init"]["networks"]) >= {key.partition(".")[0] for key in judges}
+    assert facts["settings"]["from_"] == str(first.resolve())
+    assert facts["from"]["from"] == "first"
+    assert len(facts["from"]["sha256"]) == 64
+    assert set(facts["from"]["networks"]) >= {key.partition(".")[0] for key in judges}
     plain = run(method, folders, tmp_path / "plain", lr=0, seed=5)
     assert not all(torch.equal(before[key], state(plain)[key]) for key in judges if key.endswith("weight"))
 
 
 def test_training_goes_on_from_there(folders, tmp_path):
     first = run("pix2pix", folders, tmp_path / "first")
-    second = run("pix2pix", folders, tmp_path / "second", init=first)
+    second = run("pix2pix", folders, tmp_path / "second", from_=first)
     a, b = (load_file(path / "weights" / "a2b.safetensors") for path in (first, second))
     assert any(not torch.equal(a[key], b[key]) for key in a)
     _, spec = load_generators(second)["a2b"]
-    assert spec.recipe["settings"]["init"] == "first"  # no path of this machine
+    assert spec.recipe["settings"]["from_"] == "first"  # no path of this machine
 
 
 def test_a_fine_tuned_run_resumes_exactly_without_its_source(folders, tmp_path, monkeypatch):
     first = run("cyclegan", folders, tmp_path / "first")
-    unbroken = run("cyclegan", folders, tmp_path / "unbroken", init=first, steps=8, save_every=4)
+    unbroken = run("cyclegan", folders, tmp_path / "unbroken", from_=first, steps=8, save_every=4)
     plain = TrainState.step
 
     def broken(self, batch, number, rate):
@@ -81,7 +81,7 @@ def test_a_fine_tuned_run_resumes_exactly_without_its_source(folders, tmp_path, 
 
     monkeypatch.setattr(TrainState, "step", broken)
     with pytest.raises(OSError, match="power"):
-        run("cyclegan", folders, tmp_path / "stopped", init=first, steps=8, save_every=4)
+        run("cyclegan", folders, tmp_path / "stopped", from_=first, steps=8, save_every=4)
     monkeypatch.setattr(TrainState, "step", plain)
     shutil.rmtree(first)
     train(out=tmp_path / "stopped", quiet=True)
@@ -99,24 +99,24 @@ def test_an_imported_generator_is_fine_tuned(norm, form, folders, tmp_path):
         "ngf": 4,
         "norm": norm,
         "lr": 0,
-        "init": imported if form == "folder" else weights,
+        "from_": imported if form == "folder" else weights,
     }
     tuned = run("cyclegan", folders, tmp_path / "tuned", **given)
     before = parameters(weights)
     assert all(torch.equal(before[key], value) for key, value in parameters(tuned / "weights" / weights.name).items())
     back = parameters(tuned / "weights" / "b2a.safetensors")
     assert not all(torch.equal(before[key], back[key]) for key in before)
-    assert json.loads((tuned / "run.json").read_text())["init"]["networks"] == ["a2b"]
+    assert json.loads((tuned / "run.json").read_text())["from"]["networks"] == ["a2b"]
 
 
 def test_the_generator_of_another_method_is_fine_tuned(folders, tmp_path):
     first = run("cyclegan", folders, tmp_path / "first", dropout=False)
     with pytest.raises(ValueError, match=r"it was made with .*--set upsample=deconv"):
-        run("cut", folders, tmp_path / "second", init=first, lr=0)
-    second = run("cut", folders, tmp_path / "second", init=first, lr=0, upsample="deconv")
+        run("cut", folders, tmp_path / "second", from_=first, lr=0)
+    second = run("cut", folders, tmp_path / "second", from_=first, lr=0, upsample="deconv")
     a, b = (parameters(path / "weights" / "a2b.safetensors") for path in (first, second))
     assert all(torch.allclose(a[key], b[key], rtol=1e-6, atol=0) for key in a | b)
-    assert json.loads((second / "run.json").read_text())["init"]["networks"] == ["a2b"]
+    assert json.loads((second / "run.json").read_text())["from"]["networks"] == ["a2b"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_generator_of_another_method_is_fine_tuned(folders, tmp_path):
 def test_other_networks_are_refused(given, words, folders, tmp_path):
     torch.save(authors.resnet(blocks=1, ngf=4).state_dict(), tmp_path / "G.pth")
     imported = import_checkpoint(tmp_path / "G.pth", tmp_path / "imported")
-    options = {"generator": "resnet_1", "ngf": 4, "dropout": False, "init": imported}
+    options = {"generator": "resnet_1", "ngf": 4, "dropout": False, "from_": imported}
     with pytest.raises(ValueError, match=words):
         run("cyclegan", folders, tmp_path / "tuned", **(options | given))
     assert not (tmp_path / "tuned").exists()
@@ -142,24 +142,24 @@ def test_other_discriminators_and_directions_are_refused(folders, tmp_path):
     with pytest.raises(
         ValueError, match=r"first has other networks than this run\n  D_X\.(?s:.*)\nit was made with --set ndf=2$"
     ):
-        run("cyclegan", folders, tmp_path / "second", init=first, ndf=3)
+        run("cyclegan", folders, tmp_path / "second", from_=first, ndf=3)
     with pytest.raises(ValueError, match=r"first translates a2b, b2a, and this run any: nothing to start from"):
-        run("stargan", folders, tmp_path / "second", init=first)
+        run("stargan", folders, tmp_path / "second", from_=first)
     with pytest.raises(ValueError, match=r"nowhere: no such file or folder; expected a run's folder or its \.safe"):
-        run("cyclegan", folders, tmp_path / "second", init=tmp_path / "nowhere")
+        run("cyclegan", folders, tmp_path / "second", from_=tmp_path / "nowhere")
     torch.save({}, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"become a run with `i2i import"):
-        run("cyclegan", folders, tmp_path / "second", init=tmp_path / "w.pth")
+        run("cyclegan", folders, tmp_path / "second", from_=tmp_path / "w.pth")
     assert not (tmp_path / "second").exists()
 
 
 def test_another_start_is_another_run(folders, tmp_path):
     first = run("cyclegan", folders, tmp_path / "first")
-    second = run("cyclegan", folders, tmp_path / "second", init=first)
-    again = run("cyclegan", folders, tmp_path / "second", init=first, steps=4)
+    second = run("cyclegan", folders, tmp_path / "second", from_=first)
+    again = run("cyclegan", folders, tmp_path / "second", from_=first, steps=4)
     assert json.loads((again / "run.json").read_text())["step"] == 4
-    with pytest.raises(ValueError, match=r"started with other settings:\n  init: .*first -> .*second"):
-        run("cyclegan", folders, tmp_path / "second", init=second)
+    with pytest.raises(ValueError, match=r"started with other settings:\n  from_: .*first -> .*second"):
+        run("cyclegan", folders, tmp_path / "second", from_=second)
 
 
 def test_a_run_whose_images_changed_says_how_to_start_from_it(folders, tmp_path):
@@ -168,13 +168,13 @@ def test_a_run_whose_images_changed_says_how_to_start_from_it(folders, tmp_path)
     first = run("cyclegan", more, tmp_path / "first")
     image = next((tmp_path / "a").iterdir())
     shutil.copy(image, image.with_stem("another"))
-    with pytest.raises(ValueError, match=r"(?s)was started with other images:.* --init \S*first and another --out$"):
+    with pytest.raises(ValueError, match=r"(?s)was started with other images:.* --from \S*first and another --out$"):
         run("cyclegan", more, tmp_path / "first", steps=4)
-    tuned = run("cyclegan", more, tmp_path / "second", init=first)
-    assert json.loads((tuned / "run.json").read_text())["init"]["from"] == "first"
+    tuned = run("cyclegan", more, tmp_path / "second", from_=first)
+    assert json.loads((tuned / "run.json").read_text())["from"]["from"] == "first"
 
 
 def test_the_help_shows_how():
     text = CliRunner().invoke(command, ["--help"]).output
-    assert "--init RUN|FILE" in text
-    assert "--init runs/other" in text
+    assert "--from RUN|FILE" in text
+    assert "--from runs/other" in text
