@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import socket
 import threading
-import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -15,8 +13,8 @@ import torch.distributed as dist
 
 from i2i.progress import say
 
-EVERY = 2.0  # seconds between two beats
-SILENCE = 25.0  # seconds after which a process counts as dead: less than the 30 that torchrun leaves the others
+EVERY = 3.0  # seconds between two beats
+SILENCE = 45.0  # seconds without one after which a process counts as dead
 LEFT = b"left"
 
 
@@ -35,7 +33,7 @@ class Pulse:
         self.store, self.rank = dist.PrefixStore(token[0], server), rank
         self.store.set(f"host{rank}", socket.gethostname())
         self.others = [other for other in range(size) if other != rank]
-        self.ended, self.round = threading.Event(), time.monotonic()
+        self.ended, self.answered = threading.Event(), True
         self.threads = [threading.Thread(target=t, daemon=True) for t in (self._beat, self._watch_the_store)]
         for thread in self.threads:
             thread.start()
@@ -48,31 +46,33 @@ class Pulse:
 
     def wait_for_the_lost(self) -> None:
         """Wait until another process counts as dead, which ends this one; return if all live."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, who would end it before it can name the other
-        time.sleep(SILENCE + 2 * EVERY)
+        self.ended.wait(SILENCE + 2 * EVERY)
+
+    # Both count turns, not seconds: on a machine that is too busy to run this process, they wait longer.
 
     def _beat(self) -> None:
         keys = [f"beat{other}" for other in self.others]
-        seen = dict.fromkeys(self.others, (b"", time.monotonic()))
+        last, silent = [b""] * len(keys), [0] * len(keys)
         with suppress(RuntimeError):  # of the store, which the other thread misses
             for count in itertools.count():
                 self.store.set(f"beat{self.rank}", str(count))
-                values = self.store.multi_get(keys)
-                self.round = now = time.monotonic()
-                for other, value in zip(self.others, values, strict=True):
-                    if value != seen[other][0]:
-                        seen[other] = value, now
-                    elif value != LEFT and now - seen[other][1] > SILENCE:
-                        self._end(f"process {other} on {self.store.get(f'host{other}').decode()}")
+                now = self.store.multi_get(keys)
+                self.answered = True
+                silent = [n + 1 if a == b != LEFT else 0 for n, a, b in zip(silent, last, now, strict=True)]
+                last = now
+                if max(silent) * EVERY > SILENCE:
+                    other = self.others[silent.index(max(silent))]
+                    self._end(f"process {other} on {self.store.get(f'host{other}').decode()}")
                 if self.ended.wait(EVERY):
                     break
             self.store.set(f"beat{self.rank}", LEFT)
 
     def _watch_the_store(self) -> None:
         """End this process if the store does not answer: a machine without power does not close its connections."""
+        silent = 0
         while not self.ended.wait(EVERY):
-            if time.monotonic() - self.round > SILENCE:
+            silent, self.answered = 0 if self.answered else silent + 1, False
+            if silent * EVERY > SILENCE:
                 self._end(f"the store of all processes on {os.environ['MASTER_ADDR']} (of process 0, or torchrun)")
 
     def _end(self, lost: str) -> None:
