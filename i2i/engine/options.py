@@ -1,4 +1,4 @@
-"""What a new run is made of beside the given settings: presets, the authors' own, those of another run."""
+"""Presets, the authors' own settings and those of another run, which a new run starts with."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_a_step_of_each_player_gives_the_authors_losses_and_weights(form, reques
             assert weight.shape == expected.shape
             compared += weight.size
             different += int((np.abs(weight - expected) > np.maximum(1e-6 * np.abs(expected), 1e-8)).sum())
-    assert compared == 212_136
+    assert compared == 212_216
     assert different <= (5 if form == "compact" else 0)
 
 
