@@ -65,7 +65,7 @@ class Pulse:
                     self._end(f"process {other} on {self.store.get(f'host{other}').decode()}")
                 if self.ended.wait(EVERY):
                     break
-            self.store.set(f"beat{self.rank}", LEFT)
+            self.store.set(f"beat{self.rank}", LEFT.decode())
 
     def _watch_the_store(self) -> None:
         """End this process if the store does not answer: a machine without power does not close its connections."""

@@ -105,7 +105,7 @@ class TrainState:
         except OSError as error:
             self.failures += 1
             if status != "running" or self.failures == MOST_FAILURES:
-                hint = "free some space" if error.errno in FULL else "make it writable"
+                hint = "free some space" if error.errno in FULL else "check the disk"
                 row = f" ({self.failures} failures in a row)" if self.failures > 1 else ""
                 reason = f"{error.strerror}{row}; {hint} and run the same command again to continue"
                 raise OSError(error.errno, reason, error.filename) from error

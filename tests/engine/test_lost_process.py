@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -113,7 +114,9 @@ def test_a_lost_process_ends_the_other_and_the_run_resumes_with_one(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks processes")
 def test_a_run_of_one_process_resumes_with_two(options, unbroken, tmp_path, one_thread):
-    run = train(**options | {"steps": 4}, out=tmp_path / "run", quiet=True)
+    run = shutil.copytree(unbroken, tmp_path / "run")
+    (run / "state" / "000000010.pt").unlink()
+    (run / "run.json").write_text((run / "run.json").read_text().replace("finished", "running"))
     found, said = two_processes(tmp_path, options | {"out": str(run)})
     assert (found["exit"], said) == (0, "")
     assert json.loads((run / "run.json").read_text())["machine"]["processes"] == 2
