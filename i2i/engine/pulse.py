@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import socket
 import threading
 from contextlib import suppress
@@ -46,6 +47,8 @@ class Pulse:
 
     def wait_for_the_lost(self) -> None:
         """Wait until another process counts as dead, which ends this one; return if all live."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's, who names the dead process itself
         self.ended.wait(SILENCE + 2 * EVERY)
 
     # Both count turns, not seconds: on a machine that is too busy to run this process, they wait longer.
