@@ -49,9 +49,10 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
 # The exporter reads the weights of a run where no generators are given, and the importer writes them; nothing of the
 # engine knows either.
 SIDEWAYS = {("exporter", "engine"), ("importer", "engine")}
-# A run that the user named and that was never exported is exported on the way: the one place where the running half
-# imports the training half, within a function.
-BRIDGES = {("runtime/model/catalog.py", "i2i.exporter")}
+# Imports upwards, within a function. A run that the user named and that was never exported is exported on the way: the
+# one place where the running half imports the training half. A third-party checkpoint that a run starts from is
+# recognised on the way, without making a run of it.
+BRIDGES = {("runtime/model/catalog.py", "i2i.exporter"), ("engine/finetune.py", "i2i.importer")}
 # What the package itself imports when it is imported; its public names are found on first use.
 ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 

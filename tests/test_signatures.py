@@ -85,7 +85,7 @@ def test_help_shows_the_signature(name: str) -> None:
 
 def test_train_takes_every_setting() -> None:
     shown = inspect.signature(i2i.train).parameters
-    own = ["method", "out", "preset", "quiet", "dry_run"]
+    own = ["method", "out", "preset", "like", "override", "quiet", "dry_run"]
     assert list(shown) == [*own, *SETTINGS, "hyperparameters"]
     hints, expected = get_type_hints(api.train), get_type_hints(Settings)
     for name in SETTINGS:
@@ -112,7 +112,7 @@ def test_trains_docstring_states_each_default(name: str) -> None:
 def test_trains_docstring_lists_what_a_run_that_continues_may_change() -> None:
     text = " ".join(str(inspect.getdoc(i2i.train)).split())
     (listed,) = re.findall(
-        r"In a run that continues, the paths of the images, (.*?) may change, and nothing else", text
+        r"In a run that continues, the paths of the images, (.*?) may change, and with ``override`` others", text
     )
     free = {name for name, each in SETTINGS.items() if each.metadata.get("free")}
     assert set(re.findall(r"``(\w+)``", listed)) | {"a", "b", "data", "attributes", "captions"} == free
@@ -133,11 +133,14 @@ def test_translates_docstring_states_each_default() -> None:
 
 def test_train_passes_every_setting_on(monkeypatch: pytest.MonkeyPatch) -> None:
     passed: dict[str, Any] = {}
-    monkeypatch.setattr(api.Run, "open", lambda method, out, given: passed.update(given, method=method, out=out))
+    monkeypatch.setattr(
+        api.Run, "open", lambda method, out, given, **more: passed.update(given, method=method, out=out, **more)
+    )
     monkeypatch.setattr(api, "train_run", lambda run, quiet, dry_run: Path(f"{quiet} {dry_run}"))
     given = {name: object() for name in (*SETTINGS, "preset", "lambda_cyc")}
-    assert i2i.train("cyclegan", out="run", quiet=True, **given) == Path("True False")
-    assert passed == given | {"method": "cyclegan", "out": "run"}
+    own = {"out": "run", "like": "other", "override": True}
+    assert i2i.train("cyclegan", quiet=True, **own, **given) == Path("True False")
+    assert passed == given | own | {"method": "cyclegan"}
 
 
 def test_check_takes_what_a_training_reads() -> None:

@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -119,6 +120,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     global _own_process
     _own_process = True
     atexit.register(_skip_last_collection)
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # one line, without the source
     with streams.protected():
         sys.exit(_status(arguments))
 

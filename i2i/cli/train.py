@@ -23,7 +23,8 @@ def _option(command: Any, setting: Field[Any]) -> Any:
     choices = setting.metadata.get("choices")
     default = "x".join(map(str, setting.default)) if isinstance(setting.default, tuple) else setting.default
     return help.option(
-        f"--{setting.name.replace('_', '-')}",
+        f"--{setting.name.rstrip('_').replace('_', '-')}",
+        setting.name,
         group=setting.metadata["group"],
         type=click.Choice(choices) if choices else FilePath() if setting.name in PLACES else str,
         metavar=None if choices else setting.metadata.get("metavar", "DIR" if default is None else "N"),
@@ -49,7 +50,8 @@ EXAMPLES = [
     ("i2i train cyclegan --a horses --b zebras", "two folders, no pairs"),
     ("i2i train stargan --data weather", "a folder per domain"),
     ("i2i train dcgan --data faces --size 64", "a generator, from one folder"),
-    ("i2i train cyclegan --a horses --b zebras --out runs/tuned --init runs/other", "fine-tunes another run"),
+    ("i2i train cyclegan --a horses --b zebras --out runs/tuned --from runs/other", "fine-tunes another run"),
+    ("i2i train --like runs/cyclegan-horses2zebras --a cows --b zebras", "repeats a run's settings on other images"),
     ("i2i train --out runs/cyclegan-horses2zebras", "continues that run"),
 ]
 
@@ -79,6 +81,19 @@ EXAMPLES = [
     type=FilePath(),
     metavar="RUN",
     help="Folder of the run; an existing run continues.  [default: runs/METHOD-A2B]",
+)
+@help.option(
+    "--like",
+    group="Run",
+    type=FilePath(),
+    metavar="RUN",
+    help="Repeat a run's method, settings and hyper-parameters on other images.  [default: none]",
+)
+@help.option(
+    "--override",
+    group="Run",
+    is_flag=True,
+    help="Continue a run with other settings than it was started with, which is refused otherwise.",
 )
 @help.option(
     "--dry-run",

@@ -17,6 +17,8 @@ def train(
     *,
     out: PathLike | None = None,
     preset: str | None = None,
+    like: PathLike | None = None,
+    override: bool = False,
     quiet: bool = False,
     dry_run: bool = False,
     a: PathLike | None = None,
@@ -25,7 +27,8 @@ def train(
     attributes: PathLike | None = None,
     captions: PathLike | None = None,
     select: str | None = None,
-    init: PathLike | None = None,
+    from_: PathLike | None = None,
+    freeze: str | None = None,
     direction: str | None = None,
     channels: str | int | None = None,
     background: Background | None = None,
@@ -52,9 +55,9 @@ def train(
     """Train a translator on folders of images and return the run's folder. A repeated call continues the run.
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
-    the default below. In a run that continues, the paths of the images, ``max_bad``, ``epochs``, ``steps``,
-    ``workers``, ``log_every``, ``sample_every``, ``save_every``, ``watch``, ``eval_every`` and ``patience`` may change,
-    and nothing else.
+    that of the run ``like``, else the default below. In a run that continues, the paths of the images, ``max_bad``,
+    ``epochs``, ``steps``, ``workers``, ``log_every``, ``sample_every``, ``save_every``, ``watch``,
+    ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they are.
 
     Args:
         method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators
@@ -63,6 +66,8 @@ def train(
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; "fast", smaller networks and half
             the length; or "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU.
+        like: folder of a run whose method, settings and hyper-parameters a new run repeats on other images.
+        override: continue a run with settings other than those it was started with, which is refused otherwise.
         quiet: print nothing on the terminal.
         dry_run: check data and settings, measure two steps, print what the run would do and need, and write nothing.
         a: folder of the first domain's images, with ``b`` instead of ``data``.
@@ -71,8 +76,11 @@ def train(
         attributes: table of attributes, as CelebA's or CSV.
         captions: table of captions, as CSV; default captions.csv in ``data``, else a text file beside each image.
         select: domains or attributes to use, names separated by commas; default all.
-        init: a trained or imported run, or a ``.safetensors`` file in one, whose weights a new run starts from; its
-            networks must be those of the method with these hyper-parameters. Default random weights.
+        from_: weights that a new run starts from: a trained or imported run, a ``.safetensors`` file in one, or a
+            third-party checkpoint; the generator must be the network of the method with these hyper-parameters.
+            Networks that it does not have begin new. Default random weights.
+        freeze: networks, or parts of them, whose weights do not move: their names in the translator, such as "G" or
+            "G.first", separated by commas; default none.
         direction: "a2b" or "b2a", for pairs and methods that translate one way; default "a2b".
         channels: per image: 1 (grey), 3 (RGB), 4 (RGB with alpha), or "auto", as the files have; default "auto".
         background: what the network sees under transparent pixels: "edge", the image's visible colours continued, or
@@ -109,14 +117,16 @@ def train(
     Returns the run's folder.
 
     Raises ValueError for wrong settings, unknown names or wrong data, NonFinite for a loss that is not finite,
-    Interrupted after a signal, and OSError if a state cannot be written. In every case the last good state remains.
+    Interrupted after a signal, and OSError if a state cannot be written three times in a row. In every case the last
+    good state remains.
     """
     settings = {
-        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "init": init,
-        "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "size": size,
-        "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed,
-        "workers": workers, "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
-        "watch": watch, "eval_every": eval_every, "metric": metric, "eval_features": eval_features,
-        "val_share": val_share, "patience": patience,
+        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
+        "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
+        "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
+        "seed": seed, "workers": workers, "log_every": log_every, "sample_every": sample_every,
+        "save_every": save_every, "watch": watch, "eval_every": eval_every, "metric": metric,
+        "eval_features": eval_features, "val_share": val_share, "patience": patience,
     }  # fmt: skip
-    return train_run(Run.open(method, out, {"preset": preset} | settings | hyperparameters), quiet, dry_run)
+    run = Run.open(method, out, {"preset": preset} | settings | hyperparameters, like=like, override=override)
+    return train_run(run, quiet, dry_run)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from i2i.engine.pulse import Pulse
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class World:
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    pulse: Pulse | None = None
 
     @classmethod
     def join(cls) -> World:
@@ -35,12 +39,32 @@ class World:
             from torch.distributed.nn import functional  # noqa: F401
 
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            return cls(rank, size, device, Pulse(rank, size))
         return cls(rank, size, device)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Leave the process group. The others go on without this process, unless an error of its own ends it."""
+        if self.pulse and (error is None or hasattr(error, "exit_status")):  # an error that all processes raise alike
+            self.pulse.leave()
+        self.leave()
 
     def leave(self) -> None:
         """Leave the process group."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+    @contextmanager
+    def _message(self) -> Iterator[None]:
+        """Wait after a failed message between processes: if one of them is dead, its name ends this one."""
+        try:
+            yield
+        except RuntimeError:
+            if self.pulse:
+                self.pulse.wait_for_the_lost()
+            raise
 
     @torch.no_grad()
     def average(self, tensors: Iterable[Tensor]) -> None:
@@ -49,7 +73,8 @@ class World:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([t.flatten() for t in tensors])
-        dist.all_reduce(flat)
+        with self._message():
+            dist.all_reduce(flat)
         flat /= self.size
         for t, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             t.copy_(mean.view_as(t))
@@ -59,8 +84,9 @@ class World:
         if self.size == 1:
             return number
         tensor = torch.tensor(number, device=self.device)
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-        return int(tensor)
+        with self._message():
+            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+            return int(tensor)
 
     def agree(self, number: int, what: str) -> int:
         """Return ``number`` if it is the same in every process; else raise RuntimeError in each."""
@@ -76,5 +102,6 @@ class World:
         if self.size == 1:
             return [thing]
         things: list[Any] = [None] * self.size
-        dist.all_gather_object(things, thing)
+        with self._message():
+            dist.all_gather_object(things, thing)
         return things

@@ -18,10 +18,11 @@ from torch import Tensor
 from i2i.data import Dataset, View
 from i2i.engine.auto_batch import noise
 from i2i.engine.distributed import World
+from i2i.engine.options import preset_of
 from i2i.engine.pace import end, span
 from i2i.engine.prepare import of_size, sample_batch
 from i2i.engine.report import most_memory
-from i2i.engine.run_folder import KEPT_STATES, Run, preset_of
+from i2i.engine.run_folder import KEPT_STATES, Run
 from i2i.engine.samples import averaged, sample_sheet, shown
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings

@@ -45,8 +45,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         say(f"{run.path} is already finished{_how_to_go_on(run)}", quiet)
         return run.path
     with ExitStack() as stack:
-        world = World.join()
-        stack.callback(world.leave)
+        world = stack.enter_context(World.join())
         run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
         with Progress("file", "reading", every=10, quiet=quiet or world.rank > 0) as reading:
             dataset = _open(run, reading.update)
@@ -59,6 +58,8 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         check_batch(run.settings, dataset)
         quiet = quiet or world.rank > 0
         game = _new(run, world, quiet)
+        for name, was, now in run.overridden:
+            say(f"overridden: {name}: {was} -> {now}", quiet)
         if dry_run:
             say("\n".join([describe(run, dataset, game), *plan(run, dataset, game)]), quiet)
             return run.path
@@ -81,10 +82,10 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
 def _new(run: Run, world: World, quiet: bool) -> TrainState:
     """Return the training state before the first step."""
     game = TrainState(run, world)
-    if not run.started and (run.settings.init or game.translator.foundations()):
-        run.facts["init"] = initialise(game, run)
-        names = ", ".join(run.facts["init"]["networks"])
-        say(f"starts from the weights of {run.settings.init} ({names}); all others are new", quiet)
+    if not run.started and (run.settings.from_ or game.translator.foundations()):
+        run.facts["from"] = found = initialise(game, run)
+        names, new = ", ".join(found["networks"]), ", ".join(found["new"]) or "none"
+        say(f"starts from the weights of {run.settings.from_} ({names}); new networks: {new}", quiet)
     return game
 
 

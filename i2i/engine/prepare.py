@@ -14,7 +14,8 @@ from torch import nn
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
 from i2i.engine.distributed import World
-from i2i.engine.run_folder import Run, defaults
+from i2i.engine.options import defaults
+from i2i.engine.run_folder import Run
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.engine.train_state import TrainState
@@ -61,13 +62,13 @@ def describe_data(run: Run, dataset: Dataset) -> None:
     if differ:
         raise ValueError(
             f"{run.path} was started with other images:{''.join(differ)}\n"
-            f"restore those to continue, or start a new run from its weights: --init {run.path} and another --out"
+            f"restore those to continue, or start a new run from its weights: --from {run.path} and another --out"
         )
     decided = dataset.hyperparameters | of_size(run.settings)
     set_otherwise = [k for k, v in decided.items() if run.hyperparameters.get(k, v) != v]
     if set_otherwise:
         raise ValueError(f"{', '.join(set_otherwise)} cannot be set: the data and the size say {decided}")
-    run.facts |= found
+    run.facts |= found | {"decided": sorted(decided)}
     run.hyperparameters |= decided
 
 

@@ -9,30 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
-import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from i2i.atomic import atomically, clear_temporaries, lock
-from i2i.data.layout import domain_name
+from i2i.engine import state_file
+from i2i.engine.options import default_folder, defaults, hyperparameters, preset_of, repeated_of, usual
 from i2i.engine.schedule import length
-from i2i.engine.settings import PLACES, PRESETS, Settings, merge, number
-from i2i.text import did_you_mean
-from i2i.translators import translator_class
+from i2i.engine.settings import FIXED, PLACES, Change, Settings, merge
 
 KEPT_STATES = 2
-# Errors of torch.load for truncated or overwritten files; not those of a full memory or a lost disk.
-DAMAGE = (
-    RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, OverflowError, AssertionError,
-    struct.error, pickle.UnpicklingError,
-)  # fmt: skip
 
 
 @dataclass
@@ -50,13 +40,22 @@ class Run:
     """True if the batch size is still to be found from the GPU's memory."""
     moved: bool = False
     """True if the images' folders have changed; then the images must be checked to be the same."""
+    overridden: Sequence[Change] = ()
+    """The settings with which the run goes on, other than those before."""
 
     @classmethod
-    def open(cls, method: str | None, out: str | os.PathLike[str] | None, given: dict[str, Any]) -> Run:
+    def open(
+        cls,
+        method: str | None,
+        out: str | os.PathLike[str] | None,
+        given: dict[str, Any],
+        like: str | os.PathLike[str] | None = None,
+        override: bool = False,
+    ) -> Run:
         """Open the run in folder ``out`` to continue it, or describe a new one there (nothing is written yet).
 
-        ``given`` contains settings, hyper-parameters of the method, and ``preset``. Raises ValueError if they are wrong
-        or differ from those of the existing run.
+        ``given`` contains settings, hyper-parameters of the method, and ``preset``; what is not given is as in the run
+        ``like``. Raises ValueError if they are wrong, or differ from those of the existing run without ``override``.
         """
         given = {name: value for name, value in given.items() if value is not None}
         auto_batch = given.get("batch") == "auto"
@@ -66,6 +65,10 @@ class Run:
         known = set(Settings.__dataclass_fields__)
         settings = {k: v for k, v in given.items() if k in known} | ({"method": method} if method else {})
         hyper = {k: v for k, v in given.items() if k not in known}
+        repeated: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        if like:
+            repeated = repeated_of(Path(like), read_json(Path(like) / "run.json"), settings)
+            settings.setdefault("method", repeated[0]["method"])
         path = Path(out) if out else default_folder(settings)
         seen = read_json(path / "run.json") if (path / "run.json").exists() else None
         if preset:
@@ -73,38 +76,45 @@ class Run:
             if "epochs" in settings:  # a length in steps would override it
                 of_settings.pop("steps", None)
             settings, hyper = of_settings | settings, of_method | hyper
+        settings, hyper = repeated[0] | settings, repeated[1] | hyper
         # A run that failed before saving anything may be replaced by one with other settings.
         if seen and (seen.get("step") or kept(path) or not settings.get("method")):
-            return cls._continued(path, settings, hyper, seen)
+            return cls._continued(path, settings, hyper, seen, override)
         if not seen and path.exists() and (not path.is_dir() or any(p.name[0] != "." for p in path.iterdir())):
             raise ValueError(f"{path} already exists and is no run; give another folder with --out")
         if not settings.get("method"):
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")
-        usual = {k: v for k, v in _authors(settings["method"]).items() if k in _usual(settings["method"])}
-        made = Settings.from_dict(usual | settings)
+        made = Settings.from_dict(usual(settings["method"]) | settings)
         return cls(path, made, hyperparameters(made.method, hyper), {"status": "new", "step": 0}, seen, auto_batch)
 
     @classmethod
-    def _continued(cls, path: Path, settings: dict[str, Any], hyper: dict[str, Any], seen: dict[str, Any]) -> Run:
+    def _continued(
+        cls, path: Path, settings: dict[str, Any], hyper: dict[str, Any], seen: dict[str, Any], override: bool
+    ) -> Run:
         if "imported" in seen:
-            raise ValueError(f"{path} is an imported run; start from its weights with --init {path} and another --out")
+            raise ValueError(f"{path} is an imported run; start from its weights with --from {path} and another --out")
         facts = dict(seen)
         try:
-            old = Settings.from_dict(facts.pop("settings"))
-            old_hyper = facts.pop("hyperparameters")
-            merged = merge(old, settings)
-            hyper = hyperparameters(old.method, hyper)
+            old, old_hyper = Settings.from_dict(facts.pop("settings")), facts.pop("hyperparameters")
+            merged, changes = merge(old, settings)
+            hyper = hyperparameters(old.method, hyper) if merged.method == old.method else {}
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        differ = [f"\n  {k}: {old_hyper.get(k)} -> {v}" for k, v in hyper.items() if old_hyper.get(k, v) != v]
-        missing = [f"\n  {k}: default -> {v}" for k, v in hyper.items() if k not in old_hyper]
-        if differ or missing:
+        before = defaults(old.method) | old_hyper
+        changes += [(name, before[name], value) for name, value in hyper.items() if before[name] != value]
+        fixed = [name for name, _, _ in changes if name in FIXED]
+        if changes and (fixed or not override):
+            lines = "".join(f"\n  {name}: {was} -> {now}" for name, was, now in changes)
+            permit = f"{', '.join(fixed)} cannot be changed" if fixed else "add --override to continue with these"
             raise ValueError(
-                f"{path}: this run was started with other hyper-parameters:{''.join(differ + missing)}\n"
-                "run the command it was started with to continue, or give another folder with --out for a new run"
+                f"{path}: this run was started with other settings:{lines}\nrun the command it was started with to "
+                f"continue ({permit}), or give another folder with --out for a new run"
             )
+        if changes:
+            record = {"step": seen["step"], "settings": {name: [was, now] for name, was, now in changes}}
+            facts["overridden"] = [*facts.get("overridden", ()), record]
         moved = any(getattr(merged, side) != getattr(old, side) for side in PLACES)
-        return cls(path, merged, old_hyper, facts, seen, moved=moved)
+        return cls(path, merged, old_hyper | hyper, facts, seen, moved=moved, overridden=changes)
 
     def write(self, **facts: Any) -> None:
         """Write ``run.json`` with these facts added."""
@@ -127,6 +137,11 @@ class Run:
     def started(self) -> bool:
         """True if the run has saved a state, so that it goes on from there."""
         return bool(self._states())
+
+    @property
+    def saved_step(self) -> int:
+        """The number of steps after which the newest state was saved; 0 if there is none."""
+        return max((int(path.stem) for path in self._states()), default=0)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -158,7 +173,7 @@ class Run:
         """Save the state after ``step`` steps; keep the previous one and no older ones."""
         folder = self.path / "state"
         folder.mkdir(parents=True, exist_ok=True)
-        atomically(folder / f"{step:09d}.pt", lambda temporary: _save(state, temporary))
+        atomically(folder / f"{step:09d}.pt", lambda temporary: state_file.save(state, temporary))
         for old in self._states()[:-KEPT_STATES]:
             old.unlink(missing_ok=True)
 
@@ -170,9 +185,9 @@ class Run:
         states = self._states()
         for path in reversed(states):
             try:
-                return torch.load(path, map_location="cpu", weights_only=True)
-            except DAMAGE as error:
-                reason = str(error) or type(error).__name__
+                return state_file.load(path)
+            except state_file.DAMAGE as error:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
                 warnings.warn(f"{path} is damaged ({reason}); going back one state", stacklevel=2)
         if states:
             raise ValueError(
@@ -196,83 +211,9 @@ class Run:
         return sorted((self.path / "state").glob("[0-9]*.pt"))
 
 
-def _save(state: dict[str, Any], path: Path) -> None:
-    """Write ``state`` with torch.save. Raises OSError when the disk is full, which PyTorch reports as RuntimeError."""
-    with open(path, "wb") as file:
-        try:
-            torch.save(state, file)
-        except RuntimeError as error:
-            # Closing the unfinished archive fails too, and that error replaces the one that says why.
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
-
-
 def kept(path: Path) -> bool:
     """Return True if a run's folder contains states or weights."""
     return any((path / "state").glob("[0-9]*")) or any((path / "weights").glob("*.safetensors"))
-
-
-def default_folder(settings: dict[str, Any]) -> Path:
-    """Return ``runs/METHOD-A2B``, from the folders' names."""
-    names = [domain_name(Path(settings[side])) for side in ("a", "b", "data") if settings.get(side)]
-    if not names or not settings.get("method"):
-        raise ValueError("expected a method and its images: i2i train METHOD --a DIR --b DIR, or --data DIR")
-    return Path("runs") / f"{settings['method'].rpartition(':')[2]}-{'2'.join(names)}"
-
-
-def preset_of(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings and hyper-parameters of a preset. Raises ValueError for an unknown name."""
-    if name not in PRESETS:
-        raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
-    settings, hyper = PRESETS[name]
-    if not method:
-        return settings, hyper
-    known = defaults(method)
-    hyper = {k: v.get(known.get(k)) if isinstance(v, dict) else v for k, v in hyper.items()}
-    settings = {k: v for k, v in settings.items() if k not in _usual(method)}
-    return settings | (_authors(method) if name == "paper" else {}), {
-        k: v for k, v in hyper.items() if k in known and v is not None
-    }
-
-
-def _usual(method: str) -> tuple[str, ...]:
-    """Return the authors' settings that are defaults: those that a method hardly works without."""
-    return ("batch", "size") if translator_class(method).data in ("images", "captions") else ("batch",)
-
-
-def _authors(method: str) -> dict[str, Any]:
-    return getattr(translator_class(method), "authors", {})
-
-
-def defaults(method: str) -> dict[str, Any]:
-    """Return the keywords of the translator's constructor with their defaults."""
-    return dict(translator_class(method).__init__.__kwdefaults__ or {})
-
-
-def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Convert ``given`` to the keywords of the translator's constructor, each of the type of its default.
-
-    Raises ValueError for unknown names, with the nearest and all that exist.
-    """
-    known = defaults(method)
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        settings = tuple(Settings.__dataclass_fields__)
-        raise ValueError(
-            f"{method} has no {', '.join(unknown)}{did_you_mean(unknown[0], (*known, *settings, 'out', 'preset'))}; "
-            f"it has {', '.join(known)}, and a run has {', '.join(settings)}"
-        )
-    return {name: _like(name, known[name], value) for name, value in given.items()}
-
-
-def _like(name: str, default: Any, value: Any) -> Any:
-    if isinstance(default, bool):
-        words = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(("false", "off", "no", "0"), False)
-        if str(value).lower() not in words:
-            raise ValueError(f"{name} is {value!r}; expected true or false")
-        return words[str(value).lower()]
-    return number(name, default, value) if isinstance(default, int | float) else str(value)
 
 
 def read_json(path: Path) -> dict[str, Any]:

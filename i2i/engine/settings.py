@@ -7,7 +7,7 @@ networks) is not a setting but a keyword of its translator's constructor.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ def option(default: Any, help: str, group: str, **more: Any) -> Any:
 
 PLACES = ("a", "b", "data", "attributes", "captions")
 """The settings that are paths of the images or their table."""
-PATHS = (*PLACES, "init")
+PATHS = (*PLACES, "from_")
 """The settings that are paths."""
+FIXED = ("method", "from_", "freeze")
+"""The settings of a run that nothing can change after its start."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,18 @@ class Settings:
         None, "Domains or attributes to use, a name with a comma in double quotes.  [default: all]", "Data",
         metavar="NAME,NAME...",
     )  # fmt: skip
-    init: str | None = option(
+    from_: str | None = option(
         None,
-        "Start a new run from the weights of a run, an imported run or a .safetensors file in one.  [default: random]",
+        "Start a new run from the weights of a run, of a .safetensors file in one, or of a third-party checkpoint.  "
+        "[default: random]",
         "Run",
         metavar="RUN|FILE",
+    )
+    freeze: str | None = option(
+        None,
+        "Networks, or parts of them, whose weights do not move, such as G.first or D_X.  [default: none]",
+        "Training",
+        metavar="NAME,NAME...",
     )
     direction: str = option(
         "a2b", "Direction in which one-sided methods and pairs translate.", "Data", choices=("a2b", "b2a")
@@ -219,19 +228,13 @@ def _size(value: Any) -> tuple[int, int]:
     return numbers[0], numbers[-1]
 
 
-def merge(old: Settings, given: dict[str, Any]) -> Settings:
-    """Return the settings of a continued run: those that may change from ``given``, all others as they were.
+Change = tuple[str, Any, Any]
+"""The name of a setting or hyper-parameter, the run's value and the given one."""
 
-    Raises ValueError with the differences if others have changed.
-    """
-    known = {f.name: f for f in fields(Settings)}
+
+def merge(old: Settings, given: dict[str, Any]) -> tuple[Settings, list[Change]]:
+    """Return the settings of a continued run, ``old`` with those that are given, and the changes that need a permit."""
     wanted = Settings.from_dict(old.to_dict() | given)
-    changed = [name for name in given if getattr(old, name) != getattr(wanted, name)]
-    refused = [name for name in changed if not known[name].metadata.get("free")]
-    if refused:
-        lines = "".join(f"\n  {name}: {getattr(old, name)} -> {getattr(wanted, name)}" for name in refused)
-        raise ValueError(
-            f"this run was started with other settings:{lines}\n"
-            "run the command it was started with to continue, or give another folder with --out for a new run"
-        )
-    return replace(old, **{name: getattr(wanted, name) for name in changed})
+    changes = [(f.name, getattr(old, f.name), getattr(wanted, f.name)) for f in fields(old) if f.name in given]
+    free = {f.name for f in fields(old) if f.metadata.get("free")}
+    return wanted, [change for change in changes if change[1] != change[2] and change[0] not in free]

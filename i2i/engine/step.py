@@ -54,8 +54,12 @@ class Move:
         return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
+        """Load a state. The optimiser's settings stay those of the player."""
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        for group in self.optimizer.param_groups:
+            group |= {"betas": self.player.betas, "weight_decay": self.player.weight_decay}
+        if state["scaler"]:  # empty in other precisions than fp16
+            self.scaler.load_state_dict(state["scaler"])
 
 
 def autocast_for(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,16 +10,18 @@ import torch
 from i2i.atomic import FULL
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
+from i2i.engine.freeze import freeze
 from i2i.engine.report import NonFinite
 from i2i.engine.run_folder import Run
 from i2i.engine.step import Move, autocast_for, play
-from i2i.engine.weights import save_weights
+from i2i.engine.weights import differing, save_weights
 from i2i.translators import Translator, Views, translator_class
 
 if TYPE_CHECKING:
     from i2i.engine.validation import Validation
 
 LOCAL = "_extra_state"  # state that differs between processes: the image pools
+MOST_FAILURES = 3  # in a row to save the state
 
 
 class TrainState:
@@ -33,11 +36,14 @@ class TrainState:
         self.translator = translator.to(world.device, self.dtype).train()
         if world.device.type == "cuda":
             self.translator.to(memory_format=torch.channels_last)
+        if settings.freeze:
+            freeze(self.translator, settings.freeze)
         players = self.translator.players()
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
         self.autocast = autocast_for(settings.precision, world.device)
         self.halvings = 0  # of the learning rate, each after a loss or weight that was not finite
+        self.failures = 0  # to save the state, in a row
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
         """Run step ``number`` (from 0) at ``rate`` times the learning rates; return the loss terms."""
@@ -64,7 +70,16 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a state. A process that did not exist when it was saved starts with empty image pools."""
+        """Load a state. A process that did not exist when it was saved starts with empty image pools.
+
+        Raises ValueError if its networks are not those that the settings make.
+        """
+        ours = {key: tensor for key, tensor in self.translator.state_dict().items() if not key.endswith(LOCAL)}
+        if differences := differing(ours, state["translator"]):
+            raise ValueError(
+                f"these settings make other networks than those of the run's state{differences}\n--override cannot "
+                "change networks; start a new run from its weights with --from and another --out"
+            )
         fresh = {k: v for k, v in self.translator.state_dict().items() if k.endswith(LOCAL)}
         local = state["local"][self.world.rank] if self.world.rank < len(state["local"]) else fresh
         self.translator.load_state_dict(state["translator"] | local)
@@ -76,21 +91,32 @@ class TrainState:
     def keep(self, run: Run, step: int, status: str, validation: Validation) -> None:
         """Save the state after ``step`` steps, then the weights to export; every process must call this.
 
-        Raises NonFinite, and writes nothing, if a weight is not finite; OSError if the disk is full.
+        A file that cannot be written, as on a full disk, is a warning, and the run goes on with the states it has.
+        Raises OSError at the third failure in a row, and where the run ends with this step; NonFinite, and writes
+        nothing, if a weight is not finite.
         """
         state = {"step": step, "game": self.state_dict(), **validation.state_dict()}
         self.check_finite(step)
-        if self.world.rank == 0:
-            try:
-                run.save_state(step, state)
-                save_weights(run, self.ema.networks, step)
-                validation.write_best()
-                run.write(status=status, step=step)
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-                reason = f"{error.strerror}; free some space and run the same command again to continue"
+        if self.world.rank > 0:
+            return
+        try:
+            run.save_state(step, state)
+            save_weights(run, self.ema.networks, step)
+            validation.write_best()
+            run.write(status=status, step=step)
+            self.failures = 0
+        except OSError as error:
+            self.failures += 1
+            if status != "running" or self.failures == MOST_FAILURES:
+                hint = "free some space" if error.errno in FULL else "check the disk"
+                row = f" ({self.failures} failures in a row)" if self.failures > 1 else ""
+                reason = f"{error.strerror}{row}; {hint} and run the same command again to continue"
                 raise OSError(error.errno, reason, error.filename) from error
+            warnings.warn(
+                f"not saved at step {step} ({error}); training goes on, and a restart would continue from step "
+                f"{run.saved_step}",
+                stacklevel=2,
+            )
 
     def check_finite(self, step: int) -> None:
         """Raise NonFinite if a weight is not finite after ``step`` steps; a loss shows it one step too late."""

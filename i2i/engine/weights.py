@@ -181,6 +181,15 @@ def _made(spec: Spec, export: str) -> nn.Module:
     return translator_class(spec.method)(*recipe["channels"], **recipe["hyperparameters"]).exports()[export]
 
 
+def is_ours(path: Path) -> bool:
+    """True if a file is one of a run's ``.safetensors`` files."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from i2i.engine.run_folder import DAMAGE
+from i2i.engine.state_file import DAMAGE
 from i2i.importer import unpickling
 from i2i.spec import METADATA_KEY
 

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from i2i.atomic import atomically
 from i2i.engine.run_folder import read_json
 from i2i.engine.weights import ANY, AVERAGED, IMAGE, save_network
@@ -92,6 +94,19 @@ def import_checkpoint(
     return folder
 
 
+def load_checkpoint(checkpoint: Path) -> tuple[nn.Module, Spec]:
+    """Return the one generator in a third-party file, with its Spec; nothing is written.
+
+    Raises ValueError as ``import_checkpoint`` does.
+    """
+    found, tensors, _ = choose(checkpoint)
+    try:
+        spec = describe(found, "a", "b")
+        return found.build(tensors, found.family.statistics), spec
+    except ValueError as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
+
+
 def choose(checkpoint: Path, part: str | None = None) -> tuple[Found, StateDict, list[str]]:
     """Return the one generator in a file, or the one called ``part``, its tensors, and what was not loaded.
 
@@ -108,7 +123,9 @@ def choose(checkpoint: Path, part: str | None = None) -> tuple[Found, StateDict,
     if part is not None:
         raise ValueError(f"{checkpoint} contains no generator called {part!r}; it contains{listed(networks)}")
     if generators:
-        raise ValueError(f"{checkpoint} contains several generators; choose one with --part:{listed(generators)}")
+        raise ValueError(
+            f"{checkpoint} contains several generators; choose one with `i2i import --part`:{listed(generators)}"
+        )
     raise ValueError(
         f"{checkpoint} contains {networks[0][0].family.title}, which makes no images. Import the file of the generator"
     )

@@ -74,7 +74,7 @@ class Translator(nn.Module):
 
     def foundations(self) -> dict[str, nn.Module]:
         """Return the parts of the networks to export, by direction, that are the exports of a finished run of the stage
-        before, which ``--init`` names; none for a method of one stage.
+        before, which ``--from`` names; none for a method of one stage.
         """
         return {}
 

@@ -31,7 +31,7 @@ class StackGAN(Translator):
 
     The noise of conditioning augmentation is the last part of z, in training and in use: without it, all images of a
     sentence were nearly equal. Stage II draws larger images from those of a finished stage I, which no longer changes;
-    training it starts with ``--init`` and the run of stage I.
+    training it starts with ``--from`` and the run of stage I.
 
     Args:
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1]; equal.

@@ -80,8 +80,8 @@ GROUPS = {
     "train": {
         "Data": "a b data attributes captions select direction channels background max-bad",
         "Method": "preset set",
-        "Training": "size batch epochs steps precision ema seed workers",
-        "Run": "out init dry-run quiet log-every sample-every save-every watch",
+        "Training": "freeze size batch epochs steps precision ema seed workers",
+        "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
     "evaluate": {

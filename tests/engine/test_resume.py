@@ -8,9 +8,14 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from i2i.engine import train
 from i2i.engine.interrupt import Interrupted
+from i2i.engine.run_folder import Run
+from i2i.engine.settings import Settings
+from i2i.engine.step import Move
+from i2i.translators import Player
 from tests.engine.comparison import same
 from tests.engine.conftest import TINY
 
@@ -54,9 +59,11 @@ def test_a_damaged_state_is_passed_over(options, tmp_path, one_thread):
     states[-1].write_bytes(states[-1].read_bytes()[:1000])
     facts = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(facts | {"status": "running"}))
-    with pytest.warns(UserWarning, match="000000006.pt is damaged"):
+    with pytest.warns(UserWarning, match="000000006.pt is damaged") as seen:
         train(out=run, quiet=True)
+    assert "\n" not in str(seen[0].message)
     assert same(unbroken, run)
+    assert [state.name for state in (run / "state").glob("*.damaged")] == ["000000006.damaged"]
 
     assert sorted(state.name for state in (run / "state").iterdir())[0] == "000000004.pt"
     for state in (run / "state").glob("*.pt"):
@@ -64,6 +71,31 @@ def test_a_damaged_state_is_passed_over(options, tmp_path, one_thread):
     (run / "run.json").write_text(json.dumps(facts | {"status": "running"}))
     with pytest.warns(UserWarning, match="damaged"), pytest.raises(ValueError, match="none of the states"):
         train(out=run, quiet=True)  # never from the beginning, over what there is
+
+
+@pytest.mark.parametrize("position", [1000, -1000, -71, -1])
+def test_one_wrong_bit_of_a_state_is_found(position, tmp_path):
+    """At any place: among the weights, in the directory of the archive, and in the digest."""
+    run = Run(tmp_path, Settings("pix2pix"), {}, {})
+    for step in (1, 2):
+        run.save_state(step, {"step": step, "weights": torch.full((1000,), float(step))})
+    assert torch.load(tmp_path / "state" / "000000002.pt")["step"] == 2  # an ordinary file of PyTorch
+    path = tmp_path / "state" / "000000002.pt"
+    data = bytearray(path.read_bytes())
+    data[position] ^= 16
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match=r"000000002.pt is damaged \(.*\); going back one state"):
+        state = run.newest_state()
+    assert state["step"] == 1
+    assert torch.equal(state["weights"], torch.ones(1000))
+
+
+def test_a_state_without_a_digest_is_read(tmp_path):
+    """Runs that were begun before states had digests go on."""
+    run = Run(tmp_path, Settings("pix2pix"), {}, {})
+    (tmp_path / "state").mkdir()
+    torch.save({"step": 3}, tmp_path / "state" / "000000003.pt")
+    assert run.newest_state() == {"step": 3}
 
 
 def test_a_kill_after_the_last_state_and_before_its_weights(options, tmp_path, monkeypatch, one_thread):
@@ -173,6 +205,91 @@ def test_other_settings_or_other_data_are_another_run(options, folders, tmp_path
     with pytest.raises(ValueError, match="is no run"):
         train(**options, out=tmp_path / "no run", quiet=True)
     assert (tmp_path / "no run" / "holiday.jpg").read_bytes() == b"precious"
+
+
+def test_all_differences_are_listed_and_may_be_overridden(options, tmp_path, capsys, one_thread):
+    run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
+    given = options | {"steps": 4, "lambda_l1": 50, "ema": 0, "batch": 1, "precision": "fp64"}
+    lines = r"\n  batch: 2 -> 1\n  precision: fp32 -> fp64\n  ema: 0.999 -> 0.0\n  lambda_l1: 100.0 -> 50.0\n"
+    with pytest.raises(ValueError, match=f"started with other settings:{lines}.*add --override"):
+        train(**given, out=run, quiet=True)
+    before = state_of(run)
+    train(**given, out=run, override=True)
+    said = capsys.readouterr().err
+    assert "overridden: lambda_l1: 100.0 -> 50.0\n" in said
+    assert "steps 2 to 4" in said
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["hyperparameters"]["lambda_l1"] == 50
+    assert (facts["settings"]["precision"], facts["settings"]["batch"]) == ("fp64", 1)
+    assert facts["overridden"] == [
+        {
+            "step": 2,
+            "settings": {
+                "batch": [2, 1], "precision": ["fp32", "fp64"], "ema": [0.999, 0.0], "lambda_l1": [100.0, 50.0],
+            },
+        }
+    ]  # fmt: skip
+    after = state_of(run)
+    assert all(tensor.dtype == torch.float64 for key, tensor in after["translator"].items() if key.endswith("weight"))
+    assert any(not torch.equal(before["translator"][key], tensor) for key, tensor in after["translator"].items())
+    train(**given | {"steps": 5}, out=run, quiet=True)  # these are the run's settings now
+    with pytest.raises(ValueError, match=r"lambda_l1: 50.0 -> 100.0"):
+        train(**options, lambda_l1=100, out=run, quiet=True)
+
+
+def state_of(run):
+    return torch.load(max((run / "state").iterdir()), weights_only=True)["game"]
+
+
+def test_an_optimiser_takes_the_overridden_settings():
+    net = torch.nn.Linear(1, 1)
+    old, new = (Move(Player(net, lambda views: {}, betas=betas)) for betas in ((0.5, 0.999), (0.9, 0.99)))
+    new.load_state_dict(old.state_dict())
+    assert new.optimizer.param_groups[0]["betas"] == (0.9, 0.99)
+
+
+def test_networks_and_the_start_of_a_run_cannot_be_overridden(options, tmp_path, one_thread):
+    run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
+    with pytest.raises(ValueError, match=r"(?s)other networks than those of the run's state\n  .*new run.*--from"):
+        train(**options | {"ngf": 4, "steps": 4}, out=run, override=True, quiet=True)
+    with pytest.raises(ValueError, match=r"(?s)freeze: None -> G.first\n.*\(freeze cannot be changed\)"):
+        train(**options, steps=4, freeze="G.first", out=run, override=True, quiet=True)
+    with pytest.raises(ValueError, match=r"(?s)method: pix2pix -> cut\n.*\(method cannot be changed\)"):
+        train(**options | {"method": "cut", "ngf": 4}, patches=3, out=run, override=True, quiet=True)
+    train(**options, steps=4, out=run, quiet=True)  # nothing of these was written
+
+
+def test_a_run_like_another_has_its_settings_on_other_data(options, folders, tmp_path, one_thread):
+    first = train(**options, steps=2, lambda_l1=50, ema=0.5, seed=3, out=tmp_path / "first", quiet=True)
+    data = tmp_path / "fewer"
+    shutil.copytree(options["data"], data)
+    next((data / "train").iterdir()).unlink()
+    second = train(like=first, data=data, seed=4, out=tmp_path / "second", quiet=True)
+    facts, repeated = (json.loads((run / "run.json").read_text()) for run in (first, second))
+    assert repeated["settings"] == facts["settings"] | {"data": str(data), "seed": 4}
+    assert repeated["hyperparameters"] == facts["hyperparameters"]
+    assert (facts["images"], repeated["images"]) == (7, 6)
+    assert train(like=first, data=data, seed=4, out=second, quiet=True) == second  # the same command continues it
+    longer = train(like=first, data=data, epochs=1, out=tmp_path / "longer", quiet=True)
+    assert json.loads((longer / "run.json").read_text())["step"] == 3  # 6 images in batches of 2, not 2 steps
+    with pytest.raises(ValueError, match="first is a run of pix2pix, not of cut; leave the method out"):
+        train("cut", like=first, data=data, out=tmp_path / "third", quiet=True)
+    with pytest.raises(ValueError, match=r"(?s)started with other settings:\n  seed: 4 -> 3\n"):
+        train(like=first, data=data, out=second, quiet=True)
+
+
+def test_a_run_like_another_takes_what_its_data_decide(folders, tmp_path, one_thread):
+    """Three domains instead of two, which no option says."""
+    given = TINY["stargan"] | {"steps": 1, "sample_every": 0, "n_critic": 1, "lambda_cls": 2.0}
+    two = tmp_path / "two"
+    for name in ("rain", "shine"):
+        shutil.copytree(Path(folders["stargan"]["data"]) / "train" / name, two / "train" / name)
+    first = train("stargan", **given, data=two, out=tmp_path / "first", quiet=True)
+    second = train(like=first, **folders["stargan"], out=tmp_path / "second", quiet=True)
+    facts = json.loads((second / "run.json").read_text())
+    assert facts["domains"] == ["rain", "shine", "snow"]
+    assert facts["hyperparameters"]["domains"] == 3
+    assert facts["hyperparameters"]["lambda_cls"] == 2
 
 
 def test_a_run_that_failed_at_its_first_step_may_begin_with_other_settings(folders, tmp_path, one_thread):

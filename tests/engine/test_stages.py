@@ -25,15 +25,15 @@ def weights(path):
 
 
 def test_stage_two_has_the_averaged_stage_one_and_never_changes_it(first, folders, tmp_path):
-    second = run("stackgan", folders, tmp_path / "second", init=first, **SECOND)
+    second = run("stackgan", folders, tmp_path / "second", from_=first, **SECOND)
     before, after = weights(first), weights(second)
     assert before
     assert all(torch.equal(before[key], after[f"first.{key}"]) for key in before)
     assert set(after) - {f"first.{key}" for key in before}
     facts = json.loads((second / "run.json").read_text())
-    assert facts["init"]["from"] == "first"
-    assert facts["init"]["networks"] == ["generate"]
-    tuned = run("stackgan", folders, tmp_path / "tuned", init=second, lr=0, **SECOND)  # a stage II of a stage II
+    assert facts["from"]["from"] == "first"
+    assert facts["from"]["networks"] == ["generate"]
+    tuned = run("stackgan", folders, tmp_path / "tuned", from_=second, lr=0, **SECOND)  # a stage II of a stage II
     before, after = state(second), state(tuned)
     judges = [key for key in before if key.startswith("D") and key.endswith(("weight", "bias"))]
     assert judges
@@ -42,7 +42,7 @@ def test_stage_two_has_the_averaged_stage_one_and_never_changes_it(first, folder
 
 def test_a_second_stage_resumes_without_the_run_of_the_first(first, folders, tmp_path):
     shutil.copytree(first, tmp_path / "first")
-    options = {"init": tmp_path / "first", "save_every": 2, **SECOND}
+    options = {"from_": tmp_path / "first", "save_every": 2, **SECOND}
     unbroken = run("stackgan", folders, tmp_path / "unbroken", steps=4, **options)
     run("stackgan", folders, tmp_path / "stopped", steps=4, dry_run=True, **options)
     assert not (tmp_path / "stopped").exists()
@@ -57,15 +57,15 @@ def test_a_second_stage_resumes_without_the_run_of_the_first(first, folders, tmp
 
 
 def test_a_second_stage_without_the_first_or_with_another_is_refused(first, folders, tmp_path):
-    with pytest.raises(ValueError, match="starts from a finished run of the stage before; give it with --init RUN"):
+    with pytest.raises(ValueError, match="starts from a finished run of the stage before; give it with --from RUN"):
         run("stackgan", folders, tmp_path / "second", **SECOND)
     other = SECOND | {"size": 32, "height": 32, "width": 32}
     with pytest.raises(ValueError, match=r"(?s)another network than this run.*it was made with .*--set stage=1"):
-        run("stackgan", folders, tmp_path / "second", init=first, **other)
+        run("stackgan", folders, tmp_path / "second", from_=first, **other)
     data = tmp_path / "data"
     shutil.copytree(folders["stackgan"]["data"], data)
     (data / "0.txt").write_text("a red tree")
     options = SECOND | {"vocabulary": "a house red tree"}
     with pytest.raises(ValueError, match="first was trained on other captions: sentences of up to 4 words from a voc"):
-        run("stackgan", {"stackgan": {"data": data}}, tmp_path / "second", init=first, **options)
+        run("stackgan", {"stackgan": {"data": data}}, tmp_path / "second", from_=first, **options)
     assert not (tmp_path / "second").exists()

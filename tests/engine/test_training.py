@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from i2i.engine.train_state import TrainState, made
 from i2i.errors import DataError
 from i2i.translators import TRANSLATORS, translator_class
 from i2i.translators.pix2pix import Pix2Pix
+from tests.engine.comparison import same
 from tests.engine.conftest import TINY
 from tests.translators.cases import CASES
 
@@ -121,25 +123,49 @@ def test_statistics_are_means_since_last_read():
     assert statistics.read() == {}
 
 
-def test_a_full_disk_leaves_the_last_good_state(options, tmp_path, monkeypatch, one_thread):
-    plain, calls = torch.save, iter(range(1000))
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Let saving a state fail as on a full disk: for the numbers of calls, from 0, that are in the set."""
+    plain, calls, failing = torch.save, count(), set()
 
-    def full(state, file):
+    def save(state, file):
         plain(state, file)
-        if next(calls) == 1:
+        if next(calls) in failing:
             file.truncate(100)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(torch, "save", save)
+    return failing
+
+
+def test_a_full_disk_stops_a_run_at_the_third_failure_in_a_row(options, tmp_path, full_disk, one_thread):
+    options |= {"steps": 9, "save_every": 1}
+    run = tmp_path / "run"
+    unbroken = train("pix2pix", **options, out=tmp_path / "unbroken", quiet=True)
+    full_disk |= {9 + 1, 9 + 2, 9 + 4, 9 + 5, 9 + 6}  # the states of steps 2, 3, 5, 6 and 7
+    with (
+        pytest.warns(UserWarning, match="training goes on") as seen,
+        pytest.raises(OSError, match=r"No space left on device \(3 failures in a row\); free some space") as error,
+    ):
+        train("pix2pix", **options, out=run, quiet=True)
+    assert error.value.filename == str(run / "state" / "000000007.pt")
+    assert [state.name for state in sorted((run / "state").iterdir())] == ["000000001.pt", "000000004.pt"]
+    assert [str(warning.message).partition(" (")[0] for warning in seen] == [
+        f"not saved at step {n}" for n in (2, 3, 5, 6)
+    ]
+    ends = [str(warning.message).rpartition("; ")[2] for warning in seen]
+    assert ends == [f"training goes on, and a restart would continue from step {n}" for n in (1, 1, 4, 4)]
+    train(out=run, quiet=True)
+    assert same(unbroken, run)
+
+
+def test_a_full_disk_at_the_last_step_stops_the_run(options, tmp_path, full_disk, one_thread):
+    full_disk |= {2}
     with pytest.raises(OSError, match="No space left on device; free some space") as error:
         train("pix2pix", **options, steps=9, save_every=3, out=tmp_path / "run", quiet=True)
-    assert error.value.filename == str(tmp_path / "run" / "state" / "000000006.pt")
-    assert [state.name for state in (tmp_path / "run" / "state").iterdir()] == ["000000003.pt"]
-    monkeypatch.setattr(torch, "save", plain)
-    unbroken = train("pix2pix", **options, steps=9, save_every=3, out=tmp_path / "unbroken", quiet=True)
-    run = train(out=tmp_path / "run", quiet=True)
-    a, b = (load_generators(path)["a2b"][0].state_dict() for path in (run, unbroken))
-    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert error.value.filename == str(tmp_path / "run" / "state" / "000000009.pt")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "running"
+    assert [state.name for state in sorted((tmp_path / "run" / "state").iterdir())] == ["000000003.pt", "000000006.pt"]
 
 
 def test_a_log_that_cannot_be_written_does_not_end_a_run(options, tmp_path, one_thread, monkeypatch):

@@ -338,7 +338,9 @@ def test_checkpoints_in_nested_dicts(tmp_path, content, part):
 def test_one_of_several_generators_must_be_chosen(tmp_path):
     file = tmp_path / "cyclegan.pth"
     torch.save({"G_A": G, "G_B": authors.resnet(blocks=2).state_dict(), "D_A": D, "D_B": D}, file)
-    with pytest.raises(ValueError, match=r"(?s)several generators; choose one with --part:\n  G_A: Cycle.*\n  G_B: "):
+    with pytest.raises(
+        ValueError, match=r"(?s)several generators; choose one with `i2i import --part`:\n  G_A: Cycle.*\n  G_B: "
+    ):
         choose(file)
     assert choose(file, "G_B")[0].guess.network == "resnet_2"
     with pytest.raises(ValueError, match=r"(?s)no generator called 'D_A'; it contains\n  G_A:.*D_B:"):

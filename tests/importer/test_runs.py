@@ -157,7 +157,7 @@ def test_i2is_own_weights_need_no_import(tmp_path):
 def test_training_does_not_go_on_in_an_imported_run(tmp_path):
     run = import_checkpoint(saved(tmp_path / "G.pth", authors.resnet()), tmp_path / "run")
     for method in (None, "cyclegan"):
-        with pytest.raises(ValueError, match="is an imported run; start from its weights with --init"):
+        with pytest.raises(ValueError, match="is an imported run; start from its weights with --from"):
             i2i.train(method, out=run, data=tmp_path)
 
 

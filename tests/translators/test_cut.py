@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from i2i.engine.run_folder import hyperparameters
+from i2i.engine.options import hyperparameters
 from i2i.engine.step import Move, play
 from i2i.translators.cut import CUT, FastCUT, columns, recoloured
 from tests.translators.cases import batch, make

@@ -117,5 +117,5 @@ def test_a_run_keeps_averaged_weights_and_has_no_export(tmp_path):
     assert loaded.sample(2, seed=1).shape == (2, 1, 8, 16)
     with pytest.raises(ValueError, match=r"a run of energy has no export.*load_translator\(RUN\).sample\(n, seed\)"):
         export(run)
-    tuned = train("energy", **options, langevin=2, pool=5, init=str(run), out=tmp_path / "tuned", quiet=True)
+    tuned = train("energy", **options, langevin=2, pool=5, from_=str(run), out=tmp_path / "tuned", quiet=True)
     assert (tuned / "weights" / "energy.safetensors").is_file()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from i2i.cli import train as cli_train
-from i2i.engine.run_folder import hyperparameters
+from i2i.engine.options import hyperparameters
 from i2i.engine.step import Move, play
 from i2i.spec import Code
 from i2i.translators.infogan import parse_codes

@@ -1,0 +1,123 @@
+"""A process that dies ends the others with its name, and the run goes on with another number of processes."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from i2i.engine import load_generators, train
+from tests.engine.test_processes import METHODS
+
+ROOT = Path(__file__).parents[2]
+FORKED = """
+import json, os, signal, socket, sys, time, traceback
+import torch
+import torch.utils.tensorboard
+from i2i.engine import pulse, train
+from i2i.engine.train_state import TrainState
+
+options, victim, number = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+plain, pulse.EVERY, pulse.SILENCE = TrainState.step, 0.5, 10.0
+
+def step(self, batch, index, rate):
+    if (self.world.rank, index) == (victim, 5):
+        os.kill(os.getpid(), number)
+    return plain(self, batch, index, rate)
+
+TrainState.step = step
+torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports much, before there are two processes
+with socket.socket() as free:
+    free.bind(("localhost", 0))
+    port = free.getsockname()[1]
+children = []
+for rank in range(2):
+    pid = os.fork()
+    children.append(pid)
+    if not pid:
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+        try:
+            train(**options, quiet=True)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(3)
+        os._exit(0)
+statuses = [os.waitpid(pid, os.WUNTRACED)[1] for pid in children if victim < 0 or pid == children[victim]]
+began = time.monotonic()
+if victim >= 0:
+    statuses.append(os.waitpid(children[1 - victim], 0)[1])
+    if number == signal.SIGSTOP:
+        os.kill(children[victim], signal.SIGKILL)
+print(json.dumps({"seconds": time.monotonic() - began, "exit": os.waitstatus_to_exitcode(statuses[-1])}))
+"""
+"""Starts two processes as a cluster's scheduler does, without torchrun; the first one's contains their store."""
+
+
+def two_processes(folder, options, victim=-1, number=0):
+    """Train in two processes, of which the ``victim`` gets the signal ``number`` before its sixth step."""
+    (folder / "forked.py").write_text(FORKED)
+    command = [sys.executable, str(folder / "forked.py"), json.dumps(options), str(victim), str(int(number))]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.fixture(scope="module")
+def options(folders):
+    return {"method": "pix2pix", **METHODS["pix2pix"], **folders["pix2pix"], "save_every": 2}
+
+
+@pytest.fixture(scope="module")
+def unbroken(options, tmp_path_factory):
+    return train(**options, out=tmp_path_factory.mktemp("runs") / "unbroken", quiet=True)
+
+
+def assert_alike(run, other):
+    x = torch.rand(2, 3, 40, 48) * 2 - 1
+    with torch.no_grad():
+        mine, theirs = (load_generators(path)["a2b"][0](x) for path in (run, other))
+    assert (mine - theirs).abs().max() < 1e-5
+    assert mine.std() > 0.01
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks processes")
+@pytest.mark.parametrize(
+    ("victim", "number"),
+    [
+        pytest.param(1, signal.SIGKILL, id="dead"),
+        pytest.param(1, signal.SIGSTOP, id="silent", marks=pytest.mark.slow),
+        pytest.param(0, signal.SIGKILL, id="first", marks=pytest.mark.slow),
+    ],
+)
+def test_a_lost_process_ends_the_other_and_the_run_resumes_with_one(
+    victim, number, options, unbroken, tmp_path, one_thread
+):
+    run = tmp_path / "run"
+    found, said = two_processes(tmp_path, options | {"out": str(run)}, victim, number)
+    assert found["exit"] == 1
+    assert found["seconds"] < 30  # after 10 s of silence; outside of this test after 45 s
+    first = "the store of all processes on localhost (of process 0, or torchrun)"
+    lost = f"process 1 on {socket.gethostname()}" if victim else first
+    assert f"error: {lost} has not answered for 10 s, so process {1 - victim} ends as well. The last saved" in said
+    assert "Traceback" not in said
+    assert sorted(path.stem for path in (run / "state").iterdir()) == ["000000002", "000000004"]
+    train(out=run, quiet=True)
+    assert_alike(run, unbroken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks processes")
+def test_a_run_of_one_process_resumes_with_two(options, unbroken, tmp_path, one_thread):
+    run = shutil.copytree(unbroken, tmp_path / "run")
+    (run / "state" / "000000010.pt").unlink()
+    (run / "run.json").write_text((run / "run.json").read_text().replace("finished", "running"))
+    found, said = two_processes(tmp_path, options | {"out": str(run)})
+    assert (found["exit"], said) == (0, "")
+    assert json.loads((run / "run.json").read_text())["machine"]["processes"] == 2
+    assert_alike(run, unbroken)
