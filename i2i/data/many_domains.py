@@ -14,7 +14,8 @@ from torch import Tensor
 
 from i2i.data import rows
 from i2i.data.attributes import Table, chosen, read_table
-from i2i.data.inspection import Facts, Report, describe_domain, named, read_all, warn_of
+from i2i.data.facts import Facts
+from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, domain_name, existing, subfolders
 from i2i.data.pixel_format import domain_of, form_of, in_form
 from i2i.data.shuffle import index_at

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from i2i.data.inspection import Facts, Report, describe_domain, named, read_all, warn_of
+from i2i.data.facts import Facts
+from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, Layout, Source, find_layout, half_of, list_sources
 from i2i.data.pixel_format import domain_of, form_of, in_form
 from i2i.data.shuffle import index_at
