@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-import i2i
 from i2i.cache import cache_folder
 from i2i.data.file_index import FileIndex
 from i2i.images import ImageError, decode_image
+from i2i.images.codecs import versions
 from i2i.images.header import open_regular
 from i2i.progress import say
 from i2i.text import os_error
 
 DARK = 4  # a domain without values above this part of full scale is dark
-FORM = f"facts 1, i2i {i2i.__version__}, OpenCV {cv2.__version__}"  # of the index; another makes all files new
+FORM = f"facts 1, {versions()}"  # of the index; another makes all files new
 WRITE_EVERY = 60.0  # seconds between two writes of the index, which are all that a kill can lose
 
 

@@ -38,6 +38,7 @@ def train(
     ema: float | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    cache: str | None = None,
     log_every: int | None = None,
     sample_every: int | None = None,
     save_every: int | None = None,
@@ -52,8 +53,8 @@ def train(
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     the default below. In a run that continues, the paths of the images, ``max_bad``, ``epochs``, ``steps``,
-    ``workers``, ``log_every``, ``sample_every``, ``save_every``, ``eval_every`` and ``patience`` may change, and
-    nothing else.
+    ``workers``, ``cache``, ``log_every``, ``sample_every``, ``save_every``, ``eval_every`` and ``patience`` may change,
+    and nothing else.
 
     Args:
         method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators
@@ -88,6 +89,8 @@ def train(
             1; default 0.999.
         seed: of all random numbers, from -2^63 to 2^64 - 1; default 0.
         workers: threads that read images, from 0 (the training thread itself); default one per core, at most 8.
+        cache: disk space for images resized to what the crops need, such as "500MB", in the user's cache folder, or
+            "off"; default "4GB". Pixels are the same in any case.
         log_every: steps between two lines of the log, from 1; default 50.
         sample_every: steps between two sample sheets, from 0 (none); default 500.
         save_every: steps between two checkpoints, from 1; default 1000.
@@ -112,8 +115,8 @@ def train(
         "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "init": init,
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "size": size,
         "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema, "seed": seed,
-        "workers": workers, "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
-        "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
-        "patience": patience,
+        "workers": workers, "cache": cache, "log_every": log_every, "sample_every": sample_every,
+        "save_every": save_every, "eval_every": eval_every, "metric": metric, "eval_features": eval_features,
+        "val_share": val_share, "patience": patience,
     }  # fmt: skip
     return train_run(Run.open(method, out, {"preset": preset} | settings | hyperparameters), quiet, dry_run)

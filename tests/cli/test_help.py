@@ -80,7 +80,7 @@ GROUPS = {
     "train": {
         "Data": "a b data attributes captions select direction channels background max-bad",
         "Method": "preset set",
-        "Training": "size batch epochs steps precision ema seed workers",
+        "Training": "size batch epochs steps precision ema seed workers cache",
         "Run": "out init dry-run quiet log-every sample-every save-every",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
