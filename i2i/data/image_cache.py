@@ -79,14 +79,10 @@ class ImageCache:
     def write(self, name: str, stamp: Stamp, pixels: np.ndarray) -> None:
         """Keep an array, if there is room for it and the disk takes it."""
         data = _HEAD.pack(_SIGNATURE, *stamp, *pixels.shape, pixels.itemsize) + pixels.tobytes()
-        if not self._claim(len(data) + 4):
-            return
+        whole = zlib.crc32(data).to_bytes(4, "little") + data
         try:
-            atomically(
-                self._path(name),
-                lambda file: file.write_bytes(zlib.crc32(data).to_bytes(4, "little") + data),
-                durable=False,
-            )
+            if self._claim(len(whole)):
+                atomically(self._path(name), lambda file: file.write_bytes(whole), durable=False)
         except OSError as error:
             self._end(os_error(error))
 

@@ -284,6 +284,16 @@ def test_a_full_disk_ends_the_caching_and_not_the_training(root, photos, monkeyp
     assert images(root) == []
 
 
+def test_a_folder_that_is_deleted_meanwhile_ends_the_caching_only(root, opened):
+    said = []
+    cache = opened("one", say=said.append)
+    fill(cache, 5)
+    shutil.rmtree(root)
+    fill(cache, 60, 5)
+    assert kept(cache, 65) == []
+    assert len(said) == 1
+
+
 def test_without_a_folder_nothing_is_cached(root, photos):
     without, said = batches(photos, 0), []
     for path in root.parent.rglob("*"):
