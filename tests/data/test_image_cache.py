@@ -132,6 +132,16 @@ def test_what_is_seen_is_part_of_the_key(photos, decoded):
     assert len(decoded) == 9
 
 
+def test_another_version_of_a_decoder_reads_again(photos, decoded, monkeypatch):
+    batches(photos, 10**6)
+    decoded.clear()
+    assert "OpenCV " in reader.FORM
+    assert "Pillow " in reader.FORM
+    monkeypatch.setattr(reader, "FORM", reader.FORM.replace("OpenCV ", "OpenCV 1"))
+    batches(photos, 10**6)
+    assert len(set(decoded)) == 8
+
+
 def test_a_changed_file_is_read_again(photos, decoded):
     batches(photos, 10**6)
     for path in photos["a"].iterdir():
