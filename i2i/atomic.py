@@ -109,10 +109,13 @@ def clear_temporaries(folder: Path, name: str | None = None) -> None:
             left.unlink()
 
 
-def lock(file: IO[str]) -> None:
-    """Lock an open file until it is closed. Raises OSError if another process has locked it."""
+def lock(file: IO[str], *, shared: bool = False, wait: bool = False) -> None:
+    """Lock an open file until it is closed; ``shared`` locks exclude only those that are not.
+
+    With ``wait`` wait for the locks of other processes; else raise OSError for them.
+    """
     if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
 
 
 # Read once, at import: reading it changes it for a moment, which other threads must not see.

@@ -18,6 +18,15 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"
 
 
+def parse_bytes(name: str, size: str) -> int:
+    """Return the bytes of a size such as "500 MB" or "4GB"; 0 for "off". Raises ValueError, which calls it ``name``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]?)B", size, re.IGNORECASE)
+    bytes_ = int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " ")) if found else 0
+    if not bytes_ and size != "off":
+        raise ValueError(f"{name} is {size!r}; expected a size such as 500MB or 4GB, or off")
+    return bytes_
+
+
 def split_names(names: str) -> list[str]:
     """Return the names of a line of CSV: ``cat,dog``, or ``"a,b",dog`` for a name that contains a comma.
 

@@ -41,6 +41,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "words": (2, {"numpy"}),
     "spec": (1, set()),
     "atomic": (0, set()),
+    "cache": (0, set()),
     "errors": (0, set()),
     "text": (0, set()),
     "lost": (1, set()),

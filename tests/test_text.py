@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import i2i
-from i2i.text import join_names, not_found, os_error, plural, split_names
+from i2i.text import join_names, not_found, os_error, parse_bytes, plural, split_names
 
 
 def test_a_count_agrees_with_its_noun() -> None:
@@ -103,3 +103,18 @@ def test_other_errors_of_the_system() -> None:
     assert os_error(OSError(errno.ENOSPC, "No space left on device", "x/y")) == "x/y: No space left on device"
     assert os_error(OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
     assert os_error(OSError("it broke")) == "it broke"
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [("off", 0), ("4GB", 4 * 10**9), ("1.5 gb", 1_500_000_000), ("20 MB", 20_000_000), ("7kB", 7000), ("9B", 9),
+     ("2TB", 2 * 10**12)],
+)  # fmt: skip
+def test_a_number_of_bytes(size: str, count: int) -> None:
+    assert parse_bytes("cache", size) == count
+
+
+@pytest.mark.parametrize("size", ["", "4", "GB", "0GB", "-1GB", "1e3MB", "4GiB", "OFF", "1 000MB"])
+def test_what_is_no_number_of_bytes(size: str) -> None:
+    with pytest.raises(ValueError, match=rf"^cache is '{size}'; expected a size such as 500MB or 4GB, or off$"):
+        parse_bytes("cache", size)

@@ -13,6 +13,7 @@ from i2i.data.inspection import Report
 from i2i.data.layout import Folder, find_layout
 from i2i.data.many_domains import has_domains, read_domains
 from i2i.data.one_set import has_images, read_images
+from i2i.data.reader import Reader
 from i2i.data.transforms import View
 from i2i.data.two_domains import read_sides
 from i2i.errors import DataError
@@ -40,6 +41,7 @@ class Dataset(Protocol):
     """Keywords of the translator's constructor that the data decides, beyond the channels."""
     contents: Mapping[Path, bytes]
     """Digest of each file of these images: BLAKE2b of 16 bytes."""
+    reader: Reader
 
     def hold_out(self, share: float) -> dict[str, list[str]]:
         """Leave out a ``share`` of the images (0 to 1), by a hash of their names; return their names by role.

@@ -1,42 +1,17 @@
-"""Facts and warnings about the files of a dataset, from decoding each file once."""
+"""Reports and warnings about the files of a dataset."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from i2i.data.facts import DARK, Facts, inspect_files
 from i2i.errors import DataError
-from i2i.images import ImageError, decode_image
-from i2i.images.header import open_regular
 from i2i.text import plural
 
-DARK = 4  # a domain without values above this part of full scale is dark
 SHOWN = 20  # files that a message names; the others are counted
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Facts about one image file."""
-
-    size: tuple[int, int]  # height, width
-    channels: int
-    bits: int
-    alpha: bool
-    transparent: bool  # somewhere alpha is less than full
-    flat: bool  # one colour throughout
-    frames: int
-    format: str
-    digest: bytes
-    bytes: int
-    highest: tuple[int, int] = (0, 0)
-    """The largest value below full scale in the left and in the right half."""
 
 
 @dataclass
@@ -48,57 +23,6 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join([*self.lines, *(f"warning: {warning}" for warning in self.warnings)])
-
-
-def inspect_files(
-    paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
-) -> tuple[dict[Path, Facts], dict[Path, ImageError]]:
-    """Decode every file once, in threads. Return the facts of each, and the errors of those that failed."""
-    facts: dict[Path, Facts] = {}
-    failed: dict[Path, ImageError] = {}
-    with ThreadPoolExecutor(os.cpu_count() or 1, "i2i-check") as pool:
-        for done, (path, found) in enumerate(zip(paths, pool.map(_inspect, paths), strict=True), 1):
-            if isinstance(found, ImageError):
-                failed[path] = found
-            else:
-                facts[path] = found
-            if progress:
-                progress(done, len(paths))
-    return facts, failed
-
-
-def _inspect(path: Path) -> Facts | ImageError:
-    try:
-        with open_regular(path) as file:
-            data = file.read()
-        image = decode_image(data, path)
-    except ImageError as error:
-        return error
-    except OSError as error:
-        return ImageError(path, error.strerror or str(error))
-    first = image.pixels[:1, :1]
-    flat = bool((image.pixels[:, 0] == first[:, 0]).all()) and bool((image.pixels == first).all())
-    if image.alpha is not None and flat:
-        flat = bool((image.alpha == image.alpha[0, 0]).all())
-    return Facts(
-        (image.height, image.width), image.channels, image.bits, image.alpha is not None,
-        image.alpha is not None and int(image.alpha.min()) < 2**image.bits - 1, flat, image.frames, image.format,
-        hashlib.blake2b(data, digest_size=16).digest(), len(data), _highest(image.pixels),
-    )  # fmt: skip
-
-
-def _highest(pixels: np.ndarray) -> tuple[int, int]:
-    """Return the largest value below full scale in the left and in the right half of pixels [h, w, c].
-
-    Where a few pixels show that a half is not dark, its value is only a lower bound: most images end there.
-    """
-    peak, middle = np.iinfo(pixels.dtype).max, pixels.shape[1] // 2
-
-    def highest(part: np.ndarray) -> int:
-        some = int(part[::16, ::16].max(initial=0, where=part[::16, ::16] < peak))
-        return some if some * DARK > peak else int(part.max(initial=0, where=part < peak))
-
-    return highest(pixels[:, :middle]), highest(pixels[:, middle:])
 
 
 def named(items: Sequence[object], limit: int = SHOWN) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from i2i.errors import DataError
-from i2i.images import Image, ImageError, list_images
+from i2i.images import Image, ImageError, name_images
 
 Folder = str | os.PathLike[str]
 
@@ -117,7 +117,7 @@ def _sides(folders: dict[str, Path], a: str, b: str) -> tuple[Path, Path] | None
 
 
 def _any_image(root: Path) -> bool:
-    return bool(list_images(root, on_error=lambda error: None))
+    return bool(name_images(root, on_error=lambda error: None))
 
 
 def _refuse_classes(folder: Path) -> None:
@@ -159,7 +159,7 @@ def _named(folder: Path, problems: list[str]) -> dict[str, Path]:
     def broken(error: ImageError) -> None:
         problems.append(str(error))
 
-    return {path.relative_to(folder).as_posix(): path for path in list_images(folder, broken)}
+    return {name: folder / name for name in name_images(folder, broken)}
 
 
 def _match(layout: Layout, sides: Sequence[dict[str, Path]], problems: list[str]) -> list[dict[str, Path]]:

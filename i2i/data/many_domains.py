@@ -14,14 +14,16 @@ from torch import Tensor
 
 from i2i.data import rows
 from i2i.data.attributes import Table, chosen, read_table
-from i2i.data.inspection import Facts, Report, describe_domain, named, read_all, warn_of
+from i2i.data.facts import Facts
+from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, domain_name, existing, subfolders
-from i2i.data.pixel_format import domain_of, form_of, in_form
+from i2i.data.pixel_format import domain_of, form_of
+from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, look, place, to_tensor
+from i2i.data.transforms import View, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
-from i2i.images import IMAGE_SUFFIXES, list_images, read_image
+from i2i.images import IMAGE_SUFFIXES, list_images
 from i2i.spec import Background, Domain
 from i2i.text import plural
 
@@ -53,7 +55,7 @@ class ManyDomains:
         self.domains, self.report, self.fingerprint = domains, report, fingerprint
         self.hyperparameters: dict[str, Any] = {"domains": len(domains), "attributes": attributes}
         self.contents = contents
-        self._images, self._background = images, background
+        self._images, self.reader = images, Reader(background)
 
     def hold_out(self, share: float) -> dict[str, list[str]]:
         """Leave out a share of the images, by a hash of their names; return their names."""
@@ -82,9 +84,9 @@ class ManyDomains:
         seed %= 2**64  # NumPy takes no negative one
         placement = place(view, np.random.default_rng((seed, position)))
         image = self._images[index_at(position, len(self._images), seed)]
-        pixels = in_form(read_image(image.path), self.source, self._background)
+        (pixels,) = self.reader(view, Wanted(image.path, self.source))
         return {
-            "x": to_tensor(look(pixels, view, placement)),
+            "x": to_tensor(cut(pixels, view, placement)),
             "c": torch.tensor(image.label, dtype=torch.float32),
         }
 

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from i2i.data.inspection import Facts, Report, describe_domain, named, read_all, warn_of
+from i2i.data.facts import Facts
+from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, domain_name, existing, subfolders
 from i2i.data.many_domains import ManyDomains, domain_folders, read_domains
-from i2i.data.pixel_format import domain_of, form_of, in_form
+from i2i.data.pixel_format import domain_of, form_of
+from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, look, place, to_tensor
+from i2i.data.transforms import View, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
-from i2i.images import list_images, read_image
+from i2i.images import list_images
 from i2i.spec import Background, Domain
 from i2i.text import plural
 
@@ -54,7 +56,7 @@ class OneSet:
         self.report, self.fingerprint, self.contents = report, fingerprint, contents
         self.domains: tuple[str, ...] = ()
         self.hyperparameters: dict[str, Any] = {"domains": 0, "attributes": False}
-        self._images, self._background = images, background
+        self._images, self.reader = images, Reader(background)
 
     def hold_out(self, share: float) -> dict[str, list[str]]:
         """Leave out a share of the images, by a hash of their names; return their names."""
@@ -78,8 +80,8 @@ class OneSet:
         seed %= 2**64  # NumPy takes no negative one
         placement = place(view, np.random.default_rng((seed, position)))
         image = self._images[index_at(position, len(self._images), seed)]
-        pixels = in_form(read_image(image.path), self.source, self._background)
-        return {"x": to_tensor(look(pixels, view, placement))}
+        (pixels,) = self.reader(view, Wanted(image.path, self.source))
+        return {"x": to_tensor(cut(pixels, view, placement))}
 
 
 def read_images(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from i2i.data.inspection import Facts
+from i2i.data.facts import Facts
 from i2i.images import Image, convert, seen
 from i2i.spec import EDGE, Background, Domain
 

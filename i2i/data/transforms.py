@@ -29,6 +29,11 @@ class View:
         """Return the view without augmentation: the centre of an image that just covers the size."""
         return cls(size, load=1.0, flip=False, crop="center")
 
+    @property
+    def covered(self) -> tuple[float, float]:
+        """Height and width that a resized image covers: ``load`` times the size."""
+        return self.size[0] * self.load, self.size[1] * self.load
+
     def __post_init__(self) -> None:
         if min(self.size) < 1 or self.load < 1:
             raise ValueError(f"a view needs a size of at least 1 x 1 and a load of at least 1, not {self}")
@@ -52,16 +57,26 @@ def place(view: View, rng: np.random.Generator) -> Placement:
     return Placement(top, left, mirrored) if view.crop == "random" else Placement(mirrored=mirrored)
 
 
-def look(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
-    """Resize, crop and mirror pixels [h, w, c] to [height, width, c]."""
+def fit(pixels: np.ndarray, view: View) -> np.ndarray:
+    """Resize pixels [h, w, c], keeping their aspect ratio, to the smallest size that covers ``view.covered``.
+
+    Pixels whose sides were both divided by a power of two before become the same size.
+    """
     height, width = view.size
-    scale = max(height * view.load / pixels.shape[0], width * view.load / pixels.shape[1])
+    scale = max(covered / side for covered, side in zip(view.covered, pixels.shape[:2], strict=True))
     tall = max(height, round(pixels.shape[0] * scale))
     wide = max(width, round(pixels.shape[1] * scale))
-    if (tall, wide) != pixels.shape[:2]:
-        shrinks = tall < pixels.shape[0]
-        resized = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-        pixels = resized.reshape(tall, wide, -1)  # OpenCV drops the channel of grey images
+    if (tall, wide) == pixels.shape[:2]:
+        return pixels
+    shrinks = tall < pixels.shape[0]
+    resized = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return resized.reshape(tall, wide, -1)  # OpenCV drops the channel of grey images
+
+
+def cut(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
+    """Crop and mirror pixels [h, w, c] that ``fit`` the view to [height, width, c]."""
+    height, width = view.size
+    tall, wide = pixels.shape[:2]
     top = min(int(placement.top * (tall - height + 1)), tall - height)
     left = min(int(placement.left * (wide - width + 1)), wide - width)
     pixels = pixels[top : top + height, left : left + width]

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from i2i.data.inspection import Facts, Report, describe_domain, named, read_all, warn_of
-from i2i.data.layout import Folder, Layout, Source, find_layout, half_of, list_sources
-from i2i.data.pixel_format import domain_of, form_of, in_form
+from i2i.data.facts import Facts
+from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
+from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
+from i2i.data.pixel_format import domain_of, form_of
+from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, look, place, to_tensor
+from i2i.data.transforms import View, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
-from i2i.images import Image, read_image
 from i2i.spec import Background, Domain
 from i2i.text import plural
 
@@ -41,7 +42,7 @@ class TwoDomains:
         self.domains: tuple[str, ...] = ()
         self.hyperparameters: dict[str, Any] = {}
         self.contents = contents
-        self._x, self._y, self._background = x, y, background
+        self._x, self._y, self.reader = x, y, Reader(background)
 
     def hold_out(self, share: float) -> dict[str, list[str]]:
         """Leave out a share of the images, by a hash of their names; return their names, of each role."""
@@ -78,21 +79,14 @@ class TwoDomains:
         seed %= 2**64  # NumPy takes no negative one
         rng = np.random.default_rng((seed, position))
         index = index_at(position, len(self._x), seed)
-        placement = place(view, rng)
+        placement = other = place(view, rng)
+        left = self._x[index]
         if self.kind == "pairs":
-            left, right = self._x[index], self._y[index]
-            image = read_image(left.path)
-            other = image if right.path == left.path else read_image(right.path)
-            x, y = self._pixels(image, left, self.source), self._pixels(other, right, self.target)
-            return {"x": to_tensor(look(x, view, placement)), "y": to_tensor(look(y, view, placement))}
-        partner = self._y[int(rng.integers(len(self._y)))]
-        x = self._pixels(read_image(self._x[index].path), self._x[index], self.source)
-        y = self._pixels(read_image(partner.path), partner, self.target)
-        return {"x": to_tensor(look(x, view, placement)), "y": to_tensor(look(y, view, place(view, rng)))}
-
-    def _pixels(self, image: Image, source: Source, domain: Domain) -> np.ndarray:
-        """Return the image, or its half, in the form of its domain: [h, w, channels]."""
-        return in_form(half_of(image, source.half), domain, self._background)
+            right = self._y[index]
+        else:
+            right, other = self._y[int(rng.integers(len(self._y)))], place(view, rng)
+        x, y = self.reader(view, Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half))
+        return {"x": to_tensor(cut(x, view, placement)), "y": to_tensor(cut(y, view, other))}
 
 
 def read_sides(

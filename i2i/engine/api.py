@@ -41,6 +41,7 @@ def train(
     ema: float | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    cache: str | None = None,
     log_every: int | None = None,
     sample_every: int | None = None,
     save_every: int | None = None,
@@ -56,7 +57,7 @@ def train(
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     that of the run ``like``, else the default below. In a run that continues, the paths of the images, ``max_bad``,
-    ``epochs``, ``steps``, ``workers``, ``log_every``, ``sample_every``, ``save_every``, ``watch``,
+    ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``save_every``, ``watch``,
     ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they are.
 
     Args:
@@ -97,6 +98,8 @@ def train(
             1; default 0.999.
         seed: of all random numbers, from -2^63 to 2^64 - 1; default 0.
         workers: threads that read images, from 0 (the training thread itself); default one per core, at most 8.
+        cache: disk space for images resized to what the crops need, such as "500MB", in the user's cache folder, or
+            "off"; default "4GB". Pixels are the same in any case.
         log_every: steps between two lines of the log, from 1; default 50.
         sample_every: steps between two sample sheets, from 0 (none); default 500.
         save_every: steps between two checkpoints, from 1; default 1000.
@@ -124,7 +127,7 @@ def train(
         "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
         "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
-        "seed": seed, "workers": workers, "log_every": log_every, "sample_every": sample_every,
+        "seed": seed, "workers": workers, "cache": cache, "log_every": log_every, "sample_every": sample_every,
         "save_every": save_every, "watch": watch, "eval_every": eval_every, "metric": metric,
         "eval_features": eval_features, "val_share": val_share, "patience": patience,
     }  # fmt: skip

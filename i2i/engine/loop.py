@@ -34,7 +34,7 @@ from i2i.engine.validation import Validation
 from i2i.engine.validation_images import arrange
 from i2i.engine.watch import Watch, after_not_finite
 from i2i.progress import Progress, say
-from i2i.text import plural
+from i2i.text import parse_bytes, plural
 
 
 def train(run: Run, quiet: bool, dry_run: bool) -> Path:
@@ -129,9 +129,12 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     if note := caution(game, settings.batch // world.size):
         reporter.say(note)
     validation.begin(reporter, dataset)
+    view = View(settings.size) if game.translator.augment else View.plain(settings.size)
+    place = f"{settings.data} {settings.a} {settings.b}"
+    stack.enter_context(dataset.reader.caching(parse_bytes("cache", settings.cache), place, view, reporter.say))
     batches = Batches(
         dataset,
-        View(settings.size) if game.translator.augment else View.plain(settings.size),
+        view,
         settings.batch,
         settings.seed,
         start,

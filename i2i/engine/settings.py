@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.spec import EDGE, parse_background
+from i2i.text import parse_bytes
 
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:
@@ -102,6 +103,10 @@ class Settings:
     workers: int = option(
         min(os.cpu_count() or 1, 8), "Threads that read images; 0: the training thread itself.", "Training", free=True
     )
+    cache: str = option(
+        "4GB", "Disk space for images resized to what the crops need, in the user's cache folder; off: none.",
+        "Training", free=True, metavar="SIZE|off",
+    )  # fmt: skip
     log_every: int = option(50, "Steps between two lines of the log, from 1.", "Run", free=True)
     sample_every: int = option(500, "Steps between two sample sheets; 0: none.", "Run", free=True)
     save_every: int = option(1000, "Steps between two checkpoints, from 1.", "Run", free=True)
@@ -150,6 +155,7 @@ class Settings:
         if self.patience and not self.eval_every:
             raise ValueError(f"patience is {self.patience} evaluations, and there are none; give eval_every as well")
         parse_background(self.background)
+        parse_bytes("cache", self.cache)
         for f in fields(self):
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i.atomic import atomically
+from i2i.cache import cache_folder
 from i2i.errors import DataError
 from i2i.evaluation import inception, lite0
 from i2i.evaluation.pictures import RESIZE, Picture, resize
@@ -201,19 +200,6 @@ def _built(
     except OSError:
         return data, digest  # a cache that cannot be written costs a fraction of a second each time
     return cached, digest
-
-
-def cache_folder() -> Path:
-    """Return the folder of networks that were converted: ``$I2I_CACHE``, else that of the system's convention."""
-    if given := os.environ.get("I2I_CACHE"):
-        return Path(given)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "i2i"
 
 
 def _checked(path: Path) -> tuple[Path, str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 
+import i2i
 from i2i.images import resolution
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
@@ -22,6 +25,17 @@ from i2i.text import plural
 
 # OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+@functools.cache
+def versions() -> str:
+    """Return the versions of i2i and of the libraries that decode: with others a file may have other pixels."""
+    found = [f"i2i {i2i.__version__}", f"OpenCV {cv2.__version__}"]
+    for name in ("Pillow", "pi-heif", "pyvips-binary"):
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
+
 
 _lock = threading.Lock()  # warnings.catch_warnings changes state of the whole process
 
@@ -115,9 +129,13 @@ def split(array: np.ndarray, header: Header) -> Decoded:
     return array[..., : header.channels].copy(), array[..., -1].copy() if header.alpha else None
 
 
-def opencv_decode(data: bytes, header: Header) -> Decoded:
-    """Decode with OpenCV, to the bits of the header."""
-    if header.channels == 1 and not header.alpha:
+def opencv_decode(data: bytes, header: Header, reduction: int = 1) -> Decoded:
+    """Decode with OpenCV, to the bits of the header; with a ``reduction`` of 2, 4 or 8 to a fraction of its sides."""
+    if reduction > 1:
+        reduced = getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{reduction}")
+        mode = cv2.IMREAD_GRAYSCALE if header.channels == 1 else cv2.IMREAD_COLOR_RGB
+        flags = mode | reduced | cv2.IMREAD_IGNORE_ORIENTATION
+    elif header.channels == 1 and not header.alpha:
         flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     elif header.bits == 16 or header.alpha:  # IMREAD_COLOR garbles tiled TIFFs of 16 bits (OpenCV 5.0)
         flags = cv2.IMREAD_UNCHANGED

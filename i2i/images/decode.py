@@ -10,31 +10,42 @@ import numpy as np
 
 from i2i.images.formats.table import FORMATS
 from i2i.images.header import DAMAGE, MAX_PIXELS, open_regular, parse_header, reason
-from i2i.images.image import Image, ImageError, UnsupportedError
+from i2i.images.image import Header, Image, ImageError, UnsupportedError
 from i2i.images.metadata import read_metadata
 
 
-def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS, metadata: bool = False) -> Image:
+def read_image(
+    path: str | os.PathLike[str],
+    max_pixels: int = MAX_PIXELS,
+    metadata: bool = False,
+    least: tuple[float, float] | None = None,
+) -> Image:
     """Read a file; see :func:`decode_image`. Raises ImageError also where the file cannot be opened."""
     try:
         with open_regular(path) as file:
             data = file.read()
     except OSError as error:
         raise ImageError(path, error.strerror or str(error)) from error
-    return decode_image(data, path, max_pixels, metadata)
+    return decode_image(data, path, max_pixels, metadata, least)
 
 
 def decode_image(
-    data: bytes, name: str | os.PathLike[str] = "<bytes>", max_pixels: int = MAX_PIXELS, metadata: bool = False
+    data: bytes,
+    name: str | os.PathLike[str] = "<bytes>",
+    max_pixels: int = MAX_PIXELS,
+    metadata: bool = False,
+    least: tuple[float, float] | None = None,
 ) -> Image:
     """Decode the bytes of a file; ``name`` is for the error.
 
-    With ``metadata`` EXIF and XMP come too, and are written with the image. Raises ImageError for bytes of no known
-    format, and for truncated, damaged or too large images.
+    With ``metadata`` EXIF and XMP come too, and are written with the image. With ``least``, the height and the width
+    that are needed at least, the image may be smaller than the file says: its sides are divided by ``reduction``, which
+    is 8, 4, 2 or 1. Raises ImageError for bytes of no known format, and for truncated, damaged or too large images.
     """
     header = parse_header(io.BytesIO(data), name, max_pixels)
+    reduction = _reduction(header, least) if least and FORMATS[header.format].reduces else 1
     try:
-        pixels, alpha = FORMATS[header.format].decode(data, header)
+        pixels, alpha = FORMATS[header.format].decode(data, header, reduction)
     except UnsupportedError as error:
         raise ImageError(name, str(error)) from error
     except (*DAMAGE, cv2.error) as error:
@@ -42,7 +53,7 @@ def decode_image(
     if not FORMATS[header.format].turned:
         pixels = _upright(pixels, header.orientation)
         alpha = None if alpha is None else _upright(alpha, header.orientation)
-    if pixels.shape[:2] != (header.height, header.width):
+    if pixels.shape[:2] != (header.height // reduction, header.width // reduction):
         raise ImageError(
             name,
             f"damaged {header.format} data: the header says {header.width} x {header.height}, "
@@ -50,8 +61,21 @@ def decode_image(
         )
     found = read_metadata(io.BytesIO(data), header.format) if metadata else None
     return Image(
-        pixels, alpha, header.icc, header.format, header.frames, found, header.resolution, header.lost, header.coding
-    )
+        pixels, alpha, header.icc, header.format, header.frames, found, header.resolution, header.lost, header.coding,
+        reduction,
+    )  # fmt: skip
+
+
+def _reduction(header: Header, least: tuple[float, float]) -> int:
+    """Return the largest of 8, 4, 2 and 1 by which both sides can be divided and still be twice those needed.
+
+    With less to spare, what is resized from it would differ more from what is resized from the whole image: on photos
+    it differs by 40 to 53 dB, and at the size that is needed by 35. Sides that cannot be divided would leave part of a
+    pixel at the border, and shift the image against the other one of a pair.
+    """
+    sides = list(zip((header.height, header.width), least, strict=True))
+    fits = (n for n in (8, 4, 2) if all(side % n == 0 and side >= 2 * n * few for side, few in sides))
+    return next(fits, 1)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -8,12 +8,16 @@ import pytest
 import torch
 
 from i2i.data import View, read_folders
-from i2i.data.transforms import Placement, look, place, to_tensor
+from i2i.data.transforms import Placement, cut, fit, place, to_tensor
 from i2i.images import Image, ImageError, extend, read_image, write_image
 from i2i.runtime.processing import prepare
 from i2i.spec import Domain, Spec
 
 PLAIN = View((32, 32), load=1, flip=False, crop="center")
+
+
+def look(pixels, view, placement):
+    return cut(fit(pixels, view), view, placement)
 
 
 def levels(tensor):

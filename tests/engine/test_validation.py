@@ -243,7 +243,7 @@ def test_no_image_of_the_test_split_is_seen_before_the_end(
     own, unpaired, tmp_path, one_thread, monkeypatch, features  # noqa: F811
 ):  # fmt: skip
     """Nor is one of the validation split trained on."""
-    from i2i.data import two_domains
+    from i2i.data import reader
 
     names = ["trainA", "trainB", "testA", "testB"] + ["valA", "valB"] * own
     data = splits(tmp_path / "data", names)
@@ -251,11 +251,11 @@ def test_no_image_of_the_test_split_is_seen_before_the_end(
         for side in "AB":
             (tmp_path / f"data/train{side}/train{side}{number}.png").rename(tmp_path / f"data/train{side}/{number}.png")
     trained, evaluated, steps = set(), [], []
-    read_all, look, plain = two_domains.read_image, measure.read, TrainState.step
+    read_all, look, plain = reader.read_image, measure.read, TrainState.step
 
-    def read_to_train(path, *rest):
+    def read_to_train(path, **more):
         trained.add(Path(path))
-        return read_all(path, *rest)
+        return read_all(path, **more)
 
     def read_to_look(source, *rest, **more):
         evaluated.append((len(steps), source.path))
@@ -265,7 +265,7 @@ def test_no_image_of_the_test_split_is_seen_before_the_end(
         steps.append(None)
         return plain(self, *arguments)
 
-    monkeypatch.setattr(two_domains, "read_image", read_to_train)
+    monkeypatch.setattr(reader, "read_image", read_to_train)
     monkeypatch.setattr(measure, "read", read_to_look)
     monkeypatch.setattr(TrainState, "step", step)
     options = {name: value for name, value in unpaired.items() if name not in ("a", "b")}

@@ -116,11 +116,11 @@ def metadata(file: BinaryIO) -> Metadata:
     return replace(found, unread=tuple(name for marker, name in names.items() if marker in markers))
 
 
-def decode(data: bytes, header: Header) -> Decoded:
-    """Decode the first picture."""
+def decode(data: bytes, header: Header, reduction: int = 1) -> Decoded:
+    """Decode the first picture, or one of its sides divided by 2, 4 or 8, which the DCT's own scaling makes cheap."""
     if data.rfind(b"\xff\xd9", data.find(b"\xff\xda")) < 0:
         raise ValueError("it is truncated (no end-of-image marker)")  # OpenCV's message would not say so
-    return opencv_decode(data, header)
+    return opencv_decode(data, header, reduction)
 
 
 def encode(image: Image, quality: int) -> bytes:

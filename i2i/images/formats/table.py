@@ -57,6 +57,8 @@ class Format:
         also: suffixes of files that are read but never written.
         strips: how libvips handles the format, if it may be read and written row by row.
         turned: ``decode`` returns the pixels upright; else they are turned as the orientation of the header says.
+        reduces: ``decode`` takes a third argument, 2, 4 or 8: by how much the sides of the pixels that it returns are
+            shorter. They must be divisible by it.
     """
 
     suffixes: str
@@ -66,6 +68,7 @@ class Format:
     also: str = ""
     strips: Strips | None = None
     turned: bool = False
+    reduces: bool = False
 
     def matches(self, start: bytes, suffix: str) -> bool:
         """True if a file that begins with these bytes, and has that suffix, is of this format."""
@@ -96,12 +99,12 @@ class Format:
         """
         return self.code.header(file)
 
-    def decode(self, data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
+    def decode(self, data: bytes, header: Header, reduction: int = 1) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the pixels [h, w, 1 | 3] and the alpha [h, w] of a file, as they are stored unless ``turned``.
 
-        Raises any error for damaged data.
+        A ``reduction`` above 1 needs ``reduces``. Raises any error for damaged data.
         """
-        return self.code.decode(data, header)
+        return self.code.decode(data, header, *([reduction] if reduction > 1 else []))
 
     def encode(self, image: Image, quality: int) -> bytes:
         """Return the bytes of a file. The image has nothing that the format does not hold."""
@@ -126,6 +129,7 @@ FORMATS: dict[str, Format] = {
         # A segment has 65,533 bytes; XMP may grow by a few as its sizes are changed.
         Holds(profile=True, resolution=True, exif=65_527, xmp=65_440, quality=True),
         strips=Strips("jpegload", "jpegsave", {"subsample_mode": "on"}, head=2),  # chroma at half size, as OpenCV's
+        reduces=True,
     ),
     "WEBP": Format(
         "webp", rb"RIFF....WEBP", "webp",

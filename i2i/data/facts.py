@@ -1,0 +1,148 @@
+"""Facts about the files of a dataset, from decoding each file once and again only when it has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i.cache import cache_folder
+from i2i.data.file_index import FileIndex
+from i2i.images import ImageError, decode_image
+from i2i.images.codecs import versions
+from i2i.images.header import open_regular
+from i2i.progress import say
+from i2i.text import os_error
+
+DARK = 4  # a domain without values above this part of full scale is dark
+FORM = f"facts 1, {versions()}"  # of the index; another makes all files new
+WRITE_EVERY = 60.0  # seconds between two writes of the index, which are all that a kill can lose
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts about one image file."""
+
+    size: tuple[int, int]  # height, width
+    channels: int
+    bits: int
+    alpha: bool
+    transparent: bool  # somewhere alpha is less than full
+    flat: bool  # one colour throughout
+    frames: int
+    format: str
+    digest: bytes
+    bytes: int
+    highest: tuple[int, int] = (0, 0)
+    """The largest value below full scale in the left and in the right half."""
+
+
+def inspect_files(
+    paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[Path, Facts], dict[Path, ImageError]]:
+    """Return the facts of each file, and the errors of those that cannot be read.
+
+    Only files that are new or changed since they were last decoded are decoded, in threads: the facts of the others are
+    in an index in the user's cache folder. Of processes that ask for the same files at the same time, the first
+    decodes them, and the others wait for it.
+    """
+    index = FileIndex(cache_folder() / "index", paths, FORM)
+    facts, failed = index.known(_from_row), dict[Path, ImageError]()
+
+    def report() -> None:
+        if progress:
+            progress(len(facts) + len(failed), len(paths))
+
+    if len(facts) < len(paths):
+        with index.turn(report):
+            facts = index.known(_from_row)
+            for path, found in _inspected(index, [path for path in paths if path not in facts]):
+                if isinstance(found, ImageError):
+                    failed[path] = found
+                else:
+                    facts[path] = found
+                report()
+    return {path: facts[path] for path in paths if path in facts}, failed
+
+
+def _inspected(index: FileIndex, paths: Sequence[Path]) -> Iterator[tuple[Path, Facts | ImageError]]:
+    """Yield each file with its facts or its error, and write the facts to the index."""
+    written = time.monotonic()
+    try:
+        with ThreadPoolExecutor(os.cpu_count() or 1, "i2i-check") as pool:
+            for path, found in zip(paths, pool.map(_inspect, paths), strict=True):
+                if isinstance(found, Facts):
+                    index.add(path, _to_row(found))
+                yield path, found
+                if time.monotonic() - written > WRITE_EVERY:
+                    written = _write(index)
+    finally:
+        if written < math.inf:
+            _write(index)
+
+
+def _write(index: FileIndex) -> float:
+    """Write the index, and return the time; infinity, after a note, if it cannot be written."""
+    try:
+        index.write()
+    except OSError as error:
+        say(f"note: each start will decode all images, since their index cannot be written: {os_error(error)}; "
+            "set another cache folder in the environment variable I2I_CACHE")  # fmt: skip
+        return math.inf
+    return time.monotonic()
+
+
+def _to_row(facts: Facts) -> list[Any]:
+    """Return the facts as values of JSON."""
+    kind = facts.channels, facts.bits, facts.alpha, facts.transparent, facts.flat, facts.frames, facts.format
+    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *facts.highest]
+
+
+def _from_row(row: list[Any]) -> Facts:
+    height, width, channels, bits, alpha, transparent, flat, frames, format, digest, size, left, right = row
+    return Facts(
+        (height, width), channels, bits, alpha, transparent, flat, frames, format, bytes.fromhex(digest), size,
+        (left, right),
+    )  # fmt: skip
+
+
+def _inspect(path: Path) -> Facts | ImageError:
+    try:
+        with open_regular(path) as file:
+            data = file.read()
+        image = decode_image(data, path)
+    except ImageError as error:
+        return error
+    except OSError as error:
+        return ImageError(path, error.strerror or str(error))
+    first = image.pixels[:1, :1]
+    flat = bool((image.pixels[:, 0] == first[:, 0]).all()) and bool((image.pixels == first).all())
+    if image.alpha is not None and flat:
+        flat = bool((image.alpha == image.alpha[0, 0]).all())
+    return Facts(
+        (image.height, image.width), image.channels, image.bits, image.alpha is not None,
+        image.alpha is not None and int(image.alpha.min()) < 2**image.bits - 1, flat, image.frames, image.format,
+        hashlib.blake2b(data, digest_size=16).digest(), len(data), _highest(image.pixels),
+    )  # fmt: skip
+
+
+def _highest(pixels: np.ndarray) -> tuple[int, int]:
+    """Return the largest value below full scale in the left and in the right half of pixels [h, w, c].
+
+    Where a few pixels show that a half is not dark, its value is only a lower bound: most images end there.
+    """
+    peak, middle = np.iinfo(pixels.dtype).max, pixels.shape[1] // 2
+
+    def highest(part: np.ndarray) -> int:
+        some = int(part[::16, ::16].max(initial=0, where=part[::16, ::16] < peak))
+        return some if some * DARK > peak else int(part.max(initial=0, where=part < peak))
+
+    return highest(pixels[:, :middle]), highest(pixels[:, middle:])
