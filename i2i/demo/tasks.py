@@ -118,12 +118,14 @@ TRAININGS: dict[str, tuple[Training, ...]] = {
         Training(
             "change roof and time of day",
             "stargan --data=DATA --attributes=DATA/attributes.csv "
-            "--select=red-roof,blue-roof,grey-roof,brown-roof,night --size=64",
+            "--select=red-roof,blue-roof,grey-roof,brown-roof,night --size=64 --set=image_size=64",
         ),
     ),
     "family": (
         Training("draw new faces of each group", "dcgan --data=DATA --size=64"),
-        Training("draw new faces, and translate by latent arithmetic", "vaegan --data=DATA --size=64"),
-        Training("make a person smile or calm, woman or man", "stargan --data=DATA --size=64"),
+        Training(
+            "draw new faces, and translate by latent arithmetic", "vaegan --data=DATA --size=64 --set=lambda_prior=8"
+        ),
+        Training("make a person smile or calm, woman or man", "stargan --data=DATA --size=64 --set=image_size=64"),
     ),
 }

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, BinaryIO
 
 import cv2
@@ -30,6 +29,8 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 @functools.cache
 def versions() -> str:
     """Return the versions of i2i and of the libraries that decode: with others a file may have other pixels."""
+    from importlib.metadata import PackageNotFoundError, version  # its import takes longer than to translate an image
+
     found = [f"i2i {i2i.__version__}", f"OpenCV {cv2.__version__}"]
     for name in ("Pillow", "pi-heif", "pyvips-binary"):
         with suppress(PackageNotFoundError):
