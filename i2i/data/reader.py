@@ -58,8 +58,10 @@ class Reader:
             return
         with closing(cache):
             self._cache = cache
-            yield
-            self._cache = None
+            try:
+                yield
+            finally:
+                self._cache = None
 
     def __call__(self, view: View, *wanted: Wanted) -> list[np.ndarray]:
         """Return each image resized to ``fit`` the view, [h, w, channels]. A file of two of them is decoded once.

@@ -48,7 +48,7 @@ class Pulse:
     def wait_for_the_lost(self) -> None:
         """Wait until another process counts as dead, which ends this one; return if all live."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's, who names the dead process itself
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from torchrun, which names the dead process itself
         self.ended.wait(SILENCE + 2 * EVERY)
 
     # Both count turns, not seconds: on a machine that is too busy to run this process, they wait longer.
