@@ -34,8 +34,6 @@ class TrainState:
         # Double precision is for comparisons: there the order of a sum does not matter.
         self.dtype = torch.float64 if settings.precision == "fp64" else torch.float32
         self.translator = translator.to(world.device, self.dtype).train()
-        if world.device.type == "cuda":
-            self.translator.to(memory_format=torch.channels_last)
         if settings.freeze:
             freeze(self.translator, settings.freeze)
         players = self.translator.players()
