@@ -35,6 +35,8 @@ def train(
     max_bad: int | None = None,
     size: int | str | tuple[int, int] | None = None,
     batch: int | str | None = None,
+    accumulate: int | None = None,
+    checkpointing: str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     precision: str | None = None,
@@ -57,8 +59,9 @@ def train(
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     that of the run ``like``, else the default below. In a run that continues, the paths of the images, ``max_bad``,
-    ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``save_every``, ``watch``,
-    ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they are.
+    ``checkpointing``, ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``save_every``,
+    ``watch``, ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they
+    are.
 
     Args:
         method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators
@@ -90,6 +93,10 @@ def train(
         size: of a training crop in pixels, from 1: 256, (height, width) or "HEIGHTxWIDTH"; default 256.
         batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
             for StarGAN 16.
+        accumulate: parts of a step of ``batch`` images each, whose gradients are added up, from 1; default 1. Losses
+            and weights are those of a batch so many times as large, where neither a norm nor a loss compares images.
+        checkpointing: "on" keeps only the networks' inputs and results for the backward pass and computes the rest
+            again: less memory, about a third more time, the same result; default "off".
         epochs: length in passes over the data, from 1; the learning rate falls in the second half; default 200.
         steps: length in optimiser steps instead of ``epochs``, from 1; default 0, by ``epochs``.
         precision: of the arithmetic: "fp32", "bf16", "fp16", "fp64", or "auto", bf16 on a GPU that has it, else fp32;
@@ -126,10 +133,11 @@ def train(
     settings = {
         "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
-        "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
-        "seed": seed, "workers": workers, "cache": cache, "log_every": log_every, "sample_every": sample_every,
-        "save_every": save_every, "watch": watch, "eval_every": eval_every, "metric": metric,
-        "eval_features": eval_features, "val_share": val_share, "patience": patience,
+        "size": size, "batch": batch, "accumulate": accumulate, "checkpointing": checkpointing, "epochs": epochs,
+        "steps": steps, "precision": precision, "ema": ema, "seed": seed, "workers": workers, "cache": cache,
+        "log_every": log_every, "sample_every": sample_every, "save_every": save_every, "watch": watch,
+        "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
+        "patience": patience,
     }  # fmt: skip
     run = Run.open(method, out, {"preset": preset} | settings | hyperparameters, like=like, override=override)
     return train_run(run, quiet, dry_run)

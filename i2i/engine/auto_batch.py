@@ -40,8 +40,12 @@ def fitting_batch(run: Run, world: World) -> int:
 
 
 def play_on_noise(run: Run, game: TrainState, images: int) -> None:
-    """Run two steps on ``images`` random images in which every player moves, also those with ``every`` > 1."""
-    batch, together = noise(run, game, images), lcm(*(move.player.every for move in game.moves.values()))
+    """Run two steps on ``images`` random images for each part of a step.
+
+    Every player moves in both, also those with ``every`` > 1.
+    """
+    batch = noise(run, game, images * run.settings.accumulate)
+    together = lcm(*(move.player.every for move in game.moves.values()))
     for turn in (1, 2):
         game.step(batch, turn * together - 1, 1.0)
 

@@ -42,7 +42,7 @@ def plan(run: Run, dataset: Dataset, game: TrainState) -> list[str]:
     """
     settings, world = run.settings, game.world
     steps = max(length(settings, len(dataset))[0] - run.facts.get("step", 0), 0)
-    share = settings.batch // world.size
+    share = settings.images // world.size
     each = step_seconds(game, noise(run, game, share))
     began = time.monotonic()
     for position in (0, 1):
@@ -99,7 +99,7 @@ def faster(run: Run, dataset: Dataset, world: World, seconds: float) -> str:
     try:
         with torch.random.fork_rng(devices=[]):
             game = TrainState(other, World())
-            each = step_seconds(game, noise(other, game, other.settings.batch))
+            each = step_seconds(game, noise(other, game, other.settings.images))
     except ValueError:  # images or hyper-parameters that do not go with the preset
         return note
     if each * steps > seconds / 2:

@@ -121,7 +121,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
         run.set_aside_after(start)
         run.write(status="running", step=start, steps=steps, **provenance(world, dataset.report))
     advise = partial(faster, run, dataset, world)
-    reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet, advise))
+    reporter = stack.enter_context(Reporter(run.path, start, steps, settings.images, world, quiet, advise))
     reporter.say(str(dataset.report))
     reporter.say(
         f"{run.path}: {settings.method} on {world.device}, {plural(images, 'image')} an epoch, steps {start} to {steps}"
@@ -135,7 +135,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     batches = Batches(
         dataset,
         view,
-        settings.batch,
+        settings.images,
         settings.seed,
         start,
         world.rank,

@@ -74,11 +74,10 @@ def describe_data(run: Run, dataset: Dataset) -> None:
 
 def check_batch(settings: Settings, dataset: Dataset) -> None:
     """Raise DataError where a generator would see an image several times in one batch, and learn to repeat it."""
-    if translator_class(settings.method).data == "images" and len(dataset) < settings.batch:
-        few = plural(len(dataset), "image")
-        raise DataError(
-            f"{settings.data}: {few} for batches of {settings.batch}; add images, or --batch {len(dataset)}"
-        )
+    if translator_class(settings.method).data == "images" and len(dataset) < settings.images:
+        few, most = plural(len(dataset), "image"), len(dataset) // settings.accumulate
+        lower = f"--batch {most}" if most else f"--accumulate {len(dataset)} --batch 1"
+        raise DataError(f"{settings.data}: {few} for batches of {settings.images}; add images, or {lower}")
 
 
 def of_size(settings: Settings) -> dict[str, int]:

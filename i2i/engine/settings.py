@@ -86,6 +86,14 @@ class Settings:
         1, "Images per step, over all processes, from 1; auto: as many as fit the GPU. StarGAN's default is 16.",
         "Training", metavar="N|auto",
     )  # fmt: skip
+    accumulate: int = option(
+        1, "Parts of a step of --batch images each, whose gradients are added up: N times the batch in the memory of "
+        "one.", "Training",
+    )  # fmt: skip
+    checkpointing: str = option(
+        "off", "Keep only the networks' inputs and results for the backward pass, and compute the rest again: less "
+        "memory, about a third more time, the same result.", "Training", choices=("off", "on"), free=True,
+    )  # fmt: skip
     epochs: int = option(
         200, "Length in passes over the data, from 1; the learning rate falls in the second half.", "Training",
         free=True,
@@ -138,7 +146,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for name in ("batch", "epochs", "log_every", "save_every"):
+        for name in ("batch", "accumulate", "epochs", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("steps", "max_bad", "workers", "sample_every", "eval_every", "patience"):
@@ -160,6 +168,11 @@ class Settings:
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
                 raise ValueError(f"{f.name} is {getattr(self, f.name)!r}; choose one of {', '.join(choices)}")
+
+    @property
+    def images(self) -> int:
+        """Images of a step, over all processes and parts."""
+        return self.batch * self.accumulate
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"size": list(self.size)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from i2i.atomic import FULL
+from i2i.engine.accumulate import play_in_parts
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.freeze import freeze
@@ -40,13 +41,18 @@ class TrainState:
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
         self.autocast = autocast_for(settings.precision, world.device)
+        self.parts = settings.accumulate
         self.halvings = 0  # of the learning rate, each after a loss or weight that was not finite
         self.failures = 0  # to save the state, in a row
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
         """Run step ``number`` (from 0) at ``rate`` times the learning rates; return the loss terms."""
         batch = self.here(batch)
-        terms = play(self.translator, self.moves, batch, number, rate, self.autocast)
+        terms = (
+            play(self.translator, self.moves, batch, number, rate, self.autocast)
+            if self.parts == 1
+            else play_in_parts(self.translator, self.moves, batch, self.parts, number, rate, self.autocast)
+        )
         self.ema.update(number)
         return terms
 

@@ -1,4 +1,4 @@
-"""Gradients of the normalisations against float64, in both memory formats, and at the batch sizes where PyTorch errs."""
+"""Gradients of the normalisations against float64, in both memory formats and at the batch sizes where PyTorch errs."""
 
 import pytest
 import torch
