@@ -125,6 +125,12 @@ CONSTRAINTS = {
 }
 
 
+def constraint_on(net: nn.Module) -> Constraint | None:
+    """Return the constraint on a critic, or None for another network."""
+    name = getattr(net, "constraint", None)
+    return None if name is None else CONSTRAINTS[name]
+
+
 @dataclass(frozen=True)
 class Adversarial:
     """Objective under a constraint, as a translator uses it; the label of real images is 1 - ``smoothing``.
@@ -161,9 +167,11 @@ class Adversarial:
             )
 
     def constrain(self, D: nn.Module) -> nn.Module:
-        """Apply the constraint that lives in a critic's layers, in place."""
+        """Apply the constraint that lives in a critic's layers, in place, and note it for ``constraint_on``."""
+        for module in D.modules():
+            vars(module)["constraint"] = self.constraint
         if CONSTRAINTS[self.constraint].spectral:
-            for module in D.modules():
+            for module in list(D.modules()):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
         return D
@@ -208,6 +216,16 @@ def clip(parameters: Iterable[Tensor], bound: float) -> None:
         parameter.clamp_(-bound, bound)
 
 
+def coin() -> bool:
+    """Return True at even odds, drawn from PyTorch's default CPU generator: no device is waited for."""
+    return bool(torch.rand(()) < 0.5)
+
+
+def number_below(n: int) -> int:
+    """Return a number from 0 to n - 1, drawn like ``coin``."""
+    return int(torch.randint(n, ()))
+
+
 class ImagePool(nn.Module):
     """History of generated images (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3), one image at a time.
 
@@ -226,16 +244,17 @@ class ImagePool(nn.Module):
         """Map [n, c, h, w] to [n, c, h, w]; draws from PyTorch's default CPU generator."""
         if self.size == 0:
             return images
-        self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
+        if self.images and (self.images[0].device, self.images[0].dtype) != (images.device, images.dtype):
+            self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
         return torch.stack([self._exchange(image) for image in images.detach()])
 
     def _exchange(self, image: Tensor) -> Tensor:
         if len(self.images) < self.size:
             self.images.append(image.clone())
             return image
-        if torch.rand(()) < 0.5:
+        if coin():
             return image
-        place = int(torch.randint(self.size, ()))
+        place = number_below(self.size)
         older, self.images[place] = self.images[place], image.clone()
         return older
 

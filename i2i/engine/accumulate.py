@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from i2i.engine.checkpointing import steady
 from i2i.engine.step import Move
 from i2i.translators import Translator, Views
 
@@ -91,17 +92,13 @@ class _Part:
     def _repeated(self) -> Iterator[None]:
         """Draw the random numbers of the first time, and leave the running averages of batch norm as they are."""
         norms = [module for module in self.translator.modules() if isinstance(module, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
         now = _random_states(self.batch)
         _set_random_states(self.random)
-        for norm in norms:
-            norm.momentum = 0.0  # the share of the new statistics
         try:
-            yield
+            with steady(norms):
+                yield
         finally:
             _set_random_states(now)
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
 
 
 def _copied(translator: Translator, move: Move) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 
 from i2i.atomic import FULL
 from i2i.engine.accumulate import play_in_parts
+from i2i.engine.checkpointing import checkpoint
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.freeze import freeze
@@ -37,6 +38,8 @@ class TrainState:
         self.translator = translator.to(world.device, self.dtype).train()
         if settings.freeze:
             freeze(self.translator, settings.freeze)
+        if settings.checkpointing == "on":
+            checkpoint(self.translator)
         players = self.translator.players()
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
