@@ -117,18 +117,12 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
     Run the same command again to continue an interrupted run. Use torchrun for several GPUs.
     """
-    from torch import OutOfMemoryError
-
     from i2i.engine import train
     from i2i.engine.interrupt import Interrupted
     from i2i.engine.report import NonFinite
 
     try:
         run = train(method, **(given | hyperparameters))
-    except OutOfMemoryError as error:
-        raise ValueError(
-            f"this does not fit into the GPU's memory; use a smaller --size or --batch ({error})"
-        ) from error
     except (Interrupted, NonFinite) as error:
         click.echo(str(error), err=True)
         click.get_current_context().exit(error.exit_status)

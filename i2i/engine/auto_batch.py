@@ -69,7 +69,8 @@ def noise(run: Run, game: TrainState, images: int) -> Views:
 def largest_power(attempt: Callable[[int], bool]) -> int:
     """Return the largest power of two for which ``attempt`` returns True and does not run out of memory.
 
-    Raises ValueError if not even one image fits.
+    At least 1, also where that leaves less room than ``attempt`` asks for. Raises OutOfMemoryError if not even that
+    fits.
     """
     found, size = 0, 1
     while size <= LARGEST:
@@ -77,9 +78,9 @@ def largest_power(attempt: Callable[[int], bool]) -> int:
             if not attempt(size):
                 break
         except torch.OutOfMemoryError:
+            if not found:
+                raise
             torch.cuda.empty_cache()
             break
         found, size = size, 2 * size
-    if not found:
-        raise ValueError("not even a batch of one image fits into the GPU's memory; choose a smaller --size")
-    return found
+    return max(found, 1)

@@ -75,7 +75,8 @@ def step_seconds(game: TrainState, batch: Views) -> float:
     """Return the mean time of a step on ``batch``, from one in which every player moves and one like most others."""
     together = lcm(*(move.player.every for move in game.moves.values()))
     if game.world.device.type == "cuda":
-        game.step(batch, together - 1, 1.0)  # searches for the fastest kernels
+        for _ in range(3):  # searches for the fastest kernels, compiles, records CUDA graphs
+            game.step(batch, together - 1, 1.0)
     times = []
     for number in (together - 1, together):  # counted from 0; players with ``every`` > 1 wait in the second
         torch.cuda.synchronize() if game.world.device.type == "cuda" else None

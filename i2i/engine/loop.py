@@ -16,6 +16,7 @@ from i2i.engine.distributed import World
 from i2i.engine.estimate import faster, plan
 from i2i.engine.finetune import initialise
 from i2i.engine.interrupt import Interrupted, Signals
+from i2i.engine.memory import enough_memory
 from i2i.engine.prepare import (
     caution,
     check_batch,
@@ -30,6 +31,7 @@ from i2i.engine.run_folder import Run
 from i2i.engine.samples import Samples
 from i2i.engine.schedule import learning_rate, length
 from i2i.engine.train_state import TrainState
+from i2i.engine.trial import resolve_compile
 from i2i.engine.validation import Validation
 from i2i.engine.validation_images import arrange
 from i2i.engine.watch import Watch, after_not_finite
@@ -46,6 +48,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         return run.path
     with ExitStack() as stack:
         world = stack.enter_context(World.join())
+        stack.enter_context(enough_memory(run, world))
         run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
         with Progress("file", "reading", every=10, quiet=quiet or world.rank > 0) as reading:
             dataset = _open(run, reading.update)
@@ -56,7 +59,10 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
         check_batch(run.settings, dataset)
+        how, note = resolve_compile(run, world)
+        run.settings = replace(run.settings, compile=how)
         quiet = quiet or world.rank > 0
+        say(note, quiet or not note)
         game = _new(run, world, quiet)
         for name, was, now in run.overridden:
             say(f"overridden: {name}: {was} -> {now}", quiet)

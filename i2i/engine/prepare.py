@@ -20,7 +20,7 @@ from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.engine.train_state import TrainState
 from i2i.networks.blocks import RunningNorm2d
-from i2i.runtime.system.host import cores, processor
+from i2i.runtime.system.host import computes_in_bf16, cores, processor
 from i2i.text import plural
 from i2i.translators import Views, translator_class
 
@@ -87,7 +87,7 @@ def of_size(settings: Settings) -> dict[str, int]:
 
 
 def resolve_precision(precision: str, world: World) -> str:
-    """Resolve precision "auto": bf16 on a GPU that supports it, else fp32 (bf16 is slower on most CPUs).
+    """Resolve precision "auto": bf16 on a GPU or processor that computes in it, else fp32.
 
     Raises ValueError for fp16 without a GPU, which a CPU cannot compute in.
     """
@@ -95,7 +95,8 @@ def resolve_precision(precision: str, world: World) -> str:
         raise ValueError("precision fp16 needs a GPU; choose fp32 or bf16")
     if precision != "auto":
         return precision
-    return "bf16" if world.device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    has = torch.cuda.is_bf16_supported(False) if world.device.type == "cuda" else computes_in_bf16()
+    return "bf16" if has else "fp32"
 
 
 def held_out(settings: Settings, dataset: Dataset) -> Dataset:

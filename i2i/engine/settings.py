@@ -100,8 +100,12 @@ class Settings:
     )  # fmt: skip
     steps: int = option(0, "Length in optimiser steps instead of epochs; 0: by --epochs.", "Training", free=True)
     precision: str = option(
-        "auto", "Precision of the arithmetic; auto: bf16 on a GPU that has it, else fp32.", "Training",
+        "auto", "Precision of the arithmetic; auto: bf16 on a GPU or processor that has it, else fp32.", "Training",
         choices=("auto", "fp32", "bf16", "fp16", "fp64"),
+    )  # fmt: skip
+    compile: str = option(
+        "auto", "Compile the networks, or record them as CUDA graphs too; auto: on a GPU, where a trial of a few steps "
+        "gives the same losses in less time.", "Training", choices=("auto", "off", "on", "graphs"),
     )  # fmt: skip
     ema: float = option(
         0.999, "Decay of the exponential moving average of the weights, which is exported; from 0 (off) to below 1.",
@@ -188,9 +192,9 @@ class Settings:
 
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # the authors' settings: single precision, no averaging, and those of each translator's ``authors``; the jitter and
-    # the learning rate's schedule are the same for all methods here
-    "paper": ({"precision": "fp32", "ema": 0.0}, {}),
+    # the authors' settings: single precision, networks as they are, no averaging, and those of each translator's
+    # ``authors``; the jitter and the learning rate's schedule are the same for all methods here
+    "paper": ({"precision": "fp32", "compile": "off", "ema": 0.0}, {}),
     # a quarter of the computation and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),
     # hours on a few cores; the authors' generators for 128 pixels
