@@ -221,9 +221,9 @@ def coin() -> bool:
     return bool(torch.rand(()) < 0.5)
 
 
-def number_below(n: int) -> int:
-    """Return a number from 0 to n - 1, drawn like ``coin``."""
-    return int(torch.randint(n, ()))
+def numbers_below(n: int, count: int) -> list[int]:
+    """Return ``count`` numbers from 0 to n - 1, drawn like ``coin``."""
+    return torch.randint(n, (count,)).tolist()
 
 
 class ImagePool(nn.Module):
@@ -254,7 +254,7 @@ class ImagePool(nn.Module):
             return image
         if coin():
             return image
-        place = number_below(self.size)
+        (place,) = numbers_below(self.size, 1)
         older, self.images[place] = self.images[place], image.clone()
         return older
 

@@ -45,7 +45,8 @@ def _reason_against(run: Run, world: World, how: str, eager: _Trial, timed: bool
     try:
         found = _Trial(run, world, how)
     except Exception as error:  # whatever a compiler raises
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
+        cause = getattr(error, "inner_exception", error)  # of PyTorch's error about a compiler's error
+        return (str(cause).strip() or type(cause).__name__).splitlines()[0]
     for ours, theirs in zip(found.losses, eager.losses, strict=True):
         for name, loss in ours.items():
             if not isclose(loss, theirs[name], rel_tol=REL, abs_tol=ABS):

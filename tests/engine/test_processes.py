@@ -16,6 +16,7 @@ from i2i.networks import per_image
 ROOT = Path(__file__).parents[2]
 COMMON = {
     "steps": 10,
+    "precision": "fp32",
     "size": 32,
     "batch": 2,
     "sample_every": 0,

@@ -215,4 +215,4 @@ def one_set(method: str) -> bool:
 
 def tiny_run(method: str) -> dict[str, Any]:
     """Return settings and hyper-parameters of a short run."""
-    return {"size": 32, "batch": 2, **CASES[method].small, **CASES[method].run}
+    return {"size": 32, "batch": 2, "precision": "fp32", **CASES[method].small, **CASES[method].run}
