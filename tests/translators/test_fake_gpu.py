@@ -35,6 +35,7 @@ def gpu(monkeypatch):
     for module in ("gan", "translators.energy"):
         monkeypatch.setattr(f"i2i.{module}.numbers_below", lambda n, count: [n - 1] * count)
     monkeypatch.setattr(torch.autograd, "grad", lambda outputs, x, **_: (torch.zeros_like(x),))  # needs a GPU
+    monkeypatch.setattr("i2i.translators.energy.per_image", lambda net: net)  # its copies cannot be made here
     monkeypatch.setattr(nn.GRU, "forward", lambda self, x: (x.repeat(1, 1, 2 * self.hidden_size // x.shape[2]), None))
     monkeypatch.setattr(nn.GRU, "flatten_parameters", lambda self: None)  # cuDNN's layout
     return FakeTensorMode(allow_non_fake_inputs=True)
