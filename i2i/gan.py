@@ -178,7 +178,19 @@ class Adversarial:
 
     def critic(self, D: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss on real and generated images, without its penalty."""
-        return self.critic_of(D(real), D(fake.detach()))
+        return self.critic_of(*self.judged(D, real, fake))
+
+    def judged(self, D: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the critic's outputs on real and on detached generated images [n, c, h, w].
+
+        A critic that treats each image by itself (``separate``) sees both in one pass. Spectral normalisation moves
+        with each pass, so it keeps two.
+        """
+        fake = fake.detach()
+        if not getattr(D, "separate", False) or CONSTRAINTS[self.constraint].spectral or real.shape != fake.shape:
+            return D(real), D(fake)
+        first, second = D(torch.cat([real, fake])).chunk(2)
+        return first, second
 
     def critic_of(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss from its outputs on real and on detached generated images."""

@@ -30,6 +30,9 @@ def train(
 ) -> None:
     """Time one training step of each method, with its authors' networks, on noise, without reading images.
 
+    Its share of what the machine can do is that of a large matrix product, taken in turn with the steps: in seconds on
+    a GPU, in core-seconds on a CPU.
+
     The methods take their steps in turn, so that a busy machine slows all of them equally. The peak memory of each is
     measured in a separate process: on a GPU what PyTorch allocates, on a CPU what the process uses beyond PyTorch.
     """
@@ -43,19 +46,59 @@ def train(
     world = World.join()
     games = [game_on_noise(row, world) for row in rows]
     names = [f"{method} {row['precision']}" for method, row in rows]
-    wall, work = measure(dict(zip(names, games, strict=True)), 2 + steps, unmeasured=2)
+    products = {each: product(each, world) for each in precision}
+    tasks = dict(zip(names, games, strict=True)) | {f"matmul {each}": task for each, task in products.items()}
+    wall, work = measure(tasks, 2 + steps, unmeasured=2)
+    clock = wall if world.device.type == "cuda" else work
+    peaks = {each: PRODUCT / min(clock[f"matmul {each}"]) for each in products}
+    operations = [count_operations(game) for game in games]
     click.echo(f"{world.device}, {size} x {size}, batch {batch}, {' '.join(hyper)} i2i {i2i.__version__}")
     click.echo(
         f"{'':20}{'ms a step':>12}{'(least, most)':>20}{'ratio':>7}{'core-ms':>10}{'ratio':>7}{'GB':>7}{'ratio':>7}"
+        f"{'GFLOP':>9}{'of peak':>9}"
     )
-    for name, most in zip(names, memory, strict=True):
+    for name, most, row, count in zip(names, memory, rows, operations, strict=True):
+        share = count / statistics.median(clock[name]) / peaks[row[1]["precision"]]
         middle, cores = statistics.median(wall[name]), statistics.median(work[name])
         ratios = [a / b for a, b in zip(wall[name], wall[names[0]], strict=True)]
         span = f"{1000 * min(wall[name]):.1f}, {1000 * max(wall[name]):.1f}"
         click.echo(
             f"{name:20}{1000 * middle:>12.1f}{span:>20}{statistics.median(ratios):>7.2f}{1000 * cores:>10.1f}"
             f"{cores / statistics.median(work[names[0]]):>7.2f}{most:>7.2f}{most / memory[0]:>7.2f}"
+            f"{count / 1e9:>9.1f}{share:>9.0%}"
         )
+    unit = "second" if world.device.type == "cuda" else "core-second"
+    for each, peak in peaks.items():
+        click.echo(f"peak: a product of two {SIDE} x {SIDE} matrices in {each} does {peak / 1e9:.0f} GFLOP a {unit}")
+
+
+SIDE = 2048
+PRODUCT = 2 * SIDE**3
+"""Operations of the matrix product that stands for what the machine can do."""
+
+
+def product(precision: str, world: Any) -> Callable[[], None]:
+    """Return a function that multiplies two matrices."""
+    import torch
+
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    a, b = (torch.rand(SIDE, SIDE, device=world.device).to(dtype) for _ in range(2))
+
+    def multiply() -> None:
+        torch.mm(a, b)
+        if world.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return multiply
+
+
+def count_operations(step: Callable[[], None]) -> int:
+    """Return the multiplications and additions of a step's convolutions and matrix products, both ways."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
 
 
 Row = tuple[str, dict[str, Any]]
