@@ -108,7 +108,8 @@ class Distill(Translator):
         views: Views = {"x": x, "G(x)": self.G(x, ours), "y": batch["y"]}
         with torch.no_grad():
             self.teacher.generator(x, theirs)
-        for k, (W, one, other) in enumerate(zip(self.W, ours[1:], theirs[1:], strict=True)):
+        # of networks with few blocks there are fewer maps
+        for k, (W, one, other) in enumerate(zip(self.W, ours[1:], theirs[1:], strict=False)):
             views |= {f"s{k}(G)": W(statistics(one)), f"s{k}(T)": statistics(other)}
         return views
 

@@ -159,7 +159,8 @@ def test_what_does_not_go_with_a_teacher(
 def test_the_command(i2i_inside: Any, teacher: Path, photos: Path, tmp_path: Path) -> None:
     options = ["--size", 32, "--steps", 1, "--sample-every", 0, "--cache", "off", "--quiet"]
     command = ["distill", teacher, "--a", photos / "b", "--to", "b2a", "--width", 3, "--full", "--blocks", 1, *options]
-    i2i_inside(*command, "--out", tmp_path / "s")
+    done = i2i_inside(*command, "--out", tmp_path / "s")
+    assert done.returncode == 0, done.stderr
     spec = load_generators(tmp_path / "s")["a2b"][1]
     assert (spec.source.name, spec.target.name) == ("b", "a")
     assert spec.recipe["hyperparameters"] == {"generator": "resnet_1", "ngf": 3, "teacher_ngf": 4}
