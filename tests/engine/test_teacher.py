@@ -103,7 +103,7 @@ def test_the_student_comes_to_its_teacher(teacher: Path, photos: Path, tmp_path:
 
 def test_it_resumes_with_the_same_teacher_only(teacher: Path, photos: Path, tmp_path: Path) -> None:
     run = student(teacher, photos, tmp_path / "s", steps=4, save_every=2)
-    wanted = (run / "weights" / "a2b.safetensors").read_bytes()
+    wanted = load_generators(run)["a2b"][0].state_dict()
 
     def back_to_step_2(**changes: Any) -> None:
         (run / "state" / "000000004.pt").unlink()
@@ -113,7 +113,8 @@ def test_it_resumes_with_the_same_teacher_only(teacher: Path, photos: Path, tmp_
 
     back_to_step_2()
     student(teacher, photos, run, steps=4)
-    assert (run / "weights" / "a2b.safetensors").read_bytes() == wanted
+    again = load_generators(run)["a2b"][0].state_dict()
+    assert all(torch.equal(again[name], wanted[name]) for name in wanted)
     back_to_step_2(sha256="0")
     with pytest.raises(ValueError, match=r"started with another teacher than .* is now"):
         student(teacher, photos, run, steps=4)
