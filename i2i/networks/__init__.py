@@ -94,7 +94,8 @@ def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
 
 
 def _made(table: dict[str, Family], kind: str, name: str, *channels: int, **options: Any) -> nn.Module:
-    family, _, number = name.rpartition("_") if name[-1:].isdecimal() else (name, "", "")
+    start, _, number = name.rpartition("_")
+    family = start if number.isdecimal() else name
     row = table.get(family)
     fit = ", ".join(row.help for row in table.values() if options.keys() <= signature(row.make).parameters.keys())
     if row is None or (name != family if row.number is None else not number.isdecimal() or int(number) < 1):
