@@ -193,4 +193,6 @@ def half_of(image: Image, half: int | None) -> Image:
         return image
     middle = image.width // 2
     columns = slice(half * middle, (half + 1) * middle)
-    return Image(image.pixels[:, columns], None if image.alpha is None else image.alpha[:, columns])
+    alpha = None if image.alpha is None else image.alpha[:, columns]
+    whole = None if image.whole is None else (image.whole[0], image.whole[1] // 2)
+    return Image(image.pixels[:, columns], alpha, reduction=image.reduction, whole=whole)
