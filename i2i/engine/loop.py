@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from i2i.data import Batches, Dataset, View
+from i2i.data import Batches, Dataset
 from i2i.engine.auto_batch import fitting_batch
 from i2i.engine.distributed import World
 from i2i.engine.estimate import faster, plan
@@ -24,6 +24,7 @@ from i2i.engine.prepare import (
     open_data,
     provenance,
     resolve_precision,
+    training_view,
 )  # fmt: skip
 from i2i.engine.report import NonFinite, Reporter, Statistics
 from i2i.engine.run_folder import Run
@@ -56,6 +57,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
         check_batch(run.settings, dataset)
+        training_view(run.settings)  # raises for an augmentation that is not for this data
         quiet = quiet or world.rank > 0
         game = _new(run, world, quiet)
         for name, was, now in run.overridden:
@@ -129,7 +131,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     if note := caution(game, settings.batch // world.size):
         reporter.say(note)
     validation.begin(reporter, dataset)
-    view = View(settings.size) if game.translator.augment else View.plain(settings.size)
+    view = training_view(settings)
     place = f"{settings.data} {settings.a} {settings.b}"
     stack.enter_context(dataset.reader.caching(parse_bytes("cache", settings.cache), place, view, reporter.say))
     batches = Batches(

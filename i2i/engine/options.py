@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from i2i.data.augment import NONE
 from i2i.data.layout import domain_name
 from i2i.engine.settings import PLACES, PRESETS, Settings, number
 from i2i.text import did_you_mean
@@ -50,9 +51,14 @@ def preset_of(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, 
 
 
 def usual(method: str) -> dict[str, Any]:
-    """Return the authors' settings that are defaults: those that a method hardly works without."""
-    names = ("batch", "size") if translator_class(method).data in ("images", "captions") else ("batch",)
-    return {name: value for name, value in authors(method).items() if name in names}
+    """Return the authors' settings that are defaults: those that a method hardly works without.
+
+    A generator's images are not augmented, which it would learn to draw.
+    """
+    made = translator_class(method)
+    names = ("batch", "size") if made.data in ("images", "captions") else ("batch",)
+    augment = {} if made.augment else {"augment": NONE}
+    return augment | {name: value for name, value in authors(method).items() if name in names}
 
 
 def authors(method: str) -> dict[str, Any]:

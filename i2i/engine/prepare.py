@@ -13,6 +13,7 @@ from torch import nn
 
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
+from i2i.data.augment import parse_augment
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
 from i2i.engine.run_folder import Run
@@ -79,6 +80,16 @@ def check_batch(settings: Settings, dataset: Dataset) -> None:
         raise DataError(
             f"{settings.data}: {few} for batches of {settings.batch}; add images, or --batch {len(dataset)}"
         )
+
+
+def training_view(settings: Settings) -> View:
+    """Return the view of a run's training images. Raises ValueError for an augmentation that their kind cannot have."""
+    options = parse_augment(settings.augment)
+    if "source_colour" in options and translator_class(settings.method).data not in ("pairs", "unpaired"):
+        raise ValueError(
+            f"augment is {settings.augment!r}, and {settings.method} has one kind of images; expected colour"
+        )
+    return View(settings.size, **options)
 
 
 def of_size(settings: Settings) -> dict[str, int]:

@@ -95,7 +95,9 @@ class Run:
             raise ValueError(f"{path} is an imported run; start from its weights with --from {path} and another --out")
         facts = dict(seen)
         try:
-            old, old_hyper = Settings.from_dict(facts.pop("settings")), facts.pop("hyperparameters")
+            recorded, old_hyper = facts.pop("settings"), facts.pop("hyperparameters")
+            # A run of an earlier version has no record of a newer setting, and had its method's default.
+            old = Settings.from_dict(usual(recorded["method"]) | recorded)
             merged, changes = merge(old, settings)
             hyper = hyperparameters(old.method, hyper) if merged.method == old.method else {}
         except ValueError as error:
