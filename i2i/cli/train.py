@@ -121,7 +121,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
     from i2i.engine import train
     from i2i.engine.interrupt import Interrupted
-    from i2i.engine.report import NonFinite
+    from i2i.engine.statistics import NonFinite
 
     try:
         run = train(method, **(given | hyperparameters))

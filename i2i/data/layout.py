@@ -9,6 +9,7 @@ from pathlib import Path
 
 from i2i.errors import DataError
 from i2i.images import Image, ImageError, name_images
+from i2i.text import as_given
 
 Folder = str | os.PathLike[str]
 
@@ -101,8 +102,8 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
 
 
 def domain_name(folder: Path) -> str:
-    """Return the domain's name: the folder's, or its parent's if the folder is a split."""
-    folder = folder.resolve()
+    """Return the domain's name: the folder's as it was given, or its parent's if the folder is a split."""
+    folder = as_given(folder)
     return folder.parent.name if folder.name.lower() in ("train", "val", "test") else folder.name
 
 

@@ -26,10 +26,11 @@ from i2i.engine.prepare import (
     resolve_precision,
     training_view,
 )  # fmt: skip
-from i2i.engine.report import NonFinite, Reporter, Statistics
+from i2i.engine.report import Reporter
 from i2i.engine.run_folder import Run
 from i2i.engine.samples import Samples
 from i2i.engine.schedule import learning_rate, length
+from i2i.engine.statistics import NonFinite, Statistics
 from i2i.engine.train_state import TrainState
 from i2i.engine.validation import Validation
 from i2i.engine.validation_images import arrange

@@ -71,6 +71,12 @@ def defaults(method: str) -> dict[str, Any]:
     return dict(translator_class(method).__init__.__kwdefaults__ or {})
 
 
+def fitted(settings: Settings) -> dict[str, Any]:
+    """Return the hyper-parameters that follow the size of the crops: a classifier takes in no more than there is."""
+    least = min(settings.size)
+    return {"image_size": least} if least < defaults(settings.method).get("image_size", 0) else {}
+
+
 def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:
     """Convert ``given`` to the keywords of the translator's constructor, each of the type of its default.
 

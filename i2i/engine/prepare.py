@@ -52,13 +52,16 @@ def describe_data(run: Run, dataset: Dataset) -> None:
 
     Raises ValueError if the run was started with other images: continuing would not be the same run.
     """
-    found = {
+    found: dict[str, Any] = {
         "source": asdict(dataset.source),
         "target": asdict(dataset.target),
         "domains": list(dataset.domains),
         "images": len(dataset),
         "fingerprint": dataset.fingerprint,
     }
+    for side in ("source", "target"):
+        if side in run.facts:  # the folder may have another name now, or be named by a link
+            found[side] |= {"name": run.facts[side]["name"]}
     differ = [f"\n  {k}: {run.facts[k]} -> {v}" for k, v in found.items() if run.facts.get(k, v) != v]
     if differ:
         raise ValueError(

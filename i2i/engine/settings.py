@@ -14,7 +14,7 @@ from typing import Any
 
 from i2i.data.augment import canonical
 from i2i.spec import EDGE, parse_background
-from i2i.text import parse_bytes
+from i2i.text import as_given, parse_bytes
 
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:
@@ -202,6 +202,8 @@ method by another, and a size does not apply to methods whose authors' size is t
 def _typed(name: str, default: Any, value: Any) -> Any:
     if name == "size":
         return _size(value)
+    if name in PLACES and value is not None:
+        return str(as_given(value))
     if name in PATHS and value is not None:
         return str(Path(value).expanduser().resolve())
     if name == "metric" and value is not None:

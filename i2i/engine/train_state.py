@@ -12,8 +12,8 @@ from i2i.diffaugment import DiffAugment
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.freeze import freeze
-from i2i.engine.report import NonFinite
 from i2i.engine.run_folder import Run
+from i2i.engine.statistics import NonFinite
 from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.weights import differing, save_weights
 from i2i.gan import Adversarial

@@ -26,7 +26,7 @@ from i2i.runtime.providers.table import open_session
 from i2i.runtime.session import Output
 from i2i.runtime.system.host import cores
 from i2i.spec import Spec
-from i2i.text import printable
+from i2i.text import as_given, printable
 from i2i.words import text_input
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Generator:
     def name(self) -> str:
         """Name for results: that of the file, or of the run if the file is one of a run, and of the class."""
         run = run_of(self.path)
-        stem = self.path.stem.removesuffix(f".{self.spec.precision}") if run is None else run.resolve().name
+        stem = self.path.stem.removesuffix(f".{self.spec.precision}") if run is None else as_given(run).name
         return self.named(stem)
 
     def named(self, stem: str) -> str:
