@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,6 +12,7 @@ import torch
 
 from i2i.data import Batches, Dataset
 from i2i.engine.auto_batch import fitting_batch
+from i2i.engine.device_batches import DeviceBatches
 from i2i.engine.distributed import World
 from i2i.engine.estimate import faster, plan
 from i2i.engine.finetune import initialise
@@ -37,6 +38,7 @@ from i2i.engine.validation_images import arrange
 from i2i.engine.watch import Watch, after_not_finite
 from i2i.progress import Progress, say
 from i2i.text import parse_bytes, plural
+from i2i.translators import Views
 
 
 def train(run: Run, quiet: bool, dry_run: bool) -> Path:
@@ -135,7 +137,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     view = training_view(settings)
     place = f"{settings.data} {settings.a} {settings.b}"
     stack.enter_context(dataset.reader.caching(parse_bytes("cache", settings.cache), place, view, reporter.say))
-    batches = Batches(
+    read = Batches(
         dataset,
         view,
         settings.batch,
@@ -145,7 +147,12 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
         world.size,
         settings.workers,
     )
-    stack.callback(batches.close)
+    stack.callback(read.close)
+    batches: Iterator[Views] = read
+    if world.device.type == "cuda":
+        ahead = DeviceBatches(read, game.here, world.device)
+        stack.callback(ahead.close)
+        batches = ahead
     watch = Watch(run, game.translator, reporter)
     samples = Samples(run, game, dataset, watch)
     statistics, signals = Statistics(world), stack.enter_context(Signals())
