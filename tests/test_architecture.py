@@ -34,6 +34,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "networks": (3, {"torch"}),
     "gan": (3, {"torch"}),
     "losses": (3, {"torch"}),
+    "diffaugment": (2, {"torch"}),
     "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips"}),

@@ -21,7 +21,7 @@ from i2i.images.codecs import versions
 from i2i.spec import Background, Domain
 from i2i.text import os_error
 
-FORM = f"resized 1, {versions()}"  # of a cached image; another number where the same file would give other pixels
+FORM = f"resized 2, {versions()}"  # of a cached image; another number where the same file would give other pixels
 _WORTHWHILE = 2  # an image is cached if its file has at least this many times its pixels
 
 
@@ -80,11 +80,12 @@ class Reader:
             if mark and (found := cache.read(key, mark)) is not None:
                 return found
         if path not in decoded:
-            # The middle of a file with two halves may lie within what becomes one pixel.
-            decoded[path] = read_image(path, least=view.covered if half is None else None)
+            height, width = view.covered
+            least = (height, width) if half is None else (height, 2 * width)
+            decoded[path] = read_image(path, least=least, halves=half is not None)
         image = half_of(decoded[path], half)
-        pixels = fit(in_form(image, domain, self._background), view)
-        whole = image.height * image.width * image.reduction**2
-        if cache and mark and whole >= _WORTHWHILE * pixels.shape[0] * pixels.shape[1]:
+        pixels = fit(in_form(image, domain, self._background), view, image.whole, image.reduction)
+        height, width = image.whole or (image.height, image.width)
+        if cache and mark and height * width >= _WORTHWHILE * pixels.shape[0] * pixels.shape[1]:
             cache.write(key, mark, pixels)
         return pixels

@@ -17,7 +17,7 @@ from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
 from i2i.data.pixel_format import domain_of, form_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, cut, place, to_tensor
+from i2i.data.transforms import View, altered, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.spec import Background, Domain
@@ -86,7 +86,10 @@ class TwoDomains:
         else:
             right, other = self._y[int(rng.integers(len(self._y)))], place(view, rng)
         x, y = self.reader(view, Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half))
-        return {"x": to_tensor(cut(x, view, placement)), "y": to_tensor(cut(y, view, other))}
+        return {
+            "x": altered(to_tensor(cut(x, view, placement)), view, placement, source=True),
+            "y": altered(to_tensor(cut(y, view, other)), view, other),
+        }
 
 
 def read_sides(

@@ -36,6 +36,8 @@ def train(
     background: Background | None = None,
     max_bad: int | None = None,
     size: int | str | tuple[int, int] | None = None,
+    augment: str | None = None,
+    diff_augment: str | None = None,
     batch: int | str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
@@ -93,6 +95,11 @@ def train(
             0 to 255, a grey level; default "edge".
         max_bad: number of unreadable files to skip before the data is refused, from 0; default 0.
         size: of a training crop in pixels, from 1: 256, (height, width) or "HEIGHTxWIDTH"; default 256.
+        augment: random changes of the training images, of pairs alike: "crop", "flip", "colour:0.2",
+            "source-colour:0.2", "rotate:10", "scale:0.8..1.2" and "cutout:0.25", separated by commas, or "none";
+            default "crop,flip", for generators "none".
+        diff_augment: random changes of all images that the discriminator sees, real and generated: "colour",
+            "translation" and "cutout", separated by commas, or "none"; default "none".
         batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
             for StarGAN 16.
         epochs: length in passes over the data, from 1; the learning rate falls in the second half; default 200.
@@ -132,7 +139,8 @@ def train(
         "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
         "teacher": teacher, "teacher_to": teacher_to,
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
-        "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
+        "size": size, "augment": augment, "diff_augment": diff_augment, "batch": batch, "epochs": epochs,
+        "steps": steps, "precision": precision, "ema": ema,
         "seed": seed, "workers": workers, "cache": cache, "log_every": log_every, "sample_every": sample_every,
         "save_every": save_every, "watch": watch, "eval_every": eval_every, "metric": metric,
         "eval_features": eval_features, "val_share": val_share, "patience": patience,

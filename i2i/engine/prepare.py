@@ -14,6 +14,7 @@ from torch import nn
 
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
+from i2i.data.augment import parse_augment
 from i2i.data.one_set import UNLABELLED
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
@@ -84,13 +85,16 @@ def describe_data(run: Run, dataset: Dataset) -> None:
 
     Raises ValueError if the run was started with other images: continuing would not be the same run.
     """
-    found = {
+    found: dict[str, Any] = {
         "source": asdict(dataset.source),
         "target": asdict(dataset.target),
         "domains": list(dataset.domains),
         "images": len(dataset),
         "fingerprint": dataset.fingerprint,
     }
+    for side in ("source", "target"):
+        if side in run.facts:  # the folder may have another name now, or be named by a link
+            found[side] |= {"name": run.facts[side]["name"]}
     differ = [f"\n  {k}: {run.facts[k]} -> {v}" for k, v in found.items() if run.facts.get(k, v) != v]
     if differ:
         raise ValueError(
@@ -112,6 +116,16 @@ def check_batch(settings: Settings, dataset: Dataset) -> None:
         raise DataError(
             f"{settings.data}: {few} for batches of {settings.batch}; add images, or --batch {len(dataset)}"
         )
+
+
+def training_view(settings: Settings) -> View:
+    """Return the view of a run's training images. Raises ValueError for an augmentation that their kind cannot have."""
+    options = parse_augment(settings.augment)
+    if "source_colour" in options and translator_class(settings.method).data not in ("pairs", "unpaired"):
+        raise ValueError(
+            f"augment is {settings.augment!r}, and {settings.method} has one kind of images; expected colour"
+        )
+    return View(settings.size, **options)
 
 
 def of_size(settings: Settings) -> dict[str, int]:

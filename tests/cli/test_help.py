@@ -81,7 +81,7 @@ GROUPS = {
     "train": {
         "Data": "a b data attributes captions select teacher teacher-to direction channels background max-bad",
         "Method": "preset set",
-        "Training": "freeze size batch epochs steps precision ema seed workers cache",
+        "Training": "augment diff-augment freeze size batch epochs steps precision ema seed workers cache",
         "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from i2i.engine import train, watch
-from i2i.engine.report import NonFinite
 from i2i.engine.run_folder import Run, defaults
 from i2i.engine.settings import Settings
+from i2i.engine.statistics import NonFinite
 from i2i.engine.symptoms import symptoms
 from i2i.engine.train_state import TrainState
 from i2i.engine.watch import LASTING, REMEDIES, Watch, remedy
@@ -62,6 +62,8 @@ def test_a_loss_that_is_no_number_goes_back_and_halves_the_rate(options, tmp_pat
         r"warning: the loss became NaN or infinite at step 6: player G, term l1\. The run goes back to its last state, "
         r"with half the learning rate \(1 of 3 times\)\. What usually helps: ", said[0],
     )  # fmt: skip
+    warned = json.loads((run / "run.json").read_text())["warnings"]
+    assert [f"warning: {each['text']}" for each in warned.values()] == said
     state = torch.load(max((run / "state").iterdir()), weights_only=True)["game"]
     assert state["halvings"] == 2
     assert all(torch.isfinite(value).all() for value in state["translator"].values())
