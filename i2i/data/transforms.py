@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from i2i.images.image import resize
+from i2i.spec import Domain
+
 
 @dataclass(frozen=True)
 class View:
@@ -69,8 +72,7 @@ def fit(pixels: np.ndarray, view: View) -> np.ndarray:
     if (tall, wide) == pixels.shape[:2]:
         return pixels
     shrinks = tall < pixels.shape[0]
-    resized = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return resized.reshape(tall, wide, -1)  # OpenCV drops the channel of grey images
+    return resize(pixels, tall, wide, cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def cut(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
@@ -83,9 +85,12 @@ def cut(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
     return pixels[:, ::-1] if placement.mirrored else pixels
 
 
-def to_tensor(pixels: np.ndarray) -> Tensor:
-    """Convert pixels [h, w, c] of 8 or 16 bits to float32 [c, h, w] in [-1, 1]: 2 v / peak - 1."""
+def to_tensor(pixels: np.ndarray, domain: Domain) -> Tensor:
+    """Convert pixels [h, w, c] of a domain to float32 [c, h, w] in [-1, 1]: v / half - offset."""
     values = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32)
-    np.multiply(pixels.transpose(2, 0, 1), np.float32(2 / np.iinfo(pixels.dtype).max), out=values)
-    values -= 1
+    half, offset = np.array(domain.half)[:, None, None], np.array(domain.offset, np.float32)[:, None, None]
+    np.multiply(pixels.transpose(2, 0, 1), (1 / half).astype(np.float32), out=values)
+    values -= offset
+    if domain.range is not None:
+        np.clip(values, -1, 1, out=values)  # bicubic interpolation exceeds the values that it reads
     return torch.from_numpy(values)

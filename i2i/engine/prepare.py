@@ -43,6 +43,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         select=settings.select,
         captions=settings.captions,
         background=settings.background,
+        range=settings.range,
     )
 
 
@@ -52,8 +53,8 @@ def describe_data(run: Run, dataset: Dataset) -> None:
     Raises ValueError if the run was started with other images: continuing would not be the same run.
     """
     found = {
-        "source": asdict(dataset.source),
-        "target": asdict(dataset.target),
+        "source": dataset.source.to_dict(),
+        "target": dataset.target.to_dict(),
         "domains": list(dataset.domains),
         "images": len(dataset),
         "fingerprint": dataset.fingerprint,
@@ -107,7 +108,8 @@ def held_out(settings: Settings, dataset: Dataset) -> Dataset:
                 found = open_data(settings, split)
                 sides = ((found.source, dataset.source), (found.target, dataset.target))
                 alike = found.domains == dataset.domains
-                if alike and all(theirs.channels == ours.channels for theirs, ours in sides):
+                if alike and all((a.channels, a.bands) == (b.channels, b.bands) for a, b in sides):
+                    found.source, found.target = dataset.source, dataset.target  # the ranges of training
                     return found
     return dataset
 

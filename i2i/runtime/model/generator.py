@@ -251,10 +251,7 @@ class Generator:
 
     def _in_levels(self, image: np.ndarray) -> np.ndarray:
         """Round values in the target's range to whole numbers."""
-        if image.dtype == np.uint8:
-            return image
-        peak = self.spec.target.peak
-        return np.clip(np.rint(image), 0, peak).astype(np.uint8 if peak == 255 else np.uint16)
+        return processing.stored(image, self.spec.target)
 
 
 def run_of(path: Path) -> Path | None:
