@@ -57,7 +57,7 @@ class Facts:
     @property
     def kind(self) -> str:
         """The kind of its values in words."""
-        return kind_of(self.bands, self.channels) if self.bands else f"{self.bits}-bit pictures"
+        return kind_of(self.bands, self.channels) if self.bands else "pictures"
 
 
 def inspect_files(

@@ -107,7 +107,7 @@ def form_of(domain: Domain, found: Iterable[Facts], background: Background) -> s
     """Describe the form of a domain in words."""
     form = kind(domain)
     if domain.range:
-        form += f" from {describe_ranges(domain)}"
+        form += f" in {describe_ranges(domain)}"
     if not (domain.alpha or domain.bands) and (clear := sum(fact.transparent for fact in found)):
         where = "filled from the visible colours" if background == EDGE else f"on a grey of {background}"
         form += f" ({clear} with transparency, {where})"

@@ -27,8 +27,8 @@ class Values(nn.Module):
     The range is a constant of the graph where it is one for all channels.
     """
 
-    half: Any
-    offset: Any
+    scale: Any
+    shift: Any
     low: Any
     high: Any
 
@@ -36,7 +36,7 @@ class Values(nn.Module):
         super().__init__()
         self.whole_numbers, self.clips = whole_numbers, domain.range is not None
         low, high = zip(*domain.ranges, strict=True)
-        for name, values in (("half", domain.half), ("offset", domain.offset), ("low", low), ("high", high)):
+        for name, values in (("scale", domain.half), ("shift", domain.offset), ("low", low), ("high", high)):
             if len(values) == 1:
                 setattr(self, name, values[0])
             else:
@@ -44,7 +44,7 @@ class Values(nn.Module):
 
     def to_network(self, image: Tensor, dtype: torch.dtype) -> Tensor:
         """Return pixels [n, h, w, c] as the network sees them; values beyond the range are clipped."""
-        x = image.permute(0, 3, 1, 2).to(dtype) / self.half - self.offset
+        x = image.permute(0, 3, 1, 2).to(dtype) / self.scale - self.shift
         return x.clamp(-1, 1) if self.clips else x
 
     def to_pixels(self, y: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Values(nn.Module):
         An image with a value that is not finite becomes a checkerboard, or NaN.
         """
         finite = y.sum((1, 2, 3), keepdim=True).abs() <= LARGEST  # [n, 1, 1, 1]; a comparison with NaN is false
-        y = ((y + self.offset) * self.half).clamp(self.low, self.high)
+        y = ((y + self.shift) * self.scale).clamp(self.low, self.high)
         if self.whole_numbers:
             y = torch.where(finite, y.round().to(torch.uint8), checkerboard(y.shape[-2], y.shape[-1]))
         else:

@@ -21,7 +21,7 @@ def values_of(image: Image, domain: Domain, background: Background) -> np.ndarra
     """
     fits = not domain.bands and not image.bands and (domain.range is None or image.bits == domain.bits)
     if not fits and (image.bands, image.channels) != (domain.bands, domain.channels):
-        ranged = f" from {describe_ranges(domain)}" if domain.range else ""
+        ranged = f" in {describe_ranges(domain)}" if domain.range else ""
         raise ValueError(f"it has {image.kind}, and {kind(domain)}{ranged} is expected; nothing says how to convert it")
     if domain.bands:
         return image.pixels

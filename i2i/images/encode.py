@@ -89,11 +89,7 @@ def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
     limits = holds(format)
     pixels, alpha = image.pixels, image.alpha
     if image.bands:
-        if not limits.bands:
-            able = " or ".join(name for name in WRITABLE if holds(name).bands)
-            raise ValueError(
-                f"{format} holds grey or RGB of 8 or 16 bits, not {image.kind}; write {able}: --format tiff"
-            )
+        check_holds_bands(format, image.kind)
         return pixels, None
     if alpha is not None and not limits.alpha:
         pixels, alpha = flatten(image), None
@@ -103,6 +99,13 @@ def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
     if pixels.shape[2] == 1 and _becomes_colours(alpha, limits):
         pixels = convert(pixels, 3, 8 * pixels.dtype.itemsize)
     return pixels, alpha
+
+
+def check_holds_bands(format: str, kind: str) -> None:
+    """Raise ValueError unless a file of that format can hold bands; ``kind`` describes them."""
+    if not holds(format).bands:
+        able = " or ".join(name for name in WRITABLE if holds(name).bands)
+        raise ValueError(f"{format} holds grey or RGB of 8 or 16 bits, not {kind}; write {able}: --format tiff")
 
 
 def _lost_pixels(image: Image, limits: Holds) -> list[str]:

@@ -13,8 +13,11 @@ import numpy as np
 from i2i.atomic import FULL
 from i2i.errors import I2IError
 from i2i.images import Header, Image, ImageError, losses, write_image
+from i2i.images.domains import kind
+from i2i.images.encode import check_holds_bands
 from i2i.lost import Lost, fewer_bits
 from i2i.runtime import processing
+from i2i.runtime.errors import ModelError
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 from i2i.spec import Spec
@@ -26,8 +29,22 @@ class StoppedError(I2IError, OSError):
     """No file can be written any more, as on a full disk. A folder job continues from there when it is run again."""
 
 
-def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
-    """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
+def translate(
+    image: Image,
+    model: Model,
+    options: Options,
+    infer: Callable[[np.ndarray], np.ndarray],
+    format: str | None = None,
+) -> Image:
+    """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c].
+
+    Raises ModelError, also where a result of bands is to be written in a ``format`` that cannot hold them.
+    """
+    if format is not None and model.spec.target.bands:
+        try:
+            check_holds_bands(format, kind(model.spec.target))
+        except ValueError as error:
+            raise ModelError(str(error)) from error
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
     lost = image.lost + bits_lost(image, model.spec) + processing.beyond_range(image, model.spec)
