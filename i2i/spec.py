@@ -84,8 +84,8 @@ class Domain:
     Pictures are grey, RGB or RGBA, unsigned, of 8 or 16 bits, and are converted from one of these to another. Bands are
     any other arrays of values, such as measurements; nothing is converted to or from them.
 
-    A network sees the values v of a domain as v / half - offset, which is -1 at the low end of their range and 1 at the
-    high end; values beyond are clipped.
+    A network sees the values v of a domain as (v - low) / half - 1, which is -1 at the low end of their range and 1 at
+    the high end; values beyond are clipped.
 
     Raises ValueError for a range that is empty or that the type does not have, for a number of ranges other than 1 and
     ``channels``, and for int16 or float32 without a range.
@@ -149,11 +149,6 @@ class Domain:
     def half(self) -> tuple[float, ...]:
         """Half of the length of each range."""
         return tuple((high - low) / 2 for low, high in self.ranges)
-
-    @property
-    def offset(self) -> tuple[float, ...]:
-        """The middle of each range, divided by its ``half``."""
-        return tuple((high + low) / (high - low) for low, high in self.ranges)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON has them; ``bands`` and ``range`` only where they are given."""

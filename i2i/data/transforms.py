@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from i2i.images.domains import scale
 from i2i.images.image import resize
 from i2i.spec import Domain
 
@@ -86,11 +87,12 @@ def cut(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
 
 
 def to_tensor(pixels: np.ndarray, domain: Domain) -> Tensor:
-    """Convert pixels [h, w, c] of a domain to float32 [c, h, w] in [-1, 1]: v / half - offset."""
+    """Convert pixels [h, w, c] of a domain to float32 [c, h, w] in [-1, 1]: (v - low) / half - 1."""
     values = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32)
-    half, offset = np.array(domain.half)[:, None, None], np.array(domain.offset, np.float32)[:, None, None]
-    np.multiply(pixels.transpose(2, 0, 1), (1 / half).astype(np.float32), out=values)
-    values -= offset
+    low, half = scale(domain)[0][:, None, None], np.array(domain.half)[:, None, None]
+    np.subtract(pixels.transpose(2, 0, 1), low, out=values)
+    values *= (1 / half).astype(np.float32)
+    values -= 1
     if domain.range is not None:
         np.clip(values, -1, 1, out=values)  # bicubic interpolation exceeds the values that it reads
     return torch.from_numpy(values)

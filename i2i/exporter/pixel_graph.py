@@ -27,16 +27,15 @@ class Values(nn.Module):
     The range is a constant of the graph where it is one for all channels.
     """
 
-    scale: Any
-    shift: Any
     low: Any
     high: Any
+    scale: Any
 
     def __init__(self, domain: Domain, whole_numbers: bool) -> None:
         super().__init__()
         self.whole_numbers, self.clips = whole_numbers, domain.range is not None
         low, high = zip(*domain.ranges, strict=True)
-        for name, values in (("scale", domain.half), ("shift", domain.offset), ("low", low), ("high", high)):
+        for name, values in (("low", low), ("high", high), ("scale", domain.half)):
             if len(values) == 1:
                 setattr(self, name, values[0])
             else:
@@ -44,8 +43,10 @@ class Values(nn.Module):
 
     def to_network(self, image: Tensor, dtype: torch.dtype) -> Tensor:
         """Return pixels [n, h, w, c] as the network sees them; values beyond the range are clipped."""
-        x = image.permute(0, 3, 1, 2).to(dtype) / self.scale - self.shift
-        return x.clamp(-1, 1) if self.clips else x
+        x = image.permute(0, 3, 1, 2).to(dtype)
+        if self.clips:
+            x = x.clamp(self.low, self.high) - self.low
+        return x / self.scale - 1
 
     def to_pixels(self, y: Tensor) -> Tensor:
         """Return results of the network as [n, h, w, c]: uint8 if ``whole_numbers``, else float32 in the range.
@@ -53,7 +54,10 @@ class Values(nn.Module):
         An image with a value that is not finite becomes a checkerboard, or NaN.
         """
         finite = y.sum((1, 2, 3), keepdim=True).abs() <= LARGEST  # [n, 1, 1, 1]; a comparison with NaN is false
-        y = ((y + self.shift) * self.scale).clamp(self.low, self.high)
+        y = (y + 1) * self.scale
+        if self.clips:
+            y = y + self.low
+        y = y.clamp(self.low, self.high)
         if self.whole_numbers:
             y = torch.where(finite, y.round().to(torch.uint8), checkerboard(y.shape[-2], y.shape[-1]))
         else:

@@ -67,5 +67,5 @@ def describe_ranges(domain: Domain) -> str:
 
 
 def scale(domain: Domain) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``half`` and ``offset``, float32 [1] or [channels]: a network sees values v as v / half - offset."""
-    return np.array(domain.half, np.float32), np.array(domain.offset, np.float32)
+    """Return ``low`` and ``half``, float32 [1] or [channels]: a network sees values v as (v - low) / half - 1."""
+    return np.array([low for low, _ in domain.ranges], np.float32), np.array(domain.half, np.float32)

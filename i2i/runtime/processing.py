@@ -166,12 +166,12 @@ def all_finite(results: np.ndarray) -> bool:
 
 def to_tensor(batch: np.ndarray, spec: Spec) -> np.ndarray:
     """Convert [n, h, w, c] in the source's range to float32 [n, c, h, w] in [-1, 1]."""
-    half, offset = scale(spec.source)
-    values = batch.astype(np.float32) / half - offset
+    low, half = scale(spec.source)
+    values = (batch - low) / half - np.float32(1)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
 def from_tensor(result: np.ndarray, spec: Spec) -> np.ndarray:
     """Convert float32 [n, c, h, w] in [-1, 1] to float32 [n, h, w, c] in the target's range."""
-    half, offset = scale(spec.target)
-    return (result.transpose(0, 2, 3, 1) + offset) * half
+    low, half = scale(spec.target)
+    return (result.transpose(0, 2, 3, 1) + np.float32(1)) * half + low

@@ -108,10 +108,14 @@ NAN[3, 4:7, 1] = np.nan
         (npy(np.zeros((4, 5, 0), np.float32)), "without values"),
         (npy(np.zeros((4, 5), np.float32))[:-8], "damaged NPY data"),
         (tiff(values("int32", 2)), "values of int32"),
+        (tiff(NAN - NAN + 1, extratags=[(42113, 2, 0, "1", True)]), "477 of 480 values are 1, which marks missing"),
         (tiff(values("float32", 2))[:-900], "damaged TIFF"),
     ],
-    ids=str,
-)
+    ids=[
+        "NaN", "NaN in TIFF", "beyond float32", "channels first", "4 axes", "complex", "int32", "object", "empty",
+        "cut", "int32 in TIFF", "no data", "cut TIFF",
+    ],
+)  # fmt: skip
 def test_what_is_no_image_is_refused_in_one_sentence(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         decode_image(data)

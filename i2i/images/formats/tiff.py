@@ -37,7 +37,7 @@ _open = plugin("TiffImagePlugin", "TiffImageFile")
 _WANTED = (
     tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.ORIENTATION, tags.SAMPLES,
     tags.PLANES, tags.EXTRA_SAMPLES, tags.SAMPLE_FORMAT, tags.ICC, tags.TILE_WIDTH, tags.TILE_HEIGHT,
-    resolution.X, resolution.Y, resolution.UNIT,
+    resolution.X, resolution.Y, resolution.UNIT, tags.NO_DATA,
 )  # fmt: skip
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 """Photometric interpretation -> samples of colour: grey either way, RGB, a palette, CMYK, YCbCr, Lab."""
@@ -175,20 +175,36 @@ def _bands_header(directory: tags.Directory, samples: int) -> Header:
     planes = samples > 1 and number(tags.PLANES, 1) == 2
     able = dtype.name in BANDS and tags.PHOTOMETRIC in directory.tags and not planes
     decoder = _vips_bands if able else _tifffile_bands
-    if decoder is _tifffile_bands and orientation != 1:
+    missing = directory.tags.get(tags.NO_DATA)
+    if not able and orientation != 1:
         raise UnsupportedError("a turned TIFF of float64, or of bands in planes; save it upright")
     return Header(
         number(tags.WIDTH, 0), number(tags.HEIGHT, 0), samples, BANDS[bands or dtype.name], frames=directory.pages,
-        orientation=orientation, resolution=resolution.of_tiff(directory), lost=fewer_bits_of(dtype), hint=decoder,
-        bands=bands,
+        orientation=orientation, resolution=resolution.of_tiff(directory), lost=fewer_bits_of(dtype), bands=bands,
+        hint=partial(_bands, decoder, float(missing.strip(b"\0 ")) if isinstance(missing, bytes) else None),
     )  # fmt: skip
 
 
-def _vips_bands(data: bytes, header: Header) -> Decoded:
-    return _checked(vips_decode("tiffload_buffer", data, autorotate=True), header)
+def _bands(read: Callable[[bytes], np.ndarray], missing: float | None, data: bytes, header: Header) -> Decoded:
+    """Return bands as [h, w, c] of the type that the header states; ``missing`` marks values that are none."""
+    array = read(data)
+    if array.size != header.height * header.width * header.channels:
+        raise ValueError(f"it has {plural(array.size, 'value')}, and its header says otherwise")
+    if missing is not None and (count := int((array == array.dtype.type(missing)).sum())):
+        raise UnsupportedError(
+            f"{count} of {plural(array.size, 'value')} are {missing:g}, which marks missing ones (GDAL_NODATA); fill "
+            "them, with the mean for example"
+        )
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is reported
+        pixels = np.ascontiguousarray(array, header.bands or f"uint{header.bits}")
+    return pixels.reshape(-1, header.width, header.channels), None
 
 
-def _tifffile_bands(data: bytes, header: Header) -> Decoded:
+def _vips_bands(data: bytes) -> np.ndarray:
+    return vips_decode("tiffload_buffer", data, autorotate=True)
+
+
+def _tifffile_bands(data: bytes) -> np.ndarray:
     import tifffile  # few images need it
 
     try:
@@ -203,16 +219,7 @@ def _tifffile_bands(data: bytes, header: Header) -> Decoded:
                 f"a TIFF of float64, or of bands in planes, compressed by {how}; `pip install imagecodecs` reads it"
             ) from error
         raise
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is reported
-        return _checked(np.moveaxis(array, 0, -1) if planes else array, header)
-
-
-def _checked(array: np.ndarray, header: Header) -> Decoded:
-    """Return bands as [h, w, c] of the type that the header states."""
-    if array.size != header.height * header.width * header.channels:
-        raise ValueError(f"it has {plural(array.size, 'value')}, and its header says otherwise")
-    dtype = header.bands or f"uint{header.bits}"
-    return np.ascontiguousarray(array.reshape(-1, header.width, header.channels), dtype), None
+    return np.moveaxis(array, 0, -1) if planes else array
 
 
 def _encode_bands(pixels: np.ndarray) -> bytes:

@@ -39,8 +39,8 @@ def places(height: int, width: int) -> list[tuple[int, int]]:
 
 def features(pixels: np.ndarray, domain: Domain) -> np.ndarray:
     """Return cheap features of every pixel, float32 [h, w, features], of an image [h, w, c] in the domain's range."""
-    half, offset = scale(domain)
-    x = pixels.astype(np.float32) / half - offset
+    low, half = scale(domain)
+    x = (pixels - low) / half - np.float32(1)
     grey = x.mean(2)
     maps = [x[..., i] for i in range(x.shape[2])] + [x[..., i] ** 2 for i in range(x.shape[2])]
     for size in (1, 2, 4, 8):
