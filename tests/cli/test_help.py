@@ -78,10 +78,10 @@ GROUPS = {
         "Video": "walk seconds fps",
     },
     "train": {
-        "Data": "a b data attributes captions select direction channels background max-bad",
+        "Data": "a b data attributes captions select direction channels background range max-bad",
         "Method": "preset set",
         "Training": "freeze size batch epochs steps precision ema seed workers cache",
-        "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
+        "Run": "out from like override dry-run quiet log-every sample-every sheet-channels save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
     "evaluate": {
