@@ -137,7 +137,7 @@ class Domain:
 
     @property
     def peak(self) -> int:
-        """Largest value of a pixel of a picture: 255 or 65535."""
+        """Largest value of a pixel: 255 or 65535. Bands have ``ranges``."""
         return 2**self.bits - 1
 
     @property

@@ -26,7 +26,7 @@ def header(file: BinaryIO) -> Header:
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(file)
     if len(shape) not in (2, 3):
-        raise UnsupportedError(f"an array of {len(shape)} axes, {list(shape)}; an image is [h, w] or [h, w, c]")
+        raise UnsupportedError(f"an array {list(shape)}; an image is [h, w] or [h, w, c]")
     height, width, channels = (*shape, 1)[:3]
     if height < _FIRST and channels >= _FEW and channels > height:
         raise UnsupportedError(
@@ -34,7 +34,7 @@ def header(file: BinaryIO) -> Header:
             "with numpy.moveaxis(array, 0, -1)"
         )
     if channels < 1:
-        raise UnsupportedError(f"an array {list(shape)} without values")
+        raise UnsupportedError(f"an empty array, {list(shape)}")
     bands = bands_of(dtype, channels)
     bits = np.dtype(bands).itemsize * 8 if bands else dtype.itemsize * 8
     coding = FLAT if len(shape) == 2 else ""
