@@ -26,6 +26,7 @@ from i2i.evaluation.measure import Measured, Rows, measure
 from i2i.evaluation.networks import has_lite0
 from i2i.evaluation.pictures import Picture
 from i2i.evaluation.sources import HELD_OUT, Task
+from i2i.images.domains import kind
 from i2i.metrics import METRICS, Metric
 from i2i.networks import per_image
 from i2i.runtime import processing
@@ -47,6 +48,8 @@ def arrange(run: Run, dataset: Dataset) -> None:
             "eval_every compares translated images, and a generator has none; generate images after the training, and "
             "compare them by `i2i evaluate --real DIR --fake DIR`"
         )
+    if settings.eval_every and (bands := next((d for d in (dataset.source, dataset.target) if d.bands), None)):
+        raise ValueError(f"eval_every measures pictures, grey or RGB, and {bands.name} has {kind(bands)}; leave it out")
     if settings.eval_every:
         run.settings = settings = replace(settings, metric=_metric(settings, dataset.kind))
     elif not noted:

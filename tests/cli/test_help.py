@@ -79,7 +79,7 @@ GROUPS = {
         "Video": "walk seconds fps",
     },
     "train": {
-        "Data": "a b data attributes captions select teacher teacher-to direction channels background max-bad",
+        "Data": "a b data attributes captions select teacher teacher-to direction channels background range max-bad",
         "Method": "preset set",
         "Training": "augment diff-augment freeze size batch epochs steps precision ema seed workers cache",
         "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
@@ -88,8 +88,8 @@ GROUPS = {
     "distill": {
         "Data": "a background max-bad to",
         "Method": "width blocks full preset set",
-        "Training": "freeze size batch epochs steps precision ema seed workers cache",
-        "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
+        "Training": "augment freeze size batch epochs steps precision ema seed workers cache",
+        "Run": "out from like override dry-run quiet log-every sample-every sheet-channels save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
     "evaluate": {
