@@ -135,7 +135,7 @@ def _turned(pixels: np.ndarray, view: View, placement: Placement, top: int, left
     return np.stack(planes, axis=2)
 
 
-def altered(image: Tensor, view: View, placement: Placement, alpha: bool, source: bool = False) -> Tensor:
+def altered(image: Tensor, view: View, placement: Placement, alpha: bool = False, source: bool = False) -> Tensor:
     """Change the colours of an image, float32 [c, h, w] in [-1, 1], in place, and leave a square out; return it.
 
     ``alpha`` is True if the last channel is alpha, and ``source`` for the source image of two domains.

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from i2i.engine.run_folder import Run, read_json
 from i2i.engine.settings import Settings
 from i2i.engine.weights import is_ours, load_generators
-from i2i.images.domains import from_network, to_network
 from i2i.networks import cost, per_image
 from i2i.networks.resnet import ResNet
 from i2i.runtime.model import macs, targets
 from i2i.runtime.model.loading import load
 from i2i.runtime.model.model import Model
+from i2i.runtime.processing import from_tensor, stored, to_tensor
 from i2i.spec import TRANSLATOR, Domain, Spec
 from i2i.text import printable
 from i2i.translators import Translator, translator_class
@@ -85,9 +85,10 @@ class Teacher:
         if self.net is not None:
             return self.net(x)
         assert self.model is not None
-        images = from_network(x.permute(0, 2, 3, 1).cpu().numpy(), self.spec.source)
+        source, target = self.spec.source, self.spec.target
+        images = stored(from_tensor(x.float().cpu().numpy(), source), source)
         results = np.stack([np.atleast_3d(self.model(image)) for image in images])
-        return torch.from_numpy(to_network(results, self.spec.target)).permute(0, 3, 1, 2).to(x)
+        return torch.from_numpy(to_tensor(results.astype(np.float32), target)).to(x)
 
     def teach(self, translator: Translator) -> None:
         """Show its networks to a student that compares them with its own."""

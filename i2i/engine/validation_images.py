@@ -183,10 +183,10 @@ def translating(net: nn.Module, trial: Trial, world: World, dtype: torch.dtype) 
 
     def make(item: sources.Item, views: Mapping[str, Picture]) -> dict[str, Picture]:
         image = views["source"].image
-        x = torch.from_numpy(processing.to_tensor(processing.prepare(image, spec)[None], spec))
+        x = torch.from_numpy(processing.to_tensor(processing.prepare(image, spec)[None], spec.source))
         with turn, torch.inference_mode():  # one at a time, on all threads, as in training
             y = net(x.to(world.device, dtype), *chosen).float().cpu().numpy()
-        result = processing.restore(processing.from_tensor(y, spec)[0], image, spec)
+        result = processing.restore(processing.from_tensor(y, spec.target)[0], image, spec)
         return {"result": Picture(replace(result, format="not encoded"), views["source"].name)}
 
     return make

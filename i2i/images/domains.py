@@ -69,16 +69,3 @@ def describe_ranges(domain: Domain) -> str:
 def scale(domain: Domain) -> tuple[np.ndarray, np.ndarray]:
     """Return ``low`` and ``half``, float32 [1] or [channels]: a network sees values v as (v - low) / half - 1."""
     return np.array([low for low, _ in domain.ranges], np.float32), np.array(domain.half, np.float32)
-
-
-def to_network(values: np.ndarray, domain: Domain) -> np.ndarray:
-    """Return values [..., channels] of a domain as a network sees them, float32 from -1 to 1."""
-    low, half = scale(domain)
-    return (values.astype(np.float32) - low) / half - 1
-
-
-def from_network(numbers: np.ndarray, domain: Domain) -> np.ndarray:
-    """Return numbers [..., channels] from -1 to 1 as values of a domain, of its type: rounded if that is whole."""
-    low, half = scale(domain)
-    values = (np.clip(numbers, -1, 1) + 1) * half + low
-    return (values if domain.dtype == "float32" else np.rint(values)).astype(domain.dtype)

@@ -164,14 +164,14 @@ def all_finite(results: np.ndarray) -> bool:
     return is_finite(results) if results.dtype != np.uint8 else all(map(is_finite, results))
 
 
-def to_tensor(batch: np.ndarray, spec: Spec) -> np.ndarray:
-    """Convert [n, h, w, c] in the source's range to float32 [n, c, h, w] in [-1, 1]."""
-    low, half = scale(spec.source)
+def to_tensor(batch: np.ndarray, domain: Domain) -> np.ndarray:
+    """Convert [n, h, w, c] in a domain's range to float32 [n, c, h, w] in [-1, 1]."""
+    low, half = scale(domain)
     values = (batch - low) / half - np.float32(1)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
-def from_tensor(result: np.ndarray, spec: Spec) -> np.ndarray:
-    """Convert float32 [n, c, h, w] in [-1, 1] to float32 [n, h, w, c] in the target's range."""
-    low, half = scale(spec.target)
+def from_tensor(result: np.ndarray, domain: Domain) -> np.ndarray:
+    """Convert float32 [n, c, h, w] in [-1, 1] to float32 [n, h, w, c] in a domain's range."""
+    low, half = scale(domain)
     return (result.transpose(0, 2, 3, 1) + np.float32(1)) * half + low

@@ -82,7 +82,7 @@ GROUPS = {
         "Data": "a b data attributes captions select teacher teacher-to direction channels background range max-bad",
         "Method": "preset set",
         "Training": "augment diff-augment freeze size batch epochs steps precision ema seed workers cache",
-        "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
+        "Run": "out from like override dry-run quiet log-every sample-every sheet-channels save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
     "distill": {

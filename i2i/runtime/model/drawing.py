@@ -80,7 +80,7 @@ class Drawing:
         values = [filled, *(np.repeat(row, batch, axis=0) for row in given)]
         feeds = {port.name: value for port, value in zip(self._session.inputs, values, strict=True)}
         if spec.io == "tensor":
-            return processing.from_tensor(self._session.run(feeds)[0], spec)
+            return processing.from_tensor(self._session.run(feeds)[0], spec.target)
         return self._session.run(feeds, Output((batch, *self._size, spec.target.channels), spec.dtype))[0]
 
 
