@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.data.augment import canonical
+from i2i.images.derive import parse_derive
 from i2i.spec import EDGE, parse_background, parse_ranges
 from i2i.text import as_given, parse_bytes
 
@@ -26,7 +27,7 @@ PLACES = ("a", "b", "data", "attributes", "captions")
 """The settings that are paths of the images or their table."""
 PATHS = (*PLACES, "from_", "teacher")
 """The settings that are paths."""
-FIXED = ("method", "from_", "freeze", "teacher_to", "range")
+FIXED = ("method", "from_", "freeze", "teacher_to", "range", "derive")
 """The settings of a run that nothing can change after its start."""
 
 
@@ -61,6 +62,13 @@ class Settings:
         "[default: random]",
         "Run",
         metavar="RUN|FILE",
+    )
+    derive: str | None = option(
+        None,
+        "Make the source images of those of --b, as jpeg:10..60+noise:0..15: grey, edges, jpeg:Q, noise:S, blur:S, "
+        "downscale:N, mask:SHAPE.  [default: none]",
+        "Data",
+        metavar="WAY",
     )
     teacher: str | None = option(
         None,
@@ -185,6 +193,7 @@ class Settings:
         if self.patience and not self.eval_every:
             raise ValueError(f"patience is {self.patience} evaluations, and there are none; give eval_every as well")
         parse_background(self.background)
+        parse_derive(self.derive)
         parse_ranges(self.range)
         self.shown_channels()
         parse_bytes("cache", self.cache)
