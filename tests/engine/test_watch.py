@@ -259,7 +259,8 @@ def test_a_discriminator_that_has_won_is_seen(objective, chance, tmp_path):
         watch.losses(step, {"D/gan_X": 0.005 * chance, "D/gan_Y": 0.0, "G/gan_G": 3.0, "D/penalty_X": 1.0})
     assert said == [
         f"warning: step {3 * LASTING}: the discriminator has won: it hardly errs any more, so the generator learns "
-        "little from it. What usually helps: more images, or --set constraint=r1"
+        "little from it. What usually helps: more images, or --diff-augment colour,translation,cutout where there are "
+        "few, or --set constraint=r1"
     ]
 
 
