@@ -28,7 +28,7 @@ REMEDIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     # symptom -> what is seen, what usually helps, and changes of hyper-parameters that do, of which a method has some
     "won": (
         "the discriminator has won: it hardly errs any more, so the generator learns little from it",
-        "more images",
+        "more images, or --diff-augment colour,translation,cutout where there are few",
         ("noise=0.1", "a higher balance", "constraint=r1"),
     ),
     "flat": ("{view} is one flat colour", "another --seed, i2i check, which finds flat images", ("a lower lr",)),

@@ -378,6 +378,30 @@ def test_the_classifier_of_stargan_takes_in_no_more_than_there_is(more, found, t
     assert Run.open("cyclegan", tmp_path / "run", {"data": tmp_path, "size": 64}).hyperparameters == {}
 
 
+def test_the_log_says_what_share_of_the_time_steps_waited_for_data(tmp_path, monkeypatch):
+    now = 0.0
+
+    def slow():
+        nonlocal now
+        while True:
+            now += 3.0
+            yield {}
+
+    monkeypatch.setattr(report.time, "monotonic", lambda: now)
+    batches = slow()
+    with report.Reporter(tmp_path, 0, 8, 1, World(), quiet=True) as reporter:
+        reporter.begin()
+        for step in range(1, 5):
+            reporter.fetch(batches)
+            now += 1.0
+            if step in (2, 4):
+                reporter.figures(step, 1.0, {})
+            now += 2.0 * (step == 2)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["data_wait"] for line in lines] == [6 / 8, 6 / 10]
+    assert lines[0]["images_per_second"] == 2 / 8
+
+
 def test_a_bar_moves_with_the_steps(tmp_path, monkeypatch):
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)

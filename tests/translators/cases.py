@@ -222,5 +222,8 @@ def one_set(method: str) -> bool:
 
 def tiny_run(method: str) -> dict[str, Any]:
     """Return settings and hyper-parameters of a short run."""
-    augment = {"augment": AUGMENT, "diff_augment": "none" if method == "began" else "colour,translation,cutout"}
+    augment = {
+        "augment": AUGMENT,
+        "diff_augment": "none" if method in ("began", "distill") else "colour,translation,cutout",
+    }
     return {"size": 32, "batch": 2, **augment, **CASES[method].small, **CASES[method].run}
