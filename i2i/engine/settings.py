@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from i2i.data.augment import canonical
-from i2i.images.derive import parse_derive
 from i2i.spec import EDGE, parse_background, parse_ranges
 from i2i.text import as_given, parse_bytes
 
@@ -193,7 +192,6 @@ class Settings:
         if self.patience and not self.eval_every:
             raise ValueError(f"patience is {self.patience} evaluations, and there are none; give eval_every as well")
         parse_background(self.background)
-        parse_derive(self.derive)
         parse_ranges(self.range)
         self.shown_channels()
         parse_bytes("cache", self.cache)
@@ -253,6 +251,10 @@ def _typed(name: str, default: Any, value: Any) -> Any:
         from i2i.metrics import find_metrics  # on demand, since it imports NumPy
 
         return next(iter(find_metrics([str(value)])))
+    if name == "derive" and value is not None:
+        from i2i.images.derive import parse_derive  # on demand, since it imports NumPy
+
+        parse_derive(value)
     if name == "eval_features" and value is not None:
         kind, colon, file = str(value).partition(":")
         return f"{kind}:{Path(file).expanduser().resolve()}" if colon else kind

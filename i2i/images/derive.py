@@ -85,9 +85,9 @@ def _mask(pixels: np.ndarray, shape: float, rng: np.random.Generator) -> np.ndar
     height, width = pixels.shape[:2]
     hole = np.zeros((height, width), np.uint8)
     if MASKS[int(shape)] == "strokes":
-        for _ in range(4):
+        for _ in range(3):
             points = rng.random((4, 2)) * (width, height)
-            thickness = max(1, round(min(height, width) * rng.uniform(0.03, 0.08)))
+            thickness = max(1, round(min(height, width) * rng.uniform(0.02, 0.05)))
             cv2.polylines(hole, [points.round().astype(np.int32)], False, 255, thickness)
     else:
         drawn = rng.uniform(0.25, 0.6, 2), rng.random(2)
