@@ -17,7 +17,7 @@ from i2i.translators import Translator
 
 def networks(translator: Translator) -> dict[str, nn.Module]:
     """Return the networks of a translator, critics included, by their names."""
-    found = {}
+    found: dict[str, nn.Module] = {}
     for name, child in translator.named_children():
         parts = child.named_children() if type(child) is nn.ModuleList else [("", child)]
         found |= {f"{name}.{part}" if part else name: net for part, net in parts}
@@ -37,7 +37,7 @@ def checkpoint(translator: Translator) -> None:
 
 
 @cache
-def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
+def _checkpointed(kind: Any) -> Any:
     """Return the class with another ``forward``: unlike a function in an instance, deep copies take it along."""
 
     def forward(self: nn.Module, *given: Any, **named: Any) -> Any:
@@ -45,7 +45,7 @@ def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
         if not torch.is_grad_enabled():
             return once(*given, **named)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
-        contexts = {"context_fn": lambda: (nullcontext(), steady(norms))} if norms else {}
+        contexts: dict[str, Any] = {"context_fn": lambda: (nullcontext(), steady(norms))} if norms else {}
         return pytorch.checkpoint(once, *given, use_reentrant=False, **contexts, **named)
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__})

@@ -60,7 +60,8 @@ def needed(run: Run) -> int | None:
     only a computation yields.
     """
     double = run.settings.precision == "fp64"
-    run = replace(run, settings=replace(run.settings, precision="fp32")) if double else run
+    known = replace(run.settings, precision="fp32" if double else run.settings.precision, teacher=None, compile="off")
+    run = replace(run, settings=known)
     images = run.settings.batch  # of one process: the caller divides
     with torch.random.fork_rng(devices=[]), FakeTensorMode(), Peak() as peak:
         try:

@@ -4,105 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from i2i.atomic import atomically
 from i2i.engine.distributed import World
+from i2i.engine.log_file import append, forget_after, numbers, open_board, optional
 from i2i.engine.pace import Pace, end, span
-from i2i.errors import I2IError
 from i2i.progress import Progress
 
 Batch = TypeVar("Batch")
-
-
-class NonFinite(I2IError, RuntimeError):  # noqa: N818 (what happened, not what went wrong)
-    """A loss term or a weight became NaN or infinite."""
-
-    exit_status = 1
-
-
-class Statistics:
-    """Means of the loss terms since they were last read. They stay on the device until then.
-
-    The terms of a step are added up as one tensor: a device has as little to do for ten of them as for one.
-    """
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        # names of a step's terms -> their sums, and the first steps at which they were not finite (or -1); and a count
-        self.sums: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}
-        self.counts: dict[tuple[str, ...], int] = {}
-
-    def add(self, terms: dict[str, Tensor], step: int) -> None:
-        if not terms:
-            return
-        names, values = tuple(terms), torch.stack([term.detach() for term in terms.values()])
-        values = values.double() if values.device.type == "cpu" else values.float()
-        if names not in self.sums:
-            self.sums[names], self.counts[names] = (torch.zeros_like(values), torch.full_like(values, -1)), 0
-        total, bad = self.sums[names]
-        total += values
-        bad.masked_fill_(~torch.isfinite(values) & (bad < 0), step + 1)
-        self.counts[names] += 1
-
-    def peek(self) -> dict[str, float]:
-        """Return the means of this process alone since they were last read, without resetting them."""
-        names, table = self._table()
-        return dict(zip(names, (table[0] / table[1]).tolist(), strict=True)) if names else {}
-
-    def read(self) -> dict[str, float]:
-        """Return the means over all processes, and reset them.
-
-        Raises NonFinite in every process, naming the terms that were the first to be NaN or infinite.
-        """
-        names, table = self._table()
-        if not names:
-            return {}
-        first = torch.where(table[2] < 0, torch.inf, table[2])
-        at = -self.world.largest(-int(first.min()) if torch.isfinite(first.min()) else -(2**31))
-        self.world.average([table])
-        means = (table[0] / table[1]).tolist()
-        self.sums, self.counts = {}, {}
-        if at < 2**31:
-            bad = [name for name, step in zip(names, first.tolist(), strict=True) if step == at]
-            raise NonFinite(f"the loss became NaN or infinite at step {at}: {_named(bad) or 'on another process'}")
-        return dict(zip(names, means, strict=True))
-
-    def _table(self) -> tuple[list[str], Tensor]:
-        """Return the names of all terms, and rows of their sums, counts and first steps that were not finite, or -1.
-
-        A player that waits in some steps has its terms among those of the other steps alone.
-        """
-        names = list(dict.fromkeys(name for group in self.sums for name in group))
-        if not names:
-            return [], torch.empty(3, 0)
-        device = next(iter(self.sums.values()))[0].device
-        table = torch.zeros(3, len(names), dtype=torch.float64)
-        table[2] = -1
-        for group, (total, bad) in self.sums.items():
-            at = [names.index(name) for name in group]
-            table[0, at] += total.cpu().double()
-            table[1, at] += self.counts[group]
-            seen, before = bad.cpu().double(), table[2, at]
-            table[2, at] = torch.where((before < 0) | ((seen >= 0) & (seen < before)), seen, before)
-        return names, table.to(device, torch.float64 if device.type == "cpu" else torch.float32)
-
-
-def _named(terms: list[str]) -> str:
-    return ", ".join("player {}, term {}".format(*term.split("/", 1)) for term in terms)
 
 
 class Reporter:
@@ -125,12 +44,12 @@ class Reporter:
         self.quiet = quiet = quiet or not self.leads
         self.advise: Callable[[float], str] | None = advise
         if self.leads:
-            self._forget_after(start)
+            forget_after(self.log, start)
         self.progress = Progress("step", run.name, start=start, every=math.inf, quiet=quiet)
         self._excepthook = threading.excepthook
         if self.leads:
             threading.excepthook = self._on_thread_error
-        self.board = _board(run, start) if self.leads else None
+        self.board = open_board(run, start) if self.leads else None
 
     def __enter__(self) -> Reporter:
         return self
@@ -197,10 +116,10 @@ class Reporter:
             "data_wait": min(self.waited / max(now - self.since, 1e-9), 1.0),
         }  # fmt: skip
         self.since, self.last, self.waited, self.means = now, step, 0.0, means
-        with self._optional(self.log):
-            _append(self.log, json.dumps(line) + "\n")
+        with optional(self.log):
+            append(self.log, json.dumps(line) + "\n")
         if self.board:
-            with self._optional(self.log.parent / "tensorboard"):
+            with optional(self.log.parent / "tensorboard"):
                 for name, mean in (means | {"images_per_second": speed}).items():
                     self.board.add_scalar(name, mean, step)
 
@@ -215,71 +134,20 @@ class Reporter:
         self.pace.left_out(took)
         if not self.leads:
             return
-        with self._optional(self.log):
-            _append(self.log, json.dumps({"step": step, **line}) + "\n")
+        with optional(self.log):
+            append(self.log, json.dumps({"step": step, **line}) + "\n")
         if self.board:
-            with self._optional(self.log.parent / "tensorboard"):
-                for name, value in _numbers(line):
+            with optional(self.log.parent / "tensorboard"):
+                for name, value in numbers(line):
                     self.board.add_scalar(name, value, step)
 
     def picture(self, draw: Callable[[], np.ndarray], step: int) -> None:
         """Draw a sample sheet, uint8 [h, w, 3], and show it in TensorBoard."""
-        with self._optional("the sample sheet"):
+        with optional("the sample sheet"):
             sheet = draw()
             if self.board:
-                with self._optional(self.log.parent / "tensorboard"):
+                with optional(self.log.parent / "tensorboard"):
                     self.board.add_image("samples", sheet, step, dataformats="HWC")
-
-    @contextmanager
-    def _optional(self, what: object) -> Iterator[None]:
-        """Warn instead of raising OSError: only a state that cannot be saved ends a run."""
-        try:
-            yield
-        except OSError as error:
-            warnings.warn(f"{what} cannot be written ({error}); training goes on", stacklevel=3)
-
-    def _forget_after(self, step: int) -> None:
-        """Drop the lines of steps that will be repeated."""
-        if not self.log.exists():
-            return
-        lines = []
-        for line in self.log.read_text().splitlines():
-            with suppress(json.JSONDecodeError, KeyError):  # a killed process can leave half a line
-                if json.loads(line)["step"] <= step:
-                    lines.append(line + "\n")
-        atomically(self.log, lambda temporary: temporary.write_text("".join(lines)))
-
-
-def _append(path: Path, line: str) -> None:
-    """Append a whole line to a text file, or raise OSError and leave the file as it was."""
-    size = path.stat().st_size if path.exists() else 0
-    try:
-        with open(path, "a") as file:
-            file.write(line)
-    except OSError:
-        with suppress(OSError):
-            os.truncate(path, size)
-        raise
-
-
-def _numbers(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in line.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float):
-            yield prefix + name, value
-
-
-def _board(run: Path, start: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # TensorBoard is optional
-        return None
-    try:
-        return SummaryWriter(str(run / "tensorboard"), purge_step=start)
-    except OSError as error:
-        warnings.warn(f"{run / 'tensorboard'} cannot be written ({error}); training goes on", stacklevel=2)
-        return None
 
 
 def most_memory(device: torch.device) -> float:

@@ -31,7 +31,7 @@ def resolve_compile(run: Run, world: World) -> tuple[str, str]:
     if wanted == "off" or run.settings.precision == "fp64" or (wanted == "auto" and device.type == "cpu"):
         return "off", ""  # on CPUs compiling takes minutes, and has not paid so far
     candidates = ["on"] if wanted == "on" else ["graphs", "on"]
-    eager, reasons = _Trial(run, world, "off"), []
+    eager, reasons = _Trial(run, world, "off"), list[str]()
     for how in candidates:
         reason = _reason_against(run, world, how, eager, timed=not run.started)
         if world.largest(int(bool(reason))) == 0:  # it works in every process

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import (
 from torch.nn.functional import one_hot
 
 from i2i.engine.distributed import World
-from i2i.engine.report import Statistics
+from i2i.engine.statistics import Statistics
 from i2i.networks import per_image
 from i2i.translators import TRANSLATORS
 from tests.translators.cases import DOMAINS, batch, make
