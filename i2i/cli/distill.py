@@ -19,7 +19,8 @@ EXAMPLES = [
     ("i2i export runs/distill-horses --precision int8", "and its file in eight bits"),
 ]
 OWN = (
-    "method", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "teacher", "teacher_to",
+    "method", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "teacher",
+    "teacher_to",
 )  # fmt: skip
 
 
