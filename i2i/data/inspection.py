@@ -74,9 +74,8 @@ def _dark(name: str, facts: Collection[Facts]) -> list[str]:
         return []
     if peak > 255:
         bits = top.bit_length()
-        fix = (
-            f"they fill {bits} of 16 bits: give their range, --range 0..{2**bits - 1}, of one domain a=0..{2**bits - 1}"
-        )
+        most = 2**bits - 1
+        fix = f"they fill {bits} of 16 bits: give their range: --range 0..{most}, or of one domain a=0..{most}"
     else:
         spread = f"multiply all below {peak} by {peak // top} or save each class in its own colour"
         fix = f"if they are class numbers, {spread}"
