@@ -15,6 +15,15 @@ _MOST = 1e30
 """Limit of the ends of a range: in float32 its length, its square and their sum over an image stay finite."""
 
 
+def as_given(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path whose name is the one that was given, which may be that of a symbolic link.
+
+    A path with ".." is resolved, since what is above depends on the links.
+    """
+    found = Path(path).expanduser()
+    return found.resolve() if ".." in found.parts else found.absolute()
+
+
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """Return "1 image" or "3 images"; ``nouns`` is the plural, by default the noun with an s."""
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"

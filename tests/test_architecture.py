@@ -34,6 +34,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "networks": (3, {"torch"}),
     "gan": (3, {"torch"}),
     "losses": (3, {"torch"}),
+    "diffaugment": (2, {"torch"}),
     "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips", "tifffile"}),
@@ -128,11 +129,11 @@ FLOORS = {
         ["sink"], ["translate"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"],
+        ["sharding", "derived"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"],
         ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
-        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains"],
+        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],
         ["header", "listing"], ["metadata"], ["decode", "encode"], ["large"],
     ],
     "i2i.evaluation": [

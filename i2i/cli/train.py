@@ -145,7 +145,7 @@ def train_or_exit(method: str | None, **given: Any) -> None:
 
     from i2i.engine import train
     from i2i.engine.interrupt import Interrupted
-    from i2i.engine.report import NonFinite
+    from i2i.engine.statistics import NonFinite
 
     try:
         run = train(method, **given)

@@ -20,7 +20,7 @@ from i2i.data.layout import Folder, domain_name, existing, subfolders
 from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, cut, place, to_tensor
+from i2i.data.transforms import View, altered, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES, list_images
@@ -86,7 +86,7 @@ class ManyDomains:
         image = self._images[index_at(position, len(self._images), seed)]
         (pixels,) = self.reader(view, Wanted(image.path, self.source))
         return {
-            "x": to_tensor(cut(pixels, view, placement), self.source),
+            "x": altered(to_tensor(cut(pixels, view, placement), self.source), view, placement, self.source.alpha),
             "c": torch.tensor(image.label, dtype=torch.float32),
         }
 

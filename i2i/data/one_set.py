@@ -18,7 +18,7 @@ from i2i.data.many_domains import ManyDomains, domain_folders, read_domains
 from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, cut, place, to_tensor
+from i2i.data.transforms import View, altered, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images import list_images
@@ -81,7 +81,8 @@ class OneSet:
         placement = place(view, np.random.default_rng((seed, position)))
         image = self._images[index_at(position, len(self._images), seed)]
         (pixels,) = self.reader(view, Wanted(image.path, self.source))
-        return {"x": to_tensor(cut(pixels, view, placement), self.source)}
+        x = to_tensor(cut(pixels, view, placement), self.source)
+        return {"x": altered(x, view, placement, self.source.alpha)}
 
 
 def read_images(

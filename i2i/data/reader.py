@@ -80,15 +80,16 @@ class Reader:
             if mark and (found := cache.read(key, mark)) is not None:
                 return found
         if path not in decoded:
-            # The middle of a file with two halves may lie within what becomes one pixel.
-            decoded[path] = read_image(path, least=view.covered if half is None else None)
+            height, width = view.covered
+            least = (height, width) if half is None else (height, 2 * width)
+            decoded[path] = read_image(path, least=least, halves=half is not None)
         image = half_of(decoded[path], half)
         try:
             values = values_of(image, domain, self._background)
         except ValueError as error:
             raise ImageError(path, f"{error}: it has changed since training began") from error
-        pixels = fit(clipped(values, domain), view)
-        whole = image.height * image.width * image.reduction**2
-        if cache and mark and whole >= _WORTHWHILE * pixels.shape[0] * pixels.shape[1]:
+        pixels = fit(clipped(values, domain), view, image.whole, image.reduction)
+        height, width = image.whole or (image.height, image.width)
+        if cache and mark and height * width >= _WORTHWHILE * pixels.shape[0] * pixels.shape[1]:
             cache.write(key, mark, pixels)
         return pixels

@@ -28,6 +28,7 @@ def train(
     captions: PathLike | None = None,
     select: str | None = None,
     from_: PathLike | None = None,
+    derive: str | None = None,
     teacher: PathLike | None = None,
     teacher_to: str | None = None,
     freeze: str | None = None,
@@ -37,6 +38,8 @@ def train(
     range: str | None = None,
     max_bad: int | None = None,
     size: int | str | tuple[int, int] | None = None,
+    augment: str | None = None,
+    diff_augment: str | None = None,
     batch: int | str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
@@ -85,6 +88,10 @@ def train(
         from_: weights that a new run starts from: a trained or imported run, a ``.safetensors`` file in one, or a
             third-party checkpoint; the generator must be the network of the method with these hyper-parameters.
             Networks that it does not have begin new. Default random weights.
+        derive: for a method that learns from pairs: makes the source of each image of ``b`` (or ``data``), as "grey",
+            "edges" (line art), "jpeg:20" (quality), "noise:10" (deviation, of 255), "blur:2" (deviation in pixels),
+            "downscale:4", or "mask:strokes" (also rectangle, centre: holes as alpha); a value may be a range,
+            "jpeg:10..60", and steps follow each other, "jpeg:10..60+noise:0..15". Default none.
         teacher: for a method that learns from pairs: a finished translator, a run or an ONNX file, whose results for
             the images of ``data`` or ``a`` are learned; see "distill". Default none.
         teacher_to: the teacher's direction or target domain; default its first.
@@ -99,6 +106,11 @@ def train(
             Default 0 to 255 or 65535, for bands (float32, int16, more than three channels) what the images have.
         max_bad: number of unreadable files to skip before the data is refused, from 0; default 0.
         size: of a training crop in pixels, from 1: 256, (height, width) or "HEIGHTxWIDTH"; default 256.
+        augment: random changes of the training images, of pairs alike: "crop", "flip", "colour:0.2",
+            "source-colour:0.2", "rotate:10", "scale:0.8..1.2" and "cutout:0.25", separated by commas, or "none";
+            default "crop,flip", for generators "none".
+        diff_augment: random changes of all images that the discriminator sees, real and generated: "colour",
+            "translation" and "cutout", separated by commas, or "none"; default "none".
         batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
             for StarGAN 16.
         epochs: length in passes over the data, from 1; the learning rate falls in the second half; default 200.
@@ -137,15 +149,15 @@ def train(
     good state remains.
     """
     settings = {
-        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
-        "teacher": teacher, "teacher_to": teacher_to,
-        "direction": direction, "channels": channels, "background": background, "range": range, "max_bad": max_bad,
-        "freeze": freeze,
-        "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
-        "seed": seed, "workers": workers, "cache": cache, "log_every": log_every, "sample_every": sample_every,
-        "sheet_channels": sheet_channels,
-        "save_every": save_every, "watch": watch, "eval_every": eval_every, "metric": metric,
-        "eval_features": eval_features, "val_share": val_share, "patience": patience,
+        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select,
+        "from_": from_, "derive": derive, "teacher": teacher, "teacher_to": teacher_to, "direction": direction,
+        "channels": channels,
+        "background": background, "range": range, "max_bad": max_bad, "freeze": freeze, "size": size,
+        "augment": augment, "diff_augment": diff_augment, "batch": batch, "epochs": epochs, "steps": steps,
+        "precision": precision, "ema": ema, "seed": seed, "workers": workers, "cache": cache, "log_every": log_every,
+        "sample_every": sample_every, "sheet_channels": sheet_channels, "save_every": save_every, "watch": watch,
+        "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
+        "patience": patience,
     }  # fmt: skip
     run = Run.open(method, out, {"preset": preset} | settings | hyperparameters, like=like, override=override)
     return train_run(run, quiet, dry_run)

@@ -12,8 +12,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from i2i.data.augment import canonical
 from i2i.spec import EDGE, parse_background, parse_ranges
-from i2i.text import parse_bytes
+from i2i.text import as_given, parse_bytes
 
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:
@@ -25,7 +26,7 @@ PLACES = ("a", "b", "data", "attributes", "captions")
 """The settings that are paths of the images or their table."""
 PATHS = (*PLACES, "from_", "teacher")
 """The settings that are paths."""
-FIXED = ("method", "from_", "freeze", "range", "teacher_to")
+FIXED = ("method", "from_", "freeze", "teacher_to", "range", "derive")
 """The settings of a run that nothing can change after its start."""
 
 
@@ -60,6 +61,13 @@ class Settings:
         "[default: random]",
         "Run",
         metavar="RUN|FILE",
+    )
+    derive: str | None = option(
+        None,
+        "Make the source images of those of --b, as jpeg:10..60+noise:0..15: grey, edges, jpeg:Q, noise:S, blur:S, "
+        "downscale:N, mask:SHAPE.  [default: none]",
+        "Data",
+        metavar="WAY",
     )
     teacher: str | None = option(
         None,
@@ -97,6 +105,14 @@ class Settings:
     size: tuple[int, int] = option(
         (256, 256), "Size of a training crop in pixels: 256, or HEIGHTxWIDTH.", "Training", metavar="SIZE"
     )
+    augment: str = option(
+        "crop,flip", "Random changes of the images: crop[:1.12], flip, colour:0.2, source-colour:0.2, rotate:10, "
+        "scale:0.8..1.2, cutout:0.25; none. Generators' default is none.", "Training", metavar="NAME,NAME...",
+    )  # fmt: skip
+    diff_augment: str = option(
+        "none", "Random changes of all that the discriminator sees, real and generated (DiffAugment): colour, "
+        "translation, cutout; for few images.", "Training", metavar="NAME,NAME...",
+    )  # fmt: skip
     batch: int = option(
         1, "Images per step, over all processes, from 1; auto: as many as fit the GPU. StarGAN's default is 16.",
         "Training", metavar="N|auto",
@@ -227,15 +243,27 @@ method by another, and a size does not apply to methods whose authors' size is t
 def _typed(name: str, default: Any, value: Any) -> Any:
     if name == "size":
         return _size(value)
+    if name in PLACES and value is not None:
+        return str(as_given(value))
     if name in PATHS and value is not None:
         return str(Path(value).expanduser().resolve())
     if name == "metric" and value is not None:
         from i2i.metrics import find_metrics  # on demand, since it imports NumPy
 
         return next(iter(find_metrics([str(value)])))
+    if name == "derive" and value is not None:
+        from i2i.images.derive import parse_derive  # on demand, since it imports NumPy
+
+        parse_derive(value)
     if name == "eval_features" and value is not None:
         kind, colon, file = str(value).partition(":")
         return f"{kind}:{Path(file).expanduser().resolve()}" if colon else kind
+    if name == "augment" and value is not None:
+        return canonical(str(value))
+    if name == "diff_augment" and value not in (None, "none"):
+        from i2i.diffaugment import DiffAugment  # on demand, since it imports PyTorch
+
+        return str(DiffAugment(str(value)))
     if isinstance(default, int | float) and not isinstance(value, bool):
         return number(name, default, value)
     return value if value is None else str(value)

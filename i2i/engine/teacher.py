@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from i2i.engine.run_folder import Run, read_json
 from i2i.engine.settings import Settings
 from i2i.engine.weights import is_ours, load_generators
-from i2i.images.domains import scale
 from i2i.networks import cost, per_image
 from i2i.networks.resnet import ResNet
-from i2i.runtime import processing
 from i2i.runtime.model import macs, targets
 from i2i.runtime.model.loading import load
 from i2i.runtime.model.model import Model
+from i2i.runtime.processing import from_tensor, stored, to_tensor
 from i2i.spec import TRANSLATOR, Domain, Spec
 from i2i.text import printable
 from i2i.translators import Translator, translator_class
@@ -86,12 +85,10 @@ class Teacher:
         if self.net is not None:
             return self.net(x)
         assert self.model is not None
-        translate, (low, half) = self.model, scale(self.spec.source)
-        values = (x.permute(0, 2, 3, 1).cpu().numpy() + 1) * half + low
-        images = processing.stored(values, self.spec.source)
-        results = np.stack([np.atleast_3d(translate(image)) for image in images])
-        low, half = scale(self.spec.target)
-        return torch.from_numpy(((results - low) / half - 1).transpose(0, 3, 1, 2)).to(x)
+        source, target = self.spec.source, self.spec.target
+        images = stored(from_tensor(x.float().cpu().numpy(), source), source)
+        results = np.stack([np.atleast_3d(self.model(image)) for image in images])
+        return torch.from_numpy(to_tensor(results.astype(np.float32), target)).to(x)
 
     def teach(self, translator: Translator) -> None:
         """Show its networks to a student that compares them with its own."""
@@ -113,7 +110,9 @@ class Teacher:
         assert self.model is not None
         model, form = self.model, self.spec.form
         height, width = form.size if form is not None and form.size is not None else (cost.SIDE, cost.SIDE)
-        image = np.zeros((height, width, self.spec.source.channels), self.spec.source.dtype)
+        image = np.zeros(
+            (height, width, self.spec.source.channels), np.uint8 if self.spec.source.bits == 8 else np.uint16
+        )
         return {
             "macs": macs.count(self.path, self.spec, min(height, width)),
             "parameters": macs.parameters(self.path),
@@ -173,8 +172,6 @@ class ToOne(nn.Module):
 def _check(spec: Spec, path: Path) -> None:
     if spec.kind != TRANSLATOR:
         raise targets.wrong_kind(spec.kind, printable(path))
-    if spec.source.bands or spec.target.bands:
-        raise ValueError(f"{path} is a model of bands, and a student learns from pictures; give another --teacher")
     if spec.style is not None or spec.scale != 1:
         what = "has a result for every style" if spec.style is not None else f"enlarges images {spec.scale} times"
         raise ValueError(f"{path} {what}; a student learns one result of the size of its image: give another --teacher")

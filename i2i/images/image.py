@@ -77,7 +77,8 @@ class Image:
     resolution: Resolution | None = None  # pixels for a millimetre, across and down, where it is known
     lost: tuple[str, ...] = ()  # contents of its source that are not here, such as a depth map beside the picture
     coding: str = ""  # that of its source, as in a Header
-    reduction: int = 1  # by how much its sides are shorter than those of its source
+    reduction: int = 1  # by how much its sides are shorter than those of its source, rounded up
+    whole: tuple[int, int] | None = None  # height and width of the source, if it was decoded at a part of them
 
     @property
     def height(self) -> int:

@@ -113,14 +113,14 @@ def test_the_file_sees_what_training_sees(data: Path, floats: Path) -> None:
     prepared = processing.prepare(image, spec)
     assert prepared.dtype == np.float32
     numbers = [dataset.sample(n, 0, View.plain((40, 47)))["x"].numpy() for n in range(4)]
-    seen = processing.to_tensor(prepared[None], spec)[0]
+    seen = processing.to_tensor(prepared[None], spec.source)[0]
     assert min(np.abs(each - seen).max() for each in numbers) < 1e-6
     x = trained[..., :32, :32]
     low, half = (np.float32(each)[:, None, None] for each in (np.array(spec.source.range)[:, 0], spec.source.half))
     pixels = ((x.numpy()[0] + 1) * half + low).transpose(1, 2, 0)[None]
     (got,) = session.run(None, {"image": np.ascontiguousarray(pixels, np.float32)})
     with torch.inference_mode():
-        want = processing.from_tensor(per_image(net)(x).numpy(), spec)
+        want = processing.from_tensor(per_image(net)(x).numpy(), spec.target)
     spans = 2 * np.array(spec.target.half)
     assert np.abs((got - want) / spans).max() < 1e-4
 
