@@ -37,7 +37,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "diffaugment": (2, {"torch"}),
     "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
-    "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips"}),
+    "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips", "tifffile"}),
     "sampling": (2, {"numpy"}),
     "words": (2, {"numpy"}),
     "spec": (1, set()),
@@ -133,8 +133,8 @@ FLOORS = {
         ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
-        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats"], ["header", "listing"],
-        ["metadata"], ["decode", "encode"], ["large"],
+        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains"],
+        ["header", "listing"], ["metadata"], ["decode", "encode"], ["large"],
     ],
     "i2i.evaluation": [
         ["network_graph", "state_dict", "pictures", "sources"], ["inception", "lite0", "label_maps", "protocol"],

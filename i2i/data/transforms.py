@@ -10,6 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from i2i.images.domains import scale
+from i2i.images.image import resize
+from i2i.spec import Domain
+
 
 @dataclass(frozen=True)
 class View:
@@ -98,10 +102,9 @@ def fit(pixels: np.ndarray, view: View, whole: tuple[int, int] | None = None, re
     if any(side % reduction for side in sides):  # the last pixel counts for the part of it that is in the source
         down, across = (part * reduction / side for part, side in zip((tall, wide), sides, strict=True))
         resized = cv2.resize(pixels, None, fx=across, fy=down, interpolation=cv2.INTER_AREA)
-    else:
-        shrinks = tall < pixels.shape[0]
-        resized = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return resized.reshape(tall, wide, -1)  # OpenCV drops the channel of grey images
+        return resized.reshape(tall, wide, -1)  # OpenCV drops the channel of grey images
+    shrinks = tall < pixels.shape[0]
+    return resize(pixels, tall, wide, cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def cut(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
@@ -132,14 +135,14 @@ def _turned(pixels: np.ndarray, view: View, placement: Placement, top: int, left
     return np.stack(planes, axis=2)
 
 
-def altered(image: Tensor, view: View, placement: Placement, source: bool = False) -> Tensor:
+def altered(image: Tensor, view: View, placement: Placement, alpha: bool = False, source: bool = False) -> Tensor:
     """Change the colours of an image, float32 [c, h, w] in [-1, 1], in place, and leave a square out; return it.
 
-    ``source`` is True for the source image of two domains.
+    ``alpha`` is True if the last channel is alpha, and ``source`` for the source image of two domains.
     """
     values = image.numpy()
     if strength := view.colour or (view.source_colour if source else 0.0):
-        _recolour(values, *(strength * value for value in placement.colour))
+        _recolour(values[:3] if alpha else values, *(strength * value for value in placement.colour))
     if view.cutout:
         (top, bottom), (left, right) = (
             (max(0, round(at * side - view.cutout * side / 2)), round(at * side + view.cutout * side / 2))
@@ -150,11 +153,11 @@ def altered(image: Tensor, view: View, placement: Placement, source: bool = Fals
 
 
 def _recolour(values: np.ndarray, brightness: float, saturation: float, contrast: float) -> None:
-    """Change values [c, h, w] from -1 to 1 in place. Alpha stays, and only three colours have a saturation.
+    """Change values [c, h, w] from -1 to 1 in place; only three colours have a saturation.
 
     NumPy computes in this thread alone, so that sums do not depend on the number of threads.
     """
-    colours = values[:3] if len(values) == 4 else values
+    colours = values
     if len(colours) == 3:
         grey = colours.mean(0)
         colours += np.float32(saturation) * (colours - grey)
@@ -162,9 +165,13 @@ def _recolour(values: np.ndarray, brightness: float, saturation: float, contrast
     np.clip(colours, -1, 1, out=colours)
 
 
-def to_tensor(pixels: np.ndarray) -> Tensor:
-    """Convert pixels [h, w, c] of 8 or 16 bits to float32 [c, h, w] in [-1, 1]: 2 v / peak - 1."""
+def to_tensor(pixels: np.ndarray, domain: Domain) -> Tensor:
+    """Convert pixels [h, w, c] of a domain to float32 [c, h, w] in [-1, 1]: (v - low) / half - 1."""
     values = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32)
-    np.multiply(pixels.transpose(2, 0, 1), np.float32(2 / np.iinfo(pixels.dtype).max), out=values)
+    low, half = scale(domain)[0][:, None, None], np.array(domain.half)[:, None, None]
+    np.subtract(pixels.transpose(2, 0, 1), low, out=values)
+    values *= (1 / half).astype(np.float32)
     values -= 1
+    if domain.range is not None:
+        np.clip(values, -1, 1, out=values)  # bicubic interpolation exceeds the values that it reads
     return torch.from_numpy(values)

@@ -12,6 +12,7 @@ from i2i.images.formats.table import FORMATS
 from i2i.images.header import DAMAGE, MAX_PIXELS, open_regular, parse_header, reason
 from i2i.images.image import Header, Image, ImageError, UnsupportedError
 from i2i.images.metadata import read_metadata
+from i2i.text import plural
 
 
 def read_image(
@@ -62,6 +63,11 @@ def decode_image(
             name,
             f"damaged {header.format} data: the header says {header.width} x {header.height}, "
             f"the data {pixels.shape[1]} x {pixels.shape[0]}",
+        )
+    if bad := pixels.size - int(np.isfinite(pixels).sum()) if pixels.dtype.kind == "f" else 0:
+        raise ImageError(
+            name,
+            f"{bad} of {plural(pixels.size, 'value')} are NaN or infinite; replace them, with the mean for example",
         )
     found = read_metadata(io.BytesIO(data), header.format) if metadata else None
     return Image(

@@ -12,6 +12,7 @@ import torch
 from i2i.data import Batches, View, read_folders
 from i2i.data.augment import canonical, parse_augment
 from i2i.data.transforms import Placement, altered, cut, fit, place, to_tensor
+from i2i.spec import Domain
 from tests.data.conftest import Draw
 
 EVERYTHING = View((24, 32), **parse_augment("crop,flip,colour:0.3,rotate:30,scale:0.7..1.4,cutout:0.3"))
@@ -119,7 +120,7 @@ def test_colours_change_by_the_formulas() -> None:
 
 def test_alpha_and_the_target_keep_their_values() -> None:
     image = torch.rand(4, 8, 8) * 2 - 1
-    found = altered(image.clone(), View((8, 8), colour=0.5), Placement(colour=(0.5, 0.5, 0.5)))
+    found = altered(image.clone(), View((8, 8), colour=0.5), Placement(colour=(0.5, 0.5, 0.5)), alpha=True)
     assert torch.equal(found[3], image[3])
     assert not torch.equal(found[:3], image[:3])
     alone, placement = View((8, 8), source_colour=0.5), Placement(colour=(0.5, 0.5, 0.5))
@@ -224,7 +225,12 @@ def test_16_bits_are_changed_as_8_bits_are() -> None:
     pixels = picture(28, 36)
     placement = place(EVERYTHING, np.random.default_rng(3))
     eight, sixteen = (
-        altered(to_tensor(cut(fit(each, EVERYTHING), EVERYTHING, placement)), EVERYTHING, placement)
+        altered(
+            to_tensor(cut(fit(each, EVERYTHING), EVERYTHING, placement), Domain("x", 3, 8 * each.itemsize)),
+            EVERYTHING,
+            placement,
+        )
         for each in (pixels, pixels.astype(np.uint16) * 257)
+        for crop in [cut(fit(each, EVERYTHING), EVERYTHING, placement)]
     )
     assert float((eight - sixteen).abs().max()) < 0.02

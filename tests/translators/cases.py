@@ -152,6 +152,12 @@ CASES = {
         exports={"generate"},
         shown=["x", *(f"G(z,t,{i})" for i in range(6))],
     ),
+    "distill": Case(
+        small={"generator": "resnet_1", "ngf": 2},
+        terms={"G/l1", "G/ssim"},
+        views=["x", "G(x)", "y"],
+        run={"generator": "mobile_resnet_1"},
+    ),
     "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},
@@ -216,5 +222,8 @@ def one_set(method: str) -> bool:
 
 def tiny_run(method: str) -> dict[str, Any]:
     """Return settings and hyper-parameters of a short run."""
-    augment = {"augment": AUGMENT, "diff_augment": "none" if method == "began" else "colour,translation,cutout"}
+    augment = {
+        "augment": AUGMENT,
+        "diff_augment": "none" if method in ("began", "distill") else "colour,translation,cutout",
+    }
     return {"size": 32, "batch": 2, **augment, **CASES[method].small, **CASES[method].run}
