@@ -48,7 +48,7 @@ def translate(
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
     lost = image.lost + bits_lost(image, model.spec) + processing.beyond_range(image, model.spec)
-    if image.alpha is not None and result.alpha is None:
+    if image.alpha is not None and result.alpha is None and not model.spec.inpaints:
         lost += ("alpha",)
     if image.icc is not None and result.icc is None:
         lost += ("colour profile",)
