@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +71,10 @@ def inspect_files(
     in an index in the user's cache folder. Of processes that ask for the same files at the same time, the first
     decodes them, and the others wait for it.
     """
-    index = FileIndex(cache_folder() / "index", paths, FORM)
-    facts, failed = index.known(_from_row), dict[Path, ImageError]()
+    failed = dict[Path, ImageError]()
+    with _uncollected():
+        index = FileIndex(cache_folder() / "index", paths, FORM)
+        facts = index.known(_from_row)
 
     def report() -> None:
         if progress:
@@ -86,6 +90,21 @@ def inspect_files(
                     facts[path] = found
                 report()
     return {path: facts[path] for path in paths if path in facts}, failed
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Search for no garbage meanwhile: there is none, and the search takes a third of the time with 100,000 images.
+
+    Decoding leaves some: 64 kB an image, of Pillow's headers.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _inspected(index: FileIndex, paths: Sequence[Path]) -> Iterator[tuple[Path, Facts | ImageError]]:

@@ -298,10 +298,11 @@ def test_a_run_warns_of_its_own_images(options, tmp_path, monkeypatch, one_threa
     assert "warning: " not in capsys.readouterr().err
 
 
-LARGER = {"unit": {"ngf": 16, "ndf": 16}, "began": {"filters": 16}}
+LARGER = {"unit": {"ngf": 8, "ndf": 8}, "began": {"filters": 16}}
 """With two filters UNIT's images keep 3 % of the contrast of real ones, and BEGAN's are all alike, for 500 steps."""
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("method", [m if m == "pix2pix" else pytest.param(m, marks=pytest.mark.slow) for m in CASES])
 def test_healthy_steps_are_silent(method, folders, tmp_path, monkeypatch, one_thread, capsys):
     """500 steps, where what is seen twice in 200 steps would be a warning."""
