@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from i2i.networks.blocks import BlurDown, Upsample2x, has_bias, initialise, norm_layer, relu
+from i2i.networks.blocks import BlurDown, Upsample2x, check_residual, has_bias, initialise, norm_layer, relu, towards
 
 
 class ResidualBlock(nn.Module):
@@ -54,10 +54,11 @@ class ResNet(nn.Module):
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1].
         blocks: residual blocks; the authors use 9 at 256 pixels and 6 at 128.
         ngf: filters of the first layer; the blocks have 4 * ngf.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none.
         dropout: 0.5 within each block.
         upsample: deconv | resize | blur.
         antialias: blurs before it halves, in the place of strides; with ``blur`` on the way up this is CUT's.
+        residual: the output moves the input (``blocks.towards``), which is the translation at first.
     """
 
     minimum = 5  # the reflection within a block needs two pixels at a quarter of the size
@@ -72,10 +73,13 @@ class ResNet(nn.Module):
         dropout: bool = False,
         upsample: str = "deconv",
         antialias: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
+        if residual:
+            check_residual(in_channels, out_channels)
         bias = has_bias(norm)
-        self.upsample, self.antialias = upsample, antialias
+        self.upsample, self.antialias, self.residual = upsample, antialias, residual
         self.last_tapped = min(4, blocks - 1)
         self.tapped = [in_channels, 2 * ngf, 4 * ngf] + [4 * ngf] * len({0, self.last_tapped})
         self.first = nn.Sequential(
@@ -103,12 +107,13 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor, taps: list[Tensor] | None = None) -> Tensor:
         """Map images [n, c, h, w] in [-1, 1] to images of that size; ``taps`` collects the maps of ``encode``."""
+        source = x
         x, sizes = self._encode(x, _ignore if taps is None else taps.append)
         for block in list(self.blocks)[self.last_tapped + 1 :]:
             x = block(x)
         for up in self.up:
             x = up(x, sizes.pop())
-        return self.last(x)
+        return towards(source, self.last(x)) if self.residual else self.last(x)
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Return the maps that CUT compares, [n, c, h, w] with the channels of ``tapped``; stop after the last one.

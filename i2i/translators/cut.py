@@ -31,9 +31,10 @@ class CUT(Translator):
         generator: resnet_9 at 256 pixels; another resnet_N, whose blocks are compared as in ``ResNet.encode``.
         discriminator: patch_3 sees 70x70 pixels and some; patch_N.
         ngf, ndf: filters of the first layers.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: blur, as the authors | deconv | resize.
         antialias: blur before halving, in G and D, as the authors.
+        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_gan, lambda_nce: weights of the adversarial and the contrastive terms.
         nce_idt: compare G(y) with y as well; off by itself where X and Y differ in channels.
@@ -58,6 +59,7 @@ class CUT(Translator):
         dropout: bool = False,
         upsample: str = "blur",
         antialias: bool = True,
+        residual: bool = False,
         objective: str = "lsgan",
         constraint: str = "none",
         lambda_gan: float = 1.0,
@@ -77,7 +79,8 @@ class CUT(Translator):
         self.lambda_gan, self.lambda_nce = lambda_gan, lambda_nce
         self.nce_idt, self.nce_T, self.patches = nce_idt and in_channels == out_channels, nce_T, patches
         self.flip_equivariance, self.in_channels = flip_equivariance, in_channels
-        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "antialias": antialias}
+        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
+        options["antialias"] = antialias
         G = networks.generator(generator, in_channels, out_channels, **options)
         assert isinstance(G, networks.ResNet)
         initialise(G, weights="xavier")

@@ -24,8 +24,9 @@ class Direct(Translator):
         generator: resnet_N of few blocks, N as small as what is to change allows; or unet_N.
         discriminator: patch_3 sees 70x70 pixels; patch_N or pixel.
         ngf, ndf: filters of the first layers.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: deconv, as CycleGAN's authors | resize, free of checkerboards.
+        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
         objective, constraint: of the game; see i2i.gan.
         pool: past images of G that D is shown as well.
     """
@@ -45,6 +46,7 @@ class Direct(Translator):
         norm: str = "instance",
         dropout: bool = False,
         upsample: str = "deconv",
+        residual: bool = False,
         objective: str = "lsgan",
         constraint: str = "none",
         pool: int = 50,
@@ -52,7 +54,7 @@ class Direct(Translator):
     ) -> None:
         super().__init__()
         self.gan, self.lr = Adversarial(objective, constraint), lr
-        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample}
+        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
         self.G = networks.generator(generator, in_channels, out_channels, **options)
         self.D = self.gan.constrain(networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm))
         self.past = ImagePool(pool)
