@@ -22,8 +22,9 @@ from i2i.images.header import open_regular
 from i2i.progress import say
 from i2i.text import os_error
 
+ROWS = 128  # of an image in which even pixels are counted
 DARK = 4  # a domain without values above this part of full scale is dark
-FORM = f"facts 1, {versions()}"  # of the index; another makes all files new
+FORM = f"facts 2, {versions()}"  # of the index; another makes all files new
 WRITE_EVERY = 60.0  # seconds between two writes of the index, which are all that a kill can lose
 
 
@@ -43,6 +44,8 @@ class Facts:
     bytes: int
     highest: tuple[int, int] = (0, 0)
     """The largest value below full scale in the left and in the right half."""
+    even: tuple[float, float] = (0.0, 0.0)
+    """Share of the pixels in the left and in the right half that equal their neighbours to the right and below."""
 
 
 def inspect_files(
@@ -103,14 +106,14 @@ def _write(index: FileIndex) -> float:
 def _to_row(facts: Facts) -> list[Any]:
     """Return the facts as values of JSON."""
     kind = facts.channels, facts.bits, facts.alpha, facts.transparent, facts.flat, facts.frames, facts.format
-    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *facts.highest]
+    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *facts.highest, *facts.even]
 
 
 def _from_row(row: list[Any]) -> Facts:
-    height, width, channels, bits, alpha, transparent, flat, frames, format, digest, size, left, right = row
+    height, width, channels, bits, alpha, transparent, flat, frames, format, digest, size, *halves = row
     return Facts(
         (height, width), channels, bits, alpha, transparent, flat, frames, format, bytes.fromhex(digest), size,
-        (left, right),
+        tuple(halves[:2]), tuple(halves[2:]),  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -131,6 +134,7 @@ def _inspect(path: Path) -> Facts | ImageError:
         (image.height, image.width), image.channels, image.bits, image.alpha is not None,
         image.alpha is not None and int(image.alpha.min()) < 2**image.bits - 1, flat, image.frames, image.format,
         hashlib.blake2b(data, digest_size=16).digest(), len(data), _highest(image.pixels),
+        _even(image.pixels),
     )  # fmt: skip
 
 
@@ -146,3 +150,12 @@ def _highest(pixels: np.ndarray) -> tuple[int, int]:
         return some if some * DARK > peak else int(part.max(initial=0, where=part < peak))
 
     return highest(pixels[:, :middle]), highest(pixels[:, middle:])
+
+
+def _even(pixels: np.ndarray) -> tuple[float, float]:
+    """Return the share of pixels [h, w, c] in each half that equal their neighbours, from at most ``ROWS`` rows."""
+    every, middle = max(1, (len(pixels) - 1) // ROWS), pixels.shape[1] // 2
+    upper = pixels[:-1:every]
+    alike = (upper == pixels[1::every][: len(upper)]).all(-1)[:, :-1] & (upper[:, :-1] == upper[:, 1:]).all(-1)
+    left, right = (round(float(part.mean()), 3) if part.size else 0.0 for part in np.split(alike, [middle], axis=1))
+    return left, right

@@ -158,6 +158,7 @@ def _report(
         part = describe_domain(domain.name, role, images, form_of(domain, images.values(), background))
         report.lines += part.lines
         report.warnings += part.warnings
+        report.even |= part.even
     if not layout.aligned:
         of_target = {fact.digest: name for name, fact in found[1].items()}
         both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]
@@ -170,7 +171,9 @@ def _half(facts: Facts, source: Source) -> Facts:
     height, width = facts.size
     if source.half is None:
         return facts
-    return replace(facts, size=(height, width // 2), highest=(facts.highest[source.half],) * 2)
+    return replace(
+        facts, size=(height, width // 2), highest=(facts.highest[source.half],) * 2, even=(facts.even[source.half],) * 2
+    )
 
 
 def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:

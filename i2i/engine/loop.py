@@ -17,7 +17,7 @@ from i2i.engine.estimate import faster, plan
 from i2i.engine.finetune import initialise
 from i2i.engine.interrupt import Interrupted, Signals
 from i2i.engine.prepare import (
-    caution,
+    cautions,
     check_batch,
     describe,
     describe_data,
@@ -126,7 +126,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     reporter.say(
         f"{run.path}: {settings.method} on {world.device}, {plural(images, 'image')} an epoch, steps {start} to {steps}"
     )
-    if note := caution(game, settings.batch // world.size):
+    for note in cautions(run, game, dataset, settings.batch // world.size):
         reporter.say(note)
     validation.begin(reporter, dataset)
     view = View(settings.size) if game.translator.augment else View.plain(settings.size)

@@ -13,6 +13,7 @@ from torch import nn
 
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
+from i2i.data.inspection import flat_note
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
 from i2i.engine.run_folder import Run
@@ -120,15 +121,16 @@ def sample_batch(settings: Settings, dataset: Dataset) -> Views:
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
-def caution(game: TrainState, images: int) -> str:
-    """Return a warning about ``images`` per process and step, or an empty string."""
+def cautions(run: Run, game: TrainState, dataset: Dataset, images: int) -> list[str]:
+    """Return notes about the normalisation of a run, for its data and ``images`` per process and step."""
+    notes = [flat_note(dataset.report.even, (defaults(run.settings.method) | run.hyperparameters).get("norm"))]
     modules = [module for net in game.translator.exports().values() for module in net.modules()]
     if images > 1 and any(isinstance(m, nn.BatchNorm2d) and not isinstance(m, RunningNorm2d) for m in modules):
-        return (
+        notes.append(
             f"note: batch normalisation learns from {images} images at once here, and is used on one at a time; the "
             "authors train with --batch 1. For larger batches --set norm=instance is the same in both"
         )
-    return ""
+    return [note for note in notes if note]
 
 
 def describe(run: Run, dataset: Dataset, game: TrainState) -> str:

@@ -87,8 +87,8 @@ def norm_layer(norm: str, channels: int) -> nn.Module:
 def has_bias(norm: str) -> bool:
     """True if a convolution before this normalisation has a bias.
 
-    The authors give it one before instance norm alone, which cancels it, and none without a norm. Before group and layer
-    norm it shifts a channel relative to the others of its group.
+    The authors give it one before instance norm alone, which cancels it, and none without a norm. Before group and
+    layer norm it shifts a channel relative to the others of its group.
     """
     return norm in ("instance", "group", "layer")
 

@@ -62,7 +62,13 @@ class Pix2Pix(Translator):
         self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint, smoothing), lambda_l1, lr
         self.aids, self.mismatched = Aids(self.gan, noise=noise, balance=balance), mismatched
         self.G = networks.generator(
-            generator, in_channels, out_channels, ngf=ngf, norm=norm, dropout=dropout, upsample=upsample,
+            generator,
+            in_channels,
+            out_channels,
+            ngf=ngf,
+            norm=norm,
+            dropout=dropout,
+            upsample=upsample,
             residual=residual,
         )
         self.D = self.gan.constrain(
