@@ -6,7 +6,7 @@ both are tables: a new one is a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,10 +21,13 @@ class Objective(NamedTuple):
     """Loss of each side, as functions of the critic's raw outputs on real and generated images."""
 
     critic: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[..., Tensor]
+    """A function of the outputs on generated images, and if ``paired`` of those on real ones."""
     smoothed: Callable[[Tensor, Tensor, float], Tensor] | None = None
     """The critic's loss with the label 1 - s of real images (Salimans et al. 2016, arXiv:1606.03498, section 3.4), as
     a function of both outputs and s; None for an objective without labels."""
+    paired: bool = False
+    """True if the generator's loss compares each generated image with a real one."""
 
 
 def smoothed_entropy(real: Tensor, fake: Tensor, s: float) -> Tensor:
@@ -66,6 +69,12 @@ OBJECTIVES = {
         critic=lambda real, fake: real.abs().mean() + relu(1 - fake.abs()).mean(),
         generator=lambda fake: fake.abs().mean(),
     ),
+    # Jolicoeur-Martineau 2018 (arXiv:1807.00734), eq. 7, as Huang et al. 2025 (arXiv:2501.05441), eq. 2
+    "relativistic": Objective(
+        critic=lambda real, fake: softplus(fake - real).mean(),
+        generator=lambda fake, real: softplus(real - fake).mean(),
+        paired=True,
+    ),
 }
 
 
@@ -74,14 +83,25 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-Critic = Callable[[Tensor], Tensor]
-"""A critic as a function: images [n, c, h, w] to raw outputs of any shape, one or a map per image."""
+Scores = Tensor | Sequence[Tensor]
+"""A critic's raw outputs: of any shape, one or a map per image; of a critic of several scales, those of each."""
+
+Critic = Callable[[Tensor], Any]
+"""A critic as a function: images [n, c, h, w] to scores."""
 
 
-def gradient(D: Critic, x: Tensor) -> Tensor:
-    """Return the gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
+def scales(scores: Scores) -> Sequence[Tensor]:
+    """Return the outputs of each scale of a critic, in at least single precision."""
+    return [wide(each) for each in ([scores] if isinstance(scores, Tensor) else scores)]
+
+
+def gradient(D: Critic, x: Tensor, of: Callable[[Tensor], Tensor] = Tensor.sum) -> Tensor:
+    """Return the gradient of D's output at x, [n, c * h * w], itself differentiable.
+
+    The values of an image are added up, or reduced by ``of``, a function of the outputs [n, ...] of a scale.
+    """
     x = x.detach().requires_grad_()
-    (grad,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+    (grad,) = torch.autograd.grad(sum(of(each).sum() for each in scales(D(x))), x, create_graph=True)
     return grad.flatten(1)
 
 
@@ -106,6 +126,16 @@ def r1(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     return gradient(D, real).square().sum(dim=1).mean() / 2
 
 
+def r1r2(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """Huang et al. 2025 (arXiv:2501.05441), eq. 3: R1, and the same at the generated images."""
+    return r1(D, real, fake) + r1(D, fake, real)
+
+
+def gp_zero(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """Torbunov et al. 2023 (arXiv:2303.16280), section 3: the squared slope of the mean of D's map between both."""
+    return gradient(D, between(real, fake), lambda map: map.reshape(len(map), -1).mean(1)).square().sum(1).mean()
+
+
 class Constraint(NamedTuple):
     """A constraint on a critic: a penalty with its authors' weight, or a change to the network."""
 
@@ -120,7 +150,9 @@ CONSTRAINTS = {
     "clip": Constraint(clip=0.01),  # Arjovsky et al. 2017, algorithm 1
     "gp": Constraint(gp, weight=10.0),
     "gp-real": Constraint(gp_real, weight=10.0),
+    "gp-zero": Constraint(gp_zero, weight=1.0),
     "r1": Constraint(r1, weight=10.0),
+    "r1r2": Constraint(r1r2, weight=1.0),  # the authors' differs between data sets
     "spectral": Constraint(spectral=True),  # Miyato et al. 2018 (arXiv:1802.05957)
 }
 
@@ -172,12 +204,11 @@ class Adversarial:
         """Return the critic's loss on real and generated images, without its penalty."""
         return self.critic_of(D(real), D(fake.detach()))
 
-    def critic_of(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the critic's loss from its outputs on real and on detached generated images."""
+    def critic_of(self, real: Scores, fake: Scores) -> Tensor:
+        """Return the critic's loss from its outputs on real and on detached generated images, added over scales."""
         rule = OBJECTIVES[self.objective]
-        if self.smoothing and rule.smoothed:
-            return rule.smoothed(wide(real), wide(fake), self.smoothing)
-        return rule.critic(wide(real), wide(fake))
+        loss = partial(rule.smoothed, s=self.smoothing) if self.smoothing and rule.smoothed else rule.critic
+        return _total(loss(*pair) for pair in zip(scales(real), scales(fake), strict=True))
 
     def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""
@@ -187,18 +218,37 @@ class Adversarial:
         with torch.autocast(real.device.type, enabled=False):
             return {name: rule.weight * rule.penalty(D, wide(real.detach()), wide(fake.detach()))}
 
-    def generator(self, D: Critic, fake: Tensor) -> Tensor:
-        """Return the generator's loss on its images."""
-        return self.generator_of(D(fake))
+    def generator(self, D: Critic, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Return the generator's loss on its images; ``real`` ones, as many, are only seen by a paired objective."""
+        return self.generator_of(D(fake), None if real is None else partial(D, real))
 
-    def generator_of(self, fake: Tensor) -> Tensor:
-        """Return the generator's loss from the critic's output on its images."""
-        return OBJECTIVES[self.objective].generator(wide(fake))
+    def generator_of(self, fake: Scores, real: Callable[[], Scores] | None = None) -> Tensor:
+        """Return the generator's loss from the critic's output on its images, added over scales.
+
+        ``real`` returns the output on real images, and is called for a paired objective only. Raises ValueError where
+        that is not given.
+        """
+        rule = OBJECTIVES[self.objective]
+        if not rule.paired:
+            return _total(rule.generator(each) for each in scales(fake))
+        if real is None:
+            raise ValueError(
+                f"objective {self.objective} compares generated images with real ones, which this method does not pass "
+                "to Adversarial.generator(D, fake, real); choose another objective"
+            )
+        with torch.no_grad():
+            against = real()
+        return _total(rule.generator(*pair) for pair in zip(scales(fake), scales(against), strict=True))
 
     def after(self, *critics: nn.Module) -> Callable[[], None] | None:
         """Function to call after each step of the critics, or None: it clips their weights."""
         bound = CONSTRAINTS[self.constraint].clip
         return partial(clip, [p for D in critics for p in D.parameters()], bound) if bound else None
+
+
+def _total(losses: Iterable[Tensor]) -> Tensor:
+    """Return the sum of the losses of all scales."""
+    return torch.stack(list(losses)).sum()
 
 
 @torch.no_grad()

@@ -191,7 +191,3 @@ class MultiScale(nn.ModuleList):
                 x = avg_pool2d(x, 3, 2, 1, count_include_pad=False)
             found.append(D(x))
         return found
-
-    def joined(self, x: Tensor) -> Tensor:
-        """Return the logits of all scales as [n, values]."""
-        return torch.cat([logits.flatten(1) for logits in self(x)], 1)

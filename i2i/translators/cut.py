@@ -122,7 +122,7 @@ class CUT(Translator):
 
     def generator_loss(self, v: Views) -> Views:
         n, lambda_nce = len(v["x"]), self.lambda_nce / (2 if self.nce_idt else 1)
-        terms = {"gan": self.lambda_gan * self.gan.generator(self.D, v["G(x)"])}
+        terms = {"gan": self.lambda_gan * self.gan.generator(self.D, v["G(x)"], v["y"])}
         made = cat([v["G(x)"], v["G(y)"]]) if self.nce_idt else v["G(x)"]
         maps = self.G.encode(recoloured(made, self.in_channels))
         counts = [min(self.patches, m.shape[2] * m.shape[3]) for m in maps]

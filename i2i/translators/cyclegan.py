@@ -76,8 +76,8 @@ class CycleGAN(Translator):
 
     def generator_loss(self, v: Views) -> Views:
         terms = {
-            "gan_G": self.gan.generator(self.D_Y, v["G(x)"]),
-            "gan_F": self.gan.generator(self.D_X, v["F(y)"]),
+            "gan_G": self.gan.generator(self.D_Y, v["G(x)"], v["y"]),
+            "gan_F": self.gan.generator(self.D_X, v["F(y)"], v["x"]),
             "cycle_x": self.lambda_cyc * l1_loss(v["F(G(x))"], v["x"]),
             "cycle_y": self.lambda_cyc * l1_loss(v["G(F(y))"], v["y"]),
         }

@@ -63,7 +63,7 @@ class Direct(Translator):
         return {"x": batch["x"], "G(x)": self.G(batch["x"]), "y": batch["y"]}
 
     def generator_loss(self, v: Views) -> Views:
-        return {"gan": self.gan.generator(self.D, v["G(x)"])}
+        return {"gan": self.gan.generator(self.D, v["G(x)"], v["y"])}
 
     def discriminator_loss(self, v: Views) -> Views:
         fake = self.past(v["G(x)"])

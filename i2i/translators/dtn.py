@@ -94,7 +94,7 @@ class DTN(Translator):
 
     def generator_loss(self, v: Views) -> Views:
         terms = {
-            "gan": self.gan.generator(self.D, v["G(x)"]),
+            "gan": self.gan.generator(self.D, v["G(x)"], v["y"]),
             "const": self.lambda_const * mse_loss(self.f(v["G(x)"]), self.f(v["x"])),
         }
         if self.lambda_tid:

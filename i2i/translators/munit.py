@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor, cat, nn
+from torch import cat, nn
 from torch.nn.functional import l1_loss
 
 from i2i.gan import Adversarial
@@ -114,15 +114,14 @@ class MUNIT(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         terms: Views = {}
         for side, D, fake in (("x", self.D_x, "y->x"), ("y", self.D_y, "x->y")):
-            pairs = zip(D(v[side]), D(v[fake].detach()), strict=True)
-            terms[f"gan_{side}"] = _total([self.gan.critic_of(real, made) for real, made in pairs])
-            terms |= self.gan.penalty(D.joined, v[side], v[fake], f"penalty_{side}")
+            terms[f"gan_{side}"] = self.gan.critic(D, v[side], v[fake])
+            terms |= self.gan.penalty(D, v[side], v[fake], f"penalty_{side}")
         return terms
 
     def generator_loss(self, v: Views) -> Views:
         terms = {
-            "gan_x": _total([self.gan.generator_of(logits) for logits in self.D_x(v["y->x"])]),
-            "gan_y": _total([self.gan.generator_of(logits) for logits in self.D_y(v["x->y"])]),
+            "gan_x": self.gan.generator(self.D_x, v["y->x"], v["x"]),
+            "gan_y": self.gan.generator(self.D_y, v["x->y"], v["y"]),
             "recon_x": self.lambda_x * l1_loss(v["x->x"], v["x"]),
             "recon_y": self.lambda_x * l1_loss(v["y->y"], v["y"]),
             "content_x": self.lambda_c * l1_loss(v["c(x->y)"], v["c(x)"]),
@@ -145,8 +144,3 @@ class MUNIT(Translator):
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": Restyle(self.C_x, self.S_y, self.G_y), "b2a": Restyle(self.C_y, self.S_x, self.G_x)}
-
-
-def _total(terms: list[Tensor]) -> Tensor:
-    """Return the sum over the scales of a discriminator."""
-    return sum(terms[1:], terms[0])

@@ -61,16 +61,8 @@ class Pix2Pix(Translator):
         super().__init__()
         self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint, smoothing), lambda_l1, lr
         self.aids, self.mismatched = Aids(self.gan, noise=noise, balance=balance), mismatched
-        self.G = networks.generator(
-            generator,
-            in_channels,
-            out_channels,
-            ngf=ngf,
-            norm=norm,
-            dropout=dropout,
-            upsample=upsample,
-            residual=residual,
-        )
+        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
+        self.G = networks.generator(generator, in_channels, out_channels, **options)
         self.D = self.gan.constrain(
             networks.discriminator(discriminator, in_channels + out_channels, ndf=ndf, norm=norm)
         )
@@ -88,8 +80,9 @@ class Pix2Pix(Translator):
         return {"gan": 0.5 * loss, **self.gan.penalty(D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
+        real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1)
         return {
-            "gan": self.gan.generator(self.aids.seen(self.D), cat([v["x"], v["G(x)"]], 1)),
+            "gan": self.gan.generator(self.aids.seen(self.D), fake, real),
             "l1": self.lambda_l1 * l1_loss(v["G(x)"], v["y"]),
         }
 

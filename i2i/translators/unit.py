@@ -104,8 +104,8 @@ class UNIT(Translator):
 
     def generator_loss(self, v: Views) -> Views:
         return {
-            "gan_1": self.lambda_0 * self.gan.generator(self.D_1, v["y->x"]),
-            "gan_2": self.lambda_0 * self.gan.generator(self.D_2, v["x->y"]),
+            "gan_1": self.lambda_0 * self.gan.generator(self.D_1, v["y->x"], v["x"]),
+            "gan_2": self.lambda_0 * self.gan.generator(self.D_2, v["x->y"], v["y"]),
             "kl_1": self.lambda_1 * kl(v["mu(x)"]),
             "kl_2": self.lambda_1 * kl(v["mu(y)"]),
             "reconstruction_1": self.lambda_2 * l1_loss(v["x->x"], v["x"]),

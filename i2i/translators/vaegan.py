@@ -3,6 +3,8 @@ ICML 2016 (arXiv:1512.09300)."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -105,10 +107,10 @@ class VAEGAN(Encoding):
         }
 
     def decoder_loss(self, v: Views) -> Views:
-        scores, hidden = self.judge(v["G(z~)"])
+        (scores, hidden), real = self.judge(v["G(z~)"]), partial(self.D, v["x"])
         return {
             "llike": self.gamma * distance(self.judge(v["x"])[1].detach(), hidden),
-            "gan": (self.gan.generator_of(scores) + self.gan.generator(self.D, v["G(z)"])) / 2,
+            "gan": (self.gan.generator_of(scores, real) + self.gan.generator(self.D, v["G(z)"], v["x"])) / 2,
         }
 
     def discriminator_loss(self, v: Views) -> Views:

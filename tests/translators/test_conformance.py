@@ -21,7 +21,7 @@ GAMES = [  # each objective and each constraint among the fast ones, and all pai
     for objective, constraint in itertools.product(OBJECTIVES, CONSTRAINTS)
     if (objective, constraint) != ("wgan", "none")
 ]
-PENALTIES = ("gp", "gp-real", "r1")
+PENALTIES = ("gp", "gp-real", "gp-zero", "r1", "r1r2")
 PLAYED = [m for m in TRANSLATORS if "objective" in inspect.signature(translator_class(m)).parameters]
 """Methods whose game has an objective and a constraint; BEGAN's is its own."""
 

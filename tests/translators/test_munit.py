@@ -163,7 +163,6 @@ def test_each_discriminator_sees_half_the_size_of_the_one_before():
     torch.manual_seed(0)
     D, x = MultiScale(3, 3, 2, 2), torch.rand(2, 3, 32, 32)
     assert [tuple(logits.shape[2:]) for logits in D(x)] == [(8, 8), (4, 4), (2, 2)]
-    assert D.joined(x).shape == (2, 64 + 16 + 4)
     flat = interpolate(x[..., :1, :1], (32, 32))
     assert torch.allclose(D(flat)[1][0, 0, 1, 1], D[1](flat[..., :16, :16])[0, 0, 1, 1])
 
