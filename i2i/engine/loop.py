@@ -153,6 +153,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
         # Randomness is a function of seed, process and step, so no generator state is saved.
         torch.manual_seed(hash((settings.seed, world.rank, step)))
         rate = learning_rate(step, settings, images) / 2**game.halvings
+        game.translator.progress = step / steps
         statistics.add(game.step(reporter.fetch(batches), step, rate), step)
 
         # The losses are read, and checked to be finite, before any state is written.

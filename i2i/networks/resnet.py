@@ -82,6 +82,7 @@ class ResNet(nn.Module):
         self.upsample, self.antialias, self.residual = upsample, antialias, residual
         self.last_tapped = min(4, blocks - 1)
         self.tapped = [in_channels, 2 * ngf, 4 * ngf] + [4 * ngf] * len({0, self.last_tapped})
+        self.staged = [ngf, 2 * ngf, 4 * ngf]
         self.first = nn.Sequential(
             nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7, bias=bias), norm_layer(norm, ngf), relu()
         )
@@ -123,6 +124,23 @@ class ResNet(nn.Module):
         taps: list[Tensor] = []
         self._encode(x, taps.append)
         return taps
+
+    def stages(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Return the image, and the maps that EnCo compares: on the way down, and of equal shapes on the way up.
+
+        At full and at half size the last maps there; at a quarter those behind the second block and the last but two,
+        with fewer than five blocks those before and behind all of them. Their channels are ``staged``.
+        """
+        first = self.first(x)
+        half = self.down[0](first)
+        inner = [self.down[1](half)]
+        for block in self.blocks:
+            inner.append(block(inner[-1]))
+        start, end = (2, -3) if len(self.blocks) > 4 else (0, -1)
+        up = self.up[0](inner[-1], half.shape[-2:])
+        last = self.up[1](up, first.shape[-2:])
+        image = self.last(last)
+        return towards(x, image) if self.residual else image, [first, half, inner[start]], [last, up, inner[end]]
 
     def _encode(self, x: Tensor, tap: Callable[[Tensor], None]) -> tuple[Tensor, list[torch.Size]]:
         """Return the last tapped map, and the sizes of the maps on the way down, which those on the way up get."""

@@ -17,6 +17,10 @@ from i2i.networks.blocks import initialise
 from i2i.networks.projection import PatchProjection
 from i2i.translators.base import Player, Translator, Views
 
+Pairs = Sequence[tuple[Tensor, Tensor]]
+"""For each map the patches of a made image and those at the same places of the image it shows: unit vectors
+[n, patches, d]."""
+
 
 class CUT(Translator):
     """L_GAN(G, D, X, Y) + lambda_X L_PatchNCE(G, H, X) + lambda_Y L_PatchNCE(G, H, Y)   (eq. 5).
@@ -121,19 +125,26 @@ class CUT(Translator):
         return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
-        n, lambda_nce = len(v["x"]), self.lambda_nce / (2 if self.nce_idt else 1)
-        terms = {"gan": self.lambda_gan * self.gan.generator(self.D, v["G(x)"], v["y"])}
+        gan = self.lambda_gan * self.gan.generator(self.D, v["G(x)"], v["y"])
+        return {"gan": gan, **self.content(*self.pairs(v))}
+
+    def content(self, of_x: Pairs, of_y: Pairs) -> Views:
+        """Return the terms that keep the content of x, and of y where it is looked at."""
+        lambda_nce = self.lambda_nce / (2 if self.nce_idt else 1)
+        terms = {"nce": lambda_nce * self.contrast(of_x)}
+        return terms | ({"nce_y": lambda_nce * self.contrast(of_y)} if self.nce_idt else {})
+
+    def pairs(self, v: Views) -> tuple[Pairs, Pairs]:
+        """Return the projected patches of G(x) with those of x, map by map, and of G(y) with those of y."""
+        n = len(v["x"])
         made = cat([v["G(x)"], v["G(y)"]]) if self.nce_idt else v["G(x)"]
         maps = self.G.encode(recoloured(made, self.in_channels))
         counts = [min(self.patches, m.shape[2] * m.shape[3]) for m in maps]
         q = self.H([columns(m, s) for m, s in zip(maps, v["s"].split(counts), strict=True)])
-        pairs = list(zip(q, v["z"].split(counts, 1), strict=True))
-        terms["nce"] = lambda_nce * self.contrast([(a[:n], b[:n]) for a, b in pairs])
-        if self.nce_idt:
-            terms["nce_y"] = lambda_nce * self.contrast([(a[n:], b[n:]) for a, b in pairs])
-        return terms
+        both = list(zip(q, v["z"].split(counts, 1), strict=True))
+        return [(a[:n], b[:n]) for a, b in both], [(a[n:], b[n:]) for a, b in both]
 
-    def contrast(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    def contrast(self, pairs: Pairs) -> Tensor:
         """Return L_PatchNCE (eq. 3), averaged over the maps."""
         return torch.stack([patch_nce(q, z, self.nce_T) for q, z in pairs]).mean()
 
