@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from inspect import signature
 from typing import Any, NamedTuple
@@ -10,8 +11,9 @@ from torch import nn
 
 from i2i.networks.blocks import averaged, per_image
 from i2i.networks.csc321 import CSC321Discriminator, CSC321Generator
+from i2i.networks.multiscale import MultiScale
 from i2i.networks.patchgan import PatchGAN, PixelGAN
-from i2i.networks.pix2pixhd import GlobalGenerator
+from i2i.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
 from i2i.networks.resnet import ResNet
 from i2i.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from i2i.networks.unet import UNet
@@ -23,6 +25,8 @@ __all__ = [
     "CSC321Discriminator",
     "CSC321Generator",
     "GlobalGenerator",
+    "LocalEnhancer",
+    "MultiScale",
     "PatchGAN",
     "PixelGAN",
     "ResNet",
@@ -65,7 +69,7 @@ GENERATORS = {
 """``generator(name, in_channels, out_channels, **options)`` by the name's first part."""
 
 DISCRIMINATORS = {
-    "patch": Family(PatchGAN, "layers", "patch_N (N layers: patch_3)"),
+    "patch": Family(PatchGAN, "layers", "patch_N (N layers: patch_3; patch_3x2 at two scales)"),
     "pixel": Family(PixelGAN, None, "pixel"),
     "unit": Family(StridedGAN, "layers", "unit_N (N halvings: unit_6)"),
     "stargan": Family(StarGANDiscriminator, "layers", "stargan_N (N layers: stargan_6)"),
@@ -85,8 +89,14 @@ def generator(name: str, in_channels: int, out_channels: int, **options: Any) ->
 def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
     """Build a discriminator by name: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
 
-    Raises ValueError for an unknown name or option, and lists the known ones.
+    A second number makes several at halved scales: ``patch_3x2``. Raises ValueError for an unknown name or option, and
+    lists the known ones.
     """
+    if scaled := re.fullmatch(r"(\w+_\d+)x([1-9]\d?)", name):
+        one, scales = scaled.groups()
+        return MultiScale(
+            _made(DISCRIMINATORS, "discriminator", one, in_channels, **options) for _ in range(int(scales))
+        )
     return _made(DISCRIMINATORS, "discriminator", name, in_channels, **options)
 
 

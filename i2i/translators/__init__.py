@@ -11,6 +11,7 @@ __all__ = ["TRANSLATORS", "Player", "Translator", "Views", "translator_class"]
 TRANSLATORS = {
     "pix2pix": "i2i.translators.pix2pix:Pix2Pix",
     "cyclegan": "i2i.translators.cyclegan:CycleGAN",
+    "pix2pixhd": "i2i.translators.pix2pixhd:Pix2PixHD",
     "stargan": "i2i.translators.stargan:StarGAN",
     "cut": "i2i.translators.cut:CUT",
     "fastcut": "i2i.translators.cut:FastCUT",

@@ -26,8 +26,8 @@ class EnCo(Translator):
 
     L_EnCo is 2 - 2 cos(P(H(u)), H(d)) between patches of maps of the way down (d) and of the way up (u) of one pass of
     G, at the same stage and place, with a projection H and a predictor P. No gradient passes through H(d), and there
-    are no negatives and no second pass through the encoder. Half of the patches are those where D's output is largest, of
-    four times as many at random places; the others are random.
+    are no negatives and no second pass through the encoder. Half of the patches are those where D's output is largest,
+    of four times as many at random places; the others are random.
 
     As in the authors' code the terms of the stages are added and divided by twice their number.
 

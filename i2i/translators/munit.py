@@ -9,7 +9,8 @@ from torch import cat, nn
 from torch.nn.functional import l1_loss
 
 from i2i.gan import Adversarial
-from i2i.networks.munit import ContentEncoder, Decoder, MultiScale, Restyle, StyleEncoder
+from i2i.networks.multiscale import MultiScale
+from i2i.networks.munit import ContentEncoder, Decoder, Restyle, StyleEncoder, strided
 from i2i.spec import Prior
 from i2i.translators.base import Player, Translator, Views
 from i2i.translators.latent import draw, of_seeds
@@ -75,7 +76,10 @@ class MUNIT(Translator):
         self.C_x, self.C_y = (ContentEncoder(channels, ngf, blocks) for channels in (in_channels, out_channels))
         self.S_x, self.S_y = (StyleEncoder(channels, ngf, style) for channels in (in_channels, out_channels))
         self.G_x, self.G_y = (Decoder(channels, **sides) for channels in (in_channels, out_channels))
-        self.D_x, self.D_y = (MultiScale(channels, scales, layers, ndf) for channels in (in_channels, out_channels))
+        self.D_x, self.D_y = (
+            MultiScale(strided(channels, layers, ndf) for _ in range(scales))
+            for channels in (in_channels, out_channels)
+        )
         self.gan.constrain(nn.ModuleList([self.D_x, self.D_y]))
 
     def prior(self) -> Prior:

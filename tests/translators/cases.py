@@ -42,6 +42,11 @@ CASES = {
         views=["x", "G(x)", "y"],
         run={"generator": "unet_64", "size": 64, "norm": "instance"},  # the least depth that has dropout
     ),
+    "pix2pixhd": Case(
+        small={"generator": "global_1", "downs": 2, "discriminator": "patch_1x2", "ngf": 2, "ndf": 2},
+        terms={"D/gan", "G/gan", "G/fm"},
+        views=["x", "G(x)", "y"],
+    ),
     "cyclegan": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "pool": 2},
         terms={

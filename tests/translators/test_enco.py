@@ -46,7 +46,8 @@ def test_the_weights_of_the_terms():
     assert terms["enco"].item() == pytest.approx(loss.item(), rel=1e-5)  # 2 / 2
     assert 0 < loss < 2
     # the predictor as the identity and equal maps: nothing is left to learn
-    same = v | {f"u({i})": v[f"d({i})"] for i in range(3)}
+    same = v | {f"d({i})": torch.rand_like(v[f"d({i})"]) for i in range(3)}
+    same |= {f"u({i})": same[f"d({i})"] for i in range(3)}
     translator.P = torch.nn.ModuleList(torch.nn.Identity() for _ in range(3))
     assert translator.alike(same, torch.zeros(2, 1, 4, 4)).item() == pytest.approx(0, abs=1e-5)
 
