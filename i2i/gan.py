@@ -1,4 +1,4 @@
-"""Adversarial part of every translator: objectives, constraints on the critic, and the pool of past images.
+"""Adversarial part of every translator: objectives, and constraints on the critic.
 
 An objective is the losses of critic and generator; a constraint limits the critic. They are chosen independently, and
 both are tables: a new one is a row.
@@ -6,7 +6,7 @@ both are tables: a new one is a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -86,7 +86,7 @@ def wide(x: Tensor) -> Tensor:
 Scores = Tensor | Sequence[Tensor]
 """A critic's raw outputs: of any shape, one or a map per image; of a critic of several scales, those of each."""
 
-Critic = Callable[[Tensor], Any]
+Critic = Callable[..., Any]
 """A critic as a function: images [n, c, h, w] to scores."""
 
 
@@ -161,6 +161,8 @@ CONSTRAINTS = {
 class Adversarial:
     """Objective under a constraint, as a translator uses it; the label of real images is 1 - ``smoothing``.
 
+    ``constraint`` names one, or several with "+" between them ("spectral+gp-zero").
+
     Raises ValueError for an unknown name, for ``wgan`` without a constraint, whose critic would be unbounded, and for
     ``smoothing`` of an objective without labels.
     """
@@ -170,10 +172,8 @@ class Adversarial:
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        for what, name, table in (
-            ("objective", self.objective, OBJECTIVES),
-            ("constraint", self.constraint, CONSTRAINTS),
-        ):
+        named: list[tuple[str, str, Mapping[str, Any]]] = [("objective", self.objective, OBJECTIVES)]
+        for what, name, table in named + [("constraint", each, CONSTRAINTS) for each in self.constraint.split("+")]:
             if name not in table:
                 raise ValueError(f"{what} is {name!r}; choose one of {', '.join(table)}")
         if self.objective == "wgan" and self.constraint == "none":
@@ -192,9 +192,14 @@ class Adversarial:
                 f"smoothing=0, or one of {labelled} (--set objective=lsgan)"
             )
 
+    @property
+    def rules(self) -> list[Constraint]:
+        """The constraints."""
+        return [CONSTRAINTS[name] for name in self.constraint.split("+")]
+
     def constrain(self, D: nn.Module) -> nn.Module:
         """Apply the constraint that lives in a critic's layers, in place."""
-        if CONSTRAINTS[self.constraint].spectral:
+        if any(rule.spectral for rule in self.rules):
             for module in D.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
@@ -202,7 +207,7 @@ class Adversarial:
 
     def critic(self, D: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss on real and generated images, without its penalty."""
-        return self.critic_of(D(real), D(fake.detach()))
+        return self.critic_of(scored(D, real, "real", keep=True), scored(D, fake.detach(), "fake", keep=True))
 
     def critic_of(self, real: Scores, fake: Scores) -> Tensor:
         """Return the critic's loss from its outputs on real and on detached generated images, added over scales."""
@@ -212,15 +217,16 @@ class Adversarial:
 
     def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""
-        rule = CONSTRAINTS[self.constraint]
-        if rule.penalty is None:
+        found = [(rule.weight, rule.penalty) for rule in self.rules if rule.penalty]
+        if not found:
             return {}
         with torch.autocast(real.device.type, enabled=False):
-            return {name: rule.weight * rule.penalty(D, wide(real.detach()), wide(fake.detach()))}
+            pair = wide(real.detach()), wide(fake.detach())
+            return {name: _total(weight * penalty(D, *pair) for weight, penalty in found)}
 
     def generator(self, D: Critic, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """Return the generator's loss on its images; ``real`` ones, as many, are only seen by a paired objective."""
-        return self.generator_of(D(fake), None if real is None else partial(D, real))
+        return self.generator_of(scored(D, fake, "fake"), None if real is None else partial(scored, D, real, "real"))
 
     def generator_of(self, fake: Scores, real: Callable[[], Scores] | None = None) -> Tensor:
         """Return the generator's loss from the critic's output on its images, added over scales.
@@ -242,8 +248,18 @@ class Adversarial:
 
     def after(self, *critics: nn.Module) -> Callable[[], None] | None:
         """Function to call after each step of the critics, or None: it clips their weights."""
-        bound = CONSTRAINTS[self.constraint].clip
+        bound = max(rule.clip for rule in self.rules)
         return partial(clip, [p for D in critics for p in D.parameters()], bound) if bound else None
+
+
+def scored(D: Critic, x: Tensor, kind: str, keep: bool = False) -> Scores:
+    """Return a critic's output on images; ``kind`` is "real" or "fake".
+
+    A critic that compares images with past ones of their kind (``remembers``) is given it; with ``keep`` these become
+    past ones.
+    """
+    scores: Scores = D(x, kind, keep) if getattr(D, "remembers", False) else D(x)
+    return scores
 
 
 def _total(losses: Iterable[Tensor]) -> Tensor:
@@ -256,41 +272,3 @@ def clip(parameters: Iterable[Tensor], bound: float) -> None:
     """Clip every weight to [-bound, bound]."""
     for parameter in parameters:
         parameter.clamp_(-bound, bound)
-
-
-class ImagePool(nn.Module):
-    """History of generated images (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3), one image at a time.
-
-    Until it is full it returns its input. Then each image is, with probability 1/2, returned, or stored in place of a
-    random older one, which is returned instead. The stored images are part of the module's state.
-    """
-
-    def __init__(self, size: int = 50) -> None:
-        super().__init__()
-        if size < 0:
-            raise ValueError(f"pool is {size}; it cannot be negative; 0 disables it")
-        self.size = size
-        self.images: list[Tensor] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map [n, c, h, w] to [n, c, h, w]; draws from PyTorch's default CPU generator."""
-        if self.size == 0:
-            return images
-        self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
-        return torch.stack([self._exchange(image) for image in images.detach()])
-
-    def _exchange(self, image: Tensor) -> Tensor:
-        if len(self.images) < self.size:
-            self.images.append(image.clone())
-            return image
-        if torch.rand(()) < 0.5:
-            return image
-        place = int(torch.randint(self.size, ()))
-        older, self.images[place] = self.images[place], image.clone()
-        return older
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"images": torch.stack(self.images).cpu() if self.images else None}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.images = [] if state["images"] is None else list(state["images"].clone())

@@ -33,6 +33,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "data": (4, {"torch", "numpy", "cv2"}),
     "networks": (3, {"torch"}),
     "gan": (3, {"torch"}),
+    "image_pool": (3, {"torch"}),
     "losses": (3, {"torch"}),
     "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),

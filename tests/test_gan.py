@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.gan import CONSTRAINTS, OBJECTIVES, Adversarial, ImagePool, gp, gp_real, gp_zero, r1, r1r2
+from i2i.gan import CONSTRAINTS, OBJECTIVES, Adversarial, gp, gp_real, gp_zero, r1, r1r2
+from i2i.image_pool import ImagePool
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

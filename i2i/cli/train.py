@@ -64,7 +64,8 @@ EXAMPLES = [
     group="Method",
     type=click.Choice(list(PRESETS)),
     help="Named set of settings. paper: as the authors trained; fast: smaller networks, half as long; cpu: 128 pixels, "
-    "smaller networks and 10000 steps, hours without a GPU.  [default: none]",
+    "smaller networks and 10000 steps, hours without a GPU; uvcgan2: that paper's discriminator and optimisers.  "
+    "[default: none]",
 )
 @help.option(
     "--set",

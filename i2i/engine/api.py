@@ -39,6 +39,8 @@ def train(
     steps: int | None = None,
     precision: str | None = None,
     ema: float | None = None,
+    schedule: str | None = None,
+    beta2: float | None = None,
     seed: int | None = None,
     workers: int | None = None,
     cache: str | None = None,
@@ -66,7 +68,8 @@ def train(
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; "fast", smaller networks and half
-            the length; or "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU.
+            the length; "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU; or "uvcgan2", that
+            paper's discriminator and optimisers for an unpaired method.
         like: folder of a run whose method, settings and hyper-parameters a new run repeats on other images.
         override: continue a run with settings other than those it was started with, which is refused otherwise.
         quiet: print nothing on the terminal.
@@ -96,6 +99,8 @@ def train(
             default "auto".
         ema: decay per step of the exponential moving average of the weights, which is exported, from 0 (none) to below
             1; default 0.999.
+        schedule: of the learning rate: "linear" falls to 0 in the second half, "constant" does not; default "linear".
+        beta2: decay of Adam's second moment, from 0 (that of the method) to below 1; default 0.
         seed: of all random numbers, from -2^63 to 2^64 - 1; default 0.
         workers: threads that read images, from 0 (the training thread itself); default one per core, at most 8.
         cache: disk space for images resized to what the crops need, such as "500MB", in the user's cache folder, or
@@ -127,8 +132,9 @@ def train(
         "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
         "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
-        "seed": seed, "workers": workers, "cache": cache, "log_every": log_every, "sample_every": sample_every,
-        "save_every": save_every, "watch": watch, "eval_every": eval_every, "metric": metric,
+        "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers, "cache": cache,
+        "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
+        "watch": watch, "eval_every": eval_every, "metric": metric,
         "eval_features": eval_features, "val_share": val_share, "patience": patience,
     }  # fmt: skip
     run = Run.open(method, out, {"preset": preset} | settings | hyperparameters, like=like, override=override)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,6 +40,8 @@ class TrainState:
         if settings.freeze:
             freeze(self.translator, settings.freeze)
         players = self.translator.players()
+        if settings.beta2:
+            players = {name: replace(p, betas=(p.betas[0], settings.beta2)) for name, p in players.items()}
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
         self.autocast = autocast_for(settings.precision, world.device)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from i2i.networks.batchstat import BatchStatGAN
 from i2i.networks.blocks import averaged, per_image
 from i2i.networks.csc321 import CSC321Discriminator, CSC321Generator
 from i2i.networks.multiscale import MultiScale
@@ -22,6 +23,7 @@ from i2i.networks.unit import StridedGAN
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
+    "BatchStatGAN",
     "CSC321Discriminator",
     "CSC321Generator",
     "GlobalGenerator",
@@ -71,6 +73,7 @@ GENERATORS = {
 DISCRIMINATORS = {
     "patch": Family(PatchGAN, "layers", "patch_N (N layers: patch_3; patch_3x2 at two scales)"),
     "pixel": Family(PixelGAN, None, "pixel"),
+    "batchstat": Family(BatchStatGAN, "layers", "batchstat_N (N layers: batchstat_3)"),
     "unit": Family(StridedGAN, "layers", "unit_N (N halvings: unit_6)"),
     "stargan": Family(StarGANDiscriminator, "layers", "stargan_N (N layers: stargan_6)"),
     "csc321": Family(CSC321Discriminator, None, "csc321"),

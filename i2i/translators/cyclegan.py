@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.functional import l1_loss
 
 from i2i import networks
-from i2i.gan import Adversarial, ImagePool
+from i2i.gan import Adversarial
+from i2i.image_pool import ImagePool
 from i2i.translators.base import Player, Translator, Views
 
 

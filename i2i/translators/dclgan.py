@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from i2i import networks
-from i2i.gan import Adversarial, ImagePool
+from i2i.gan import Adversarial
+from i2i.image_pool import ImagePool
 from i2i.losses import patch_nce
 from i2i.networks.blocks import initialise
 from i2i.networks.projection import PatchProjection

@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import nn
 
 from i2i import networks
-from i2i.gan import Adversarial, ImagePool
+from i2i.gan import Adversarial
+from i2i.image_pool import ImagePool
 from i2i.translators.base import Player, Translator, Views
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss, normalize
 
 from i2i import networks
-from i2i.gan import Adversarial, scales, wide
+from i2i.gan import Adversarial, scales, scored, wide
 from i2i.networks.blocks import initialise
 from i2i.networks.projection import PatchProjection
 from i2i.translators.base import Player, Translator, Views
@@ -110,8 +110,9 @@ class EnCo(Translator):
         return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
-        scores = self.D(v["G(x)"])
-        terms = {"gan": self.lambda_gan * self.gan.generator_of(scores, partial(self.D, v["y"]))}
+        scores = scored(self.D, v["G(x)"], "fake")
+        gan = self.gan.generator_of(scores, partial(scored, self.D, v["y"], "real"))
+        terms = {"gan": self.lambda_gan * gan}
         weight = 0.5 if self.identity else 1.0
         terms["enco"] = weight * self.lambda_enco * self.alike(v, scales(scores)[0].detach())
         if self.identity:
