@@ -44,6 +44,9 @@ def train(
     seed: int | None = None,
     workers: int | None = None,
     cache: str | None = None,
+    identity: float | None = None,
+    geometry: float | None = None,
+    perceptual: float | None = None,
     log_every: int | None = None,
     sample_every: int | None = None,
     save_every: int | None = None,
@@ -105,6 +108,10 @@ def train(
         workers: threads that read images, from 0 (the training thread itself); default one per core, at most 8.
         cache: disk space for images resized to what the crops need, such as "500MB", in the user's cache folder, or
             "off"; default "4GB". Pixels are the same in any case.
+        identity: weight of |G(y) - y|, for an unpaired method: images of the target domain stay; default 0.
+        geometry: weight of geometric consistency, for an unpaired method: G of a turned image is the turned G(x);
+            default 0.
+        perceptual: weight of the distance of x and G(x) in the features lite0, for an unpaired method; default 0.
         log_every: steps between two lines of the log, from 1; default 50.
         sample_every: steps between two sample sheets, from 0 (none); default 500.
         save_every: steps between two checkpoints, from 1; default 1000.
@@ -133,6 +140,7 @@ def train(
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
         "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
         "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers, "cache": cache,
+        "identity": identity, "geometry": geometry, "perceptual": perceptual,
         "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
         "watch": watch, "eval_every": eval_every, "metric": metric,
         "eval_features": eval_features, "val_share": val_share, "patience": patience,

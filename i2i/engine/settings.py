@@ -116,6 +116,17 @@ class Settings:
         "4GB", "Disk space for images resized to what the crops need, in the user's cache folder; off: none.",
         "Training", free=True, metavar="SIZE|off",
     )  # fmt: skip
+    identity: float = option(
+        0.0, "Weight of |G(y) - y| in an unpaired method: images of the target domain stay.", "Training"
+    )
+    geometry: float = option(
+        0.0,
+        "Weight of geometric consistency in an unpaired method: a turned image gives the turned result.",
+        "Training",
+    )
+    perceptual: float = option(
+        0.0, "Weight of the distance of x and G(x) in the features lite0, in an unpaired method.", "Training"
+    )
     log_every: int = option(50, "Steps between two lines of the log, from 1.", "Run", free=True)
     sample_every: int = option(500, "Steps between two sample sheets; 0: none.", "Run", free=True)
     save_every: int = option(1000, "Steps between two checkpoints, from 1.", "Run", free=True)

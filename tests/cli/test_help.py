@@ -80,7 +80,8 @@ GROUPS = {
     "train": {
         "Data": "a b data attributes captions select direction channels background max-bad",
         "Method": "preset set",
-        "Training": "freeze size batch epochs steps precision ema schedule beta2 seed workers cache",
+        "Training": "freeze size batch epochs steps precision ema schedule beta2 seed workers cache "
+        "identity geometry perceptual",
         "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
