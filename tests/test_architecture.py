@@ -129,7 +129,7 @@ FLOORS = {
         ["sink"], ["translate"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"],
+        ["sharding"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"], ["oversized"],
         ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [

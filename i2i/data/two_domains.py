@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, from_numpy
 
 from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
+from i2i.data.masks import Masks, find_masks
 from i2i.data.pixel_format import domain_of, form_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
@@ -42,6 +43,7 @@ class TwoDomains:
         self.domains: tuple[str, ...] = ()
         self.hyperparameters: dict[str, Any] = {}
         self.contents = contents
+        self.masks: tuple[Masks | None, Masks | None] = (None, None)
         self._x, self._y, self.reader = x, y, Reader(background)
 
     def hold_out(self, share: float) -> dict[str, list[str]]:
@@ -86,7 +88,29 @@ class TwoDomains:
         else:
             right, other = self._y[int(rng.integers(len(self._y)))], place(view, rng)
         x, y = self.reader(view, Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half))
-        return {"x": to_tensor(cut(x, view, placement)), "y": to_tensor(cut(y, view, other))}
+        found = {"x": to_tensor(cut(x, view, placement)), "y": to_tensor(cut(y, view, other))}
+        for name, masks, source, at in zip(
+            ("mask", "mask_y"), self.masks, (left, right), (placement, other), strict=True
+        ):
+            if masks is not None:
+                found[name] = from_numpy(masks.read(self.reader, source.path, view, at))
+        return found
+
+    def add_masks(self, folder: Folder, direction: str) -> None:
+        """Take the masks in a folder into the samples, those of the source as "mask"; see ``find_masks``.
+
+        If it has the folders a and b, they are those of both domains, and "mask_y" has those of the target.
+        """
+        sides = [Path(folder, name) for name in ("a", "b")]
+        both = all(side.is_dir() for side in sides)
+        there, back = sides if direction == "a2b" else sides[::-1]
+        x = find_masks(there if both else folder, self._x)
+        y = find_masks(back, self._y) if both else None
+        self.masks = x, y
+        prints = (self.fingerprint, x.fingerprint, y.fingerprint if y else "")
+        self.fingerprint = hashlib.sha256(" ".join(prints).encode()).hexdigest()
+        words = "source and target" if both else "source"
+        self.report.lines.append(f"masks: {folder}, of the {words}")
 
 
 def read_sides(

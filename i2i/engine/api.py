@@ -26,6 +26,7 @@ def train(
     data: PathLike | None = None,
     attributes: PathLike | None = None,
     captions: PathLike | None = None,
+    mask: PathLike | None = None,
     select: str | None = None,
     from_: PathLike | None = None,
     freeze: str | None = None,
@@ -82,6 +83,8 @@ def train(
         data: folder of all domains: aligned A|B files, ``trainA`` and ``trainB``, or a folder per domain.
         attributes: table of attributes, as CelebA's or CSV.
         captions: table of captions, as CSV; default captions.csv in ``data``, else a text file beside each image.
+        mask: folder of masks with the names of the source's images, or with folders a and b for both domains: white
+            where a translation may change them; what is black stays, for the discriminators too; default none.
         select: domains or attributes to use, names separated by commas; default all.
         from_: weights that a new run starts from: a trained or imported run, a ``.safetensors`` file in one, or a
             third-party checkpoint; the generator must be the network of the method with these hyper-parameters.
@@ -136,7 +139,8 @@ def train(
     good state remains.
     """
     settings = {
-        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
+        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "mask": mask,
+        "select": select, "from_": from_,
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
         "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
         "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers, "cache": cache,

@@ -14,6 +14,7 @@ from torch import nn
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
 from i2i.data.inspection import flat_note
+from i2i.data.two_domains import TwoDomains
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
 from i2i.engine.run_folder import Run
@@ -30,7 +31,7 @@ SAMPLES = 4  # rows of a sample sheet
 
 def open_data(settings: Settings, split: str = "train", progress: Callable[[int, int], None] | None = None) -> Dataset:
     """Open the dataset of a run and read every file once; ``progress`` is called with (files read, all files)."""
-    return read_folders(
+    dataset = read_folders(
         translator_class(settings.method).data,
         data=settings.data,
         a=settings.a,
@@ -45,6 +46,11 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         captions=settings.captions,
         background=settings.background,
     )
+    if settings.mask:
+        if not isinstance(dataset, TwoDomains):
+            raise ValueError(f"masks are for methods of two domains, and {settings.method} learns from {dataset.kind}")
+        dataset.add_masks(settings.mask, settings.direction)
+    return dataset
 
 
 def describe_data(run: Run, dataset: Dataset) -> None:

@@ -21,7 +21,7 @@ def option(default: Any, help: str, group: str, **more: Any) -> Any:
     return field(default=default, metadata={"help": help, "group": group, **more})
 
 
-PLACES = ("a", "b", "data", "attributes", "captions")
+PLACES = ("a", "b", "data", "attributes", "captions", "mask")
 """The settings that are paths of the images or their table."""
 PATHS = (*PLACES, "from_")
 """The settings that are paths."""
@@ -52,6 +52,10 @@ class Settings:
         free=True,
         metavar="FILE",
     )
+    mask: str | None = option(
+        None, "Masks with the names of the source's images, or in folders a and b for both; what is black stays.",
+        "Data", free=True, metavar="DIR",
+    )  # fmt: skip
     select: str | None = option(
         None, "Domains or attributes to use, a name with a comma in double quotes.  [default: all]", "Data",
         metavar="NAME,NAME...",

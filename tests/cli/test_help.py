@@ -66,7 +66,7 @@ def test_the_first_page_groups_the_commands() -> None:
 
 GROUPS = {
     "translate": {
-        "Input and output": "format quality suffix background keep-metadata overwrite watch",
+        "Input and output": "format quality suffix mask background keep-metadata overwrite watch",
         "Model": "model to style seed results provider allow-fallback batch workers",
         "Video": "start end fps codec crf preset rotation steady steady-time preview",
         "Large images": "tile max-pixels",
@@ -78,7 +78,7 @@ GROUPS = {
         "Video": "walk seconds fps",
     },
     "train": {
-        "Data": "a b data attributes captions select direction channels background max-bad",
+        "Data": "a b data attributes captions mask select direction channels background max-bad",
         "Method": "preset set",
         "Training": "freeze size batch epochs steps precision ema schedule beta2 seed workers cache "
         "identity geometry perceptual",

@@ -1,15 +1,17 @@
 """The settings that add terms to the generators, and the features of the perceptual one."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from i2i.evaluation.lite0 import PACKAGE
 from i2i.evaluation.networks import open_features
 from i2i.evaluation.pictures import Picture
-from i2i.images import Image
+from i2i.images import Image, read_image, write_image
 from tests.engine.test_finetune import run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -45,3 +47,25 @@ def test_a_run_learns_the_terms(folders, tmp_path):
 def test_the_perceptual_term(folders, tmp_path):
     pytest.importorskip(PACKAGE)
     assert run("direct", folders, tmp_path / "run", perceptual=1.0, steps=2)
+
+
+def test_a_run_with_masks(folders, tmp_path):
+    given = folders["cut"]
+    masks = tmp_path / "masks"
+    source = Path(given["a"]) if "a" in given else next(p for p in Path(given["data"]).rglob("trainA"))
+    for path in sorted(source.iterdir()):
+        image = read_image(path)
+        masks.mkdir(exist_ok=True)
+        write_image(masks / f"{path.stem}.png", Image(np.full((image.height, image.width, 1), 255, np.uint8)))
+    open_, white = run("cut", folders, tmp_path / "open"), run("cut", folders, tmp_path / "white", mask=masks)
+    ours, theirs = (load_file(path / "weights" / "a2b.safetensors") for path in (open_, white))
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)  # a mask of white is none
+    facts = json.loads((white / "run.json").read_text())
+    assert any(line.startswith("masks: ") for line in facts["data_report"]["lines"])
+    for path in masks.iterdir():
+        image = read_image(path)
+        write_image(path, Image(np.zeros_like(image.pixels)))
+    black = load_file(run("cut", folders, tmp_path / "black", mask=masks) / "weights" / "a2b.safetensors")
+    assert not all(torch.equal(ours[key], black[key]) for key in ours)
+    with pytest.raises(ValueError, match="masks are for methods of two domains, and dcgan learns from images"):
+        run("dcgan", folders, tmp_path / "dcgan", mask=masks)

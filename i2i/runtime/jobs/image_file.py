@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from i2i.errors import I2IError
 from i2i.images import Image, ImageError, losses, write_image
 from i2i.lost import Lost, fewer_bits
 from i2i.runtime import processing
+from i2i.runtime.jobs import masks
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 
@@ -25,10 +26,18 @@ class StoppedError(I2IError, OSError):
     """No file can be written any more, as on a full disk. A folder job continues from there when it is run again."""
 
 
-def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
-    """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
+def translate(
+    image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray], name: str | PurePath = ""
+) -> Image:
+    """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c].
+
+    ``name`` is that of the image within its folder, by which its mask is found. Raises ModelError, and ImageError for
+    its mask.
+    """
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
+    if options.mask is not None:
+        result = masks.pasted(result, image, masks.mask_file(options.mask, name))
     lost = image.lost + bits_lost(image.bits, model)
     if image.icc is not None and result.icc is None:
         lost += ("colour profile",)

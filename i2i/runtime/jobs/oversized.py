@@ -27,10 +27,11 @@ def in_strips(task: ImageTask, model: Model, options: Options) -> StripTranslati
     """Return how the file is translated strip by strip; None if it is decoded whole.
 
     It is decoded whole if it is small, if its format or that of the result is not in STRIPWISE, and if the model
-    cannot run in tiles. Raises ImageError if the file is damaged.
+    cannot run in tiles, and if a mask
+    pastes it back. Raises ImageError if the file is damaged.
     """
     how, header = model.tile.how, task.header
-    if how == "off" or not _is_large(header):
+    if how == "off" or options.mask is not None or not _is_large(header):
         return None
     from i2i.images.large.reader import STRIPWISE, open_strips  # slow to import, and few images need them
     from i2i.runtime.jobs.strips import StripTranslation
