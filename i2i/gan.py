@@ -101,7 +101,7 @@ def gradient(D: Critic, x: Tensor, of: Callable[[Tensor], Tensor] = Tensor.sum) 
     The values of an image are added up, or reduced by ``of``, a function of the outputs [n, ...] of a scale.
     """
     x = x.detach().requires_grad_()
-    (grad,) = torch.autograd.grad(sum(of(each).sum() for each in scales(D(x))), x, create_graph=True)
+    (grad,) = torch.autograd.grad(_total(of(each).sum() for each in scales(D(x))), x, create_graph=True)
     return grad.flatten(1)
 
 
@@ -212,8 +212,10 @@ class Adversarial:
     def critic_of(self, real: Scores, fake: Scores) -> Tensor:
         """Return the critic's loss from its outputs on real and on detached generated images, added over scales."""
         rule = OBJECTIVES[self.objective]
-        loss = partial(rule.smoothed, s=self.smoothing) if self.smoothing and rule.smoothed else rule.critic
-        return _total(loss(*pair) for pair in zip(scales(real), scales(fake), strict=True))
+        pairs = zip(scales(real), scales(fake), strict=True)
+        if self.smoothing and rule.smoothed:
+            return _total(rule.smoothed(*pair, self.smoothing) for pair in pairs)
+        return _total(rule.critic(*pair) for pair in pairs)
 
     def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""

@@ -113,7 +113,7 @@ def _from_row(row: list[Any]) -> Facts:
     height, width, channels, bits, alpha, transparent, flat, frames, format, digest, size, *halves = row
     return Facts(
         (height, width), channels, bits, alpha, transparent, flat, frames, format, bytes.fromhex(digest), size,
-        tuple(halves[:2]), tuple(halves[2:]),  # type: ignore[arg-type]
+        tuple(halves[:2]), tuple(halves[2:]),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from i2i.data.facts import inspect_files
 from i2i.data.inspection import named
-from i2i.data.layout import Source, existing
+from i2i.data.layout import Folder, Source, existing
 from i2i.data.reader import Reader, Wanted
 from i2i.data.transforms import Placement, View, cut
 from i2i.errors import DataError
@@ -42,7 +42,7 @@ class Masks:
         return known.hexdigest()
 
 
-def find_masks(folder: str | Path, images: Sequence[Source]) -> Masks:
+def find_masks(folder: Folder, images: Sequence[Source]) -> Masks:
     """Return the masks of images, which have their relative names, with any extension, and their sizes.
 
     Raises DataError for images without one, for masks of another size, and for images that are halves of a file.

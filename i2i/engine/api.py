@@ -67,7 +67,8 @@ def train(
     ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they are.
 
     Args:
-        method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators
+        method: "pix2pix", "pix2pixhd", "cyclegan", "dclgan", "unit", "munit", "cut", "fastcut", "monce", "hneg", "enco",
+            "direct", "dtn", "stargan"; the generators
             "gan", "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.

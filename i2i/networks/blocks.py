@@ -215,8 +215,9 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
     for module in net.modules():
-        if getattr(module, "residual", False):
-            for parameter in module.last.parameters():
+        last = getattr(module, "last", None)
+        if getattr(module, "residual", False) and isinstance(last, nn.Module):
+            for parameter in last.parameters():
                 nn.init.zeros_(parameter)
     return net
 

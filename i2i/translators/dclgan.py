@@ -113,7 +113,7 @@ class DCLGAN(Translator):
                 v[f"z({side})"] = torch.cat(H([columns(m, s) for m, s in zip(maps, places, strict=True)]), 1)
         return v
 
-    def contrast(self, encoder: nn.Module, H: nn.Module, made: Tensor, places: Tensor, z: Tensor) -> Tensor:
+    def contrast(self, encoder: networks.ResNet, H: PatchProjection, made: Tensor, places: Tensor, z: Tensor) -> Tensor:
         """Return L_PatchNCE of a made image against the patches z of its source, averaged over the maps."""
         maps = encoder.encode(made)[1:]
         counts = [min(self.patches, m.shape[2] * m.shape[3]) for m in maps]

@@ -121,7 +121,9 @@ class EnCo(Translator):
 
     def alike(self, v: Views, attention: Tensor) -> Tensor:
         """Return L_EnCo, the patches chosen by D's output [n, c, h', w']."""
-        stages, down, up = len(self.P), [], []
+        stages = len(self.P)
+        down: list[Tensor] = []
+        up: list[Tensor] = []
         for i in range(stages):
             h, w = (-(-side // 2**i) for side in v["x"].shape[-2:])
             where = interpolate(attention.mean(1, keepdim=True), (h, w), mode="bilinear", align_corners=False)

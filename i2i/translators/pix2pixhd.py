@@ -95,7 +95,8 @@ class Pix2PixHD(Translator):
 
     def maps(self, pair: Tensor) -> list[list[Tensor]]:
         """Return the hidden maps and the logits of each scale."""
-        found: Any = self.D.features(pair)
+        D: Any = self.D
+        found: Any = D.features(pair)
         return found if isinstance(self.D, networks.MultiScale) else [found]
 
     def players(self) -> dict[str, Player]:
