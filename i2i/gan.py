@@ -7,7 +7,7 @@ both are tables: a new one is a row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 from torch.nn.utils.parametrizations import spectral_norm
+
+from i2i.diffaugment import DiffAugment, Seen
 
 
 class Objective(NamedTuple):
@@ -170,6 +172,8 @@ class Adversarial:
     objective: str
     constraint: str = "none"
     smoothing: float = 0.0
+    augment: DiffAugment = field(default_factory=DiffAugment, compare=False)
+    """Random changes of what D sees, off until the run's setting turns them on."""
 
     def __post_init__(self) -> None:
         named: list[tuple[str, str, Mapping[str, Any]]] = [("objective", self.objective, OBJECTIVES)]
@@ -205,8 +209,17 @@ class Adversarial:
                     spectral_norm(module)
         return D
 
+    def seen(self, D: Callable, parts: Sequence[int] = ()) -> Callable:
+        """Return D as a function of images before the random changes of ``augment``, which it makes itself.
+
+        ``parts`` are the channels of images that D sees joined, which are changed alike. A function that was returned
+        by this method before, and any D where the changes are off, is returned as it is.
+        """
+        return Seen(D, self.augment, parts) if self.augment.names and not isinstance(D, Seen) else D
+
     def critic(self, D: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss on real and generated images, without its penalty."""
+        D = self.seen(D)
         return self.critic_of(scored(D, real, "real", keep=True), scored(D, fake.detach(), "fake", keep=True))
 
     def critic_of(self, real: Scores, fake: Scores) -> Tensor:
@@ -219,7 +232,7 @@ class Adversarial:
 
     def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""
-        found = [(rule.weight, rule.penalty) for rule in self.rules if rule.penalty]
+        found, D = [(rule.weight, rule.penalty) for rule in self.rules if rule.penalty], self.seen(D)
         if not found:
             return {}
         with torch.autocast(real.device.type, enabled=False):
@@ -228,6 +241,7 @@ class Adversarial:
 
     def generator(self, D: Critic, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """Return the generator's loss on its images; ``real`` ones, as many, are only seen by a paired objective."""
+        D = self.seen(D)
         return self.generator_of(scored(D, fake, "fake"), None if real is None else partial(scored, D, real, "real"))
 
     def generator_of(self, fake: Scores, real: Callable[[], Scores] | None = None) -> Tensor:

@@ -35,9 +35,10 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "gan": (3, {"torch"}),
     "image_pool": (3, {"torch"}),
     "losses": (3, {"torch"}),
+    "diffaugment": (2, {"torch"}),
     "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
-    "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips"}),
+    "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips", "tifffile"}),
     "sampling": (2, {"numpy"}),
     "words": (2, {"numpy"}),
     "spec": (1, set()),
@@ -133,8 +134,8 @@ FLOORS = {
         ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
-        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats"], ["header", "listing"],
-        ["metadata"], ["decode", "encode"], ["large"],
+        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains"],
+        ["header", "listing"], ["metadata"], ["decode", "encode"], ["large"],
     ],
     "i2i.evaluation": [
         ["network_graph", "state_dict", "pictures", "sources"], ["inception", "lite0", "label_maps", "protocol"],

@@ -22,7 +22,7 @@ EXAMPLES = [
 
 @help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@settings("a", "b", "data", "attributes", "captions", "select", "direction", "channels")
+@settings("a", "b", "data", "attributes", "captions", "select", "direction", "channels", "range")
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
 @help.option(
     "--split",
@@ -43,7 +43,7 @@ EXAMPLES = [
 def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None,
     direction: str | None, channels: str | None, split: str, max_bad: int, attributes: str | None, captions: str | None,
-    select: str | None,
+    select: str | None, range: str | None,
 ) -> None:  # fmt: skip
     """Check data before training METHOD: report what is there, and name every file that would stop the training.
 
@@ -75,7 +75,7 @@ def command(
                 kind, data=data, a=a, b=b, direction=direction or "a2b", split=split,
                 channels="auto" if channels in (None, "auto") else int(channels), max_bad=max_bad,
                 progress=progress.update, attributes=attributes, select=select,
-                captions=captions,
+                captions=captions, range=range,
             )  # fmt: skip
     except DataError as error:
         click.echo(f"error: {error}", err=True)

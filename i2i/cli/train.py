@@ -27,9 +27,15 @@ def _option(command: Any, setting: Field[Any]) -> Any:
         setting.name,
         group=setting.metadata["group"],
         type=click.Choice(choices) if choices else FilePath() if setting.name in PLACES else str,
+        multiple=setting.metadata.get("multiple", False),
+        callback=_joined if setting.metadata.get("multiple") else None,
         metavar=None if choices else setting.metadata.get("metavar", "DIR" if default is None else "N"),
         help=setting.metadata["help"] + ("" if default is None else f"  [default: {default}]"),
     )(command)
+
+
+def _joined(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
+    return " ".join(given) or None
 
 
 def _named_values(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -45,10 +51,64 @@ def _named_values(_context: click.Context, _parameter: click.Parameter, given: t
     return {name: value for name, _, value in pairs}
 
 
+RUN_OPTIONS = [
+    help.option(
+        "--preset",
+        group="Method",
+        type=click.Choice(list(PRESETS)),
+        help="Named set of settings. paper: as the authors trained; fast: smaller networks, half as long; cpu: 128 "
+        "pixels, smaller networks and 10000 steps, hours without a GPU.  [default: none]",
+    ),
+    help.option(
+        "--set",
+        "hyperparameters",
+        group="Method",
+        multiple=True,
+        callback=_named_values,
+        metavar="NAME=VALUE",
+        help="Hyper-parameter of the method, such as generator=resnet_6 or lambda_cyc=5. Can be repeated.",
+    ),
+    help.option(
+        "--out",
+        group="Run",
+        type=FilePath(),
+        metavar="RUN",
+        help="Folder of the run; an existing run continues.  [default: runs/METHOD-A2B]",
+    ),
+    help.option(
+        "--like",
+        group="Run",
+        type=FilePath(),
+        metavar="RUN",
+        help="Repeat a run's method, settings and hyper-parameters on other images.  [default: none]",
+    ),
+    help.option(
+        "--override",
+        group="Run",
+        is_flag=True,
+        help="Continue a run with other settings than it was started with, which is refused otherwise.",
+    ),
+    help.option(
+        "--dry-run",
+        group="Run",
+        is_flag=True,
+        help="Check data and settings, measure two steps, show what training would do and need, and stop.",
+    ),
+    help.option("--quiet", group="Run", is_flag=True, help="Print nothing but errors."),
+]
+"""The options of a training that are no settings."""
+
+
+def run_options(function: Any) -> Any:
+    """Decorate a command with ``RUN_OPTIONS``."""
+    return reduce(lambda done, option: option(done), reversed(RUN_OPTIONS), function)
+
+
 EXAMPLES = [
     ("i2i train pix2pix --data facades", "aligned A|B files"),
     ("i2i train cyclegan --a horses --b zebras", "two folders, no pairs"),
     ("i2i train stargan --data weather", "a folder per domain"),
+    ("i2i train pix2pix --a bands --b depth --range b=0..80", "float TIFF or .npy, of any channels"),
     ("i2i train dcgan --data faces --size 64", "a generator, from one folder"),
     ("i2i train cyclegan --a horses --b zebras --out runs/tuned --from runs/other", "fine-tunes another run"),
     ("i2i train --like runs/cyclegan-horses2zebras --a cows --b zebras", "repeats a run's settings on other images"),
@@ -59,50 +119,7 @@ EXAMPLES = [
 @help.command("train", examples=EXAMPLES)
 @click.argument("method", required=False)
 @settings(*(f.name for f in fields(Settings) if f.name != "method"))
-@help.option(
-    "--preset",
-    group="Method",
-    type=click.Choice(list(PRESETS)),
-    help="Named set of settings. paper: as the authors trained; fast: smaller networks, half as long; cpu: 128 pixels, "
-    "smaller networks and 10000 steps, hours without a GPU; uvcgan2: that paper's discriminator and optimisers.  "
-    "[default: none]",
-)
-@help.option(
-    "--set",
-    "hyperparameters",
-    group="Method",
-    multiple=True,
-    callback=_named_values,
-    metavar="NAME=VALUE",
-    help="Hyper-parameter of the method, such as generator=resnet_6 or lambda_cyc=5. Can be repeated.",
-)
-@help.option(
-    "--out",
-    group="Run",
-    type=FilePath(),
-    metavar="RUN",
-    help="Folder of the run; an existing run continues.  [default: runs/METHOD-A2B]",
-)
-@help.option(
-    "--like",
-    group="Run",
-    type=FilePath(),
-    metavar="RUN",
-    help="Repeat a run's method, settings and hyper-parameters on other images.  [default: none]",
-)
-@help.option(
-    "--override",
-    group="Run",
-    is_flag=True,
-    help="Continue a run with other settings than it was started with, which is refused otherwise.",
-)
-@help.option(
-    "--dry-run",
-    group="Run",
-    is_flag=True,
-    help="Check data and settings, measure two steps, show what training would do and need, and stop.",
-)
-@help.option("--quiet", group="Run", is_flag=True, help="Print nothing but errors.")
+@run_options
 def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -> None:
     """Train METHOD on folders of images.
 
@@ -111,6 +128,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     cyclegan unit munit dclgan    two folders without pairs, both ways
     cut fastcut monce hneg enco   two folders without pairs, from A to B
     direct dtn                    the same
+    distill                       one folder and a --teacher: a small translator (i2i distill)
     stargan                       a folder per domain, or a table of attributes
     gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled
     vaegan bigan energy           the same; vaegan and bigan translate between the classes too
@@ -119,14 +137,19 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
     Run the same command again to continue an interrupted run. Use torchrun for several GPUs.
     """
+    train_or_exit(method, **(given | hyperparameters))
+
+
+def train_or_exit(method: str | None, **given: Any) -> None:
+    """Train and print the run's folder; where a run was interrupted or failed, exit with its status."""
     from torch import OutOfMemoryError
 
     from i2i.engine import train
     from i2i.engine.interrupt import Interrupted
-    from i2i.engine.report import NonFinite
+    from i2i.engine.statistics import NonFinite
 
     try:
-        run = train(method, **(given | hyperparameters))
+        run = train(method, **given)
     except OutOfMemoryError as error:
         raise ValueError(
             f"this does not fit into the GPU's memory; use a smaller --size or --batch ({error})"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from i2i.errors import DataError
 from i2i.images import Image, ImageError, name_images
+from i2i.text import as_given
 
 Folder = str | os.PathLike[str]
 
@@ -101,8 +102,8 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
 
 
 def domain_name(folder: Path) -> str:
-    """Return the domain's name: the folder's, or its parent's if the folder is a split."""
-    folder = folder.resolve()
+    """Return the domain's name: the folder's as it was given, or its parent's if the folder is a split."""
+    folder = as_given(folder)
     return folder.parent.name if folder.name.lower() in ("train", "val", "test") else folder.name
 
 
@@ -193,4 +194,6 @@ def half_of(image: Image, half: int | None) -> Image:
         return image
     middle = image.width // 2
     columns = slice(half * middle, (half + 1) * middle)
-    return Image(image.pixels[:, columns], None if image.alpha is None else image.alpha[:, columns])
+    alpha = None if image.alpha is None else image.alpha[:, columns]
+    whole = None if image.whole is None else (image.whole[0], image.whole[1] // 2)
+    return Image(image.pixels[:, columns], alpha, reduction=image.reduction, whole=whole)

@@ -15,10 +15,10 @@ from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
 from i2i.data.masks import Masks, find_masks
-from i2i.data.pixel_format import domain_of, form_of
+from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, cut, place, to_tensor
+from i2i.data.transforms import View, altered, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.spec import Background, Domain
@@ -88,7 +88,12 @@ class TwoDomains:
         else:
             right, other = self._y[int(rng.integers(len(self._y)))], place(view, rng)
         x, y = self.reader(view, Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half))
-        found = {"x": to_tensor(cut(x, view, placement)), "y": to_tensor(cut(y, view, other))}
+        found = {
+            "x": altered(
+                to_tensor(cut(x, view, placement), self.source), view, placement, self.source.alpha, source=True
+            ),
+            "y": altered(to_tensor(cut(y, view, other), self.target), view, other, self.target.alpha),
+        }
         for name, masks, source, at in zip(
             ("mask", "mask_y"), self.masks, (left, right), (placement, other), strict=True
         ):
@@ -116,7 +121,7 @@ class TwoDomains:
 def read_sides(
     kind: str, data: Folder | None, a: Folder | None, b: Folder | None, direction: str, split: str,
     channels: str | int, max_bad: int, progress: Callable[[int, int], None] | None,
-    background: Background,
+    background: Background, ranges: Mapping[str, Ranges],
 ) -> TwoDomains:  # fmt: skip
     """Read a dataset of kind "pairs" or "unpaired"; see ``read_folders``."""
     layout = find_layout(split, data, a, b)
@@ -130,10 +135,12 @@ def read_sides(
     if direction == "b2a":
         one, two = two, one
     names = layout.names if direction == "a2b" else layout.names[::-1]
+    found: list[dict[str, Facts]] = [{s.name: _half(facts[s.path], s) for s in side} for side in (one, two)]
     source, target = (
-        domain_of(name, [facts[s.path] for s in side], channels) for name, side in zip(names, (one, two), strict=True)
+        domain_of(name, side, channels, ranges.get(letter, ranges.get("")))
+        for name, side, letter in zip(names, found, direction.split("2"), strict=True)
     )
-    report = _report(kind, layout, (source, target), (one, two), facts, background)
+    report = _report(kind, layout, (source, target), found, background)
     warn_of(report, left_out)
     contents = {path: fact.digest for path, fact in facts.items()}
     fingerprint = _fingerprint(kind, one, two, facts)
@@ -171,15 +178,13 @@ def _report(
     kind: str,
     layout: Layout,
     domains: tuple[Domain, Domain],
-    sides: tuple[list[Source], list[Source]],
-    facts: dict[Path, Facts],
+    found: Sequence[dict[str, Facts]],
     background: Background,
 ) -> Report:
     where = f"{layout.a}, A | B side by side" if layout.aligned else f"{layout.a} and {layout.b}"
     report = Report([f"{kind}: {where}"])
-    found: list[dict[str, Facts]] = [{s.name: _half(facts[s.path], s) for s in side} for side in sides]
     for role, domain, images in zip(ROLES, domains, found, strict=True):
-        part = describe_domain(domain.name, role, images, form_of(domain, images.values(), background))
+        part = describe_domain(domain.name, role, images, domain, background)
         report.lines += part.lines
         report.warnings += part.warnings
         report.even |= part.even
@@ -195,9 +200,10 @@ def _half(facts: Facts, source: Source) -> Facts:
     height, width = facts.size
     if source.half is None:
         return facts
-    return replace(
-        facts, size=(height, width // 2), highest=(facts.highest[source.half],) * 2, even=(facts.even[source.half],) * 2
-    )
+    left_or_right = source.half
+    highest, extremes = (facts.highest[left_or_right],) * 2, (facts.extremes[left_or_right],) * 2
+    even = (facts.even[left_or_right],) * 2
+    return replace(facts, size=(height, width // 2), highest=highest, extremes=extremes, even=even)
 
 
 def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:

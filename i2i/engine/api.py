@@ -29,12 +29,17 @@ def train(
     mask: PathLike | None = None,
     select: str | None = None,
     from_: PathLike | None = None,
+    teacher: PathLike | None = None,
+    teacher_to: str | None = None,
     freeze: str | None = None,
     direction: str | None = None,
     channels: str | int | None = None,
     background: Background | None = None,
+    range: str | None = None,
     max_bad: int | None = None,
     size: int | str | tuple[int, int] | None = None,
+    augment: str | None = None,
+    diff_augment: str | None = None,
     batch: int | str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
@@ -50,6 +55,7 @@ def train(
     perceptual: float | None = None,
     log_every: int | None = None,
     sample_every: int | None = None,
+    sheet_channels: str | None = None,
     save_every: int | None = None,
     watch: str | None = None,
     eval_every: int | None = None,
@@ -63,13 +69,14 @@ def train(
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     that of the run ``like``, else the default below. In a run that continues, the paths of the images, ``max_bad``,
-    ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``save_every``, ``watch``,
-    ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they are.
+    ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``sheet_channels``, ``save_every``,
+    ``watch``, ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they
+    are.
 
     Args:
-        method: "pix2pix", "pix2pixhd", "cyclegan", "dclgan", "unit", "munit", "cut", "fastcut", "monce", "hneg", "enco",
-            "direct", "dtn", "stargan"; the generators
-            "gan", "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or
+        method: "pix2pix", "pix2pixhd", "cyclegan", "dclgan", "unit", "munit", "cut", "fastcut", "monce", "hneg",
+            "enco", "direct", "dtn", "stargan", "distill"; the generators "gan", "dcgan", "began", "infogan", "vaegan",
+            "bigan", "stackgan" and "energy"; or
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; "fast", smaller networks and half
@@ -90,14 +97,25 @@ def train(
         from_: weights that a new run starts from: a trained or imported run, a ``.safetensors`` file in one, or a
             third-party checkpoint; the generator must be the network of the method with these hyper-parameters.
             Networks that it does not have begin new. Default random weights.
+        teacher: for a method that learns from pairs: a finished translator, a run or an ONNX file, whose results for
+            the images of ``data`` or ``a`` are learned; see "distill". Default none.
+        teacher_to: the teacher's direction or target domain; default its first.
         freeze: networks, or parts of them, whose weights do not move: their names in the translator, such as "G" or
             "G.first", separated by commas; default none.
         direction: "a2b" or "b2a", for pairs and methods that translate one way; default "a2b".
         channels: per image: 1 (grey), 3 (RGB), 4 (RGB with alpha), or "auto", as the files have; default "auto".
         background: what the network sees under transparent pixels: "edge", the image's visible colours continued, or
             0 to 255, a grey level; default "edge".
+        range: values that are lowest and highest to the network, "LOW..HIGH" for all images or
+            "a=LOW..HIGH b=LOW..HIGH", with commas between the ranges of several channels; values beyond are clipped.
+            Default 0 to 255 or 65535, for bands (float32, int16, more than three channels) what the images have.
         max_bad: number of unreadable files to skip before the data is refused, from 0; default 0.
         size: of a training crop in pixels, from 1: 256, (height, width) or "HEIGHTxWIDTH"; default 256.
+        augment: random changes of the training images, of pairs alike: "crop", "flip", "colour:0.2",
+            "source-colour:0.2", "rotate:10", "scale:0.8..1.2" and "cutout:0.25", separated by commas, or "none";
+            default "crop,flip", for generators "none".
+        diff_augment: random changes of all images that the discriminator sees, real and generated: "colour",
+            "translation" and "cutout", separated by commas, or "none"; default "none".
         batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
             for StarGAN 16.
         epochs: length in passes over the data, from 1; the learning rate falls in the second half; default 200.
@@ -118,6 +136,8 @@ def train(
         perceptual: weight of the distance of x and G(x) in the features lite0, for an unpaired method; default 0.
         log_every: steps between two lines of the log, from 1; default 50.
         sample_every: steps between two sample sheets, from 0 (none); default 500.
+        sheet_channels: channels to show in sample sheets, numbered from 1: one, as grey, or three, such as "4,3,2";
+            default the first three, of two the first.
         save_every: steps between two checkpoints, from 1; default 1000.
         watch: "on" warns of a run that fails in a known way, and after a loss or weight that is not finite goes back to
             the last state with half the learning rate, at most three times; "off" stops there. Default "on".
@@ -140,15 +160,15 @@ def train(
     good state remains.
     """
     settings = {
-        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "mask": mask,
-        "select": select, "from_": from_,
-        "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
-        "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
-        "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers, "cache": cache,
-        "identity": identity, "geometry": geometry, "perceptual": perceptual,
-        "log_every": log_every, "sample_every": sample_every, "save_every": save_every,
-        "watch": watch, "eval_every": eval_every, "metric": metric,
-        "eval_features": eval_features, "val_share": val_share, "patience": patience,
+        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "mask": mask, "select": select,
+        "from_": from_, "teacher": teacher, "teacher_to": teacher_to, "direction": direction, "channels": channels,
+        "background": background, "range": range, "max_bad": max_bad, "freeze": freeze, "size": size,
+        "augment": augment, "diff_augment": diff_augment, "batch": batch, "epochs": epochs, "steps": steps,
+        "precision": precision, "ema": ema, "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers,
+        "cache": cache, "identity": identity, "geometry": geometry, "perceptual": perceptual, "log_every": log_every,
+        "sample_every": sample_every, "sheet_channels": sheet_channels, "save_every": save_every, "watch": watch,
+        "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
+        "patience": patience,
     }  # fmt: skip
     run = Run.open(method, out, {"preset": preset} | settings | hyperparameters, like=like, override=override)
     return train_run(run, quiet, dry_run)

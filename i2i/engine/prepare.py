@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,14 +14,18 @@ from torch import nn
 
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
+from i2i.data.augment import parse_augment
 from i2i.data.inspection import flat_note
+from i2i.data.one_set import UNLABELLED
 from i2i.data.two_domains import TwoDomains
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
 from i2i.engine.run_folder import Run
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
+from i2i.engine.teacher import Teacher
 from i2i.engine.train_state import TrainState
+from i2i.images.domains import kind
 from i2i.networks.blocks import RunningNorm2d
 from i2i.runtime.system.host import cores, processor
 from i2i.text import plural
@@ -30,7 +35,14 @@ SAMPLES = 4  # rows of a sample sheet
 
 
 def open_data(settings: Settings, split: str = "train", progress: Callable[[int, int], None] | None = None) -> Dataset:
-    """Open the dataset of a run and read every file once; ``progress`` is called with (files read, all files)."""
+    """Open the dataset of a run and read every file once; ``progress`` is called with (files read, all files).
+
+    With a teacher it is one set of images, whose target is the teacher's.
+    """
+    if settings.teacher:
+        return taught(settings, split, progress)
+    if settings.teacher_to:
+        raise ValueError(f"teacher_to is {settings.teacher_to!r}, and there is no teacher; give --teacher as well")
     dataset = read_folders(
         translator_class(settings.method).data,
         data=settings.data,
@@ -45,6 +57,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         select=settings.select,
         captions=settings.captions,
         background=settings.background,
+        range=settings.range,
     )
     if settings.mask:
         if not isinstance(dataset, TwoDomains):
@@ -53,18 +66,47 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
     return dataset
 
 
+def taught(settings: Settings, split: str, progress: Callable[[int, int], None] | None) -> Dataset:
+    """Open the images that a teacher translates. Raises ValueError for a method or folders that go without one."""
+    method = translator_class(settings.method)
+    if method.data != "pairs":
+        raise ValueError(
+            f"{settings.method} does not learn from pairs, which a teacher makes; choose distill or pix2pix, or leave "
+            "--teacher out"
+        )
+    if settings.b or (settings.a and settings.data):
+        raise ValueError("a teacher makes the second domain itself; give one folder of images, --a DIR or --data DIR")
+    teacher = Teacher.open(Path(str(settings.teacher)), settings.teacher_to)
+    source = teacher.spec.source
+    if settings.range or settings.channels not in ("auto", str(source.channels)):
+        raise ValueError(f"the teacher takes {kind(source)}; leave out --range and --channels, which are its own")
+    dataset = read_folders(
+        "images", data=settings.data or settings.a, split=split, channels="auto" if source.bands else source.channels,
+        max_bad=settings.max_bad, progress=progress, select=UNLABELLED, background=settings.background,
+    )  # fmt: skip
+    if (dataset.source.bands, dataset.source.channels) != (source.bands, source.channels):
+        raise ValueError(f"the teacher takes {kind(source)}, and these images are {kind(dataset.source)}")
+    dataset.source = replace(source, name=dataset.source.name)
+    dataset.target = teacher.target
+    dataset.hyperparameters = {"teacher_ngf": teacher.ngf} if "teacher_ngf" in defaults(settings.method) else {}
+    return dataset
+
+
 def describe_data(run: Run, dataset: Dataset) -> None:
     """Add the facts about the data to the run.
 
     Raises ValueError if the run was started with other images: continuing would not be the same run.
     """
-    found = {
-        "source": asdict(dataset.source),
-        "target": asdict(dataset.target),
+    found: dict[str, Any] = {
+        "source": dataset.source.to_dict(),
+        "target": dataset.target.to_dict(),
         "domains": list(dataset.domains),
         "images": len(dataset),
         "fingerprint": dataset.fingerprint,
     }
+    for side in ("source", "target"):
+        if side in run.facts:  # the folder may have another name now, or be named by a link
+            found[side] |= {"name": run.facts[side]["name"]}
     differ = [f"\n  {k}: {run.facts[k]} -> {v}" for k, v in found.items() if run.facts.get(k, v) != v]
     if differ:
         raise ValueError(
@@ -86,6 +128,16 @@ def check_batch(settings: Settings, dataset: Dataset) -> None:
         raise DataError(
             f"{settings.data}: {few} for batches of {settings.batch}; add images, or --batch {len(dataset)}"
         )
+
+
+def training_view(settings: Settings) -> View:
+    """Return the view of a run's training images. Raises ValueError for an augmentation that their kind cannot have."""
+    options = parse_augment(settings.augment)
+    if "source_colour" in options and translator_class(settings.method).data not in ("pairs", "unpaired"):
+        raise ValueError(
+            f"augment is {settings.augment!r}, and {settings.method} has one kind of images; expected colour"
+        )
+    return View(settings.size, **options)
 
 
 def of_size(settings: Settings) -> dict[str, int]:
@@ -114,7 +166,8 @@ def held_out(settings: Settings, dataset: Dataset) -> Dataset:
                 found = open_data(settings, split)
                 sides = ((found.source, dataset.source), (found.target, dataset.target))
                 alike = found.domains == dataset.domains
-                if alike and all(theirs.channels == ours.channels for theirs, ours in sides):
+                if alike and all((a.channels, a.bands) == (b.channels, b.bands) for a, b in sides):
+                    found.source, found.target = dataset.source, dataset.target  # the ranges of training
                     return found
     return dataset
 

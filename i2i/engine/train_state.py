@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from i2i.atomic import FULL
+from i2i.diffaugment import DiffAugment
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.freeze import freeze
-from i2i.engine.report import NonFinite
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import Settings
+from i2i.engine.statistics import NonFinite
 from i2i.engine.step import Move, autocast_for, play
+from i2i.engine.teacher import Teacher
 from i2i.engine.weights import differing, save_weights
+from i2i.gan import Adversarial
 from i2i.translators import Translator, Views, translator_class
 from i2i.translators.content import Content, with_content
 
@@ -37,6 +41,10 @@ class TrainState:
         # Double precision is for comparisons: there the order of a sum does not matter.
         self.dtype = torch.float64 if settings.precision == "fp64" else torch.float32
         self.translator = translator.to(world.device, self.dtype).train()
+        self.teacher = None
+        if settings.teacher:
+            self.teacher = Teacher.open(Path(settings.teacher), settings.teacher_to).to(world.device, self.dtype)
+            self.teacher.teach(self.translator)
         if world.device.type == "cuda":
             self.translator.to(memory_format=torch.channels_last)
         if settings.freeze:
@@ -58,9 +66,10 @@ class TrainState:
         return terms
 
     def here(self, batch: Views) -> Views:
-        """Return a batch on this process's device, floating-point numbers in its precision."""
+        """Return a batch on this process's device, floating-point numbers in its precision; a teacher adds y."""
         kinds = {name: self.dtype if view.is_floating_point() else view.dtype for name, view in batch.items()}
-        return {name: view.to(self.world.device, kinds[name], non_blocking=True) for name, view in batch.items()}
+        here = {name: view.to(self.world.device, kinds[name], non_blocking=True) for name, view in batch.items()}
+        return here if self.teacher is None else here | {"y": self.teacher(here["x"])}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all processes; every process must call this."""
@@ -147,6 +156,15 @@ def made(run: Run) -> Translator:
         translator = translator_class(run.settings.method)(x, y, **run.hyperparameters)
     except (RuntimeError, TypeError, ArithmeticError) as error:  # such as a layer of -1 filters
         raise ValueError(f"{run.settings.method} cannot be made with {run.hyperparameters}: {error}") from error
+    differentiable = DiffAugment(run.settings.diff_augment)
+    gan = getattr(translator, "gan", None)
+    if isinstance(gan, Adversarial):
+        gan.augment.names = differentiable.names
+    elif differentiable.names:
+        raise ValueError(
+            f"diff_augment is {differentiable}, which changes what a discriminator with an objective of i2i.gan sees; "
+            f"{run.settings.method} has none: leave --diff-augment out, or choose --augment"
+        )
     if empty := [name for name, p in translator.named_parameters() if not p.numel()]:
         raise ValueError(f"{run.settings.method} with {run.hyperparameters} has empty layers: {', '.join(empty[:3])}")
     least = max(getattr(net, "minimum", 1) for net in translator.exports().values())

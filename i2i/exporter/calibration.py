@@ -121,7 +121,8 @@ def _middle(array: np.ndarray, spec: Spec) -> np.ndarray:
     if factor > 1:
         h, w, c = array.shape
         blocks = array[: h // factor * factor, : w // factor * factor].reshape(h // factor, factor, -1, factor, c)
-        array = np.rint(blocks.mean((1, 3), dtype=np.float64)).astype(array.dtype)
+        means = blocks.mean((1, 3), dtype=np.float64)
+        array = (means if spec.source.dtype == "float32" else np.rint(means)).astype(array.dtype)
     h, w = (_taken(side, 0, spec) for side in array.shape[:2])
     top, left = (array.shape[0] - h) // 2, (array.shape[1] - w) // 2
     return np.ascontiguousarray(array[top : top + h, left : left + w])

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, pad
 
+from i2i.text import plural
+
 
 class InstanceNorm2d(nn.InstanceNorm2d):
     """Instance normalisation (arXiv:1607.08022) that also accepts 1x1 maps, which become its bias.
@@ -107,8 +109,8 @@ def check_residual(in_channels: int, out_channels: int) -> None:
     """Raise ValueError unless a network of these channels can add to its input."""
     if in_channels != out_channels:
         raise ValueError(
-            f"residual adds to the input, which has {in_channels} channels, and the output {out_channels}; expected "
-            "equal ones (--channels 3, or --set residual=false)"
+            f"residual adds to the input, which has {plural(in_channels, 'channel')}, and the output {out_channels}; "
+            "expected equal ones (--channels 3, or --set residual=false)"
         )
 
 

@@ -47,7 +47,8 @@ class Translator(nn.Module):
     """
 
     augment: ClassVar[bool] = True
-    """True if training crops are placed and mirrored at random. A generator would learn that as part of the data."""
+    """True if training images are cropped and mirrored at random by default. A generator would learn that as part of
+    the data."""
 
     conditional: ClassVar[bool] = True
     """True if a generator takes labels c beside z where the data has labels."""
@@ -84,3 +85,9 @@ class Translator(nn.Module):
     def prior(self) -> Prior | None:
         """Return what a generator's z, or the style of a translator, is made of; None for a translator without."""
         return None
+
+    def critics(self) -> dict[str, nn.Module]:
+        """Return the discriminator of each export's results, of y or of x and y together, which a student can learn
+        from; none for a method without such.
+        """
+        return {}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, normalize
 
 from i2i.gan import wide
+from i2i.text import plural
 from i2i.translators.base import Player, Translator, Views
 
 Features = Callable[[Tensor], Sequence[Tensor]]
@@ -39,7 +40,7 @@ def with_content(translator: Translator, content: Content) -> dict[str, Player]:
     """Return the players of a translator, of which those with its generators have the terms of ``content`` as well.
 
     Raises ValueError for a method that is not of unpaired images, for one whose generators also take a style where
-    they would have to be run again, and for identity between domains of different channels.
+    they are run again, and for identity between domains of different channels.
     """
     players = translator.players()
     if not (content.identity or content.geometry or content.perceptual):
@@ -80,8 +81,8 @@ def _terms(
     if content.identity:
         if x.shape[1] != y.shape[1]:
             raise ValueError(
-                f"identity compares G({target}) with {target}, and the domains have {x.shape[1]} and {y.shape[1]} "
-                "channels; leave it at 0"
+                f"identity compares G({target}) with {target}, and the domains have "
+                f"{plural(x.shape[1], 'channel')} and {plural(y.shape[1], 'channel')}; leave it at 0"
             )
         yield f"identity_{direction}", content.identity * l1_loss(wide(G(y)), y)
     if content.geometry:

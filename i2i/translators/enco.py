@@ -110,11 +110,14 @@ class EnCo(Translator):
         return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
-        scores = scored(self.D, v["G(x)"], "fake")
-        gan = self.gan.generator_of(scores, partial(scored, self.D, v["y"], "real"))
+        D = self.gan.seen(self.D)
+        scores = scored(D, v["G(x)"], "fake")
+        gan = self.gan.generator_of(scores, partial(scored, D, v["y"], "real"))
         terms = {"gan": self.lambda_gan * gan}
+        with torch.no_grad():  # what D says of the image itself, at its places
+            attention = scores if D is self.D else scored(self.D, v["G(x)"], "fake")
         weight = 0.5 if self.identity else 1.0
-        terms["enco"] = weight * self.lambda_enco * self.alike(v, scales(scores)[0].detach())
+        terms["enco"] = weight * self.lambda_enco * self.alike(v, scales(attention)[0].detach())
         if self.identity:
             terms["idt"] = weight * self.lambda_idt * l1_loss(v["G(y)"], v["y"])
         return terms
@@ -145,6 +148,9 @@ class EnCo(Translator):
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}
+
+    def critics(self) -> dict[str, nn.Module]:
+        return {"a2b": self.D}
 
 
 def places(attention: Tensor, patches: int) -> Tensor:

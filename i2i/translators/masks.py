@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from i2i.text import plural
 from i2i.translators.base import Views
 
 
@@ -40,7 +41,7 @@ def _numberless(name: str) -> str:
 def _within(mask: Tensor, made: Tensor, source: Tensor, name: str) -> Tensor:
     if made.shape != source.shape:
         raise ValueError(
-            f"{name} has {made.shape[1]} channels and its source {source.shape[1]}, so it cannot be put into that; "
+            f"{name} has {plural(made.shape[1], 'channel')} and its source {source.shape[1]}, so it cannot be put into that; "
             "train without masks, or with --channels 3"
         )
     return mask * made + (1 - mask) * source

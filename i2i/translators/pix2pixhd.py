@@ -74,17 +74,19 @@ class Pix2PixHD(Translator):
         D = networks.discriminator(discriminator, in_channels + out_channels, ndf=ndf, norm=norm)
         if not isinstance(D, networks.PatchGAN | networks.MultiScale):
             raise ValueError(f"discriminator is {discriminator!r}, which has no maps to match; expected patch_NxK")
-        self.D = self.gan.constrain(D)
+        self.D, self.parts = self.gan.constrain(D), (in_channels, out_channels)
 
     def forward(self, batch: Views) -> Views:
         return {"x": batch["x"], "G(x)": self.G(batch["x"]), "y": batch["y"]}
 
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1).detach()
-        return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
+        D = self.gan.seen(self.D, self.parts)
+        return {"gan": 0.5 * self.gan.critic(D, real, fake), **self.gan.penalty(D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
-        real, fake = (self.maps(cat([v["x"], v[y]], 1)) for y in ("y", "G(x)"))
+        x, y, made = self.gan.augment(v["x"], v["y"], v["G(x)"])
+        real, fake = (self.maps(cat([x, image], 1)) for image in (y, made))
         logits = [each[-1] for each in real]
         terms = {"gan": self.gan.generator_of([each[-1] for each in fake], lambda: logits)}
         pairs = zip(real, fake, strict=True)
@@ -107,6 +109,9 @@ class Pix2PixHD(Translator):
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}
+
+    def critics(self) -> dict[str, nn.Module]:
+        return {"a2b": self.D}
 
     def foundations(self) -> dict[str, nn.Module]:
         return {"a2b": self.G.globe} if isinstance(self.G, networks.LocalEnhancer) else {}

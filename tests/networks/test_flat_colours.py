@@ -69,7 +69,7 @@ def test_a_residual_generator_begins_as_its_input_and_learns(name, upsample):
         optimizer.zero_grad()
     assert all(p.square().sum() > 0 for name, p in net.named_parameters() if name.startswith("last"))
     assert (net(x) - y).abs().mean() < 0.9 * first
-    with pytest.raises(ValueError, match=r"input, which has 1 channels, and the output 3; expected equal ones"):
+    with pytest.raises(ValueError, match=r"input, which has 1 channel, and the output 3; expected equal ones"):
         networks.generator(name, 1, 3, residual=True)
 
 

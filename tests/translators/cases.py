@@ -12,6 +12,7 @@ import torch
 
 from i2i.translators import Translator, Views, translator_class
 
+AUGMENT = "crop,flip,colour:0.2,rotate:10,scale:0.8..1.2,cutout:0.25"
 DOMAINS = 3
 """Domains of a translator between many."""
 
@@ -185,6 +186,12 @@ CASES = {
         exports={"generate"},
         shown=["x", *(f"G(z,t,{i})" for i in range(6))],
     ),
+    "distill": Case(
+        small={"generator": "resnet_1", "ngf": 2},
+        terms={"G/l1", "G/ssim"},
+        views=["x", "G(x)", "y"],
+        run={"generator": "mobile_resnet_1"},
+    ),
     "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},
@@ -249,4 +256,8 @@ def one_set(method: str) -> bool:
 
 def tiny_run(method: str) -> dict[str, Any]:
     """Return settings and hyper-parameters of a short run."""
-    return {"size": 32, "batch": 2, **CASES[method].small, **CASES[method].run}
+    augment = {
+        "augment": AUGMENT,
+        "diff_augment": "none" if method in ("began", "distill") else "colour,translation,cutout",
+    }
+    return {"size": 32, "batch": 2, **augment, **CASES[method].small, **CASES[method].run}

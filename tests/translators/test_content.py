@@ -73,5 +73,5 @@ def test_what_cannot_have_the_terms_is_refused():
     with pytest.raises(ValueError, match="identity is -1; it cannot be negative"):
         Content(identity=-1)
     grey = make("direct", 1, 3)
-    with pytest.raises(ValueError, match="the domains have 1 and 3 channels"):
+    with pytest.raises(ValueError, match="the domains have 1 channel and 3 channels"):
         with_content(grey, Content(identity=1.0))["G"].loss(grey(batch("direct", 1, 3)))
