@@ -41,7 +41,7 @@ def _numberless(name: str) -> str:
 def _within(mask: Tensor, made: Tensor, source: Tensor, name: str) -> Tensor:
     if made.shape != source.shape:
         raise ValueError(
-            f"{name} has {plural(made.shape[1], 'channel')} and its source {source.shape[1]}, so it cannot be put into that; "
-            "train without masks, or with --channels 3"
+            f"{name} has {plural(made.shape[1], 'channel')} and its source {source.shape[1]}, so it cannot be put into "
+            "that; train without masks, or with --channels 3"
         )
     return mask * made + (1 - mask) * source
