@@ -339,6 +339,8 @@ class Spec:
     background: Background = EDGE
     """What the network was trained to see behind transparent pictures. Exports without this entry were trained on
     white, 255."""
+    derive: str = ""
+    """How the source images of the training were made of those of the target, as "jpeg:20"; see i2i.images.derive."""
     values_per_pixel: float | None = None
     """Values of the graph's largest tensor per pixel of the image, from 1, by which the runtime limits the pixels of
     one inference on a GPU; None: not measured. Tensors made of weights alone do not count."""
@@ -359,6 +361,11 @@ class Spec:
     def scale(self) -> int:
         """Ratio of the result's height and width to the image's."""
         return 1 if self.form is None else self.form.scale
+
+    @property
+    def inpaints(self) -> bool:
+        """True if the source's alpha is 0 in holes, which the model fills; the rest of an image stays as it is."""
+        return "mask:" in self.derive
 
     @property
     def generates(self) -> bool:

@@ -130,11 +130,11 @@ FLOORS = {
         ["sink"], ["translate"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"], ["oversized"],
-        ["single", "workers"], ["watcher"], ["folder"],
+        ["sharding", "derived"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"],
+        ["oversized"], ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
-        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains"],
+        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],
         ["header", "listing"], ["metadata"], ["decode", "encode"], ["large"],
     ],
     "i2i.evaluation": [

@@ -19,8 +19,8 @@ EXAMPLES = [
     ("i2i export runs/distill-horses --precision int8", "and its file in eight bits"),
 ]
 OWN = {
-    "method", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "diff_augment",
-    "teacher", "teacher_to", "mask", "identity", "geometry", "perceptual",
+    "method", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive",
+    "diff_augment", "teacher", "teacher_to", "mask", "identity", "geometry", "perceptual",
 }  # fmt: skip
 """Settings that a student does not have, or that its teacher decides."""
 

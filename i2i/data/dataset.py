@@ -79,6 +79,7 @@ def read_folders(
     captions: Folder | None = None,
     background: Background = EDGE,
     range: str | None = None,
+    derive: str | None = None,
 ) -> Dataset:
     """Find the images and decode each once; raise a DataError that names every file training would fail on.
 
@@ -104,6 +105,8 @@ def read_folders(
             colours continued, or the level (0 to 255) of a grey that the image is composited on.
         range: values that are -1 and 1 to a network, "LOW..HIGH" or "a=LOW..HIGH b=LOW..HIGH", with commas between
             those of several channels; by default 0 to 255 or 65535 for pictures, and for bands the range found.
+        derive: makes the source images of the target's, as "jpeg:20"; see i2i.images.derive. The target's folder is
+            ``b`` or ``data``.
     """
     background = parse_background(background)
     try:
@@ -114,6 +117,8 @@ def read_folders(
         raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: no such choice")
     if captions is not None and kind != "captions":
         raise DataError(f"--captions is for methods that learn from captions; this one trains on {kind} data")
+    if derive and kind != "pairs":
+        raise DataError(f"--derive makes pairs, and this method trains on {kind} data; choose pix2pix, for example")
     if kind in ("domains", "images", "captions"):
         if a is not None or b is not None or direction != "a2b":
             what = "many domains" if kind == "domains" else "one set of images"
@@ -131,7 +136,7 @@ def read_folders(
         return read_domains(*rest) if kind == "domains" else _pictures(read_images(*rest))
     if attributes is not None or select is not None:
         raise DataError(f"--attributes and --select are for many domains; this method trains on {kind} data")
-    return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress, background, ranges)
+    return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress, background, ranges, derive)
 
 
 def _pictures(dataset: Dataset) -> Dataset:
@@ -152,6 +157,7 @@ def has_split(
     *,
     kind: str = "unpaired",
     attributes: Folder | None = None,
+    derive: str | None = None,
 ) -> bool:
     """True if the split exists and is not simply all the data."""
     try:
@@ -159,7 +165,7 @@ def has_split(
             return data is not None and has_domains(split, data, attributes is not None)
         if kind in ("images", "captions"):
             return data is not None and has_images(split, data)
-        find_layout(split, data, a, b)
+        find_layout(split, data, a, b, derive)
     except DataError:
         return False
     return True
@@ -182,6 +188,7 @@ def check(
     captions: Folder | None = None,
     background: Background = EDGE,
     range: str | None = None,
+    derive: str | None = None,
 ) -> Report:
     """Check the images that a training would read: decode each once, and return a report of what is there.
 
@@ -205,6 +212,7 @@ def check(
         range: values of the images that are lowest and highest to a network, "LOW..HIGH" for all, or
             "a=LOW..HIGH b=LOW..HIGH"; default 0 to 255 or 65535, for bands (float32, int16, or more than three
             channels) what is found in the images.
+        derive: how pairs are made of the images of ``b`` or ``data`` alone, as "jpeg:20"; see ``i2i.train``.
 
     Returns the report; ``str(report)`` is its text.
 
@@ -225,4 +233,5 @@ def check(
         captions=captions,
         background=background,
         range=range,
+        derive=derive,
     ).report

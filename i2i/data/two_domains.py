@@ -21,6 +21,7 @@ from i2i.data.shuffle import index_at
 from i2i.data.transforms import View, altered, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
+from i2i.images.derive import derive, derived_domain
 from i2i.spec import Background, Domain
 from i2i.text import plural
 
@@ -87,12 +88,17 @@ class TwoDomains:
             right = self._y[index]
         else:
             right, other = self._y[int(rng.integers(len(self._y)))], place(view, rng)
-        x, y = self.reader(view, Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half))
+        if left.derive:
+            (pixels,) = self.reader(view, Wanted(right.path, self.target, right.half))
+            y = cut(pixels, view, placement)
+            x = derive(y, left.derive, np.random.default_rng((seed, position, 1)))
+        else:
+            wanted = Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half)
+            x, y = self.reader(view, *wanted)
+            x, y = cut(x, view, placement), cut(y, view, other)
         found = {
-            "x": altered(
-                to_tensor(cut(x, view, placement), self.source), view, placement, self.source.alpha, source=True
-            ),
-            "y": altered(to_tensor(cut(y, view, other), self.target), view, other, self.target.alpha),
+            "x": altered(to_tensor(x, self.source), view, placement, self.source.alpha, source=True),
+            "y": altered(to_tensor(y, self.target), view, other, self.target.alpha),
         }
         for name, masks, source, at in zip(
             ("mask", "mask_y"), self.masks, (left, right), (placement, other), strict=True
@@ -121,10 +127,12 @@ class TwoDomains:
 def read_sides(
     kind: str, data: Folder | None, a: Folder | None, b: Folder | None, direction: str, split: str,
     channels: str | int, max_bad: int, progress: Callable[[int, int], None] | None,
-    background: Background, ranges: Mapping[str, Ranges],
+    background: Background, ranges: Mapping[str, Ranges], derived: str | None,
 ) -> TwoDomains:  # fmt: skip
     """Read a dataset of kind "pairs" or "unpaired"; see ``read_folders``."""
-    layout = find_layout(split, data, a, b)
+    if derived and (kind != "pairs" or direction != "a2b"):
+        raise DataError("--derive makes pairs, from A to B: choose a method that learns from pairs, such as pix2pix")
+    layout = find_layout(split, data, a, b, derived)
     sides = list_sources(layout, kind)
     if sides[2]:
         raise DataError(f"{plural(len(sides[2]), 'problem')} with the data:\n{named(sides[2])}")
@@ -140,6 +148,11 @@ def read_sides(
         domain_of(name, side, channels, ranges.get(letter, ranges.get("")))
         for name, side, letter in zip(names, found, direction.split("2"), strict=True)
     )
+    if derived:
+        try:
+            source = derived_domain(target, derived)
+        except ValueError as error:
+            raise DataError(str(error)) from error
     report = _report(kind, layout, (source, target), found, background)
     warn_of(report, left_out)
     contents = {path: fact.digest for path, fact in facts.items()}
@@ -182,13 +195,15 @@ def _report(
     background: Background,
 ) -> Report:
     where = f"{layout.a}, A | B side by side" if layout.aligned else f"{layout.a} and {layout.b}"
-    report = Report([f"{kind}: {where}"])
+    report = Report([f"{kind}: {layout.b}, A made of B by {layout.derive}" if layout.derive else f"{kind}: {where}"])
     for role, domain, images in zip(ROLES, domains, found, strict=True):
+        if layout.derive and role == "source":
+            continue
         part = describe_domain(domain.name, role, images, domain, background)
         report.lines += part.lines
         report.warnings += part.warnings
         report.even |= part.even
-    if not layout.aligned:
+    if not (layout.aligned or layout.derive):
         of_target = {fact.digest: name for name, fact in found[1].items()}
         both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]
         if both:
@@ -207,7 +222,7 @@ def _half(facts: Facts, source: Source) -> Facts:
 
 
 def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:
-    known = hashlib.sha256(kind.encode())
+    known = hashlib.sha256(kind.encode() + "".join(f"\0{way}" for way in {s.derive for s in x if s.derive}).encode())
     for side in (x, y):
         known.update(b"\0side\0")
         for source in side:

@@ -29,6 +29,7 @@ def train(
     mask: PathLike | None = None,
     select: str | None = None,
     from_: PathLike | None = None,
+    derive: str | None = None,
     teacher: PathLike | None = None,
     teacher_to: str | None = None,
     freeze: str | None = None,
@@ -97,6 +98,10 @@ def train(
         from_: weights that a new run starts from: a trained or imported run, a ``.safetensors`` file in one, or a
             third-party checkpoint; the generator must be the network of the method with these hyper-parameters.
             Networks that it does not have begin new. Default random weights.
+        derive: for a method that learns from pairs: makes the source of each image of ``b`` (or ``data``), as "grey",
+            "edges" (line art), "jpeg:20" (quality), "noise:10" (deviation, of 255), "blur:2" (deviation in pixels),
+            "downscale:4", or "mask:strokes" (also rectangle, centre: holes as alpha); a value may be a range,
+            "jpeg:10..60", and steps follow each other, "jpeg:10..60+noise:0..15". Default none.
         teacher: for a method that learns from pairs: a finished translator, a run or an ONNX file, whose results for
             the images of ``data`` or ``a`` are learned; see "distill". Default none.
         teacher_to: the teacher's direction or target domain; default its first.
@@ -161,7 +166,8 @@ def train(
     """
     settings = {
         "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "mask": mask, "select": select,
-        "from_": from_, "teacher": teacher, "teacher_to": teacher_to, "direction": direction, "channels": channels,
+        "from_": from_, "derive": derive, "teacher": teacher, "teacher_to": teacher_to, "direction": direction,
+        "channels": channels,
         "background": background, "range": range, "max_bad": max_bad, "freeze": freeze, "size": size,
         "augment": augment, "diff_augment": diff_augment, "batch": batch, "epochs": epochs, "steps": steps,
         "precision": precision, "ema": ema, "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers,

@@ -58,6 +58,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         captions=settings.captions,
         background=settings.background,
         range=settings.range,
+        derive=settings.derive,
     )
     if settings.mask:
         if not isinstance(dataset, TwoDomains):
@@ -161,7 +162,9 @@ def resolve_precision(precision: str, world: World) -> str:
 def held_out(settings: Settings, dataset: Dataset) -> Dataset:
     """Return the val or test split if it is readable and of the same form; else the training data."""
     for split in ("val", "test"):
-        if has_split(split, settings.data, settings.a, settings.b, kind=dataset.kind, attributes=settings.attributes):
+        where = settings.data, settings.a, settings.b
+        more = {"attributes": settings.attributes, "derive": settings.derive}
+        if has_split(split, *where, kind=dataset.kind, **more):
             with suppress(DataError):
                 found = open_data(settings, split)
                 sides = ((found.source, dataset.source), (found.target, dataset.target))

@@ -28,7 +28,7 @@ PATHS = (*PLACES, "from_", "teacher")
 """The settings that are paths."""
 EVERY = ("sample_every", "eval_every", "patience")
 """The settings that are numbers of steps or evaluations, or 0 for never."""
-FIXED = ("method", "from_", "freeze", "teacher_to", "range")
+FIXED = ("method", "from_", "freeze", "teacher_to", "range", "derive")
 """The settings of a run that nothing can change after its start."""
 
 
@@ -67,6 +67,13 @@ class Settings:
         "[default: random]",
         "Run",
         metavar="RUN|FILE",
+    )
+    derive: str | None = option(
+        None,
+        "Make the source images of those of --b, as jpeg:10..60+noise:0..15: grey, edges, jpeg:Q, noise:S, blur:S, "
+        "downscale:N, mask:SHAPE.  [default: none]",
+        "Data",
+        metavar="WAY",
     )
     teacher: str | None = option(
         None,
@@ -281,6 +288,10 @@ def _typed(name: str, default: Any, value: Any) -> Any:
         from i2i.metrics import find_metrics  # on demand, since it imports NumPy
 
         return next(iter(find_metrics([str(value)])))
+    if name == "derive" and value is not None:
+        from i2i.images.derive import parse_derive  # on demand, since it imports NumPy
+
+        parse_derive(value)
     if name == "eval_features" and value is not None:
         kind, colon, file = str(value).partition(":")
         return f"{kind}:{Path(file).expanduser().resolve()}" if colon else kind

@@ -59,7 +59,7 @@ def arrange(run: Run, dataset: Dataset) -> None:
             )
         return
     if not noted:
-        own = has_split("val", settings.data, settings.a, settings.b, kind=dataset.kind)
+        own = has_split("val", settings.data, settings.a, settings.b, kind=dataset.kind, derive=settings.derive)
         if not own and run.started:
             raise ValueError(
                 f"{run.path} has trained on all of its images, and its data has no val split: there is nothing to "
@@ -138,9 +138,10 @@ def trials(run: Run, translator: Translator, split: str) -> list[Trial]:
             paired = None if split == "test" else translator.data == "pairs"
             where = settings.data, settings.a, settings.b
             if split == HELD_OUT:
-                task = sources.from_held_out(*where, spec.direction, paired, run.facts["validation"]["images"])
+                names = run.facts["validation"]["images"]
+                task = sources.from_held_out(*where, spec.direction, paired, names, spec.derive)
             else:
-                task = sources.from_data(*where, split, spec.direction, paired)
+                task = sources.from_data(*where, split, spec.direction, paired, derive=spec.derive)
             found.append(Trial(export, spec.direction, spec, task))
     for trial in found:
         if split != "test":

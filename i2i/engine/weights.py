@@ -86,6 +86,7 @@ def describe(run: Run, direction: str) -> Spec:
             **{name: run.facts[name] for name in ("teacher", "student") if name in run.facts},
         },
         background=parse_background(run.settings.background),
+        derive=run.settings.derive or "",
     )
     if direction == ENERGY:
         return replace(spec, kind=ENERGY, schema=3)

@@ -11,6 +11,7 @@ from PIL import Image as PilImage
 
 from i2i.data.layout import Source
 from i2i.images import Image, ImageError, convert, flatten, read_image
+from i2i.images.derive import derive_image
 
 RESIZE = "Pillow bicubic, antialiased"
 BACKGROUND = 255  # behind transparent pixels, as a viewer shows them
@@ -110,6 +111,8 @@ def read(source: Source, size: tuple[int, int] | None = None, unmixed: bool = Fa
         columns = slice(source.half * middle, (source.half + 1) * middle)
         alpha = None if image.alpha is None else image.alpha[:, columns]
         image = Image(np.ascontiguousarray(image.pixels[:, columns]), alpha, format=image.format)
+    if source.derive:
+        image = derive_image(image, source.derive, source.name)
     found = hashlib.blake2b(repr(image.pixels.shape).encode(), digest_size=16)
     found.update(np.ascontiguousarray(image.pixels).data)
     return Picture(image if size is None else cover(image, *size, unmixed), str(source.path)), found.hexdigest()

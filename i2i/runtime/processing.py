@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from i2i.images import Image, convert, unmix
+from i2i.images.derive import with_holes
 from i2i.images.domains import beyond, clipped, scale, values_of
 from i2i.runtime.errors import ModelError, NonFiniteError
 from i2i.spec import EDGE, Background, Domain, Spec
@@ -79,7 +80,8 @@ def prepare(image: Image, spec: Spec, background: Background | None = None) -> n
     ``background`` is the filling of transparent pixels for a model that takes no alpha, as ``images.alpha`` describes;
     None: what it was trained with. Values beyond the range are clipped. Raises ModelError for an image of another kind.
     """
-    return np.ascontiguousarray(clipped(_values(image, spec, background), spec.source), dtype=spec.dtype)
+    values = clipped(_values(image, spec, background), spec.source)
+    return np.ascontiguousarray(with_holes(values) if spec.inpaints else values, dtype=spec.dtype)
 
 
 def beyond_range(image: Image, spec: Spec) -> tuple[str, ...]:
@@ -111,6 +113,8 @@ def restore(result: np.ndarray, image: Image, spec: Spec, background: Background
             f"{width // spec.scale} x {height // spec.scale}; expected {width} x {height}"
         )
     target, result = spec.target, stored(result, spec.target)
+    if spec.inpaints:
+        return _filled(result, image)
     if target.bands:
         return Image(result, format=image.format, frames=image.frames)
     bits = target.bits if image.bands or spec.source.range or target.range else image.bits
@@ -128,6 +132,15 @@ def restore(result: np.ndarray, image: Image, spec: Spec, background: Background
     # A grey profile does not describe colours, nor the reverse.
     icc = image.icc if colours.shape[2] == image.channels else None
     return Image(colours, alpha, icc, image.format, image.frames)
+
+
+def _filled(result: np.ndarray, image: Image) -> Image:
+    """Return the image with its holes filled by the result; all other pixels stay as they are."""
+    filled = convert(result, 3, image.bits)
+    known = convert(image.pixels, 3, image.bits)
+    if image.alpha is not None:
+        known = np.where(image.alpha[..., None] == 0, filled, known)
+    return Image(known, None, image.icc if image.channels == 3 else None, image.format, image.frames)
 
 
 def stored(result: np.ndarray, domain: Domain) -> np.ndarray:

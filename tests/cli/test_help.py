@@ -68,7 +68,7 @@ def test_the_first_page_groups_the_commands() -> None:
 GROUPS = {
     "translate": {
         "Input and output": "format quality suffix mask background keep-metadata overwrite watch",
-        "Model": "model to style seed results provider allow-fallback batch workers",
+        "Model": "model to style seed results derive provider allow-fallback batch workers",
         "Video": "start end fps codec crf preset rotation steady steady-time preview",
         "Large images": "tile max-pixels",
         "Many machines": "shard",
@@ -79,8 +79,8 @@ GROUPS = {
         "Video": "walk seconds fps",
     },
     "train": {
-        "Data": "a b data attributes captions mask select teacher teacher-to direction channels background range "
-        "max-bad",
+        "Data": "a b data attributes captions mask select derive teacher teacher-to direction channels background "
+        "range max-bad",
         "Method": "preset set",
         "Training": "augment diff-augment freeze size batch epochs steps precision ema schedule beta2 seed workers "
         "cache identity geometry perceptual",

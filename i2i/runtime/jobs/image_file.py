@@ -53,7 +53,7 @@ def translate(
     if options.mask is not None:
         result = masks.pasted(result, image, masks.mask_file(options.mask, name))
     lost = image.lost + bits_lost(image, model.spec) + processing.beyond_range(image, model.spec)
-    if image.alpha is not None and result.alpha is None:
+    if image.alpha is not None and result.alpha is None and not model.spec.inpaints:
         lost += ("alpha",)
     if image.icc is not None and result.icc is None:
         lost += ("colour profile",)
