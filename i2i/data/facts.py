@@ -25,8 +25,9 @@ from i2i.images.image import kind_of
 from i2i.progress import say
 from i2i.text import os_error
 
+ROWS = 128  # of an image in which even pixels are counted
 DARK = 4  # a domain without values above this part of full scale is dark
-FORM = f"facts 2, {versions()}"  # of the index; another makes all files new
+FORM = f"facts 3, {versions()}"  # of the index; another makes all files new
 WRITE_EVERY = 60.0  # seconds between two writes of the index, which are all that a kill can lose
 
 Extremes = tuple[tuple[float, float], ...]
@@ -55,6 +56,8 @@ class Facts:
     """The largest value below full scale in the left and in the right half; 0 for bands."""
     extremes: tuple[Extremes, Extremes] = ((), ())
     bands: str = ""  # type of the values; empty for a picture
+    even: tuple[float, float] = (0.0, 0.0)
+    """Share of the pixels in the left and in the right half that equal their neighbours; 0 for bands."""
 
     @property
     def kind(self) -> str:
@@ -137,15 +140,16 @@ def _write(index: FileIndex) -> float:
 def _to_row(facts: Facts) -> list[Any]:
     """Return the facts as values of JSON."""
     kind = facts.channels, facts.bits, facts.alpha, facts.transparent, facts.flat, facts.frames, facts.format
-    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *facts.highest, *facts.extremes, facts.bands]
+    halves = *facts.highest, *facts.extremes, facts.bands, *facts.even
+    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *halves]
 
 
 def _from_row(row: list[Any]) -> Facts:
     height, width, channels, bits, alpha, transparent, flat, frames, format, digest, size, left, right, *more = row
-    one, other, bands = more
+    one, other, bands, *even = more
     return Facts(
         (height, width), channels, bits, alpha, transparent, flat, frames, format, bytes.fromhex(digest), size,
-        (left, right), (_pairs(one), _pairs(other)), bands,
+        (left, right), (_pairs(one), _pairs(other)), bands, (even[0], even[1]),
     )  # fmt: skip
 
 
@@ -170,7 +174,7 @@ def _inspect(path: Path) -> Facts | ImageError:
         (image.height, image.width), image.channels, image.bits, image.alpha is not None,
         image.alpha is not None and int(image.alpha.min()) < 2**image.bits - 1, flat, image.frames, image.format,
         hashlib.blake2b(data, digest_size=16).digest(), len(data), (0, 0) if image.bands else _highest(image.pixels),
-        _extremes(image), image.bands,
+        _extremes(image), image.bands, (0.0, 0.0) if image.bands else _even(image.pixels),
     )  # fmt: skip
 
 
@@ -200,3 +204,12 @@ def _highest(pixels: np.ndarray) -> tuple[int, int]:
         return some if some * DARK > peak else int(part.max(initial=0, where=part < peak))
 
     return highest(pixels[:, :middle]), highest(pixels[:, middle:])
+
+
+def _even(pixels: np.ndarray) -> tuple[float, float]:
+    """Return the share of pixels [h, w, c] in each half that equal their neighbours, from at most ``ROWS`` rows."""
+    every, middle = max(1, (len(pixels) - 1) // ROWS), pixels.shape[1] // 2
+    upper = pixels[:-1:every]
+    alike = (upper == pixels[1::every][: len(upper)]).all(-1)[:, :-1] & (upper[:, :-1] == upper[:, 1:]).all(-1)
+    left, right = (round(float(part.mean()), 3) if part.size else 0.0 for part in np.split(alike, [middle], axis=1))
+    return left, right

@@ -15,7 +15,9 @@ from torch import nn
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
 from i2i.data.augment import parse_augment
+from i2i.data.inspection import flat_note
 from i2i.data.one_set import UNLABELLED
+from i2i.data.two_domains import TwoDomains
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
 from i2i.engine.run_folder import Run
@@ -41,7 +43,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         return taught(settings, split, progress)
     if settings.teacher_to:
         raise ValueError(f"teacher_to is {settings.teacher_to!r}, and there is no teacher; give --teacher as well")
-    return read_folders(
+    dataset = read_folders(
         translator_class(settings.method).data,
         data=settings.data,
         a=settings.a,
@@ -58,6 +60,11 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         range=settings.range,
         derive=settings.derive,
     )
+    if settings.mask:
+        if not isinstance(dataset, TwoDomains):
+            raise ValueError(f"masks are for methods of two domains, and {settings.method} learns from {dataset.kind}")
+        dataset.add_masks(settings.mask, settings.direction)
+    return dataset
 
 
 def taught(settings: Settings, split: str, progress: Callable[[int, int], None] | None) -> Dataset:
@@ -176,15 +183,16 @@ def sample_batch(settings: Settings, dataset: Dataset) -> Views:
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
-def caution(game: TrainState, images: int) -> str:
-    """Return a warning about ``images`` per process and step, or an empty string."""
+def cautions(run: Run, game: TrainState, dataset: Dataset, images: int) -> list[str]:
+    """Return notes about the normalisation of a run, for its data and ``images`` per process and step."""
+    notes = [flat_note(dataset.report.even, (defaults(run.settings.method) | run.hyperparameters).get("norm"))]
     modules = [module for net in game.translator.exports().values() for module in net.modules()]
     if images > 1 and any(isinstance(m, nn.BatchNorm2d) and not isinstance(m, RunningNorm2d) for m in modules):
-        return (
+        notes.append(
             f"note: batch normalisation learns from {images} images at once here, and is used on one at a time; the "
             "authors train with --batch 1. For larger batches --set norm=instance is the same in both"
         )
-    return ""
+    return [note for note in notes if note]
 
 
 def describe(run: Run, dataset: Dataset, game: TrainState) -> str:
