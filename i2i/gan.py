@@ -159,6 +159,12 @@ CONSTRAINTS = {
 }
 
 
+def rules_on(net: nn.Module) -> list[Constraint] | None:
+    """Return the constraints on a critic, or None for another network."""
+    rules: list[Constraint] | None = getattr(net, "rules", None)
+    return rules
+
+
 @dataclass(frozen=True)
 class Adversarial:
     """Objective under a constraint, as a translator uses it; the label of real images is 1 - ``smoothing``.
@@ -202,9 +208,11 @@ class Adversarial:
         return [CONSTRAINTS[name] for name in self.constraint.split("+")]
 
     def constrain(self, D: nn.Module) -> nn.Module:
-        """Apply the constraint that lives in a critic's layers, in place."""
+        """Apply the constraint that lives in a critic's layers, in place, and note it for ``rules_on``."""
+        for module in D.modules():
+            vars(module)["rules"] = self.rules
         if any(rule.spectral for rule in self.rules):
-            for module in D.modules():
+            for module in list(D.modules()):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
         return D
@@ -219,8 +227,20 @@ class Adversarial:
 
     def critic(self, D: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss on real and generated images, without its penalty."""
-        D = self.seen(D)
-        return self.critic_of(scored(D, real, "real", keep=True), scored(D, fake.detach(), "fake", keep=True))
+        return self.critic_of(*self.judged(self.seen(D), real, fake))
+
+    def judged(self, D: Critic, real: Tensor, fake: Tensor) -> tuple[Scores, Scores]:
+        """Return the critic's outputs on real and on detached generated images [n, c, h, w].
+
+        A critic that treats each image by itself (``separate``) sees both in one pass. Spectral normalisation moves
+        with each pass, so it keeps two.
+        """
+        fake = fake.detach()
+        alone = getattr(D, "separate", False) and not any(rule.spectral for rule in self.rules)
+        if not alone or real.shape != fake.shape:
+            return scored(D, real, "real", keep=True), scored(D, fake, "fake", keep=True)
+        first, second = D(torch.cat([real, fake])).chunk(2)
+        return first, second
 
     def critic_of(self, real: Scores, fake: Scores) -> Tensor:
         """Return the critic's loss from its outputs on real and on detached generated images, added over scales."""

@@ -8,6 +8,16 @@ import torch
 from torch import Tensor, nn
 
 
+def coin() -> bool:
+    """Return True at even odds, drawn from PyTorch's default CPU generator: no device is waited for."""
+    return bool(torch.rand(()) < 0.5)
+
+
+def numbers_below(n: int, count: int) -> list[int]:
+    """Return ``count`` numbers from 0 to n - 1, drawn like ``coin``."""
+    return torch.randint(n, (count,)).tolist()
+
+
 class ImagePool(nn.Module):
     """History of generated images (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3), one image at a time.
 
@@ -26,16 +36,17 @@ class ImagePool(nn.Module):
         """Map [n, c, h, w] to [n, c, h, w]; draws from PyTorch's default CPU generator."""
         if self.size == 0:
             return images
-        self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
+        if self.images and (self.images[0].device, self.images[0].dtype) != (images.device, images.dtype):
+            self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
         return torch.stack([self._exchange(image) for image in images.detach()])
 
     def _exchange(self, image: Tensor) -> Tensor:
         if len(self.images) < self.size:
             self.images.append(image.clone())
             return image
-        if torch.rand(()) < 0.5:
+        if coin():
             return image
-        place = int(torch.randint(self.size, ()))
+        (place,) = numbers_below(self.size, 1)
         older, self.images[place] = self.images[place], image.clone()
         return older
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from i2i import networks
 from i2i.gan import CONSTRAINTS, OBJECTIVES, Adversarial, gp, gp_real, gp_zero, r1, r1r2
 from i2i.image_pool import ImagePool
 
@@ -216,3 +217,23 @@ def test_the_pool_is_state_and_size_zero_is_none():
     assert {image.device.type for image in other.images} == {"meta"}  # never of two devices at once
     x = torch.rand(1, 1, 2, 2)
     assert ImagePool(0)(x) is x
+
+
+@pytest.mark.parametrize("constraint", ["none", "spectral"])
+@pytest.mark.parametrize("norm", ["instance", "none", "batch"])
+def test_a_critic_of_single_images_judges_both_sets_in_one_pass(norm, constraint):
+    """With the outputs of two passes; batch norm and spectral normalisation, which two passes change, keep two."""
+    gan = Adversarial("lsgan", constraint)
+    torch.manual_seed(0)
+    D = gan.constrain(networks.discriminator("patch_1", 3, ndf=4, norm=norm)).double()
+    real, fake = torch.randn(2, 2, 3, 16, 16, dtype=torch.float64)
+    passes = []
+    D.register_forward_hook(lambda *_: passes.append(1))
+    judged = gan.judged(D, real, fake.requires_grad_())
+    one = norm != "batch" and constraint == "none"
+    assert len(passes) == (1 if one else 2)
+    if constraint == "none":
+        assert all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(judged, (D(real), D(fake)), strict=True))
+    gan.critic(D, real, fake).backward()
+    assert fake.grad is None
+    assert len(gan.judged(D, real, fake[:1])[1]) == 1

@@ -42,9 +42,12 @@ def train(
     augment: str | None = None,
     diff_augment: str | None = None,
     batch: int | str | None = None,
+    accumulate: int | None = None,
+    checkpointing: str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     precision: str | None = None,
+    compile: str | None = None,
     ema: float | None = None,
     schedule: str | None = None,
     beta2: float | None = None,
@@ -70,9 +73,9 @@ def train(
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     that of the run ``like``, else the default below. In a run that continues, the paths of the images, ``max_bad``,
-    ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``sheet_channels``, ``save_every``,
-    ``watch``, ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they
-    are.
+    ``checkpointing``, ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``,
+    ``sheet_channels``, ``save_every``, ``watch``, ``eval_every`` and ``patience`` may change, and with ``override``
+    others that leave its networks as they are.
 
     Args:
         method: "pix2pix", "pix2pixhd", "cyclegan", "dclgan", "unit", "munit", "cut", "fastcut", "monce", "hneg",
@@ -123,10 +126,17 @@ def train(
             "translation" and "cutout", separated by commas, or "none"; default "none".
         batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
             for StarGAN 16.
+        accumulate: parts of a step of ``batch`` images each, whose gradients are added up, from 1; default 1. Losses
+            and weights are those of a batch so many times as large, where neither a norm nor a loss compares images.
+        checkpointing: "on" keeps only the networks' inputs and results for the backward pass and computes the rest
+            again: less memory, about a third more time, the same result; default "off".
         epochs: length in passes over the data, from 1; the learning rate falls in the second half; default 200.
         steps: length in optimiser steps instead of ``epochs``, from 1; default 0, by ``epochs``.
-        precision: of the arithmetic: "fp32", "bf16", "fp16", "fp64", or "auto", bf16 on a GPU that has it, else fp32;
-            default "auto".
+        precision: of the arithmetic: "fp32", "bf16", "fp16", "fp64", or "auto", bf16 on a GPU or processor that has
+            it, else fp32; default "auto".
+        compile: "on" compiles the networks, "graphs" also records them as CUDA graphs, "off" leaves them as they are;
+            "auto" compiles on a GPU, where a trial of a few steps gives the same losses in less time. What fails falls
+            back, with a line that says why. Default "auto".
         ema: decay per step of the exponential moving average of the weights, which is exported, from 0 (none) to below
             1; default 0.999.
         schedule: of the learning rate: "linear" falls to 0 in the second half, "constant" does not; default "linear".
@@ -160,18 +170,19 @@ def train(
 
     Returns the run's folder.
 
-    Raises ValueError for wrong settings, unknown names or wrong data, NonFinite for a loss that is not finite,
-    Interrupted after a signal, and OSError if a state cannot be written three times in a row. In every case the last
-    good state remains.
+    Raises ValueError for wrong settings, unknown names or wrong data, and for a step that does not fit into memory;
+    NonFinite for a loss that is not finite, Interrupted after a signal, and OSError if a state cannot be written three
+    times in a row. In every case the last good state remains.
     """
     settings = {
         "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "mask": mask, "select": select,
         "from_": from_, "derive": derive, "teacher": teacher, "teacher_to": teacher_to, "direction": direction,
         "channels": channels,
         "background": background, "range": range, "max_bad": max_bad, "freeze": freeze, "size": size,
-        "augment": augment, "diff_augment": diff_augment, "batch": batch, "epochs": epochs, "steps": steps,
-        "precision": precision, "ema": ema, "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers,
-        "cache": cache, "identity": identity, "geometry": geometry, "perceptual": perceptual, "log_every": log_every,
+        "augment": augment, "diff_augment": diff_augment, "batch": batch, "accumulate": accumulate,
+        "checkpointing": checkpointing, "epochs": epochs, "steps": steps, "precision": precision, "compile": compile,
+        "ema": ema, "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers, "cache": cache,
+        "identity": identity, "geometry": geometry, "perceptual": perceptual, "log_every": log_every,
         "sample_every": sample_every, "sheet_channels": sheet_channels, "save_every": save_every, "watch": watch,
         "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
         "patience": patience,

@@ -27,7 +27,7 @@ from i2i.engine.teacher import Teacher
 from i2i.engine.train_state import TrainState
 from i2i.images.domains import kind
 from i2i.networks.blocks import RunningNorm2d
-from i2i.runtime.system.host import cores, processor
+from i2i.runtime.system.host import computes_in_bf16, cores, processor
 from i2i.text import plural
 from i2i.translators import Views, translator_class
 
@@ -124,11 +124,10 @@ def describe_data(run: Run, dataset: Dataset) -> None:
 
 def check_batch(settings: Settings, dataset: Dataset) -> None:
     """Raise DataError where a generator would see an image several times in one batch, and learn to repeat it."""
-    if translator_class(settings.method).data == "images" and len(dataset) < settings.batch:
-        few = plural(len(dataset), "image")
-        raise DataError(
-            f"{settings.data}: {few} for batches of {settings.batch}; add images, or --batch {len(dataset)}"
-        )
+    if translator_class(settings.method).data == "images" and len(dataset) < settings.images:
+        few, most = plural(len(dataset), "image"), len(dataset) // settings.accumulate
+        lower = f"--batch {most}" if most else f"--accumulate {len(dataset)} --batch 1"
+        raise DataError(f"{settings.data}: {few} for batches of {settings.images}; add images, or {lower}")
 
 
 def training_view(settings: Settings) -> View:
@@ -148,7 +147,7 @@ def of_size(settings: Settings) -> dict[str, int]:
 
 
 def resolve_precision(precision: str, world: World) -> str:
-    """Resolve precision "auto": bf16 on a GPU that supports it, else fp32 (bf16 is slower on most CPUs).
+    """Resolve precision "auto": bf16 on a GPU or processor that computes in it, else fp32.
 
     Raises ValueError for fp16 without a GPU, which a CPU cannot compute in.
     """
@@ -156,7 +155,8 @@ def resolve_precision(precision: str, world: World) -> str:
         raise ValueError("precision fp16 needs a GPU; choose fp32 or bf16")
     if precision != "auto":
         return precision
-    return "bf16" if world.device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    has = torch.cuda.is_bf16_supported(False) if world.device.type == "cuda" else computes_in_bf16()
+    return "bf16" if has else "fp32"
 
 
 def held_out(settings: Settings, dataset: Dataset) -> Dataset:

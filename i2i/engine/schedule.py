@@ -7,7 +7,7 @@ from i2i.engine.settings import Settings
 
 def length(settings: Settings, images: int) -> tuple[int, int]:
     """Return the steps of a run over ``images`` per epoch, and the steps of one epoch (at least 1)."""
-    epoch = max(images // settings.batch, 1)
+    epoch = max(images // settings.images, 1)
     return settings.steps or settings.epochs * epoch, epoch
 
 

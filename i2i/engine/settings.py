@@ -123,14 +123,26 @@ class Settings:
         1, "Images per step, over all processes, from 1; auto: as many as fit the GPU. StarGAN's default is 16.",
         "Training", metavar="N|auto",
     )  # fmt: skip
+    accumulate: int = option(
+        1, "Parts of a step of --batch images each, whose gradients are added up: N times the batch in the memory of "
+        "one.", "Training",
+    )  # fmt: skip
+    checkpointing: str = option(
+        "off", "Keep only the networks' inputs and results for the backward pass, and compute the rest again: less "
+        "memory, about a third more time, the same result.", "Training", choices=("off", "on"), free=True,
+    )  # fmt: skip
     epochs: int = option(
         200, "Length in passes over the data, from 1; the learning rate falls in the second half.", "Training",
         free=True,
     )  # fmt: skip
     steps: int = option(0, "Length in optimiser steps instead of epochs; 0: by --epochs.", "Training", free=True)
     precision: str = option(
-        "auto", "Precision of the arithmetic; auto: bf16 on a GPU that has it, else fp32.", "Training",
+        "auto", "Precision of the arithmetic; auto: bf16 on a GPU or processor that has it, else fp32.", "Training",
         choices=("auto", "fp32", "bf16", "fp16", "fp64"),
+    )  # fmt: skip
+    compile: str = option(
+        "auto", "Compile the networks, or record them as CUDA graphs too; auto: on a GPU, where a trial of a few steps "
+        "gives the same losses in less time.", "Training", choices=("auto", "off", "on", "graphs"),
     )  # fmt: skip
     ema: float = option(
         0.999, "Decay of the exponential moving average of the weights, which is exported; from 0 (off) to below 1.",
@@ -200,7 +212,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, least, words in (
-            *((name, 1, "must be at least 1") for name in ("batch", "epochs", "log_every", "save_every")),
+            *((name, 1, "must be at least 1") for name in ("batch", "accumulate", "epochs", "log_every", "save_every")),
             *((name, 0, "cannot be negative") for name in ("steps", "max_bad", "workers", *EVERY)),
         ):
             if getattr(self, name) < least:
@@ -224,6 +236,11 @@ class Settings:
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
                 raise ValueError(f"{f.name} is {getattr(self, f.name)!r}; choose one of {', '.join(choices)}")
+
+    @property
+    def images(self) -> int:
+        """Images of a step, over all processes and parts."""
+        return self.batch * self.accumulate
 
     def shown_channels(self) -> tuple[int, ...]:
         """Return the channels to show in sample sheets, numbered from 0; empty: the usual ones. Raises ValueError."""
@@ -250,9 +267,9 @@ class Settings:
 
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # the authors' settings: single precision, no averaging, and those of each translator's ``authors``; the jitter and
-    # the learning rate's schedule are the same for all methods here
-    "paper": ({"precision": "fp32", "ema": 0.0}, {}),
+    # the authors' settings: single precision, networks as they are, no averaging, and those of each translator's
+    # ``authors``; the jitter and the learning rate's schedule are the same for all methods here
+    "paper": ({"precision": "fp32", "compile": "off", "ema": 0.0}, {}),
     # a quarter of the computation and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),
     # hours on a few cores; the authors' generators for 128 pixels

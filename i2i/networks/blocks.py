@@ -18,16 +18,29 @@ from i2i.text import plural
 class InstanceNorm2d(nn.InstanceNorm2d):
     """Instance normalisation (arXiv:1607.08022) that also accepts 1x1 maps, which become its bias.
 
-    The bottom of a deep U-Net is one pixel for small images; PyTorch's class refuses to train on that.
+    The bottom of a deep U-Net is one pixel for small images; PyTorch's class refuses to train on that. Maps are
+    normalised as [n, c, h * w]: PyTorch's batch norm on a CPU, which instance norm is built on, returns wrong gradients
+    for one image [1, c, h, w] if the incoming gradient is in channels_last and was reshaped (2.13 and 2.14).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.instance_norm(
-            x, self.weight, self.bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled
-        )
+        options = (self.weight, self.bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled)
+        if torch.compiler.is_exporting():  # a graph keeps its one node
+            return torch.instance_norm(x, *options)
+        return torch.instance_norm(x.flatten(2), *options).view(x.shape)
 
 
-class BatchNorm2d(nn.BatchNorm2d):
+class _BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation of maps as [n, c, h * w], for the reason of ``InstanceNorm2d``."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass  # maps have three dimensions here
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(2)).view(x.shape)
+
+
+class BatchNorm2d(_BatchNorm2d):
     """Batch normalisation with a clear error for the one input it cannot normalise."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,7 +53,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         return super().forward(x)
 
 
-class RunningNorm2d(nn.BatchNorm2d):
+class RunningNorm2d(_BatchNorm2d):
     """Batch normalisation that uses its running averages in use, for networks trained on batches of many images.
 
     ``per_image`` gives other batch norms the statistics of each image, as pix2pix's authors do at batch 1.

@@ -42,6 +42,7 @@ class PatchGAN(nn.Module):
                 modules += halving(width)
         modules.append(nn.Conv2d(width, 1, 4, padding=1))
         self.model = nn.Sequential(*modules)
+        self.separate = norm != "batch"  # each image is judged by itself
         self.smallest = 3 << layers  # the last two convolutions take a pixel each
         initialise(self)
 
@@ -82,6 +83,7 @@ class PixelGAN(nn.Module):
             leaky_relu(),
             nn.Conv2d(2 * ndf, 1, 1, bias=bias),
         )
+        self.separate = norm != "batch"  # each image is judged by itself
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, cat, nn
 
 from i2i import networks
 from i2i.gan import Adversarial
+from i2i.image_pool import coin
 from i2i.losses import patch_nce
 from i2i.networks.blocks import initialise
 from i2i.networks.projection import PatchProjection
@@ -95,7 +96,7 @@ class CUT(Translator):
     def forward(self, batch: Views) -> Views:
         x, y = batch["x"], batch["y"]
         real = cat([x, y]) if self.nce_idt else x
-        mirrored = self.training and self.flip_equivariance and bool(torch.rand(()) < 0.5)
+        mirrored = self.training and self.flip_equivariance and coin()
         maps: list[Tensor] = []  # of the first half of G, on the way to G(x)
         made = self.G(real.flip(3) if mirrored else real, maps)
         v = {"x": x, "G(x)": made[: len(x)], "y": y}

@@ -74,8 +74,8 @@ class Pix2Pix(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1).detach()
         D = self.seen()
-        scores = D(real)
-        loss = self.gan.critic_of(scores, D(fake))
+        scores, of_fake = self.gan.judged(D, real, fake)
+        loss = self.gan.critic_of(scores, of_fake)
         if self.mismatched:
             loss = (loss + self.gan.critic_of(scores, D(cat([v["x"], of_another(v["y"])], 1)))) / 2
         return {"gan": 0.5 * loss, **self.gan.penalty(D, real, fake)}

@@ -82,15 +82,16 @@ GROUPS = {
         "Data": "a b data attributes captions mask select derive teacher teacher-to direction channels background "
         "range max-bad",
         "Method": "preset set",
-        "Training": "augment diff-augment freeze size batch epochs steps precision ema schedule beta2 seed workers "
-        "cache identity geometry perceptual",
+        "Training": "augment diff-augment freeze size batch accumulate checkpointing epochs steps precision compile "
+        "ema schedule beta2 seed workers cache identity geometry perceptual",
         "Run": "out from like override dry-run quiet log-every sample-every sheet-channels save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
     "distill": {
         "Data": "a background max-bad to",
         "Method": "width blocks full preset set",
-        "Training": "augment freeze size batch epochs steps precision ema schedule beta2 seed workers cache",
+        "Training": "augment freeze size batch accumulate checkpointing epochs steps precision compile ema schedule "
+        "beta2 seed workers cache",
         "Run": "out from like override dry-run quiet log-every sample-every sheet-channels save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },

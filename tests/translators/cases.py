@@ -260,4 +260,4 @@ def tiny_run(method: str) -> dict[str, Any]:
         "augment": AUGMENT,
         "diff_augment": "none" if method in ("began", "distill") else "colour,translation,cutout",
     }
-    return {"size": 32, "batch": 2, **augment, **CASES[method].small, **CASES[method].run}
+    return {"size": 32, "batch": 2, "precision": "fp32", **augment, **CASES[method].small, **CASES[method].run}
