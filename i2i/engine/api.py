@@ -115,8 +115,9 @@ def train(
         background: what the network sees under transparent pixels: "edge", the image's visible colours continued, or
             0 to 255, a grey level; default "edge".
         range: values that are lowest and highest to the network, "LOW..HIGH" for all images or
-            "a=LOW..HIGH b=LOW..HIGH", with commas between the ranges of several channels; values beyond are clipped.
-            Default 0 to 255 or 65535, for bands (float32, int16, more than three channels) what the images have.
+            "a=LOW..HIGH b=LOW..HIGH", with commas between the ranges of several channels, or "found", what the images
+            have; values beyond are clipped. Default 0 to 255 or 65535, and "found" for bands (float32, int16, two
+            channels or more than three).
         max_bad: number of unreadable files to skip before the data is refused, from 0; default 0.
         size: of a training crop in pixels, from 1: 256, (height, width) or "HEIGHTxWIDTH"; default 256.
         augment: random changes of the training images, of pairs alike: "crop", "flip", "colour:0.2",

@@ -16,7 +16,7 @@ import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
 from i2i.data.augment import parse_augment
 from i2i.data.inspection import flat_note
-from i2i.data.one_set import UNLABELLED
+from i2i.data.one_set import UNLABELLED, read_images
 from i2i.data.two_domains import TwoDomains
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
@@ -28,6 +28,7 @@ from i2i.engine.train_state import TrainState
 from i2i.images.domains import kind
 from i2i.networks.blocks import RunningNorm2d
 from i2i.runtime.system.host import computes_in_bf16, cores, processor
+from i2i.spec import parse_background
 from i2i.text import plural
 from i2i.translators import Views, translator_class
 
@@ -81,9 +82,9 @@ def taught(settings: Settings, split: str, progress: Callable[[int, int], None] 
     source = teacher.spec.source
     if settings.range or settings.channels not in ("auto", str(source.channels)):
         raise ValueError(f"the teacher takes {kind(source)}; leave out --range and --channels, which are its own")
-    dataset = read_folders(
-        "images", data=settings.data or settings.a, split=split, channels="auto" if source.bands else source.channels,
-        max_bad=settings.max_bad, progress=progress, select=UNLABELLED, background=settings.background,
+    dataset: Dataset = read_images(
+        settings.data or settings.a, split, "auto" if source.bands else source.channels, settings.max_bad, progress,
+        None, UNLABELLED, parse_background(settings.background), None if source.bands else source.range,
     )  # fmt: skip
     if (dataset.source.bands, dataset.source.channels) != (source.bands, source.channels):
         raise ValueError(f"the teacher takes {kind(source)}, and these images are {kind(dataset.source)}")

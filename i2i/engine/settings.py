@@ -104,7 +104,8 @@ class Settings:
     range: str | None = option(
         None,
         "Values that are lowest and highest to the network: LOW..HIGH for all images, or for a and b, with commas "
-        "between channels. Can be repeated.  [default: 0..255 or 0..65535; for bands what the images have]",
+        "between channels; or found: what the images have. Can be repeated.  [default: 0..255 or 0..65535; found for "
+        "bands]",
         "Data", metavar="[a=|b=]LOW..HIGH", multiple=True,
     )  # fmt: skip
     max_bad: int = option(0, "Number of unreadable files to skip before the data is refused.", "Data", free=True)
