@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,9 +37,13 @@ def checkpoint(translator: Translator) -> None:
             net.__class__ = _checkpointed(kind)
 
 
-@cache
-def _checkpointed(kind: Any) -> Any:
+_CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
+
+
+def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
     """Return the class with another ``forward``: unlike a function in an instance, deep copies take it along."""
+    if kind in _CLASSES:
+        return _CLASSES[kind]
 
     def forward(self: nn.Module, *given: Any, **named: Any) -> Any:
         once = partial(kind.forward, self)
@@ -49,7 +53,8 @@ def _checkpointed(kind: Any) -> Any:
         contexts: dict[str, Any] = {"context_fn": lambda: (nullcontext(), steady(norms))} if norms else {}
         return pytorch.checkpoint(once, *given, use_reentrant=False, **contexts, **named)
 
-    return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__})
+    names = {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    return _CLASSES.setdefault(kind, type(kind.__name__, (kind,), names))
 
 
 @contextmanager

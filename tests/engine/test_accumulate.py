@@ -105,7 +105,8 @@ def test_a_player_skips_by_the_mean_of_all_parts():
 
 def test_a_run_counts_the_images_of_all_parts(folders, tmp_path):
     """Positions in the data, the schedule and the log are those of the batch that is so many times as large."""
-    options = TINY["direct"] | folders["direct"] | {"pool": 0, "precision": "fp64", "log_every": 1, "sample_every": 0}
+    options = TINY["direct"] | folders["direct"] | {"pool": 0, "precision": "fp64", "log_every": 1}
+    options |= {"diff_augment": "none", "sample_every": 0}
     runs = [
         train("direct", **options | how, epochs=4, out=tmp_path / name, quiet=True)
         for name, how in (("whole", {"batch": 4}), ("parts", {"batch": 1, "accumulate": 4}))
