@@ -164,5 +164,5 @@ def places(attention: Tensor, patches: int) -> Tensor:
     order = torch.rand(n, there, device=attention.device).argsort(1)[:, :drawn]
     half = patches // 2
     best = attention.gather(1, order).topk(half, 1).indices
-    rest = torch.zeros_like(order).scatter(1, best, 1).argsort(1, stable=True)[:, : patches - half]
+    rest = torch.zeros_like(order).scatter(1, best, 1).argsort(dim=1, stable=True)[:, : patches - half]
     return torch.cat([order.gather(1, best), order.gather(1, rest)], 1)
