@@ -124,9 +124,10 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     """Train METHOD on folders of images.
 
     \b
-    pix2pix                       pairs
-    cyclegan unit munit           two folders without pairs, both ways
-    cut fastcut direct dtn        two folders without pairs, from A to B
+    pix2pix pix2pixhd             pairs
+    cyclegan unit munit dclgan    two folders without pairs, both ways
+    cut fastcut monce hneg enco   two folders without pairs, from A to B
+    direct dtn                    the same
     distill                       one folder and a --teacher: a small translator (i2i distill)
     stargan                       a folder per domain, or a table of attributes
     gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled

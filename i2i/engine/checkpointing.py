@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils import checkpoint as pytorch
 
-from i2i.gan import constraint_on
+from i2i.gan import rules_on
 from i2i.translators import Translator
 
 
@@ -32,8 +32,9 @@ def checkpoint(translator: Translator) -> None:
     twice, and spectral normalisation changes them with each pass.
     """
     for net in networks(translator).values():
-        if constraint_on(net) is None:
-            net.__class__ = _checkpointed(type(net))
+        if rules_on(net) is None:
+            kind: Any = type(net)
+            net.__class__ = _checkpointed(kind)
 
 
 _CLASSES: dict[type[nn.Module], type[nn.Module]] = {}

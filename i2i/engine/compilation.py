@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from i2i.engine.checkpointing import networks
-from i2i.gan import constraint_on
+from i2i.gan import rules_on
 from i2i.translators import Translator
 
 OPTIONS: dict[str, dict[str, Any]] = {"on": {}, "graphs": {"mode": "reduce-overhead"}}
@@ -18,6 +18,5 @@ def compile_networks(translator: Translator, how: str) -> None:
     A critic under a gradient penalty is left as it is: compiled networks have no second derivative.
     """
     for net in networks(translator).values():
-        constraint = constraint_on(net)
-        if constraint is None or constraint.penalty is None:
+        if not any(rule.penalty for rule in rules_on(net) or ()):
             net.compile(dynamic=False, **OPTIONS[how])

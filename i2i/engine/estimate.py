@@ -27,7 +27,7 @@ from i2i.engine.samples import averaged, sample_sheet, shown, shown_as
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.engine.train_state import TrainState
-from i2i.gan import ImagePool
+from i2i.image_pool import ImagePool
 from i2i.text import plural
 from i2i.translators import Views
 

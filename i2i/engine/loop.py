@@ -19,7 +19,7 @@ from i2i.engine.finetune import initialise
 from i2i.engine.interrupt import Interrupted, Signals
 from i2i.engine.memory import enough_memory
 from i2i.engine.prepare import (
-    caution,
+    cautions,
     check_batch,
     describe,
     describe_data,
@@ -138,7 +138,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     reporter.say(
         f"{run.path}: {settings.method} on {world.device}, {plural(images, 'image')} an epoch, steps {start} to {steps}"
     )
-    if note := caution(game, settings.batch // world.size):
+    for note in cautions(run, game, dataset, settings.batch // world.size):
         reporter.say(note)
     if game.teacher is not None:
         reporter.say(introduce(run, game.teacher, game.translator, world.device))
@@ -172,6 +172,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
         # Randomness is a function of seed, process and step, so no generator state is saved.
         torch.manual_seed(hash((settings.seed, world.rank, step)))
         rate = learning_rate(step, settings, images) / 2**game.halvings
+        game.translator.progress = step / steps
         statistics.add(game.step(reporter.fetch(batches), step, rate), step)
 
         # The losses are read, and checked to be finite, before any state is written.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from i2i.engine.distributed import World
 from i2i.translators import Player, Translator, Views
+from i2i.translators.masks import masked
 
 
 class Move:
@@ -94,7 +95,7 @@ def play(
     # One autocast context for the forward pass and one for each move: within a context the casts of weights are
     # cached, and a second player would see the first one's old weights.
     with autocast():
-        views = translator(batch)
+        views = masked(translator(batch), batch)
     return {
         f"{name}/{term}": loss
         for name, move in moves.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.freeze import freeze
 from i2i.engine.run_folder import Run
+from i2i.engine.settings import Settings
 from i2i.engine.statistics import NonFinite
 from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.teacher import Teacher
 from i2i.engine.weights import differing, save_weights
 from i2i.gan import Adversarial
 from i2i.translators import Translator, Views, translator_class
+from i2i.translators.content import Content, with_content
 
 if TYPE_CHECKING:
     from i2i.engine.validation import Validation
@@ -54,7 +57,9 @@ class TrainState:
         self.graphs = settings.compile == "graphs"
         if settings.compile in OPTIONS:
             compile_networks(self.translator, settings.compile)
-        players = self.translator.players()
+        players = with_content(self.translator, content_of(settings))
+        if settings.beta2:
+            players = {name: replace(p, betas=(p.betas[0], settings.beta2)) for name, p in players.items()}
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
         self.autocast = autocast_for(settings.precision, world.device)
@@ -147,6 +152,16 @@ class TrainState:
         norms = torch._foreach_norm([p.detach() for p in self.translator.parameters()])
         if not torch.isfinite(torch.stack([n.float() for n in norms])).all():
             raise NonFinite(f"weights became NaN or infinite before step {step}")
+
+
+def content_of(settings: Settings) -> Content:
+    """Return the terms that a run adds to its generators. Raises ValueError for features that are not installed."""
+    features = None
+    if settings.perceptual:
+        from i2i.engine.perceptual import Lite0Features  # on demand: few runs need the weights
+
+        features = Lite0Features()
+    return Content(settings.identity, settings.geometry, settings.perceptual, features)
 
 
 def made(run: Run) -> Translator:

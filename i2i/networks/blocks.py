@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
+from math import gcd
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, pad
+
+from i2i.text import plural
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
@@ -57,22 +60,71 @@ class RunningNorm2d(_BatchNorm2d):
     """
 
 
-NORMS = {"instance": InstanceNorm2d, "batch": BatchNorm2d, "none": nn.Identity, "running": RunningNorm2d}
+class GroupNorm2d(nn.GroupNorm):
+    """Group normalisation (Wu & He 2018, arXiv:1803.08494) with a learned scale and shift of each channel.
+
+    Mean and variance are those of several channels together, so unlike instance norm it keeps the ratios of channels:
+    the colour of a flat image. The authors' 32 groups, or fewer where that would leave groups of one channel.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(gcd(max(channels // 2, 1), 32), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The class refuses to train on a single value per group, which becomes its shift.
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps, torch.backends.cudnn.enabled)
+
+
+class LayerNorm2d(GroupNorm2d):
+    """Layer normalisation (arXiv:1607.06450) of an image's channels and pixels together: one group."""
+
+    def __init__(self, channels: int) -> None:
+        nn.GroupNorm.__init__(self, 1, channels)
+
+
+NORMS = {
+    "instance": InstanceNorm2d,
+    "batch": BatchNorm2d,
+    "group": GroupNorm2d,
+    "layer": LayerNorm2d,
+    "none": nn.Identity,
+    "running": RunningNorm2d,
+}
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module:
-    """Return the normalisation ``norm`` (instance | batch | none | running) over ``channels``."""
+    """Return the normalisation ``norm`` (instance | batch | group | layer | none | running) over ``channels``."""
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}; choose one of {', '.join(NORMS)}")
     return NORMS[norm](channels)
 
 
 def has_bias(norm: str) -> bool:
-    """True if the authors give a bias to a convolution before this normalisation: only before instance norm.
+    """True if a convolution before this normalisation has a bias.
 
-    There the norm cancels it, and without a norm it is missing; the authors' weights have it so.
+    The authors give it one before instance norm alone, which cancels it, and none without a norm. Before group and
+    layer norm it shifts a channel relative to the others of its group.
     """
-    return norm == "instance"
+    return norm in ("instance", "group", "layer")
+
+
+def towards(x: Tensor, t: Tensor) -> Tensor:
+    """Move images x in [-1, 1] by t in [-1, 1]: (1 - |t|) x + t, a mixture of x and the sign of t.
+
+    The result is x itself where t = 0, to the bit, and is in [-1, 1] for every x and t. Each value can be reached from
+    each x, also from -1 and 1, where x + t would be clipped and tanh(atanh(x) + t) could not begin. Its slope in t is
+    1 - x upwards and 1 + x downwards, so that it only vanishes at the end of the range.
+    """
+    return (1 - t.abs()) * x + t
+
+
+def check_residual(in_channels: int, out_channels: int) -> None:
+    """Raise ValueError unless a network of these channels can add to its input."""
+    if in_channels != out_channels:
+        raise ValueError(
+            f"residual adds to the input, which has {plural(in_channels, 'channel')}, and the output {out_channels}; "
+            "expected equal ones (--channels 3, or --set residual=false)"
+        )
 
 
 class HalvingConv2d(nn.Conv2d):
@@ -164,7 +216,8 @@ WEIGHTS = {
 def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> nn.Module:
     """Initialise as the authors: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0.
 
-    With ``xavier`` the standard deviation of a layer's weights is gain * sqrt(2 / (inputs + outputs)), as in CUT.
+    With ``xavier`` the standard deviation of a layer's weights is gain * sqrt(2 / (inputs + outputs)), as in CUT. The
+    last layer of a network that is ``residual`` begins at 0, so that the network returns its input.
     """
     if any(parameter.is_meta for parameter in net.parameters()):
         return net  # only shapes are needed here, and skipping the drawing would cost more than drawing
@@ -176,6 +229,11 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
+    for module in net.modules():
+        last = getattr(module, "last", None)
+        if getattr(module, "residual", False) and isinstance(last, nn.Module):
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
     return net
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from i2i.gan import Adversarial, numbers_below, wide
+from i2i.gan import Adversarial, wide
+from i2i.image_pool import numbers_below
 from i2i.networks import per_image
 from i2i.networks.dcgan import DCGANDiscriminator
 from i2i.translators.base import Player, Translator, Views

@@ -274,7 +274,7 @@ def test_the_paper_preset_is_the_authors_run(options, tmp_path, monkeypatch):
 
 def test_the_help_names_methods_that_there_are():
     lines = CliRunner().invoke(command, ["--help"]).output.splitlines()
-    block = lines[lines.index("  pix2pix                       pairs") :]
+    block = lines[lines.index("  pix2pix pix2pixhd             pairs") :]
     named = {word for line in block[: block.index("")] for word in line[:32].split() if ":" not in word}
     assert {"pix2pix", "stargan"} <= named <= set(TRANSLATORS)
 

@@ -30,9 +30,9 @@ CUDA = torch.device("cuda")
 def gpu(monkeypatch):
     """Tensors without contents; the host's own draws, which no device computes, alternate."""
     odds = itertools.cycle((True, False))
-    for module in ("gan", "translators.cut"):
+    for module in ("image_pool", "translators.cut"):
         monkeypatch.setattr(f"i2i.{module}.coin", lambda: next(odds))
-    for module in ("gan", "translators.energy"):
+    for module in ("image_pool", "translators.energy"):
         monkeypatch.setattr(f"i2i.{module}.numbers_below", lambda n, count: [n - 1] * count)
     monkeypatch.setattr(torch.autograd, "grad", lambda outputs, x, **_: (torch.zeros_like(x),))  # needs a GPU
     monkeypatch.setattr("i2i.translators.energy.per_image", lambda net: net)  # its copies cannot be made here
