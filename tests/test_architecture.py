@@ -128,7 +128,7 @@ FLOORS = {
         ["sink"], ["translate"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"],
+        ["sharding"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"], ["parallel"],
         ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [

@@ -169,12 +169,16 @@ class Model:
         other.tile, other.style = self.tile, self.style
         return other
 
-    def batcher(self, batch: int | None, callers: int) -> Batcher:
-        """Return a batcher of so many threads' images, in batches of ``batch`` or as many as fit into memory."""
-        from i2i.runtime.memory.batcher import Batcher  # one image alone does without
+    def batcher(self, batch: int | None, callers: int, wait: float | None = None) -> Batcher:
+        """Return a batcher of so many threads' images, in batches of ``batch`` or as many as fit into memory.
+
+        ``wait`` is the time in seconds that an image waits at most for others of its size.
+        """
+        from i2i.runtime.memory.batcher import WAIT, Batcher  # one image alone does without
 
         self.executor.batch_size.fits(1)  # measured now, while no other model of the job is at work
-        return Batcher(self.run, lambda shape: self.executor.at_once(shape[0], shape[1], batch), callers)
+        size = lambda shape: self.executor.at_once(shape[0], shape[1], batch)  # noqa: E731
+        return Batcher(self.run, size, callers, WAIT if wait is None else wait)
 
     @property
     def target(self) -> np.ndarray | None:
