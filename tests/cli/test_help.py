@@ -54,6 +54,7 @@ def test_the_first_page_groups_the_commands() -> None:
         "export",
         "translate",
         "generate",
+        "serve",
         "demo",
         "evaluate",
         "report",
@@ -96,6 +97,12 @@ GROUPS = {
         "Data": "data a b",
         "Model": "provider",
         "Measurement": "metrics evaluate features",
+    },
+    "serve": {
+        "Service": "host port token-file allowed-host watch access-log",
+        "Model": "batch batch-wait workers provider allow-fallback",
+        "Limits": "queue timeout drain max-body max-pixels max-files max-connections max-video max-disk video-queue "
+        "keep",
     },
     "export": {"Input and output": "out calibrate", "Model": "to io precision weights"},
     "describe": {

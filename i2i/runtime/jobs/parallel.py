@@ -14,7 +14,6 @@ import numpy as np
 
 from i2i.runtime.jobs.oversized import MEMORY_SHARE
 from i2i.runtime.memory.batch_size import MOST
-from i2i.runtime.memory.batcher import WAIT
 from i2i.runtime.memory.memory_limit import MemoryLimit
 from i2i.runtime.model.executor import LARGE
 from i2i.runtime.model.model import Model
@@ -35,7 +34,12 @@ class ParallelInference:
     """
 
     def __init__(
-        self, models: Sequence[Model], workers: int | None = None, batch: int | None = None, wait: float = WAIT
+        self,
+        models: Sequence[Model],
+        workers: int | None = None,
+        batch: int | None = None,
+        wait: float | None = None,
+        observe: Callable[[int], object] | None = None,
     ) -> None:
         """Plan for models that were opened ``for_many``.
 
@@ -43,8 +47,9 @@ class ParallelInference:
             workers: number of threads; None: one a core, and more on a GPU, so that a batch gathers while one runs.
             batch: images of equal size per call of a GPU; None: as many as fit into its memory.
             wait: seconds that an image waits at most for others of its size on a GPU.
+            observe: called with the number of images of each inference before it runs.
         """
-        self._batch, self._wait = batch, wait
+        self._batch, self._wait, self._observe = batch, wait, observe
         free = available_memory()
         share = max(1, free // MEMORY_SHARE) if free is not None else 2**31
         self.decoded, self._pixels = MemoryLimit(share), MemoryLimit(max(LARGE, share // _BYTES_PER_PIXEL))
@@ -56,9 +61,11 @@ class ParallelInference:
     def infer_with(self, model: Model) -> Infer:
         """Return a function that runs the graph: in the calling thread on a CPU; on a GPU a Batcher, to be closed."""
         if not model.on_cpu:
-            return model.batcher(self._batch, self.workers, self._wait)
+            return model.batcher(self._batch, self.workers, self._wait, self._observe)
 
         def here(image: np.ndarray) -> np.ndarray:
+            if self._observe is not None:
+                self._observe(1)
             size = image.shape[0] * image.shape[1]
             with self._pixels.hold(size if size <= LARGE else self._pixels.capacity):
                 return model.run(image[None])[0]
