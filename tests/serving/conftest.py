@@ -19,6 +19,7 @@ import pytest
 
 from i2i.images import Image, encode_image
 from tests import tiny
+from tests.production.conftest import chromium, node, node_modules  # noqa: F401 (fixtures)
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")

@@ -53,7 +53,7 @@ async function loadModels() {
     return;
   }
   const chosen = model.value;
-  model.replaceChildren(...models.map((each) => new Option(`${each.name} (${each.way})`, each.name)));
+  model.replaceChildren(...models.map((each) => new Option(`${each.name} (${each.way.replace("->", "→")})`, each.name)));
   if (models.some((each) => each.name === chosen)) model.value = chosen;
   showSettings();
   say("Ready.");
@@ -107,8 +107,10 @@ async function work() {
   for (let job; (job = jobs.find((each) => each.state === "waiting")); ) {
     job.state = "working";
     refresh();
+    job.stale = false;
     await translate(job);
-    if (!shown || shown === job || jobs.filter((each) => each.state === "waiting").length === 0) show(job);
+    if (job.stale) job.state = "waiting";  // other settings were chosen meanwhile
+    if (!job.stale && (!shown || shown === job || !jobs.some((each) => each.state === "waiting"))) show(job);
     refresh();
   }
   working = false;
@@ -132,7 +134,7 @@ async function translate(job) {
         await new Promise((wait) => setTimeout(wait, 1000 * Math.min(error.wait || 1, 30)));
         continue;
       }
-      Object.assign(job, { state: "failed", note: error.message });
+      Object.assign(job, { state: "failed", note: error.message.replace(/^image: /, "") });  // its name stands before
       say(error.message, true);
       return;
     }
@@ -169,7 +171,8 @@ function refresh() {
 /** Translate again what is shown, after other settings were chosen. */
 function again() {
   if (!shown) return;
-  shown.state = "waiting";
+  if (shown.state === "working") shown.stale = true;
+  else shown.state = "waiting";
   if (!working) work();
 }
 
@@ -189,6 +192,13 @@ function setZoom(value) {
   viewer.scrollTo(x * ratio - viewer.clientWidth / 2, y * ratio - viewer.clientHeight / 2);
 }
 
+/** Let the picture fill the viewer at zoom 1, enlarged three times at most. */
+function fit() {
+  const { naturalWidth: width, naturalHeight: height } = before;
+  if (!width) return;
+  stage.style.setProperty("--fit", `${Math.min(viewer.clientWidth, 0.6 * innerHeight * width / height, 3 * width)}px`);
+}
+
 function drag(event) {
   if (event.pointerType === "touch" || event.buttons & 1) {
     const box = stage.getBoundingClientRect();
@@ -205,6 +215,8 @@ model.onchange = () => { showSettings(); again(); };
 for (const each of [domain, attributes, seed, format]) each.onchange = again;
 token.onchange = () => (models.length ? again() : loadModels());
 for (const input of [files, shot]) input.onchange = () => { add(input.files); input.value = ""; };
+before.onload = fit;
+addEventListener("resize", fit);
 addEventListener("paste", (event) => add([...event.clipboardData.files].filter((file) => file.type.startsWith("image/"))));
 addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
 addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
