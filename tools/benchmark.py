@@ -5,6 +5,7 @@ python tools/benchmark.py translate              # folders, single images and vi
 python tools/benchmark.py translate --model FILE.onnx --only folder
 python tools/benchmark.py many                   # 20,000 files in one job: rate and memory at its start and its end
 python tools/benchmark.py data                   # images before a step: 256-pixel files, photos, 100,000 files
+python tools/benchmark.py serve                  # a service beside a bare loop around ONNX Runtime
 python tools/benchmark.py train                  # a step of each method, on the GPU where there is one
 python tools/benchmark.py train --method cyclegan --method cut --method fastcut
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import benchmark_data
 import benchmark_many
+import benchmark_serve
 import benchmark_translate
 import click
 from measuring import measure
@@ -38,6 +40,7 @@ def main() -> None:
 main.add_command(benchmark_translate.translate)
 main.add_command(benchmark_many.many)
 main.add_command(benchmark_data.data)
+main.add_command(benchmark_serve.serve)
 
 
 @main.command

@@ -20,7 +20,8 @@ from i2i.serving.work.service import Service
 
 WATCH = 2.0
 """Seconds between two looks at the files of the models."""
-KEEP_ALIVE = 15
+KEEP_ALIVE = 60
+"""Seconds for which a connection may be idle."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

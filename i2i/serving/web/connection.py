@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from i2i.serving.problems import ProblemError
 
 HEAD_SECONDS = 10.0
-"""Time from the connection, or the end of the answer before, to the end of a request's head."""
+"""Time from the connection, or the first byte of a further request, to the end of a request's head."""
 HEAD_BYTES = 65_536
 LAST_SECONDS = 0.5
 """Time for which an idle connection of a service that stops may still send a request."""
@@ -49,7 +49,7 @@ class LimitedConnection(HttpToolsProtocol):
         if len(self.connections) > self._most:
             self._refuse(ProblemError(503, "too many connections", {"Retry-After": "1"}))
             return
-        self._wait_for_head()
+        self._wait(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -67,6 +67,7 @@ class LimitedConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head, self._head = True, 0
+        self._wait(HEAD_SECONDS)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -79,7 +80,7 @@ class LimitedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:  # else the next request was pipelined
-            self._wait_for_head()
+            self._wait(self.timeout_keep_alive)  # which uvicorn waits only until any byte comes
 
     def shutdown(self) -> None:
         """Finish the request in work; wait a moment for one that is on its way, which is answered and not cut off."""
@@ -111,21 +112,22 @@ class LimitedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(ProblemError(400, "not a request of HTTP/1.1"))
 
-    def _wait_for_head(self) -> None:
+    def _wait(self, seconds: float) -> None:
+        """End the connection unless the head of a request is complete within that time."""
         self._stop_waiting()
         if not self.transport.is_closing():
-            self._timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+            self._timer = self.loop.call_later(seconds, self._is_late)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _head_is_late(self) -> None:
+    def _is_late(self) -> None:
         if self._in_head:
-            self._refuse(ProblemError(408, f"no request within {HEAD_SECONDS:g} s"))
+            self._refuse(ProblemError(408, f"no whole head of a request within {HEAD_SECONDS:g} s"))
         else:
-            self.transport.abort()
+            self.timeout_keep_alive_handler()
 
     def _refuse(self, problem: ProblemError) -> None:
         """Answer outside the application, and close."""
