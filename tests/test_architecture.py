@@ -23,7 +23,7 @@ _SPEC.loader.exec_module(architecture)
 LEVELS: dict[str, tuple[int, set[str]]] = {
     "cli": (9, {"click", "numpy", "onnxruntime", "cv2", "torch"}),
     "demo": (8, {"numpy", "cv2"}),
-    "serving": (7, {"numpy", "prometheus_client", "starlette", "uvicorn"}),
+    "serving": (7, {"numpy", "onnx", "prometheus_client", "starlette", "uvicorn"}),
     "engine": (7, {"torch", "numpy", "safetensors", "tensorboard"}),
     "exporter": (7, {"torch", "onnx", "onnxruntime", "numpy"}),
     "importer": (7, {"torch", "safetensors"}),
@@ -141,7 +141,7 @@ FLOORS = {
         ["networks", "results"], ["instruments", "labelling"], ["measure", "arguments"], ["candidates"],
         ["clips", "tables"], ["api"],
     ],
-    "i2i.serving": [["problems", "settings", "metrics"], ["work"], ["web"], ["server"]],
+    "i2i.serving": [["problems", "settings", "metrics", "triton"], ["work"], ["web"], ["server"]],
     "i2i.serving.work": [
         ["ticket"], ["pool", "served", "translation"], ["store", "videos"], ["service"],
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -57,6 +58,7 @@ def serve(
     cannot be bound.
     """
     settings.token()  # refuses a wrong file before anything is loaded
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each malformed request
     bound = bind(settings.host, settings.port)
     try:
         asyncio.run(run(Service(sources, settings), bound, say, log))

@@ -104,7 +104,7 @@ GROUPS = {
         "Limits": "queue timeout drain max-body max-pixels max-files max-connections max-video max-disk video-queue "
         "keep",
     },
-    "export": {"Input and output": "out calibrate", "Model": "to io precision weights"},
+    "export": {"Input and output": "out triton calibrate", "Model": "to io precision weights"},
     "describe": {
         "Input and output": "out output overwrite",
         "Third-party models": "layout range output-range order multiple fit result",
