@@ -21,7 +21,7 @@ MOST = 8
 WARM_SIDES = (64, 256)
 """Sides in pixels of the images with which Triton runs a model before it is ready."""
 
-_TYPES = {
+_TYPES: dict[int, str] = {
     onnx.TensorProto.UINT8: "TYPE_UINT8", onnx.TensorProto.INT64: "TYPE_INT64", onnx.TensorProto.FLOAT: "TYPE_FP32",
 }  # fmt: skip
 # cuDNN finds the fastest convolution by heuristics (1), since the default measures again for each size of image.

@@ -88,9 +88,10 @@ def test_a_watched_folder_is_followed_by_itself(tmp_path: Path, monkeypatch: pyt
         wait_for(lambda: (result(here, "a") == 255 - 2 * PIXELS.astype(int)).all())
 
 
-def test_models_are_swapped_under_load_without_a_failed_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("swaps", [20, pytest.param(100, marks=pytest.mark.slow)])
+def test_models_are_swapped_under_load_without_a_failed_request(tmp_path: Path, swaps: int) -> None:
     """Every result is that of one of the two models, whole."""
-    swaps, path = 20, shifted(tmp_path / "a.onnx", -1)
+    path = shifted(tmp_path / "a.onnx", -1)
     expected = [encoded(np.clip(255 + weight * PIXELS.astype(int), 0, 255).astype(np.uint8)) for weight in (-1, -2)]
     with running(tmp_path) as here:
         statuses: list[int] = []

@@ -101,7 +101,7 @@ def test_jobs_wait_and_are_cancelled(here: Running, video: bytes, gate: threadin
         assert client.getresponse().status == 204
         client.close()
     gate.set()
-    wait_for(lambda: list(folder.iterdir()) == [])
+    wait_for(lambda: [path.name for path in folder.iterdir()] == ["lock"])
     assert here.get(f"/v1/jobs/{first}").status == 404
 
 
@@ -173,3 +173,21 @@ def test_a_result_that_grows_beyond_the_disk_limit_ends_the_job(tmp_path: Path, 
         done = finished(here, job).json
         assert (done["state"], "more than the limit" in done["detail"]) == ("failed", True)
         assert here.service.videos.get(job).reserved == 0
+
+
+def test_folders_of_killed_services_are_deleted_and_those_of_others_stay(
+    models: Path, video: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, alien = tmp_path / "i2i-serve-left", tmp_path / "i2i-serve-without-a-lock"
+    for folder in (left, alien):
+        (folder / "job").mkdir(parents=True)
+        (folder / "job" / "upload").write_bytes(b"x")
+    (left / "lock").touch()
+    with running(models / "tiny.onnx") as first, running(models / "tiny.onnx") as second:
+        job = first.post("/v1/video?model=tiny", video).json["id"]
+        assert not left.exists()
+        assert alien.exists()
+        other = second.post("/v1/video?model=tiny", video).json["id"]
+        assert finished(first, job).json["state"] == finished(second, other).json["state"] == "done"
+    assert [path.name for path in tmp_path.glob("i2i-serve-*")] == [alien.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -12,8 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from i2i import atomic
 from i2i.errors import I2IError
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
@@ -25,6 +27,7 @@ from i2i.text import plural
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
 _OVER = STATES[2:]
+_PREFIX, _LOCK = "i2i-serve-", "lock"
 _LOOK = 20  # frames between two looks at the size of the result
 
 
@@ -81,6 +84,7 @@ class Videos:
         self._changed = threading.Condition()
         self._stopping = False
         self._folder: Path | None = None
+        self._lock: IO[str] | None = None
         self._thread: threading.Thread | None = None
 
     def accept(self, model: str) -> Job:
@@ -91,12 +95,27 @@ class Videos:
             if active >= self._settings.video_queue:
                 raise overloaded(f"{plural(active, 'video')} in the queue, which is the limit; try again later", 30)
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="i2i-serve-"))
+                self._claim_folder()
+            assert self._folder is not None
             job = Job(secrets.token_hex(16), model, self._folder)
             job.folder = self._folder / job.id
             job.folder.mkdir()
             self._jobs[job.id] = job
             return job
+
+    def _claim_folder(self) -> None:
+        """Make the folder, with a lock for as long as this process lives, and delete those of killed services."""
+        if hasattr(os, "getuid"):  # where there are locks
+            for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+                with suppress(OSError):
+                    if left.is_symlink() or left.stat().st_uid != os.getuid():
+                        continue
+                    with open(left / _LOCK, "r+") as file:
+                        atomic.lock(file)
+                        shutil.rmtree(left, ignore_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._lock = open(self._folder / _LOCK, "w")  # noqa: SIM115  # until ``close``
+        atomic.lock(self._lock)
 
     def reserve(self, job: Job, count: int) -> None:
         """Count more bytes of disk. Raises ProblemError 507 beyond the limit."""
@@ -188,6 +207,8 @@ class Videos:
             self._thread.join()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
 
 
 def suffix_of(upload: Path) -> str:
