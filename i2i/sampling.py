@@ -16,6 +16,16 @@ FARTHEST = 3.0
 """Largest magnitude of a continuous code that is accepted: training drew it from -1 to 1."""
 
 
+def seeds(n: int, first: int) -> range:
+    """Return ``n`` seeds from ``first`` on. Raises ValueError for none, and for one outside 0 to 2^32 - 1."""
+    if n < 1:
+        raise ValueError(f"n is {n}; expected at least 1 image")
+    if not 0 <= first <= LARGEST_SEED + 1 - n:
+        last = f" to {first + n - 1}" if n > 1 else ""
+        raise ValueError(f"seed is {first}{last}; expected 0 to {LARGEST_SEED}")
+    return range(first, first + n)
+
+
 def latent(prior: Prior, seeds: Iterable[int], truncate: float | None = None) -> np.ndarray:
     """Return z for each seed, float32 [n, prior.length]: noise, then the codes.
 

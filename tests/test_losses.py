@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from i2i.losses import patch_nce
+from i2i.losses import patch_nce, ssim
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,3 +58,24 @@ def test_half_precision_does_not_reach_the_comparison():
         within = patch_nce(q, k)
         assert patch_nce(q.bfloat16(), k.bfloat16()).dtype == torch.float32
     assert torch.equal(within, patch_nce(q, k))
+
+
+def test_ssim_is_that_of_scikit_image() -> None:
+    """Away from the border, which is reflected in another way there."""
+    from skimage.metrics import structural_similarity  # a second, so not in all processes
+
+    x = torch.nn.functional.avg_pool2d(torch.rand(1, 2, 52, 52, dtype=torch.double), 5, 1) * 8 - 5
+    y = (x + 0.1 * torch.randn_like(x)).clamp(-1, 1)
+    for one, other, found in zip(x[0], y[0], ssim(x, y)[0], strict=True):
+        wanted = structural_similarity(
+            one.numpy(), other.numpy(), data_range=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+            full=True,
+        )[1]  # fmt: skip
+        assert torch.allclose(found[8:-8, 8:-8], torch.from_numpy(wanted)[8:-8, 8:-8], atol=1e-9)
+
+
+def test_ssim_of_constants_compares_their_means() -> None:
+    a, b = torch.full((1, 1, 16, 16), 0.5), torch.full((1, 1, 16, 16), -0.25)
+    right = (2 * 0.5 * -0.25 + 4e-4) / (0.25 + 0.0625 + 4e-4)
+    assert torch.allclose(ssim(a, b), torch.full_like(a, right), rtol=1e-4)
+    assert torch.equal(ssim(a, a), torch.ones_like(a))

@@ -23,6 +23,7 @@ from i2i.text import os_error
 COMMANDS = {
     "Train": {
         "train": "Train a translator or a generator on folders of images.",
+        "distill": "Train a small translator to give a large one's results.",
         "import": "Convert a third-party checkpoint into a run.",
     },
     "Export": {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli import help, providers, without_garbage_collection
-from i2i.cli.param_types import FilePath
+from i2i.cli.param_types import CodeValue, FilePath
 from i2i.progress import Progress
 from i2i.text import plural, printable
 
@@ -25,20 +25,6 @@ EXAMPLES = [
     ("i2i generate m.onnx -n 8 --walk -o walk.mp4", "a video from seed to seed"),
     ("i2i generate m.onnx -n 2000 --labels uniform", "images and a table of labels, to train a classifier"),
 ]
-
-
-def _codes(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:
-    """Return ("slant=-1", "digit=3") as numbers by name."""
-    values = {}
-    for item in given:
-        name, _, value = item.rpartition("=")
-        try:
-            values[name] = float(value)
-        except ValueError:
-            name = ""
-        if not name:
-            raise click.BadParameter(f"{item!r} is not of the form code=number")
-    return values
 
 
 @help.command(examples=EXAMPLES)
@@ -100,8 +86,8 @@ def _codes(_context: click.Context, _parameter: click.Parameter, given: tuple[st
     "codes",
     group="Model",
     multiple=True,
-    callback=_codes,
-    metavar="CODE=VALUE",
+    type=CodeValue(),
+    callback=lambda _context, _parameter, pairs: dict(pairs),
     help="Value of a named code: the index of a category, or -1 to 1 (up to 3 either way). Can be repeated.  [default: "
     "drawn from the seed]",
 )

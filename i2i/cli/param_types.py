@@ -21,6 +21,22 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class CodeValue(click.ParamType):
+    """A number by name: "slant=-1" gives ("slant", -1.0)."""
+
+    name = "CODE=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        name, _, number = value.rpartition("=")
+        try:
+            found = float(number)
+        except ValueError:
+            name, found = "", 0.0
+        if not name:
+            self.fail(f"{value!r} is not of the form code=number", param, ctx)
+        return name, found
+
+
 def options_of(described: type, group: str, command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option to ``command`` for each field of the dataclass ``described``.
 

@@ -45,6 +45,59 @@ def _named_values(_context: click.Context, _parameter: click.Parameter, given: t
     return {name: value for name, _, value in pairs}
 
 
+RUN_OPTIONS = [
+    help.option(
+        "--preset",
+        group="Method",
+        type=click.Choice(list(PRESETS)),
+        help="Named set of settings. paper: as the authors trained; fast: smaller networks, half as long; cpu: 128 "
+        "pixels, smaller networks and 10000 steps, hours without a GPU.  [default: none]",
+    ),
+    help.option(
+        "--set",
+        "hyperparameters",
+        group="Method",
+        multiple=True,
+        callback=_named_values,
+        metavar="NAME=VALUE",
+        help="Hyper-parameter of the method, such as generator=resnet_6 or lambda_cyc=5. Can be repeated.",
+    ),
+    help.option(
+        "--out",
+        group="Run",
+        type=FilePath(),
+        metavar="RUN",
+        help="Folder of the run; an existing run continues.  [default: runs/METHOD-A2B]",
+    ),
+    help.option(
+        "--like",
+        group="Run",
+        type=FilePath(),
+        metavar="RUN",
+        help="Repeat a run's method, settings and hyper-parameters on other images.  [default: none]",
+    ),
+    help.option(
+        "--override",
+        group="Run",
+        is_flag=True,
+        help="Continue a run with other settings than it was started with, which is refused otherwise.",
+    ),
+    help.option(
+        "--dry-run",
+        group="Run",
+        is_flag=True,
+        help="Check data and settings, measure two steps, show what training would do and need, and stop.",
+    ),
+    help.option("--quiet", group="Run", is_flag=True, help="Print nothing but errors."),
+]
+"""The options of a training that are no settings."""
+
+
+def run_options(function: Any) -> Any:
+    """Decorate a command with ``RUN_OPTIONS``."""
+    return reduce(lambda done, option: option(done), reversed(RUN_OPTIONS), function)
+
+
 EXAMPLES = [
     ("i2i train pix2pix --data facades", "aligned A|B files"),
     ("i2i train cyclegan --a horses --b zebras", "two folders, no pairs"),
@@ -59,49 +112,7 @@ EXAMPLES = [
 @help.command("train", examples=EXAMPLES)
 @click.argument("method", required=False)
 @settings(*(f.name for f in fields(Settings) if f.name != "method"))
-@help.option(
-    "--preset",
-    group="Method",
-    type=click.Choice(list(PRESETS)),
-    help="Named set of settings. paper: as the authors trained; fast: smaller networks, half as long; cpu: 128 pixels, "
-    "smaller networks and 10000 steps, hours without a GPU.  [default: none]",
-)
-@help.option(
-    "--set",
-    "hyperparameters",
-    group="Method",
-    multiple=True,
-    callback=_named_values,
-    metavar="NAME=VALUE",
-    help="Hyper-parameter of the method, such as generator=resnet_6 or lambda_cyc=5. Can be repeated.",
-)
-@help.option(
-    "--out",
-    group="Run",
-    type=FilePath(),
-    metavar="RUN",
-    help="Folder of the run; an existing run continues.  [default: runs/METHOD-A2B]",
-)
-@help.option(
-    "--like",
-    group="Run",
-    type=FilePath(),
-    metavar="RUN",
-    help="Repeat a run's method, settings and hyper-parameters on other images.  [default: none]",
-)
-@help.option(
-    "--override",
-    group="Run",
-    is_flag=True,
-    help="Continue a run with other settings than it was started with, which is refused otherwise.",
-)
-@help.option(
-    "--dry-run",
-    group="Run",
-    is_flag=True,
-    help="Check data and settings, measure two steps, show what training would do and need, and stop.",
-)
-@help.option("--quiet", group="Run", is_flag=True, help="Print nothing but errors.")
+@run_options
 def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -> None:
     """Train METHOD on folders of images.
 
@@ -109,6 +120,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     pix2pix                       pairs
     cyclegan unit munit           two folders without pairs, both ways
     cut fastcut direct dtn        two folders without pairs, from A to B
+    distill                       one folder and a --teacher: a small translator (i2i distill)
     stargan                       a folder per domain, or a table of attributes
     gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled
     vaegan bigan energy           the same; vaegan and bigan translate between the classes too
@@ -117,6 +129,11 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
     Run the same command again to continue an interrupted run. Use torchrun for several GPUs.
     """
+    train_or_exit(method, **(given | hyperparameters))
+
+
+def train_or_exit(method: str | None, **given: Any) -> None:
+    """Train and print the run's folder; where a run was interrupted or failed, exit with its status."""
     from torch import OutOfMemoryError
 
     from i2i.engine import train
@@ -124,7 +141,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     from i2i.engine.report import NonFinite
 
     try:
-        run = train(method, **(given | hyperparameters))
+        run = train(method, **given)
     except OutOfMemoryError as error:
         raise ValueError(
             f"this does not fit into the GPU's memory; use a smaller --size or --batch ({error})"

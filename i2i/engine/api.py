@@ -28,6 +28,8 @@ def train(
     captions: PathLike | None = None,
     select: str | None = None,
     from_: PathLike | None = None,
+    teacher: PathLike | None = None,
+    teacher_to: str | None = None,
     freeze: str | None = None,
     direction: str | None = None,
     channels: str | int | None = None,
@@ -61,8 +63,8 @@ def train(
     ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they are.
 
     Args:
-        method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan"; the generators
-            "gan", "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or
+        method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan", "distill"; the
+            generators "gan", "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; "fast", smaller networks and half
@@ -80,6 +82,9 @@ def train(
         from_: weights that a new run starts from: a trained or imported run, a ``.safetensors`` file in one, or a
             third-party checkpoint; the generator must be the network of the method with these hyper-parameters.
             Networks that it does not have begin new. Default random weights.
+        teacher: for a method that learns from pairs: a finished translator, a run or an ONNX file, whose results for
+            the images of ``data`` or ``a`` are learned; see "distill". Default none.
+        teacher_to: the teacher's direction or target domain; default its first.
         freeze: networks, or parts of them, whose weights do not move: their names in the translator, such as "G" or
             "G.first", separated by commas; default none.
         direction: "a2b" or "b2a", for pairs and methods that translate one way; default "a2b".
@@ -125,6 +130,7 @@ def train(
     """
     settings = {
         "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
+        "teacher": teacher, "teacher_to": teacher_to,
         "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
         "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
         "seed": seed, "workers": workers, "cache": cache, "log_every": log_every, "sample_every": sample_every,

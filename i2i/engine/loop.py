@@ -29,6 +29,7 @@ from i2i.engine.report import NonFinite, Reporter, Statistics
 from i2i.engine.run_folder import Run
 from i2i.engine.samples import Samples
 from i2i.engine.schedule import learning_rate, length
+from i2i.engine.teacher import introduce
 from i2i.engine.train_state import TrainState
 from i2i.engine.validation import Validation
 from i2i.engine.validation_images import arrange
@@ -128,6 +129,8 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     )
     if note := caution(game, settings.batch // world.size):
         reporter.say(note)
+    if game.teacher is not None:
+        reporter.say(introduce(run, game.teacher, game.translator, world.device))
     validation.begin(reporter, dataset)
     view = View(settings.size) if game.translator.augment else View.plain(settings.size)
     place = f"{settings.data} {settings.a} {settings.b}"

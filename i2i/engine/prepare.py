@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,11 +14,13 @@ from torch import nn
 
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
+from i2i.data.one_set import UNLABELLED
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
 from i2i.engine.run_folder import Run
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
+from i2i.engine.teacher import Teacher
 from i2i.engine.train_state import TrainState
 from i2i.networks.blocks import RunningNorm2d
 from i2i.runtime.system.host import cores, processor
@@ -28,7 +31,14 @@ SAMPLES = 4  # rows of a sample sheet
 
 
 def open_data(settings: Settings, split: str = "train", progress: Callable[[int, int], None] | None = None) -> Dataset:
-    """Open the dataset of a run and read every file once; ``progress`` is called with (files read, all files)."""
+    """Open the dataset of a run and read every file once; ``progress`` is called with (files read, all files).
+
+    With a teacher it is one set of images, whose target is the teacher's.
+    """
+    if settings.teacher:
+        return taught(settings, split, progress)
+    if settings.teacher_to:
+        raise ValueError(f"teacher_to is {settings.teacher_to!r}, and there is no teacher; give --teacher as well")
     return read_folders(
         translator_class(settings.method).data,
         data=settings.data,
@@ -44,6 +54,29 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         captions=settings.captions,
         background=settings.background,
     )
+
+
+def taught(settings: Settings, split: str, progress: Callable[[int, int], None] | None) -> Dataset:
+    """Open the images that a teacher translates. Raises ValueError for a method or folders that go without one."""
+    method = translator_class(settings.method)
+    if method.data != "pairs":
+        raise ValueError(
+            f"{settings.method} does not learn from pairs, which a teacher makes; choose distill or pix2pix, or leave "
+            "--teacher out"
+        )
+    if settings.b or (settings.a and settings.data):
+        raise ValueError("a teacher makes the second domain itself; give one folder of images, --a DIR or --data DIR")
+    teacher = Teacher.open(Path(str(settings.teacher)), settings.teacher_to)
+    channels = teacher.spec.source.channels
+    if settings.channels not in ("auto", str(channels)):
+        raise ValueError(f"channels is {settings.channels}, and the teacher takes {channels}; leave it out")
+    dataset = read_folders(
+        "images", data=settings.data or settings.a, split=split, channels=channels, max_bad=settings.max_bad,
+        progress=progress, select=UNLABELLED, background=settings.background,
+    )  # fmt: skip
+    dataset.target = teacher.target
+    dataset.hyperparameters = {"teacher_ngf": teacher.ngf} if "teacher_ngf" in defaults(settings.method) else {}
+    return dataset
 
 
 def describe_data(run: Run, dataset: Dataset) -> None:

@@ -23,9 +23,9 @@ def option(default: Any, help: str, group: str, **more: Any) -> Any:
 
 PLACES = ("a", "b", "data", "attributes", "captions")
 """The settings that are paths of the images or their table."""
-PATHS = (*PLACES, "from_")
+PATHS = (*PLACES, "from_", "teacher")
 """The settings that are paths."""
-FIXED = ("method", "from_", "freeze")
+FIXED = ("method", "from_", "freeze", "teacher_to")
 """The settings of a run that nothing can change after its start."""
 
 
@@ -60,6 +60,15 @@ class Settings:
         "[default: random]",
         "Run",
         metavar="RUN|FILE",
+    )
+    teacher: str | None = option(
+        None,
+        "Learn the results of this run or ONNX file, instead of pairs, from one folder of images.  [default: none]",
+        "Data",
+        metavar="RUN|FILE",
+    )
+    teacher_to: str | None = option(
+        None, "Direction or domain of the teacher's results.  [default: its first]", "Data", metavar="NAME"
     )
     freeze: str | None = option(
         None,

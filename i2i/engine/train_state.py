@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from i2i.engine.freeze import freeze
 from i2i.engine.report import NonFinite
 from i2i.engine.run_folder import Run
 from i2i.engine.step import Move, autocast_for, play
+from i2i.engine.teacher import Teacher
 from i2i.engine.weights import differing, save_weights
 from i2i.translators import Translator, Views, translator_class
 
@@ -34,6 +36,10 @@ class TrainState:
         # Double precision is for comparisons: there the order of a sum does not matter.
         self.dtype = torch.float64 if settings.precision == "fp64" else torch.float32
         self.translator = translator.to(world.device, self.dtype).train()
+        self.teacher = None
+        if settings.teacher:
+            self.teacher = Teacher.open(Path(settings.teacher), settings.teacher_to).to(world.device, self.dtype)
+            self.teacher.teach(self.translator)
         if world.device.type == "cuda":
             self.translator.to(memory_format=torch.channels_last)
         if settings.freeze:
@@ -53,9 +59,10 @@ class TrainState:
         return terms
 
     def here(self, batch: Views) -> Views:
-        """Return a batch on this process's device, floating-point numbers in its precision."""
+        """Return a batch on this process's device, floating-point numbers in its precision; a teacher adds y."""
         kinds = {name: self.dtype if view.is_floating_point() else view.dtype for name, view in batch.items()}
-        return {name: view.to(self.world.device, kinds[name], non_blocking=True) for name, view in batch.items()}
+        here = {name: view.to(self.world.device, kinds[name], non_blocking=True) for name, view in batch.items()}
+        return here if self.teacher is None else here | {"y": self.teacher(here["x"])}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all processes; every process must call this."""

@@ -83,6 +83,7 @@ def describe(run: Run, direction: str) -> Spec:
             "channels": [domain.channels for domain in sides.values()],
             "hyperparameters": run.hyperparameters,
             "settings": settings,
+            **{name: run.facts[name] for name in ("teacher", "student") if name in run.facts},
         },
         background=parse_background(run.settings.background),
     )

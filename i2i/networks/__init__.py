@@ -10,6 +10,7 @@ from torch import nn
 
 from i2i.networks.blocks import averaged, per_image
 from i2i.networks.csc321 import CSC321Discriminator, CSC321Generator
+from i2i.networks.mobile_resnet import MobileResNet
 from i2i.networks.patchgan import PatchGAN, PixelGAN
 from i2i.networks.pix2pixhd import GlobalGenerator
 from i2i.networks.resnet import ResNet
@@ -23,6 +24,7 @@ __all__ = [
     "CSC321Discriminator",
     "CSC321Generator",
     "GlobalGenerator",
+    "MobileResNet",
     "PatchGAN",
     "PixelGAN",
     "ResNet",
@@ -57,12 +59,13 @@ def exponent(size: int) -> int:
 
 GENERATORS = {
     "resnet": Family(ResNet, "blocks", "resnet_N (N blocks: resnet_6, resnet_9)"),
+    "mobile_resnet": Family(MobileResNet, "blocks", "mobile_resnet_N (N blocks of separable convolutions)"),
     "unet": Family(UNet, "depth", "unet_N (N a power of two: unet_128, unet_256)", exponent),
     "global": Family(GlobalGenerator, "blocks", "global_N (N blocks: global_9)"),
     "stargan": Family(StarGANGenerator, "blocks", "stargan_N (N blocks: stargan_6)"),
     "csc321": Family(CSC321Generator, None, "csc321"),
 }
-"""``generator(name, in_channels, out_channels, **options)`` by the name's first part."""
+"""``generator(name, in_channels, out_channels, **options)`` by the name before its number."""
 
 DISCRIMINATORS = {
     "patch": Family(PatchGAN, "layers", "patch_N (N layers: patch_3)"),
@@ -71,7 +74,7 @@ DISCRIMINATORS = {
     "stargan": Family(StarGANDiscriminator, "layers", "stargan_N (N layers: stargan_6)"),
     "csc321": Family(CSC321Discriminator, None, "csc321"),
 }
-"""``discriminator(name, in_channels, **options)`` by the name's first part."""
+"""``discriminator(name, in_channels, **options)`` by the name before its number."""
 
 
 def generator(name: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
@@ -91,7 +94,8 @@ def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
 
 
 def _made(table: dict[str, Family], kind: str, name: str, *channels: int, **options: Any) -> nn.Module:
-    family, _, number = name.partition("_")
+    start, _, number = name.rpartition("_")
+    family = start if number.isdecimal() else name
     row = table.get(family)
     fit = ", ".join(row.help for row in table.values() if options.keys() <= signature(row.make).parameters.keys())
     if row is None or (name != family if row.number is None else not number.isdecimal() or int(number) < 1):

@@ -61,6 +61,7 @@ class ResNet(nn.Module):
     """
 
     minimum = 5  # the reflection within a block needs two pixels at a quarter of the size
+    block: type[nn.Module] = ResidualBlock
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class ResNet(nn.Module):
             )
             for width in (ngf, 2 * ngf)
         )
-        self.blocks = nn.Sequential(*(ResidualBlock(4 * ngf, norm, dropout) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(self.block(4 * ngf, norm, dropout) for _ in range(blocks)))
         self.up = nn.ModuleList(Up(width, norm, upsample) for width in (4 * ngf, 2 * ngf))
         self.last = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(ngf, out_channels, 7), nn.Tanh())
         initialise(self)

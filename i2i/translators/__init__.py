@@ -18,6 +18,7 @@ TRANSLATORS = {
     "munit": "i2i.translators.munit:MUNIT",
     "direct": "i2i.translators.direct:Direct",
     "dtn": "i2i.translators.dtn:DTN",
+    "distill": "i2i.translators.distill:Distill",
     "gan": "i2i.translators.gan:GAN",
     "dcgan": "i2i.translators.dcgan:DCGAN",
     "vaegan": "i2i.translators.vaegan:VAEGAN",

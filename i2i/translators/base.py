@@ -81,3 +81,9 @@ class Translator(nn.Module):
     def prior(self) -> Prior | None:
         """Return what a generator's z, or the style of a translator, is made of; None for a translator without."""
         return None
+
+    def critics(self) -> dict[str, nn.Module]:
+        """Return the discriminator of each export's results, of y or of x and y together, which a student can learn
+        from; none for a method without such.
+        """
+        return {}

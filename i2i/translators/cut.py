@@ -144,6 +144,9 @@ class CUT(Translator):
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}
 
+    def critics(self) -> dict[str, nn.Module]:
+        return {"a2b": self.D}
+
 
 def columns(features: Tensor, s: Tensor) -> Tensor:
     """Return the columns [n, patches, c] of a map [n, c, h, w] at the places s (row * w + column)."""

@@ -102,3 +102,6 @@ class CycleGAN(Translator):
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G, "b2a": self.F}
+
+    def critics(self) -> dict[str, nn.Module]:
+        return {"a2b": self.D_Y, "b2a": self.D_X}

@@ -75,3 +75,6 @@ class Direct(Translator):
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}
+
+    def critics(self) -> dict[str, nn.Module]:
+        return {"a2b": self.D}

@@ -133,6 +133,9 @@ class DTN(Translator):
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}
 
+    def critics(self) -> dict[str, nn.Module]:
+        return {"a2b": self.D}
+
 
 def given_encoder(path: str) -> nn.Module:
     """Return the module that the function at a dotted path returns, frozen. Raises ValueError where there is none."""

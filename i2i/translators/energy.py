@@ -16,6 +16,8 @@ from i2i.networks.dcgan import DCGANDiscriminator
 from i2i.translators.base import Player, Translator, Views
 
 BETAS = (0.0, 0.999)  # of Adam
+LONGEST = 20
+"""Longest chain of ``Energy.sample`` by default, in chains of training."""
 
 
 class Energy(Translator):
@@ -110,10 +112,12 @@ class Energy(Translator):
     def sample(self, n: int, seed: int = 0, steps: int = 0) -> Tensor:
         """Return the images of ``n`` seeds from ``seed`` on, [n, c, h, w] in [-1, 1], each from noise of its own.
 
-        Longer chains than in training (``steps``, 0: as long) show what the scores rise towards.
+        ``steps`` is the length of a chain; 0: langevin / fresh, the mean length of the chains in the pool, at most
+        ``LONGEST`` times langevin.
         """
         generators = [torch.Generator().manual_seed(number) for number in range(seed, seed + n)]
         starts = torch.stack([torch.rand(self.shape, generator=each) * 2 - 1 for each in generators])
+        steps = steps or round(self.langevin / max(self.pool.fresh, 1 / LONGEST))
         return self.chain(per_image(self.D), starts.to(next(self.D.parameters())), steps, generators)
 
     def discriminator_loss(self, v: Views) -> Views:

@@ -95,6 +95,9 @@ class Pix2Pix(Translator):
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}
 
+    def critics(self) -> dict[str, nn.Module]:
+        return {"a2b": self.D}
+
 
 def of_another(y: Tensor) -> Tensor:
     """Return y [n, ...] with each image in the place of another. Raises ValueError for a batch of one."""

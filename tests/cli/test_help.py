@@ -50,6 +50,7 @@ def test_the_first_page_groups_the_commands() -> None:
         assert [line.split()[0] for line in shown[heading]] == list(commands)
     assert set(NAMES) == {
         "train",
+        "distill",
         "import",
         "export",
         "translate",
@@ -79,8 +80,15 @@ GROUPS = {
         "Video": "walk seconds fps",
     },
     "train": {
-        "Data": "a b data attributes captions select direction channels background max-bad",
+        "Data": "a b data attributes captions select teacher teacher-to direction channels background max-bad",
         "Method": "preset set",
+        "Training": "freeze size batch epochs steps precision ema seed workers cache",
+        "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
+        "Measurement": "eval-every metric eval-features val-share patience",
+    },
+    "distill": {
+        "Data": "a background max-bad to",
+        "Method": "width blocks full preset set",
         "Training": "freeze size batch epochs steps precision ema seed workers cache",
         "Run": "out from like override dry-run quiet log-every sample-every save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",

@@ -120,7 +120,8 @@ def test_the_preset_for_cpus_makes_every_method_smaller(method, tmp_path):
     (usual, before), (fewer, after) = parameters(), parameters(preset="cpu")
     assert after.steps == 10_000
     assert after.size == (before.size if kind in ("images", "captions") else (128, 128))
-    assert fewer < usual or method in ("gan", "began")  # which have other names for their widths
+    assert fewer < usual or (fewer == usual and method == "distill") or method in ("gan", "began")
+    # a student is small already; the others have other names for their widths
 
 
 def test_people_see_lines_by_time_and_the_advice_once(tmp_path, monkeypatch, capsys):

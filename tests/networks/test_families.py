@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = {
     "resnet": ("resnet_1", {}),
+    "mobile_resnet": ("mobile_resnet_1", {}),
     "unet": ("unet_32", {}),
     "global": ("global_1", {"downs": 3}),
     "stargan": ("stargan_1", {"domains": 2}),

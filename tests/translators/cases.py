@@ -151,6 +151,12 @@ CASES = {
         exports={"generate"},
         shown=["x", *(f"G(z,t,{i})" for i in range(6))],
     ),
+    "distill": Case(
+        small={"generator": "resnet_1", "ngf": 2},
+        terms={"G/l1", "G/ssim"},
+        views=["x", "G(x)", "y"],
+        run={"generator": "mobile_resnet_1"},
+    ),
     "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
         terms={"D/gan", "G/gan", "G/const", "G/tid", "f/rec_x", "f/rec_y"},

@@ -178,7 +178,7 @@ def test_any_channels(method, x, y):
 def test_the_table_and_its_errors():
     assert all(issubclass(translator_class(method), Translator) for method in TRANSLATORS)
     assert set(TRANSLATORS) == set(CASES)
-    public = {"forward", "players", "exports", "foundations", "prior", "augment", "conditional"}
+    public = {"forward", "players", "exports", "critics", "foundations", "prior", "augment", "conditional"}
     assert {name for name in vars(Translator) if not name.startswith("_")} == public
     for wrong, words in (
         ("cycelgan", "pix2pix, cyclegan"),
@@ -200,7 +200,7 @@ def test_hyperparameters_are_keywords_with_defaults_and_the_authors_settings_are
 
 
 def test_an_unknown_objective_or_constraint_is_refused_by_every_translator():
-    assert set(TRANSLATORS) - set(PLAYED) == {"began"}
+    assert set(TRANSLATORS) - set(PLAYED) == {"began", "distill"}
     for method, wrong in itertools.product(PLAYED, ({"objective": "lsgn"}, {"constraint": "spectre"})):
         with pytest.raises(ValueError, match="choose one of"):
             make(method, **wrong)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from i2i import export
 from i2i.engine import load_translator, train
-from i2i.translators.energy import Energy, Pool
+from i2i.translators.energy import LONGEST, Energy, Pool
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -97,8 +97,11 @@ def test_a_sample_is_that_of_its_seed():
     assert together.shape == (3, 1, 8, 16)
     assert torch.allclose(together[1:], shifted, atol=1e-6)
     assert not torch.allclose(together[0], together[1])
-    assert torch.allclose(t.sample(1, seed=4, steps=3), together[:1], atol=1e-6)
-    assert not torch.allclose(t.sample(1, seed=4, steps=6), together[:1])
+    long = round(t.langevin / t.pool.fresh)  # as a chain of the pool
+    assert torch.allclose(t.sample(1, seed=4, steps=long), together[:1], atol=1e-6)
+    assert not torch.allclose(t.sample(1, seed=4, steps=t.langevin), together[:1])
+    t.pool.fresh = 0.0
+    assert torch.allclose(t.sample(1, steps=LONGEST * t.langevin), t.sample(1), atol=1e-6)
 
 
 def test_a_run_keeps_averaged_weights_and_has_no_export(tmp_path):

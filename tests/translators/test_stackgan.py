@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 
 from i2i.engine.step import Move, play
 from i2i.networks import per_image
-from i2i.networks.stackgan import Augmentation, Condition, TextEncoder
+from i2i.networks.words import Augmentation, Condition, TextEncoder
 from tests.translators.cases import batch, make, texts
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import i2i
+from i2i.engine import load_translator
 from i2i.metrics import kid
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.sampling import latent
@@ -59,7 +60,8 @@ GAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "dcgan-minibatch": ("dcgan", {**FAST, "minibatch": 16}),
     "dcgan-matching": ("dcgan", {**FAST, "matching": 10.0}),
     "dcgan-balance": ("dcgan", {**FAST, "balance": 0.5}),
-    "began": ("began", {"filters": 8, "lr": 4e-4}),
+    "began": ("began", {"filters": 16, "lr": 5e-4, "gamma": 0.95, "lambda_k": 0.02}),
+    "energy": ("energy", {"ndf": 32, "langevin": 40, "step_size": 2.0, "pool": 4000}),
     "infogan": ("infogan", {**SMALL, "codes": "digit=10,first,second"}),
 }
 """Method and hyper-parameters of each game: the objectives and constraints, and the training aids one by one. The two
@@ -144,7 +146,14 @@ def write_images(training: Digits, count: int, folder: Path) -> None:
 
 
 def drawn(model: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the z and the images, uint8 [count, 28, 28, 1], of the seeds 0 to count - 1."""
+    """Return the z and the images, uint8 [count, 28, 28, 1], of the seeds 0 to count - 1.
+
+    ``model`` is an exported file, or the run of an energy-based model, whose z are none.
+    """
+    if model.is_dir():
+        chains: Any = load_translator(model)
+        images = torch.cat([chains.sample(min(100, count - seed), seed) for seed in range(0, count, 100)])
+        return np.empty((count, 0)), ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     spec = read_spec(model)
     assert spec is not None
     assert spec.prior is not None
@@ -156,6 +165,8 @@ def drawn(model: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def codes_of(model: Path, z: np.ndarray) -> np.ndarray | None:
     """Return the value of the first categorical code of each z [n, length]; None for a model without one."""
+    if not z.size:
+        return None
     spec = read_spec(model)
     assert spec is not None
     assert spec.prior is not None
@@ -203,7 +214,7 @@ def train(name: str, images: Path, options: argparse.Namespace) -> Path:
         steps=options.steps, seed=options.seed, sample_every=max(options.steps // 5, 1), workers=1, ema=0.99,
         quiet=options.quiet, **hyperparameters,
     )  # fmt: skip
-    return i2i.export(run)
+    return run if method == "energy" else i2i.export(run)
 
 
 def parse() -> argparse.Namespace:

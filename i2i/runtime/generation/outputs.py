@@ -12,7 +12,8 @@ import numpy as np
 from i2i.atomic import clear_temporaries
 from i2i.images import Image, convert, flatten, write_image
 from i2i.runtime import processing
-from i2i.runtime.model.generator import Generator, run_of
+from i2i.runtime.model.generator import Generator
+from i2i.runtime.model.targets import run_of
 from i2i.sheets import sheet
 from i2i.text import printable
 

@@ -5,35 +5,23 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from i2i import sampling
-from i2i.runtime import processing
-from i2i.runtime.errors import ModelError, TooLargeError
-from i2i.runtime.graphs import spec_check
+from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.log import note
 from i2i.runtime.model import targets
-from i2i.runtime.model.executor import LARGE
+from i2i.runtime.model.drawing import Drawing
 from i2i.runtime.model.targets import To
-from i2i.runtime.providers.table import open_session
-from i2i.runtime.session import Output
 from i2i.runtime.system.host import cores
-from i2i.spec import Spec
 from i2i.text import printable
 from i2i.words import text_input
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-MOST = 16
-"""Most images of one inference on a GPU."""
 
 
 class Generator:
@@ -68,21 +56,11 @@ class Generator:
         spec = targets.check_kind(read_spec(path), targets.GENERATOR, printable(path))
         assert spec is not None
         assert spec.prior is not None
-        self.spec: Spec = spec
-        self.prior = spec.prior
-        height, width = self.prior.size
-        # The same way for any number of images: results of another batch size could differ in the last bit.
-        self._side_by_side = height * width <= LARGE
-        self._session = open_session(
-            path, provider, self.threads, side_by_side=self._side_by_side, precision=spec.precision,
-            allow_fallback=allow_fallback,
-        )  # fmt: skip
-        spec_check.check(spec, self._session, path)
-        self.provider, self.on_cpu = self._session.provider, self._session.on_cpu
-        self._batch = 1 if self.on_cpu else max(1, min(MOST, MOST * LARGE // (height * width)))
+        self.spec, self.prior = spec, spec.prior
+        self._drawing = Drawing(path, spec, provider, self.threads, allow_fallback)
+        self.provider, self.on_cpu = self._drawing.provider, self._drawing.on_cpu
         self.to: tuple[str, ...] | None = None
         self.text: str | None = None
-        self._process = os.getpid()
 
     def __copy__(self) -> Generator:
         """Return a generator with the same session."""
@@ -130,7 +108,7 @@ class Generator:
     @property
     def name(self) -> str:
         """Name for results: that of the file, or of the run if the file is one of a run, and of the class."""
-        run = run_of(self.path)
+        run = targets.run_of(self.path)
         stem = self.path.stem.removesuffix(f".{self.spec.precision}") if run is None else run.resolve().name
         return self.named(stem)
 
@@ -179,14 +157,9 @@ class Generator:
         spread: float = 0.5,
     ) -> np.ndarray:
         """Return the z of ``sample``, float32 [n, spec.prior.length]. Raises ValueError for a wrong argument."""
-        if n < 1:
-            raise ValueError(f"n is {n}; expected at least 1 image")
-        if not 0 <= seed <= sampling.LARGEST_SEED + 1 - n:
-            last = f" to {seed + n - 1}" if n > 1 else ""
-            raise ValueError(f"seed is {seed}{last}; expected 0 to {sampling.LARGEST_SEED}")
         if not 0 <= spread < inf:
             raise ValueError(f"spread is {spread}; expected a number from 0 on, such as 0.5")
-        z = sampling.latent(self.prior, range(seed, seed + n), truncate)
+        z = sampling.latent(self.prior, sampling.seeds(n, seed), truncate)
         if mean is not None:
             z = sampling.arithmetic(self.prior, mean) + np.float32(spread) * z
         return sampling.with_codes(self.prior, z, codes or {})
@@ -201,14 +174,7 @@ class Generator:
 
     def draw(self, z: np.ndarray, *, to: To | None = None) -> Iterator[np.ndarray]:
         """Yield the image of each row of z, in order, with few of them in memory. Raises as ``__call__`` does."""
-        z = self._checked(z)
-        given = self._given(to)
-        parts = [z[at : at + self._batch] for at in range(0, len(z), self._batch)]
-        workers = min(len(parts), self.threads) if self.on_cpu and self._side_by_side else 1
-        for images in _in_order(lambda part: self._run(part, given), parts, workers):
-            for image in images:
-                processing.check_finite(image)
-                yield self._in_levels(image)
+        yield from self._drawing(self._checked(z), self._given(to))
 
     def _checked(self, z: np.ndarray) -> np.ndarray:
         length, array = self.prior.length, np.asarray(z)
@@ -226,63 +192,6 @@ class Generator:
             raise ModelError(f"{self.path.name} draws what a sentence says; give a text, such as 'a house at night'")
         words = [] if self.text is None else [text_input(self.prior, self.text)[0]]
         return words if names is None else [*words, targets.vector(self.spec, names)]
-
-    def _run(self, z: np.ndarray, given: Sequence[np.ndarray]) -> np.ndarray:
-        """Run the graph on at most ``_batch`` rows, filled up to as many, so that its work is always the same."""
-        if not self._session.survives_fork and self._process != os.getpid():
-            raise ModelError(
-                f"{self.path.name} was opened by another process, of which this one is a fork: open it here"
-            )
-        try:
-            return self._infer(z, given, self._batch)[: len(z)]
-        except TooLargeError:
-            if self._batch == 1:
-                raise
-            return np.concatenate([self._infer(row[None], given, 1) for row in z])
-
-    def _infer(self, z: np.ndarray, given: Sequence[np.ndarray], batch: int) -> np.ndarray:
-        spec = self.spec
-        filled = np.concatenate([z, np.zeros((batch - len(z), z.shape[1]), np.float32)])
-        values = [filled, *(np.repeat(row, batch, axis=0) for row in given)]
-        feeds = {port.name: value for port, value in zip(self._session.inputs, values, strict=True)}
-        if spec.io == "tensor":
-            return processing.from_tensor(self._session.run(feeds)[0], spec)
-        return self._session.run(feeds, Output((batch, *self.prior.size, spec.target.channels), spec.dtype))[0]
-
-    def _in_levels(self, image: np.ndarray) -> np.ndarray:
-        """Round values in the target's range to whole numbers."""
-        if image.dtype == np.uint8:
-            return image
-        peak = self.spec.target.peak
-        return np.clip(np.rint(image), 0, peak).astype(np.uint8 if peak == 255 else np.uint16)
-
-
-def run_of(path: Path) -> Path | None:
-    """Return the folder of the run that exported this file to its own ``onnx/``, else None."""
-    run = path.parent.parent
-    return run if path.parent.name == "onnx" and (run / "run.json").is_file() else None
-
-
-def _in_order(
-    function: Callable[[np.ndarray], np.ndarray], parts: Sequence[np.ndarray], workers: int
-) -> Iterator[np.ndarray]:
-    """Yield the results of the parts in order, computed by ``workers`` threads that are at most as many parts ahead."""
-    if workers == 1:
-        yield from map(function, parts)
-        return
-    from concurrent.futures import ThreadPoolExecutor  # with logging, which one image does without
-
-    waiting: deque[Future[np.ndarray]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="i2i-draw") as pool:
-        try:
-            for part in parts:
-                waiting.append(pool.submit(function, part))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _unpickled(arguments: tuple[Any, ...], to: tuple[str, ...] | None, text: str | None) -> Generator:

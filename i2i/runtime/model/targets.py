@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -124,3 +125,9 @@ def _unknown(specs: Iterable[Spec], to: To, who: str) -> str:
 
 def _known(specs: Iterable[Spec]) -> str:
     return ", ".join(join_names(spec.domains) or f"{spec.target.name} ({spec.direction})" for spec in specs)
+
+
+def run_of(path: Path) -> Path | None:
+    """Return the folder of the run that exported this file to its own ``onnx/``, else None."""
+    run = path.parent.parent
+    return run if path.parent.name == "onnx" and (run / "run.json").is_file() else None

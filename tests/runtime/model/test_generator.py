@@ -13,7 +13,7 @@ import pytest
 import i2i
 from i2i.runtime import Generator, Model, ModelError, NonFiniteError
 from i2i.runtime.errors import TooLargeError
-from i2i.runtime.model import generator as module
+from i2i.runtime.model import drawing
 from i2i.sampling import latent
 from i2i.spec import Domain, Mean, Prior
 from tests import tiny
@@ -55,11 +55,11 @@ def test_an_image_does_not_depend_on_the_others(tmp_path: Path, threads: int) ->
 
 def test_on_a_card_all_batches_have_one_size(shapes: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that its kernels, and with them the last bit, are the same for any number of images."""
-    want, seen, run = shapes.sample(20), [], shapes._session.run
-    monkeypatch.setattr(shapes, "_batch", 16)
-    monkeypatch.setattr(shapes, "on_cpu", False)
+    want, seen, run = shapes.sample(20), [], shapes._drawing._session.run
+    monkeypatch.setattr(shapes._drawing, "batch", 16)
+    monkeypatch.setattr(shapes._drawing, "on_cpu", False)
     monkeypatch.setattr(
-        shapes._session, "run", lambda feeds, output: seen.append(len(feeds["z"])) or run(feeds, output)
+        shapes._drawing._session, "run", lambda feeds, output: seen.append(len(feeds["z"])) or run(feeds, output)
     )
     assert np.array_equal(shapes.sample(20), want)
     assert np.array_equal(shapes.sample(1, seed=19)[0], want[19])
@@ -67,15 +67,15 @@ def test_on_a_card_all_batches_have_one_size(shapes: Generator, monkeypatch: pyt
 
 
 def test_a_batch_beyond_the_memory_is_drawn_one_by_one(shapes: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    want, run = shapes.sample(5), shapes._session.run
+    want, run = shapes.sample(5), shapes._drawing._session.run
 
     def only_one(feeds, output):  # type: ignore[no-untyped-def]
         if len(feeds["z"]) > 1:
             raise TooLargeError("out of memory")
         return run(feeds, output)
 
-    monkeypatch.setattr(shapes, "_batch", 16)
-    monkeypatch.setattr(shapes._session, "run", only_one)
+    monkeypatch.setattr(shapes._drawing, "batch", 16)
+    monkeypatch.setattr(shapes._drawing._session, "run", only_one)
     assert np.array_equal(shapes.sample(5), want)
 
 
@@ -214,7 +214,7 @@ def test_an_image_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
 def test_copies_and_pickles_draw_the_same(shapes: Generator) -> None:
     for other in (copy.copy(shapes), copy.deepcopy(shapes), pickle.loads(pickle.dumps(shapes))):
         assert np.array_equal(other.sample(2), shapes.sample(2))
-    assert copy.copy(shapes)._session is shapes._session
+    assert copy.copy(shapes)._drawing is shapes._drawing
 
 
 def test_a_bound_generator_stays_bound_in_a_pickle(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_results_keep_their_order_and_few_wait(shapes: Generator) -> None:
         return part
 
     parts = [np.full((1, 1), number, np.float32) for number in range(200)]
-    results = module._in_order(work, parts, 4)
+    results = drawing.in_order(work, parts, 4)
     assert next(results)[0, 0] == 0
     assert len(begun) <= 9
     assert [int(result[0, 0]) for result in results] == list(range(1, 200))
