@@ -137,7 +137,10 @@ async def _prepare(service: Service, say: Callable[[str], object]) -> None:
     say(f"ready: {names}")
     while service.settings.watch:
         await asyncio.sleep(WATCH)
-        await service.refresh(settled=True)
+        try:
+            await service.refresh(settled=True)
+        except Exception:  # of a bug; the models that are loaded go on
+            logging.getLogger("i2i.serving").exception("the models could not be looked at")
 
 
 @contextlib.contextmanager

@@ -114,3 +114,9 @@ def test_tritonclient(service: Running) -> None:
         infer("weather", {"image": IMAGES, "target": np.array([0, 1, 9])})
     assert "expected an index from 0 to 2" in str(e.value)
     client.close()
+
+
+def test_much_json_is_refused(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("i2i.serving.web.tensors.MOST_JSON", 50)
+    answer = service.post("/v2/models/tiny/infer", json.dumps(request()))
+    assert (answer.status, "send binary tensors" in answer.json["error"]) == (413, True)

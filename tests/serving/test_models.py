@@ -138,6 +138,8 @@ def test_names(tmp_path: Path, models: Path) -> None:
 
     shutil.copy(models / "tiny.onnx", tmp_path / "a b.onnx")
     assert names(f"night={models / 'tiny.onnx'}", str(tmp_path / "a b.onnx")) == ["night", "a-b"]
+    shutil.copy(models / "tiny.onnx", tmp_path / "tag→nacht.onnx")
+    assert names(str(tmp_path / "tag→nacht.onnx")) == ["tag-nacht"]  # it stands in a header
     with pytest.raises(ValueError, match="two models are called tiny"):
         names(str(models / "tiny.onnx"), str(models))
     with pytest.raises(ValueError, match="is no name of a model"):
@@ -185,3 +187,18 @@ def test_a_stopping_service_refuses_new_requests(models: Path) -> None:
         with pytest.raises(ProblemError, match="the service is stopping") as error:
             _ = here.service.pool
         assert error.value.status == 503
+
+
+def test_a_run_that_cannot_be_exported_leaves_the_models(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shifted(tmp_path / "a.onnx", -1)
+
+    def without_torch(_: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    with running(tmp_path) as here:
+        monkeypatch.setattr("i2i.serving.work.store._of_source", without_torch)
+        refresh(here)
+        assert "models are kept as they are: No module named 'torch'" in caplog.text
+        assert (result(here, "a") == 255 - PIXELS).all()

@@ -147,6 +147,14 @@ def test_what_stops_the_start(model: Path, arguments: list[str], status: int, me
     assert (done.returncode, message in done.stderr) == (status, True), done.stderr
 
 
+def test_what_is_not_installed_is_named_with_its_extra(model: Path, i2i_inside, monkeypatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("i2i.serving.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = i2i_inside("serve", model)
+    assert (done.returncode, 'pip install "i2i[serve]"' in done.stderr) == (2, True), done.stderr
+
+
 @pytest.mark.slow
 def test_a_minute_of_mixed_load_leaves_the_memory_flat(model: Path) -> None:
     psutil = pytest.importorskip("psutil")

@@ -76,7 +76,8 @@ async def chunks(request: Request, limit: int, held: Held | None = None) -> Asyn
     while True:
         left = start + GRACE + received / LEAST_RATE - time.monotonic()
         try:
-            part = await asyncio.wait_for(anext(parts), max(0.0, left))
+            async with asyncio.timeout(max(0.0, left)):
+                part = await anext(parts)
         except StopAsyncIteration:
             return
         except TimeoutError as error:

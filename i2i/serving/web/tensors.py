@@ -15,6 +15,9 @@ from i2i.text import plural
 HEADER = "Inference-Header-Content-Length"
 """Length of the JSON in a body where binary tensors follow it."""
 
+MOST_JSON = 16 << 20
+"""Bytes of JSON at most, which takes ten times as much memory once it is parsed."""
+
 TYPES: dict[str, np.dtype[Any]] = {
     "UINT8": np.dtype("uint8"), "UINT16": np.dtype("<u2"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
     "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
@@ -43,6 +46,8 @@ def read(body: bytes, json_bytes: str | None) -> Inputs:
         length = len(body) if json_bytes is None else int(json_bytes)
         if not 0 <= length <= len(body):
             raise ValueError(f"{HEADER} is {length}, and the body has {plural(len(body), 'byte')}")
+        if length > MOST_JSON:
+            raise ProblemError(413, f"JSON of more than {MOST_JSON >> 20} MiB is not read; send binary tensors")
         document = json.loads(body[:length])
         rest = memoryview(body)[length:]
         tensors = {}

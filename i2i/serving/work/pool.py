@@ -74,7 +74,8 @@ class Pool:
                 await asyncio.sleep(_PATIENCE)
             item = self._admit(work, ticket)
             try:
-                return await asyncio.wait_for(asyncio.wrap_future(item.result), ticket.left)
+                async with asyncio.timeout(ticket.left):
+                    return await asyncio.wrap_future(item.result)
             except BaseException:
                 self._take_out(item)
                 raise

@@ -67,7 +67,7 @@ class ModelStore:
         with self._refreshing:
             try:
                 paths = self._paths()
-            except (I2IError, OSError, ValueError) as error:
+            except (I2IError, OSError, ValueError, ImportError) as error:  # to export a run needs PyTorch
                 note(f"models are kept as they are: {error}")
                 return
             for name, path in paths.items():
@@ -162,7 +162,7 @@ def _of_source(source: str) -> Iterable[tuple[str, Path]]:
     """Yield name and file of the models of a source."""
     named, separator, rest = source.partition("=")
     if separator and named and not Path(source).exists():
-        if not re.fullmatch(r"[\w.-]+", named):
+        if not re.fullmatch(r"[\w.-]+", named, re.ASCII):
             raise ValueError(f"{named!r} is no name of a model; expected letters, digits, '.', '-' and '_'")
         yield named, catalog.resolve(rest, require_to=False).path
         return
@@ -186,5 +186,5 @@ def _translates(file: Path) -> bool:
 
 
 def clean(name: str) -> str:
-    """Return a name as it stands in a path of a URL."""
-    return re.sub(r"[^\w.-]+", "-", name)
+    """Return a name as it stands in a path of a URL and in a header."""
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)

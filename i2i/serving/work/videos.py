@@ -26,6 +26,8 @@ from i2i.serving.settings import Settings
 from i2i.text import plural
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
+LAST_WAIT = 5.0
+"""Seconds for which a stopping service waits for a video that was cancelled."""
 _OVER = STATES[2:]
 _PREFIX, _LOCK = "i2i-serve-", "lock"
 _LOOK = 20  # frames between two looks at the size of the result
@@ -204,7 +206,7 @@ class Videos:
         """End the thread and delete everything."""
         self.stop()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(LAST_WAIT)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         if self._lock is not None:
