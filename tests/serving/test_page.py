@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from i2i.images import Image, read_image, write_image
@@ -40,10 +41,20 @@ class Page:
     def text(self, selector: str) -> str:
         return str(self.run(f"document.querySelector({json.dumps(selector)})?.textContent ?? ''"))
 
-    def choose(self, *files: Path) -> None:
+    def settled(self, text: str) -> None:
+        self.wait(f"document.querySelector('#status').textContent === {json.dumps(text)}")
+
+    def wait_for_pixel(self, expected: list[int]) -> None:
+        """Wait until the translation begins with that colour."""
+        end = time.monotonic() + 20
+        while self.pixels("#after") != expected:
+            assert time.monotonic() < end, (self.pixels("#after"), expected)
+            time.sleep(0.05)
+
+    def choose(self, *files: Path, field: str = "#files") -> None:
         """Choose files as a person does in the dialog."""
         root = self.browser.send("DOM.getDocument")["root"]["nodeId"]
-        found = self.browser.send("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
+        found = self.browser.send("DOM.querySelector", nodeId=root, selector=field)["nodeId"]
         self.browser.send("DOM.setFileInputFiles", files=list(map(str, files)), nodeId=found)
 
     def select(self, selector: str, value: str) -> None:
@@ -133,12 +144,8 @@ def test_domains_attributes_styles_and_formats(page: Page, pictures: list[Path])
     first = read_image(pictures[0]).pixels[0, 0]
 
     def settled(expected: list[int]) -> None:
-        page.wait("document.querySelector('#status').textContent === 'Done.'")
-        page.wait("document.querySelector('#after').complete")
-        end = time.monotonic() + 20
-        while page.pixels("#after") != expected:
-            assert time.monotonic() < end, (page.pixels("#after"), expected)
-            time.sleep(0.05)
+        page.settled("Done.")
+        page.wait_for_pixel(expected)
 
     page.select("#model", "weather")
     page.select("#domain", "rain")
@@ -154,6 +161,38 @@ def test_domains_attributes_styles_and_formats(page: Page, pictures: list[Path])
     page.select("#format", "webp")
     page.wait("document.querySelector('#save').download.endsWith('-styled.webp')")
     page.select("#format", "")
+
+
+def test_the_style_of_an_example(page: Page, pictures: list[Path], tmp_path: Path) -> None:
+    write_image(tmp_path / "grey.png", Image(np.full((8, 8, 3), 40, np.uint8)))
+    page.select("#model", "styled")
+    page.choose(pictures[1])
+    page.settled("Done.")
+    page.choose(tmp_path / "grey.png", field="#example")
+    first = read_image(pictures[1]).pixels[0, 0]
+    page.wait_for_pixel((first + 40).tolist())  # ten times a tenth of the example's mean colour
+    page.select("#seed", "3")
+    page.wait("document.querySelector('#example').files.length === 0")
+
+
+def test_the_webcam(page: Page) -> None:
+    page.select("#model", "tiny")
+    page.run(
+        "navigator.mediaDevices.getUserMedia = async () => { const c = document.createElement('canvas');"
+        "c.width = 64; c.height = 48; const g = c.getContext('2d'); g.fillStyle = 'rgb(200, 100, 50)';"
+        "window.paint = setInterval(() => g.fillRect(0, 0, 64, 48), 20);"
+        "return window.stream = c.captureStream(30) }; 0"
+    )
+    assert page.run("document.querySelector('#webcam').hidden") is False
+    page.run("document.querySelector('#webcam').click()")
+    page.wait("document.querySelector('#note').textContent.endsWith('pictures a second')")
+    page.wait("document.querySelector('#after').naturalWidth === 64")
+    pixel = np.array(page.pixels("#after"))
+    assert np.abs(pixel - [55, 155, 205]).max() < 8  # a JPEG there and back
+    page.run("document.querySelector('#webcam').click()")
+    page.settled("The webcam is off.")
+    assert page.run("window.stream.active") is False
+    page.run("clearInterval(window.paint)")
 
 
 def test_a_pasted_and_a_dropped_picture(page: Page) -> None:

@@ -23,9 +23,10 @@ from i2i.serving.web.translate import Translate
 from i2i.serving.work.served import Served
 from i2i.serving.work.service import Service
 
+_SCRIPT = "text/javascript; charset=utf-8"
 _PAGE = {
-    "index.html": "text/html; charset=utf-8", "app.js": "text/javascript; charset=utf-8",
-    "style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml",
+    "index.html": "text/html; charset=utf-8", "style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml",
+    "app.js": _SCRIPT, "viewer.js": _SCRIPT, "webcam.js": _SCRIPT,
 }  # fmt: skip
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "

@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import json
 import logging
+import re
 import sys
 import time
 import uuid
@@ -30,7 +31,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 CLIENT_GONE = 499
 """Status in the log of a request whose client left, as nginx has it."""
 
-_OPEN = {"/v2/health/live", "/v2/health/ready", "/", "/page/app.js", "/page/style.css", "/page/icon.svg"}
+_OPEN = re.compile(r"/|/page/[\w.]+|/v2/health/(live|ready)")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -108,7 +109,7 @@ class Guard:
         origin = headers.get("origin")
         if scope["method"] not in ("GET", "HEAD") and origin is not None and origin.partition("://")[2] != host:
             raise ProblemError(403, "requests from pages of other origins are refused")
-        if self._token is not None and scope["path"] not in _OPEN:
+        if self._token is not None and not _OPEN.fullmatch(scope["path"]):
             kind, _, given = headers.get("authorization", "").partition(" ")
             if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
                 raise ProblemError(401, "a bearer token is needed", {"WWW-Authenticate": 'Bearer realm="i2i"'})

@@ -1,11 +1,17 @@
 // The page of a service: pictures go through /v1/translate one after another.
+import "./viewer.js";
+import { live } from "./webcam.js";
+
 const [status, model, domain, domainLabel, attributes, seed, seedLabel, format, token, tokenLabel, drop, files, shot] = [
   "status", "model", "domain", "domain-label", "attributes", "seed", "seed-label", "format", "token", "token-label", "drop",
   "files", "shot",
 ].map((id) => document.getElementById(id));
-const [result, viewer, stage, before, after, cut, zoom, save, note, queue, progress, list] = [
-  "result", "viewer", "stage", "before", "after", "cut", "zoom", "save", "note", "queue", "progress", "list",
+const [result, before, after, save, note, queue, progress, list] = [
+  "result", "before", "after", "save", "note", "queue", "progress", "list",
 ].map((id) => document.getElementById(id));
+
+const [example, exampleLabel, folder, webcam] = ["example", "example-label", "folder", "webcam"]
+  .map((id) => document.getElementById(id));
 
 const FORMATS = ["png", "jpeg", "webp", "avif", "tiff", "bmp"];
 const ENDINGS = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif", "image/tiff": "tif",
@@ -65,7 +71,7 @@ function showSettings() {
   const one = about.domains.length > 0 && !about.attributes;
   domainLabel.hidden = !one;
   attributes.hidden = !about.attributes;
-  seedLabel.hidden = !about.styles;
+  seedLabel.hidden = exampleLabel.hidden = !about.styles;
   domain.replaceChildren(...about.domains.map((name) => new Option(name)));
   attributes.replaceChildren(attributes.firstElementChild, ...about.domains.map((name) => {
     const label = document.createElement("label"), box = document.createElement("input");
@@ -81,9 +87,21 @@ function query() {
   if (about.attributes) {
     given.set("to", [...attributes.querySelectorAll(":checked")].map((box) => quoted(box.value)).join(","));
   } else if (about.domains.length) given.set("to", quoted(domain.value));
-  if (about.styles) given.set("seed", seed.value || "0");
+  if (about.styles && !example.files.length) given.set("seed", seed.value || "0");
   if (format.value) given.set("format", format.value);
   return `?${given}`;
+}
+
+/** Send a picture, with the settings of the moment; return the answer. */
+function send(picture) {
+  const about = models.find((each) => each.name === model.value);
+  let body = picture;
+  if (about.styles && example.files.length) {
+    body = new FormData();
+    body.append("picture", picture, picture.name || "picture");
+    body.append("style", example.files[0]);
+  }
+  return ask(`/v1/translate/${encodeURIComponent(model.value)}${query()}`, { method: "POST", body });
 }
 
 function add(chosen) {
@@ -117,11 +135,10 @@ async function work() {
 }
 
 async function translate(job) {
-  const asked = `/v1/translate/${encodeURIComponent(model.value)}${query()}`;
   say(`Translating ${job.button.textContent} …`);
   for (;;) {
     try {
-      const answer = await ask(asked, { method: "POST", body: job.file });
+      const answer = await send(job.file);
       const data = await answer.blob(), stem = (job.file.name || "picture").replace(/\.[^.]*$/, "");
       if (job.result) URL.revokeObjectURL(job.result);
       Object.assign(job, { state: "done", result: URL.createObjectURL(data), note: answer.headers.get("I2I-Lost") ?? "" });
@@ -142,7 +159,7 @@ async function translate(job) {
 }
 
 function show(job) {
-  shown = job;
+  shown = job.button ? job : null;  // a frame of the webcam is not translated again
   result.hidden = job.state !== "done";
   if (job.state === "done") {
     before.src = job.source;
@@ -176,65 +193,26 @@ function again() {
   if (!working) work();
 }
 
-function setCut(percent) {
-  cut.value = percent;
-  stage.style.setProperty("--cut", `${cut.value}%`);
-}
-
-function setZoom(value) {
-  const old = Number(zoom.dataset.old ?? 1), x = viewer.scrollLeft + viewer.clientWidth / 2;
-  const y = viewer.scrollTop + viewer.clientHeight / 2;
-  zoom.value = value;
-  zoom.dataset.old = zoom.value;
-  stage.style.setProperty("--zoom", zoom.value);
-  stage.classList.toggle("pixels", zoom.value > 2);
-  const ratio = Number(zoom.value) / old;  // what was in the middle stays there
-  viewer.scrollTo(x * ratio - viewer.clientWidth / 2, y * ratio - viewer.clientHeight / 2);
-}
-
-/** Let the picture fill the viewer at zoom 1, enlarged three times at most. */
-function fit() {
-  const { naturalWidth: width, naturalHeight: height } = before;
-  if (!width) return;
-  stage.style.setProperty("--fit", `${Math.min(viewer.clientWidth, 0.6 * innerHeight * width / height, 3 * width)}px`);
-}
-
-function drag(event) {
-  if (event.pointerType === "touch" || event.buttons & 1) {
-    const box = stage.getBoundingClientRect();
-    setCut(Math.round(100 * (event.clientX - box.left) / box.width));
-  }
-}
-
 for (const name of FORMATS) format.append(new Option(name.toUpperCase(), name));
 for (const picture of [before, after]) {
   picture.onerror = () => { note.textContent = "This browser cannot show the format; the result can be downloaded."; };
 }
 document.getElementById("settings").onsubmit = (event) => event.preventDefault();
 model.onchange = () => { showSettings(); again(); };
-for (const each of [domain, attributes, seed, format]) each.onchange = again;
+for (const each of [domain, attributes, format, example]) each.onchange = again;
+seed.onchange = () => { example.value = ""; again(); };
 token.onchange = () => (models.length ? again() : loadModels());
 for (const input of [files, shot]) input.onchange = () => { add(input.files); input.value = ""; };
-before.onload = fit;
-addEventListener("resize", fit);
+folder.onchange = () => {
+  add([...folder.files].filter((file) => file.type.startsWith("image/")));
+  folder.value = "";
+};
+webcam.hidden = !navigator.mediaDevices?.getUserMedia;
+webcam.onclick = () => live(webcam, send, say, (source, data, rate) => {
+  show({ state: "done", source, result: data, name: "webcam.jpg", note: `${rate.toFixed(1)} pictures a second` });
+});
 addEventListener("paste", (event) => add([...event.clipboardData.files].filter((file) => file.type.startsWith("image/"))));
 addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
 addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
 addEventListener("drop", (event) => { event.preventDefault(); drop.classList.remove("over"); add([...event.dataTransfer.files]); });
-cut.oninput = () => setCut(cut.value);
-zoom.oninput = () => setZoom(zoom.value);
-stage.onpointerdown = drag;
-stage.onpointermove = drag;
-viewer.addEventListener("wheel", (event) => {
-  if (!event.ctrlKey) return;
-  event.preventDefault();
-  setZoom(Number(zoom.value) * (event.deltaY < 0 ? 1.25 : 0.8));
-}, { passive: false });
-addEventListener("keydown", (event) => {
-  if (result.hidden || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
-  if (event.key === "+" || event.key === "=") setZoom(Number(zoom.value) + 0.5);
-  if (event.key === "-") setZoom(Number(zoom.value) - 0.5);
-  if (event.key === "[") setCut(Number(cut.value) - 5);
-  if (event.key === "]") setCut(Number(cut.value) + 5);
-});
 loadModels();
