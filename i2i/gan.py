@@ -6,8 +6,8 @@ both are tables: a new one is a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 from torch.nn.utils.parametrizations import spectral_norm
+
+from i2i.diffaugment import DiffAugment, Seen
 
 
 class Objective(NamedTuple):
@@ -136,6 +138,8 @@ class Adversarial:
     objective: str
     constraint: str = "none"
     smoothing: float = 0.0
+    augment: DiffAugment = field(default_factory=DiffAugment, compare=False)
+    """Random changes of what D sees, off until the run's setting turns them on."""
 
     def __post_init__(self) -> None:
         for what, name, table in (
@@ -168,8 +172,17 @@ class Adversarial:
                     spectral_norm(module)
         return D
 
+    def seen(self, D: Callable, parts: Sequence[int] = ()) -> Callable:
+        """Return D as a function of images before the random changes of ``augment``, which it makes itself.
+
+        ``parts`` are the channels of images that D sees joined, which are changed alike. A function that was returned
+        by this method before, and any D where the changes are off, is returned as it is.
+        """
+        return Seen(D, self.augment, parts) if self.augment.names and not isinstance(D, Seen) else D
+
     def critic(self, D: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss on real and generated images, without its penalty."""
+        D = self.seen(D)
         return self.critic_of(D(real), D(fake.detach()))
 
     def critic_of(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -181,7 +194,7 @@ class Adversarial:
 
     def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""
-        rule = CONSTRAINTS[self.constraint]
+        rule, D = CONSTRAINTS[self.constraint], self.seen(D)
         if rule.penalty is None:
             return {}
         with torch.autocast(real.device.type, enabled=False):
@@ -189,7 +202,7 @@ class Adversarial:
 
     def generator(self, D: Critic, fake: Tensor) -> Tensor:
         """Return the generator's loss on its images."""
-        return self.generator_of(D(fake))
+        return self.generator_of(self.seen(D)(fake))
 
     def generator_of(self, fake: Tensor) -> Tensor:
         """Return the generator's loss from the critic's output on its images."""

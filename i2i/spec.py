@@ -1,6 +1,6 @@
 """Description of an exported model, as JSON that programs in any language can read.
 
-Standard library only: the training half writes it and the running half reads it.
+Standard library and ``text`` only: the training half writes it and the running half reads it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from i2i.text import as_range, format_range, plural
+
 METADATA_KEY = "i2i"
-SCHEMA = 3
-"""Newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would ignore. 3: with a ``Prior``."""
+SCHEMA = 4
+"""Newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would ignore. 3: with a ``Prior``.
+4: with a domain of bands, or with a range."""
 
 EDGE = "edge"
 Background = str | int
@@ -28,6 +31,10 @@ DTYPES = ("float32", "float16", "uint8")
 TRANSLATOR, GENERATOR, ENERGY, STYLE_ENCODER = "translator", "generator", "energy", "style encoder"
 PRECISIONS = ("fp32", "fp16", "int8")
 DISTRIBUTIONS = ("normal", "uniform")
+BANDS = {"uint8": 8, "uint16": 16, "int16": 16, "float32": 32}
+"""Types of the values of bands, with their bits."""
+Range = tuple[float, float]
+"""The low and the high end of values."""
 WEIGHTS = ("best", "newest")
 """Weights of a run: those that validation chose, which are the newest ones where there was none."""
 
@@ -51,18 +58,115 @@ def parse_background(value: Background) -> Background:
     return level
 
 
+def parse_ranges(text: str | None) -> dict[str, tuple[Range, ...]]:
+    """Return the ranges of the sides "a" and "b", or of all images under "", of a text such as "a=0..4095 b=-1..1".
+
+    A side has one range, or one for each channel with commas between. Raises ValueError for any other text.
+    """
+    found: dict[str, tuple[Range, ...]] = {}
+    for part in (text or "").split():
+        side, equals, ranges = part.rpartition("=")
+        if side not in ("a", "b") and equals:
+            raise ValueError(f"range is {part!r}; expected LOW..HIGH, a=LOW..HIGH or b=LOW..HIGH")
+        pairs = tuple(as_range(pair) for pair in ranges.split(","))
+        if wrong := [pair for pair in pairs if not pair[0] < pair[1]]:
+            raise ValueError(f"range is {format_range(wrong[0])!r}; expected LOW..HIGH with LOW below HIGH")
+        if side in found or (found and "" in (side, *found)):
+            raise ValueError(f"range is {text!r}; expected one range for all images, or one for a and one for b")
+        found[side] = pairs
+    return found
+
+
 @dataclass(frozen=True)
 class Domain:
-    """Domain of images: its name, channels and bits."""
+    """Domain of images: its name, and the channels, type and range of their values.
+
+    Pictures are grey, RGB or RGBA, unsigned, of 8 or 16 bits, and are converted from one of these to another. Bands are
+    any other arrays of values, such as measurements; nothing is converted to or from them.
+
+    A network sees the values v of a domain as (v - low) / half - 1, which is -1 at the low end of their range and 1 at
+    the high end; values beyond are clipped.
+
+    Raises ValueError for a range that is empty or that the type does not have, for a number of ranges other than 1 and
+    ``channels``, and for int16 or float32 without a range.
+    """
 
     name: str
     channels: int = 3
     bits: int = 8
+    bands: str = ""
+    """NumPy name of the type of bands: uint8, uint16, int16 or float32; empty for pictures."""
+    range: tuple[Range, ...] | None = None
+    """The range of all values, or one for each channel; None: 0 to ``peak``."""
+
+    def __post_init__(self) -> None:
+        if self.bands not in ("", *BANDS) or (self.bands and self.bits != BANDS[self.bands]):
+            raise ValueError(f"bands are of {', '.join(BANDS)}, not {self.bands!r} of {self.bits} bits")
+        if self.range is None:
+            if self.dtype in ("int16", "float32"):
+                raise ValueError(f"{self.name}: a domain of {self.dtype} needs a range")
+            return
+        ranges = tuple((float(low), float(high)) for low, high in self.range)
+        if len(ranges) not in (1, self.channels):
+            raise ValueError(
+                f"{len(ranges)} ranges for {plural(self.channels, 'channel')}; give one for all, or as many"
+            )
+        least, most = (-32768, 32767) if self.dtype == "int16" else (0, self.peak)
+        for low, high in ranges:
+            if not low < high or not isfinite(high - low):
+                raise ValueError(
+                    f"the range {format_range((low, high))} is empty; expected LOW..HIGH with LOW below HIGH"
+                )
+            whole = low.is_integer() and high.is_integer() and least <= low and high <= most
+            if self.dtype != "float32" and not whole:
+                raise ValueError(
+                    f"the range {format_range((low, high))} is not one of {self.dtype}; expected whole numbers from "
+                    f"{least} to {most}"
+                )
+        object.__setattr__(self, "range", ranges)
+
+    @property
+    def dtype(self) -> str:
+        """NumPy name of the type of the values."""
+        return self.bands or f"uint{self.bits}"
+
+    @property
+    def alpha(self) -> bool:
+        """True if the fourth channel is alpha."""
+        return self.channels == 4 and not self.bands
 
     @property
     def peak(self) -> int:
-        """Largest value of a pixel: 255 or 65535."""
+        """Largest value of a pixel: 255 or 65535. Bands have ``ranges``."""
         return 2**self.bits - 1
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The range of all values, or one for each channel."""
+        return ((0.0, float(self.peak)),) if self.range is None else self.range
+
+    @property
+    def half(self) -> tuple[float, ...]:
+        """Half of the length of each range."""
+        return tuple((high - low) / 2 for low, high in self.ranges)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON has them; ``bands`` and ``range`` only where they are given."""
+        more = {name: value for name, value in (("bands", self.bands), ("range", self.range)) if value}
+        return {"name": self.name, "channels": self.channels, "bits": self.bits} | _listed(more)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Domain:
+        """Return the domain that ``to_dict`` turned into ``values``."""
+        found = values.get("range")
+        return cls(**(values | {"range": found and tuple((low, high) for low, high in found)}))
+
+
+def _listed(value: Any) -> Any:
+    """Return a value with lists for its tuples, as JSON returns it."""
+    if isinstance(value, dict):
+        return {key: _listed(each) for key, each in value.items()}
+    return [_listed(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 @dataclass(frozen=True)
@@ -189,9 +293,10 @@ class Spec:
     """Description of one exported translator or generator; JSON under the key ``i2i`` of the ONNX file's metadata.
 
     With ``io="pixels"`` the graph takes ``uint8 [N, H, W, C]`` when both domains have 8 bits, and otherwise
-    ``float32 [N, H, W, C]`` in each domain's own range (0..255 or 0..65535), and returns the same. With
-    ``io="tensor"`` it is the bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order. With
-    ``io="described"`` it is a third-party graph, and ``form`` describes its input and output.
+    ``float32 [N, H, W, C]`` in each domain's own range (0..255, 0..65535, or its ``range``), and returns the same. With
+    ``io="tensor"`` it is the bare network: ``float32 [N, C, H, W]`` in [-1, 1]. Channels are in RGB order, those of
+    bands in the order of the files. With ``io="described"`` it is a third-party graph, and ``form`` describes its input
+    and output.
 
     A translator with a prior has a second input ``style``; the file ``NAME.style.onnx`` beside it is its style encoder,
     which finds the style of an example image of ``target``: its ``source`` and ``target`` are that domain.
@@ -234,6 +339,8 @@ class Spec:
     background: Background = EDGE
     """What the network was trained to see behind transparent pictures. Exports without this entry were trained on
     white, 255."""
+    derive: str = ""
+    """How the source images of the training were made of those of the target, as "jpeg:20"; see i2i.images.derive."""
     values_per_pixel: float | None = None
     """Values of the graph's largest tensor per pixel of the image, from 1, by which the runtime limits the pixels of
     one inference on a GPU; None: not measured. Tensors made of weights alone do not count."""
@@ -246,10 +353,19 @@ class Spec:
     output of a style encoder."""
     schema: int = 1
 
+    def __post_init__(self) -> None:
+        if any(domain.bands or domain.range for domain in (self.source, self.target)):
+            object.__setattr__(self, "schema", max(self.schema, 4))
+
     @property
     def scale(self) -> int:
         """Ratio of the result's height and width to the image's."""
         return 1 if self.form is None else self.form.scale
+
+    @property
+    def inpaints(self) -> bool:
+        """True if the source's alpha is 0 in holes, which the model fills; the rest of an image stays as it is."""
+        return "mask:" in self.derive
 
     @property
     def generates(self) -> bool:
@@ -264,10 +380,11 @@ class Spec:
     @property
     def dtype(self) -> str:
         """Type of the graph's pixels, as NumPy names it."""
-        return "uint8" if self.io == "pixels" and self.source.bits == self.target.bits == 8 else "float32"
+        return "uint8" if self.io == "pixels" and self.source.dtype == self.target.dtype == "uint8" else "float32"
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        ends = {"source": self.source.to_dict(), "target": self.target.to_dict()}
+        return json.dumps(asdict(self) | ends, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
@@ -280,7 +397,8 @@ class Spec:
                 )
             known = {f.name for f in fields(cls)}
             facts = {key: value for key, value in facts.items() if key in known}
-            facts["source"], facts["target"] = Domain(**facts["source"]), Domain(**facts["target"])
+            for end in ("source", "target"):
+                facts[end] = Domain.from_dict(facts[end])
             facts["domains"] = tuple(facts.get("domains", ()))
             facts.setdefault("background", 255 if facts.get("form") is None else EDGE)
             if facts.get("form") is not None:

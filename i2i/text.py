@@ -7,10 +7,21 @@ import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+_MOST = 1e30
+"""Limit of the ends of a range: in float32 its length, its square and their sum over an image stay finite."""
+
+
+def as_given(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path whose name is the one that was given, which may be that of a symbolic link.
+
+    A path with ".." is resolved, since what is above depends on the links.
+    """
+    found = Path(path).expanduser()
+    return found.resolve() if ".." in found.parts else found.absolute()
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
@@ -25,6 +36,23 @@ def parse_bytes(name: str, size: str) -> int:
     if not bytes_ and size != "off":
         raise ValueError(f"{name} is {size!r}; expected a size such as 500MB or 4GB, or off")
     return bytes_
+
+
+def as_range(value: object, name: str = "range") -> tuple[float, float]:
+    """Return the range given as "0..255", "-1..1" or two numbers. Raises ValueError with ``name`` for anything else."""
+    parts: Any = value.split("..") if isinstance(value, str) else value
+    try:
+        low, high = map(float, parts)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {value!r}; expected LOW..HIGH, such as 0..255 or -1..1") from error
+    if not (abs(low) < _MOST and abs(high) < _MOST and low != high):  # nor a NaN
+        raise ValueError(f"{name} is {value!r}; expected two numbers that differ")
+    return low, high
+
+
+def format_range(range: tuple[float, float]) -> str:
+    """Return a range as it is written on the command line."""
+    return f"{range[0]:g}..{range[1]:g}"
 
 
 def split_names(names: str) -> list[str]:

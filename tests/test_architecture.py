@@ -35,9 +35,10 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "networks": (3, {"torch"}),
     "gan": (3, {"torch"}),
     "losses": (3, {"torch"}),
+    "diffaugment": (2, {"torch"}),
     "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
-    "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips"}),
+    "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips", "tifffile"}),
     "sampling": (2, {"numpy"}),
     "words": (2, {"numpy"}),
     "spec": (1, set()),
@@ -129,12 +130,12 @@ FLOORS = {
         ["sink"], ["translate"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"], ["parallel"],
-        ["single", "workers"], ["watcher"], ["folder"],
+        ["sharding", "derived"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"],
+        ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
-        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats"], ["header", "listing"],
-        ["metadata"], ["decode", "encode"], ["large"],
+        ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],
+        ["header", "listing"], ["metadata"], ["decode", "encode"], ["large"],
     ],
     "i2i.evaluation": [
         ["network_graph", "state_dict", "pictures", "sources"], ["inception", "lite0", "label_maps", "protocol"],

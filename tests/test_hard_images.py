@@ -19,7 +19,7 @@ from tests import tiny
 from tests.conftest import ROOT
 
 # Sound files of kinds that are not read, which must be named as such.
-NOT_READ = {"bit16/10ct_32bit_128.tiff": "floating-point"}
+NOT_READ = {"bit16/10ct_32bit_128.tiff": "it has 1 channel of float32, and 8-bit RGB is expected"}
 
 
 # A process begins with the peak of the one that it was forked from, up to its exec; so a small one stands in between.

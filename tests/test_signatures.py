@@ -148,7 +148,8 @@ def test_check_takes_what_a_training_reads() -> None:
     shown = inspect.signature(i2i.check).parameters
     shared = set(SETTINGS) & set(shown)
     assert shared == {
-        "a", "b", "data", "attributes", "captions", "select", "direction", "channels", "background", "max_bad",
+        "a", "b", "data", "attributes", "captions", "select", "direction", "channels", "background", "max_bad", "range",
+        "derive",
     }  # fmt: skip
     assert {name: shown[name].default for name in shared} == {name: SETTINGS[name].default for name in shared}
 

@@ -109,7 +109,7 @@ def agreement(model: Model, image: np.ndarray) -> None:
     runner, around = shared_statistics.Runner(model.executor, None), halo(model.spec, False)
     picture = Array(image)
     start = core_seconds()
-    run = runner.open(runner.forms.fixed(shared_statistics.sampled(runner, picture, model.spec.source.peak)))
+    run = runner.open(runner.forms.fixed(shared_statistics.sampled(runner, picture, model.spec.source)))
     sampling = core_seconds() - start
     spans = cut(image.shape[0], SIDE, around)
     found: list[np.ndarray] = []

@@ -22,7 +22,7 @@ EXAMPLES = [
 
 @help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@settings("a", "b", "data", "attributes", "captions", "select", "direction", "channels")
+@settings("a", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive")
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
 @help.option(
     "--split",
@@ -43,7 +43,7 @@ EXAMPLES = [
 def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None,
     direction: str | None, channels: str | None, split: str, max_bad: int, attributes: str | None, captions: str | None,
-    select: str | None,
+    select: str | None, range: str | None, derive: str | None,
 ) -> None:  # fmt: skip
     """Check data before training METHOD: report what is there, and name every file that would stop the training.
 
@@ -51,7 +51,7 @@ def command(
     --unpaired, files side by side count as pairs, and two folders as unpaired; --attributes and --select imply many
     domains, --captions images with captions.
     """
-    if data is None and (a is None or b is None):
+    if data is None and (a is None or b is None) and not (derive and b):
         raise click.UsageError("give --data DIR, or both --a DIR and --b DIR")
     if data is not None and (a is not None or b is not None):
         raise click.UsageError("give either --data DIR, or --a DIR and --b DIR")
@@ -63,6 +63,8 @@ def command(
             kind = _kind(method, paired)
         elif paired is not None:
             kind = "pairs" if paired else "unpaired"
+        elif derive:
+            kind = "pairs"
         elif captions is not None:
             kind = "captions"
         elif attributes is not None or select is not None:
@@ -74,7 +76,7 @@ def command(
                 kind, data=data, a=a, b=b, direction=direction or "a2b", split=split,
                 channels="auto" if channels in (None, "auto") else int(channels), max_bad=max_bad,
                 progress=progress.update, attributes=attributes, select=select,
-                captions=captions,
+                captions=captions, range=range, derive=derive,
             )  # fmt: skip
     except DataError as error:
         click.echo(f"error: {error}", err=True)

@@ -11,7 +11,7 @@ import click
 from i2i.cli import help
 from i2i.cli.param_types import FilePath, options_of
 from i2i.runtime.adapters.options import ModelOptions
-from i2i.text import plural
+from i2i.text import format_range, plural
 
 if TYPE_CHECKING:
     from i2i.spec import Prior, Spec
@@ -65,7 +65,6 @@ def command(model: Path, output: str | None, copy: Path | None, overwrite: bool,
 def _summary(spec: Spec) -> str:
     """Return one line with the source, the target and the meaning of the tensors."""
     from i2i.cli.export import loss_in_words
-    from i2i.runtime.adapters.options import format_range
     from i2i.runtime.model.targets import GENERATOR, way
 
     form = spec.form

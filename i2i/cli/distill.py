@@ -18,7 +18,11 @@ EXAMPLES = [
     ("i2i distill runs/stargan-weather --a photos --to rain", "of one domain of several"),
     ("i2i export runs/distill-horses --precision int8", "and its file in eight bits"),
 ]
-OWN = ("method", "b", "data", "attributes", "captions", "select", "direction", "channels", "teacher", "teacher_to")
+OWN = {
+    "method", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive",
+    "diff_augment", "teacher", "teacher_to",
+}  # fmt: skip
+"""Settings that a student does not have, or that its teacher decides."""
 
 
 @help.command("distill", examples=EXAMPLES)

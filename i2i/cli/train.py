@@ -27,9 +27,15 @@ def _option(command: Any, setting: Field[Any]) -> Any:
         setting.name,
         group=setting.metadata["group"],
         type=click.Choice(choices) if choices else FilePath() if setting.name in PLACES else str,
+        multiple=setting.metadata.get("multiple", False),
+        callback=_joined if setting.metadata.get("multiple") else None,
         metavar=None if choices else setting.metadata.get("metavar", "DIR" if default is None else "N"),
         help=setting.metadata["help"] + ("" if default is None else f"  [default: {default}]"),
     )(command)
+
+
+def _joined(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
+    return " ".join(given) or None
 
 
 def _named_values(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -102,6 +108,7 @@ EXAMPLES = [
     ("i2i train pix2pix --data facades", "aligned A|B files"),
     ("i2i train cyclegan --a horses --b zebras", "two folders, no pairs"),
     ("i2i train stargan --data weather", "a folder per domain"),
+    ("i2i train pix2pix --a bands --b depth --range b=0..80", "float TIFF or .npy, of any channels"),
     ("i2i train dcgan --data faces --size 64", "a generator, from one folder"),
     ("i2i train cyclegan --a horses --b zebras --out runs/tuned --from runs/other", "fine-tunes another run"),
     ("i2i train --like runs/cyclegan-horses2zebras --a cows --b zebras", "repeats a run's settings on other images"),
@@ -138,7 +145,7 @@ def train_or_exit(method: str | None, **given: Any) -> None:
 
     from i2i.engine import train
     from i2i.engine.interrupt import Interrupted
-    from i2i.engine.report import NonFinite
+    from i2i.engine.statistics import NonFinite
 
     try:
         run = train(method, **given)

@@ -77,6 +77,14 @@ EXAMPLES = [
     metavar="N",
     help="Results of each image, in the styles of N seeds from --seed on, named by seed.  [default: 1]",
 )
+@help.option(
+    "--derive",
+    group="Model",
+    type=FilePath(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Make of each image the source that the model was trained on, write it to DIR, and translate that: a before "
+    "and after of any picture, for a model trained with --derive.  [default: none]",
+)
 @providers.options
 @translate_images.options
 @translate_video.options
@@ -89,6 +97,7 @@ def command(
     style: Path | None,
     seed: int | None,
     results: int | None,
+    derive: Path | None,
     **options: Any,
 ) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
@@ -141,6 +150,10 @@ def command(
     loaded = open_models(names or (None,), to, side_by_side=not alone, **where)
     loaded = [each for model in loaded for each in styled(model, style, seed, results)]
     loaded = [tiles.tiled(model, tile, alone=alone) for model in loaded]
+    if derive is not None:
+        if job is not None or piped or watch:
+            raise ValueError("--derive is for an image or a folder of images")
+        src = derived(src, derive, loaded, settings.overwrite)
     if job is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video takes one model and has one result: use one -m, and no --results and no --shard")
@@ -151,6 +164,17 @@ def command(
         translate_images.translate_folder(loaded, src, dst, settings, watch)
     else:
         translate_images.translate_image(loaded, src, dst, settings)
+
+
+def derived(src: Path, folder: Path, models: Sequence[Model], overwrite: bool) -> Path:
+    """Write the sources that the models were trained on, made of ``src``, to ``folder``; return what to translate."""
+    from i2i.runtime.jobs.derived import write_derived
+
+    ways = {model.spec.derive for model in models}
+    if len(ways) > 1 or not all(ways):
+        known = "; ".join(f"{model.path.name}: {model.spec.derive or 'none'}" for model in models)
+        raise ValueError(f"--derive makes the source that a model was trained on, and these say {known}")
+    return write_derived(src, folder, ways.pop(), overwrite)
 
 
 def styled(model: Model, style: Path | None, seed: int | None, results: int | None) -> list[Model]:

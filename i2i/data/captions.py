@@ -17,6 +17,7 @@ from torch import Tensor
 from i2i.data.inspection import named
 from i2i.data.layout import Folder, existing
 from i2i.data.one_set import OneSet, SetImage, described, images_in, split_folder
+from i2i.data.pixel_format import Ranges
 from i2i.data.rows import Images, read_text
 from i2i.data.shuffle import index_at
 from i2i.data.transforms import View
@@ -85,6 +86,7 @@ class Captioned(OneSet):
 def read_captions(
     data: Folder | None, split: str, channels: str | int, max_bad: int,
     progress: Callable[[int, int], None] | None, captions: Folder | None, background: Background,
+    ranges: Ranges | None,
 ) -> Captioned:  # fmt: skip
     """Read a dataset of kind "captions"; see ``read_folders``. The words are those of the training split."""
     if data is None:
@@ -103,7 +105,9 @@ def read_captions(
             f"out, with --max-bad):\n{named(left_out)}"
         )
     title = f"images: {folder}, captions: {table if table is not None else 'a text file beside each image'}"
-    domain, images, report, *rest = described(root, images, title, channels, max_bad, progress, background, left_out)
+    domain, images, report, *rest = described(
+        root, images, title, channels, max_bad, progress, background, ranges, left_out
+    )
     _check_different(folder, images)
     learned = images
     if split != "train":

@@ -17,7 +17,8 @@ from i2i.data.reader import Reader
 from i2i.data.transforms import View
 from i2i.data.two_domains import read_sides
 from i2i.errors import DataError
-from i2i.spec import EDGE, Background, Domain, parse_background
+from i2i.images.domains import kind as describe
+from i2i.spec import EDGE, Background, Domain, parse_background, parse_ranges
 from i2i.text import known_keywords
 
 KINDS = ("pairs", "unpaired", "domains", "images", "captions")
@@ -77,6 +78,8 @@ def read_folders(
     select: str | None = None,
     captions: Folder | None = None,
     background: Background = EDGE,
+    range: str | None = None,
+    derive: str | None = None,
 ) -> Dataset:
     """Find the images and decode each once; raise a DataError that names every file training would fail on.
 
@@ -100,26 +103,50 @@ def read_folders(
             file beside each image.
         background: colour under transparent pixels for a network without alpha: "edge", the image's own visible
             colours continued, or the level (0 to 255) of a grey that the image is composited on.
+        range: values that are -1 and 1 to a network, "LOW..HIGH" or "a=LOW..HIGH b=LOW..HIGH", with commas between
+            those of several channels; by default 0 to 255 or 65535 for pictures, and for bands the range found.
+        derive: makes the source images of the target's, as "jpeg:20"; see i2i.images.derive. The target's folder is
+            ``b`` or ``data``.
     """
     background = parse_background(background)
+    try:
+        ranges = parse_ranges(range)
+    except ValueError as error:
+        raise DataError(str(error)) from error
     if kind not in KINDS or direction not in ("a2b", "b2a") or channels not in ("auto", 1, 3, 4):
         raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: no such choice")
     if captions is not None and kind != "captions":
         raise DataError(f"--captions is for methods that learn from captions; this one trains on {kind} data")
+    if derive and kind != "pairs":
+        raise DataError(f"--derive makes pairs, and this method trains on {kind} data; choose pix2pix, for example")
     if kind in ("domains", "images", "captions"):
         if a is not None or b is not None or direction != "a2b":
             what = "many domains" if kind == "domains" else "one set of images"
             layout = "with one folder per domain" if kind == "domains" else "with the images"
             raise DataError(f"this method takes {what}, not A, B and a direction; give --data DIR {layout}")
+        if ranges.keys() - {""}:
+            raise DataError(f"range is {range!r}; this method has no a and b: expected LOW..HIGH")
         if kind == "captions":
             if attributes is not None or select is not None:
                 raise DataError("--attributes and --select are for labelled images; this method learns from captions")
-            return read_captions(data, split, channels, max_bad, progress, captions, background)
-        read = read_domains if kind == "domains" else read_images
-        return read(data, split, channels, max_bad, progress, attributes, select, background)
+            return _pictures(
+                read_captions(data, split, channels, max_bad, progress, captions, background, ranges.get(""))
+            )
+        rest = data, split, channels, max_bad, progress, attributes, select, background, ranges.get("")
+        return read_domains(*rest) if kind == "domains" else _pictures(read_images(*rest))
     if attributes is not None or select is not None:
         raise DataError(f"--attributes and --select are for many domains; this method trains on {kind} data")
-    return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress, background)
+    return read_sides(kind, data, a, b, direction, split, channels, max_bad, progress, background, ranges, derive)
+
+
+def _pictures(dataset: Dataset) -> Dataset:
+    """Return the dataset. Raises DataError for one of bands."""
+    if dataset.source.bands:
+        raise DataError(
+            f"generators learn from pictures, grey or RGB of 8 or 16 bits, and these have {describe(dataset.source)}; "
+            "methods that translate images take them, such as pix2pix or cyclegan"
+        )
+    return dataset
 
 
 def has_split(
@@ -130,6 +157,7 @@ def has_split(
     *,
     kind: str = "unpaired",
     attributes: Folder | None = None,
+    derive: str | None = None,
 ) -> bool:
     """True if the split exists and is not simply all the data."""
     try:
@@ -137,7 +165,7 @@ def has_split(
             return data is not None and has_domains(split, data, attributes is not None)
         if kind in ("images", "captions"):
             return data is not None and has_images(split, data)
-        find_layout(split, data, a, b)
+        find_layout(split, data, a, b, derive)
     except DataError:
         return False
     return True
@@ -159,6 +187,8 @@ def check(
     select: str | None = None,
     captions: Folder | None = None,
     background: Background = EDGE,
+    range: str | None = None,
+    derive: str | None = None,
 ) -> Report:
     """Check the images that a training would read: decode each once, and return a report of what is there.
 
@@ -179,6 +209,10 @@ def check(
         captions: table of captions, CSV; by default captions.csv in ``data``, else a text file beside each image.
         background: colour under transparent pixels: "edge", the image's visible colours continued, or 0 to 255, a grey
             level.
+        range: values of the images that are lowest and highest to a network, "LOW..HIGH" for all, or
+            "a=LOW..HIGH b=LOW..HIGH"; default 0 to 255 or 65535, for bands (float32, int16, or more than three
+            channels) what is found in the images.
+        derive: how pairs are made of the images of ``b`` or ``data`` alone, as "jpeg:20"; see ``i2i.train``.
 
     Returns the report; ``str(report)`` is its text.
 
@@ -198,4 +232,6 @@ def check(
         select=select,
         captions=captions,
         background=background,
+        range=range,
+        derive=derive,
     ).report

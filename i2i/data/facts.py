@@ -16,20 +16,28 @@ import numpy as np
 
 from i2i.cache import cache_folder
 from i2i.data.file_index import FileIndex
-from i2i.images import ImageError, decode_image
+from i2i.images import Image, ImageError, decode_image
 from i2i.images.codecs import versions
 from i2i.images.header import open_regular
+from i2i.images.image import kind_of
 from i2i.progress import say
 from i2i.text import os_error
 
 DARK = 4  # a domain without values above this part of full scale is dark
-FORM = f"facts 1, {versions()}"  # of the index; another makes all files new
+FORM = f"facts 2, {versions()}"  # of the index; another makes all files new
 WRITE_EVERY = 60.0  # seconds between two writes of the index, which are all that a kill can lose
+
+Extremes = tuple[tuple[float, float], ...]
+"""The lowest and the highest value, of all channels or of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts about one image file."""
+    """Facts about one image file.
+
+    ``extremes`` are the lowest and the highest value in the left and in the right half: of a picture over all channels,
+    of bands of each.
+    """
 
     size: tuple[int, int]  # height, width
     channels: int
@@ -42,7 +50,14 @@ class Facts:
     digest: bytes
     bytes: int
     highest: tuple[int, int] = (0, 0)
-    """The largest value below full scale in the left and in the right half."""
+    """The largest value below full scale in the left and in the right half; 0 for bands."""
+    extremes: tuple[Extremes, Extremes] = ((), ())
+    bands: str = ""  # type of the values; empty for a picture
+
+    @property
+    def kind(self) -> str:
+        """The kind of its values in words."""
+        return kind_of(self.bands, self.channels) if self.bands else "pictures"
 
 
 def inspect_files(
@@ -103,15 +118,20 @@ def _write(index: FileIndex) -> float:
 def _to_row(facts: Facts) -> list[Any]:
     """Return the facts as values of JSON."""
     kind = facts.channels, facts.bits, facts.alpha, facts.transparent, facts.flat, facts.frames, facts.format
-    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *facts.highest]
+    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *facts.highest, *facts.extremes, facts.bands]
 
 
 def _from_row(row: list[Any]) -> Facts:
-    height, width, channels, bits, alpha, transparent, flat, frames, format, digest, size, left, right = row
+    height, width, channels, bits, alpha, transparent, flat, frames, format, digest, size, left, right, *more = row
+    one, other, bands = more
     return Facts(
         (height, width), channels, bits, alpha, transparent, flat, frames, format, bytes.fromhex(digest), size,
-        (left, right),
+        (left, right), (_pairs(one), _pairs(other)), bands,
     )  # fmt: skip
+
+
+def _pairs(values: list[list[float]]) -> Extremes:
+    return tuple((low, high) for low, high in values)
 
 
 def _inspect(path: Path) -> Facts | ImageError:
@@ -130,8 +150,22 @@ def _inspect(path: Path) -> Facts | ImageError:
     return Facts(
         (image.height, image.width), image.channels, image.bits, image.alpha is not None,
         image.alpha is not None and int(image.alpha.min()) < 2**image.bits - 1, flat, image.frames, image.format,
-        hashlib.blake2b(data, digest_size=16).digest(), len(data), _highest(image.pixels),
+        hashlib.blake2b(data, digest_size=16).digest(), len(data), (0, 0) if image.bands else _highest(image.pixels),
+        _extremes(image), image.bands,
     )  # fmt: skip
+
+
+def _extremes(image: Image) -> tuple[Extremes, Extremes]:
+    middle = image.width // 2
+
+    def extremes(part: np.ndarray) -> Extremes:
+        axes = (0, 1) if image.bands else None
+        if not part.size:  # the left half of a column
+            part = image.pixels
+        low, high = (np.atleast_1d(of(part, axis=axes)) for of in (np.min, np.max))
+        return tuple(zip(low.tolist(), high.tolist(), strict=True))
+
+    return extremes(image.pixels[:, :middle]), extremes(image.pixels[:, middle:])
 
 
 def _highest(pixels: np.ndarray) -> tuple[int, int]:

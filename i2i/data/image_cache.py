@@ -26,8 +26,10 @@ from i2i.atomic import atomically, clear_temporaries, lock
 from i2i.data.file_index import Stamp
 from i2i.text import os_error
 
-_HEAD = struct.Struct("<8sqq4I")  # signature; size and time of the source; height, width, channels, bytes of a value
-_SIGNATURE = b"i2i pix1"
+_HEAD = struct.Struct(
+    "<8sqq3I4s"
+)  # signature; size and time of the source; height, width, channels, type of the values
+_SIGNATURE = b"i2i pix2"
 _LOCK = "in-use"
 _SHARE = 16
 """A process takes at most this part of the free room before it looks again how much is left: as many processes may
@@ -35,7 +37,7 @@ write at a time without exceeding the limit."""
 
 
 class ImageCache:
-    """Arrays uint8 or uint16 [h, w, c] under names, in a set of their own.
+    """Arrays [h, w, c] of uint8, uint16, int16 or float32 under names, in a set of their own.
 
     Args:
         root: folder of all sets.
@@ -71,14 +73,15 @@ class ImageCache:
             return None
         if len(data) < _HEAD.size + 4 or zlib.crc32(memoryview(data)[4:]) != int.from_bytes(data[:4], "little"):
             return None
-        signature, size, time, height, width, channels, depth = _HEAD.unpack_from(data, 4)
+        signature, size, time, height, width, channels, dtype = _HEAD.unpack_from(data, 4)
         if signature != _SIGNATURE or (size, time) != stamp:
             return None
-        return np.frombuffer(data, f"<u{depth}", offset=4 + _HEAD.size).reshape(height, width, channels)
+        pixels = np.frombuffer(data, dtype.rstrip(b"\0").decode(), offset=4 + _HEAD.size)
+        return pixels.reshape(height, width, channels)
 
     def write(self, name: str, stamp: Stamp, pixels: np.ndarray) -> None:
         """Keep an array, if there is room for it and the disk takes it."""
-        data = _HEAD.pack(_SIGNATURE, *stamp, *pixels.shape, pixels.itemsize) + pixels.tobytes()
+        data = _HEAD.pack(_SIGNATURE, *stamp, *pixels.shape, pixels.dtype.str.encode()) + pixels.tobytes()
         whole = zlib.crc32(data).to_bytes(4, "little") + data
         try:
             if self._claim(len(whole)):

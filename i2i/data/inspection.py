@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from i2i.data.facts import DARK, Facts, inspect_files
+from i2i.data.pixel_format import form_of, warnings_of
 from i2i.errors import DataError
+from i2i.spec import Background, Domain
 from i2i.text import plural
 
 SHOWN = 20  # files that a message names; the others are counted
@@ -31,9 +33,9 @@ def named(items: Sequence[object], limit: int = SHOWN) -> str:
     return "\n".join(f"  {item}" for item in [*items[:limit], *more])
 
 
-def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) -> Report:
-    """Describe one domain. ``facts`` are keyed by image name; ``form`` is the common form of its pixels."""
-    report = Report()
+def describe_domain(name: str, role: str, facts: dict[str, Facts], domain: Domain, background: Background) -> Report:
+    """Describe one domain. ``facts`` are keyed by image name; ``domain`` is the common form of its pixels."""
+    report, form = Report(), form_of(domain, facts.values(), background)
     formats = ", ".join(f"{count} {kind}" for kind, count in Counter(f.format for f in facts.values()).most_common())
     sizes = Counter(f.size for f in facts.values())
     small, large = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
@@ -47,11 +49,14 @@ def describe_domain(name: str, role: str, facts: dict[str, Facts], form: str) ->
 
     warn("of one colour throughout", [n for n, f in facts.items() if f.flat])
     warn("with several frames, of which the first is used", [n for n, f in facts.items() if f.frames > 1])
-    report.warnings += _dark(name, facts.values())
+    for text, names in warnings_of(domain, facts):
+        warn(text, names)
+    if domain.range is None and not domain.bands:
+        report.warnings += _dark(name, facts.values())
     deep = [n for n, f in facts.items() if f.bits == 16]
     if deep and len(deep) < len(facts):
         warn("of 16 bits among images of 8 bits, to which they are reduced", deep)
-    grey = [n for n, f in facts.items() if f.channels == 1]
+    grey = [n for n, f in facts.items() if f.channels == 1 and not f.bands]
     if grey and len(grey) < len(facts):
         warn("grey among images of colour", grey)
     seen: dict[bytes, str] = {}
@@ -69,7 +74,9 @@ def _dark(name: str, facts: Collection[Facts]) -> list[str]:
         return []
     if peak > 255:
         bits = top.bit_length()
-        fix = f"they fill {bits} of 16 bits: multiply them by {2 ** (16 - bits)} before training"
+        fix = (
+            f"they fill {bits} of 16 bits: give their range, --range 0..{2**bits - 1}, of one domain a=0..{2**bits - 1}"
+        )
     else:
         spread = f"multiply all below {peak} by {peak // top} or save each class in its own colour"
         fix = f"if they are class numbers, {spread}"

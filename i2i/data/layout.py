@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from i2i.errors import DataError
 from i2i.images import Image, ImageError, name_images
+from i2i.text import as_given
 
 Folder = str | os.PathLike[str]
 
@@ -26,19 +27,29 @@ class Layout:
     b: Path
     names: tuple[str, str] = ("a", "b")
     aligned: bool = False
+    derive: str = ""
+    """How the images of ``a`` are made of those of ``b``, which is the same folder; empty for two domains."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One image of a domain: a file or a half of one."""
+    """One image of a domain: a file, a half of one, or what is made of one."""
 
     path: Path
     name: str  # relative to its folder, for messages and for the fingerprint
     half: int | None = None  # 0 left, 1 right
+    derive: str = ""  # how it is made of the file; see i2i.images.derive
 
 
-def find_layout(split: str, data: Folder | None = None, a: Folder | None = None, b: Folder | None = None) -> Layout:
-    """Find the two domains' folders. Raises DataError where they do not exist or have no known layout."""
+def find_layout(
+    split: str, data: Folder | None = None, a: Folder | None = None, b: Folder | None = None, derive: str | None = None
+) -> Layout:
+    """Find the two domains' folders, or with ``derive`` the one that both are of.
+
+    Raises DataError where they do not exist or have no known layout.
+    """
+    if derive:
+        return _derived(split, data, a, b, derive)
     if data is not None and (a is not None or b is not None):
         raise DataError("give either --data DIR, or --a DIR and --b DIR")
     if data is not None:
@@ -56,6 +67,18 @@ def existing(path: Folder) -> Path:
             f"{folder}: " + ("a file; a folder is needed" if folder.exists() else "there is no such folder")
         )
     return folder
+
+
+def _derived(split: str, data: Folder | None, a: Folder | None, b: Folder | None, derive: str) -> Layout:
+    given = b if data is None else data
+    if a is not None or given is None or (data is not None and b is not None):
+        raise DataError("with --derive the source is made of the target: give one folder of images, --b DIR")
+    root = existing(given)
+    folders = subfolders(root)
+    if split not in folders and (split != "train" or folders.keys() & {"val", "test"}):
+        raise DataError(f"{root}: no '{split}' folder here; it has {_listing(root)}")
+    folder = folders.get(split, root)
+    return Layout(folder, folder, (derive, domain_name(root)), derive=derive)
 
 
 def _one_folder(root: Path, split: str) -> Layout:
@@ -101,8 +124,8 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
 
 
 def domain_name(folder: Path) -> str:
-    """Return the domain's name: the folder's, or its parent's if the folder is a split."""
-    folder = folder.resolve()
+    """Return the domain's name: the folder's as it was given, or its parent's if the folder is a split."""
+    folder = as_given(folder)
     return folder.parent.name if folder.name.lower() in ("train", "val", "test") else folder.name
 
 
@@ -145,6 +168,12 @@ def list_sources(layout: Layout, kind: str) -> tuple[list[Source], list[Source],
             problems.append(f"{layout.a}: no images in this folder")
         halves = [[Source(path, name, half) for name, path in names.items()] for half in (0, 1)]
         return halves[0], halves[1], problems
+    if layout.derive:
+        files = _named(layout.b, problems)
+        if not files and not problems:
+            problems.append(f"{layout.b}: no images in this folder")
+        target = [Source(path, name) for name, path in files.items()]
+        return [replace(source, derive=layout.derive) for source in target], target, problems
     sides = [_named(layout.a, problems), _named(layout.b, problems)]
     for folder, names in zip((layout.a, layout.b), sides, strict=True):
         if not names and not problems:
@@ -193,4 +222,6 @@ def half_of(image: Image, half: int | None) -> Image:
         return image
     middle = image.width // 2
     columns = slice(half * middle, (half + 1) * middle)
-    return Image(image.pixels[:, columns], None if image.alpha is None else image.alpha[:, columns])
+    alpha = None if image.alpha is None else image.alpha[:, columns]
+    whole = None if image.whole is None else (image.whole[0], image.whole[1] // 2)
+    return Image(image.pixels[:, columns], alpha, reduction=image.reduction, whole=whole)

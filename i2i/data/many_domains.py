@@ -17,10 +17,10 @@ from i2i.data.attributes import Table, chosen, read_table
 from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, domain_name, existing, subfolders
-from i2i.data.pixel_format import domain_of, form_of
+from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, cut, place, to_tensor
+from i2i.data.transforms import View, altered, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images import IMAGE_SUFFIXES, list_images
@@ -86,7 +86,7 @@ class ManyDomains:
         image = self._images[index_at(position, len(self._images), seed)]
         (pixels,) = self.reader(view, Wanted(image.path, self.source))
         return {
-            "x": to_tensor(cut(pixels, view, placement)),
+            "x": altered(to_tensor(cut(pixels, view, placement), self.source), view, placement, self.source.alpha),
             "c": torch.tensor(image.label, dtype=torch.float32),
         }
 
@@ -94,7 +94,7 @@ class ManyDomains:
 def read_domains(
     data: Folder | None, split: str, channels: str | int, max_bad: int,
     progress: Callable[[int, int], None] | None, attributes: Folder | None, select: str | None,
-    background: Background,
+    background: Background, ranges: Ranges | None,
 ) -> ManyDomains:  # fmt: skip
     """Read a dataset of kind "domains"; see ``read_folders``."""
     if data is None:
@@ -116,7 +116,8 @@ def read_domains(
         raise DataError(f"{root}: no image of the domain {empty[0]!r} can be read")
     if not images:
         raise DataError(f"{root}: no image in it can be read")
-    domain = domain_of(domain_name(root), [facts[image.path] for image in images], channels)
+    mine = {image.name: facts[image.path] for image in images}
+    domain = domain_of(domain_name(root), mine, channels, ranges)
     report = Report([f"domains: {root}, {len(domains)} " + ("domains" if table is None else f"of {table.path.name}")])
     if table is None:
         _describe_folders(report, domain, domains, images, facts, background)
@@ -225,7 +226,7 @@ def _describe_folders(
     both = []
     for i, name in enumerate(domains):
         mine = {image.name: facts[image.path] for image in images if image.label[i]}
-        part = describe_domain(name, "domain", mine, form_of(domain, mine.values(), background))
+        part = describe_domain(name, "domain", mine, domain, background)
         report.lines += part.lines
         report.warnings += part.warnings
         both += [f"{image} = {seen[fact.digest]}" for image, fact in mine.items() if fact.digest in seen]
@@ -239,7 +240,7 @@ def _describe_table(
     background: Background,
 ) -> None:  # fmt: skip
     mine = {image.name: facts[image.path] for image in images}
-    part = describe_domain(domain.name, "images", mine, form_of(domain, mine.values(), background))
+    part = describe_domain(domain.name, "images", mine, domain, background)
     report.lines += part.lines
     report.warnings += part.warnings
     counts = np.sum([image.label for image in images], axis=0)

@@ -15,10 +15,10 @@ from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, domain_name, existing, subfolders
 from i2i.data.many_domains import ManyDomains, domain_folders, read_domains
-from i2i.data.pixel_format import domain_of, form_of
+from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, cut, place, to_tensor
+from i2i.data.transforms import View, altered, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images import list_images
@@ -81,20 +81,21 @@ class OneSet:
         placement = place(view, np.random.default_rng((seed, position)))
         image = self._images[index_at(position, len(self._images), seed)]
         (pixels,) = self.reader(view, Wanted(image.path, self.source))
-        return {"x": to_tensor(cut(pixels, view, placement))}
+        x = to_tensor(cut(pixels, view, placement), self.source)
+        return {"x": altered(x, view, placement, self.source.alpha)}
 
 
 def read_images(
     data: Folder | None, split: str, channels: str | int, max_bad: int,
     progress: Callable[[int, int], None] | None, attributes: Folder | None, select: str | None,
-    background: Background,
+    background: Background, ranges: Ranges | None,
 ) -> OneSet | ManyDomains:  # fmt: skip
     """Read a dataset of kind "images"; see ``read_folders``. Folders of several classes are labels."""
     if data is None:
         raise DataError(f"no data: give --data DIR, {_EXPECTED}")
     root = existing(data)
     if attributes is not None or (select != UNLABELLED and len(domain_folders(root, split)) > 1):
-        return read_domains(data, split, channels, max_bad, progress, attributes, select, background)
+        return read_domains(data, split, channels, max_bad, progress, attributes, select, background, ranges)
     if select not in (None, UNLABELLED):
         raise DataError(f"--select {select}: {root} has no folders of several classes to choose from")
     folder = split_folder(root, split, _EXPECTED)
@@ -102,7 +103,7 @@ def read_images(
     if not images:
         raise DataError(f"{folder}: no images in this folder. Expected {_EXPECTED}")
     return OneSet(
-        *described(root, images, f"images: {folder}, without labels", channels, max_bad, progress, background)
+        *described(root, images, f"images: {folder}, without labels", channels, max_bad, progress, background, ranges)
     )
 
 
@@ -111,16 +112,17 @@ Described = tuple[Domain, list[Any], Report, str, Background, Mapping[Path, byte
 
 def described(
     root: Path, images: Sequence[SetImage], title: str, channels: str | int, max_bad: int,
-    progress: Callable[[int, int], None] | None, background: Background, left_out: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None, background: Background, ranges: Ranges | None,
+    left_out: Sequence[str] = (),
 ) -> Described:  # fmt: skip
     """Decode each image once, and return the arguments of ``OneSet``. ``left_out`` counts towards ``max_bad``."""
     facts, unreadable = read_all([image.path for image in images], max_bad, progress, len(left_out))
     images = [image for image in images if image.path in facts]
     if not images:
         raise DataError(f"{root}: no image in it can be read")
-    domain = domain_of(domain_name(root), [facts[image.path] for image in images], channels)
     mine = {image.name: facts[image.path] for image in images}
-    part = describe_domain(domain.name, "images", mine, form_of(domain, mine.values(), background))
+    domain = domain_of(domain_name(root), mine, channels, ranges)
+    part = describe_domain(domain.name, "images", mine, domain, background)
     report = Report([title, *part.lines], part.warnings)
     warn_of(report, [*left_out, *unreadable])
     contents = {path: fact.digest for path, fact in facts.items()}

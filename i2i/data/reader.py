@@ -14,14 +14,14 @@ from i2i.cache import cache_folder
 from i2i.data.file_index import stamp
 from i2i.data.image_cache import ImageCache
 from i2i.data.layout import half_of
-from i2i.data.pixel_format import in_form
 from i2i.data.transforms import View, fit
-from i2i.images import Image, read_image
+from i2i.images import Image, ImageError, read_image
 from i2i.images.codecs import versions
+from i2i.images.domains import clipped, values_of
 from i2i.spec import Background, Domain
 from i2i.text import os_error
 
-FORM = f"resized 1, {versions()}"  # of a cached image; another number where the same file would give other pixels
+FORM = f"resized 2, {versions()}"  # of a cached image; another number where the same file would give other pixels
 _WORTHWHILE = 2  # an image is cached if its file has at least this many times its pixels
 
 
@@ -75,16 +75,21 @@ class Reader:
         path, domain, half = wanted
         cache, mark, key = self._cache, None, ""
         if cache:
-            form = domain.channels, domain.bits, self._background, view.size, view.load
+            form = domain.channels, domain.dtype, domain.range, self._background, view.size, view.load
             mark, key = stamp(path), repr((FORM, os.path.abspath(path), half, *form))
             if mark and (found := cache.read(key, mark)) is not None:
                 return found
         if path not in decoded:
-            # The middle of a file with two halves may lie within what becomes one pixel.
-            decoded[path] = read_image(path, least=view.covered if half is None else None)
+            height, width = view.covered
+            least = (height, width) if half is None else (height, 2 * width)
+            decoded[path] = read_image(path, least=least, halves=half is not None)
         image = half_of(decoded[path], half)
-        pixels = fit(in_form(image, domain, self._background), view)
-        whole = image.height * image.width * image.reduction**2
-        if cache and mark and whole >= _WORTHWHILE * pixels.shape[0] * pixels.shape[1]:
+        try:
+            values = values_of(image, domain, self._background)
+        except ValueError as error:
+            raise ImageError(path, f"{error}: it has changed since training began") from error
+        pixels = fit(clipped(values, domain), view, image.whole, image.reduction)
+        height, width = image.whole or (image.height, image.width)
+        if cache and mark and height * width >= _WORTHWHILE * pixels.shape[0] * pixels.shape[1]:
             cache.write(key, mark, pixels)
         return pixels

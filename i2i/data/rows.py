@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from i2i.errors import DataError
+from i2i.text import as_given
 
 
 def read_text(path: Path, what: str) -> str:
@@ -42,7 +43,7 @@ def _below(root: Path, name: str) -> Iterator[str]:
     """Yield the paths below ``root`` that the name in a row may mean: it may begin with folders of ``root`` itself."""
     yield name
     for path in dict.fromkeys((PurePosixPath(name), PurePosixPath(name.replace("\\", "/")))):
-        folders = root.resolve().parts
-        for start in range(len(path.parts)):
-            if folders[len(folders) - start :] == path.parts[:start]:
-                yield "/".join(path.parts[start:])
+        for folders in dict.fromkeys((as_given(root).parts, root.resolve().parts)):
+            for start in range(len(path.parts)):
+                if folders[len(folders) - start :] == path.parts[:start]:
+                    yield "/".join(path.parts[start:])

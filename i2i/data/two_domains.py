@@ -14,12 +14,13 @@ from torch import Tensor
 from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
-from i2i.data.pixel_format import domain_of, form_of
+from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, cut, place, to_tensor
+from i2i.data.transforms import View, altered, cut, place, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
+from i2i.images.derive import derive, derived_domain
 from i2i.spec import Background, Domain
 from i2i.text import plural
 
@@ -85,17 +86,29 @@ class TwoDomains:
             right = self._y[index]
         else:
             right, other = self._y[int(rng.integers(len(self._y)))], place(view, rng)
-        x, y = self.reader(view, Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half))
-        return {"x": to_tensor(cut(x, view, placement)), "y": to_tensor(cut(y, view, other))}
+        if left.derive:
+            (pixels,) = self.reader(view, Wanted(right.path, self.target, right.half))
+            y = cut(pixels, view, placement)
+            x = derive(y, left.derive, np.random.default_rng((seed, position, 1)))
+        else:
+            wanted = Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half)
+            x, y = self.reader(view, *wanted)
+            x, y = cut(x, view, placement), cut(y, view, other)
+        return {
+            "x": altered(to_tensor(x, self.source), view, placement, self.source.alpha, source=True),
+            "y": altered(to_tensor(y, self.target), view, other, self.target.alpha),
+        }
 
 
 def read_sides(
     kind: str, data: Folder | None, a: Folder | None, b: Folder | None, direction: str, split: str,
     channels: str | int, max_bad: int, progress: Callable[[int, int], None] | None,
-    background: Background,
+    background: Background, ranges: Mapping[str, Ranges], derived: str | None,
 ) -> TwoDomains:  # fmt: skip
     """Read a dataset of kind "pairs" or "unpaired"; see ``read_folders``."""
-    layout = find_layout(split, data, a, b)
+    if derived and (kind != "pairs" or direction != "a2b"):
+        raise DataError("--derive makes pairs, from A to B: choose a method that learns from pairs, such as pix2pix")
+    layout = find_layout(split, data, a, b, derived)
     sides = list_sources(layout, kind)
     if sides[2]:
         raise DataError(f"{plural(len(sides[2]), 'problem')} with the data:\n{named(sides[2])}")
@@ -106,10 +119,17 @@ def read_sides(
     if direction == "b2a":
         one, two = two, one
     names = layout.names if direction == "a2b" else layout.names[::-1]
+    found: list[dict[str, Facts]] = [{s.name: _half(facts[s.path], s) for s in side} for side in (one, two)]
     source, target = (
-        domain_of(name, [facts[s.path] for s in side], channels) for name, side in zip(names, (one, two), strict=True)
+        domain_of(name, side, channels, ranges.get(letter, ranges.get("")))
+        for name, side, letter in zip(names, found, direction.split("2"), strict=True)
     )
-    report = _report(kind, layout, (source, target), (one, two), facts, background)
+    if derived:
+        try:
+            source = derived_domain(target, derived)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+    report = _report(kind, layout, (source, target), found, background)
     warn_of(report, left_out)
     contents = {path: fact.digest for path, fact in facts.items()}
     fingerprint = _fingerprint(kind, one, two, facts)
@@ -147,18 +167,18 @@ def _report(
     kind: str,
     layout: Layout,
     domains: tuple[Domain, Domain],
-    sides: tuple[list[Source], list[Source]],
-    facts: dict[Path, Facts],
+    found: Sequence[dict[str, Facts]],
     background: Background,
 ) -> Report:
     where = f"{layout.a}, A | B side by side" if layout.aligned else f"{layout.a} and {layout.b}"
-    report = Report([f"{kind}: {where}"])
-    found: list[dict[str, Facts]] = [{s.name: _half(facts[s.path], s) for s in side} for side in sides]
+    report = Report([f"{kind}: {layout.b}, A made of B by {layout.derive}" if layout.derive else f"{kind}: {where}"])
     for role, domain, images in zip(ROLES, domains, found, strict=True):
-        part = describe_domain(domain.name, role, images, form_of(domain, images.values(), background))
+        if layout.derive and role == "source":
+            continue
+        part = describe_domain(domain.name, role, images, domain, background)
         report.lines += part.lines
         report.warnings += part.warnings
-    if not layout.aligned:
+    if not (layout.aligned or layout.derive):
         of_target = {fact.digest: name for name, fact in found[1].items()}
         both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]
         if both:
@@ -170,11 +190,13 @@ def _half(facts: Facts, source: Source) -> Facts:
     height, width = facts.size
     if source.half is None:
         return facts
-    return replace(facts, size=(height, width // 2), highest=(facts.highest[source.half],) * 2)
+    left_or_right = source.half
+    highest, extremes = (facts.highest[left_or_right],) * 2, (facts.extremes[left_or_right],) * 2
+    return replace(facts, size=(height, width // 2), highest=highest, extremes=extremes)
 
 
 def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:
-    known = hashlib.sha256(kind.encode())
+    known = hashlib.sha256(kind.encode() + "".join(f"\0{way}" for way in {s.derive for s in x if s.derive}).encode())
     for side in (x, y):
         known.update(b"\0side\0")
         for source in side:

@@ -118,7 +118,7 @@ TRAININGS: dict[str, tuple[Training, ...]] = {
         Training(
             "change roof and time of day",
             "stargan --data=DATA --attributes=DATA/attributes.csv "
-            "--select=red-roof,blue-roof,grey-roof,brown-roof,night --size=64 --set=image_size=64",
+            "--select=red-roof,blue-roof,grey-roof,brown-roof,night --size=64",
         ),
     ),
     "family": (
@@ -126,6 +126,6 @@ TRAININGS: dict[str, tuple[Training, ...]] = {
         Training(
             "draw new faces, and translate by latent arithmetic", "vaegan --data=DATA --size=64 --set=lambda_prior=8"
         ),
-        Training("make a person smile or calm, woman or man", "stargan --data=DATA --size=64 --set=image_size=64"),
+        Training("make a person smile or calm, woman or man", "stargan --data=DATA --size=64"),
     ),
 }

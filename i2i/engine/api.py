@@ -28,14 +28,18 @@ def train(
     captions: PathLike | None = None,
     select: str | None = None,
     from_: PathLike | None = None,
+    derive: str | None = None,
     teacher: PathLike | None = None,
     teacher_to: str | None = None,
     freeze: str | None = None,
     direction: str | None = None,
     channels: str | int | None = None,
     background: Background | None = None,
+    range: str | None = None,
     max_bad: int | None = None,
     size: int | str | tuple[int, int] | None = None,
+    augment: str | None = None,
+    diff_augment: str | None = None,
     batch: int | str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
@@ -46,6 +50,7 @@ def train(
     cache: str | None = None,
     log_every: int | None = None,
     sample_every: int | None = None,
+    sheet_channels: str | None = None,
     save_every: int | None = None,
     watch: str | None = None,
     eval_every: int | None = None,
@@ -59,8 +64,9 @@ def train(
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     that of the run ``like``, else the default below. In a run that continues, the paths of the images, ``max_bad``,
-    ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``save_every``, ``watch``,
-    ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they are.
+    ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``sheet_channels``, ``save_every``,
+    ``watch``, ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they
+    are.
 
     Args:
         method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan", "distill"; the
@@ -82,6 +88,10 @@ def train(
         from_: weights that a new run starts from: a trained or imported run, a ``.safetensors`` file in one, or a
             third-party checkpoint; the generator must be the network of the method with these hyper-parameters.
             Networks that it does not have begin new. Default random weights.
+        derive: for a method that learns from pairs: makes the source of each image of ``b`` (or ``data``), as "grey",
+            "edges" (line art), "jpeg:20" (quality), "noise:10" (deviation, of 255), "blur:2" (deviation in pixels),
+            "downscale:4", or "mask:strokes" (also rectangle, centre: holes as alpha); a value may be a range,
+            "jpeg:10..60", and steps follow each other, "jpeg:10..60+noise:0..15". Default none.
         teacher: for a method that learns from pairs: a finished translator, a run or an ONNX file, whose results for
             the images of ``data`` or ``a`` are learned; see "distill". Default none.
         teacher_to: the teacher's direction or target domain; default its first.
@@ -91,8 +101,16 @@ def train(
         channels: per image: 1 (grey), 3 (RGB), 4 (RGB with alpha), or "auto", as the files have; default "auto".
         background: what the network sees under transparent pixels: "edge", the image's visible colours continued, or
             0 to 255, a grey level; default "edge".
+        range: values that are lowest and highest to the network, "LOW..HIGH" for all images or
+            "a=LOW..HIGH b=LOW..HIGH", with commas between the ranges of several channels; values beyond are clipped.
+            Default 0 to 255 or 65535, for bands (float32, int16, more than three channels) what the images have.
         max_bad: number of unreadable files to skip before the data is refused, from 0; default 0.
         size: of a training crop in pixels, from 1: 256, (height, width) or "HEIGHTxWIDTH"; default 256.
+        augment: random changes of the training images, of pairs alike: "crop", "flip", "colour:0.2",
+            "source-colour:0.2", "rotate:10", "scale:0.8..1.2" and "cutout:0.25", separated by commas, or "none";
+            default "crop,flip", for generators "none".
+        diff_augment: random changes of all images that the discriminator sees, real and generated: "colour",
+            "translation" and "cutout", separated by commas, or "none"; default "none".
         batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
             for StarGAN 16.
         epochs: length in passes over the data, from 1; the learning rate falls in the second half; default 200.
@@ -107,6 +125,8 @@ def train(
             "off"; default "4GB". Pixels are the same in any case.
         log_every: steps between two lines of the log, from 1; default 50.
         sample_every: steps between two sample sheets, from 0 (none); default 500.
+        sheet_channels: channels to show in sample sheets, numbered from 1: one, as grey, or three, such as "4,3,2";
+            default the first three, of two the first.
         save_every: steps between two checkpoints, from 1; default 1000.
         watch: "on" warns of a run that fails in a known way, and after a loss or weight that is not finite goes back to
             the last state with half the learning rate, at most three times; "off" stops there. Default "on".
@@ -129,13 +149,15 @@ def train(
     good state remains.
     """
     settings = {
-        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select, "from_": from_,
-        "teacher": teacher, "teacher_to": teacher_to,
-        "direction": direction, "channels": channels, "background": background, "max_bad": max_bad, "freeze": freeze,
-        "size": size, "batch": batch, "epochs": epochs, "steps": steps, "precision": precision, "ema": ema,
-        "seed": seed, "workers": workers, "cache": cache, "log_every": log_every, "sample_every": sample_every,
-        "save_every": save_every, "watch": watch, "eval_every": eval_every, "metric": metric,
-        "eval_features": eval_features, "val_share": val_share, "patience": patience,
+        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select,
+        "from_": from_, "derive": derive, "teacher": teacher, "teacher_to": teacher_to, "direction": direction,
+        "channels": channels,
+        "background": background, "range": range, "max_bad": max_bad, "freeze": freeze, "size": size,
+        "augment": augment, "diff_augment": diff_augment, "batch": batch, "epochs": epochs, "steps": steps,
+        "precision": precision, "ema": ema, "seed": seed, "workers": workers, "cache": cache, "log_every": log_every,
+        "sample_every": sample_every, "sheet_channels": sheet_channels, "save_every": save_every, "watch": watch,
+        "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
+        "patience": patience,
     }  # fmt: skip
     run = Run.open(method, out, {"preset": preset} | settings | hyperparameters, like=like, override=override)
     return train_run(run, quiet, dry_run)

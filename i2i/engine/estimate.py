@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i.data import Dataset, View
+from i2i.data import Dataset
 from i2i.engine.auto_batch import noise
 from i2i.engine.distributed import World
 from i2i.engine.options import preset_of
 from i2i.engine.pace import end, span
-from i2i.engine.prepare import of_size, sample_batch
+from i2i.engine.prepare import of_size, sample_batch, training_view
 from i2i.engine.report import most_memory
 from i2i.engine.run_folder import KEPT_STATES, Run
-from i2i.engine.samples import averaged, sample_sheet, shown
+from i2i.engine.samples import averaged, sample_sheet, shown, shown_as
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.engine.train_state import TrainState
@@ -46,7 +46,7 @@ def plan(run: Run, dataset: Dataset, game: TrainState) -> list[str]:
     each = step_seconds(game, noise(run, game, share))
     began = time.monotonic()
     for position in (0, 1):
-        dataset.sample(position, settings.seed, View(settings.size))
+        dataset.sample(position, settings.seed, training_view(settings))
     reading = (time.monotonic() - began) / 2 * share / max(settings.workers, 1)
     each = max(each, reading) if settings.workers else each + reading
 
@@ -124,7 +124,7 @@ def _of_a_sheet(run: Run, dataset: Dataset, game: TrainState) -> tuple[float, in
     batch = game.here(sample_batch(run.settings, dataset))
     with tempfile.TemporaryDirectory() as folder:
         path, began = Path(folder, "sheet.png"), time.monotonic()
-        sample_sheet(shown(averaged(game.translator, game.ema), batch), path, dataset.domains)
+        sample_sheet(shown(averaged(game.translator, game.ema), batch), path, *shown_as(run, dataset))
         return time.monotonic() - began, path.stat().st_size
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from i2i.data import Batches, Dataset, View
+from i2i.data import Batches, Dataset
 from i2i.engine.auto_batch import fitting_batch
+from i2i.engine.device_batches import DeviceBatches
 from i2i.engine.distributed import World
 from i2i.engine.estimate import faster, plan
 from i2i.engine.finetune import initialise
@@ -24,11 +25,13 @@ from i2i.engine.prepare import (
     open_data,
     provenance,
     resolve_precision,
+    training_view,
 )  # fmt: skip
-from i2i.engine.report import NonFinite, Reporter, Statistics
+from i2i.engine.report import Reporter
 from i2i.engine.run_folder import Run
 from i2i.engine.samples import Samples
 from i2i.engine.schedule import learning_rate, length
+from i2i.engine.statistics import NonFinite, Statistics
 from i2i.engine.teacher import introduce
 from i2i.engine.train_state import TrainState
 from i2i.engine.validation import Validation
@@ -36,6 +39,7 @@ from i2i.engine.validation_images import arrange
 from i2i.engine.watch import Watch, after_not_finite
 from i2i.progress import Progress, say
 from i2i.text import parse_bytes, plural
+from i2i.translators import Views
 
 
 def train(run: Run, quiet: bool, dry_run: bool) -> Path:
@@ -57,6 +61,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
                 f"batch {run.settings.batch} cannot be split over {world.size} processes; choose a multiple"
             )
         check_batch(run.settings, dataset)
+        training_view(run.settings)  # raises for an augmentation that is not for this data
         quiet = quiet or world.rank > 0
         game = _new(run, world, quiet)
         for name, was, now in run.overridden:
@@ -132,10 +137,10 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     if game.teacher is not None:
         reporter.say(introduce(run, game.teacher, game.translator, world.device))
     validation.begin(reporter, dataset)
-    view = View(settings.size) if game.translator.augment else View.plain(settings.size)
+    view = training_view(settings)
     place = f"{settings.data} {settings.a} {settings.b}"
     stack.enter_context(dataset.reader.caching(parse_bytes("cache", settings.cache), place, view, reporter.say))
-    batches = Batches(
+    read = Batches(
         dataset,
         view,
         settings.batch,
@@ -145,7 +150,12 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
         world.size,
         settings.workers,
     )
-    stack.callback(batches.close)
+    stack.callback(read.close)
+    batches: Iterator[Views] = read
+    if world.device.type == "cuda":
+        ahead = DeviceBatches(read, game.here, world.device)
+        stack.callback(ahead.close)
+        batches = ahead
     watch = Watch(run, game.translator, reporter)
     samples = Samples(run, game, dataset, watch)
     statistics, signals = Statistics(world), stack.enter_context(Signals())

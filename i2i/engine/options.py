@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from i2i.data.augment import NONE
 from i2i.data.layout import domain_name
 from i2i.engine.settings import PLACES, PRESETS, Settings, number
 from i2i.text import did_you_mean
@@ -51,9 +52,14 @@ def preset_of(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, 
 
 
 def usual(method: str) -> dict[str, Any]:
-    """Return the authors' settings that are defaults: those that a method hardly works without."""
-    names = ("batch", "size") if translator_class(method).data in ("images", "captions") else ("batch",)
-    return {name: value for name, value in authors(method).items() if name in names}
+    """Return the authors' settings that are defaults: those that a method hardly works without.
+
+    A generator's images are not augmented, which it would learn to draw.
+    """
+    made = translator_class(method)
+    names = ("batch", "size") if made.data in ("images", "captions") else ("batch",)
+    augment = {} if made.augment else {"augment": NONE}
+    return augment | {name: value for name, value in authors(method).items() if name in names}
 
 
 def authors(method: str) -> dict[str, Any]:
@@ -64,6 +70,12 @@ def authors(method: str) -> dict[str, Any]:
 def defaults(method: str) -> dict[str, Any]:
     """Return the keywords of the translator's constructor with their defaults."""
     return dict(translator_class(method).__init__.__kwdefaults__ or {})
+
+
+def fitted(settings: Settings) -> dict[str, Any]:
+    """Return the hyper-parameters that follow the size of the crops: a classifier takes in no more than there is."""
+    least = min(settings.size)
+    return {"image_size": least} if least < defaults(settings.method).get("image_size", 0) else {}
 
 
 def hyperparameters(method: str, given: dict[str, Any]) -> dict[str, Any]:

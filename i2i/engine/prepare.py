@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
+from i2i.data.augment import parse_augment
 from i2i.data.one_set import UNLABELLED
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
@@ -22,6 +23,7 @@ from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.engine.teacher import Teacher
 from i2i.engine.train_state import TrainState
+from i2i.images.domains import kind
 from i2i.networks.blocks import RunningNorm2d
 from i2i.runtime.system.host import cores, processor
 from i2i.text import plural
@@ -53,6 +55,8 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         select=settings.select,
         captions=settings.captions,
         background=settings.background,
+        range=settings.range,
+        derive=settings.derive,
     )
 
 
@@ -67,13 +71,16 @@ def taught(settings: Settings, split: str, progress: Callable[[int, int], None] 
     if settings.b or (settings.a and settings.data):
         raise ValueError("a teacher makes the second domain itself; give one folder of images, --a DIR or --data DIR")
     teacher = Teacher.open(Path(str(settings.teacher)), settings.teacher_to)
-    channels = teacher.spec.source.channels
-    if settings.channels not in ("auto", str(channels)):
-        raise ValueError(f"channels is {settings.channels}, and the teacher takes {channels}; leave it out")
+    source = teacher.spec.source
+    if settings.range or settings.channels not in ("auto", str(source.channels)):
+        raise ValueError(f"the teacher takes {kind(source)}; leave out --range and --channels, which are its own")
     dataset = read_folders(
-        "images", data=settings.data or settings.a, split=split, channels=channels, max_bad=settings.max_bad,
-        progress=progress, select=UNLABELLED, background=settings.background,
+        "images", data=settings.data or settings.a, split=split, channels="auto" if source.bands else source.channels,
+        max_bad=settings.max_bad, progress=progress, select=UNLABELLED, background=settings.background,
     )  # fmt: skip
+    if (dataset.source.bands, dataset.source.channels) != (source.bands, source.channels):
+        raise ValueError(f"the teacher takes {kind(source)}, and these images are {kind(dataset.source)}")
+    dataset.source = replace(source, name=dataset.source.name)
     dataset.target = teacher.target
     dataset.hyperparameters = {"teacher_ngf": teacher.ngf} if "teacher_ngf" in defaults(settings.method) else {}
     return dataset
@@ -84,13 +91,16 @@ def describe_data(run: Run, dataset: Dataset) -> None:
 
     Raises ValueError if the run was started with other images: continuing would not be the same run.
     """
-    found = {
-        "source": asdict(dataset.source),
-        "target": asdict(dataset.target),
+    found: dict[str, Any] = {
+        "source": dataset.source.to_dict(),
+        "target": dataset.target.to_dict(),
         "domains": list(dataset.domains),
         "images": len(dataset),
         "fingerprint": dataset.fingerprint,
     }
+    for side in ("source", "target"):
+        if side in run.facts:  # the folder may have another name now, or be named by a link
+            found[side] |= {"name": run.facts[side]["name"]}
     differ = [f"\n  {k}: {run.facts[k]} -> {v}" for k, v in found.items() if run.facts.get(k, v) != v]
     if differ:
         raise ValueError(
@@ -114,6 +124,16 @@ def check_batch(settings: Settings, dataset: Dataset) -> None:
         )
 
 
+def training_view(settings: Settings) -> View:
+    """Return the view of a run's training images. Raises ValueError for an augmentation that their kind cannot have."""
+    options = parse_augment(settings.augment)
+    if "source_colour" in options and translator_class(settings.method).data not in ("pairs", "unpaired"):
+        raise ValueError(
+            f"augment is {settings.augment!r}, and {settings.method} has one kind of images; expected colour"
+        )
+    return View(settings.size, **options)
+
+
 def of_size(settings: Settings) -> dict[str, int]:
     """Return the height and the width, if the method's networks are made for one size of images."""
     sides = dict(zip(("height", "width"), settings.size, strict=True))
@@ -135,12 +155,15 @@ def resolve_precision(precision: str, world: World) -> str:
 def held_out(settings: Settings, dataset: Dataset) -> Dataset:
     """Return the val or test split if it is readable and of the same form; else the training data."""
     for split in ("val", "test"):
-        if has_split(split, settings.data, settings.a, settings.b, kind=dataset.kind, attributes=settings.attributes):
+        where = settings.data, settings.a, settings.b
+        more = {"attributes": settings.attributes, "derive": settings.derive}
+        if has_split(split, *where, kind=dataset.kind, **more):
             with suppress(DataError):
                 found = open_data(settings, split)
                 sides = ((found.source, dataset.source), (found.target, dataset.target))
                 alike = found.domains == dataset.domains
-                if alike and all(theirs.channels == ours.channels for theirs, ours in sides):
+                if alike and all((a.channels, a.bands) == (b.channels, b.bands) for a, b in sides):
+                    found.source, found.target = dataset.source, dataset.target  # the ranges of training
                     return found
     return dataset
 

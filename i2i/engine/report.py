@@ -4,81 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from i2i.atomic import atomically
 from i2i.engine.distributed import World
+from i2i.engine.log_file import append, forget_after, numbers, open_board, optional
 from i2i.engine.pace import Pace, end, span
-from i2i.errors import I2IError
 from i2i.progress import Progress
 
 Batch = TypeVar("Batch")
-
-
-class NonFinite(I2IError, RuntimeError):  # noqa: N818 (what happened, not what went wrong)
-    """A loss term or a weight became NaN or infinite."""
-
-    exit_status = 1
-
-
-class Statistics:
-    """Means of the loss terms since they were last read. They stay on the device until then."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.sums: dict[str, list[Tensor]] = {}  # term -> sum, count, first step at which it was not finite (or -1)
-
-    def add(self, terms: dict[str, Tensor], step: int) -> None:
-        for name, value in terms.items():
-            value = value.double() if value.device.type == "cpu" else value.float()
-            if name not in self.sums:
-                self.sums[name] = [torch.zeros_like(value), torch.zeros_like(value), torch.full_like(value, -1)]
-            total, count, bad = self.sums[name]
-            bad.copy_(torch.where(torch.isfinite(value) | (bad >= 0), bad, torch.full_like(bad, step + 1)))
-            total += value
-            count += 1
-
-    def peek(self) -> dict[str, float]:
-        """Return the means of this process alone since they were last read, without resetting them."""
-        if not self.sums:
-            return {}
-        total, count, _ = torch.stack([torch.stack(row) for row in self.sums.values()]).unbind(1)
-        return dict(zip(self.sums, (total / count).tolist(), strict=True))
-
-    def read(self) -> dict[str, float]:
-        """Return the means over all processes, and reset them.
-
-        Raises NonFinite in every process, naming the terms that were the first to be NaN or infinite.
-        """
-        if not self.sums:
-            return {}
-        table = torch.stack([torch.stack(row) for row in self.sums.values()])
-        first = torch.where(table[:, 2] < 0, torch.inf, table[:, 2])
-        at = -self.world.largest(-int(first.min()) if torch.isfinite(first.min()) else -(2**31))
-        self.world.average([table])
-        means = (table[:, 0] / table[:, 1]).tolist()
-        names, self.sums = list(self.sums), {}
-        if at < 2**31:
-            bad = [name for name, step in zip(names, first.tolist(), strict=True) if step == at]
-            raise NonFinite(f"the loss became NaN or infinite at step {at}: {_named(bad) or 'on another process'}")
-        return dict(zip(names, means, strict=True))
-
-
-def _named(terms: list[str]) -> str:
-    return ", ".join("player {}, term {}".format(*term.split("/", 1)) for term in terms)
 
 
 class Reporter:
@@ -101,12 +44,12 @@ class Reporter:
         self.quiet = quiet = quiet or not self.leads
         self.advise: Callable[[float], str] | None = advise
         if self.leads:
-            self._forget_after(start)
+            forget_after(self.log, start)
         self.progress = Progress("step", run.name, start=start, every=math.inf, quiet=quiet)
         self._excepthook = threading.excepthook
         if self.leads:
             threading.excepthook = self._on_thread_error
-        self.board = _board(run, start) if self.leads else None
+        self.board = open_board(run, start) if self.leads else None
 
     def __enter__(self) -> Reporter:
         return self
@@ -173,10 +116,10 @@ class Reporter:
             "data_wait": min(self.waited / max(now - self.since, 1e-9), 1.0),
         }  # fmt: skip
         self.since, self.last, self.waited, self.means = now, step, 0.0, means
-        with self._optional(self.log):
-            _append(self.log, json.dumps(line) + "\n")
+        with optional(self.log):
+            append(self.log, json.dumps(line) + "\n")
         if self.board:
-            with self._optional(self.log.parent / "tensorboard"):
+            with optional(self.log.parent / "tensorboard"):
                 for name, mean in (means | {"images_per_second": speed}).items():
                     self.board.add_scalar(name, mean, step)
 
@@ -191,71 +134,20 @@ class Reporter:
         self.pace.left_out(took)
         if not self.leads:
             return
-        with self._optional(self.log):
-            _append(self.log, json.dumps({"step": step, **line}) + "\n")
+        with optional(self.log):
+            append(self.log, json.dumps({"step": step, **line}) + "\n")
         if self.board:
-            with self._optional(self.log.parent / "tensorboard"):
-                for name, value in _numbers(line):
+            with optional(self.log.parent / "tensorboard"):
+                for name, value in numbers(line):
                     self.board.add_scalar(name, value, step)
 
     def picture(self, draw: Callable[[], np.ndarray], step: int) -> None:
         """Draw a sample sheet, uint8 [h, w, 3], and show it in TensorBoard."""
-        with self._optional("the sample sheet"):
+        with optional("the sample sheet"):
             sheet = draw()
             if self.board:
-                with self._optional(self.log.parent / "tensorboard"):
+                with optional(self.log.parent / "tensorboard"):
                     self.board.add_image("samples", sheet, step, dataformats="HWC")
-
-    @contextmanager
-    def _optional(self, what: object) -> Iterator[None]:
-        """Warn instead of raising OSError: only a state that cannot be saved ends a run."""
-        try:
-            yield
-        except OSError as error:
-            warnings.warn(f"{what} cannot be written ({error}); training goes on", stacklevel=3)
-
-    def _forget_after(self, step: int) -> None:
-        """Drop the lines of steps that will be repeated."""
-        if not self.log.exists():
-            return
-        lines = []
-        for line in self.log.read_text().splitlines():
-            with suppress(json.JSONDecodeError, KeyError):  # a killed process can leave half a line
-                if json.loads(line)["step"] <= step:
-                    lines.append(line + "\n")
-        atomically(self.log, lambda temporary: temporary.write_text("".join(lines)))
-
-
-def _append(path: Path, line: str) -> None:
-    """Append a whole line to a text file, or raise OSError and leave the file as it was."""
-    size = path.stat().st_size if path.exists() else 0
-    try:
-        with open(path, "a") as file:
-            file.write(line)
-    except OSError:
-        with suppress(OSError):
-            os.truncate(path, size)
-        raise
-
-
-def _numbers(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in line.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float):
-            yield prefix + name, value
-
-
-def _board(run: Path, start: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # TensorBoard is optional
-        return None
-    try:
-        return SummaryWriter(str(run / "tensorboard"), purge_step=start)
-    except OSError as error:
-        warnings.warn(f"{run / 'tensorboard'} cannot be written ({error}); training goes on", stacklevel=2)
-        return None
 
 
 def most_memory(device: torch.device) -> float:

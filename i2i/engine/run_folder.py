@@ -18,7 +18,7 @@ from typing import Any
 
 from i2i.atomic import atomically, clear_temporaries, lock
 from i2i.engine import state_file
-from i2i.engine.options import default_folder, defaults, hyperparameters, preset_of, repeated_of, usual
+from i2i.engine.options import default_folder, defaults, fitted, hyperparameters, preset_of, repeated_of, usual
 from i2i.engine.schedule import length
 from i2i.engine.settings import FIXED, PLACES, Change, Settings, merge
 
@@ -85,7 +85,8 @@ class Run:
         if not settings.get("method"):
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")
         made = Settings.from_dict(usual(settings["method"]) | settings)
-        return cls(path, made, hyperparameters(made.method, hyper), {"status": "new", "step": 0}, seen, auto_batch)
+        hyper = hyperparameters(made.method, fitted(made) | hyper)
+        return cls(path, made, hyper, {"status": "new", "step": 0}, seen, auto_batch)
 
     @classmethod
     def _continued(
@@ -95,7 +96,9 @@ class Run:
             raise ValueError(f"{path} is an imported run; start from its weights with --from {path} and another --out")
         facts = dict(seen)
         try:
-            old, old_hyper = Settings.from_dict(facts.pop("settings")), facts.pop("hyperparameters")
+            recorded, old_hyper = facts.pop("settings"), facts.pop("hyperparameters")
+            # A run of an earlier version has no record of a newer setting, and had its method's default.
+            old = Settings.from_dict(usual(recorded["method"]) | recorded)
             merged, changes = merge(old, settings)
             hyper = hyperparameters(old.method, hyper) if merged.method == old.method else {}
         except ValueError as error:

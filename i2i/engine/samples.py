@@ -51,7 +51,7 @@ class Samples:
         self.watch.images(step, views)
         if self.every:
             path = self.run.path / "samples" / f"{step:09d}.png"
-            reporter.picture(partial(sample_sheet, views, path, self.dataset.domains), step)
+            reporter.picture(partial(sample_sheet, views, path, *shown_as(self.run, self.dataset)), step)
 
 
 def averaged(translator: Translator, ema: EMA) -> Translator:
@@ -62,14 +62,23 @@ def averaged(translator: Translator, ema: EMA) -> Translator:
     return copied
 
 
-def sample_sheet(views: Views, path: Path, domains: Sequence[str] = ()) -> np.ndarray:
+def shown_as(run: Run, dataset: Dataset) -> tuple[Sequence[str], tuple[int, ...], bool]:
+    """Return the arguments of ``sample_sheet`` after the path."""
+    return dataset.domains, run.settings.shown_channels(), dataset.source.alpha or dataset.target.alpha
+
+
+def sample_sheet(
+    views: Views, path: Path, domains: Sequence[str] = (), channels: tuple[int, ...] = (), alpha: bool = True
+) -> np.ndarray:
     """Write ``views`` to ``path``, one row per image and one captioned column per view.
 
-    ``domains`` are the names of numbered domains, so that "G(x,2)" is captioned "G(x,rain)". Returns the sheet, uint8
-    [h, w, 3].
+    ``domains`` are the names of numbered domains, so that "G(x,2)" is captioned "G(x,rain)". ``channels`` and ``alpha``
+    are those of ``to_pixels``. Returns the sheet, uint8 [h, w, 3].
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [[to_pixels(view[i]) for view in views.values()] for i in range(len(next(iter(views.values()))))]
+    rows = [
+        [to_pixels(view[i], channels, alpha) for view in views.values()] for i in range(len(next(iter(views.values()))))
+    ]
     return sheet(rows, [named(view, domains) for view in views], path)
 
 
@@ -84,7 +93,16 @@ def shown(translator: nn.Module, batch: Views) -> Views:
     return {name: view.float().cpu() for name, view in per_image(translator)(batch).items() if view.ndim == 4}
 
 
-def to_pixels(image: Tensor) -> np.ndarray:
-    """Convert [c, h, w] in [-1, 1] to uint8 [h, w, 1|3]; alpha is shown on white."""
-    image = image[:3] * 1.0 if len(image) < 4 else (image[:3] + 1) * (image[3:] + 1) / 2 + (-image[3:])
+def to_pixels(image: Tensor, channels: tuple[int, ...] = (), alpha: bool = True) -> np.ndarray:
+    """Convert [c, h, w] in [-1, 1] to uint8 [h, w, 1|3].
+
+    ``channels`` are the one or three to show of an image that has them, numbered from 0; of others the first three, of
+    two the first. A fourth channel that is ``alpha`` is shown on white.
+    """
+    if max(channels, default=len(image)) < len(image):
+        image = image[list(channels)]
+    elif len(image) == 4 and alpha:
+        image = (image[:3] + 1) * (image[3:] + 1) / 2 + (-image[3:])
+    else:
+        image = image[: 3 if len(image) > 2 else 1]
     return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()

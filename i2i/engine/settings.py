@@ -12,8 +12,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from i2i.spec import EDGE, parse_background
-from i2i.text import parse_bytes
+from i2i.data.augment import canonical
+from i2i.spec import EDGE, parse_background, parse_ranges
+from i2i.text import as_given, parse_bytes
 
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:
@@ -25,7 +26,7 @@ PLACES = ("a", "b", "data", "attributes", "captions")
 """The settings that are paths of the images or their table."""
 PATHS = (*PLACES, "from_", "teacher")
 """The settings that are paths."""
-FIXED = ("method", "from_", "freeze", "teacher_to")
+FIXED = ("method", "from_", "freeze", "teacher_to", "range", "derive")
 """The settings of a run that nothing can change after its start."""
 
 
@@ -61,6 +62,13 @@ class Settings:
         "Run",
         metavar="RUN|FILE",
     )
+    derive: str | None = option(
+        None,
+        "Make the source images of those of --b, as jpeg:10..60+noise:0..15: grey, edges, jpeg:Q, noise:S, blur:S, "
+        "downscale:N, mask:SHAPE.  [default: none]",
+        "Data",
+        metavar="WAY",
+    )
     teacher: str | None = option(
         None,
         "Learn the results of this run or ONNX file, instead of pairs, from one folder of images.  [default: none]",
@@ -87,10 +95,24 @@ class Settings:
         EDGE, "Colour under transparent pixels: edge continues the visible colours, 0 to 255 is a grey level.", "Data",
         metavar="edge|0..255",
     )  # fmt: skip
+    range: str | None = option(
+        None,
+        "Values that are lowest and highest to the network: LOW..HIGH for all images, or for a and b, with commas "
+        "between channels. Can be repeated.  [default: 0..255 or 0..65535; for bands what the images have]",
+        "Data", metavar="[a=|b=]LOW..HIGH", multiple=True,
+    )  # fmt: skip
     max_bad: int = option(0, "Number of unreadable files to skip before the data is refused.", "Data", free=True)
     size: tuple[int, int] = option(
         (256, 256), "Size of a training crop in pixels: 256, or HEIGHTxWIDTH.", "Training", metavar="SIZE"
     )
+    augment: str = option(
+        "crop,flip", "Random changes of the images: crop[:1.12], flip, colour:0.2, source-colour:0.2, rotate:10, "
+        "scale:0.8..1.2, cutout:0.25; none. Generators' default is none.", "Training", metavar="NAME,NAME...",
+    )  # fmt: skip
+    diff_augment: str = option(
+        "none", "Random changes of all that the discriminator sees, real and generated (DiffAugment): colour, "
+        "translation, cutout; for few images.", "Training", metavar="NAME,NAME...",
+    )  # fmt: skip
     batch: int = option(
         1, "Images per step, over all processes, from 1; auto: as many as fit the GPU. StarGAN's default is 16.",
         "Training", metavar="N|auto",
@@ -118,6 +140,12 @@ class Settings:
     )  # fmt: skip
     log_every: int = option(50, "Steps between two lines of the log, from 1.", "Run", free=True)
     sample_every: int = option(500, "Steps between two sample sheets; 0: none.", "Run", free=True)
+    sheet_channels: str | None = option(
+        None,
+        "Channels to show in sample sheets, numbered from 1: one, as grey, or three.  [default: the first three, of "
+        "two the first]",
+        "Run", free=True, metavar="N,N,N",
+    )  # fmt: skip
     save_every: int = option(1000, "Steps between two checkpoints, from 1.", "Run", free=True)
     watch: str = option(
         "on", "Warn of a run that fails in a known way, and halve the learning rate when a loss is not finite.", "Run",
@@ -164,11 +192,24 @@ class Settings:
         if self.patience and not self.eval_every:
             raise ValueError(f"patience is {self.patience} evaluations, and there are none; give eval_every as well")
         parse_background(self.background)
+        parse_ranges(self.range)
+        self.shown_channels()
         parse_bytes("cache", self.cache)
         for f in fields(self):
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
                 raise ValueError(f"{f.name} is {getattr(self, f.name)!r}; choose one of {', '.join(choices)}")
+
+    def shown_channels(self) -> tuple[int, ...]:
+        """Return the channels to show in sample sheets, numbered from 0; empty: the usual ones. Raises ValueError."""
+        text = self.sheet_channels
+        try:
+            found = tuple(int(part) - 1 for part in text.split(",")) if text else ()
+        except ValueError:
+            found = (-1,)
+        if len(found) not in (0, 1, 3) or min(found, default=0) < 0:
+            raise ValueError(f"sheet_channels is {text!r}; expected one number or three, from 1, such as 4,3,2")
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"size": list(self.size)}
@@ -202,15 +243,27 @@ method by another, and a size does not apply to methods whose authors' size is t
 def _typed(name: str, default: Any, value: Any) -> Any:
     if name == "size":
         return _size(value)
+    if name in PLACES and value is not None:
+        return str(as_given(value))
     if name in PATHS and value is not None:
         return str(Path(value).expanduser().resolve())
     if name == "metric" and value is not None:
         from i2i.metrics import find_metrics  # on demand, since it imports NumPy
 
         return next(iter(find_metrics([str(value)])))
+    if name == "derive" and value is not None:
+        from i2i.images.derive import parse_derive  # on demand, since it imports NumPy
+
+        parse_derive(value)
     if name == "eval_features" and value is not None:
         kind, colon, file = str(value).partition(":")
         return f"{kind}:{Path(file).expanduser().resolve()}" if colon else kind
+    if name == "augment" and value is not None:
+        return canonical(str(value))
+    if name == "diff_augment" and value not in (None, "none"):
+        from i2i.diffaugment import DiffAugment  # on demand, since it imports PyTorch
+
+        return str(DiffAugment(str(value)))
     if isinstance(default, int | float) and not isinstance(value, bool):
         return number(name, default, value)
     return value if value is None else str(value)

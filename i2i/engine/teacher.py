@@ -19,6 +19,7 @@ from i2i.networks.resnet import ResNet
 from i2i.runtime.model import macs, targets
 from i2i.runtime.model.loading import load
 from i2i.runtime.model.model import Model
+from i2i.runtime.processing import from_tensor, stored, to_tensor
 from i2i.spec import TRANSLATOR, Domain, Spec
 from i2i.text import printable
 from i2i.translators import Translator, translator_class
@@ -71,11 +72,6 @@ class Teacher:
         """Filters of its first layer if it is a ResNet, whose maps a student can be compared with; else 0."""
         return self.net.tapped[1] // 2 if isinstance(self.net, ResNet) else 0
 
-    @property
-    def _levels(self) -> type[np.generic]:
-        """Type of the images that an ONNX file takes."""
-        return np.uint8 if self.spec.source.bits == 8 else np.uint16
-
     def to(self, device: torch.device, dtype: torch.dtype) -> Teacher:
         """Move its networks; return it."""
         for net in (self.net, self.critic):
@@ -89,11 +85,10 @@ class Teacher:
         if self.net is not None:
             return self.net(x)
         assert self.model is not None
-        translate, source, target = self.model, self.spec.source.peak, self.spec.target.peak
-        levels = ((x.clamp(-1, 1) + 1) * (source / 2)).round().permute(0, 2, 3, 1).cpu().numpy()
-        images = levels.astype(self._levels)
-        results = np.stack([np.atleast_3d(translate(image)) for image in images]).astype(np.float32)
-        return (torch.from_numpy(results).permute(0, 3, 1, 2) / (target / 2) - 1).to(x)
+        source, target = self.spec.source, self.spec.target
+        images = stored(from_tensor(x.float().cpu().numpy(), source), source)
+        results = np.stack([np.atleast_3d(self.model(image)) for image in images])
+        return torch.from_numpy(to_tensor(results.astype(np.float32), target)).to(x)
 
     def teach(self, translator: Translator) -> None:
         """Show its networks to a student that compares them with its own."""

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from i2i.atomic import FULL
+from i2i.diffaugment import DiffAugment
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.freeze import freeze
-from i2i.engine.report import NonFinite
 from i2i.engine.run_folder import Run
+from i2i.engine.statistics import NonFinite
 from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.teacher import Teacher
 from i2i.engine.weights import differing, save_weights
+from i2i.gan import Adversarial
 from i2i.translators import Translator, Views, translator_class
 
 if TYPE_CHECKING:
@@ -139,6 +141,15 @@ def made(run: Run) -> Translator:
         translator = translator_class(run.settings.method)(x, y, **run.hyperparameters)
     except (RuntimeError, TypeError, ArithmeticError) as error:  # such as a layer of -1 filters
         raise ValueError(f"{run.settings.method} cannot be made with {run.hyperparameters}: {error}") from error
+    differentiable = DiffAugment(run.settings.diff_augment)
+    gan = getattr(translator, "gan", None)
+    if isinstance(gan, Adversarial):
+        gan.augment.names = differentiable.names
+    elif differentiable.names:
+        raise ValueError(
+            f"diff_augment is {differentiable}, which changes what a discriminator with an objective of i2i.gan sees; "
+            f"{run.settings.method} has none: leave --diff-augment out, or choose --augment"
+        )
     if empty := [name for name, p in translator.named_parameters() if not p.numel()]:
         raise ValueError(f"{run.settings.method} with {run.hyperparameters} has empty layers: {', '.join(empty[:3])}")
     least = max(getattr(net, "minimum", 1) for net in translator.exports().values())

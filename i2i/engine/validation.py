@@ -187,7 +187,8 @@ class Validation:
 
     def _test(self, reporter: Reporter) -> dict[str, Any] | None:
         settings, translator = self.run.settings, self.game.translator
-        if not has_split("test", settings.data, settings.a, settings.b, kind=translator.data):
+        where = settings.data, settings.a, settings.b
+        if not has_split("test", *where, kind=translator.data, derive=settings.derive):
             return None
         choices, tables = replace(self._choices(METRICS, explicit=False), baseline=True), []
         try:

@@ -26,6 +26,7 @@ from i2i.evaluation.measure import Measured, Rows, measure
 from i2i.evaluation.networks import has_lite0
 from i2i.evaluation.pictures import Picture
 from i2i.evaluation.sources import HELD_OUT, Task
+from i2i.images.domains import kind
 from i2i.metrics import METRICS, Metric
 from i2i.networks import per_image
 from i2i.runtime import processing
@@ -47,6 +48,8 @@ def arrange(run: Run, dataset: Dataset) -> None:
             "eval_every compares translated images, and a generator has none; generate images after the training, and "
             "compare them by `i2i evaluate --real DIR --fake DIR`"
         )
+    if settings.eval_every and (bands := next((d for d in (dataset.source, dataset.target) if d.bands), None)):
+        raise ValueError(f"eval_every measures pictures, grey or RGB, and {bands.name} has {kind(bands)}; leave it out")
     if settings.eval_every:
         run.settings = settings = replace(settings, metric=_metric(settings, dataset.kind))
     elif not noted:
@@ -56,7 +59,7 @@ def arrange(run: Run, dataset: Dataset) -> None:
             )
         return
     if not noted:
-        own = has_split("val", settings.data, settings.a, settings.b, kind=dataset.kind)
+        own = has_split("val", settings.data, settings.a, settings.b, kind=dataset.kind, derive=settings.derive)
         if not own and run.started:
             raise ValueError(
                 f"{run.path} has trained on all of its images, and its data has no val split: there is nothing to "
@@ -135,9 +138,10 @@ def trials(run: Run, translator: Translator, split: str) -> list[Trial]:
             paired = None if split == "test" else translator.data == "pairs"
             where = settings.data, settings.a, settings.b
             if split == HELD_OUT:
-                task = sources.from_held_out(*where, spec.direction, paired, run.facts["validation"]["images"])
+                names = run.facts["validation"]["images"]
+                task = sources.from_held_out(*where, spec.direction, paired, names, spec.derive)
             else:
-                task = sources.from_data(*where, split, spec.direction, paired)
+                task = sources.from_data(*where, split, spec.direction, paired, derive=spec.derive)
             found.append(Trial(export, spec.direction, spec, task))
     for trial in found:
         if split != "test":
@@ -180,10 +184,10 @@ def translating(net: nn.Module, trial: Trial, world: World, dtype: torch.dtype) 
 
     def make(item: sources.Item, views: Mapping[str, Picture]) -> dict[str, Picture]:
         image = views["source"].image
-        x = torch.from_numpy(processing.to_tensor(processing.prepare(image, spec)[None], spec))
+        x = torch.from_numpy(processing.to_tensor(processing.prepare(image, spec)[None], spec.source))
         with turn, torch.inference_mode():  # one at a time, on all threads, as in training
             y = net(x.to(world.device, dtype), *chosen).float().cpu().numpy()
-        result = processing.restore(processing.from_tensor(y, spec)[0], image, spec)
+        result = processing.restore(processing.from_tensor(y, spec.target)[0], image, spec)
         return {"result": Picture(replace(result, format="not encoded"), views["source"].name)}
 
     return make

@@ -28,7 +28,7 @@ REMEDIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     # symptom -> what is seen, what usually helps, and changes of hyper-parameters that do, of which a method has some
     "won": (
         "the discriminator has won: it hardly errs any more, so the generator learns little from it",
-        "more images",
+        "more images, or --diff-augment colour,translation,cutout where there are few",
         ("noise=0.1", "a higher balance", "constraint=r1"),
     ),
     "flat": ("{view} is one flat colour", "another --seed, i2i check, which finds flat images", ("a lower lr",)),
@@ -117,6 +117,8 @@ def _untrained(gan: Adversarial) -> float:
 def after_not_finite(error: Exception, run: Run, halvings: int) -> str:
     """Return the line about a loss or weight that is not finite, after which the run goes back and halves its rate.
 
+    It is also recorded among the warnings of the run.
+
     Raises ``error``, with what to do, if the learning rate was halved ``HALVINGS`` times already, or without watchmen.
     """
     if halvings >= HALVINGS or run.settings.watch == "off":
@@ -126,8 +128,9 @@ def after_not_finite(error: Exception, run: Run, halvings: int) -> str:
             "start again with a lower learning rate (--set lr=1e-4) or --precision fp32; i2i check finds flat images, "
             "a frequent cause"
         ) from None
-    return (
-        f"warning: {error}. The run goes back to its last state, with half the learning rate "
-        f"({halvings + 1} of {HALVINGS} times). What usually helps: --set lr=1e-4, --precision fp32, and i2i check, "
-        "which finds flat images"
+    text = (
+        f"{error}. The run goes back to its last state, with half the learning rate ({halvings + 1} of {HALVINGS} "
+        "times). What usually helps: --set lr=1e-4, --precision fp32, and i2i check, which finds flat images"
     )
+    run.facts["warnings"] = run.facts.get("warnings", {}) | {f"not finite {halvings + 1}": {"text": text}}
+    return f"warning: {text}"

@@ -67,7 +67,7 @@ def describe(run: Run, direction: str) -> Spec:
     A direction goes from its first letter's side to its last one's. With ``direction="b2a"`` the translator's x is the
     user's B, and its a2b the user's b2a.
     """
-    sides = {"a": Domain(**run.facts["source"]), "b": Domain(**run.facts["target"])}
+    sides = {"a": Domain.from_dict(run.facts["source"]), "b": Domain.from_dict(run.facts["target"])}
     settings = run.settings.to_dict()
     for path in PATHS:  # a file that is given away does not show the folders of this machine
         settings[path] = settings[path] and Path(settings[path]).name
@@ -86,6 +86,7 @@ def describe(run: Run, direction: str) -> Spec:
             **{name: run.facts[name] for name in ("teacher", "student") if name in run.facts},
         },
         background=parse_background(run.settings.background),
+        derive=run.settings.derive or "",
     )
     if direction == ENERGY:
         return replace(spec, kind=ENERGY, schema=3)
@@ -109,7 +110,7 @@ def describe(run: Run, direction: str) -> Spec:
 
 def _without_weights(run: Run) -> Translator:
     """Return the run's translator on the device "meta", which draws no weights."""
-    channels = Domain(**run.facts["source"]).channels, Domain(**run.facts["target"]).channels
+    channels = run.facts["source"]["channels"], run.facts["target"]["channels"]
     with torch.device("meta"):
         return translator_class(run.settings.method)(*channels, **run.hyperparameters)
 

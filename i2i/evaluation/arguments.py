@@ -46,7 +46,7 @@ def find_tasks(
         found = sources.recorded(run.path)
         data, a, b = found["data"], found["a"], found["b"]
         held_out = found["held_out"] if split is None else {}
-    if held_out and not sources.has_test(data, a, b, loaded.spec.domains):
+    if held_out and not sources.has_test(data, a, b, loaded.spec.domains, loaded.spec.derive):
         tasks = _of_images_held_out(loaded, data, a, b, direction, to, paired, held_out)
     else:
         tasks = _of_images(loaded, data, a, b, split, direction, to, paired, trained_on)
@@ -68,7 +68,8 @@ def _of_images(
         if data is None:
             raise DataError("a model of several domains is evaluated on --data DIR with a folder for each")
         return [(sources.from_domains(data, split, spec.domains, aim, trained_on), aim) for aim in _aims(model, to)]
-    return [(sources.from_data(data, a, b, split, direction or spec.direction, paired, trained_on), None)]
+    way = direction or spec.direction
+    return [(sources.from_data(data, a, b, split, way, paired, trained_on, spec.derive if a is None else ""), None)]
 
 
 def _of_images_held_out(
@@ -78,7 +79,7 @@ def _of_images_held_out(
     spec = model.spec
     if spec.domains:
         return [(sources.domains_held_out(data, spec.domains, aim, names["images"]), aim) for aim in _aims(model, to)]
-    return [(sources.from_held_out(data, a, b, direction or spec.direction, paired, names), None)]
+    return [(sources.from_held_out(data, a, b, direction or spec.direction, paired, names, spec.derive), None)]
 
 
 def _aims(model: Model, to: str | None) -> list[str]:

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image as PilImage
 
 from i2i.data.layout import Source
-from i2i.images import Image, convert, flatten, read_image
+from i2i.images import Image, ImageError, convert, flatten, read_image
+from i2i.images.derive import derive_image
 
 RESIZE = "Pillow bicubic, antialiased"
 BACKGROUND = 255  # behind transparent pixels, as a viewer shows them
@@ -100,11 +101,18 @@ def read(source: Source, size: tuple[int, int] | None = None, unmixed: bool = Fa
     Raises ImageError for a file that cannot be read.
     """
     image = read_image(source.path)
+    if image.bands:
+        raise ImageError(
+            source.path, f"it has {image.kind}, and an evaluation is of pictures, grey or RGB of 8 or 16 bits; for "
+            "bands there are the functions of i2i.metrics, such as psnr(image, truth, peak=...)"
+        )  # fmt: skip
     if source.half is not None:
         middle = image.width // 2
         columns = slice(source.half * middle, (source.half + 1) * middle)
         alpha = None if image.alpha is None else image.alpha[:, columns]
         image = Image(np.ascontiguousarray(image.pixels[:, columns]), alpha, format=image.format)
+    if source.derive:
+        image = derive_image(image, source.derive, source.name)
     found = hashlib.blake2b(repr(image.pixels.shape).encode(), digest_size=16)
     found.update(np.ascontiguousarray(image.pixels).data)
     return Picture(image if size is None else cover(image, *size, unmixed), str(source.path)), found.hexdigest()

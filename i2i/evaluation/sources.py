@@ -60,22 +60,24 @@ class Task:
 
 def from_data(
     data: Folder | None, a: Folder | None, b: Folder | None, split: str | None, direction: str, paired: bool | None,
-    trained_on: bool = False,
+    trained_on: bool = False, derive: str = "",
 ) -> Task:  # fmt: skip
     """Return the task of translating a split of two domains, in any layout that training reads.
+
+    With ``derive`` the sources are made of the targets, which are the images of ``b`` or ``data``.
 
     Without ``split`` it is the test split, else the validation split, else a folder that has no splits as a whole,
     which is refused if the model was trained on it (``trained_on``). ``paired`` is found: files side by side, or two
     folders with the same names. Raises DataError.
     """
-    layout, split = _layout(data, a, b, split, trained_on)
+    layout, split = _layout(data, a, b, split, trained_on, derive)
     asked, paired = paired, (layout.aligned or _same_names(layout)) if paired is None else paired
     sides = _sides(layout, paired)
     guessed = asked is None and paired and not layout.aligned and _numbered(source.name for source in sides[0])
     trained: list[list[Source]] = [[], []]
     if split in SPLITS:
         with suppress(DataError):  # no training data at hand
-            trained = _sides(find_layout("train", data, a, b), paired=False)
+            trained = _sides(find_layout("train", data, a, b, derive), paired=False)
     if direction == "b2a":
         sides, trained = sides[::-1], trained[::-1]
     source, target = sides
@@ -87,12 +89,12 @@ def from_data(
     return Task(items, target, paired, str(of_target), trained[0] + trained[1], trained[1], name, split, guessed)
 
 
-def has_test(data: Folder | None, a: Folder | None, b: Folder | None, domains: Sequence[str]) -> bool:
+def has_test(data: Folder | None, a: Folder | None, b: Folder | None, domains: Sequence[str], derive: str = "") -> bool:
     """True if the data of several ``domains``, or of two if there are none, has a test split."""
     if domains:
         return data is not None and "test" in subfolders(existing(data))
     try:
-        find_layout("test", data, a, b)
+        find_layout("test", data, a, b, derive)
     except DataError:
         return False
     return True
@@ -100,13 +102,13 @@ def has_test(data: Folder | None, a: Folder | None, b: Folder | None, domains: S
 
 def from_held_out(
     data: Folder | None, a: Folder | None, b: Folder | None, direction: str, paired: bool | None,
-    names: Mapping[str, Iterable[str]],
+    names: Mapping[str, Iterable[str]], derive: str = "",
 ) -> Task:  # fmt: skip
     """Return the task of translating the images of the training split that a run held out for validation.
 
     ``names`` are those of the sides "a" and "b". Raises DataError.
     """
-    task = from_data(data, a, b, "train", direction, paired)
+    task = from_data(data, a, b, "train", direction, paired, derive=derive)
     return _only(task, set(names[direction[0]]), set(names[direction[-1]]))
 
 
@@ -125,16 +127,21 @@ def _only(task: Task, items: Collection[str], real: Collection[str]) -> Task:
 
 
 def _layout(
-    data: Folder | None, a: Folder | None, b: Folder | None, split: str | None, trained_on: bool
+    data: Folder | None,
+    a: Folder | None,
+    b: Folder | None,
+    split: str | None,
+    trained_on: bool,
+    derive: str,
 ) -> tuple[Layout, str | None]:
     if split is not None:
-        return find_layout(split, data, a, b), split
+        return find_layout(split, data, a, b, derive), split
     for name in SPLITS:
         try:
-            return find_layout(name, data, a, b), name
+            return find_layout(name, data, a, b, derive), name
         except DataError:
             continue
-    layout = find_layout("train", data, a, b)
+    layout = find_layout("train", data, a, b, derive)
     if trained_on or any(folder.name.lower().startswith("train") for folder in (layout.a, layout.b)):
         raise _only_training_data(data or a)
     return layout, None
@@ -292,7 +299,8 @@ def recorded(run: Path) -> dict[str, Any]:
         raise DataError(f"{run}: its run.json does not say what it was trained on; give --data DIR")
     if missing := [place for place in found.values() if place and not Path(place).exists()]:
         raise DataError(f"{run}: trained on {missing[0]}, which is not there; give --data DIR, or --a DIR and --b DIR")
-    return {**found, "direction": settings.get("direction", "a2b"), "held_out": held_out}
+    found |= {"direction": settings.get("direction", "a2b"), "derive": settings.get("derive") or ""}
+    return {**found, "held_out": held_out}
 
 
 def trained_by(run: Path, domains: Sequence[str]) -> list[Source]:
@@ -303,7 +311,8 @@ def trained_by(run: Path, domains: Sequence[str]) -> list[Source]:
             task = from_domains(found["data"], "train", domains, domains[0])
             sides = ("images", "images")
         else:
-            task = from_data(found["data"], found["a"], found["b"], "train", "a2b", paired=False)
+            where = found["data"], found["a"], found["b"]
+            task = from_data(*where, "train", "a2b", paired=False, derive=found["derive"])
             sides = ("a", "b")
     except DataError:
         return []

@@ -13,6 +13,7 @@ import numpy as np
 
 from i2i.data.layout import Source, find_layout, half_of, list_sources
 from i2i.images import Image, list_images, read_image
+from i2i.images.derive import derive_image
 from i2i.runtime import processing
 from i2i.runtime.model.targets import GENERATOR
 from i2i.sampling import latent
@@ -86,13 +87,13 @@ def _of_run(run: Path, spec: Spec) -> list[Source]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{run} does not say what it was trained on; {instead}") from error
     data, a, b = (settings.get(place) for place in ("data", "a", "b"))
-    if data is None and a is None:
+    if data is None and a is None and b is None:
         raise ValueError(f"{run} was not trained on images of this machine; {instead}")
     try:
         if spec.domains and data is not None:
             root = Path(data)
             return [Source(path, path.relative_to(root).as_posix()) for path in list_images(root)]
-        x, y, _ = list_sources(find_layout("train", data, a, b), "unpaired")
+        x, y, _ = list_sources(find_layout("train", data, a, b, spec.derive), "unpaired")
         return x if spec.direction[0] == "a" else y
     except (OSError, ValueError) as error:
         raise ValueError(f"the images that {run} was trained on are no longer there ({error}); {instead}") from error
@@ -106,6 +107,8 @@ def _different(sources: Iterable[Source], wanted: int) -> list[Image]:
         if len(images) == wanted:
             break
         image = half_of(read_image(source.path), source.half)
+        if source.derive:
+            image = derive_image(image, source.derive, source.name)
         digest = hashlib.sha256(image.pixels.tobytes()).digest()
         if digest not in seen:
             seen.add(digest)
@@ -121,7 +124,8 @@ def _middle(array: np.ndarray, spec: Spec) -> np.ndarray:
     if factor > 1:
         h, w, c = array.shape
         blocks = array[: h // factor * factor, : w // factor * factor].reshape(h // factor, factor, -1, factor, c)
-        array = np.rint(blocks.mean((1, 3), dtype=np.float64)).astype(array.dtype)
+        means = blocks.mean((1, 3), dtype=np.float64)
+        array = (means if spec.source.dtype == "float32" else np.rint(means)).astype(array.dtype)
     h, w = (_taken(side, 0, spec) for side in array.shape[:2])
     top, left = (array.shape[0] - h) // 2, (array.shape[1] - w) // 2
     return np.ascontiguousarray(array[top : top + h, left : left + w])

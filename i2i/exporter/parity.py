@@ -114,10 +114,11 @@ def _differences(got: np.ndarray, want: np.ndarray, spec: Spec) -> np.ndarray:
     """Return differences in levels for a uint8 graph, as a share of the range for a float graph."""
     if got.shape != want.shape:
         raise ExportError(f"ONNX Runtime returned {got.shape} where PyTorch returned {want.shape}. No file was written")
+    span: Any
     if spec.kind == STYLE_ENCODER:
         span = max(1.0, float(np.abs(want).max()))
     else:
-        span = 1 if spec.dtype == "uint8" else 2 if spec.io == "tensor" else spec.target.peak
+        span = 1 if spec.dtype == "uint8" else 2 if spec.io == "tensor" else 2 * np.array(spec.target.half)
     return np.abs(got.astype(np.float64) - want.astype(np.float64)) / span
 
 
@@ -153,10 +154,7 @@ def _probes(spec: Spec) -> Iterator[tuple[Tensor, ...]]:
         waves = torch.rand(n, spec.source.channels, 4, 4, generator=generator)
         smooth = interpolate(waves, (h, w), mode="bicubic").clamp(0, 1)
         image = torch.where((torch.arange(n) % 2 == 0)[:, None, None, None], smooth, noise)
-        if spec.io == "tensor":
-            image = image * 2 - 1
-        else:
-            image = (image * spec.source.peak).round().permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
+        image = image * 2 - 1 if spec.io == "tensor" else ports.as_stored(image, spec)
         yield image, *ports.further(spec, n, start)
 
 

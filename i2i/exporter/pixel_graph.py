@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from i2i.spec import Spec
+from i2i.spec import Domain, Spec
 from i2i.words import FIRST
 
 # A sum over an image exceeds this, or is NaN, as soon as one value in it is infinite or NaN.
@@ -19,39 +21,69 @@ def checkerboard(h: int, w: int) -> Tensor:
     return torch.where(odd, torch.tensor(255, dtype=torch.uint8), torch.tensor(0, dtype=torch.uint8))
 
 
-def as_pixels(y: Tensor, peak: int, whole_numbers: bool) -> Tensor:
-    """Return images y [n, c, h, w] in [-1, 1] as [n, h, w, c]: uint8 if ``whole_numbers``, else float32 from 0 to peak.
+class Values(nn.Module):
+    """Conversion between the values of a domain's images and those of a network, [n, c, h, w] in [-1, 1].
 
-    One with a value that is not finite becomes a checkerboard, or NaN.
+    The range is a constant of the graph where it is one for all channels.
     """
-    finite = y.sum((1, 2, 3), keepdim=True).abs() <= LARGEST  # [n, 1, 1, 1]; a comparison with NaN is false
-    y = ((y + 1) * (peak / 2)).clamp(0, peak)
-    if whole_numbers:
-        y = torch.where(finite, y.round().to(torch.uint8), checkerboard(y.shape[-2], y.shape[-1]))
-    else:
-        y = torch.where(finite, y, torch.nan)  # ONNX Runtime's Clip does not guarantee to pass NaN on
-    return y.permute(0, 2, 3, 1)
+
+    low: Any
+    high: Any
+    scale: Any
+
+    def __init__(self, domain: Domain, whole_numbers: bool) -> None:
+        super().__init__()
+        self.whole_numbers, self.clips = whole_numbers, domain.range is not None
+        low, high = zip(*domain.ranges, strict=True)
+        for name, values in (("low", low), ("high", high), ("scale", domain.half)):
+            if len(values) == 1:
+                setattr(self, name, values[0])
+            else:
+                self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def to_network(self, image: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return pixels [n, h, w, c] as the network sees them; values beyond the range are clipped."""
+        x = image.permute(0, 3, 1, 2).to(dtype)
+        if self.clips:
+            x = x.clamp(self.low, self.high) - self.low
+        return x / self.scale - 1
+
+    def to_pixels(self, y: Tensor) -> Tensor:
+        """Return results of the network as [n, h, w, c]: uint8 if ``whole_numbers``, else float32 in the range.
+
+        An image with a value that is not finite becomes a checkerboard, or NaN.
+        """
+        finite = y.sum((1, 2, 3), keepdim=True).abs() <= LARGEST  # [n, 1, 1, 1]; a comparison with NaN is false
+        y = (y + 1) * self.scale
+        if self.clips:
+            y = y + self.low
+        y = y.clamp(self.low, self.high)
+        if self.whole_numbers:
+            y = torch.where(finite, y.round().to(torch.uint8), checkerboard(y.shape[-2], y.shape[-1]))
+        else:
+            y = torch.where(finite, y, torch.nan)  # ONNX Runtime's Clip does not guarantee to pass NaN on
+        return y.permute(0, 2, 3, 1)
 
 
 class Drawn(nn.Module):
-    """A generator as a function of z, and of a text or a target, that returns pixels; see ``as_pixels``."""
+    """A generator as a function of z, and of a text or a target, that returns pixels; see ``Values``."""
 
     def __init__(self, net: nn.Module, spec: Spec) -> None:
         super().__init__()
-        self.net, self.peak, self.whole_numbers = net, spec.target.peak, spec.dtype == "uint8"
+        self.net, self.target = net, Values(spec.target, spec.dtype == "uint8")
         self.dtype = torch.float32  # that of the network
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         z = z.to(self.dtype)
         y = self.net(z) if given is None else self.net(z, given)
-        return as_pixels(y, self.peak, self.whole_numbers)
+        return self.target.to_pixels(y)
 
 
 class Pixels(nn.Module):
     """A network between pixels: [n, h, w, c] of the source domain to [n, h, w, c'] of the target domain.
 
-    Values are 0..peak of their domain, uint8 if ``spec.dtype`` is, else float32 (not rounded). An image smaller than
-    the network's minimum is padded with its border pixels; one that is not a multiple of the network's divisor is
+    Values are in the range of their domain, uint8 if ``spec.dtype`` is, else float32 (not rounded). An image smaller
+    than the network's minimum is padded with its border pixels; one that is not a multiple of the network's divisor is
     reflected; the result is cropped back, so any size from 1x1 returns as that size.
 
     A network of several domains (``WithTarget``) also takes ``target``, and one with styles ``style``.
@@ -63,11 +95,10 @@ class Pixels(nn.Module):
     def __init__(self, net: nn.Module, spec: Spec) -> None:
         super().__init__()
         self.net = net
-        self.source_peak, self.target_peak = spec.source.peak, spec.target.peak
+        self.source, self.target = (Values(each, spec.dtype == "uint8") for each in (spec.source, spec.target))
         self.multiple = spec.multiple
         # Reflection needs fewer pixels than the image has, so a small image grows to where that holds.
         self.least = max(spec.minimum, spec.multiple // 2 + 1)
-        self.whole_numbers = spec.dtype == "uint8"
         self.dtype = torch.float32  # that of the network
 
     def forward(self, image: Tensor, given: Tensor | None = None) -> Tensor:
@@ -78,11 +109,11 @@ class Pixels(nn.Module):
         y = self.net(self.enlarge(x)) if given is None else self.net(self.enlarge(x), given)
         if self.least > 1:
             y = y[..., :h, :w]
-        return as_pixels(y, self.target_peak, self.whole_numbers)
+        return self.target.to_pixels(y)
 
     def numbers(self, image: Tensor) -> Tensor:
         """Return pixels [n, h, w, c] as [n, c, h, w] in [-1, 1]."""
-        return image.permute(0, 3, 1, 2).to(self.dtype) / (self.source_peak / 2) - 1
+        return self.source.to_network(image, self.dtype)
 
     def enlarge(self, x: Tensor) -> Tensor:
         """Pad ``x`` below and to the right to a size that the network takes."""

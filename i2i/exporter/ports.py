@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from i2i import sampling
+from i2i.images.domains import describe_ranges
 from i2i.spec import METADATA_KEY, STYLE_ENCODER, Domain, Prior, Spec
 from i2i.text import plural
 from i2i.words import FIRST, PADDING, UNKNOWN
@@ -70,11 +71,13 @@ def _text(prior: Prior) -> Port:
 
 
 def _image(name: str, spec: Spec, domain: Domain) -> Port:
-    order = {1: "grey", 3: "RGB"}.get(domain.channels, plural(domain.channels, "channel"))
+    order = plural(domain.channels, "channel")
+    if not domain.bands:
+        order = {1: "grey", 3: "RGB"}.get(domain.channels, order)
     if spec.io == "tensor":
         sizes: tuple[str | int, ...] = ("n", domain.channels, "h", "w")
         return Port(name, "float32", sizes, f"float32 [n, {domain.channels}, h, w], {order}, -1..1")
-    words = f"{spec.dtype} [n, h, w, {domain.channels}], {order}, 0..{domain.peak}"
+    words = f"{spec.dtype} [n, h, w, {domain.channels}], {order}, {describe_ranges(domain)}"
     return Port(name, spec.dtype, ("n", "h", "w", domain.channels), words)
 
 
@@ -86,8 +89,16 @@ def examples(spec: Spec) -> tuple[Tensor, ...]:
     w += spec.multiple * (h == w)
     image = torch.rand(2, spec.source.channels, h, w) * 2 - 1
     if spec.io == "pixels":
-        image = ((image + 1) / 2 * spec.source.peak).permute(0, 2, 3, 1).contiguous().to(getattr(torch, spec.dtype))
+        image = as_stored((image + 1) / 2, spec)
     return image, *further(spec, 2)
+
+
+def as_stored(image: Tensor, spec: Spec) -> Tensor:
+    """Return images [n, c, h, w] in 0..1 as input of a graph between pixels, [n, h, w, c] in the source's range."""
+    low, high = torch.tensor(spec.source.ranges).unbind(1)
+    values = low + image.permute(0, 2, 3, 1) * (high - low)
+    values = values if spec.source.dtype == "float32" else values.round()
+    return values.contiguous().to(getattr(torch, spec.dtype))
 
 
 def drawn(spec: Spec, n: int, start: int = 0) -> tuple[Tensor, ...]:

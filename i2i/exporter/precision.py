@@ -126,7 +126,7 @@ def _feeds(images: Sequence[np.ndarray], spec: Spec) -> list[Feeds]:
     targets = len(spec.domains) + 2 * spec.attributes if spec.domains else 0
     feeds = []
     for i, image in enumerate(islice(cycle(images), max(len(images), targets) if images else 0)):
-        values = [image[None] if spec.io == "pixels" or spec.generates else to_tensor(image[None], spec)]
+        values = [image[None] if spec.io == "pixels" or spec.generates else to_tensor(image[None], spec.source)]
         values += [tensor.numpy() for tensor in ports.further(spec, 1, i)]
         feeds.append(dict(zip(names, values, strict=True)))
     return feeds

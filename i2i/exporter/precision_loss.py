@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -62,7 +62,9 @@ def results(session: Session, images: Sequence[Feeds], spec: Spec) -> list[np.nd
 
 def loss(got: Sequence[np.ndarray], want: Sequence[np.ndarray], spec: Spec) -> Loss:
     """Compute the loss of results in the range of ``spec``."""
-    level = 1.0 if spec.dtype == "uint8" else (2 if spec.io == "tensor" else spec.target.peak) / 255
+    level: Any = 1.0
+    if spec.dtype != "uint8":
+        level = (2 if spec.io == "tensor" else 2 * np.array(spec.target.half)) / 255
     squares, values, differing, largest = 0.0, 0, 0, 0.0
     for one, other in zip(got, want, strict=True):
         off = np.abs(one.astype(np.float64) - other) / level

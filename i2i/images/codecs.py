@@ -20,6 +20,8 @@ from i2i.images import resolution
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
 from i2i.images.libvips import vips
+from i2i.lost import fewer_bits
+from i2i.spec import BANDS
 from i2i.text import plural
 
 # OpenCV writes a line to stderr for each file that it cannot decode; here that becomes an ImageError.
@@ -42,6 +44,24 @@ _lock = threading.Lock()  # warnings.catch_warnings changes state of the whole p
 
 Decoded = tuple[np.ndarray, np.ndarray | None]
 """Colours [h, w, 1 | 3], and alpha [h, w] of the same type or None."""
+
+
+def bands_of(dtype: np.dtype, channels: int) -> str:
+    """Return the type of bands that an array of this type becomes, a key of ``spec.BANDS``; empty for a picture.
+
+    Raises UnsupportedError for a type that no image has.
+    """
+    name = {"float16": "float32", "float64": "float32"}.get(dtype.name, dtype.name)
+    if name not in BANDS:
+        raise UnsupportedError(
+            f"values of {dtype.name}; an image has {', '.join(BANDS)}, float16 or float64: convert it"
+        )
+    return "" if channels in (1, 3) and name in ("uint8", "uint16") else name
+
+
+def fewer_bits_of(dtype: np.dtype) -> tuple[str, ...]:
+    """Return the name of what is lost where an array of this type becomes bands."""
+    return (fewer_bits(32),) if dtype.name == "float64" else ()
 
 
 @contextmanager

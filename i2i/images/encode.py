@@ -75,14 +75,22 @@ def losses(image: Image, format: str) -> list[str]:
 def _keeps_profile(image: Image, format: str) -> bool:
     """True unless a file of that format loses the image's profile: one of grey describes no colours."""
     limits = holds(format)
-    coloured = image.channels == 1 and _becomes_colours(image.alpha if limits.alpha else None, limits)
+    coloured = (
+        image.channels == 1 and not image.bands and _becomes_colours(image.alpha if limits.alpha else None, limits)
+    )
     return image.icc is None or (limits.profile and not coloured)
 
 
 def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the colours and the alpha of an image, converted to what the format can hold."""
+    """Return the colours and the alpha of an image, converted to what the format can hold.
+
+    Raises ValueError for bands in a format of pictures.
+    """
     limits = holds(format)
     pixels, alpha = image.pixels, image.alpha
+    if image.bands:
+        check_holds_bands(format, image.kind)
+        return pixels, None
     if alpha is not None and not limits.alpha:
         pixels, alpha = flatten(image), None
     if image.bits > limits.bits:
@@ -93,8 +101,17 @@ def fitting(image: Image, format: str) -> tuple[np.ndarray, np.ndarray | None]:
     return pixels, alpha
 
 
+def check_holds_bands(format: str, kind: str) -> None:
+    """Raise ValueError unless a file of that format can hold bands; ``kind`` describes them."""
+    if not holds(format).bands:
+        able = " or ".join(name for name in WRITABLE if holds(name).bands)
+        raise ValueError(f"{format} holds grey or RGB of 8 or 16 bits, not {kind}; write {able}: --format tiff")
+
+
 def _lost_pixels(image: Image, limits: Holds) -> list[str]:
     """Return what is lost of the pixels. An alpha that is opaque throughout is no loss."""
+    if image.bands:
+        return []
     lost = [fewer_bits(limits.bits)] if image.bits > limits.bits else []
     if image.alpha is not None and not limits.alpha and int(image.alpha.min()) < 2**image.bits - 1:
         lost.append("alpha")

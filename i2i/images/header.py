@@ -87,7 +87,7 @@ def _checked(header: Header, path: str | os.PathLike[str], max_pixels: int) -> H
         resolution = header.resolution and (header.resolution[1], header.resolution[0])
         header = replace(header, width=height, height=width, resolution=resolution)
     icc = header.icc
-    space = {1: b"GRAY", 3: b"RGB "}[header.channels]  # a profile of CMYK does not fit the RGB that we return
+    space = {1: b"GRAY", 3: b"RGB "}.get(header.channels)  # a profile of CMYK does not fit the RGB that we return
     if icc is not None and (icc[16:20] != space or len(icc) > _PROFILE_LIMIT):
         header = replace(header, icc=None)
     return header

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from i2i.errors import I2IError
+from i2i.text import plural
 
 if TYPE_CHECKING:
     from i2i.images.resolution import Resolution
@@ -39,13 +40,14 @@ class UnsupportedError(ValueError):
 class Header:
     """Facts about an image that are known before a pixel is decoded.
 
-    ``width`` and ``height`` are those of the upright image; ``channels`` counts colour (1 or 3) and not alpha.
+    ``width`` and ``height`` are those of the upright image; ``channels`` counts colour (1 or 3) and not alpha, or the
+    bands.
     """
 
     width: int
     height: int
     channels: int = 3
-    bits: int = 8
+    bits: int = 8  # of a value: 8 or 16; 32 for bands of float32
     alpha: bool = False
     frames: int = 1
     orientation: int = 1  # 1 to 8, as EXIF numbers them
@@ -55,14 +57,19 @@ class Header:
     coding: str = ""  # how the pixels are stored, where an encoder can do the same: "4:2:2" (JPEG), "lossless" (WebP)
     hint: Any = None  # whatever the decoder of the format needs to know
     format: str = ""  # a key of ``formats.table.FORMATS``
+    bands: str = ""  # type of the values, a key of ``spec.BANDS``, where the image is no picture
 
 
 @dataclass
 class Image:
-    """A decoded image, upright, in RGB order, with the colour that is stored under its alpha."""
+    """A decoded image, upright, in RGB order, with the colour that is stored under its alpha; or bands of values.
 
-    pixels: np.ndarray  # [h, w, 1 | 3] uint8 | uint16
-    alpha: np.ndarray | None = None  # [h, w], of the same type; 0 is transparent
+    It is a picture if its pixels are uint8 or uint16 [h, w, 1 | 3]. Anything else is bands, which are never converted:
+    uint8, uint16, int16 or float32 [h, w, c].
+    """
+
+    pixels: np.ndarray  # [h, w, c]
+    alpha: np.ndarray | None = None  # of a picture, [h, w], of the same type; 0 is transparent
     icc: bytes | None = None  # the colour profile, if it is of this image's colour space
     format: str = "PNG"  # what it was read from
     frames: int = 1  # how many frames or pages the file holds; the first is here
@@ -70,7 +77,8 @@ class Image:
     resolution: Resolution | None = None  # pixels for a millimetre, across and down, where it is known
     lost: tuple[str, ...] = ()  # contents of its source that are not here, such as a depth map beside the picture
     coding: str = ""  # that of its source, as in a Header
-    reduction: int = 1  # by how much its sides are shorter than those of its source
+    reduction: int = 1  # by how much its sides are shorter than those of its source, rounded up
+    whole: tuple[int, int] | None = None  # height and width of the source, if it was decoded at a part of them
 
     @property
     def height(self) -> int:
@@ -82,12 +90,30 @@ class Image:
 
     @property
     def channels(self) -> int:
-        """Colour channels, 1 or 3; alpha is not counted."""
+        """Colour channels of a picture, 1 or 3, where alpha is not counted; the number of bands."""
         return int(self.pixels.shape[2])
 
     @property
     def bits(self) -> int:
         return 8 * self.pixels.dtype.itemsize
+
+    @property
+    def bands(self) -> str:
+        """Type of the values of bands, a key of ``spec.BANDS``; empty for a picture."""
+        dtype = self.pixels.dtype
+        return "" if self.channels in (1, 3) and dtype in (np.uint8, np.uint16) else dtype.name
+
+    @property
+    def kind(self) -> str:
+        """The kind of its values in words."""
+        if self.bands:
+            return kind_of(self.bands, self.channels)
+        return f"{self.bits}-bit {'grey' if self.channels == 1 else 'RGB'}"
+
+
+def kind_of(bands: str, channels: int) -> str:
+    """Return the kind of bands in words."""
+    return f"{plural(channels, 'channel')} of {bands}"
 
 
 def flatten(image: Image, background: int = 255) -> np.ndarray:
@@ -125,6 +151,17 @@ def convert(pixels: np.ndarray, channels: int, bits: int) -> np.ndarray:
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
     return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)[..., None]
+
+
+def resize(pixels: np.ndarray, height: int, width: int, interpolation: int) -> np.ndarray:
+    """Resize [h, w, c], with any number of channels, to [height, width, c] by an interpolation of OpenCV."""
+    # OpenCV takes up to four channels at once, and drops the channel of grey images.
+    parts = [pixels] if pixels.shape[2] <= 4 else [pixels[..., at : at + 4] for at in range(0, pixels.shape[2], 4)]
+    resized = [
+        cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=interpolation).reshape(height, width, -1)
+        for part in parts
+    ]
+    return resized[0] if len(parts) == 1 else np.concatenate(resized, axis=2)
 
 
 @dataclass(frozen=True)

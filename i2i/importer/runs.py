@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +71,8 @@ def import_checkpoint(
     spec.recipe["imported"] = origin
     facts = {
         "method": spec.method,
-        "source": asdict(spec.source),
-        "target": asdict(spec.target),
+        "source": spec.source.to_dict(),
+        "target": spec.target.to_dict(),
         "domains": list(spec.domains),
         "attributes": spec.attributes,
         "statistics": statistics,

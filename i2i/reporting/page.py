@@ -63,6 +63,11 @@ class Contents:
             data = facts.get("data_report")
             if isinstance(data, dict):
                 found += [(number, f"data: {warning}") for warning in data.get("warnings", [])]
+            seen = facts.get("warnings")
+            for each in seen.values() if isinstance(seen, dict) else ():
+                if isinstance(each, dict) and "text" in each:
+                    at = f" at step {each['step']}" if each.get("step") else ""
+                    found.append((number, f"training{at}: {each['text']}"))
         found += [(table.run, warning) for table in self.figures for warning in table.warnings]
         for number, near in self.neighbours:
             if near.real is not None and near.results < near.real / 2:

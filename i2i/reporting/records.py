@@ -13,7 +13,7 @@ from typing import Any
 from i2i.errors import DataError
 from i2i.runtime.model.catalog import RUNS, read_run
 from i2i.runtime.model.targets import TRANSLATOR
-from i2i.text import not_found, plural
+from i2i.text import as_given, not_found, plural
 
 PLACES = ("data", "a", "b", "attributes", "captions")  # the settings that are paths of the data
 COMPARED = ("method", "status", "step", "images", "fingerprint", "machine", "versions")  # facts beside settings
@@ -154,10 +154,10 @@ def _read(path: Path) -> Record:
         raise DataError(f"{path}: no run; a run is a folder with the run.json that i2i train or i2i import wrote")
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
-        _ = facts["method"], facts["status"], facts.get("settings"), path.resolve().name
+        _ = facts["method"], facts["status"], facts.get("settings"), as_given(path).name
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{file}: damaged, it does not describe a run ({error})") from error
-    record = Record(path, path.resolve().name, facts)
+    record = Record(path, as_given(path).name, facts)
     _read_log(record)
     for sheet in sorted((path / "samples").glob("[0-9]*.png")):
         if sheet.stem.isdecimal():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -48,9 +48,9 @@ class Aids:
                 "balance=0 or another objective"
             )
 
-    def seen(self, D: Callable) -> Callable:
-        """Return D as a function of images without noise: it adds the noise itself."""
-        return partial(_with_noise, D, self.noise) if self.noise else D
+    def seen(self, D: Callable, parts: Sequence[int] = ()) -> Callable:
+        """Return D as a function of images without noise and changes, which it makes itself; see Adversarial.seen."""
+        return self.gan.seen(partial(_with_noise, D, self.noise) if self.noise else D, parts)
 
     def matched(self, features: Critic, real: Tensor, fake: Tensor) -> Views:
         """Return G's term: the squared difference of the mean features [n, f] of both sets, averaged over f.

@@ -47,7 +47,8 @@ class Translator(nn.Module):
     """
 
     augment: ClassVar[bool] = True
-    """True if training crops are placed and mirrored at random. A generator would learn that as part of the data."""
+    """True if training images are cropped and mirrored at random by default. A generator would learn that as part of
+    the data."""
 
     conditional: ClassVar[bool] = True
     """True if a generator takes labels c beside z where the data has labels."""

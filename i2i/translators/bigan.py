@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from i2i.diffaugment import Seen
 from i2i.gan import Adversarial
 from i2i.networks.bigan import JointDiscriminator
 from i2i.spec import Prior
@@ -78,16 +79,18 @@ class BiGAN(Encoding):
 
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = (v["x"], v["E(x)"].detach()), (v["G(z)"].detach(), v["z"])
-        loss = self.gan.critic_of(self.D(*real), self.D(*fake))
-        return {"gan": loss, **self.gan.penalty(self.of_joined, joined(*real), joined(*fake))}
+        D = self.gan.seen(self.D)
+        loss = self.gan.critic_of(D(*real), D(*fake))
+        return {"gan": loss, **self.gan.penalty(Seen(self.of_joined), joined(*real), joined(*fake))}
 
     def of_joined(self, pair: Tensor) -> Tensor:
         """Return D's logits of the pairs that ``joined`` joined."""
         x, z = pair.flatten(1).split([pair.shape[1] - self._prior.length, self._prior.length], 1)
-        return self.D(x.unflatten(1, (-1, *self._prior.size)), z)
+        return self.gan.seen(self.D)(x.unflatten(1, (-1, *self._prior.size)), z)
 
     def generator_loss(self, v: Views) -> Views:
-        return {"gan": self.gan.critic_of(self.D(v["G(z)"], v["z"]), self.D(v["x"], v["E(x)"]))}
+        D = self.gan.seen(self.D)
+        return {"gan": self.gan.critic_of(D(v["G(z)"], v["z"]), D(v["x"], v["E(x)"]))}
 
     def players(self) -> dict[str, Player]:
         both, decay = nn.ModuleList([self.E, self.G]), {"weight_decay": self.weight_decay}

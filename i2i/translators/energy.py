@@ -121,7 +121,8 @@ class Energy(Translator):
         return self.chain(per_image(self.D), starts.to(next(self.D.parameters())), steps, generators)
 
     def discriminator_loss(self, v: Views) -> Views:
-        real, fake = self.D(v["x"]), self.D(v["x~"])
+        D = self.gan.seen(self.D)
+        real, fake = D(v["x"]), D(v["x~"])
         squares = wide(real).square().mean() + wide(fake).square().mean()
         return {
             "gan": self.gan.critic_of(real, fake),

@@ -114,15 +114,16 @@ class MUNIT(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         terms: Views = {}
         for side, D, fake in (("x", self.D_x, "y->x"), ("y", self.D_y, "x->y")):
-            pairs = zip(D(v[side]), D(v[fake].detach()), strict=True)
+            seen = self.gan.seen(D)
+            pairs = zip(seen(v[side]), seen(v[fake].detach()), strict=True)
             terms[f"gan_{side}"] = _total([self.gan.critic_of(real, made) for real, made in pairs])
             terms |= self.gan.penalty(D.joined, v[side], v[fake], f"penalty_{side}")
         return terms
 
     def generator_loss(self, v: Views) -> Views:
         terms = {
-            "gan_x": _total([self.gan.generator_of(logits) for logits in self.D_x(v["y->x"])]),
-            "gan_y": _total([self.gan.generator_of(logits) for logits in self.D_y(v["x->y"])]),
+            "gan_x": _total([self.gan.generator_of(logits) for logits in self.gan.seen(self.D_x)(v["y->x"])]),
+            "gan_y": _total([self.gan.generator_of(logits) for logits in self.gan.seen(self.D_y)(v["x->y"])]),
             "recon_x": self.lambda_x * l1_loss(v["x->x"], v["x"]),
             "recon_y": self.lambda_x * l1_loss(v["y->y"], v["y"]),
             "content_x": self.lambda_c * l1_loss(v["c(x->y)"], v["c(x)"]),

@@ -9,7 +9,7 @@ from torch import Tensor, cat, nn
 from torch.nn.functional import l1_loss
 
 from i2i import networks
-from i2i.gan import Adversarial
+from i2i.gan import Adversarial, Critic
 from i2i.translators.aids import Aids
 from i2i.translators.base import Player, Translator, Views
 
@@ -59,6 +59,7 @@ class Pix2Pix(Translator):
         super().__init__()
         self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint, smoothing), lambda_l1, lr
         self.aids, self.mismatched = Aids(self.gan, noise=noise, balance=balance), mismatched
+        self.parts = in_channels, out_channels
         self.G = networks.generator(
             generator, in_channels, out_channels, ngf=ngf, norm=norm, dropout=dropout, upsample=upsample
         )
@@ -71,16 +72,20 @@ class Pix2Pix(Translator):
 
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1).detach()
-        D = self.aids.seen(self.D)
+        D = self.seen()
         scores = D(real)
         loss = self.gan.critic_of(scores, D(fake))
         if self.mismatched:
             loss = (loss + self.gan.critic_of(scores, D(cat([v["x"], of_another(v["y"])], 1)))) / 2
         return {"gan": 0.5 * loss, **self.gan.penalty(D, real, fake)}
 
+    def seen(self) -> Critic:
+        """Return D as a function of pairs, with the aids of its input."""
+        return self.aids.seen(self.D, self.parts)
+
     def generator_loss(self, v: Views) -> Views:
         return {
-            "gan": self.gan.generator(self.aids.seen(self.D), cat([v["x"], v["G(x)"]], 1)),
+            "gan": self.gan.generator(self.seen(), cat([v["x"], v["G(x)"]], 1)),
             "l1": self.lambda_l1 * l1_loss(v["G(x)"], v["y"]),
         }
 

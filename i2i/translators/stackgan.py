@@ -140,9 +140,9 @@ class StackGAN(Translator):
 
     def discriminator_loss(self, v: Views) -> Views:
         phi, wrong = self.encoder(torch.cat([v["text"], v["wrong"]])).chunk(2)
-        maps = self.D.body(v["x"])
+        maps = self.gan.seen(self.D.body)(v["x"])
         real, mismatch = self.D.judge(maps, phi), self.D.judge(maps, wrong)
-        fake = self.D(v["G(z,t)"].detach(), phi)
+        fake = self.gan.seen(self.D)(v["G(z,t)"].detach(), phi)
         return {
             "gan": self.gan.critic_of(real, fake) / 2,
             "wrong": self.gan.critic_of(real, mismatch) / 2,
@@ -160,7 +160,7 @@ class StackGAN(Translator):
         return {"match": self.lambda_match * (cross_entropy(scores, own) + cross_entropy(scores.T, own)) / 2}
 
     def generator_loss(self, v: Views) -> Views:
-        phi, maps = v["phi(t)"], self.D.body(v["G(z,t)"])
+        phi, maps = v["phi(t)"], self.gan.seen(self.D.body)(v["G(z,t)"])
         return {
             "gan": self.gan.generator_of(self.D.judge(maps, phi)),
             "kl": self.lambda_kl * v["kl"],

@@ -99,22 +99,25 @@ class VAEGAN(Encoding):
         return self.D.head(self.D.body[self.end :](hidden).flatten(1)), hidden
 
     def encoder_loss(self, v: Views) -> Views:
+        x, rec = self.gan.augment(v["x"], self.G(v["z~"]))  # alike, since they are compared
         return {
             "prior": self.lambda_prior * kl(v["mu(x)"], v["log sigma^2(x)"]),
-            "llike": distance(self.judge(v["x"])[1].detach(), self.judge(self.G(v["z~"]))[1]),
+            "llike": distance(self.judge(x)[1].detach(), self.judge(rec)[1]),
         }
 
     def decoder_loss(self, v: Views) -> Views:
-        scores, hidden = self.judge(v["G(z~)"])
+        x, rec = self.gan.augment(v["x"], v["G(z~)"])
+        scores, hidden = self.judge(rec)
         return {
-            "llike": self.gamma * distance(self.judge(v["x"])[1].detach(), hidden),
+            "llike": self.gamma * distance(self.judge(x)[1].detach(), hidden),
             "gan": (self.gan.generator_of(scores) + self.gan.generator(self.D, v["G(z)"])) / 2,
         }
 
     def discriminator_loss(self, v: Views) -> Views:
         real, rec, fake = v["x"], v["G(z~)"].detach(), v["G(z)"].detach()
-        scores = self.D(real)
-        loss = (self.gan.critic_of(scores, self.D(rec)) + self.gan.critic_of(scores, self.D(fake))) / 2
+        D = self.gan.seen(self.D)
+        scores = D(real)
+        loss = (self.gan.critic_of(scores, D(rec)) + self.gan.critic_of(scores, D(fake))) / 2
         half = len(rec) // 2
         return {"gan": loss, **self.gan.penalty(self.D, real, torch.cat([rec[:half], fake[half:]]))}
 

@@ -82,3 +82,22 @@ def test_captions(folders):
     result = check("stackgan", "--data", folders / "y")
     assert result.exit_code == 1
     assert "no image in it has a caption in text files" in result.stderr
+
+
+def test_ranges_are_given_for_each_side(tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            np.save(
+                tmp_path / name / f"{number}.npy", np.random.default_rng(number).random((32, 32, 2), np.float32) - 0.5
+            )
+    folders = "--a", tmp_path / "x", "--b", tmp_path / "y"
+    result = check("pix2pix", *folders, "--range", "a=-1..1,0..2", "--range", "b=-9..9")
+    assert result.exit_code == 0
+    assert "source x: 2 images (2 NPY), 32 x 32 pixels, read as 2 channels of float32 in -1..1, 0..2" in result.output
+    assert "target y: 2 images (2 NPY), 32 x 32 pixels, read as 2 channels of float32 in -9..9" in result.output
+    assert "warning: x: 2 with values beyond -1..1, 0..2, which are clipped: 0.npy, 1.npy" in result.output
+    assert check("pix2pix", *folders, "--range", "-1..1").output.count("in -1..1") == 2
+    refused = check("pix2pix", *folders, "--range", "a=3")
+    assert refused.exit_code == 1
+    assert "error: range is '3'; expected LOW..HIGH" in refused.stderr

@@ -26,7 +26,7 @@ def levels(tensor):
 
 def test_values_fill_the_range_of_their_own_depth():
     for kind, peak in ((np.uint8, 255), (np.uint16, 65535)):
-        tensor = to_tensor(np.array([[[0], [peak], [peak // 5]]], kind))
+        tensor = to_tensor(np.array([[[0], [peak], [peak // 5]]], kind), Domain("x", 1, 8 * np.dtype(kind).itemsize))
         assert tensor.dtype == torch.float32
         torch.testing.assert_close(tensor, torch.tensor([[[-1.0, 1.0, -0.6]]]))
 

@@ -41,8 +41,8 @@ def with_border(rng):
         (with_border, "A: no value above 20 of 255 in 3 images, so the network sees almost black; if they are class "
          "numbers, multiply all below 255 by 12 or save each class in its own colour"),
         (lambda rng: np.dstack([classes(rng)] * 3), "no value above 4 of 255"),
-        (lambda rng: rng.integers(0, 4096, (40, 40), np.uint16), "they fill 12 of 16 bits: multiply them by 16"),
-        (lambda rng: rng.integers(0, 256, (40, 40), np.uint16), "they fill 8 of 16 bits: multiply them by 256"),
+        (lambda rng: rng.integers(0, 4096, (40, 40), np.uint16), "12 of 16 bits: give their range, --range 0..4095"),
+        (lambda rng: rng.integers(0, 256, (40, 40), np.uint16), "8 of 16 bits: give their range, --range 0..255"),
         (lambda rng: rng.integers(0, 4096, (40, 40, 3), np.uint16), "they fill 12 of 16 bits"),
     ],
     ids=["classes", "classes and a border", "classes in RGB", "12 bits", "8 bits in 16", "12 bits in RGB"],

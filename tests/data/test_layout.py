@@ -39,6 +39,17 @@ def test_files_that_hold_both_sides(draw, tmp_path, folder):
     assert len(read_folders("unpaired", data=tmp_path)) == 3
 
 
+def test_a_link_gives_its_own_name(two_folders, tmp_path, monkeypatch):
+    (tmp_path / "ponies").symlink_to(two_folders / "horses")
+    dataset = read_folders("unpaired", a=tmp_path / "ponies", b=two_folders / "zebras")
+    assert (dataset.source.name, dataset.target.name) == ("ponies", "zebras")
+    monkeypatch.chdir(tmp_path / "ponies")  # the system knows this place by its real name
+    assert read_folders("images", data=".").source.name == "horses"
+    assert read_folders("images", data="../zebras").source.name == "zebras"
+    with pytest.raises(DataError, match="are the same folder"):
+        read_folders("unpaired", a=tmp_path / "ponies", b=two_folders / "horses")
+
+
 def test_any_two_folders_give_their_names(two_folders):
     dataset = read_folders("unpaired", a=two_folders / "horses", b=two_folders / "zebras")
     assert domains(dataset) == ("horses", "zebras")

@@ -11,6 +11,8 @@ from tests.translators.cases import CASES, DOMAINS, tiny_run
 
 TINY = {method: tiny_run(method) for method in CASES}
 """Settings of a run of each method with everything random switched on: crops, flips, dropout, pool."""
+IMAGES = 40
+"""Number of files in each of the large folders."""
 
 
 def _image(rng, height, width):
@@ -21,16 +23,26 @@ def _image(rng, height, width):
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
     """Method -> the data options of a folder it can learn from."""
-    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    return _drawn(tmp_path_factory.mktemp("data"), 7, 1)
+
+
+@pytest.fixture(scope="session")
+def large_folders(tmp_path_factory):
+    """The same with more and larger images, which a run caches."""
+    return _drawn(tmp_path_factory.mktemp("large"), IMAGES, 3)
+
+
+def _drawn(root, count, scale):
+    rng = np.random.default_rng(0)
     sizes = {"pairs/train": (70, 140), "pairs/val": (70, 140), "a": (40, 48), "b": (48, 40)}
     sizes |= {f"domains/train/{name}": (40, 44) for name in ("rain", "shine", "snow")[:DOMAINS]}
     for name, (height, width) in sizes.items():
         (root / name).mkdir(parents=True)
-        for i in range(7):
-            assert cv2.imwrite(str(root / name / f"{i}.png"), _image(rng, height, width))
+        for i in range(count):
+            assert cv2.imwrite(str(root / name / f"{i}.png"), _image(rng, scale * height, scale * width))
     shutil.copytree(root / "a", root / "captions" / "a")
     texts = ("A red house.", "house, a red house", "red")
-    for i in range(7):
+    for i in range(count):
         (root / "captions" / "a" / f"{i}.txt").write_text(texts[i % 3] + "\n" + texts[i % 2] + "\n")
     kinds = {
         "pairs": {"data": str(root / "pairs")},

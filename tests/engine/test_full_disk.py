@@ -14,7 +14,8 @@ from torch import nn
 
 from i2i.atomic import atomically
 from i2i.engine.distributed import World
-from i2i.engine.report import Reporter, _append
+from i2i.engine.log_file import append
+from i2i.engine.report import Reporter
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import Settings
 from i2i.engine.weights import save_network
@@ -76,10 +77,10 @@ def test_an_error_that_names_its_file_keeps_the_name(tmp_path):
 
 def test_a_log_line_that_does_not_fit_leaves_no_part_of_it(tmp_path):
     log = tmp_path / "log.jsonl"
-    _append(log, '{"step": 1}\n')
+    append(log, '{"step": 1}\n')
     with largest_file(20), pytest.raises(OSError, match="File too large"):
-        _append(log, '{"step": 2, "rate": 1.0}\n')
-    _append(log, '{"step": 3}\n')
+        append(log, '{"step": 2, "rate": 1.0}\n')
+    append(log, '{"step": 3}\n')
     assert log.read_text() == '{"step": 1}\n{"step": 3}\n'
 
 

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from i2i.data import Batches, View, read_folders
 from i2i.engine import load_generators, train
+from i2i.engine.device_batches import DeviceBatches
 from i2i.evaluation import evaluate
 from i2i.exporter import export
 from i2i.runtime import Model
@@ -35,6 +37,28 @@ def test_the_batch_is_found_from_the_memory(folders, tmp_path):
     options = TINY["pix2pix"] | folders["pix2pix"] | {"batch": "auto", "sample_every": 0}
     run = train("pix2pix", **options, steps=1, out=tmp_path / "run", quiet=True)
     assert json.loads((run / "run.json").read_text())["settings"]["batch"] > 1
+
+
+def test_batches_that_are_copied_ahead_are_those_on_the_cpu(folders):
+    """While a step that takes longer than the copies still reads its batch."""
+    device, view = torch.device("cuda"), View((32, 32))
+    dataset = read_folders("unpaired", **folders["cyclegan"])
+    with Batches(dataset, view, 2, workers=0) as plain, Batches(dataset, view, 2, workers=2) as read:
+        ahead = DeviceBatches(
+            read, lambda batch: {name: each.to(device, non_blocking=True) for name, each in batch.items()}, device
+        )
+        sums = []
+        for _ in range(20):
+            batch = next(ahead)
+            assert batch["x"].device.type == "cuda"
+            torch.cuda._sleep(20_000_000)  # clock cycles
+            sums.append({name: each.double().sum() for name, each in batch.items()})
+            del batch
+        ahead.close()
+        for found in sums:
+            expected = next(plain)
+            for name, each in expected.items():
+                assert float(found[name]) == pytest.approx(float(each.double().sum()), abs=1e-6)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -59,6 +59,25 @@ print(json.dumps({"seconds": time.monotonic() - began, "exit": os.waitstatus_to_
 """Starts two processes as a cluster's scheduler does, without torchrun; the first one's contains their store."""
 
 
+KILLS_ITSELF = """
+import json, os, signal, sys
+from i2i.engine import train
+from i2i.engine.train_state import TrainState
+
+options, victim, killed = json.loads(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+plain = TrainState.step
+
+def step(self, batch, index, rate):
+    if (self.world.rank, index) == (victim, 5) and not os.path.exists(killed):
+        open(killed, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(self, batch, index, rate)
+
+TrainState.step = step
+train(**options)
+"""
+
+
 def two_processes(folder, options, victim=-1, number=0):
     """Train in two processes, of which the ``victim`` gets the signal ``number`` before its sixth step."""
     (folder / "forked.py").write_text(FORKED)
@@ -110,6 +129,26 @@ def test_a_lost_process_ends_the_other_and_the_run_resumes_with_one(
     assert sorted(path.stem for path in (run / "state").iterdir()) == ["000000002", "000000004"]
     train(out=run, quiet=True)
     assert_alike(run, unbroken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_torchrun_restarts_and_the_run_goes_on_by_itself(victim, options, unbroken, tmp_path):
+    """A real torchrun, of whose two processes one is killed before its sixth step, the first time."""
+    program = tmp_path / "program.py"
+    program.write_text(KILLS_ITSELF)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts"]
+    arguments = [program, json.dumps(options | {"out": str(tmp_path / "run")}), victim, tmp_path / "killed"]
+    done = subprocess.run(
+        [*command, "1", *map(str, arguments)], capture_output=True, text=True, timeout=280,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "killed").exists()
+    assert "steps 0 to 10" in done.stderr
+    assert "steps 4 to 10" in done.stderr  # the states are those after steps 2 and 4
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+    assert_alike(tmp_path / "run", unbroken)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks processes")

@@ -207,6 +207,16 @@ def test_other_settings_or_other_data_are_another_run(options, folders, tmp_path
     assert (tmp_path / "no run" / "holiday.jpg").read_bytes() == b"precious"
 
 
+def test_the_same_images_under_another_name_are_the_same_run(options, folders, tmp_path, one_thread):
+    """A link was recorded by the name of what it points to, before a run kept the name that was given."""
+    given = {**TINY["cyclegan"], **folders["cyclegan"], "sample_every": 0, "quiet": True}
+    run = train("cyclegan", **given, steps=1, out=tmp_path / "run")
+    (tmp_path / "linked").symlink_to(given["a"])
+    train("cyclegan", **given | {"a": tmp_path / "linked"}, steps=2, out=run)
+    facts = json.loads((run / "run.json").read_text())
+    assert (facts["step"], facts["source"]["name"]) == (2, "a")
+
+
 def test_all_differences_are_listed_and_may_be_overridden(options, tmp_path, capsys, one_thread):
     run = train(**options, steps=2, out=tmp_path / "run", quiet=True)
     given = options | {"steps": 4, "lambda_l1": 50, "ema": 0, "batch": 1, "precision": "fp64"}

@@ -141,7 +141,7 @@ def test_costs_are_counted_alike_in_pytorch_and_in_the_file(teacher: Path) -> No
         ({"method": "cyclegan"}, "cyclegan does not learn from pairs, which a teacher makes"),
         ({"b": "b"}, "a teacher makes the second domain itself"),
         ({"teacher_to": "zebra"}, "does not translate to 'zebra'"),
-        ({"channels": "1"}, "channels is 1, and the teacher takes 3"),
+        ({"channels": "1"}, "the teacher takes 8-bit RGB; leave out"),
         ({"teacher": None, "teacher_to": "b"}, "there is no teacher; give --teacher as well"),
         ({"lambda_statistics": -1.0}, "cannot be negative"),
     ],

@@ -21,9 +21,9 @@ from i2i.engine import load_generators, report, train
 from i2i.engine.auto_batch import largest_power, play_on_noise
 from i2i.engine.distributed import World
 from i2i.engine.prepare import describe_data, open_data
-from i2i.engine.report import NonFinite, Statistics
 from i2i.engine.run_folder import Run
 from i2i.engine.samples import named
+from i2i.engine.statistics import NonFinite, Statistics
 from i2i.engine.train_state import TrainState, made
 from i2i.errors import DataError
 from i2i.translators import TRANSLATORS, translator_class
@@ -356,6 +356,50 @@ def test_the_default_folder_is_named_after_the_domains(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     given = {"a": tmp_path / "horses" / "train", "b": tmp_path / "zebras" / "train"}
     assert Run.open("cyclegan", None, given).path == Path("runs/cyclegan-horses2zebras")
+    (tmp_path / "ponies").symlink_to(tmp_path / "horses")
+    linked = Run.open("cyclegan", None, given | {"a": str(tmp_path / "ponies")})
+    assert linked.path == Path("runs/cyclegan-ponies2zebras")
+    assert linked.settings.a == str(tmp_path / "ponies")
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({"size": 64}, 64),
+        ({"size": "96x200"}, 96),
+        ({"size": 200}, None),
+        ({}, None),
+        ({"size": 64, "image_size": 32}, 32),
+    ],
+)
+def test_the_classifier_of_stargan_takes_in_no_more_than_there_is(more, found, tmp_path):
+    run = Run.open("stargan", tmp_path / "run", {"data": tmp_path, **more})
+    assert run.hyperparameters.get("image_size") == found
+    assert Run.open("cyclegan", tmp_path / "run", {"data": tmp_path, "size": 64}).hyperparameters == {}
+
+
+def test_the_log_says_what_share_of_the_time_steps_waited_for_data(tmp_path, monkeypatch):
+    now = 0.0
+
+    def slow():
+        nonlocal now
+        while True:
+            now += 3.0
+            yield {}
+
+    monkeypatch.setattr(report.time, "monotonic", lambda: now)
+    batches = slow()
+    with report.Reporter(tmp_path, 0, 8, 1, World(), quiet=True) as reporter:
+        reporter.begin()
+        for step in range(1, 5):
+            reporter.fetch(batches)
+            now += 1.0
+            if step in (2, 4):
+                reporter.figures(step, 1.0, {})
+            now += 2.0 * (step == 2)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["data_wait"] for line in lines] == [6 / 8, 6 / 10]
+    assert lines[0]["images_per_second"] == 2 / 8
 
 
 def test_a_bar_moves_with_the_steps(tmp_path, monkeypatch):

@@ -84,7 +84,7 @@ def test_the_page_on_images_lists_what_every_format_holds() -> None:
         assert set(row.names) <= set(re.findall(r"\.\w+", suffixes)), name
         holds = row.holds
         held = () if holds is None else (
-            holds.bits == 16, holds.alpha, holds.profile, holds.resolution, holds.exif > 0, holds.xmp > 0
+            holds.bits == 16, holds.alpha, holds.profile, holds.resolution, holds.exif > 0, holds.xmp > 0, holds.bands
         )  # fmt: skip
-        want = ["as PNG", *[""] * 6] if holds is None else ["yes", *("yes" * value for value in held)]
+        want = ["as PNG", *[""] * 7] if holds is None else ["yes", *("yes" * value for value in held)]
         assert cells == want, name

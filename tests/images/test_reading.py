@@ -172,12 +172,6 @@ def tiff_of(data, width, height, bits, photometric):
     return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", 9) + entries + bytes(4)
 
 
-def test_a_float_tiff_is_refused_by_name():
-    data = pillow_bytes(np.zeros((8, 8), np.float32), "TIFF")
-    with pytest.raises(ImageError, match="floating-point TIFF"):
-        decode_image(data)
-
-
 @pytest.mark.parametrize("bits", [8, 16])
 def test_colours_that_a_tiff_has_multiplied_with_alpha_are_divided_by_it(tmp_path, bits):
     peak, pixels = 2**bits - 1, picture(40, 50, bits=bits)

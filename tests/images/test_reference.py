@@ -12,7 +12,6 @@ import PIL.ImageOps
 from i2i.images import Image, ImageError, convert, read_header, read_image
 
 REFUSED = {  # Pillow reads these, and we say why we do not
-    "bit16/10ct_32bit_128.tiff": "floating-point",
     "corrupt/xcsn0g01.png": "corrupt",
 }
 SALVAGED = {"bomb/png_decompression_dos.png"}  # a pixel beside 60 MB of text, which is not unfolded
@@ -63,6 +62,8 @@ def difference_from_pillow(path, image: Image) -> int:
         warnings.simplefilter("ignore")
         with PIL.Image.open(path) as opened:
             upright = PIL.ImageOps.exif_transpose(opened)
+    if upright.mode == "F":
+        return 0 if np.array_equal(np.asarray(upright), image.pixels[..., 0]) else 255
     if upright.mode in ("I;16", "I"):
         return int(np.abs(np.asarray(upright).astype(int) - image.pixels[..., 0]).max()) // 257
     expected = np.asarray(upright.convert("RGBA")).astype(int)

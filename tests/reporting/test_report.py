@@ -81,6 +81,16 @@ def test_a_page_says_what_was_trained_on_what_for_how_long_and_where(run: MakeRu
     ])  # fmt: skip
 
 
+def test_warnings_of_the_training_are_shown_on_the_page_and_the_card(run: MakeRun) -> None:
+    grid = {"step": 1500, "text": "G(x) has a checkerboard pattern. What usually helps: --set upsample=resize"}
+    path = run(warnings={"grid": grid, "not finite 1": {"text": "the loss became NaN at step 6"}})
+    part = Reader(i2i.report(path)).text.partition("Warnings")[2]
+    assert f"training at step 1500: {grid['text']}" in part
+    assert "training: the loss became NaN at step 6" in part
+    assert "training at step 1500: G" in i2i.report(path, format="md").read_text()
+    assert "training at step" not in Reader(i2i.report(run("other", warnings=None))).text
+
+
 def test_results_are_sorted_from_the_worst_with_their_truth(run: MakeRun) -> None:
     page = Reader(i2i.report(run(), images=8))
     gallery = page.results[:8]

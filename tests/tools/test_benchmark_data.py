@@ -21,7 +21,8 @@ def test_a_cached_photo_costs_a_tenth_of_a_decoded_one() -> None:
     )  # fmt: skip
     rows = {line[:34].strip(): line[34:].split() for line in done.stdout.splitlines()[2:]}
     assert list(rows) == [
-        "256-pixel files", "photos, --cache off", "photos, cold cache", "photos, warm cache", "20 files", "first start",
-        "second start",
+        "256-pixel files", "256-pixel files, all augmented", "photos, --cache off", "photos of odd sides, --cache off",
+        "photos as A | B, --cache off", "photos, cold cache", "photos, warm cache", "20 files", "first start",
+        "second start", "a run of one step", "its resume, of another step",
     ]  # fmt: skip
     assert float(rows["photos, warm cache"][0]) < float(rows["photos, --cache off"][0]) / 10

@@ -12,6 +12,7 @@ import torch
 
 from i2i.translators import Translator, Views, translator_class
 
+AUGMENT = "crop,flip,colour:0.2,rotate:10,scale:0.8..1.2,cutout:0.25"
 DOMAINS = 3
 """Domains of a translator between many."""
 
@@ -221,4 +222,8 @@ def one_set(method: str) -> bool:
 
 def tiny_run(method: str) -> dict[str, Any]:
     """Return settings and hyper-parameters of a short run."""
-    return {"size": 32, "batch": 2, **CASES[method].small, **CASES[method].run}
+    augment = {
+        "augment": AUGMENT,
+        "diff_augment": "none" if method in ("began", "distill") else "colour,translation,cutout",
+    }
+    return {"size": 32, "batch": 2, **augment, **CASES[method].small, **CASES[method].run}

@@ -32,6 +32,7 @@ class Holds:
     exif: int = 0  # bytes at most
     xmp: int = 0  # bytes at most
     quality: bool = False  # the encoder takes a quality from 0 to 100
+    bands: bool = False  # any number of channels of uint8, uint16, int16 or float32
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Format:
         return self.code.header(file)
 
     def decode(self, data: bytes, header: Header, reduction: int = 1) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the pixels [h, w, 1 | 3] and the alpha [h, w] of a file, as they are stored unless ``turned``.
+        """Return the pixels [h, w, c] and the alpha [h, w] of a file, as they are stored unless ``turned``.
 
         A ``reduction`` above 1 needs ``reduces``. Raises any error for damaged data.
         """
@@ -141,7 +142,7 @@ FORMATS: dict[str, Format] = {
     ),
     "TIFF": Format(
         "tif tiff", rb"II[*+]\0|MM\0[*+]", "tiff",
-        Holds(16, True, profile=True, resolution=True, xmp=ANY),
+        Holds(16, True, profile=True, resolution=True, xmp=ANY, bands=True),
         strips=Strips("tiffload", "tiffsave", {"compression": "lzw", "predictor": "horizontal", "resunit": "inch"}),
         turned=True,
     ),
@@ -150,6 +151,7 @@ FORMATS: dict[str, Format] = {
     "JPEG2000": Format(
         "jp2", rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "jpeg2000", Holds(16, True), also="j2k j2c jpx jpf"
     ),
+    "NPY": Format("npy", rb"\x93NUMPY", "npy", Holds(16, bands=True)),
     # read only
     "HEIC": Format("heic heif", _ISO % (b"he[iv][cxms]|mif1|msf1", b"he[iv][cxms]"), "heic", also="hif"),
     "GIF": Format("gif", rb"GIF8[79]a", "gif"),

@@ -1,4 +1,5 @@
-"""TIFF: headers by our own reader of tags, pixels by OpenCV, Pillow or libvips, whichever reads the kind at hand right.
+"""TIFF: headers by our own reader of tags, pixels by the library that reads the kind at hand right: OpenCV, Pillow or
+libvips for pictures, libvips or tifffile for bands.
 
 Pillow is not used for the header: it knows no colours of 16 bits in planes, no grey with alpha in 16 bits, and takes a
 file of unknown kind for none at all, where one sentence can name what is unusual about it.
@@ -6,15 +7,29 @@ file of unknown kind for none at all, where one sentence can name what is unusua
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO
 
+import numpy as np
+
 from i2i.images import resolution, tags
-from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, pillow_decode, plugin, split, vips_decode
+from i2i.images.codecs import (
+    Decoded,
+    bands_of,
+    fewer_bits_of,
+    opencv_decode,
+    opencv_encode,
+    pillow_decode,
+    plugin,
+    split,
+    vips_decode,
+)  # fmt: skip
 from i2i.images.exif import EXIF_TAG, GPS_TAG, XMP_TAG
 from i2i.images.image import Header, Image, Metadata, UnsupportedError
+from i2i.spec import BANDS
 from i2i.text import plural
 
 _open = plugin("TiffImagePlugin", "TiffImageFile")
@@ -22,7 +37,7 @@ _open = plugin("TiffImagePlugin", "TiffImageFile")
 _WANTED = (
     tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.ORIENTATION, tags.SAMPLES,
     tags.PLANES, tags.EXTRA_SAMPLES, tags.SAMPLE_FORMAT, tags.ICC, tags.TILE_WIDTH, tags.TILE_HEIGHT,
-    resolution.X, resolution.Y, resolution.UNIT,
+    resolution.X, resolution.Y, resolution.UNIT, tags.NO_DATA,
 )  # fmt: skip
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 """Photometric interpretation -> samples of colour: grey either way, RGB, a palette, CMYK, YCbCr, Lab."""
@@ -36,6 +51,8 @@ _UNREAD = {
     270: "text ImageDescription", 315: "text Artist", 33432: "text Copyright",
 }  # fmt: skip
 """Tags of metadata that are not carried over -> their names."""
+_FORMS = {1: "", 2: "signed ", 3: "floating-point "}
+"""Values of SAMPLE_FORMAT in words."""
 _CLASSIC, _WORST = 2**32, 1.5
 """Bytes that a TIFF holds unless it is a BigTIFF, and how much LZW may add to noise."""
 
@@ -45,10 +62,11 @@ def header(file: BinaryIO) -> Header:
     directory = tags.read_directory(file, _WANTED)
     number = directory.number
     photometric, samples = number(tags.PHOTOMETRIC, 1), number(tags.SAMPLES, 1)
-    bits = _bits(number(tags.BITS, 1), number(tags.SAMPLE_FORMAT, 1))
     if photometric not in _COLOURS:
         raise UnsupportedError(f"a TIFF of photometric interpretation {photometric}; convert it to RGB")
-    _refuse_channels(samples, _COLOURS[photometric], directory.tags.get(tags.EXTRA_SAMPLES))
+    if _has_bands(directory, photometric, samples):
+        return _bands_header(directory, samples)
+    bits = _bits(number(tags.BITS, 1), number(tags.SAMPLE_FORMAT, 1))
     alpha, planes = samples > _COLOURS[photometric], samples > 1 and number(tags.PLANES, 1) == 2
     decoder = _decoder(directory, bits, photometric, alpha, planes)
     orientation = number(tags.ORIENTATION, 1)
@@ -74,8 +92,8 @@ def decode(data: bytes, header: Header) -> Decoded:
 
 
 def encode(image: Image, quality: int) -> bytes:
-    """Encode the image with its profile, resolution and XMP."""
-    data, entries = opencv_encode(image, ".tif"), []
+    """Encode the image with its profile, resolution and XMP; bands uncompressed, value by value."""
+    data, entries = (_encode_bands(image.pixels) if image.bands else opencv_encode(image, ".tif")), []
     if image.alpha is not None:
         entries.append((tags.EXTRA_SAMPLES, 3, 1, struct.pack("<H", _STRAIGHT)))  # OpenCV leaves the tag out
     known = resolution.writable(image.resolution)
@@ -93,6 +111,8 @@ def encode(image: Image, quality: int) -> bytes:
 
 def stripwise(file: BinaryIO, header: Header) -> bool:
     """True unless libvips is known to read the file differently, or finds only as it reads that it cannot."""
+    if header.bands:
+        return False
     wanted = (tags.EXTRA_SAMPLES, tags.PHOTOMETRIC, tags.PLANES, tags.TILE_WIDTH)
     directory = tags.read_directory(file, wanted)
     tiled_planes = directory.number(tags.PLANES, 1) == 2 and tags.TILE_WIDTH in directory.tags
@@ -111,34 +131,106 @@ def drop_unit(file: BinaryIO) -> None:
 
 
 def _bits(bits: int, form: int) -> int:
-    if form == 3:
-        raise UnsupportedError(
-            f"a floating-point TIFF ({bits} bits); images here are integers: convert it to 8 or 16 bits"
-        )
     if form not in (1, 4) or bits not in (1, 2, 4, 8, 16):
-        raise UnsupportedError(f"a TIFF of {bits}-bit {'signed ' * (form == 2)}samples; convert it to 8 or 16 bits")
+        raise UnsupportedError(f"a TIFF of {bits}-bit {_FORMS.get(form, 'other ')}samples; convert it to float32")
     return bits
 
 
-def _refuse_channels(samples: int, colours: int, extra: tuple[int, ...] | bytes | None) -> None:
-    """Raise UnsupportedError unless the samples are colours, or colours and one alpha.
+def _has_bands(directory: tags.Directory, photometric: int, samples: int) -> bool:
+    """True if the samples are not colours with at most one alpha: further channels, signed or floating-point ones.
 
     A sample whose kind is stated as unspecified is no alpha: it may be a mask or another band of a spectrum. Without
     the tag, a fourth sample of RGB is taken for alpha, since OpenCV and others write it so.
+
+    Raises UnsupportedError for bands beside a palette or inks.
     """
-    if samples == colours:
-        return
+    colours, extra = _COLOURS[photometric], directory.tags.get(tags.EXTRA_SAMPLES)
     if samples < colours:
         raise ValueError(f"{plural(samples, 'channel')} where its colours have {colours}")
-    alpha = (colours == 3 and extra is None) or (isinstance(extra, tuple) and extra[:1] in ((1,), (2,)))
-    if samples == colours + 1 and colours < 4 and alpha:
-        return
-    meant = {1: "grey", 3: "RGB", 4: "CMYK"}[colours]
-    more = f"{samples - colours} more" if samples > colours + 1 or colours == 4 else "one that is not marked as alpha"
-    raise UnsupportedError(
-        f"a TIFF of {samples} channels, {meant} and {more}; an image has grey or RGB, with one alpha channel or none: "
-        "save the channels that matter as one of these"
-    )
+    marked = (colours == 3 and extra is None) or (isinstance(extra, tuple) and extra[:1] in ((1,), (2,)))
+    plain = samples == colours or (samples == colours + 1 and colours < 4 and marked)
+    if plain and directory.number(tags.SAMPLE_FORMAT, 1) in (1, 4):
+        return False
+    if photometric not in (1, 2):
+        raise UnsupportedError(
+            f"a TIFF of {plural(samples, 'channel')}, of which {colours} are a palette, inks or inverted; save it as "
+            "bands whose photometric interpretation is MinIsBlack"
+        )
+    return True
+
+
+def _bands_header(directory: tags.Directory, samples: int) -> Header:
+    """Return the header of a TIFF of bands, which has neither alpha nor a profile. Three of uint8 or uint16 are RGB."""
+    number = directory.number
+    bits, form = number(tags.BITS, 1), number(tags.SAMPLE_FORMAT, 1)
+    try:
+        dtype = np.dtype(f"{'uif'[form - 1]}{bits // 8}")
+    except (IndexError, TypeError) as error:
+        raise UnsupportedError(
+            f"a TIFF of {bits}-bit {_FORMS.get(form, 'other ')}samples; convert it to float32"
+        ) from error
+    bands, orientation = bands_of(dtype, samples), number(tags.ORIENTATION, 1)
+    # libvips garbles samples that are stored plane by plane, and reads no float64 and no file without its photometric
+    # interpretation.
+    planes = samples > 1 and number(tags.PLANES, 1) == 2
+    able = dtype.name in BANDS and tags.PHOTOMETRIC in directory.tags and not planes
+    decoder = _vips_bands if able else _tifffile_bands
+    missing = directory.tags.get(tags.NO_DATA)
+    if not able and orientation != 1:
+        raise UnsupportedError("a turned TIFF of float64, or of bands in planes; save it upright")
+    return Header(
+        number(tags.WIDTH, 0), number(tags.HEIGHT, 0), samples, BANDS[bands or dtype.name], frames=directory.pages,
+        orientation=orientation, resolution=resolution.of_tiff(directory), lost=fewer_bits_of(dtype), bands=bands,
+        hint=partial(_bands, decoder, float(missing.strip(b"\0 ")) if isinstance(missing, bytes) else None),
+    )  # fmt: skip
+
+
+def _bands(read: Callable[[bytes], np.ndarray], missing: float | None, data: bytes, header: Header) -> Decoded:
+    """Return bands as [h, w, c] of the type that the header states; ``missing`` marks values that are none."""
+    array = read(data)
+    if array.size != header.height * header.width * header.channels:
+        raise ValueError(f"it has {plural(array.size, 'value')}, and its header says otherwise")
+    if missing is not None and (count := int((array == array.dtype.type(missing)).sum())):
+        raise UnsupportedError(
+            f"{count} of {plural(array.size, 'value')} are {missing:g}, which marks missing ones (GDAL_NODATA); fill "
+            "them, with the mean for example"
+        )
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is reported
+        pixels = np.ascontiguousarray(array, header.bands or f"uint{header.bits}")
+    return pixels.reshape(-1, header.width, header.channels), None
+
+
+def _vips_bands(data: bytes) -> np.ndarray:
+    return vips_decode("tiffload_buffer", data, autorotate=True)
+
+
+def _tifffile_bands(data: bytes) -> np.ndarray:
+    import tifffile  # few images need it
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages[0]
+            array = page.asarray()
+            planes = page.axes.startswith("S")
+    except ValueError as error:
+        if "imagecodecs" in str(error):
+            how = tifffile.COMPRESSION(page.compression).name
+            raise UnsupportedError(
+                f"a TIFF of float64, or of bands in planes, compressed by {how}; `pip install imagecodecs` reads it"
+            ) from error
+        raise
+    return np.moveaxis(array, 0, -1) if planes else array
+
+
+def _encode_bands(pixels: np.ndarray) -> bytes:
+    import tifffile
+
+    buffer, several = io.BytesIO(), pixels.shape[2] > 1
+    tifffile.imwrite(
+        buffer, pixels if several else pixels[..., 0], byteorder="<", photometric="minisblack", metadata=None,
+        software=False, planarconfig="contig" if several else None,
+    )  # fmt: skip
+    return buffer.getvalue()
 
 
 def _decoder(

@@ -11,13 +11,13 @@ import numpy as np
 from i2i.runtime.adapters import ports as declared
 from i2i.runtime.adapters import probe
 from i2i.runtime.adapters.convert import Infer
-from i2i.runtime.adapters.options import ModelOptions, Range, as_arguments, format_range
+from i2i.runtime.adapters.options import ModelOptions, as_arguments
 from i2i.runtime.adapters.ports import Ports, read_ports, settle_layout, settle_order
 from i2i.runtime.errors import ModelError, describe_command
 from i2i.runtime.graphs import spec_check
 from i2i.runtime.session import Session
-from i2i.spec import FITS, Domain, Form, Spec
-from i2i.text import plural
+from i2i.spec import FITS, Domain, Form, Range, Spec
+from i2i.text import format_range, plural
 
 _BITS = {"uint8": 8}  # a float holds 16 bits; images of 8 bits are still returned in 8
 

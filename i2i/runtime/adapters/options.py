@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from i2i.spec import FITS, LAYOUTS, ORDERS, RESULTS, Form
-
-Range = tuple[float, float]
+from i2i.spec import FITS, LAYOUTS, ORDERS, RESULTS, Form, Range
+from i2i.text import as_range, format_range
 
 
 def _about(help: str, **facts: Any) -> dict[str, Any]:
@@ -117,20 +116,3 @@ def as_arguments(given: Mapping[str, object]) -> str:
     """Return options as they are written on the command line."""
     words = {name: format_range(value) if isinstance(value, tuple) else value for name, value in given.items()}
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in words.items())
-
-
-def as_range(value: object, name: str = "range") -> Range:
-    """Return the range given as "0..255", "-1..1" or two numbers. Raises ValueError with ``name`` for anything else."""
-    parts: Any = value.split("..") if isinstance(value, str) else value
-    try:
-        low, high = map(float, parts)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is {value!r}; expected LOW..HIGH, such as 0..255 or -1..1") from error
-    if not (abs(low) < 1e9 and abs(high) < 1e9 and low != high):  # nor a NaN
-        raise ValueError(f"{name} is {value!r}; expected two numbers that differ")
-    return low, high
-
-
-def format_range(range: Range) -> str:
-    """Return a range as it is written on the command line."""
-    return f"{range[0]:g}..{range[1]:g}"

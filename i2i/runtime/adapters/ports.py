@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from i2i.runtime.adapters.options import ModelOptions, Range
+from i2i.runtime.adapters.options import ModelOptions
 from i2i.runtime.errors import ModelError, describe_command
 from i2i.runtime.graphs import spec_check
 from i2i.runtime.graphs.onnx_file import read_metadata
 from i2i.runtime.session import Session
-from i2i.spec import LAYOUTS, Spec
+from i2i.spec import LAYOUTS, Range, Spec
 from i2i.text import plural
 
 TYPES = ("float32", "float16", "uint8")

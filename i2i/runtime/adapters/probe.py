@@ -9,9 +9,9 @@ import numpy as np
 
 from i2i.runtime.adapters import convert
 from i2i.runtime.adapters.convert import Infer
-from i2i.runtime.adapters.options import Range, format_range
 from i2i.runtime.errors import ModelError
-from i2i.spec import Form
+from i2i.spec import Form, Range
+from i2i.text import format_range
 
 RANGES: tuple[Range, ...] = ((0, 1), (-1, 1), (0, 255))
 _BASES = (64, 128, 256, 512)  # sides to try if sizes are free; some graphs need a large one

@@ -12,11 +12,15 @@ import numpy as np
 
 from i2i.atomic import FULL
 from i2i.errors import I2IError
-from i2i.images import Image, ImageError, losses, write_image
+from i2i.images import Header, Image, ImageError, losses, write_image
+from i2i.images.domains import kind
+from i2i.images.encode import check_holds_bands
 from i2i.lost import Lost, fewer_bits
 from i2i.runtime import processing
+from i2i.runtime.errors import ModelError
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
+from i2i.spec import Spec
 
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
 
@@ -25,26 +29,44 @@ class StoppedError(I2IError, OSError):
     """No file can be written any more, as on a full disk. A folder job continues from there when it is run again."""
 
 
-def translate(image: Image, model: Model, options: Options, infer: Callable[[np.ndarray], np.ndarray]) -> Image:
-    """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c]. Raises ModelError."""
+def translate(
+    image: Image,
+    model: Model,
+    options: Options,
+    infer: Callable[[np.ndarray], np.ndarray],
+    format: str | None = None,
+) -> Image:
+    """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c].
+
+    Raises ModelError, also where a result of bands is to be written in a ``format`` that cannot hold them.
+    """
+    if format is not None and model.spec.target.bands:
+        try:
+            check_holds_bands(format, kind(model.spec.target))
+        except ValueError as error:
+            raise ModelError(str(error)) from error
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
-    lost = image.lost + bits_lost(image.bits, model)
+    lost = image.lost + bits_lost(image, model.spec) + processing.beyond_range(image, model.spec)
+    if image.alpha is not None and result.alpha is None and not model.spec.inpaints:
+        lost += ("alpha",)
     if image.icc is not None and result.icc is None:
         lost += ("colour profile",)
     return replace(result, metadata=image.metadata, resolution=image.resolution, lost=lost, coding=image.coding)
 
 
-def bits_lost(bits: int, model: Model) -> tuple[str, ...]:
-    """Return the name of the loss, if there is one, where the model handles images of so many bits."""
-    handled = min(model.spec.source.bits, model.spec.target.bits)
-    return (fewer_bits(handled),) if bits > handled else ()
+def bits_lost(image: Image | Header, spec: Spec) -> tuple[str, ...]:
+    """Return the name of the loss, if there is one, where the model handles pictures of fewer bits than this one."""
+    if image.bands or spec.target.bands:
+        return ()
+    handled = min(spec.source.bits, spec.target.bits)
+    return (fewer_bits(handled),) if image.bits > handled else ()
 
 
 def keep_grey(result: Image, image: Image) -> Image:
     """Return a grey image as grey again if a colour model added no colour."""
     colours = result.pixels
-    if image.channels == 1 and result.channels == 3 and bool((colours == colours[..., :1]).all()):
+    if image.channels == 1 and not image.bands and result.channels == 3 and bool((colours == colours[..., :1]).all()):
         return replace(result, pixels=colours[..., :1].copy(), icc=image.icc)
     return result
 

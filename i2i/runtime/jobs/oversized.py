@@ -26,11 +26,11 @@ _COPIES = 5  # of the pixels, in memory on the way from file to file
 def in_strips(task: ImageTask, model: Model, options: Options) -> StripTranslation | None:
     """Return how the file is translated strip by strip; None if it is decoded whole.
 
-    It is decoded whole if it is small, if its format or that of the result is not in STRIPWISE, and if the model
-    cannot run in tiles. Raises ImageError if the file is damaged.
+    It is decoded whole if it is small, if its format or that of the result is not in STRIPWISE, if it or the
+    result has bands, and if the model cannot run in tiles. Raises ImageError if the file is damaged.
     """
     how, header = model.tile.how, task.header
-    if how == "off" or not _is_large(header):
+    if how == "off" or not _is_large(header) or header.bands or model.spec.target.bands:
         return None
     from i2i.images.large.reader import STRIPWISE, open_strips  # slow to import, and few images need them
     from i2i.runtime.jobs.strips import StripTranslation

@@ -111,7 +111,7 @@ def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: 
                 lost = strips.run(options)
             else:
                 image = image or read_image(source, options.max_pixels, options.keep_metadata)
-                result = image_file.translate(image, model, options, _infer(model))
+                result = image_file.translate(image, model, options, _infer(model), task.format)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 lost = image_file.write(result, target, task.format, options)
             if lost:

@@ -64,7 +64,7 @@ class StripTranslation:
         # One pixel stands for them all: an alpha is taken for one that shows.
         pixel = np.zeros((1, 1, header.channels + 1), np.uint16 if header.bits == 16 else np.uint8)
         alpha = pixel[..., -1] if header.alpha else None
-        lost = header.lost + image_file.bits_lost(header.bits, self.model)
+        lost = header.lost + image_file.bits_lost(header, self.model.spec)
         if header.icc is not None and channels != header.channels:
             lost += ("colour profile",)
         source = Image(

@@ -179,7 +179,7 @@ class WorkerPool:
                         lost = large.run(self.options)
                 else:
                     assert decoded is not None
-                    result = image_file.translate(decoded, target.model, self.options, infer)
+                    result = image_file.translate(decoded, target.model, self.options, infer, task.format)
                     with self._noted(target, image.name, status):
                         lost = image_file.write(result, task.target, task.format, self.options)
             except StoppedError:

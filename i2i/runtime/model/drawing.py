@@ -61,7 +61,7 @@ class Drawing:
         for images in in_order(lambda part: self._run(part, given), parts, workers):
             for image in images:
                 processing.check_finite(image)
-                yield self._in_levels(image)
+                yield processing.stored(image, self._spec.target)
 
     def _run(self, z: np.ndarray, given: Sequence[np.ndarray]) -> np.ndarray:
         """Run the graph on at most ``batch`` rows, filled up to as many, so that its work is always the same."""
@@ -80,15 +80,8 @@ class Drawing:
         values = [filled, *(np.repeat(row, batch, axis=0) for row in given)]
         feeds = {port.name: value for port, value in zip(self._session.inputs, values, strict=True)}
         if spec.io == "tensor":
-            return processing.from_tensor(self._session.run(feeds)[0], spec)
+            return processing.from_tensor(self._session.run(feeds)[0], spec.target)
         return self._session.run(feeds, Output((batch, *self._size, spec.target.channels), spec.dtype))[0]
-
-    def _in_levels(self, image: np.ndarray) -> np.ndarray:
-        """Round values in the target's range to whole numbers."""
-        if image.dtype == np.uint8:
-            return image
-        peak = self._spec.target.peak
-        return np.clip(np.rint(image), 0, peak).astype(np.uint8 if peak == 255 else np.uint16)
 
 
 def in_order(

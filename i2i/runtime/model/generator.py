@@ -20,7 +20,7 @@ from i2i.runtime.model import targets
 from i2i.runtime.model.drawing import Drawing
 from i2i.runtime.model.targets import To
 from i2i.runtime.system.host import cores
-from i2i.text import printable
+from i2i.text import as_given, printable
 from i2i.words import text_input
 
 
@@ -109,7 +109,7 @@ class Generator:
     def name(self) -> str:
         """Name for results: that of the file, or of the run if the file is one of a run, and of the class."""
         run = targets.run_of(self.path)
-        stem = self.path.stem.removesuffix(f".{self.spec.precision}") if run is None else run.resolve().name
+        stem = self.path.stem.removesuffix(f".{self.spec.precision}") if run is None else as_given(run).name
         return self.named(stem)
 
     def named(self, stem: str) -> str:

@@ -33,7 +33,8 @@ class Inference:
             return convert.translate(lambda tensor: self._run(session, tensor, None), batch, spec)
         if spec.io == "tensor":
             self._check_multiple(*batch.shape[2:0:-1])
-            return processing.from_tensor(self._run(session, processing.to_tensor(batch, spec), target), spec)
+            numbers = self._run(session, processing.to_tensor(batch, spec.source), target)
+            return processing.from_tensor(numbers, spec.target)
         return self._run(session, batch, target, Output((*batch.shape[:3], spec.target.channels), spec.dtype))
 
     def blank(self, session: Session, side: int) -> np.ndarray:

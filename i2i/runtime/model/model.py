@@ -235,11 +235,14 @@ class Model:
         converted to what the model takes. The result has the colour channels of the model's target; [h, w] returns as
         [h, w] if that is grey, else as [h, w, 3].
 
+        A model of bands takes the type, channels and range of ``spec.source`` instead, float64 for float32 too, and
+        returns those of ``spec.target``; nothing is converted, and values beyond the range are clipped.
+
         Raises ModelError for other arrays, for a ``to`` that it does not translate to, for results that are not
         finite, and for images beyond the memory.
         """
         model = self.toward(to)
-        images = processing.to_images(image, self.path.name)
+        images = processing.to_images(image, self.path.name, self.spec.source)
         return processing.from_images(model.translate(images, background), image)
 
     def sample(self, *_: object, **__: object) -> NoReturn:

@@ -12,6 +12,7 @@ import numpy as np
 
 from i2i import sampling
 from i2i.images import Image, read_image
+from i2i.images.image import resize
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs import spec_check
@@ -69,7 +70,7 @@ def choose(spec: Spec, path: Path, style: StyleLike | None, seed: int | None) ->
         name = re.sub(r"[^\w.-]+", "-", file.stem)
         return Style(_of_example(spec, path, read_image(file)), f"like-{name}")
     if style.dtype.kind != "f":
-        (image, *more) = processing.to_images(style, "a style")
+        (image, *more) = processing.to_images(style, "a style", spec.target)
         if more:
             raise ModelError(f"a style is taken from one image, and these are {1 + len(more)}")
         return Style(_of_example(spec, path, image), "like-example")
@@ -116,9 +117,8 @@ def _of_example(spec: Spec, path: Path, image: Image) -> tuple[float, ...]:
 
 def _reduced(pixels: np.ndarray) -> np.ndarray:
     """Return [h, w, c] with at most ``LARGEST`` pixels a side."""
-    height, width, channels = pixels.shape
+    height, width = pixels.shape[:2]
     scale = LARGEST / max(height, width)
     if scale >= 1:
         return pixels
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
+    return resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)), cv2.INTER_AREA)

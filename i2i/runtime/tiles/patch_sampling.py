@@ -10,6 +10,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from i2i.images.domains import scale
+from i2i.spec import Domain
+
 PATCH = 64
 SHARE = 0.3
 """Share of the image's pixels that patches cover."""
@@ -34,13 +37,14 @@ def places(height: int, width: int) -> list[tuple[int, int]]:
     return [(top, left) for top in along(height, down) for left in along(width, across)]
 
 
-def features(pixels: np.ndarray, peak: int) -> np.ndarray:
-    """Return cheap features of every pixel, float32 [h, w, features], of an image [h, w, c] in 0..peak."""
-    x = pixels.astype(np.float32) / (peak / 2) - 1
+def features(pixels: np.ndarray, domain: Domain) -> np.ndarray:
+    """Return cheap features of every pixel, float32 [h, w, features], of an image [h, w, c] in the domain's range."""
+    low, half = scale(domain)
+    x = (pixels - low) / half - np.float32(1)
     grey = x.mean(2)
     maps = [x[..., i] for i in range(x.shape[2])] + [x[..., i] ** 2 for i in range(x.shape[2])]
-    for scale in (1, 2, 4, 8):
-        smooth = cv2.blur(grey, (scale, scale)) if scale > 1 else grey
+    for size in (1, 2, 4, 8):
+        smooth = cv2.blur(grey, (size, size)) if size > 1 else grey
         across, down = (np.abs(np.diff(smooth, axis=axis, append=smooth.take([-1], axis))) for axis in (1, 0))
         maps += [across, down, across**2 + down**2]
     maps += [np.maximum(0, 1 - 3 * np.abs(grey - level)) for level in np.linspace(-1, 1, 7)]

@@ -15,7 +15,7 @@ from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
 from i2i.runtime.session import Session
 from i2i.runtime.tiles import patch_sampling
 from i2i.runtime.tiles.grid import STEP, Span
-from i2i.spec import Spec
+from i2i.spec import Domain, Spec
 
 _BEYOND = 2**31 - 1
 
@@ -81,8 +81,8 @@ class Runner:
         return run
 
 
-def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
-    """Estimate the statistics of the image from patches; ``peak`` is the largest value of a pixel."""
+def sampled(runner: Runner, picture: Picture, domain: Domain) -> list[np.ndarray]:
+    """Estimate the statistics of an image of that domain from patches."""
     patches, seen = [], []
     whole, count = np.zeros(1), 0
     size = patch_sampling.PATCH
@@ -90,9 +90,9 @@ def sampled(runner: Runner, picture: Picture, peak: int) -> list[np.ndarray]:
     for top, left in places:
         patch = picture.read(slice(top, top + size), slice(left, left + size))
         patches.append(patch)
-        seen.append(patch_sampling.features(patch, peak).mean((0, 1), dtype=np.float64))
+        seen.append(patch_sampling.features(patch, domain).mean((0, 1), dtype=np.float64))
     for top in range(0, picture.height, size):
-        strip = patch_sampling.features(picture.read(slice(top, top + size), slice(0, picture.width)), peak)
+        strip = patch_sampling.features(picture.read(slice(top, top + size), slice(0, picture.width)), domain)
         whole = whole + strip.sum((0, 1), dtype=np.float64)
         count += strip.shape[0] * strip.shape[1]
     weights = patch_sampling.weights(np.stack(seen), whole / count)

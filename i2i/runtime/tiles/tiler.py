@@ -147,7 +147,7 @@ def strips(
     elif tiling.exact:
         values = gathered(runner, picture, down, across, tick)
     else:
-        values = sampled(runner, picture, spec.source.peak)
+        values = sampled(runner, picture, spec.source)
     run = runner.open(runner.forms.fixed(values))
     carried: np.ndarray | None = None
     for rows in down:

@@ -18,8 +18,10 @@ import numpy as np
 
 from i2i.atomic import FULL
 from i2i.images import Image, convert, flatten
+from i2i.images.domains import kind
 from i2i.lost import Lost
 from i2i.runtime import processing
+from i2i.runtime.errors import ModelError
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 from i2i.runtime.video.detect import animation, camera
@@ -97,6 +99,8 @@ def translate_video(
     with open_source(source, video) as reader:
         summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader))
         flicker = Flicker()
+        if bands := next((each for each in (model.spec.source, model.spec.target) if each.bands), None):
+            raise ModelError(f"{model.path.name}: a video has pictures, and {bands.name!r} has {kind(bands)}")
         run = _Job(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
             _into_file(run, target)
@@ -290,9 +294,7 @@ def finished(result: np.ndarray, spec: Spec, deep: bool) -> np.ndarray:
     Raises NonFiniteError for values that are not finite. The size may differ from that of the source frame.
     """
     processing.check_finite(result)
-    if result.dtype != np.uint8:
-        kind = np.uint8 if spec.target.bits == 8 else np.uint16
-        result = np.clip(np.rint(result), 0, spec.target.peak).astype(kind)
+    result = processing.stored(result, spec.target)
     return convert(np.ascontiguousarray(result[..., :3]) if result.shape[2] == 4 else result, 3, 16 if deep else 8)
 
 

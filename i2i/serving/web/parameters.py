@@ -21,6 +21,7 @@ NAMES = ("to", "seed", "format", "quality", "background", "keep_metadata")
 MEDIA = {
     "PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "AVIF": "image/avif", "TIFF": "image/tiff",
     "BMP": "image/bmp", "PNM": "image/x-portable-anymap", "JPEG2000": "image/jp2",
+    "NPY": "application/x-npy",
 }  # fmt: skip
 """Media type of each format that is written."""
 

@@ -77,7 +77,7 @@ def translate(
             with ticket.stage("decode"):
                 image = decode_image(request.data, name, options.max_pixels, options.keep_metadata)
             with ticket.stage("infer"):
-                result = image_file.translate(image, model, options, infer)
+                result = image_file.translate(image, model, options, infer, format)
             with ticket.stage("encode"):
                 data = encode_image(result, format, options.quality, name)
                 return Translated(data, format, result_name(name, format), Lost.of(losses(result, format), format))

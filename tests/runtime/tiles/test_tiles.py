@@ -15,6 +15,7 @@ from i2i.runtime.model.executor import Executor
 from i2i.runtime.tiles import patch_sampling, shared_statistics, tiler
 from i2i.runtime.tiles.grid import BLEND, cut
 from i2i.runtime.tiles.tiler import Tiling, strips, translate_tiled
+from i2i.spec import Domain
 from tests.runtime.adapters import models
 from tests.runtime.tiles.networks import SPEC, network, photo, psnr
 
@@ -56,7 +57,7 @@ def test_neighbours_agree_where_they_overlap(graph: Executor) -> None:
     """To one level, under either kind of statistics."""
     runner = shared_statistics.Runner(graph, None)
     picture = tiler.Array(IMAGE)
-    run = runner.open(runner.forms.fixed(shared_statistics.sampled(runner, picture, 255)))
+    run = runner.open(runner.forms.fixed(shared_statistics.sampled(runner, picture, graph.spec.source)))
     spans = cut(IMAGE.shape[1], SMALL, 32)
     for left, right in pairwise(spans):
         both = slice(right.kept.start, left.kept.stop)
@@ -147,7 +148,7 @@ def test_patches_stand_for_the_image() -> None:
 
 def test_weights_bring_the_patches_to_the_whole() -> None:
     image = photo(512, 768)
-    known = patch_sampling.features(image, 255)
+    known = patch_sampling.features(image, Domain("photo"))
     patches = np.stack([known[y : y + 64, x : x + 64].mean((0, 1)) for y, x in patch_sampling.places(512, 768)])
     whole = known.mean((0, 1))
     weights = patch_sampling.weights(patches, whole)

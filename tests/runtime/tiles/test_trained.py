@@ -73,7 +73,7 @@ def test_exact_is_exact(model: Model, picture: np.ndarray, whole: np.ndarray) ->
 
 def test_neighbouring_tiles_agree_to_one_level(model: Model, picture: np.ndarray) -> None:
     runner = shared_statistics.Runner(model.executor, None)
-    used = shared_statistics.sampled(runner, tiler.Array(picture), model.spec.source.peak)
+    used = shared_statistics.sampled(runner, tiler.Array(picture), model.spec.source)
     run = runner.open(runner.forms.fixed(used))
     spans = cut(896, SIDE, tiler.halo(model.spec, exact=False))
     tiles = [run(picture[None, :SIDE, span.seen])[0][0].astype(int) for span in spans]
