@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 from PIL import Image as Pillow
 
 import i2i
@@ -16,7 +17,9 @@ from i2i.images import WRITABLE, Image, decode_image, encode_image
 from i2i.runtime import Options
 from i2i.runtime.jobs.single import translate_bytes
 from i2i.serving.web.parameters import MEDIA
-from tests.serving.conftest import Running, encoded, form, picture
+from i2i.spec import Domain, Spec
+from tests import tiny
+from tests.serving.conftest import Running, encoded, form, picture, running
 
 
 def test_every_written_format_has_a_media_type() -> None:
@@ -43,6 +46,24 @@ def test_alpha_depth_and_profile_are_kept(service: Running, models: Path) -> Non
     assert (result.pixels == 65535 - rgba[..., :3]).all()
     assert result.alpha is not None
     assert (result.alpha == rgba[..., 3]).all()
+
+
+def test_arrays_of_measurements(tmp_path: Path) -> None:
+    heights = Domain("height", 2, 32, "float32", ((-10, 10),))
+    shape: list[object] = ["n", "h", "w", 2]
+    ends = [("x", "float32", shape)], [("y", "float32", shape)]
+    path = tiny.write(
+        tmp_path / "m.onnx", [helper.make_node("Neg", ["x"], ["y"])], Spec("tiny", "a2b", heights, heights), {}, *ends
+    )
+    array = np.random.default_rng(0).uniform(-9, 9, (8, 9, 2)).astype(np.float32)
+    data = encoded(array, "NPY")
+    with running(path) as here:
+        answer = here.translate(data, "m")
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/x-npy")
+        assert np.array_equal(np.load(io.BytesIO(answer.body)), -array)
+        refused = here.translate(data, "m", "?format=jpeg")
+        assert (refused.status, "JPEG" in refused.detail) == (422, True)
+        assert here.translate(encoded(picture()), "m").status == 422
 
 
 def test_losses_are_named_in_a_header(service: Running) -> None:
