@@ -27,6 +27,7 @@ from i2i.runtime import Model
 from i2i.runtime.model import catalog
 from i2i.runtime.system.host import cores
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 READY = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 
@@ -118,19 +119,23 @@ class Client:
         """Send ``rate`` requests a second whatever the answers; latencies count from when each was due."""
         statuses: Counter[int] = Counter()
         latencies: list[float] = []
-        clients, start = 200, time.perf_counter()
+        idle: list[Connection] = []
 
-        async def one(number: int) -> None:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-            for due in np.arange(start + number / rate, start + seconds, clients / rate):
+        async def one(due: float) -> None:
+            connection = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", self._port)
+            status = await self._ask(*connection)
+            statuses[status] += 1
+            if status == 200:
+                latencies.append(time.perf_counter() - due)
+            idle.append(connection)
+
+        start = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for due in np.arange(start, start + seconds, 1 / rate):
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                status = await self._ask(reader, writer)
-                statuses[status] += 1
-                if status == 200:
-                    latencies.append(time.perf_counter() - due)
+                group.create_task(one(due))
+        for _, writer in idle:
             writer.close()
-
-        await asyncio.gather(*(one(number) for number in range(clients)))
         return statuses, latencies
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
