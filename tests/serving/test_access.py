@@ -76,7 +76,9 @@ def test_metrics(service: Running) -> None:
 def test_the_openapi_document_lists_every_address(service: Running) -> None:
     document = service.get("/openapi.json").json
     assert document["openapi"] == "3.1.0"
-    assert set(document["paths"]["/v1/translate/{model}"]["post"]["responses"]) >= {"200", "429", "503", "504"}
+    operation = document["paths"]["/v1/translate/{model}"]["post"]
+    assert set(operation["responses"]) >= {"200", "429", "503", "504"}
+    assert operation["parameters"][0]["schema"]["enum"] == ["board", "deep", "faces", "styled", "tiny", "weather"]
     answer = service.get("/v1/models").json["models"]
     assert [each["name"] for each in answer] == ["board", "deep", "faces", "styled", "tiny", "weather"]
     assert next(each for each in answer if each["name"] == "weather")["domains"] == ["cloudy", "rain", "shine"]

@@ -169,13 +169,14 @@ BAD = [
 
 @pytest.mark.parametrize(("model", "query", "data", "status", "detail"), BAD)
 def test_each_error_has_its_status_and_sentence(
-    service: Running, model: str, query: str, data: bytes, status: int, detail: str
+    service: Running, models: Path, model: str, query: str, data: bytes, status: int, detail: str
 ) -> None:
     answer = service.post(f"/v1/translate/{model}{query}", data)
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
     assert set(answer.json) >= {"type", "title", "status", "detail"}
     assert answer.json["status"] == status
     assert detail in answer.detail
+    assert str(models) not in answer.detail  # which is of no concern to clients
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ def test_a_video_is_translated_as_translate_does(here: Running, video: bytes, mo
     ]
     assert len(frames[0]) == 12
     assert np.array_equal(*frames)
-    assert here.post(f"/v1/jobs/{job}", b"").status == 405
+    refused = here.post(f"/v1/jobs/{job}", b"")
+    assert (refused.status, sorted(refused.headers["allow"].split(", "))) == (405, ["DELETE", "GET", "HEAD"])
     assert here.service.videos.get(job).reserved == done["bytes"]
     assert not here.service.videos.get(job).upload.exists()
 

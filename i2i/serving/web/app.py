@@ -48,16 +48,23 @@ def application(service: Service, log: Callable[[str], object]) -> App:
         request.state.trace.endpoint = "metrics"
         return Response(service.metrics.text(), media_type=metrics.TYPE)
 
+    async def openapi(request: Request) -> Response:
+        request.state.trace.endpoint = "openapi"
+        return JSONResponse(document([each.name for each in service.store.all()]))
+
+    async def job(request: Request) -> Response:
+        return await (videos.cancel if request.method == "DELETE" else videos.status)(request)
+
     translate = Translate(service, memory)
 
     async def translated(request: Request) -> Response:
         return await translate(request)
 
     routes: list[tuple[str, str, Any]] = [
-        ("GET", "/", _page), ("GET", "/page/{file}", _page), ("GET", "/openapi.json", _openapi),
+        ("GET", "/", _page), ("GET", "/page/{file}", _page), ("GET", "/openapi.json", openapi),
         ("GET", "/metrics", numbers), ("GET", "/v1/models", models),
         ("POST", "/v1/translate/{model}", translated), ("POST", "/v1/video", videos.create),
-        ("GET", "/v1/jobs/{job}", videos.status), ("DELETE", "/v1/jobs/{job}", videos.cancel),
+        ("GET DELETE", "/v1/jobs/{job}", job),
         ("GET", "/v1/jobs/{job}/result", videos.result),
         ("GET", "/v2", protocol.server), ("GET", "/v2/health/live", protocol.live),
         ("GET", "/v2/health/ready", protocol.ready),
@@ -67,7 +74,9 @@ def application(service: Service, log: Callable[[str], object]) -> App:
             ("GET", prefix, protocol.model), ("GET", f"{prefix}/ready", protocol.model_ready),
             ("POST", f"{prefix}/infer", protocol.infer),
         ]  # fmt: skip
-    router = Router([Route(path, end, methods=[method]) for method, path, end in routes], redirect_slashes=False)
+    router = Router(
+        [Route(path, end, methods=methods.split()) for methods, path, end in routes], redirect_slashes=False
+    )
     return Guard(router, service.settings, service.metrics, log)
 
 
@@ -78,11 +87,6 @@ async def _page(request: Request) -> Response:
     if file not in _PAGE:
         raise ProblemError(404, "there is nothing at this address")
     return Response(_read(file), headers={"Content-Security-Policy": _POLICY}, media_type=_PAGE[file])
-
-
-async def _openapi(request: Request) -> Response:
-    request.state.trace.endpoint = "openapi"
-    return JSONResponse(document())
 
 
 @cache

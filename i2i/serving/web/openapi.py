@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from i2i import __version__
 from i2i.images import WRITABLE
 from i2i.serving.web.parameters import MEDIA
+from i2i.serving.web.tensors import TYPES
 
 _BINARY = {"type": "string", "format": "binary"}
+_BACKGROUND = "^(edge|[1-9]?[0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$"
+_TENSOR = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"enum": list(TYPES)},
+        "shape": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1}},
+        "data": {"type": "array"},
+    },
+}
+_TENSORS = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array", "items": _TENSOR}}}
 _STATUSES = {
     "400": "Wrong parameters, or a malformed request.",
     "401": "A bearer token is needed.",
@@ -28,20 +42,26 @@ _STATUSES = {
 }
 
 
-def document() -> dict[str, Any]:
-    """Return the document."""
+def document(models: Sequence[str]) -> dict[str, Any]:
+    """Return the document of a service with these models."""
     parameters = [
         _query("to", {"type": "string"}, "Domain or attributes to translate to."),
         _query("seed", {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}, "Seed of a style."),
         _query("format", {"type": "string", "enum": [name.lower() for name in WRITABLE]}, "Format of the result."),
         _query("quality", {"type": "integer", "minimum": 0, "maximum": 100}, "Of JPEG, WebP and AVIF."),
-        _query("background", {"type": "string"}, "Seen under transparent pixels: edge, or a grey level 0 to 255."),
+        _query(
+            "background",
+            {"type": "string", "pattern": _BACKGROUND},
+            "Under transparent pixels: edge, or a grey level.",
+        ),
         _query("keep_metadata", {"type": "boolean"}, "Keep EXIF and XMP."),
     ]
+    of_video = [each for each in parameters if each["name"] != "format"]
     files = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}, "style": _BINARY}}
     body = {"image/*": {"schema": _BINARY}, "application/octet-stream": {"schema": _BINARY}}
     images = {media: {"schema": _BINARY} for media in MEDIA.values()}
-    model, job = _path("model"), _path("job")
+    named: dict[str, Any] = {"type": "string", "enum": list(models)} if models else {"type": "string", "minLength": 1}
+    model, job = _path("model", named), _path("job", {"type": "string", "minLength": 1})
     paths = {
         "/v1/models": {"get": _operation("The loaded models.", {}, _json(), "401 403")},
         "/v1/translate/{model}": {
@@ -63,7 +83,7 @@ def document() -> dict[str, Any]:
                 },
                 _json(),
                 "400 401 403 404 408 413 415 429 503 507",
-                [_query("model", {"type": "string"}, "Name of a model.", required=True), *parameters],
+                [_query("model", named, "Name of a model.", required=True), *of_video],
                 "202",
             )
         },
@@ -82,7 +102,7 @@ def document() -> dict[str, Any]:
         "/v2/models/{model}/infer": {
             "post": _operation(
                 "Translate tensors (Open Inference Protocol).",
-                {"requestBody": _body(_json())},
+                {"requestBody": _body({"application/json": {"schema": _TENSORS}})},
                 _json() | {"application/octet-stream": {"schema": _BINARY}},
                 "400 401 403 404 408 413 415 422 429 500 503 504",
                 [model],
@@ -127,8 +147,8 @@ def _query(name: str, schema: dict[str, Any], text: str, required: bool = False)
     return {"name": name, "in": "query", "schema": schema, "description": text, "required": required}
 
 
-def _path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+def _path(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,7 +102,10 @@ class ModelStore:
 
     @contextmanager
     def used(self, name: str) -> Iterator[Served]:
-        """Yield a model, which stays open within the block. Raises ProblemError 404 for an unknown name."""
+        """Yield a model, which stays open within the block. Raises ProblemError 404 for an unknown name.
+
+        Problems within the block lose the path of the model's folder, which is of no concern to clients.
+        """
         with self._lock:
             served = self._served.get(name)
             if served is None:
@@ -110,6 +114,9 @@ class ModelStore:
             served.acquire()
         try:
             yield served
+        except ProblemError as problem:
+            problem.detail = problem.detail.replace(f"{served.model.path.parent}{os.sep}", "")
+            raise
         finally:
             served.release()
 

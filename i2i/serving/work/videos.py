@@ -172,7 +172,10 @@ class Videos:
         except _CancelledError:
             state, detail = "cancelled", ""
         except Exception as error:
-            state, detail = "failed", of(error).detail.replace(str(job.upload), "the video")
+            state, detail = (
+                "failed",
+                of(error).detail.replace(str(job.upload), "the video").replace(str(job.result), "the result"),
+            )
         with self._changed:
             for path in [job.upload] if state == "done" else list(job.folder.iterdir()):
                 with suppress(OSError):
