@@ -144,7 +144,7 @@ FLOORS = {
     ],
     "i2i.serving": [["problems", "settings", "metrics", "triton"], ["work"], ["web"], ["server"]],
     "i2i.serving.work": [
-        ["ticket"], ["pool", "served", "translation"], ["store", "videos"], ["service"],
+        ["ticket", "video_job"], ["pool", "served", "translation"], ["store", "videos"], ["service"],
     ],
     "i2i.serving.web": [
         ["bodies", "connection", "guard", "parameters", "tensors", "waiting"],

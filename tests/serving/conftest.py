@@ -18,15 +18,11 @@ import numpy as np
 import pytest
 
 from i2i.images import Image, encode_image
-from tests import tiny
-from tests.production.conftest import chromium, node, node_modules  # noqa: F401 (fixtures)
-
-pytest.importorskip("uvicorn")
-pytest.importorskip("prometheus_client")
-
 from i2i.serving import server
 from i2i.serving.settings import Settings
 from i2i.serving.work.service import Service
+from tests import tiny
+from tests.production.conftest import chromium, node, node_modules  # noqa: F401 (fixtures)
 
 
 @dataclass

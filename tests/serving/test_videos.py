@@ -160,7 +160,7 @@ def test_limits_of_size_and_disk_and_time(models: Path, video: bytes) -> None:
 
 
 def test_a_result_that_grows_beyond_the_disk_limit_ends_the_job(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("i2i.serving.work.videos._LOOK", 1)
+    monkeypatch.setattr("i2i.serving.work.video_job._LOOK", 1)
     noise = tmp_path / "noise.mkv"
     with av.open(str(noise), "w") as container:
         stream = container.add_stream("ffv1", rate=10)

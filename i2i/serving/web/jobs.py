@@ -12,7 +12,7 @@ from i2i.serving.problems import ProblemError
 from i2i.serving.web import bodies
 from i2i.serving.web.parameters import parse
 from i2i.serving.work.service import Service
-from i2i.serving.work.videos import Job, suffix_of, translate
+from i2i.serving.work.video_job import Job, suffix_of, translate
 
 MEDIA = {
     ".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska", ".gif": "image/gif",
@@ -47,7 +47,7 @@ class VideoJobs:
                     raise ProblemError(
                         415, "not a video of a known container (MP4, MOV, Matroska, WebM, AVI, MPEG, GIF ...)"
                     )
-                videos.start(job, partial(translate, model=bound, options=parameters.options, videos=videos))
+                videos.start(job, partial(translate, model=bound, options=parameters.options, reserve=videos.reserve))
             except BaseException:
                 videos.cancel(job)
                 raise

@@ -11,69 +11,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from i2i import atomic
-from i2i.errors import I2IError
-from i2i.runtime.jobs.options import Options
-from i2i.runtime.model.model import Model
-from i2i.runtime.video.detect import HEAD, animation, begins_like_video
 from i2i.serving.metrics import Metrics
 from i2i.serving.problems import ProblemError, of, overloaded
 from i2i.serving.settings import Settings
+from i2i.serving.work.video_job import CancelledJobError, Job
 from i2i.text import plural
 
-STATES = ("queued", "running", "done", "failed", "cancelled")
 LAST_WAIT = 5.0
 """Seconds for which a stopping service waits for a video that was cancelled."""
-_OVER = STATES[2:]
+_OVER = ("done", "failed", "cancelled")
 _PREFIX, _LOCK = "i2i-serve-", "lock"
-_LOOK = 20  # frames between two looks at the size of the result
-
-
-class _CancelledError(Exception):
-    """The job was cancelled."""
-
-
-@dataclass
-class Job:
-    """A video. Its files lie in a folder of its own; their names do not come from the request."""
-
-    id: str
-    model: str
-    folder: Path
-    suffix: str = ""  # of the result
-    state: str = "receiving"
-    frames: int = 0
-    expected: int | None = None
-    detail: str = ""  # why it failed
-    notes: list[str] = field(default_factory=list)
-    changed: float = field(default_factory=time.time)
-    cancelled: bool = False
-    reserved: int = 0  # bytes of disk
-
-    @property
-    def upload(self) -> Path:
-        return self.folder / "upload"
-
-    @property
-    def result(self) -> Path:
-        return self.folder / f"result{self.suffix}"
-
-    def document(self) -> dict[str, Any]:
-        """Return the job as JSON."""
-        done = 1.0 if self.state == "done" else 0.0 if not self.expected else min(1.0, self.frames / self.expected)
-        facts: dict[str, Any] = {
-            "id": self.id, "model": self.model, "state": self.state, "frames": self.frames, "expected": self.expected,
-            "progress": round(done, 4), "notes": self.notes,
-        }  # fmt: skip
-        if self.detail:
-            facts["detail"] = self.detail
-        if self.state == "done":
-            facts |= {"result": f"/v1/jobs/{self.id}/result", "bytes": self.result.stat().st_size}
-        return facts
 
 
 class Videos:
@@ -169,7 +120,7 @@ class Videos:
         try:
             run()
             state, detail = "done", ""
-        except _CancelledError:
+        except CancelledJobError:
             state, detail = "cancelled", ""
         except Exception as error:
             state, detail = (
@@ -214,50 +165,3 @@ class Videos:
             shutil.rmtree(self._folder, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
-
-
-def suffix_of(upload: Path) -> str:
-    """Return the suffix of a result by the first bytes of its source; "" for bytes that are no video.
-
-    FFmpeg also recognizes playlists and scripts, which name other files and addresses: only these containers get there.
-    """
-    with open(upload, "rb") as file:
-        head = file.read(HEAD)
-    if begins_like_video(head):
-        brand = head[8:12]
-        return ".mov" if head[4:8] == b"ftyp" and brand == b"qt  " else ".mp4" if head[4:8] == b"ftyp" else ".mkv"
-    header = animation(upload)
-    return "" if header is None else {"GIF": ".gif", "WEBP": ".webp", "PNG": ".png"}[header.format]
-
-
-def translate(job: Job, model: Model, options: Options, videos: Videos) -> None:
-    """Translate the upload of a job to its result. Raises VideoError, ModelError, ProblemError, _CancelledError."""
-    from i2i.runtime.video.translate import VideoSummary, translate_video
-
-    grown = 0
-
-    def grow(size: int) -> None:
-        nonlocal grown
-        if size > grown:
-            videos.reserve(job, size - grown)
-            grown = size
-
-    def report(summary: VideoSummary) -> None:
-        job.frames, job.expected = summary.frames, summary.expected
-        if job.cancelled:
-            raise _CancelledError
-        if summary.frames % _LOOK == 0:
-            grow(sum(path.stat().st_size for path in job.folder.rglob("video*") if path.is_file()))
-
-    if job.cancelled:
-        raise _CancelledError
-    try:
-        summary = translate_video(model, job.upload, job.result, options, report=report)
-    except I2IError:
-        if job.cancelled:
-            raise _CancelledError from None
-        raise
-    grow(job.result.stat().st_size)  # an encoder keeps the last frames to the end
-    job.notes = [note.replace(str(job.upload), "the video") for note in summary.notes]
-    if summary.damage is not None:
-        job.notes.append(summary.damage)
