@@ -9,6 +9,7 @@ them. Their strengths are the authors' (appendix).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -121,8 +122,9 @@ class Seen:
 
     def __init__(self, D: Callable, augment: DiffAugment | None = None, parts: Sequence[int] = ()) -> None:
         self.D, self.augment, self.parts = D, augment or DiffAugment(), list(parts)
+        self.remembers: bool = getattr(D, "remembers", False)  # see i2i.gan.scored
 
-    def __call__(self, x: Tensor, *others: Tensor, **named: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *others: Any, **named: Any) -> Any:
         if self.parts:
             x = torch.cat(self.augment(*x.split(self.parts, 1)), 1)
         else:

@@ -1,4 +1,4 @@
-"""Adversarial part of every translator: objectives, constraints on the critic, and the pool of past images.
+"""Adversarial part of every translator: objectives, and constraints on the critic.
 
 An objective is the losses of critic and generator; a constraint limits the critic. They are chosen independently, and
 both are tables: a new one is a row.
@@ -6,7 +6,7 @@ both are tables: a new one is a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,10 +23,13 @@ class Objective(NamedTuple):
     """Loss of each side, as functions of the critic's raw outputs on real and generated images."""
 
     critic: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[..., Tensor]
+    """A function of the outputs on generated images, and if ``paired`` of those on real ones."""
     smoothed: Callable[[Tensor, Tensor, float], Tensor] | None = None
     """The critic's loss with the label 1 - s of real images (Salimans et al. 2016, arXiv:1606.03498, section 3.4), as
     a function of both outputs and s; None for an objective without labels."""
+    paired: bool = False
+    """True if the generator's loss compares each generated image with a real one."""
 
 
 def smoothed_entropy(real: Tensor, fake: Tensor, s: float) -> Tensor:
@@ -68,6 +71,12 @@ OBJECTIVES = {
         critic=lambda real, fake: real.abs().mean() + relu(1 - fake.abs()).mean(),
         generator=lambda fake: fake.abs().mean(),
     ),
+    # Jolicoeur-Martineau 2018 (arXiv:1807.00734), eq. 7, as Huang et al. 2025 (arXiv:2501.05441), eq. 2
+    "relativistic": Objective(
+        critic=lambda real, fake: softplus(fake - real).mean(),
+        generator=lambda fake, real: softplus(real - fake).mean(),
+        paired=True,
+    ),
 }
 
 
@@ -76,14 +85,25 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-Critic = Callable[[Tensor], Tensor]
-"""A critic as a function: images [n, c, h, w] to raw outputs of any shape, one or a map per image."""
+Scores = Tensor | Sequence[Tensor]
+"""A critic's raw outputs: of any shape, one or a map per image; of a critic of several scales, those of each."""
+
+Critic = Callable[..., Any]
+"""A critic as a function: images [n, c, h, w] to scores."""
 
 
-def gradient(D: Critic, x: Tensor) -> Tensor:
-    """Return the gradient of D's summed output at x, [n, c * h * w], itself differentiable."""
+def scales(scores: Scores) -> Sequence[Tensor]:
+    """Return the outputs of each scale of a critic, in at least single precision."""
+    return [wide(each) for each in ([scores] if isinstance(scores, Tensor) else scores)]
+
+
+def gradient(D: Critic, x: Tensor, of: Callable[[Tensor], Tensor] = Tensor.sum) -> Tensor:
+    """Return the gradient of D's output at x, [n, c * h * w], itself differentiable.
+
+    The values of an image are added up, or reduced by ``of``, a function of the outputs [n, ...] of a scale.
+    """
     x = x.detach().requires_grad_()
-    (grad,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+    (grad,) = torch.autograd.grad(_total(of(each).sum() for each in scales(D(x))), x, create_graph=True)
     return grad.flatten(1)
 
 
@@ -108,6 +128,16 @@ def r1(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     return gradient(D, real).square().sum(dim=1).mean() / 2
 
 
+def r1r2(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """Huang et al. 2025 (arXiv:2501.05441), eq. 3: R1, and the same at the generated images."""
+    return r1(D, real, fake) + r1(D, fake, real)
+
+
+def gp_zero(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """Torbunov et al. 2023 (arXiv:2303.16280), section 3: the squared slope of the mean of D's map between both."""
+    return gradient(D, between(real, fake), lambda map: map.reshape(len(map), -1).mean(1)).square().sum(1).mean()
+
+
 class Constraint(NamedTuple):
     """A constraint on a critic: a penalty with its authors' weight, or a change to the network."""
 
@@ -122,14 +152,24 @@ CONSTRAINTS = {
     "clip": Constraint(clip=0.01),  # Arjovsky et al. 2017, algorithm 1
     "gp": Constraint(gp, weight=10.0),
     "gp-real": Constraint(gp_real, weight=10.0),
+    "gp-zero": Constraint(gp_zero, weight=1.0),
     "r1": Constraint(r1, weight=10.0),
+    "r1r2": Constraint(r1r2, weight=1.0),  # the authors' differs between data sets
     "spectral": Constraint(spectral=True),  # Miyato et al. 2018 (arXiv:1802.05957)
 }
+
+
+def rules_on(net: nn.Module) -> list[Constraint] | None:
+    """Return the constraints on a critic, or None for another network."""
+    rules: list[Constraint] | None = getattr(net, "rules", None)
+    return rules
 
 
 @dataclass(frozen=True)
 class Adversarial:
     """Objective under a constraint, as a translator uses it; the label of real images is 1 - ``smoothing``.
+
+    ``constraint`` names one, or several with "+" between them ("spectral+gp-zero").
 
     Raises ValueError for an unknown name, for ``wgan`` without a constraint, whose critic would be unbounded, and for
     ``smoothing`` of an objective without labels.
@@ -142,10 +182,8 @@ class Adversarial:
     """Random changes of what D sees, off until the run's setting turns them on."""
 
     def __post_init__(self) -> None:
-        for what, name, table in (
-            ("objective", self.objective, OBJECTIVES),
-            ("constraint", self.constraint, CONSTRAINTS),
-        ):
+        named: list[tuple[str, str, Mapping[str, Any]]] = [("objective", self.objective, OBJECTIVES)]
+        for what, name, table in named + [("constraint", each, CONSTRAINTS) for each in self.constraint.split("+")]:
             if name not in table:
                 raise ValueError(f"{what} is {name!r}; choose one of {', '.join(table)}")
         if self.objective == "wgan" and self.constraint == "none":
@@ -164,10 +202,17 @@ class Adversarial:
                 f"smoothing=0, or one of {labelled} (--set objective=lsgan)"
             )
 
+    @property
+    def rules(self) -> list[Constraint]:
+        """The constraints."""
+        return [CONSTRAINTS[name] for name in self.constraint.split("+")]
+
     def constrain(self, D: nn.Module) -> nn.Module:
-        """Apply the constraint that lives in a critic's layers, in place."""
-        if CONSTRAINTS[self.constraint].spectral:
-            for module in D.modules():
+        """Apply the constraint that lives in a critic's layers, in place, and note it for ``rules_on``."""
+        for module in D.modules():
+            vars(module)["rules"] = self.rules
+        if any(rule.spectral for rule in self.rules):
+            for module in list(D.modules()):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
         return D
@@ -182,36 +227,80 @@ class Adversarial:
 
     def critic(self, D: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the critic's loss on real and generated images, without its penalty."""
-        D = self.seen(D)
-        return self.critic_of(D(real), D(fake.detach()))
+        return self.critic_of(*self.judged(self.seen(D), real, fake))
 
-    def critic_of(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the critic's loss from its outputs on real and on detached generated images."""
+    def judged(self, D: Critic, real: Tensor, fake: Tensor) -> tuple[Scores, Scores]:
+        """Return the critic's outputs on real and on detached generated images [n, c, h, w].
+
+        A critic that treats each image by itself (``separate``) sees both in one pass. Spectral normalisation moves
+        with each pass, so it keeps two.
+        """
+        fake = fake.detach()
+        alone = getattr(D, "separate", False) and not any(rule.spectral for rule in self.rules)
+        if not alone or real.shape != fake.shape:
+            return scored(D, real, "real", keep=True), scored(D, fake, "fake", keep=True)
+        first, second = D(torch.cat([real, fake])).chunk(2)
+        return first, second
+
+    def critic_of(self, real: Scores, fake: Scores) -> Tensor:
+        """Return the critic's loss from its outputs on real and on detached generated images, added over scales."""
         rule = OBJECTIVES[self.objective]
+        pairs = zip(scales(real), scales(fake), strict=True)
         if self.smoothing and rule.smoothed:
-            return rule.smoothed(wide(real), wide(fake), self.smoothing)
-        return rule.critic(wide(real), wide(fake))
+            return _total(rule.smoothed(*pair, self.smoothing) for pair in pairs)
+        return _total(rule.critic(*pair) for pair in pairs)
 
     def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""
-        rule, D = CONSTRAINTS[self.constraint], self.seen(D)
-        if rule.penalty is None:
+        found, D = [(rule.weight, rule.penalty) for rule in self.rules if rule.penalty], self.seen(D)
+        if not found:
             return {}
         with torch.autocast(real.device.type, enabled=False):
-            return {name: rule.weight * rule.penalty(D, wide(real.detach()), wide(fake.detach()))}
+            pair = wide(real.detach()), wide(fake.detach())
+            return {name: _total(weight * penalty(D, *pair) for weight, penalty in found)}
 
-    def generator(self, D: Critic, fake: Tensor) -> Tensor:
-        """Return the generator's loss on its images."""
-        return self.generator_of(self.seen(D)(fake))
+    def generator(self, D: Critic, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Return the generator's loss on its images; ``real`` ones, as many, are only seen by a paired objective."""
+        D = self.seen(D)
+        return self.generator_of(scored(D, fake, "fake"), None if real is None else partial(scored, D, real, "real"))
 
-    def generator_of(self, fake: Tensor) -> Tensor:
-        """Return the generator's loss from the critic's output on its images."""
-        return OBJECTIVES[self.objective].generator(wide(fake))
+    def generator_of(self, fake: Scores, real: Callable[[], Scores] | None = None) -> Tensor:
+        """Return the generator's loss from the critic's output on its images, added over scales.
+
+        ``real`` returns the output on real images, and is called for a paired objective only. Raises ValueError where
+        that is not given.
+        """
+        rule = OBJECTIVES[self.objective]
+        if not rule.paired:
+            return _total(rule.generator(each) for each in scales(fake))
+        if real is None:
+            raise ValueError(
+                f"objective {self.objective} compares generated images with real ones, which this method does not pass "
+                "to Adversarial.generator(D, fake, real); choose another objective"
+            )
+        with torch.no_grad():
+            against = real()
+        return _total(rule.generator(*pair) for pair in zip(scales(fake), scales(against), strict=True))
 
     def after(self, *critics: nn.Module) -> Callable[[], None] | None:
         """Function to call after each step of the critics, or None: it clips their weights."""
-        bound = CONSTRAINTS[self.constraint].clip
+        bound = max(rule.clip for rule in self.rules)
         return partial(clip, [p for D in critics for p in D.parameters()], bound) if bound else None
+
+
+def scored(D: Critic, x: Tensor, kind: str, keep: bool = False) -> Scores:
+    """Return a critic's output on images; ``kind`` is "real" or "fake".
+
+    A critic that compares images with past ones of their kind (``remembers``) is given it; with ``keep`` these become
+    past ones.
+    """
+    scores: Scores = D(x, kind, keep) if getattr(D, "remembers", False) else D(x)
+    return scores
+
+
+def _total(losses: Iterable[Tensor]) -> Tensor:
+    """Return the sum of the losses of all scales."""
+    return torch.stack(list(losses)).sum()
 
 
 @torch.no_grad()
@@ -219,41 +308,3 @@ def clip(parameters: Iterable[Tensor], bound: float) -> None:
     """Clip every weight to [-bound, bound]."""
     for parameter in parameters:
         parameter.clamp_(-bound, bound)
-
-
-class ImagePool(nn.Module):
-    """History of generated images (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3), one image at a time.
-
-    Until it is full it returns its input. Then each image is, with probability 1/2, returned, or stored in place of a
-    random older one, which is returned instead. The stored images are part of the module's state.
-    """
-
-    def __init__(self, size: int = 50) -> None:
-        super().__init__()
-        if size < 0:
-            raise ValueError(f"pool is {size}; it cannot be negative; 0 disables it")
-        self.size = size
-        self.images: list[Tensor] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map [n, c, h, w] to [n, c, h, w]; draws from PyTorch's default CPU generator."""
-        if self.size == 0:
-            return images
-        self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
-        return torch.stack([self._exchange(image) for image in images.detach()])
-
-    def _exchange(self, image: Tensor) -> Tensor:
-        if len(self.images) < self.size:
-            self.images.append(image.clone())
-            return image
-        if torch.rand(()) < 0.5:
-            return image
-        place = int(torch.randint(self.size, ()))
-        older, self.images[place] = self.images[place], image.clone()
-        return older
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"images": torch.stack(self.images).cpu() if self.images else None}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.images = [] if state["images"] is None else list(state["images"].clone())

@@ -35,6 +35,8 @@ BANDS = {"uint8": 8, "uint16": 16, "int16": 16, "float32": 32}
 """Types of the values of bands, with their bits."""
 Range = tuple[float, float]
 """The low and the high end of values."""
+FOUND = "found"
+"""In place of a range: that of the images."""
 WEIGHTS = ("best", "newest")
 """Weights of a run: those that validation chose, which are the newest ones where there was none."""
 
@@ -61,14 +63,15 @@ def parse_background(value: Background) -> Background:
 def parse_ranges(text: str | None) -> dict[str, tuple[Range, ...]]:
     """Return the ranges of the sides "a" and "b", or of all images under "", of a text such as "a=0..4095 b=-1..1".
 
-    A side has one range, or one for each channel with commas between. Raises ValueError for any other text.
+    A side has one range, or one for each channel with commas between; or "found", the range of its images, for which it
+    has none here. Raises ValueError for any other text.
     """
     found: dict[str, tuple[Range, ...]] = {}
     for part in (text or "").split():
         side, equals, ranges = part.rpartition("=")
         if side not in ("a", "b") and equals:
             raise ValueError(f"range is {part!r}; expected LOW..HIGH, a=LOW..HIGH or b=LOW..HIGH")
-        pairs = tuple(as_range(pair) for pair in ranges.split(","))
+        pairs = () if ranges == FOUND else tuple(as_range(pair) for pair in ranges.split(","))
         if wrong := [pair for pair in pairs if not pair[0] < pair[1]]:
             raise ValueError(f"range is {format_range(wrong[0])!r}; expected LOW..HIGH with LOW below HIGH")
         if side in found or (found and "" in (side, *found)):

@@ -34,6 +34,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "data": (4, {"torch", "numpy", "cv2"}),
     "networks": (3, {"torch"}),
     "gan": (3, {"torch"}),
+    "image_pool": (3, {"torch"}),
     "losses": (3, {"torch"}),
     "diffaugment": (2, {"torch"}),
     "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
@@ -130,8 +131,8 @@ FLOORS = {
         ["sink"], ["translate"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding", "derived"], ["options", "journal"], ["planning"], ["image_file"], ["strips"], ["oversized"],
-        ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
+        ["sharding", "derived"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"],
+        ["oversized"], ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],

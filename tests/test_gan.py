@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.gan import CONSTRAINTS, OBJECTIVES, Adversarial, ImagePool, gp, gp_real, r1
+from i2i import networks
+from i2i.gan import CONSTRAINTS, OBJECTIVES, Adversarial, gp, gp_real, gp_zero, r1, r1r2
+from i2i.image_pool import ImagePool
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,6 +33,8 @@ BY_HAND = {
     "wgan": (0.875 + 0.25, -0.875),
     "hinge": ((0.5 + 2.0) / 2 + (3.0 + 0.75) / 2, -0.875),
     "margin": ((0.5 + 1.0) / 2 + (0.0 + 0.75) / 2, (2.0 + 0.25) / 2),
+    # the differences of the two pairs are -1.5 and -0.75
+    "relativistic": (-(log_sigmoid(-1.5) + log_sigmoid(-0.75)) / 2, -(log_sigmoid(1.5) + log_sigmoid(0.75)) / 2),
 }
 
 
@@ -38,7 +42,12 @@ BY_HAND = {
 def test_objective_by_hand(name):
     critic, generator = BY_HAND[name]
     assert OBJECTIVES[name].critic(R, F).item() == pytest.approx(critic, abs=1e-12)
-    assert OBJECTIVES[name].generator(F).item() == pytest.approx(generator, abs=1e-12)
+    given = (F, R) if OBJECTIVES[name].paired else (F,)
+    assert OBJECTIVES[name].generator(*given).item() == pytest.approx(generator, abs=1e-12)
+    assert Adversarial(name, "clip").generator_of(F, lambda: R).item() == pytest.approx(generator, abs=1e-12)
+    both = Adversarial(name, "clip").critic_of([R, R[:1]], [F, F[:1]])  # of a critic of two scales
+    alone = OBJECTIVES[name].critic(R[:1], F[:1]).item()
+    assert both.item() == pytest.approx(critic + alone, abs=1e-12)
 
 
 def test_smoothed_labels_by_hand():
@@ -56,7 +65,23 @@ def test_smoothed_labels_by_hand():
 def test_objective_gradients(name):
     real, fake = R.clone().requires_grad_(), F.clone().requires_grad_()
     assert torch.autograd.gradcheck(OBJECTIVES[name].critic, (real, fake))
-    assert torch.autograd.gradcheck(OBJECTIVES[name].generator, (fake,))
+    given = (fake, real) if OBJECTIVES[name].paired else (fake,)
+    assert torch.autograd.gradcheck(OBJECTIVES[name].generator, given)
+
+
+def test_a_paired_objective_is_given_real_images_and_learns_nothing_from_them():
+    gan, D = Adversarial("relativistic"), nn.Conv2d(1, 1, 1)
+    fake, real = torch.randn(2, 1, 4, 4, requires_grad=True), torch.randn(2, 1, 4, 4, requires_grad=True)
+    loss = gan.generator(D, fake, real)
+    assert loss.item() == pytest.approx(torch.nn.functional.softplus(D(real) - D(fake)).mean().item(), abs=1e-6)
+    loss.backward()
+    assert fake.grad is not None
+    assert real.grad is None
+    with pytest.raises(ValueError, match="objective relativistic compares generated images with real ones"):
+        gan.generator(D, fake)
+    seen = []
+    Adversarial("lsgan").generator_of(F, lambda: seen.append("real"))
+    assert seen == []
 
 
 class Linear(nn.Module):
@@ -73,7 +98,7 @@ class Linear(nn.Module):
 
 @pytest.mark.parametrize(
     ("penalty", "value"),
-    [(gp, (5 - 1) ** 2), (gp_real, (5 - 1) ** 2), (r1, 25 / 2)],
+    [(gp, (5 - 1) ** 2), (gp_real, (5 - 1) ** 2), (r1, 25 / 2), (r1r2, 25), (gp_zero, 25 / 4)],
 )
 def test_penalty_of_a_linear_critic_by_hand(penalty, value):
     w = torch.zeros(3, 2, 2, dtype=torch.float64)
@@ -98,9 +123,14 @@ def test_where_each_penalty_looks():
     assert gp(Quadratic(), real, fake).item() == pytest.approx((slope - 1) ** 2, abs=1e-9)
     assert gp_real(Quadratic(), fake, real).item() == pytest.approx((4 - 1) ** 2, abs=1e-9)
     assert r1(Quadratic(), fake, real).item() == pytest.approx(16 / 2, abs=1e-9)
+    assert r1r2(Quadratic(), 2 * fake, fake).item() == pytest.approx((64 + 16) / 2, abs=1e-9)
+    torch.manual_seed(0)
+    assert gp_zero(Quadratic(), real, fake).item() == pytest.approx(slope**2, abs=1e-9)
+    both = gp_zero(lambda x: [Quadratic()(x), Quadratic()(x)], fake, fake)  # two scales
+    assert both.item() == pytest.approx(8**2, abs=1e-9)
 
 
-@pytest.mark.parametrize("penalty", [gp, gp_real, r1])
+@pytest.mark.parametrize("penalty", [gp, gp_real, gp_zero, r1, r1r2])
 def test_penalty_gradients_reach_the_critic(penalty):
     x, y = torch.randn(2, 1, 2, 2, dtype=torch.float64), torch.randn(2, 1, 2, 2, dtype=torch.float64)
 
@@ -129,9 +159,9 @@ def test_penalties_run_in_single_precision_under_autocast():
 
 
 def test_wgan_without_a_constraint_is_an_error_that_names_the_choices():
-    with pytest.raises(ValueError, match="clip, gp, gp-real, r1, spectral"):
+    with pytest.raises(ValueError, match="clip, gp, gp-real, gp-zero, r1, r1r2, spectral"):
         Adversarial("wgan")
-    with pytest.raises(ValueError, match="vanilla, minimax, lsgan, wgan, hinge, margin"):
+    with pytest.raises(ValueError, match="vanilla, minimax, lsgan, wgan, hinge, margin, relativistic"):
         Adversarial("wgangp")
     with pytest.raises(ValueError, match="none, clip, gp"):
         Adversarial("lsgan", "gradient")
@@ -144,7 +174,7 @@ def test_constraints_do_what_they_say(name):
     D = gan.constrain(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 3)))
     x = torch.randn(2, 3, 8, 8)
     terms = gan.penalty(D, x, -x)
-    assert set(terms) == ({"penalty"} if name in ("gp", "gp-real", "r1") else set())
+    assert set(terms) == ({"penalty"} if name in ("gp", "gp-real", "gp-zero", "r1", "r1r2") else set())
     after = gan.after(D)
     assert (after is not None) == (name == "clip")
     if after:
@@ -187,3 +217,23 @@ def test_the_pool_is_state_and_size_zero_is_none():
     assert {image.device.type for image in other.images} == {"meta"}  # never of two devices at once
     x = torch.rand(1, 1, 2, 2)
     assert ImagePool(0)(x) is x
+
+
+@pytest.mark.parametrize("constraint", ["none", "spectral"])
+@pytest.mark.parametrize("norm", ["instance", "none", "batch"])
+def test_a_critic_of_single_images_judges_both_sets_in_one_pass(norm, constraint):
+    """With the outputs of two passes; batch norm and spectral normalisation, which two passes change, keep two."""
+    gan = Adversarial("lsgan", constraint)
+    torch.manual_seed(0)
+    D = gan.constrain(networks.discriminator("patch_1", 3, ndf=4, norm=norm)).double()
+    real, fake = torch.randn(2, 2, 3, 16, 16, dtype=torch.float64)
+    passes = []
+    D.register_forward_hook(lambda *_: passes.append(1))
+    judged = gan.judged(D, real, fake.requires_grad_())
+    one = norm != "batch" and constraint == "none"
+    assert len(passes) == (1 if one else 2)
+    if constraint == "none":
+        assert all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(judged, (D(real), D(fake)), strict=True))
+    gan.critic(D, real, fake).backward()
+    assert fake.grad is None
+    assert len(gan.judged(D, real, fake[:1])[1]) == 1

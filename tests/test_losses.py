@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from i2i.losses import patch_nce, ssim
+from i2i.losses import hard_negatives, monce, patch_nce, semantic_relation, sinkhorn, ssim
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,6 +58,76 @@ def test_half_precision_does_not_reach_the_comparison():
         within = patch_nce(q, k)
         assert patch_nce(q.bfloat16(), k.bfloat16()).dtype == torch.float32
     assert torch.equal(within, patch_nce(q, k))
+
+
+def test_a_transport_plan_has_rows_and_columns_of_one():
+    plan = sinkhorn(torch.randn(2, 7, 7, dtype=torch.float64), 200)
+    assert torch.allclose(plan.sum(1), torch.ones(2, 7, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(plan.sum(2), torch.ones(2, 7, dtype=torch.float64), atol=1e-9)
+    # of two patches each goes to the other one, whatever the scores
+    own = torch.eye(2, dtype=torch.bool)
+    assert torch.allclose(sinkhorn(torch.zeros(1, 2, 2).masked_fill(own, -10.0), 50)[0], 1 - torch.eye(2), atol=1e-4)
+
+
+def test_modulated_contrast_is_plain_contrast_where_all_negatives_are_alike():
+    k = torch.eye(4, dtype=torch.float64)[None]
+    assert monce(k, k, 0.5).item() == pytest.approx(patch_nce(k, k, 0.5).item(), rel=1e-4)
+
+
+def test_modulated_contrast_by_hand():
+    """Weights of the authors' form: Sinkhorn's plan of exp(cosine), its diagonal exp(-10), times the other patches."""
+    q, k, T = vectors(1, 5, 3), vectors(1, 5, 3), 0.2
+    cosines, n = (q @ k.transpose(1, 2))[0], 5
+    K = cosines.clone().fill_diagonal_(-10.0).exp()
+    u, v = torch.ones(n, dtype=torch.float64), torch.ones(n, dtype=torch.float64)
+    for _ in range(50):
+        u = 1 / (K @ v)
+        v = 1 / (K.T @ u)
+    weights = u[:, None] * K * v * (n - 1)
+    wanted = 0.0
+    for s in range(n):
+        others = sum(weights[s, t] * torch.exp(cosines[s, t] / T) for t in range(n) if t != s)
+        right = torch.exp(cosines[s, s] / T)
+        wanted -= torch.log(right / (right + others)) / n
+    assert monce(q, k, T).item() == pytest.approx(wanted.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 50.0])
+def test_hard_negatives_by_hand(gamma):
+    q, k, T, n = vectors(2, 5, 3), vectors(2, 5, 3), 0.2, 5
+    wanted = 0.0
+    for a, b in zip(q, k, strict=True):
+        for s in range(n):
+            relation = {t: float(b[s] @ b[t]) for t in range(n) if t != s}
+            weight = {t: math.exp((r - max(relation.values())) / gamma) for t, r in relation.items()}
+            others = sum(math.exp(weight[t] * float(a[s] @ b[t]) / T) for t in relation)
+            wanted += (math.log(others) - float(a[s] @ b[s]) / T) / (2 * n)
+    assert hard_negatives(q, k, T, gamma).item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_semantic_relation_by_hand():
+    q, k = vectors(2, 4, 3), vectors(2, 4, 3)
+    assert semantic_relation(q, q).item() == pytest.approx(0, abs=1e-12)
+    wanted = 0.0
+    for a, b in zip(q, k, strict=True):
+        for s in range(4):
+            p, r = (torch.softmax(z @ z[s], 0) for z in (a, b))
+            m = (p + r) / 2
+            wanted += float((p * (p / m).log()).sum() + (r * (r / m).log()).sum()) / 2 / 2
+    assert semantic_relation(q, k).item() == pytest.approx(wanted, rel=1e-9)
+    assert semantic_relation(q, -q).item() == pytest.approx(0, abs=1e-12)  # a relation, not a position
+
+
+@pytest.mark.parametrize("loss", [monce, hard_negatives, semantic_relation])
+def test_gradients_reach_the_made_image_alone(loss):
+    """By a small step along the gradient; weights and keys pass none, so gradcheck would not hold for them."""
+    q, k = vectors(1, 5, 3).requires_grad_(), vectors(1, 5, 3).requires_grad_()
+    loss(q, k).backward()
+    assert k.grad is None or loss is not semantic_relation
+    before = loss(q, k).item()
+    assert loss(q - 1e-3 * q.grad / q.grad.norm(), k).item() < before
+    half = loss(q.detach().bfloat16(), k.detach().bfloat16())
+    assert half.dtype == torch.float32
 
 
 def test_ssim_is_that_of_scikit_image() -> None:

@@ -115,7 +115,7 @@ def test_trains_docstring_lists_what_a_run_that_continues_may_change() -> None:
         r"In a run that continues, the paths of the images, (.*?) may change, and with ``override`` others", text
     )
     free = {name for name, each in SETTINGS.items() if each.metadata.get("free")}
-    assert set(re.findall(r"``(\w+)``", listed)) | {"a", "b", "data", "attributes", "captions"} == free
+    assert set(re.findall(r"``(\w+)``", listed)) | {"a", "b", "data", "attributes", "captions", "mask"} == free
 
 
 def test_translates_docstring_states_each_default() -> None:

@@ -53,4 +53,5 @@ def test_a_domain_that_cannot_be_is_refused(made: object, words: str) -> None:
 def test_ranges_are_of_all_images_or_of_a_side_and_its_channels() -> None:
     assert parse_ranges(None) == {}
     assert parse_ranges("0..4095") == {"": ((0.0, 4095.0),)}
+    assert parse_ranges("a=found") == {"a": ()}
     assert parse_ranges("a=-1..1,0..1e3  b=5..6") == {"a": ((-1.0, 1.0), (0.0, 1000.0)), "b": ((5.0, 6.0),)}

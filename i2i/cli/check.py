@@ -56,6 +56,7 @@ def command(
     if data is not None and (a is not None or b is not None):
         raise click.UsageError("give either --data DIR, or --a DIR and --b DIR")
     from i2i.data import DataError, read_folders
+    from i2i.data.inspection import flat_note
     from i2i.data.layout import find_layout
 
     try:
@@ -82,7 +83,18 @@ def command(
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     click.echo(str(dataset.report))
+    if note := flat_note(dataset.report.even, _norm(method, kind)):
+        click.echo(note)
     click.echo(f"good to train: {plural(len(dataset), 'image')} an epoch")
+
+
+def _norm(method: str | None, kind: str) -> object:
+    """Return the default normalisation of a method; without one, that of most methods for this kind of data."""
+    if method is None:
+        return "instance" if kind == "unpaired" else "batch"
+    from i2i.engine.options import defaults
+
+    return defaults(method).get("norm")
 
 
 def _kind(method: str, paired: bool | None) -> str:

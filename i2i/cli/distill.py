@@ -20,7 +20,7 @@ EXAMPLES = [
 ]
 OWN = {
     "method", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive",
-    "diff_augment", "teacher", "teacher_to",
+    "diff_augment", "teacher", "teacher_to", "mask", "identity", "geometry", "perceptual",
 }  # fmt: skip
 """Settings that a student does not have, or that its teacher decides."""
 

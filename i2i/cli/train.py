@@ -124,9 +124,10 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     """Train METHOD on folders of images.
 
     \b
-    pix2pix                       pairs
-    cyclegan unit munit           two folders without pairs, both ways
-    cut fastcut direct dtn        two folders without pairs, from A to B
+    pix2pix pix2pixhd             pairs
+    cyclegan unit munit dclgan    two folders without pairs, both ways
+    cut fastcut monce hneg enco   two folders without pairs, from A to B
+    direct dtn                    the same
     distill                       one folder and a --teacher: a small translator (i2i distill)
     stargan                       a folder per domain, or a table of attributes
     gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled
@@ -141,18 +142,12 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
 def train_or_exit(method: str | None, **given: Any) -> None:
     """Train and print the run's folder; where a run was interrupted or failed, exit with its status."""
-    from torch import OutOfMemoryError
-
     from i2i.engine import train
     from i2i.engine.interrupt import Interrupted
     from i2i.engine.statistics import NonFinite
 
     try:
         run = train(method, **given)
-    except OutOfMemoryError as error:
-        raise ValueError(
-            f"this does not fit into the GPU's memory; use a smaller --size or --batch ({error})"
-        ) from error
     except (Interrupted, NonFinite) as error:
         click.echo(str(error), err=True)
         click.get_current_context().exit(error.exit_status)

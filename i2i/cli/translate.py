@@ -139,7 +139,7 @@ def command(
     piped = job is None and "-" in (str(src), dst)
     if job is None and str(src) != "-" and not src.exists():
         raise ValueError(not_found(printable(src)))
-    idle = [name for name in ("suffix", "keep_metadata", "workers", "max_pixels") if options.get(name)]
+    idle = [name for name in ("suffix", "mask", "keep_metadata", "workers", "max_pixels") if options.get(name)]
     if job is not None and idle:
         raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {printable(src)} is a video")
     watch = options.pop("watch")

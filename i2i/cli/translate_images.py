@@ -15,6 +15,7 @@ import click
 
 from i2i.cli import streams
 from i2i.cli.help import option
+from i2i.cli.param_types import FilePath
 from i2i.progress import Progress
 from i2i.text import plural, printable
 
@@ -70,6 +71,13 @@ _OPTIONS = (
         group=FILES,
         metavar="TEXT",
         help="Text appended to the name of every result: photo.png becomes photoTEXT.png.  [default: none]",
+    ),
+    option(
+        "--mask",
+        group=FILES,
+        type=FilePath(exists=True, path_type=Path),
+        help="A mask, or a folder of masks with the names of the images: results are pasted in where it is white.  "
+        "[default: none]",
     ),
     option(
         "--background",

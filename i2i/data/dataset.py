@@ -104,7 +104,7 @@ def read_folders(
         background: colour under transparent pixels for a network without alpha: "edge", the image's own visible
             colours continued, or the level (0 to 255) of a grey that the image is composited on.
         range: values that are -1 and 1 to a network, "LOW..HIGH" or "a=LOW..HIGH b=LOW..HIGH", with commas between
-            those of several channels; by default 0 to 255 or 65535 for pictures, and for bands the range found.
+            those of several channels, or "found"; by default 0 to 255 or 65535 for pictures, and found for bands.
         derive: makes the source images of the target's, as "jpeg:20"; see i2i.images.derive. The target's folder is
             ``b`` or ``data``.
     """
@@ -210,8 +210,8 @@ def check(
         background: colour under transparent pixels: "edge", the image's visible colours continued, or 0 to 255, a grey
             level.
         range: values of the images that are lowest and highest to a network, "LOW..HIGH" for all, or
-            "a=LOW..HIGH b=LOW..HIGH"; default 0 to 255 or 65535, for bands (float32, int16, or more than three
-            channels) what is found in the images.
+            "a=LOW..HIGH b=LOW..HIGH", or "found", what the images have; default 0 to 255 or 65535, and "found" for
+            bands (float32, int16, two channels or more than three).
         derive: how pairs are made of the images of ``b`` or ``data`` alone, as "jpeg:20"; see ``i2i.train``.
 
     Returns the report; ``str(report)`` is its text.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ from i2i.images.image import kind_of
 from i2i.progress import say
 from i2i.text import os_error
 
+ROWS = 128  # of an image in which even pixels are counted
 DARK = 4  # a domain without values above this part of full scale is dark
-FORM = f"facts 2, {versions()}"  # of the index; another makes all files new
+FORM = f"facts 3, {versions()}"  # of the index; another makes all files new
 WRITE_EVERY = 60.0  # seconds between two writes of the index, which are all that a kill can lose
 
 Extremes = tuple[tuple[float, float], ...]
@@ -53,6 +56,8 @@ class Facts:
     """The largest value below full scale in the left and in the right half; 0 for bands."""
     extremes: tuple[Extremes, Extremes] = ((), ())
     bands: str = ""  # type of the values; empty for a picture
+    even: tuple[float, float] = (0.0, 0.0)
+    """Share of the pixels in the left and in the right half that equal their neighbours; 0 for bands."""
 
     @property
     def kind(self) -> str:
@@ -69,8 +74,10 @@ def inspect_files(
     in an index in the user's cache folder. Of processes that ask for the same files at the same time, the first
     decodes them, and the others wait for it.
     """
-    index = FileIndex(cache_folder() / "index", paths, FORM)
-    facts, failed = index.known(_from_row), dict[Path, ImageError]()
+    failed = dict[Path, ImageError]()
+    with _uncollected():
+        index = FileIndex(cache_folder() / "index", paths, FORM)
+        facts = index.known(_from_row)
 
     def report() -> None:
         if progress:
@@ -86,6 +93,21 @@ def inspect_files(
                     facts[path] = found
                 report()
     return {path: facts[path] for path in paths if path in facts}, failed
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Search for no garbage meanwhile: there is none, and the search takes a third of the time with 100,000 images.
+
+    Decoding leaves some: 64 kB an image, of Pillow's headers.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _inspected(index: FileIndex, paths: Sequence[Path]) -> Iterator[tuple[Path, Facts | ImageError]]:
@@ -118,15 +140,16 @@ def _write(index: FileIndex) -> float:
 def _to_row(facts: Facts) -> list[Any]:
     """Return the facts as values of JSON."""
     kind = facts.channels, facts.bits, facts.alpha, facts.transparent, facts.flat, facts.frames, facts.format
-    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *facts.highest, *facts.extremes, facts.bands]
+    halves = *facts.highest, *facts.extremes, facts.bands, *facts.even
+    return [*facts.size, *kind, facts.digest.hex(), facts.bytes, *halves]
 
 
 def _from_row(row: list[Any]) -> Facts:
     height, width, channels, bits, alpha, transparent, flat, frames, format, digest, size, left, right, *more = row
-    one, other, bands = more
+    one, other, bands, *even = more
     return Facts(
         (height, width), channels, bits, alpha, transparent, flat, frames, format, bytes.fromhex(digest), size,
-        (left, right), (_pairs(one), _pairs(other)), bands,
+        (left, right), (_pairs(one), _pairs(other)), bands, (even[0], even[1]),
     )  # fmt: skip
 
 
@@ -151,7 +174,7 @@ def _inspect(path: Path) -> Facts | ImageError:
         (image.height, image.width), image.channels, image.bits, image.alpha is not None,
         image.alpha is not None and int(image.alpha.min()) < 2**image.bits - 1, flat, image.frames, image.format,
         hashlib.blake2b(data, digest_size=16).digest(), len(data), (0, 0) if image.bands else _highest(image.pixels),
-        _extremes(image), image.bands,
+        _extremes(image), image.bands, (0.0, 0.0) if image.bands else _even(image.pixels),
     )  # fmt: skip
 
 
@@ -159,11 +182,12 @@ def _extremes(image: Image) -> tuple[Extremes, Extremes]:
     middle = image.width // 2
 
     def extremes(part: np.ndarray) -> Extremes:
-        axes = (0, 1) if image.bands else None
         if not part.size:  # the left half of a column
             part = image.pixels
-        low, high = (np.atleast_1d(of(part, axis=axes)) for of in (np.min, np.max))
-        return tuple(zip(low.tolist(), high.tolist(), strict=True))
+        if not image.bands:
+            return ((int(part.min()), int(part.max())),)
+        # One axis after the other, which is 15 times as fast as both at once.
+        return tuple(zip(part.min(0).min(0).tolist(), part.max(0).max(0).tolist(), strict=True))
 
     return extremes(image.pixels[:, :middle]), extremes(image.pixels[:, middle:])
 
@@ -180,3 +204,12 @@ def _highest(pixels: np.ndarray) -> tuple[int, int]:
         return some if some * DARK > peak else int(part.max(initial=0, where=part < peak))
 
     return highest(pixels[:, :middle]), highest(pixels[:, middle:])
+
+
+def _even(pixels: np.ndarray) -> tuple[float, float]:
+    """Return the share of pixels [h, w, c] in each half that equal their neighbours, from at most ``ROWS`` rows."""
+    every, middle = max(1, (len(pixels) - 1) // ROWS), pixels.shape[1] // 2
+    upper = pixels[:-1:every]
+    alike = (upper == pixels[1::every][: len(upper)]).all(-1)[:, :-1] & (upper[:, :-1] == upper[:, 1:]).all(-1)
+    left, right = (round(float(part.mean()), 3) if part.size else 0.0 for part in np.split(alike, [middle], axis=1))
+    return left, right

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from i2i.errors import DataError
 from i2i.spec import Background, Domain
 from i2i.text import plural
 
+EVEN = 1 / 3
+"""Share of even pixels from which images are drawings: photographs have up to a tenth, on average over a domain."""
 SHOWN = 20  # files that a message names; the others are counted
 
 
@@ -22,6 +24,8 @@ class Report:
 
     lines: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    even: dict[str, float] = field(default_factory=dict)
+    """Mean share of the pixels of a domain's images that equal their neighbours, by domain."""
 
     def __str__(self) -> str:
         return "\n".join([*self.lines, *(f"warning: {warning}" for warning in self.warnings)])
@@ -64,7 +68,20 @@ def describe_domain(name: str, role: str, facts: dict[str, Facts], domain: Domai
     warn("that repeat another file", twice)
     if len(facts) == 1:
         report.warnings.append(f"{name}: only one image; a translator learns little from it")
+    report.even[name] = sum(sum(f.even) / 2 for f in facts.values()) / len(facts)
     return report
+
+
+def flat_note(even: Mapping[str, float], norm: object) -> str:
+    """Return a note that images are too flat for the normalisation ``norm`` of a generator, or an empty string."""
+    flat = [f"{name} {share:.0%}" for name, share in even.items() if share > EVEN]
+    if norm != "instance" or not flat:
+        return ""
+    return (
+        f"note: pixels that equal their neighbours: {', '.join(flat)}, as in drawings, maps and masks. Instance "
+        "normalisation removes the colour of flat areas, which --set norm=group keeps, and --set residual=true where "
+        "translations resemble their sources"
+    )
 
 
 def _dark(name: str, facts: Collection[Facts]) -> list[str]:
@@ -74,9 +91,8 @@ def _dark(name: str, facts: Collection[Facts]) -> list[str]:
         return []
     if peak > 255:
         bits = top.bit_length()
-        fix = (
-            f"they fill {bits} of 16 bits: give their range, --range 0..{2**bits - 1}, of one domain a=0..{2**bits - 1}"
-        )
+        most = 2**bits - 1
+        fix = f"they fill {bits} of 16 bits: give their range: --range 0..{most}, or of one domain a=0..{most}"
     else:
         spread = f"multiply all below {peak} by {peak // top} or save each class in its own colour"
         fix = f"if they are class numbers, {spread}"

@@ -18,8 +18,9 @@ Ranges = tuple[Range, ...]
 def domain_of(name: str, found: Mapping[str, Facts], channels: str | int, given: Ranges | None = None) -> Domain:
     """Return the common form of a domain's images, whose facts are keyed by their names.
 
-    Pictures are grey with channels "auto" if all of them are grey, and have their whole range unless one is ``given``.
-    Bands have the range of their values, each channel its own, unless one is given; of uint8 the whole one.
+    Pictures are grey with channels "auto" if all of them are grey, and have their whole range unless one is ``given``;
+    an empty one is that of their values. Bands have the range of their values, each channel its own, unless one is
+    given; of uint8 the whole one.
 
     Raises DataError for images of different kinds, and for a range that does not fit them.
     """
@@ -31,17 +32,19 @@ def domain_of(name: str, found: Mapping[str, Facts], channels: str | int, given:
         if bands and channels != "auto":
             raise ValueError(f"--channels is for pictures, and these have {kind_of(bands, count)}; leave it out")
         if bands:
-            ranges = given or (None if bands == "uint8" else _found(bands, found.values()))
+            whole = bands == "uint8" and given is None
+            ranges = given or (None if whole else _found(bands, found.values()))
             domain = Domain(name, count, BANDS[bands], bands, ranges)
         else:
             if channels == "auto":
                 channels = 1 if all(fact.channels == 1 for fact in found.values()) else 3
             depths = {fact.bits for fact in found.values()}
             bits = 16 if depths == {16} else 8
-            if given and len(depths) > 1:
+            if given is not None and len(depths) > 1:
                 raise ValueError("a range is of images of 8 bits or of 16, and these are of both; convert them to one")
-            domain = Domain(name, int(channels), bits, range=given)
-            if given and domain.alpha:
+            ranges = _found(f"uint{bits}", found.values()) if given == () else given
+            domain = Domain(name, int(channels), bits, range=ranges)
+            if ranges and domain.alpha:
                 raise ValueError("--range is not for pictures with alpha; choose --channels 3")
         if given and len(_outside(domain, found)[1]) == len(found):
             pairs = [pair for fact in found.values() for half in fact.extremes for pair in half]

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, from_numpy
 
 from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
 from i2i.data.layout import Folder, Layout, Source, find_layout, list_sources
+from i2i.data.masks import Masks, find_masks
 from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
@@ -43,6 +44,7 @@ class TwoDomains:
         self.domains: tuple[str, ...] = ()
         self.hyperparameters: dict[str, Any] = {}
         self.contents = contents
+        self.masks: tuple[Masks | None, Masks | None] = (None, None)
         self._x, self._y, self.reader = x, y, Reader(background)
 
     def hold_out(self, share: float) -> dict[str, list[str]]:
@@ -94,10 +96,32 @@ class TwoDomains:
             wanted = Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half)
             x, y = self.reader(view, *wanted)
             x, y = cut(x, view, placement), cut(y, view, other)
-        return {
+        found = {
             "x": altered(to_tensor(x, self.source), view, placement, self.source.alpha, source=True),
             "y": altered(to_tensor(y, self.target), view, other, self.target.alpha),
         }
+        for name, masks, source, at in zip(
+            ("mask", "mask_y"), self.masks, (left, right), (placement, other), strict=True
+        ):
+            if masks is not None:
+                found[name] = from_numpy(masks.read(self.reader, source.path, view, at))
+        return found
+
+    def add_masks(self, folder: Folder, direction: str) -> None:
+        """Take the masks in a folder into the samples, those of the source as "mask"; see ``find_masks``.
+
+        If it has the folders a and b, they are those of both domains, and "mask_y" has those of the target.
+        """
+        sides = [Path(folder, name) for name in ("a", "b")]
+        both = all(side.is_dir() for side in sides)
+        there, back = sides if direction == "a2b" else sides[::-1]
+        x = find_masks(there if both else folder, self._x)
+        y = find_masks(back, self._y) if both else None
+        self.masks = x, y
+        prints = (self.fingerprint, x.fingerprint, y.fingerprint if y else "")
+        self.fingerprint = hashlib.sha256(" ".join(prints).encode()).hexdigest()
+        words = "source and target" if both else "source"
+        self.report.lines.append(f"masks: {folder}, of the {words}")
 
 
 def read_sides(
@@ -178,6 +202,7 @@ def _report(
         part = describe_domain(domain.name, role, images, domain, background)
         report.lines += part.lines
         report.warnings += part.warnings
+        report.even |= part.even
     if not (layout.aligned or layout.derive):
         of_target = {fact.digest: name for name, fact in found[1].items()}
         both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]
@@ -192,7 +217,8 @@ def _half(facts: Facts, source: Source) -> Facts:
         return facts
     left_or_right = source.half
     highest, extremes = (facts.highest[left_or_right],) * 2, (facts.extremes[left_or_right],) * 2
-    return replace(facts, size=(height, width // 2), highest=highest, extremes=extremes)
+    even = (facts.even[left_or_right],) * 2
+    return replace(facts, size=(height, width // 2), highest=highest, extremes=extremes, even=even)
 
 
 def _fingerprint(kind: str, x: list[Source], y: list[Source], facts: dict[Path, Facts]) -> str:

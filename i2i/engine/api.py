@@ -26,6 +26,7 @@ def train(
     data: PathLike | None = None,
     attributes: PathLike | None = None,
     captions: PathLike | None = None,
+    mask: PathLike | None = None,
     select: str | None = None,
     from_: PathLike | None = None,
     derive: str | None = None,
@@ -41,13 +42,21 @@ def train(
     augment: str | None = None,
     diff_augment: str | None = None,
     batch: int | str | None = None,
+    accumulate: int | None = None,
+    checkpointing: str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     precision: str | None = None,
+    compile: str | None = None,
     ema: float | None = None,
+    schedule: str | None = None,
+    beta2: float | None = None,
     seed: int | None = None,
     workers: int | None = None,
     cache: str | None = None,
+    identity: float | None = None,
+    geometry: float | None = None,
+    perceptual: float | None = None,
     log_every: int | None = None,
     sample_every: int | None = None,
     sheet_channels: str | None = None,
@@ -64,17 +73,19 @@ def train(
 
     A setting that is not given (None) keeps its value in a run that continues. In a new run it is the preset's, else
     that of the run ``like``, else the default below. In a run that continues, the paths of the images, ``max_bad``,
-    ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``, ``sheet_channels``, ``save_every``,
-    ``watch``, ``eval_every`` and ``patience`` may change, and with ``override`` others that leave its networks as they
-    are.
+    ``checkpointing``, ``epochs``, ``steps``, ``workers``, ``cache``, ``log_every``, ``sample_every``,
+    ``sheet_channels``, ``save_every``, ``watch``, ``eval_every`` and ``patience`` may change, and with ``override``
+    others that leave its networks as they are.
 
     Args:
-        method: "pix2pix", "cyclegan", "unit", "munit", "cut", "fastcut", "direct", "dtn", "stargan", "distill"; the
-            generators "gan", "dcgan", "began", "infogan", "vaegan", "bigan", "stackgan" and "energy"; or
+        method: "pix2pix", "pix2pixhd", "cyclegan", "dclgan", "unit", "munit", "cut", "fastcut", "monce", "hneg",
+            "enco", "direct", "dtn", "stargan", "distill"; the generators "gan", "dcgan", "began", "infogan", "vaegan",
+            "bigan", "stackgan" and "energy"; or
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; "fast", smaller networks and half
-            the length; or "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU.
+            the length; "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU; or "uvcgan2", that
+            paper's discriminator and optimisers for an unpaired method.
         like: folder of a run whose method, settings and hyper-parameters a new run repeats on other images.
         override: continue a run with settings other than those it was started with, which is refused otherwise.
         quiet: print nothing on the terminal.
@@ -84,6 +95,8 @@ def train(
         data: folder of all domains: aligned A|B files, ``trainA`` and ``trainB``, or a folder per domain.
         attributes: table of attributes, as CelebA's or CSV.
         captions: table of captions, as CSV; default captions.csv in ``data``, else a text file beside each image.
+        mask: folder of masks with the names of the source's images, or with folders a and b for both domains: white
+            where a translation may change them; what is black stays, for the discriminators too; default none.
         select: domains or attributes to use, names separated by commas; default all.
         from_: weights that a new run starts from: a trained or imported run, a ``.safetensors`` file in one, or a
             third-party checkpoint; the generator must be the network of the method with these hyper-parameters.
@@ -102,8 +115,9 @@ def train(
         background: what the network sees under transparent pixels: "edge", the image's visible colours continued, or
             0 to 255, a grey level; default "edge".
         range: values that are lowest and highest to the network, "LOW..HIGH" for all images or
-            "a=LOW..HIGH b=LOW..HIGH", with commas between the ranges of several channels; values beyond are clipped.
-            Default 0 to 255 or 65535, for bands (float32, int16, more than three channels) what the images have.
+            "a=LOW..HIGH b=LOW..HIGH", with commas between the ranges of several channels, or "found", what the images
+            have; values beyond are clipped. Default 0 to 255 or 65535, and "found" for bands (float32, int16, two
+            channels or more than three).
         max_bad: number of unreadable files to skip before the data is refused, from 0; default 0.
         size: of a training crop in pixels, from 1: 256, (height, width) or "HEIGHTxWIDTH"; default 256.
         augment: random changes of the training images, of pairs alike: "crop", "flip", "colour:0.2",
@@ -113,16 +127,29 @@ def train(
             "translation" and "cutout", separated by commas, or "none"; default "none".
         batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
             for StarGAN 16.
+        accumulate: parts of a step of ``batch`` images each, whose gradients are added up, from 1; default 1. Losses
+            and weights are those of a batch so many times as large, where neither a norm nor a loss compares images.
+        checkpointing: "on" keeps only the networks' inputs and results for the backward pass and computes the rest
+            again: less memory, about a third more time, the same result; default "off".
         epochs: length in passes over the data, from 1; the learning rate falls in the second half; default 200.
         steps: length in optimiser steps instead of ``epochs``, from 1; default 0, by ``epochs``.
-        precision: of the arithmetic: "fp32", "bf16", "fp16", "fp64", or "auto", bf16 on a GPU that has it, else fp32;
-            default "auto".
+        precision: of the arithmetic: "fp32", "bf16", "fp16", "fp64", or "auto", bf16 on a GPU or processor that has
+            it, else fp32; default "auto".
+        compile: "on" compiles the networks, "graphs" also records them as CUDA graphs, "off" leaves them as they are;
+            "auto" compiles on a GPU, where a trial of a few steps gives the same losses in less time. What fails falls
+            back, with a line that says why. Default "auto".
         ema: decay per step of the exponential moving average of the weights, which is exported, from 0 (none) to below
             1; default 0.999.
+        schedule: of the learning rate: "linear" falls to 0 in the second half, "constant" does not; default "linear".
+        beta2: decay of Adam's second moment, from 0 (that of the method) to below 1; default 0.
         seed: of all random numbers, from -2^63 to 2^64 - 1; default 0.
         workers: threads that read images, from 0 (the training thread itself); default one per core, at most 8.
         cache: disk space for images resized to what the crops need, such as "500MB", in the user's cache folder, or
             "off"; default "4GB". Pixels are the same in any case.
+        identity: weight of |G(y) - y|, for an unpaired method: images of the target domain stay; default 0.
+        geometry: weight of geometric consistency, for an unpaired method: G of a turned image is the turned G(x);
+            default 0.
+        perceptual: weight of the distance of x and G(x) in the features lite0, for an unpaired method; default 0.
         log_every: steps between two lines of the log, from 1; default 50.
         sample_every: steps between two sample sheets, from 0 (none); default 500.
         sheet_channels: channels to show in sample sheets, numbered from 1: one, as grey, or three, such as "4,3,2";
@@ -144,17 +171,19 @@ def train(
 
     Returns the run's folder.
 
-    Raises ValueError for wrong settings, unknown names or wrong data, NonFinite for a loss that is not finite,
-    Interrupted after a signal, and OSError if a state cannot be written three times in a row. In every case the last
-    good state remains.
+    Raises ValueError for wrong settings, unknown names or wrong data, and for a step that does not fit into memory;
+    NonFinite for a loss that is not finite, Interrupted after a signal, and OSError if a state cannot be written three
+    times in a row. In every case the last good state remains.
     """
     settings = {
-        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "select": select,
+        "a": a, "b": b, "data": data, "attributes": attributes, "captions": captions, "mask": mask, "select": select,
         "from_": from_, "derive": derive, "teacher": teacher, "teacher_to": teacher_to, "direction": direction,
         "channels": channels,
         "background": background, "range": range, "max_bad": max_bad, "freeze": freeze, "size": size,
-        "augment": augment, "diff_augment": diff_augment, "batch": batch, "epochs": epochs, "steps": steps,
-        "precision": precision, "ema": ema, "seed": seed, "workers": workers, "cache": cache, "log_every": log_every,
+        "augment": augment, "diff_augment": diff_augment, "batch": batch, "accumulate": accumulate,
+        "checkpointing": checkpointing, "epochs": epochs, "steps": steps, "precision": precision, "compile": compile,
+        "ema": ema, "schedule": schedule, "beta2": beta2, "seed": seed, "workers": workers, "cache": cache,
+        "identity": identity, "geometry": geometry, "perceptual": perceptual, "log_every": log_every,
         "sample_every": sample_every, "sheet_channels": sheet_channels, "save_every": save_every, "watch": watch,
         "eval_every": eval_every, "metric": metric, "eval_features": eval_features, "val_share": val_share,
         "patience": patience,

@@ -40,8 +40,12 @@ def fitting_batch(run: Run, world: World) -> int:
 
 
 def play_on_noise(run: Run, game: TrainState, images: int) -> None:
-    """Run two steps on ``images`` random images in which every player moves, also those with ``every`` > 1."""
-    batch, together = noise(run, game, images), lcm(*(move.player.every for move in game.moves.values()))
+    """Run two steps on ``images`` random images for each part of a step.
+
+    Every player moves in both, also those with ``every`` > 1.
+    """
+    batch = noise(run, game, images * run.settings.accumulate)
+    together = lcm(*(move.player.every for move in game.moves.values()))
     for turn in (1, 2):
         game.step(batch, turn * together - 1, 1.0)
 
@@ -65,7 +69,8 @@ def noise(run: Run, game: TrainState, images: int) -> Views:
 def largest_power(attempt: Callable[[int], bool]) -> int:
     """Return the largest power of two for which ``attempt`` returns True and does not run out of memory.
 
-    Raises ValueError if not even one image fits.
+    At least 1, also where that leaves less room than ``attempt`` asks for. Raises OutOfMemoryError if not even that
+    fits.
     """
     found, size = 0, 1
     while size <= LARGEST:
@@ -73,9 +78,9 @@ def largest_power(attempt: Callable[[int], bool]) -> int:
             if not attempt(size):
                 break
         except torch.OutOfMemoryError:
+            if not found:
+                raise
             torch.cuda.empty_cache()
             break
         found, size = size, 2 * size
-    if not found:
-        raise ValueError("not even a batch of one image fits into the GPU's memory; choose a smaller --size")
-    return found
+    return max(found, 1)

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from i2i.engine.pulse import Pulse
+from i2i.engine.rendezvous import fresh_store
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,11 @@ class World:
             # The defaults of its functions keep the group that exists when it is imported, which the first optimiser
             # does: the group's threads would live on after leave(), and sometimes abort the process at its exit.
             from torch.distributed.nn import functional  # noqa: F401
+            from torch.distributed.rendezvous import rendezvous
 
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            store, rank, size = next(rendezvous("env://"))
+            backend = "nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, store=fresh_store(store, rank, size), rank=rank, world_size=size)
             return cls(rank, size, device, Pulse(rank, size))
         return cls(rank, size, device)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class EMA:
@@ -18,7 +18,7 @@ class EMA:
     def __init__(self, networks: dict[str, nn.Module], decay: float) -> None:
         self.decay = decay
         self.live = networks
-        self.networks = {name: copy.deepcopy(net).requires_grad_(False) for name, net in networks.items()}
+        self.networks = {name: _copied(net) for name, net in networks.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -35,3 +35,9 @@ class EMA:
     def load_state_dict(self, state: dict[str, dict]) -> None:
         for name, net in self.networks.items():
             net.load_state_dict(state[name])
+
+
+def _copied(net: nn.Module) -> nn.Module:
+    """Return a deep copy without gradients. Tensors are cloned, which those without contents support as well."""
+    copies: dict[int, Tensor] = {id(p): nn.Parameter(p.detach().clone(), False) for p in net.parameters()}
+    return copy.deepcopy(net, copies | {id(buffer): buffer.clone() for buffer in net.buffers()})

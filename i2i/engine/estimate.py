@@ -27,7 +27,7 @@ from i2i.engine.samples import averaged, sample_sheet, shown, shown_as
 from i2i.engine.schedule import length
 from i2i.engine.settings import Settings
 from i2i.engine.train_state import TrainState
-from i2i.gan import ImagePool
+from i2i.image_pool import ImagePool
 from i2i.text import plural
 from i2i.translators import Views
 
@@ -42,7 +42,7 @@ def plan(run: Run, dataset: Dataset, game: TrainState) -> list[str]:
     """
     settings, world = run.settings, game.world
     steps = max(length(settings, len(dataset))[0] - run.facts.get("step", 0), 0)
-    share = settings.batch // world.size
+    share = settings.images // world.size
     each = step_seconds(game, noise(run, game, share))
     began = time.monotonic()
     for position in (0, 1):
@@ -75,7 +75,8 @@ def step_seconds(game: TrainState, batch: Views) -> float:
     """Return the mean time of a step on ``batch``, from one in which every player moves and one like most others."""
     together = lcm(*(move.player.every for move in game.moves.values()))
     if game.world.device.type == "cuda":
-        game.step(batch, together - 1, 1.0)  # searches for the fastest kernels
+        for _ in range(3):  # searches for the fastest kernels, compiles, records CUDA graphs
+            game.step(batch, together - 1, 1.0)
     times = []
     for number in (together - 1, together):  # counted from 0; players with ``every`` > 1 wait in the second
         torch.cuda.synchronize() if game.world.device.type == "cuda" else None
@@ -99,7 +100,7 @@ def faster(run: Run, dataset: Dataset, world: World, seconds: float) -> str:
     try:
         with torch.random.fork_rng(devices=[]):
             game = TrainState(other, World())
-            each = step_seconds(game, noise(other, game, other.settings.batch))
+            each = step_seconds(game, noise(other, game, other.settings.images))
     except ValueError:  # images or hyper-parameters that do not go with the preset
         return note
     if each * steps > seconds / 2:

@@ -17,8 +17,9 @@ from i2i.engine.distributed import World
 from i2i.engine.estimate import faster, plan
 from i2i.engine.finetune import initialise
 from i2i.engine.interrupt import Interrupted, Signals
+from i2i.engine.memory import enough_memory
 from i2i.engine.prepare import (
-    caution,
+    cautions,
     check_batch,
     describe,
     describe_data,
@@ -34,6 +35,7 @@ from i2i.engine.schedule import learning_rate, length
 from i2i.engine.statistics import NonFinite, Statistics
 from i2i.engine.teacher import introduce
 from i2i.engine.train_state import TrainState
+from i2i.engine.trial import resolve_compile
 from i2i.engine.validation import Validation
 from i2i.engine.validation_images import arrange
 from i2i.engine.watch import Watch, after_not_finite
@@ -51,6 +53,7 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         return run.path
     with ExitStack() as stack:
         world = stack.enter_context(World.join())
+        stack.enter_context(enough_memory(run, world))
         run.settings = replace(run.settings, precision=resolve_precision(run.settings.precision, world))
         with Progress("file", "reading", every=10, quiet=quiet or world.rank > 0) as reading:
             dataset = _open(run, reading.update)
@@ -62,7 +65,10 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
             )
         check_batch(run.settings, dataset)
         training_view(run.settings)  # raises for an augmentation that is not for this data
+        how, note = resolve_compile(run, world)
+        run.settings = replace(run.settings, compile=how)
         quiet = quiet or world.rank > 0
+        say(note, quiet or not note)
         game = _new(run, world, quiet)
         for name, was, now in run.overridden:
             say(f"overridden: {name}: {was} -> {now}", quiet)
@@ -127,12 +133,12 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
         run.set_aside_after(start)
         run.write(status="running", step=start, steps=steps, **provenance(world, dataset.report))
     advise = partial(faster, run, dataset, world)
-    reporter = stack.enter_context(Reporter(run.path, start, steps, settings.batch, world, quiet, advise))
+    reporter = stack.enter_context(Reporter(run.path, start, steps, settings.images, world, quiet, advise))
     reporter.say(str(dataset.report))
     reporter.say(
         f"{run.path}: {settings.method} on {world.device}, {plural(images, 'image')} an epoch, steps {start} to {steps}"
     )
-    if note := caution(game, settings.batch // world.size):
+    for note in cautions(run, game, dataset, settings.batch // world.size):
         reporter.say(note)
     if game.teacher is not None:
         reporter.say(introduce(run, game.teacher, game.translator, world.device))
@@ -143,7 +149,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     read = Batches(
         dataset,
         view,
-        settings.batch,
+        settings.images,
         settings.seed,
         start,
         world.rank,
@@ -166,6 +172,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
         # Randomness is a function of seed, process and step, so no generator state is saved.
         torch.manual_seed(hash((settings.seed, world.rank, step)))
         rate = learning_rate(step, settings, images) / 2**game.halvings
+        game.translator.progress = step / steps
         statistics.add(game.step(reporter.fetch(batches), step, rate), step)
 
         # The losses are read, and checked to be finite, before any state is written.

@@ -15,7 +15,9 @@ from torch import nn
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
 from i2i.data.augment import parse_augment
-from i2i.data.one_set import UNLABELLED
+from i2i.data.inspection import flat_note
+from i2i.data.one_set import UNLABELLED, read_images
+from i2i.data.two_domains import TwoDomains
 from i2i.engine.distributed import World
 from i2i.engine.options import defaults
 from i2i.engine.run_folder import Run
@@ -25,7 +27,8 @@ from i2i.engine.teacher import Teacher
 from i2i.engine.train_state import TrainState
 from i2i.images.domains import kind
 from i2i.networks.blocks import RunningNorm2d
-from i2i.runtime.system.host import cores, processor
+from i2i.runtime.system.host import computes_in_bf16, cores, processor
+from i2i.spec import parse_background
 from i2i.text import plural
 from i2i.translators import Views, translator_class
 
@@ -41,7 +44,7 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         return taught(settings, split, progress)
     if settings.teacher_to:
         raise ValueError(f"teacher_to is {settings.teacher_to!r}, and there is no teacher; give --teacher as well")
-    return read_folders(
+    dataset = read_folders(
         translator_class(settings.method).data,
         data=settings.data,
         a=settings.a,
@@ -58,6 +61,11 @@ def open_data(settings: Settings, split: str = "train", progress: Callable[[int,
         range=settings.range,
         derive=settings.derive,
     )
+    if settings.mask:
+        if not isinstance(dataset, TwoDomains):
+            raise ValueError(f"masks are for methods of two domains, and {settings.method} learns from {dataset.kind}")
+        dataset.add_masks(settings.mask, settings.direction)
+    return dataset
 
 
 def taught(settings: Settings, split: str, progress: Callable[[int, int], None] | None) -> Dataset:
@@ -74,9 +82,9 @@ def taught(settings: Settings, split: str, progress: Callable[[int, int], None] 
     source = teacher.spec.source
     if settings.range or settings.channels not in ("auto", str(source.channels)):
         raise ValueError(f"the teacher takes {kind(source)}; leave out --range and --channels, which are its own")
-    dataset = read_folders(
-        "images", data=settings.data or settings.a, split=split, channels="auto" if source.bands else source.channels,
-        max_bad=settings.max_bad, progress=progress, select=UNLABELLED, background=settings.background,
+    dataset: Dataset = read_images(
+        settings.data or settings.a, split, "auto" if source.bands else source.channels, settings.max_bad, progress,
+        None, UNLABELLED, parse_background(settings.background), None if source.bands else source.range,
     )  # fmt: skip
     if (dataset.source.bands, dataset.source.channels) != (source.bands, source.channels):
         raise ValueError(f"the teacher takes {kind(source)}, and these images are {kind(dataset.source)}")
@@ -117,11 +125,10 @@ def describe_data(run: Run, dataset: Dataset) -> None:
 
 def check_batch(settings: Settings, dataset: Dataset) -> None:
     """Raise DataError where a generator would see an image several times in one batch, and learn to repeat it."""
-    if translator_class(settings.method).data == "images" and len(dataset) < settings.batch:
-        few = plural(len(dataset), "image")
-        raise DataError(
-            f"{settings.data}: {few} for batches of {settings.batch}; add images, or --batch {len(dataset)}"
-        )
+    if translator_class(settings.method).data == "images" and len(dataset) < settings.images:
+        few, most = plural(len(dataset), "image"), len(dataset) // settings.accumulate
+        lower = f"--batch {most}" if most else f"--accumulate {len(dataset)} --batch 1"
+        raise DataError(f"{settings.data}: {few} for batches of {settings.images}; add images, or {lower}")
 
 
 def training_view(settings: Settings) -> View:
@@ -141,7 +148,7 @@ def of_size(settings: Settings) -> dict[str, int]:
 
 
 def resolve_precision(precision: str, world: World) -> str:
-    """Resolve precision "auto": bf16 on a GPU that supports it, else fp32 (bf16 is slower on most CPUs).
+    """Resolve precision "auto": bf16 on a GPU or processor that computes in it, else fp32.
 
     Raises ValueError for fp16 without a GPU, which a CPU cannot compute in.
     """
@@ -149,7 +156,8 @@ def resolve_precision(precision: str, world: World) -> str:
         raise ValueError("precision fp16 needs a GPU; choose fp32 or bf16")
     if precision != "auto":
         return precision
-    return "bf16" if world.device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    has = torch.cuda.is_bf16_supported(False) if world.device.type == "cuda" else computes_in_bf16()
+    return "bf16" if has else "fp32"
 
 
 def held_out(settings: Settings, dataset: Dataset) -> Dataset:
@@ -176,15 +184,16 @@ def sample_batch(settings: Settings, dataset: Dataset) -> Views:
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
-def caution(game: TrainState, images: int) -> str:
-    """Return a warning about ``images`` per process and step, or an empty string."""
+def cautions(run: Run, game: TrainState, dataset: Dataset, images: int) -> list[str]:
+    """Return notes about the normalisation of a run, for its data and ``images`` per process and step."""
+    notes = [flat_note(dataset.report.even, (defaults(run.settings.method) | run.hyperparameters).get("norm"))]
     modules = [module for net in game.translator.exports().values() for module in net.modules()]
     if images > 1 and any(isinstance(m, nn.BatchNorm2d) and not isinstance(m, RunningNorm2d) for m in modules):
-        return (
+        notes.append(
             f"note: batch normalisation learns from {images} images at once here, and is used on one at a time; the "
             "authors train with --batch 1. For larger batches --set norm=instance is the same in both"
         )
-    return ""
+    return [note for note in notes if note]
 
 
 def describe(run: Run, dataset: Dataset, game: TrainState) -> str:

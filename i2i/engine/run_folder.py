@@ -60,7 +60,7 @@ class Run:
         given = {name: value for name, value in given.items() if value is not None}
         auto_batch = given.get("batch") == "auto"
         # "auto" was resolved when the run started, and stays so
-        given = {n: v for n, v in given.items() if not (n in ("batch", "precision") and v == "auto")}
+        given = {n: v for n, v in given.items() if not (n in ("batch", "precision", "compile") and v == "auto")}
         preset = given.pop("preset", None)
         known = set(Settings.__dataclass_fields__)
         settings = {k: v for k, v in given.items() if k in known} | ({"method": method} if method else {})

@@ -22,6 +22,7 @@ from i2i.engine.watch import LASTING, Watch
 from i2i.networks import per_image
 from i2i.sheets import sheet
 from i2i.translators import Translator, Views
+from i2i.translators.masks import masked
 
 
 class Samples:
@@ -90,7 +91,8 @@ def named(view: str, domains: Sequence[str]) -> str:
 @torch.no_grad()
 def shown(translator: nn.Module, batch: Views) -> Views:
     """Return the views of a batch in use: without dropout, with the statistics of each image."""
-    return {name: view.float().cpu() for name, view in per_image(translator)(batch).items() if view.ndim == 4}
+    views = masked(per_image(translator)(batch), batch)
+    return {name: view.float().cpu() for name, view in views.items() if view.ndim == 4}
 
 
 def to_pixels(image: Tensor, channels: tuple[int, ...] = (), alpha: bool = True) -> np.ndarray:

@@ -22,10 +22,12 @@ def option(default: Any, help: str, group: str, **more: Any) -> Any:
     return field(default=default, metadata={"help": help, "group": group, **more})
 
 
-PLACES = ("a", "b", "data", "attributes", "captions")
+PLACES = ("a", "b", "data", "attributes", "captions", "mask")
 """The settings that are paths of the images or their table."""
 PATHS = (*PLACES, "from_", "teacher")
 """The settings that are paths."""
+EVERY = ("sample_every", "eval_every", "patience")
+"""The settings that are numbers of steps or evaluations, or 0 for never."""
 FIXED = ("method", "from_", "freeze", "teacher_to", "range", "derive")
 """The settings of a run that nothing can change after its start."""
 
@@ -51,6 +53,10 @@ class Settings:
         free=True,
         metavar="FILE",
     )
+    mask: str | None = option(
+        None, "Masks with the names of the source's images, or in folders a and b for both; what is black stays.",
+        "Data", free=True, metavar="DIR",
+    )  # fmt: skip
     select: str | None = option(
         None, "Domains or attributes to use, a name with a comma in double quotes.  [default: all]", "Data",
         metavar="NAME,NAME...",
@@ -98,7 +104,8 @@ class Settings:
     range: str | None = option(
         None,
         "Values that are lowest and highest to the network: LOW..HIGH for all images, or for a and b, with commas "
-        "between channels. Can be repeated.  [default: 0..255 or 0..65535; for bands what the images have]",
+        "between channels; or found: what the images have. Can be repeated.  [default: 0..255 or 0..65535; found for "
+        "bands]",
         "Data", metavar="[a=|b=]LOW..HIGH", multiple=True,
     )  # fmt: skip
     max_bad: int = option(0, "Number of unreadable files to skip before the data is refused.", "Data", free=True)
@@ -117,19 +124,38 @@ class Settings:
         1, "Images per step, over all processes, from 1; auto: as many as fit the GPU. StarGAN's default is 16.",
         "Training", metavar="N|auto",
     )  # fmt: skip
+    accumulate: int = option(
+        1, "Parts of a step of --batch images each, whose gradients are added up: N times the batch in the memory of "
+        "one.", "Training",
+    )  # fmt: skip
+    checkpointing: str = option(
+        "off", "Keep only the networks' inputs and results for the backward pass, and compute the rest again: less "
+        "memory, about a third more time, the same result.", "Training", choices=("off", "on"), free=True,
+    )  # fmt: skip
     epochs: int = option(
         200, "Length in passes over the data, from 1; the learning rate falls in the second half.", "Training",
         free=True,
     )  # fmt: skip
     steps: int = option(0, "Length in optimiser steps instead of epochs; 0: by --epochs.", "Training", free=True)
     precision: str = option(
-        "auto", "Precision of the arithmetic; auto: bf16 on a GPU that has it, else fp32.", "Training",
+        "auto", "Precision of the arithmetic; auto: bf16 on a GPU or processor that has it, else fp32.", "Training",
         choices=("auto", "fp32", "bf16", "fp16", "fp64"),
+    )  # fmt: skip
+    compile: str = option(
+        "auto", "Compile the networks, or record them as CUDA graphs too; auto: on a GPU, where a trial of a few steps "
+        "gives the same losses in less time.", "Training", choices=("auto", "off", "on", "graphs"),
     )  # fmt: skip
     ema: float = option(
         0.999, "Decay of the exponential moving average of the weights, which is exported; from 0 (off) to below 1.",
         "Training",
     )  # fmt: skip
+    schedule: str = option(
+        "linear", "Learning rate: linear falls to 0 in the second half; constant does not.", "Training",
+        choices=("linear", "constant"),
+    )  # fmt: skip
+    beta2: float = option(
+        0.0, "Decay of Adam's second moment, below 1; 0: that of the method, 0.999 in most.", "Training"
+    )
     seed: int = option(0, "Seed of the random numbers, from -2^63 to 2^64 - 1.", "Training")
     workers: int = option(
         min(os.cpu_count() or 1, 8), "Threads that read images; 0: the training thread itself.", "Training", free=True
@@ -138,6 +164,17 @@ class Settings:
         "4GB", "Disk space for images resized to what the crops need, in the user's cache folder; off: none.",
         "Training", free=True, metavar="SIZE|off",
     )  # fmt: skip
+    identity: float = option(
+        0.0, "Weight of |G(y) - y| in an unpaired method: images of the target domain stay.", "Training"
+    )
+    geometry: float = option(
+        0.0,
+        "Weight of geometric consistency in an unpaired method: a turned image gives the turned result.",
+        "Training",
+    )
+    perceptual: float = option(
+        0.0, "Weight of the distance of x and G(x) in the features lite0, in an unpaired method.", "Training"
+    )
     log_every: int = option(50, "Steps between two lines of the log, from 1.", "Run", free=True)
     sample_every: int = option(500, "Steps between two sample sheets; 0: none.", "Run", free=True)
     sheet_channels: str | None = option(
@@ -175,18 +212,19 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for name in ("batch", "epochs", "log_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("steps", "max_bad", "workers", "sample_every", "eval_every", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
+        for name, least, words in (
+            *((name, 1, "must be at least 1") for name in ("batch", "accumulate", "epochs", "log_every", "save_every")),
+            *((name, 0, "cannot be negative") for name in ("steps", "max_bad", "workers", *EVERY)),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it {words}")
         if min(self.size) < 1:
             raise ValueError(f"size is {self.size}; a crop has at least one pixel")
         if not -(2**63) <= self.seed < 2**64:  # what PyTorch's generators take
             raise ValueError(f"seed is {self.seed}; expected a whole number from -2^63 to 2^64 - 1")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema is {self.ema}; expected 0 <= ema < 1")
+        for name in ("ema", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 <= {name} < 1")
         if not 0 < self.val_share < 1:
             raise ValueError(f"val_share is {self.val_share}; expected 0 < val_share < 1")
         if self.patience and not self.eval_every:
@@ -199,6 +237,11 @@ class Settings:
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
                 raise ValueError(f"{f.name} is {getattr(self, f.name)!r}; choose one of {', '.join(choices)}")
+
+    @property
+    def images(self) -> int:
+        """Images of a step, over all processes and parts."""
+        return self.batch * self.accumulate
 
     def shown_channels(self) -> tuple[int, ...]:
         """Return the channels to show in sample sheets, numbered from 0; empty: the usual ones. Raises ValueError."""
@@ -225,15 +268,27 @@ class Settings:
 
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    # the authors' settings: single precision, no averaging, and those of each translator's ``authors``; the jitter and
-    # the learning rate's schedule are the same for all methods here
-    "paper": ({"precision": "fp32", "ema": 0.0}, {}),
+    # the authors' settings: single precision, networks as they are, no averaging, and those of each translator's
+    # ``authors``; the jitter and the learning rate's schedule are the same for all methods here
+    "paper": ({"precision": "fp32", "compile": "off", "ema": 0.0}, {}),
     # a quarter of the computation and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),
     # hours on a few cores; the authors' generators for 128 pixels
     "cpu": (
         {"size": (128, 128), "steps": 10_000},
         {"ngf": 32, "ndf": 32, "upsample": "resize", "generator": {"resnet_9": "resnet_6", "unet_256": "unet_128"}},
+    ),
+    # the discriminator and the optimisers of UVCGAN2 (Torbunov et al. 2023, arXiv:2303.16280), for unpaired methods
+    "uvcgan2": (
+        {"schedule": "constant", "beta2": 0.99, "ema": 0.9999},
+        {
+            "objective": "lsgan",
+            "constraint": "spectral+gp-zero",
+            "discriminator": {"patch_3": "batchstat_3"},
+            "lambda_cyc": 5.0,
+            "lambda_identity": 0.5,
+            "lr": 1e-4,
+        },
     ),
 }
 """Settings and hyper-parameters of each preset; explicitly given ones override them. A dict replaces one default of the

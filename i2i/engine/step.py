@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from i2i.engine.distributed import World
 from i2i.translators import Player, Translator, Views
+from i2i.translators.masks import masked
 
 
 class Move:
@@ -32,14 +33,29 @@ class Move:
         with autocast():
             terms = self.player.loss(views)
         found = {name: term.detach() for name, term in terms.items()}
-        if self.player.skip:
-            means = {name: term.clone() for name, term in found.items()}
-            self.world.average(means.values())  # all processes decide alike
-            if self.player.skip(means):
-                return found
+        if not self.skips(found):
+            self.backward(terms)
+            self.update(rate)
+        return found
+
+    def skips(self, terms: Views) -> bool:
+        """True if the player skips a step with these detached terms; every process must call this."""
+        if not self.player.skip:
+            return False
+        means = {name: term.clone() for name, term in terms.items()}
+        self.world.average(means.values())  # all processes decide alike
+        return bool(self.player.skip(means))
+
+    def backward(self, terms: Views, share: float = 1.0, besides: Sequence[Tensor] = ()) -> None:
+        """Add ``share`` times the gradient of the terms to the player's weights, and to the leaves ``besides``.
+
+        Other networks get none, so they need not be frozen.
+        """
         loss = torch.stack(list(terms.values())).sum()
-        # Only this player's weights get a gradient, so other networks need not be frozen.
-        self.scaler.scale(loss).backward(inputs=self.parameters)
+        self.scaler.scale(loss if share == 1 else share * loss).backward(inputs=[*self.parameters, *besides])
+
+    def update(self, rate: float) -> None:
+        """Move the weights by their gradients, averaged over the processes, and remove these."""
         self.world.average(p.grad for p in self.parameters if p.grad is not None)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.player.lr
@@ -48,7 +64,6 @@ class Move:
         self.optimizer.zero_grad()
         if self.player.after:
             self.player.after()
-        return found
 
     def state_dict(self) -> dict:
         return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
@@ -80,7 +95,7 @@ def play(
     # One autocast context for the forward pass and one for each move: within a context the casts of weights are
     # cached, and a second player would see the first one's old weights.
     with autocast():
-        views = translator(batch)
+        views = masked(translator(batch), batch)
     return {
         f"{name}/{term}": loss
         for name, move in moves.items()

@@ -20,6 +20,8 @@ ALIKE = 0.02
 """Difference between generated images of different inputs, relative to that between real images."""
 INVERTED = -0.5
 """Correlation between the grey values of an image and of its translation."""
+GREY = 0.2
+"""Spread of a generated image's colours around grey relative to real images and to its sources."""
 GRID = 0.06
 """Standard deviation of the mean tile of 4 x 4 pixels, in a range of 2."""
 
@@ -39,7 +41,7 @@ class Made(NamedTuple):
 @torch.no_grad()
 def symptoms(views: Views, exports: Collection[str], pairs: bool = False) -> dict[str, str]:
     """Return the symptoms by name, with the first view that has each: "flat", "copy", "alike", "collapse", "inverted",
-    "grid".
+    "grey", "grid".
 
     Args:
         views: images [n, c, h, w] in [-1, 1] of a translator in evaluation mode.
@@ -86,6 +88,13 @@ def _symptoms(made: Made, pairs: bool) -> Iterator[str]:
         yield "collapse" if source is None else "alike"
     if source is not None and inverted(made, pairs):
         yield "inverted"
+    if (
+        source is not None
+        and images.shape[2] >= 3
+        and source.shape[1] >= 3
+        and colours(images) < GREY * min(float(colours(source)), float(colours(real)))
+    ):
+        yield "grey"
     if grid(images).mean() > max(GRID, 3 * float(grid(inputs).mean()), 3 * float(grid(real).mean())):
         yield "grid"
 
@@ -104,6 +113,12 @@ def change(source: Tensor, images: Tensor) -> Tensor:
 def spread(images: Tensor) -> Tensor:
     """Return the difference between the rows of images [..., n, c, h, w]: the pixels' mean standard deviation."""
     return images.std(-4, unbiased=False).mean()
+
+
+def colours(images: Tensor) -> Tensor:
+    """Return the spread of the colours of images [..., c, h, w] around their mean, their brightness apart."""
+    tint = images[..., :3, :, :] - _grey(images).unsqueeze(-3)
+    return tint.movedim(-3, 0).flatten(1).std(1, unbiased=False).mean()
 
 
 def inverted(made: Made, pairs: bool) -> bool:

@@ -110,9 +110,7 @@ class Teacher:
         assert self.model is not None
         model, form = self.model, self.spec.form
         height, width = form.size if form is not None and form.size is not None else (cost.SIDE, cost.SIDE)
-        image = np.zeros(
-            (height, width, self.spec.source.channels), np.uint8 if self.spec.source.bits == 8 else np.uint16
-        )
+        image = np.zeros((height, width, self.spec.source.channels), self.spec.source.dtype)
         return {
             "macs": macs.count(self.path, self.spec, min(height, width)),
             "parameters": macs.parameters(self.path),

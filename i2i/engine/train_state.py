@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,21 @@ import torch
 
 from i2i.atomic import FULL
 from i2i.diffaugment import DiffAugment
+from i2i.engine.accumulate import play_in_parts
+from i2i.engine.checkpointing import checkpoint
+from i2i.engine.compilation import OPTIONS, compile_networks
 from i2i.engine.distributed import World
 from i2i.engine.ema import EMA
 from i2i.engine.freeze import freeze
 from i2i.engine.run_folder import Run
+from i2i.engine.settings import Settings
 from i2i.engine.statistics import NonFinite
 from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.teacher import Teacher
 from i2i.engine.weights import differing, save_weights
 from i2i.gan import Adversarial
 from i2i.translators import Translator, Views, translator_class
+from i2i.translators.content import Content, with_content
 
 if TYPE_CHECKING:
     from i2i.engine.validation import Validation
@@ -37,26 +43,40 @@ class TrainState:
         translator = made(run)
         # Double precision is for comparisons: there the order of a sum does not matter.
         self.dtype = torch.float64 if settings.precision == "fp64" else torch.float32
-        self.translator = translator.to(world.device, self.dtype).train()
+        # On a CPU in single precision there is nothing to convert, and tensors without contents cannot be.
+        converted = world.device.type != "cpu" or self.dtype != torch.float32
+        self.translator = (translator.to(world.device, self.dtype) if converted else translator).train()
         self.teacher = None
         if settings.teacher:
             self.teacher = Teacher.open(Path(settings.teacher), settings.teacher_to).to(world.device, self.dtype)
             self.teacher.teach(self.translator)
-        if world.device.type == "cuda":
-            self.translator.to(memory_format=torch.channels_last)
         if settings.freeze:
             freeze(self.translator, settings.freeze)
-        players = self.translator.players()
+        if settings.checkpointing == "on":
+            checkpoint(self.translator)
+        self.graphs = settings.compile == "graphs"
+        if settings.compile in OPTIONS:
+            compile_networks(self.translator, settings.compile)
+        players = with_content(self.translator, content_of(settings))
+        if settings.beta2:
+            players = {name: replace(p, betas=(p.betas[0], settings.beta2)) for name, p in players.items()}
         self.moves = {name: Move(player, settings.precision, world) for name, player in players.items()}
         self.ema = EMA(self.translator.exports(), settings.ema)
         self.autocast = autocast_for(settings.precision, world.device)
+        self.parts = settings.accumulate
         self.halvings = 0  # of the learning rate, each after a loss or weight that was not finite
         self.failures = 0  # to save the state, in a row
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
         """Run step ``number`` (from 0) at ``rate`` times the learning rates; return the loss terms."""
         batch = self.here(batch)
-        terms = play(self.translator, self.moves, batch, number, rate, self.autocast)
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()  # the graphs' results of the step before may be overwritten
+        terms = (
+            play(self.translator, self.moves, batch, number, rate, self.autocast)
+            if self.parts == 1
+            else play_in_parts(self.translator, self.moves, batch, self.parts, number, rate, self.autocast)
+        )
         self.ema.update(number)
         return terms
 
@@ -132,6 +152,16 @@ class TrainState:
         norms = torch._foreach_norm([p.detach() for p in self.translator.parameters()])
         if not torch.isfinite(torch.stack([n.float() for n in norms])).all():
             raise NonFinite(f"weights became NaN or infinite before step {step}")
+
+
+def content_of(settings: Settings) -> Content:
+    """Return the terms that a run adds to its generators. Raises ValueError for features that are not installed."""
+    features = None
+    if settings.perceptual:
+        from i2i.engine.perceptual import Lite0Features  # on demand: few runs need the weights
+
+        features = Lite0Features()
+    return Content(settings.identity, settings.geometry, settings.perceptual, features)
 
 
 def made(run: Run) -> Translator:

@@ -54,6 +54,11 @@ REMEDIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "another --seed",
         ("a lower lr", "a higher lambda_identity", "a higher lambda_tid"),
     ),
+    "grey": (
+        "{view} has hardly any of the colours of its input",
+        "i2i check, which finds images too flat for instance normalisation",
+        ("norm=group", "residual=true", "a higher lambda_identity", "a higher lambda_tid", "a lower lr"),
+    ),
     "grid": ("{view} has a checkerboard pattern", "a longer run", ("upsample=resize",)),
 }  # fmt: skip
 
@@ -105,6 +110,7 @@ def remedy(name: str, view: str, values: dict[str, Any]) -> str:
         for change in changes
         for option in [change.split()[-1].partition("=")[0]]
         if option in values and not (change.startswith("a lower") and not values[option])
+        if change.partition("=")[2] != str(values[option]).lower()
     ]
     return f"{seen.format(view=view)}. What usually helps: {', or '.join([helps, *fitting])}"
 

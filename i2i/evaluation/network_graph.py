@@ -12,6 +12,17 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 18
 
 
+def folding(
+    weights: Mapping[str, np.ndarray], weight: str, normalisation: str, epsilon: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weight and the bias of a convolution with the batch normalisation behind it, float32."""
+    of = {part: weights[f"{normalisation}.{part}"].astype(np.float64)
+          for part in ("weight", "bias", "running_mean", "running_var")}  # fmt: skip
+    factor = of["weight"] / np.sqrt(of["running_var"] + epsilon)
+    bias = (of["bias"] - of["running_mean"] * factor).astype(np.float32)
+    return (weights[weight] * factor[:, None, None, None]).astype(np.float32), bias
+
+
 class Graph:
     """A graph under construction: each method adds a node and returns the name of its output."""
 
@@ -39,11 +50,7 @@ class Graph:
 
     def convolution(self, x: str, weight: str, normalisation: str, **attributes: Any) -> str:
         """Add the convolution of a weight with the batch normalisation of that name behind it."""
-        of = {part: self.weights[f"{normalisation}.{part}"].astype(np.float64)
-              for part in ("weight", "bias", "running_mean", "running_var")}  # fmt: skip
-        factor = of["weight"] / np.sqrt(of["running_var"] + self.epsilon)
-        folded = (self.weights[weight] * factor[:, None, None, None]).astype(np.float32)
-        bias = (of["bias"] - of["running_mean"] * factor).astype(np.float32)
+        folded, bias = folding(self.weights, weight, normalisation, self.epsilon)
         inputs = [x, self.constant(folded, weight), self.constant(bias, f"{normalisation}.folded")]
         return self.node("Conv", inputs, **attributes)
 

@@ -170,6 +170,13 @@ def has_lite0() -> bool:
     return find_spec(lite0.PACKAGE) is not None
 
 
+def lite0_weights() -> Mapping[str, np.ndarray]:
+    """Return the weights of lite0 by name. Raises DataError if the package is not installed, or has others."""
+    file = _lite0_file()
+    _check("lite0", file, lite0.SHA256)
+    return read_state_dict(file)
+
+
 def _lite0_file() -> Path:
     found = find_spec(lite0.PACKAGE)
     if found is None or not found.submodule_search_locations:
@@ -184,12 +191,7 @@ def _built(
     name: str, weights: Path, expected: str, build: Callable[[Mapping[str, np.ndarray]], bytes]
 ) -> tuple[Path | bytes, str]:
     """Return the ONNX file of a network, built once and kept in the user's cache, and the hash of its weights."""
-    digest = _digest(weights)
-    if not digest.startswith(expected):
-        raise DataError(
-            f"{weights}: not the weights of {name}: its SHA-256 begins with {digest[:8]}, that of the published file "
-            f"with {expected[:8]}; get the file again" + (f" ({_INSTALL})" if name == "lite0" else "")
-        )
+    digest = _check(name, weights, expected)
     cached = cache_folder() / f"{name}-{digest[:16]}-v{_VERSION}.onnx"
     if cached.is_file():
         return cached, digest
@@ -200,6 +202,17 @@ def _built(
     except OSError:
         return data, digest  # a cache that cannot be written costs a fraction of a second each time
     return cached, digest
+
+
+def _check(name: str, weights: Path, expected: str) -> str:
+    """Return the hash of a file of weights. Raises DataError if it is not the published one."""
+    digest = _digest(weights)
+    if not digest.startswith(expected):
+        raise DataError(
+            f"{weights}: not the weights of {name}: its SHA-256 begins with {digest[:8]}, that of the published file "
+            f"with {expected[:8]}; get the file again" + (f" ({_INSTALL})" if name == "lite0" else "")
+        )
+    return digest
 
 
 def _checked(path: Path) -> tuple[Path, str]:

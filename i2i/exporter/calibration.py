@@ -15,6 +15,7 @@ from i2i.data.layout import Source, find_layout, half_of, list_sources
 from i2i.images import Image, list_images, read_image
 from i2i.images.derive import derive_image
 from i2i.runtime import processing
+from i2i.runtime.errors import ModelError
 from i2i.runtime.model.targets import GENERATOR
 from i2i.sampling import latent
 from i2i.spec import Spec
@@ -72,7 +73,10 @@ def gather(folder: str | os.PathLike[str] | None, run: Path | None, spec: Spec, 
             + "; give a folder of more: --calibrate DIR"
         )
     held_out = max(FEWEST_HELD_OUT, min(HELD_OUT, len(images) // 3)) if calibrated else len(images)
-    ready = [_middle(processing.prepare(image, spec), spec) for image in images]
+    try:
+        ready = [_middle(processing.prepare(image, spec), spec) for image in images]
+    except ModelError as error:
+        raise ValueError(f"{where}: {error}") from error
     return CalibrationImages(
         tuple(ready[held_out:]),
         tuple(_odd(array, ODD[i % len(ODD)], spec) for i, array in enumerate(ready[:held_out])),

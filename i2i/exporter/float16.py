@@ -32,7 +32,7 @@ def to_half(model: onnx.ModelProto) -> None:
     added: dict[str, onnx.TensorProto] = {}
     half: set[str] = set()  # tensors that exist as NAME/half
     whole = set(weights) | {value.name for value in graph.input}  # tensors that exist in float32
-    ends = parts.head | parts.tail
+    ends = parts.head | parts.tail | group_norms(graph)
 
     def narrow(name: str) -> str:
         """Return the name of the tensor in float16."""
@@ -67,6 +67,17 @@ def to_half(model: onnx.ModelProto) -> None:
     for value in graph.output:
         widen(value.name)
     finish(model, nodes, added.values())
+
+
+def group_norms(graph: onnx.GraphProto) -> set[int]:
+    """Return the nodes that reshape a map for a normalisation of groups and back, which are a part of it."""
+    norms = [node for node in graph.node if node.op_type == "InstanceNormalization"]
+    taken, returned = {node.input[0] for node in norms}, {node.output[0] for node in norms}
+    return {
+        i
+        for i, node in enumerate(graph.node)
+        if node.op_type == "Reshape" and (node.output[0] in taken or node.input[0] in returned)
+    }
 
 
 def emulated(model: onnx.ModelProto) -> bytes:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from inspect import signature
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from i2i.networks.batchstat import BatchStatGAN
 from i2i.networks.blocks import averaged, per_image
 from i2i.networks.csc321 import CSC321Discriminator, CSC321Generator
 from i2i.networks.mobile_resnet import MobileResNet
+from i2i.networks.multiscale import MultiScale
 from i2i.networks.patchgan import PatchGAN, PixelGAN
-from i2i.networks.pix2pixhd import GlobalGenerator
+from i2i.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
 from i2i.networks.resnet import ResNet
 from i2i.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from i2i.networks.unet import UNet
@@ -21,10 +24,13 @@ from i2i.networks.unit import StridedGAN
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
+    "BatchStatGAN",
     "CSC321Discriminator",
     "CSC321Generator",
     "GlobalGenerator",
+    "LocalEnhancer",
     "MobileResNet",
+    "MultiScale",
     "PatchGAN",
     "PixelGAN",
     "ResNet",
@@ -68,8 +74,9 @@ GENERATORS = {
 """``generator(name, in_channels, out_channels, **options)`` by the name before its number."""
 
 DISCRIMINATORS = {
-    "patch": Family(PatchGAN, "layers", "patch_N (N layers: patch_3)"),
+    "patch": Family(PatchGAN, "layers", "patch_N (N layers: patch_3; patch_3x2 at two scales)"),
     "pixel": Family(PixelGAN, None, "pixel"),
+    "batchstat": Family(BatchStatGAN, "layers", "batchstat_N (N layers: batchstat_3)"),
     "unit": Family(StridedGAN, "layers", "unit_N (N halvings: unit_6)"),
     "stargan": Family(StarGANDiscriminator, "layers", "stargan_N (N layers: stargan_6)"),
     "csc321": Family(CSC321Discriminator, None, "csc321"),
@@ -88,8 +95,14 @@ def generator(name: str, in_channels: int, out_channels: int, **options: Any) ->
 def discriminator(name: str, in_channels: int, **options: Any) -> nn.Module:
     """Build a discriminator by name: ``patch_3`` (any number of layers; 3 sees 70x70 pixels) or ``pixel``.
 
-    Raises ValueError for an unknown name or option, and lists the known ones.
+    A second number makes several at halved scales: ``patch_3x2``. Raises ValueError for an unknown name or option, and
+    lists the known ones.
     """
+    if scaled := re.fullmatch(r"(\w+_\d+)x([1-9]\d?)", name):
+        one, scales = scaled.groups()
+        return MultiScale(
+            _made(DISCRIMINATORS, "discriminator", one, in_channels, **options) for _ in range(int(scales))
+        )
     return _made(DISCRIMINATORS, "discriminator", name, in_channels, **options)
 
 

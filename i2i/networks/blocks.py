@@ -5,26 +5,42 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
+from math import gcd
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, pad
 
+from i2i.text import plural
+
 
 class InstanceNorm2d(nn.InstanceNorm2d):
     """Instance normalisation (arXiv:1607.08022) that also accepts 1x1 maps, which become its bias.
 
-    The bottom of a deep U-Net is one pixel for small images; PyTorch's class refuses to train on that.
+    The bottom of a deep U-Net is one pixel for small images; PyTorch's class refuses to train on that. Maps are
+    normalised as [n, c, h * w]: PyTorch's batch norm on a CPU, which instance norm is built on, returns wrong gradients
+    for one image [1, c, h, w] if the incoming gradient is in channels_last and was reshaped (2.13 and 2.14).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.instance_norm(
-            x, self.weight, self.bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled
-        )
+        options = (self.weight, self.bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled)
+        if torch.compiler.is_exporting():  # a graph keeps its one node
+            return torch.instance_norm(x, *options)
+        return torch.instance_norm(x.flatten(2), *options).view(x.shape)
 
 
-class BatchNorm2d(nn.BatchNorm2d):
+class _BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation of maps as [n, c, h * w], for the reason of ``InstanceNorm2d``."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass  # maps have three dimensions here
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(2)).view(x.shape)
+
+
+class BatchNorm2d(_BatchNorm2d):
     """Batch normalisation with a clear error for the one input it cannot normalise."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,29 +53,78 @@ class BatchNorm2d(nn.BatchNorm2d):
         return super().forward(x)
 
 
-class RunningNorm2d(nn.BatchNorm2d):
+class RunningNorm2d(_BatchNorm2d):
     """Batch normalisation that uses its running averages in use, for networks trained on batches of many images.
 
     ``per_image`` gives other batch norms the statistics of each image, as pix2pix's authors do at batch 1.
     """
 
 
-NORMS = {"instance": InstanceNorm2d, "batch": BatchNorm2d, "none": nn.Identity, "running": RunningNorm2d}
+class GroupNorm2d(nn.GroupNorm):
+    """Group normalisation (Wu & He 2018, arXiv:1803.08494) with a learned scale and shift of each channel.
+
+    Mean and variance are those of several channels together, so unlike instance norm it keeps the ratios of channels:
+    the colour of a flat image. The authors' 32 groups, or fewer where that would leave groups of one channel.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(gcd(max(channels // 2, 1), 32), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The class refuses to train on a single value per group, which becomes its shift.
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps, torch.backends.cudnn.enabled)
+
+
+class LayerNorm2d(GroupNorm2d):
+    """Layer normalisation (arXiv:1607.06450) of an image's channels and pixels together: one group."""
+
+    def __init__(self, channels: int) -> None:
+        nn.GroupNorm.__init__(self, 1, channels)
+
+
+NORMS = {
+    "instance": InstanceNorm2d,
+    "batch": BatchNorm2d,
+    "group": GroupNorm2d,
+    "layer": LayerNorm2d,
+    "none": nn.Identity,
+    "running": RunningNorm2d,
+}
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module:
-    """Return the normalisation ``norm`` (instance | batch | none | running) over ``channels``."""
+    """Return the normalisation ``norm`` (instance | batch | group | layer | none | running) over ``channels``."""
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}; choose one of {', '.join(NORMS)}")
     return NORMS[norm](channels)
 
 
 def has_bias(norm: str) -> bool:
-    """True if the authors give a bias to a convolution before this normalisation: only before instance norm.
+    """True if a convolution before this normalisation has a bias.
 
-    There the norm cancels it, and without a norm it is missing; the authors' weights have it so.
+    The authors give it one before instance norm alone, which cancels it, and none without a norm. Before group and
+    layer norm it shifts a channel relative to the others of its group.
     """
-    return norm == "instance"
+    return norm in ("instance", "group", "layer")
+
+
+def towards(x: Tensor, t: Tensor) -> Tensor:
+    """Move images x in [-1, 1] by t in [-1, 1]: (1 - |t|) x + t, a mixture of x and the sign of t.
+
+    The result is x itself where t = 0, to the bit, and is in [-1, 1] for every x and t. Each value can be reached from
+    each x, also from -1 and 1, where x + t would be clipped and tanh(atanh(x) + t) could not begin. Its slope in t is
+    1 - x upwards and 1 + x downwards, so that it only vanishes at the end of the range.
+    """
+    return (1 - t.abs()) * x + t
+
+
+def check_residual(in_channels: int, out_channels: int) -> None:
+    """Raise ValueError unless a network of these channels can add to its input."""
+    if in_channels != out_channels:
+        raise ValueError(
+            f"residual adds to the input, which has {plural(in_channels, 'channel')}, and the output {out_channels}; "
+            "expected equal ones (--channels 3, or --set residual=false)"
+        )
 
 
 class HalvingConv2d(nn.Conv2d):
@@ -151,7 +216,8 @@ WEIGHTS = {
 def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> nn.Module:
     """Initialise as the authors: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0.
 
-    With ``xavier`` the standard deviation of a layer's weights is gain * sqrt(2 / (inputs + outputs)), as in CUT.
+    With ``xavier`` the standard deviation of a layer's weights is gain * sqrt(2 / (inputs + outputs)), as in CUT. The
+    last layer of a network that is ``residual`` begins at 0, so that the network returns its input.
     """
     if any(parameter.is_meta for parameter in net.parameters()):
         return net  # only shapes are needed here, and skipping the drawing would cost more than drawing
@@ -163,6 +229,11 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
+    for module in net.modules():
+        last = getattr(module, "last", None)
+        if getattr(module, "residual", False) and isinstance(last, nn.Module):
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
     return net
 
 

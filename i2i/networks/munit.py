@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
 from i2i.networks.blocks import HalvingConv2d, InstanceNorm2d, Upsample2x, initialise, leaky_relu, relu
 from i2i.networks.resnet import ResidualBlock
@@ -163,35 +162,15 @@ class Restyle(nn.Module):
         return self.decoder(self.content(x), style, x.shape[-2:])
 
 
-class MultiScale(nn.ModuleList):
-    """Discriminators of one image at several scales, each half of the one before (Wang et al. 2018, arXiv:1711.11585).
+def strided(in_channels: int, layers: int, ndf: int) -> nn.Sequential:
+    """Return a discriminator of images of any size: ``layers`` convolutions of stride 2 without norms, and one of 1x1.
 
-    Args:
-        in_channels: of the image, [n, c, h, w] in [-1, 1], of any size.
-        scales: number of discriminators.
-        layers: convolutions of stride 2 of each.
-        ndf: filters of the first layer; they double with each, up to 8 * ndf.
+    ``ndf`` are the filters of the first layer; they double with each, up to 8 * ndf. It returns logits, no sigmoid.
     """
-
-    def __init__(self, in_channels: int, scales: int, layers: int, ndf: int) -> None:
-        widths = [in_channels, *(ndf * min(2**layer, 8) for layer in range(layers))]
-        super().__init__()
-        for _ in range(scales):
-            modules: list[nn.Module] = []
-            for before, after in pairwise(widths):
-                modules += [HalvingConv2d(before, after, bias=True), leaky_relu()]
-            self.append(nn.Sequential(*modules, nn.Conv2d(widths[-1], 1, 1)))
-        initialise(self)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the logits of each scale, [n, 1, h', w'], no sigmoid; the whole image first."""
-        found = []
-        for number, D in enumerate(self):
-            if number:
-                x = avg_pool2d(x, 3, 2, 1, count_include_pad=False)
-            found.append(D(x))
-        return found
-
-    def joined(self, x: Tensor) -> Tensor:
-        """Return the logits of all scales as [n, values]."""
-        return torch.cat([logits.flatten(1) for logits in self(x)], 1)
+    widths = [in_channels, *(ndf * min(2**layer, 8) for layer in range(layers))]
+    modules: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        modules += [HalvingConv2d(before, after, bias=True), leaky_relu()]
+    made = nn.Sequential(*modules, nn.Conv2d(widths[-1], 1, 1))
+    initialise(made)
+    return made

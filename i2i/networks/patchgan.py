@@ -14,7 +14,7 @@ class PatchGAN(nn.Module):
         in_channels: of its input: an image, or an image and its condition, [n, c, h, w] in [-1, 1].
         layers: convolutions of stride 2, at least 1.
         ndf: filters of the first layer; they double to 8 * ndf.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none.
         antialias: blurs before it halves, in the place of strides, as CUT's does; patches are a few pixels larger.
 
     Returns logits [n, 1, h', w'], no sigmoid; 30x30 for 256x256 at three layers.
@@ -42,18 +42,28 @@ class PatchGAN(nn.Module):
                 modules += halving(width)
         modules.append(nn.Conv2d(width, 1, 4, padding=1))
         self.model = nn.Sequential(*modules)
+        self.separate = norm != "batch"  # each image is judged by itself
         self.smallest = 3 << layers  # the last two convolutions take a pixel each
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits. Raises ValueError for images smaller than one patch."""
+        return self.features(x)[-1]
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Return the maps behind each activation, and the logits, for feature matching. Raises as ``forward``."""
         if min(x.shape[-2:]) < self.smallest:
             raise ValueError(
                 f"the discriminator needs images of at least {self.smallest} x {self.smallest} pixels, and these are "
                 f"{x.shape[-1]} x {x.shape[-2]}: train on larger ones (--size), or set fewer layers "
                 "(--set discriminator=patch_1) or pixel"
             )
-        return self.model(x)
+        maps = []
+        for layer in self.model:
+            x = layer(x)
+            if isinstance(layer, nn.LeakyReLU):
+                maps.append(x)
+        return [*maps, x]
 
 
 class PixelGAN(nn.Module):
@@ -73,6 +83,7 @@ class PixelGAN(nn.Module):
             leaky_relu(),
             nn.Conv2d(2 * ndf, 1, 1, bias=bias),
         )
+        self.separate = norm != "batch"  # each image is judged by itself
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from i2i.networks.blocks import BlurDown, Upsample2x, has_bias, initialise, norm_layer, relu
+from i2i.networks.blocks import BlurDown, Upsample2x, check_residual, has_bias, initialise, norm_layer, relu, towards
 
 
 class ResidualBlock(nn.Module):
@@ -54,10 +54,11 @@ class ResNet(nn.Module):
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1].
         blocks: residual blocks; the authors use 9 at 256 pixels and 6 at 128.
         ngf: filters of the first layer; the blocks have 4 * ngf.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none.
         dropout: 0.5 within each block.
         upsample: deconv | resize | blur.
         antialias: blurs before it halves, in the place of strides; with ``blur`` on the way up this is CUT's.
+        residual: the output moves the input (``blocks.towards``), which is the translation at first.
     """
 
     minimum = 5  # the reflection within a block needs two pixels at a quarter of the size
@@ -73,12 +74,16 @@ class ResNet(nn.Module):
         dropout: bool = False,
         upsample: str = "deconv",
         antialias: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
+        if residual:
+            check_residual(in_channels, out_channels)
         bias = has_bias(norm)
-        self.upsample, self.antialias = upsample, antialias
+        self.upsample, self.antialias, self.residual = upsample, antialias, residual
         self.last_tapped = min(4, blocks - 1)
         self.tapped = [in_channels, 2 * ngf, 4 * ngf] + [4 * ngf] * len({0, self.last_tapped})
+        self.staged = [ngf, 2 * ngf, 4 * ngf]
         self.first = nn.Sequential(
             nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7, bias=bias), norm_layer(norm, ngf), relu()
         )
@@ -104,12 +109,13 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor, taps: list[Tensor] | None = None) -> Tensor:
         """Map images [n, c, h, w] in [-1, 1] to images of that size; ``taps`` collects the maps of ``encode``."""
+        source = x
         x, sizes = self._encode(x, _ignore if taps is None else taps.append)
         for block in list(self.blocks)[self.last_tapped + 1 :]:
             x = block(x)
         for up in self.up:
             x = up(x, sizes.pop())
-        return self.last(x)
+        return towards(source, self.last(x)) if self.residual else self.last(x)
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Return the maps that CUT compares, [n, c, h, w] with the channels of ``tapped``; stop after the last one.
@@ -119,6 +125,23 @@ class ResNet(nn.Module):
         taps: list[Tensor] = []
         self._encode(x, taps.append)
         return taps
+
+    def stages(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Return the image, and the maps that EnCo compares: on the way down, and of equal shapes on the way up.
+
+        At full and at half size the last maps there; at a quarter those behind the second block and the last but two,
+        with fewer than five blocks those before and behind all of them. Their channels are ``staged``.
+        """
+        first = self.first(x)
+        half = self.down[0](first)
+        inner = [self.down[1](half)]
+        for block in self.blocks:
+            inner.append(block(inner[-1]))
+        start, end = (2, -3) if len(self.blocks) > 4 else (0, -1)
+        up = self.up[0](inner[-1], half.shape[-2:])
+        last = self.up[1](up, first.shape[-2:])
+        image = self.last(last)
+        return towards(x, image) if self.residual else image, [first, half, inner[start]], [last, up, inner[end]]
 
     def _encode(self, x: Tensor, tap: Callable[[Tensor], None]) -> tuple[Tensor, list[torch.Size]]:
         """Return the last tapped map, and the sizes of the maps on the way down, which those on the way up get."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor, cat, nn
 
-from i2i.networks.blocks import HalvingConv2d, Upsample2x, has_bias, initialise, norm_layer
+from i2i.networks.blocks import (
+    HalvingConv2d,
+    Upsample2x,
+    check_residual,
+    has_bias,
+    initialise,
+    norm_layer,
+    towards,
+)
 
 
 class Up(nn.Module):
@@ -31,9 +39,10 @@ class UNet(nn.Module):
         in_channels, out_channels: of the images, which are [n, c, h, w] in [-1, 1].
         depth: how many times the image is halved, at least 3.
         ngf: filters of the first layer; they double to 8 * ngf.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none.
         dropout: 0.5 on the inner maps (three in unet_256), pix2pix's only source of randomness.
         upsample: deconv | resize.
+        residual: the output moves the input (``blocks.towards``), which is the translation at first.
     """
 
     minimum = 1
@@ -48,10 +57,14 @@ class UNet(nn.Module):
         norm: str = "batch",
         dropout: bool = True,
         upsample: str = "deconv",
+        residual: bool = False,
     ) -> None:
         super().__init__()
         if depth < 3:
             raise ValueError(f"a U-Net halves its image at least 3 times (unet_8); got depth {depth}")
+        if residual:
+            check_residual(in_channels, out_channels)
+        self.residual = residual
         bias = has_bias(norm)
         widths = [ngf * min(2**level, 8) for level in range(depth)]
         self.down = nn.ModuleList([HalvingConv2d(in_channels, ngf, bias)])
@@ -81,4 +94,5 @@ class UNet(nn.Module):
         for block in self.up:
             skip = maps.pop()
             up = cat([skip, block(up, skip.shape[-2:])], dim=1)
-        return self.tanh(self.last(up, x.shape[-2:]))
+        y = self.tanh(self.last(up, x.shape[-2:]))
+        return towards(x, y) if self.residual else y

@@ -9,41 +9,46 @@ from torch import Tensor, nn
 from i2i.networks.blocks import Upsample2x, has_bias, initialise, norm_layer, relu
 from i2i.networks.resnet import ResidualBlock
 
-NORM = "instance"  # so that images of both domains may pass the shared layers in one batch
-
 
 class Blocks(nn.Sequential):
-    """Residual blocks, [n, channels, h, w] to the same: what the shared layers E_H and G_H are made of."""
+    """Residual blocks, [n, channels, h, w] to the same: what the shared layers E_H and G_H are made of.
 
-    def __init__(self, channels: int, blocks: int) -> None:
-        super().__init__(*(ResidualBlock(channels, NORM, dropout=False) for _ in range(blocks)))
+    Images of both domains pass the shared layers in one batch, so ``norm`` is one of each image.
+    """
+
+    def __init__(self, channels: int, blocks: int, norm: str = "instance") -> None:
+        if norm not in ("instance", "group", "layer", "none"):
+            raise ValueError(
+                f"norm is {norm!r}; images of both domains share layers here, so choose instance, group, layer or none"
+            )
+        super().__init__(*(ResidualBlock(channels, norm, dropout=False) for _ in range(blocks)))
         initialise(self)
 
 
 class Encoder(nn.Sequential):
     """E_L, the low-level part of an encoder: [n, c, h, w] to [n, 4 * ngf, h / 4, w / 4], rounded up."""
 
-    def __init__(self, in_channels: int, ngf: int, blocks: int) -> None:
-        bias = has_bias(NORM)
+    def __init__(self, in_channels: int, ngf: int, blocks: int, norm: str = "instance") -> None:
+        bias = has_bias(norm)
         modules: list[nn.Module] = [
             nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7), nn.LeakyReLU(0.01, inplace=True)
         ]  # fmt: skip
         for width in (ngf, 2 * ngf):
             modules += [
-                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), norm_layer(NORM, 2 * width), relu()
+                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), norm_layer(norm, 2 * width), relu()
             ]  # fmt: skip
-        super().__init__(*modules, Blocks(4 * ngf, blocks))
+        super().__init__(*modules, Blocks(4 * ngf, blocks, norm))
         initialise(self)
 
 
 class Decoder(nn.Module):
     """G_L, the low-level part of a generator: [n, 4 * ngf, h / 4, w / 4] to images [n, c, h, w] in [-1, 1]."""
 
-    def __init__(self, out_channels: int, ngf: int, blocks: int, upsample: str) -> None:
+    def __init__(self, out_channels: int, ngf: int, blocks: int, upsample: str, norm: str = "instance") -> None:
         super().__init__()
-        self.blocks = Blocks(4 * ngf, blocks)
-        self.up = nn.ModuleList(Upsample2x(2 * w, w, 3, upsample, has_bias(NORM)) for w in (2 * ngf, ngf))
-        self.norms = nn.ModuleList(nn.Sequential(norm_layer(NORM, w), relu()) for w in (2 * ngf, ngf))
+        self.blocks = Blocks(4 * ngf, blocks, norm)
+        self.up = nn.ModuleList(Upsample2x(2 * w, w, 3, upsample, has_bias(norm)) for w in (2 * ngf, ngf))
+        self.norms = nn.ModuleList(nn.Sequential(norm_layer(norm, w), relu()) for w in (2 * ngf, ngf))
         self.last = nn.Sequential(nn.Conv2d(ngf, out_channels, 1), nn.Tanh())
         initialise(self)
 

@@ -15,7 +15,7 @@ from i2i.runtime.model.catalog import RUNS, read_run
 from i2i.runtime.model.targets import TRANSLATOR
 from i2i.text import as_given, not_found, plural
 
-PLACES = ("data", "a", "b", "attributes", "captions")  # the settings that are paths of the data
+PLACES = ("data", "a", "b", "attributes", "captions", "mask")  # the settings that are paths of the data
 COMPARED = ("method", "status", "step", "images", "fingerprint", "machine", "versions")  # facts beside settings
 SPEED, MEMORY, WAIT = "images_per_second", "memory_gb", "data_wait"
 Points = list[tuple[float, float]]

@@ -58,6 +58,7 @@ class TranslateOptions(TypedDict, total=False):
     batch: int | None
     workers: int | None
     suffix: str
+    mask: PathLike | None
     keep_metadata: bool
     shard: str | None
     start: float | str
@@ -105,6 +106,7 @@ def translate(
     batch: int | None = None,
     workers: int | None = None,
     suffix: str = "",
+    mask: PathLike | None = None,
     keep_metadata: bool = False,
     shard: str | None = None,
     start: float | str = 0.0,
@@ -148,6 +150,8 @@ def translate(
         batch: images of one size at once on a GPU, from 1; default as many as fit into its memory.
         workers: images that are read, translated and written side by side, from 1; default by the number of cores.
         suffix: text between the name of every output and its extension; default "".
+        mask: a mask, or for a folder one of the same name for each image, with any extension: the result is pasted into
+            the source where it is white; default None.
         keep_metadata: keep EXIF and XMP, which may contain where a photo was taken; default False.
         shard: part of a folder to translate, "2/7" for the second of seven; default all of it.
         start: skip frames of a video before this time: seconds, "m:ss" or "h:mm:ss"; default 0.
@@ -171,7 +175,8 @@ def translate(
     """
     settings = Options(
         format=format, quality=quality, background=background, max_pixels=max_pixels, overwrite=overwrite, batch=batch,
-        workers=workers, suffix=suffix, keep_metadata=keep_metadata, shard=shard,
+        workers=workers, suffix=suffix, mask=None if mask is None else Path(mask), keep_metadata=keep_metadata,
+        shard=shard,
     )  # fmt: skip
     times: Any = {"start": start, "end": end, "fps": fps}  # may be text, which is converted
     video = VideoOptions(
@@ -181,6 +186,8 @@ def translate(
     usual = VideoOptions()
     if not of_video and (changed := sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))):
         raise ValueError(f"{', '.join(changed)}: for videos only, and the source is not a video")
+    if mask is not None and (of_video or not isinstance(src, str | os.PathLike)):
+        raise ValueError("mask is for image files and folders of them, and the source is an array or a video")
     if isinstance(model, Generator):
         raise targets.wrong_kind(targets.GENERATOR, printable(model.path))
     if not isinstance(model, Model):

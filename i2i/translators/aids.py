@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from i2i.gan import CONSTRAINTS, Adversarial, Critic, wide
+from i2i.gan import Adversarial, Critic, wide
 from i2i.translators.base import Views
 
 
@@ -37,7 +37,7 @@ class Aids:
         for name in ("noise", "minibatch", "matching", "balance"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative; 0 turns it off")
-        if self.minibatch and CONSTRAINTS[self.gan.constraint].penalty:
+        if self.minibatch and any(rule.penalty for rule in self.gan.rules):
             raise ValueError(
                 f"minibatch discrimination compares the images of a batch, and constraint {self.gan.constraint} limits "
                 "the slope at each image by itself; choose minibatch=0, or constraint none, clip or spectral"

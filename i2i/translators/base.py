@@ -53,6 +53,9 @@ class Translator(nn.Module):
     conditional: ClassVar[bool] = True
     """True if a generator takes labels c beside z where the data has labels."""
 
+    progress: float = 0.0
+    """Share of a run's steps that are done, which the loop sets before each step."""
+
     authors: ClassVar[dict[str, Any]]
     """Settings of the authors' run, used by ``--preset paper``."""
 

@@ -67,6 +67,7 @@ class BEGAN(GAN):
         self.G = BEGANDecoder(latent, out_channels, **sides)
         self.D = BEGANAutoencoder(in_channels, code=latent, **sides)
         self.register_buffer("k", torch.zeros(()))
+        self._gaps: list[Tensor] = []  # of the parts of this step
 
     def forward(self, batch: Views) -> Views:
         """Compute G(z); in evaluation mode also D(x)."""
@@ -82,18 +83,20 @@ class BEGAN(GAN):
 
     def discriminator_loss(self, v: Views) -> Views:
         real = self.error(v["x"], v)
-        self._real = real.detach()
+        v["L(x)"] = real.detach()
         return {"real": real, "fake": -self.k * self.error(v["G(z)"].detach(), v)}
 
     def generator_loss(self, v: Views) -> Views:
         fake = self.error(v["G(z)"], v)
-        self._gap = self.gamma * self._real - fake.detach()
-        return {"gan": fake, "M": self._real + self._gap.abs()}
+        gap = self.gamma * v["L(x)"] - fake.detach()
+        self._gaps.append(gap)
+        return {"gan": fake, "M": v["L(x)"] + gap.abs()}
 
     @torch.no_grad()
     def update_k(self) -> None:
-        """Move k by the losses of this step, averaged over all processes."""
-        gap = self._gap.clone()
+        """Move k by the losses of this step, averaged over its parts and all processes."""
+        gap = torch.stack(self._gaps).mean()
+        self._gaps.clear()
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(gap)
             gap /= dist.get_world_size()

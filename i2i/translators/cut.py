@@ -12,10 +12,15 @@ from torch import Tensor, cat, nn
 
 from i2i import networks
 from i2i.gan import Adversarial
+from i2i.image_pool import coin
 from i2i.losses import patch_nce
 from i2i.networks.blocks import initialise
 from i2i.networks.projection import PatchProjection
 from i2i.translators.base import Player, Translator, Views
+
+Pairs = Sequence[tuple[Tensor, Tensor]]
+"""For each map the patches of a made image and those at the same places of the image it shows: unit vectors
+[n, patches, d]."""
 
 
 class CUT(Translator):
@@ -31,9 +36,10 @@ class CUT(Translator):
         generator: resnet_9 at 256 pixels; another resnet_N, whose blocks are compared as in ``ResNet.encode``.
         discriminator: patch_3 sees 70x70 pixels and some; patch_N.
         ngf, ndf: filters of the first layers.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: blur, as the authors | deconv | resize.
         antialias: blur before halving, in G and D, as the authors.
+        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_gan, lambda_nce: weights of the adversarial and the contrastive terms.
         nce_idt: compare G(y) with y as well; off by itself where X and Y differ in channels.
@@ -58,6 +64,7 @@ class CUT(Translator):
         dropout: bool = False,
         upsample: str = "blur",
         antialias: bool = True,
+        residual: bool = False,
         objective: str = "lsgan",
         constraint: str = "none",
         lambda_gan: float = 1.0,
@@ -77,7 +84,8 @@ class CUT(Translator):
         self.lambda_gan, self.lambda_nce = lambda_gan, lambda_nce
         self.nce_idt, self.nce_T, self.patches = nce_idt and in_channels == out_channels, nce_T, patches
         self.flip_equivariance, self.in_channels = flip_equivariance, in_channels
-        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "antialias": antialias}
+        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
+        options["antialias"] = antialias
         G = networks.generator(generator, in_channels, out_channels, **options)
         assert isinstance(G, networks.ResNet)
         initialise(G, weights="xavier")
@@ -88,7 +96,7 @@ class CUT(Translator):
     def forward(self, batch: Views) -> Views:
         x, y = batch["x"], batch["y"]
         real = cat([x, y]) if self.nce_idt else x
-        mirrored = self.training and self.flip_equivariance and bool(torch.rand(()) < 0.5)
+        mirrored = self.training and self.flip_equivariance and coin()
         maps: list[Tensor] = []  # of the first half of G, on the way to G(x)
         made = self.G(real.flip(3) if mirrored else real, maps)
         v = {"x": x, "G(x)": made[: len(x)], "y": y}
@@ -118,19 +126,26 @@ class CUT(Translator):
         return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
-        n, lambda_nce = len(v["x"]), self.lambda_nce / (2 if self.nce_idt else 1)
-        terms = {"gan": self.lambda_gan * self.gan.generator(self.D, v["G(x)"])}
+        gan = self.lambda_gan * self.gan.generator(self.D, v["G(x)"], v["y"])
+        return {"gan": gan, **self.content(*self.pairs(v))}
+
+    def content(self, of_x: Pairs, of_y: Pairs) -> Views:
+        """Return the terms that keep the content of x, and of y where it is looked at."""
+        lambda_nce = self.lambda_nce / (2 if self.nce_idt else 1)
+        terms = {"nce": lambda_nce * self.contrast(of_x)}
+        return terms | ({"nce_y": lambda_nce * self.contrast(of_y)} if self.nce_idt else {})
+
+    def pairs(self, v: Views) -> tuple[Pairs, Pairs]:
+        """Return the projected patches of G(x) with those of x, map by map, and of G(y) with those of y."""
+        n = len(v["x"])
         made = cat([v["G(x)"], v["G(y)"]]) if self.nce_idt else v["G(x)"]
         maps = self.G.encode(recoloured(made, self.in_channels))
         counts = [min(self.patches, m.shape[2] * m.shape[3]) for m in maps]
         q = self.H([columns(m, s) for m, s in zip(maps, v["s"].split(counts), strict=True)])
-        pairs = list(zip(q, v["z"].split(counts, 1), strict=True))
-        terms["nce"] = lambda_nce * self.contrast([(a[:n], b[:n]) for a, b in pairs])
-        if self.nce_idt:
-            terms["nce_y"] = lambda_nce * self.contrast([(a[n:], b[n:]) for a, b in pairs])
-        return terms
+        both = list(zip(q, v["z"].split(counts, 1), strict=True))
+        return [(a[:n], b[:n]) for a, b in both], [(a[n:], b[n:]) for a, b in both]
 
-    def contrast(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    def contrast(self, pairs: Pairs) -> Tensor:
         """Return L_PatchNCE (eq. 3), averaged over the maps."""
         return torch.stack([patch_nce(q, z, self.nce_T) for q, z in pairs]).mean()
 

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.functional import l1_loss
 
 from i2i import networks
-from i2i.gan import Adversarial, ImagePool
+from i2i.gan import Adversarial
+from i2i.image_pool import ImagePool
 from i2i.translators.base import Player, Translator, Views
 
 
@@ -23,8 +24,9 @@ class CycleGAN(Translator):
         generator: resnet_9 at 256 pixels, resnet_6 at 128; or unet_N.
         discriminator: patch_3 sees 70x70 pixels; patch_N or pixel.
         ngf, ndf: filters of the first layers.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: deconv, as the authors | resize, free of checkerboards.
+        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_cyc: weight of both cycles.
         lambda_identity: weight of identity relative to lambda_cyc; off by itself where X and Y differ in channels.
@@ -46,6 +48,7 @@ class CycleGAN(Translator):
         norm: str = "instance",
         dropout: bool = False,
         upsample: str = "deconv",
+        residual: bool = False,
         objective: str = "lsgan",
         constraint: str = "none",
         lambda_cyc: float = 10.0,
@@ -57,7 +60,7 @@ class CycleGAN(Translator):
         self.gan, self.lr = Adversarial(objective, constraint), lr
         self.lambda_cyc = lambda_cyc
         self.lambda_identity = lambda_identity * lambda_cyc if in_channels == out_channels else 0.0
-        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample}
+        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
         self.G = networks.generator(generator, in_channels, out_channels, **options)
         self.F = networks.generator(generator, out_channels, in_channels, **options)
         self.D_X = self.gan.constrain(networks.discriminator(discriminator, in_channels, ndf=ndf, norm=norm))
@@ -74,8 +77,8 @@ class CycleGAN(Translator):
 
     def generator_loss(self, v: Views) -> Views:
         terms = {
-            "gan_G": self.gan.generator(self.D_Y, v["G(x)"]),
-            "gan_F": self.gan.generator(self.D_X, v["F(y)"]),
+            "gan_G": self.gan.generator(self.D_Y, v["G(x)"], v["y"]),
+            "gan_F": self.gan.generator(self.D_X, v["F(y)"], v["x"]),
             "cycle_x": self.lambda_cyc * l1_loss(v["F(G(x))"], v["x"]),
             "cycle_y": self.lambda_cyc * l1_loss(v["G(F(y))"], v["y"]),
         }

@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import nn
 
 from i2i import networks
-from i2i.gan import Adversarial, ImagePool
+from i2i.gan import Adversarial
+from i2i.image_pool import ImagePool
 from i2i.translators.base import Player, Translator, Views
 
 
@@ -24,8 +25,9 @@ class Direct(Translator):
         generator: resnet_N of few blocks, N as small as what is to change allows; or unet_N.
         discriminator: patch_3 sees 70x70 pixels; patch_N or pixel.
         ngf, ndf: filters of the first layers.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: deconv, as CycleGAN's authors | resize, free of checkerboards.
+        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
         objective, constraint: of the game; see i2i.gan.
         pool: past images of G that D is shown as well.
     """
@@ -45,6 +47,7 @@ class Direct(Translator):
         norm: str = "instance",
         dropout: bool = False,
         upsample: str = "deconv",
+        residual: bool = False,
         objective: str = "lsgan",
         constraint: str = "none",
         pool: int = 50,
@@ -52,7 +55,7 @@ class Direct(Translator):
     ) -> None:
         super().__init__()
         self.gan, self.lr = Adversarial(objective, constraint), lr
-        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample}
+        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
         self.G = networks.generator(generator, in_channels, out_channels, **options)
         self.D = self.gan.constrain(networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm))
         self.past = ImagePool(pool)
@@ -61,7 +64,7 @@ class Direct(Translator):
         return {"x": batch["x"], "G(x)": self.G(batch["x"]), "y": batch["y"]}
 
     def generator_loss(self, v: Views) -> Views:
-        return {"gan": self.gan.generator(self.D, v["G(x)"])}
+        return {"gan": self.gan.generator(self.D, v["G(x)"], v["y"])}
 
     def discriminator_loss(self, v: Views) -> Views:
         fake = self.past(v["G(x)"])

@@ -36,8 +36,9 @@ class DTN(Translator):
         generator: resnet_9 at 256 pixels, resnet_6 at 128; or unet_N.
         discriminator: patch_3 sees 70x70 pixels; patch_N or pixel.
         ngf, ndf, nef: filters of the first layers of G, D and the autoencoder.
-        norm: instance | batch | none.
+        norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: deconv | resize, free of checkerboards.
+        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_const: alpha; the paper has 15 for digits, 100 for faces.
         lambda_tid: beta; the paper has 15 and 1. Off by itself where X and Y differ in channels.
@@ -60,6 +61,7 @@ class DTN(Translator):
         nef: int = 64,
         norm: str = "instance",
         upsample: str = "deconv",
+        residual: bool = False,
         objective: str = "vanilla",
         constraint: str = "none",
         lambda_const: float = 15.0,
@@ -70,7 +72,7 @@ class DTN(Translator):
         self.gan, self.lr = Adversarial(objective, constraint), lr
         self.alike, self.lambda_const = in_channels == out_channels, lambda_const
         self.lambda_tid = lambda_tid if self.alike else 0.0
-        options = {"ngf": ngf, "norm": norm, "upsample": upsample}
+        options = {"ngf": ngf, "norm": norm, "upsample": upsample, "residual": residual}
         self.G = networks.generator(generator, in_channels, out_channels, **options)
         self.D = self.gan.constrain(networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm))
         self.encoder, self.fingerprint = encoder, ""
@@ -92,7 +94,7 @@ class DTN(Translator):
 
     def generator_loss(self, v: Views) -> Views:
         terms = {
-            "gan": self.gan.generator(self.D, v["G(x)"]),
+            "gan": self.gan.generator(self.D, v["G(x)"], v["y"]),
             "const": self.lambda_const * mse_loss(self.f(v["G(x)"]), self.f(v["x"])),
         }
         if self.lambda_tid:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from i2i.gan import Adversarial, wide
+from i2i.image_pool import numbers_below
 from i2i.networks import per_image
 from i2i.networks.dcgan import DCGANDiscriminator
 from i2i.translators.base import Player, Translator, Views
@@ -156,7 +157,7 @@ class Pool(nn.Module):
         noise, renewed = torch.rand(like.shape) * 2 - 1, torch.rand(len(like)) < self.fresh
         if not self.images:
             return noise.to(like)
-        places = torch.randint(len(self.images), (len(like),)).tolist()
+        places = numbers_below(len(self.images), len(like))
         past = torch.stack([self.images[place] for place in places])
         return torch.where(renewed[:, None, None, None], noise, past / 127.5 - 1).to(like)
 
@@ -166,7 +167,7 @@ class Pool(nn.Module):
             if len(self.images) < self.size:
                 self.images.append(image.clone())
             elif self.size:
-                self.images[int(torch.randint(self.size, ()))] = image.clone()
+                self.images[numbers_below(self.size, 1)[0]] = image.clone()
 
     def first(self, like: Tensor) -> Tensor:
         """Return the first images of the pool in the shape of ``like`` [n, c, h, w], grey where there are fewer."""

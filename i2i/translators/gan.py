@@ -131,7 +131,7 @@ class GAN(Translator):
         return {"gan": loss, **self.gan.penalty(D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
-        terms = {"gan": self.gan.generator(self.critic(v), v["G(z)"])}
+        terms = {"gan": self.gan.generator(self.critic(v), v["G(z)"], v["x"])}
         return terms | (self.aids.matched(self.features(v), v["x"], v["G(z)"]) if self.aids.matching else {})
 
     def players(self) -> dict[str, Player]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor, cat, nn
+from torch import cat, nn
 from torch.nn.functional import l1_loss
 
 from i2i.gan import Adversarial
-from i2i.networks.munit import ContentEncoder, Decoder, MultiScale, Restyle, StyleEncoder
+from i2i.networks.multiscale import MultiScale
+from i2i.networks.munit import ContentEncoder, Decoder, Restyle, StyleEncoder, strided
 from i2i.spec import Prior
 from i2i.translators.base import Player, Translator, Views
 from i2i.translators.latent import draw, of_seeds
@@ -75,7 +76,10 @@ class MUNIT(Translator):
         self.C_x, self.C_y = (ContentEncoder(channels, ngf, blocks) for channels in (in_channels, out_channels))
         self.S_x, self.S_y = (StyleEncoder(channels, ngf, style) for channels in (in_channels, out_channels))
         self.G_x, self.G_y = (Decoder(channels, **sides) for channels in (in_channels, out_channels))
-        self.D_x, self.D_y = (MultiScale(channels, scales, layers, ndf) for channels in (in_channels, out_channels))
+        self.D_x, self.D_y = (
+            MultiScale(strided(channels, layers, ndf) for _ in range(scales))
+            for channels in (in_channels, out_channels)
+        )
         self.gan.constrain(nn.ModuleList([self.D_x, self.D_y]))
 
     def prior(self) -> Prior:
@@ -114,16 +118,14 @@ class MUNIT(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         terms: Views = {}
         for side, D, fake in (("x", self.D_x, "y->x"), ("y", self.D_y, "x->y")):
-            seen = self.gan.seen(D)
-            pairs = zip(seen(v[side]), seen(v[fake].detach()), strict=True)
-            terms[f"gan_{side}"] = _total([self.gan.critic_of(real, made) for real, made in pairs])
-            terms |= self.gan.penalty(D.joined, v[side], v[fake], f"penalty_{side}")
+            terms[f"gan_{side}"] = self.gan.critic(D, v[side], v[fake])
+            terms |= self.gan.penalty(D, v[side], v[fake], f"penalty_{side}")
         return terms
 
     def generator_loss(self, v: Views) -> Views:
         terms = {
-            "gan_x": _total([self.gan.generator_of(logits) for logits in self.gan.seen(self.D_x)(v["y->x"])]),
-            "gan_y": _total([self.gan.generator_of(logits) for logits in self.gan.seen(self.D_y)(v["x->y"])]),
+            "gan_x": self.gan.generator(self.D_x, v["y->x"], v["x"]),
+            "gan_y": self.gan.generator(self.D_y, v["x->y"], v["y"]),
             "recon_x": self.lambda_x * l1_loss(v["x->x"], v["x"]),
             "recon_y": self.lambda_x * l1_loss(v["y->y"], v["y"]),
             "content_x": self.lambda_c * l1_loss(v["c(x->y)"], v["c(x)"]),
@@ -146,8 +148,3 @@ class MUNIT(Translator):
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": Restyle(self.C_x, self.S_y, self.G_y), "b2a": Restyle(self.C_y, self.S_x, self.G_x)}
-
-
-def _total(terms: list[Tensor]) -> Tensor:
-    """Return the sum over the scales of a discriminator."""
-    return sum(terms[1:], terms[0])

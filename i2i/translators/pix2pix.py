@@ -22,8 +22,9 @@ class Pix2Pix(Translator):
         generator: unet_256, unet_128 ... or resnet_N; dropout is its only source of randomness (section 3.2).
         discriminator: patch_3 sees 70x70 pixels; patch_N or pixel.
         ngf, ndf: filters of the first layers.
-        norm: batch | instance | none.
+        norm: batch | instance | group | layer | none.
         upsample: deconv, as the authors | resize, free of checkerboards.
+        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_l1: weight of the L1 term.
         mismatched: D also learns that x with the y of another image of the batch is false (Reed et al. 2016,
@@ -47,6 +48,7 @@ class Pix2Pix(Translator):
         norm: str = "batch",
         dropout: bool = True,
         upsample: str = "deconv",
+        residual: bool = False,
         objective: str = "vanilla",
         constraint: str = "none",
         lambda_l1: float = 100.0,
@@ -60,9 +62,8 @@ class Pix2Pix(Translator):
         self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint, smoothing), lambda_l1, lr
         self.aids, self.mismatched = Aids(self.gan, noise=noise, balance=balance), mismatched
         self.parts = in_channels, out_channels
-        self.G = networks.generator(
-            generator, in_channels, out_channels, ngf=ngf, norm=norm, dropout=dropout, upsample=upsample
-        )
+        options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
+        self.G = networks.generator(generator, in_channels, out_channels, **options)
         self.D = self.gan.constrain(
             networks.discriminator(discriminator, in_channels + out_channels, ndf=ndf, norm=norm)
         )
@@ -73,8 +74,8 @@ class Pix2Pix(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1).detach()
         D = self.seen()
-        scores = D(real)
-        loss = self.gan.critic_of(scores, D(fake))
+        scores, of_fake = self.gan.judged(D, real, fake)
+        loss = self.gan.critic_of(scores, of_fake)
         if self.mismatched:
             loss = (loss + self.gan.critic_of(scores, D(cat([v["x"], of_another(v["y"])], 1)))) / 2
         return {"gan": 0.5 * loss, **self.gan.penalty(D, real, fake)}
@@ -84,8 +85,9 @@ class Pix2Pix(Translator):
         return self.aids.seen(self.D, self.parts)
 
     def generator_loss(self, v: Views) -> Views:
+        real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1)
         return {
-            "gan": self.gan.generator(self.seen(), cat([v["x"], v["G(x)"]], 1)),
+            "gan": self.gan.generator(self.seen(), fake, real),
             "l1": self.lambda_l1 * l1_loss(v["G(x)"], v["y"]),
         }
 

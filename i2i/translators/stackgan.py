@@ -162,7 +162,7 @@ class StackGAN(Translator):
     def generator_loss(self, v: Views) -> Views:
         phi, maps = v["phi(t)"], self.gan.seen(self.D.body)(v["G(z,t)"])
         return {
-            "gan": self.gan.generator_of(self.D.judge(maps, phi)),
+            "gan": self.gan.generator_of(self.D.judge(maps, phi), partial(self.gan.seen(self.D), v["x"], phi)),
             "kl": self.lambda_kl * v["kl"],
             **self.match(maps, phi, v["text"]),
         }

@@ -3,6 +3,7 @@ Image-to-Image Translation, CVPR 2018 (arXiv:1711.09020)."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -132,7 +133,7 @@ class StarGAN(Translator):
     def generator_loss(self, v: Views) -> Views:
         src, cls = self.aids.seen(self.D)(v["G(x,c')"])
         return {
-            "gan": self.gan.generator_of(self.score(src, cls, v["c'"])),
+            "gan": self.gan.generator_of(self.score(src, cls, v["c'"]), partial(self.source(v["c"]), v["x"])),
             "cls": self.lambda_cls * self.classification(cls, v["c'"]),
             "rec": self.lambda_rec * l1_loss(self.G(v["G(x,c')"], v["c"]), v["x"]),
         }

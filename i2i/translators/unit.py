@@ -34,6 +34,7 @@ class UNIT(Translator):
         ngf, ndf: filters of the first layers.
         blocks: residual blocks of each encoder and generator that are its own.
         shared: those of E_H, and of G_H.
+        norm: of encoders and generators: instance, as the authors | group | layer | none.
         upsample: deconv, as the authors | resize, free of checkerboards.
         objective, constraint: of the game; see i2i.gan.
         lambda_0, lambda_1, lambda_2, lambda_3, lambda_4: the weights of the terms above.
@@ -53,6 +54,7 @@ class UNIT(Translator):
         ndf: int = 64,
         blocks: int = 3,
         shared: int = 1,
+        norm: str = "instance",
         upsample: str = "deconv",
         objective: str = "vanilla",
         constraint: str = "none",
@@ -68,10 +70,10 @@ class UNIT(Translator):
         self.gan, self.lr, self.weight_decay = Adversarial(objective, constraint), lr, weight_decay
         self.lambda_0, self.lambda_1, self.lambda_2 = lambda_0, lambda_1, lambda_2
         self.lambda_3, self.lambda_4 = lambda_3, lambda_4
-        self.E_1, self.E_2 = Encoder(in_channels, ngf, blocks), Encoder(out_channels, ngf, blocks)
-        self.E_H, self.G_H = Blocks(4 * ngf, shared), Blocks(4 * ngf, shared)
-        self.G_1 = Decoder(in_channels, ngf, blocks, upsample)
-        self.G_2 = Decoder(out_channels, ngf, blocks, upsample)
+        self.E_1, self.E_2 = (Encoder(c, ngf, blocks, norm) for c in (in_channels, out_channels))
+        self.E_H, self.G_H = (Blocks(4 * ngf, shared, norm) for _ in range(2))
+        self.G_1 = Decoder(in_channels, ngf, blocks, upsample, norm)
+        self.G_2 = Decoder(out_channels, ngf, blocks, upsample, norm)
         self.D_1 = self.gan.constrain(networks.discriminator(discriminator, in_channels, ndf=ndf, norm="none"))
         self.D_2 = self.gan.constrain(networks.discriminator(discriminator, out_channels, ndf=ndf, norm="none"))
 
@@ -102,8 +104,8 @@ class UNIT(Translator):
 
     def generator_loss(self, v: Views) -> Views:
         return {
-            "gan_1": self.lambda_0 * self.gan.generator(self.D_1, v["y->x"]),
-            "gan_2": self.lambda_0 * self.gan.generator(self.D_2, v["x->y"]),
+            "gan_1": self.lambda_0 * self.gan.generator(self.D_1, v["y->x"], v["x"]),
+            "gan_2": self.lambda_0 * self.gan.generator(self.D_2, v["x->y"], v["y"]),
             "kl_1": self.lambda_1 * kl(v["mu(x)"]),
             "kl_2": self.lambda_1 * kl(v["mu(y)"]),
             "reconstruction_1": self.lambda_2 * l1_loss(v["x->x"], v["x"]),

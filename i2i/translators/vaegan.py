@@ -3,6 +3,8 @@ ICML 2016 (arXiv:1512.09300)."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -107,10 +109,10 @@ class VAEGAN(Encoding):
 
     def decoder_loss(self, v: Views) -> Views:
         x, rec = self.gan.augment(v["x"], v["G(z~)"])
-        scores, hidden = self.judge(rec)
+        (scores, hidden), real = self.judge(rec), partial(self.D, x)
         return {
             "llike": self.gamma * distance(self.judge(x)[1].detach(), hidden),
-            "gan": (self.gan.generator_of(scores) + self.gan.generator(self.D, v["G(z)"])) / 2,
+            "gan": (self.gan.generator_of(scores, real) + self.gan.generator(self.D, v["G(z)"], v["x"])) / 2,
         }
 
     def discriminator_loss(self, v: Views) -> Views:

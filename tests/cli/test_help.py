@@ -68,7 +68,7 @@ def test_the_first_page_groups_the_commands() -> None:
 
 GROUPS = {
     "translate": {
-        "Input and output": "format quality suffix background keep-metadata overwrite watch",
+        "Input and output": "format quality suffix mask background keep-metadata overwrite watch",
         "Model": "model to style seed results derive provider allow-fallback batch workers",
         "Video": "start end fps codec crf preset rotation steady steady-time preview",
         "Large images": "tile max-pixels",
@@ -80,17 +80,19 @@ GROUPS = {
         "Video": "walk seconds fps",
     },
     "train": {
-        "Data": "a b data attributes captions select derive teacher teacher-to direction channels background range "
-        "max-bad",
+        "Data": "a b data attributes captions mask select derive teacher teacher-to direction channels background "
+        "range max-bad",
         "Method": "preset set",
-        "Training": "augment diff-augment freeze size batch epochs steps precision ema seed workers cache",
+        "Training": "augment diff-augment freeze size batch accumulate checkpointing epochs steps precision compile "
+        "ema schedule beta2 seed workers cache identity geometry perceptual",
         "Run": "out from like override dry-run quiet log-every sample-every sheet-channels save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },
     "distill": {
         "Data": "a background max-bad to",
         "Method": "width blocks full preset set",
-        "Training": "augment freeze size batch epochs steps precision ema seed workers cache",
+        "Training": "augment freeze size batch accumulate checkpointing epochs steps precision compile ema schedule "
+        "beta2 seed workers cache",
         "Run": "out from like override dry-run quiet log-every sample-every sheet-channels save-every watch",
         "Measurement": "eval-every metric eval-features val-share patience",
     },

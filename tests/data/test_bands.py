@@ -196,6 +196,19 @@ def test_a_set_of_grey_images_has_a_range(save: Save, tmp_path: Path) -> None:
         read_folders("images", data=tmp_path / "set", range="a=0..1023")
 
 
+def test_the_range_of_pictures_is_found_where_that_is_asked_for(save: Save, tmp_path: Path) -> None:
+    save("a/0.png", np.arange(300, 780, dtype=np.uint16).reshape(24, 20))
+    save("a/1.png", np.arange(500, 980, dtype=np.uint16).reshape(24, 20))
+    save("b/0.png", np.arange(480, dtype=np.uint16).reshape(24, 20).astype(np.uint8))
+    where = {"a": tmp_path / "a", "b": tmp_path / "b"}
+    dataset = read_folders("unpaired", **where, range="a=found")
+    assert dataset.source == Domain("a", 1, 16, range=((300.0, 979.0),))
+    assert dataset.target == Domain("b", 1, 8)
+    seen = torch.stack([dataset.sample(position, 0, PLAIN)["x"] for position in range(2)])
+    assert (float(seen.min()), float(seen.max())) == (-1, 1)
+    assert "no value above" not in str(dataset.report)
+
+
 def test_domains_of_bands_share_one_kind_and_range(save: Save, tmp_path: Path) -> None:
     for number, name in enumerate(("dry", "wet")):
         for image in range(2):

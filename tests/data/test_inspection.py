@@ -1,4 +1,4 @@
-"""Warnings about images that a network sees as almost black: masks of class numbers, 12 of 16 bits."""
+"""Warnings about images that a network sees as almost black, and about images too flat for instance norm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from i2i.data import read_folders
+from i2i.data.facts import inspect_files
+from i2i.data.inspection import flat_note
 
 
 def warnings(folder, draw):
@@ -41,8 +43,8 @@ def with_border(rng):
         (with_border, "A: no value above 20 of 255 in 3 images, so the network sees almost black; if they are class "
          "numbers, multiply all below 255 by 12 or save each class in its own colour"),
         (lambda rng: np.dstack([classes(rng)] * 3), "no value above 4 of 255"),
-        (lambda rng: rng.integers(0, 4096, (40, 40), np.uint16), "12 of 16 bits: give their range, --range 0..4095"),
-        (lambda rng: rng.integers(0, 256, (40, 40), np.uint16), "8 of 16 bits: give their range, --range 0..255"),
+        (lambda rng: rng.integers(0, 4096, (40, 40), np.uint16), "12 of 16 bits: give their range: --range 0..4095"),
+        (lambda rng: rng.integers(0, 256, (40, 40), np.uint16), "8 of 16 bits: give their range: --range 0..255"),
         (lambda rng: rng.integers(0, 4096, (40, 40, 3), np.uint16), "they fill 12 of 16 bits"),
     ],
     ids=["classes", "classes and a border", "classes in RGB", "12 bits", "8 bits in 16", "12 bits in RGB"],
@@ -94,3 +96,50 @@ def test_training_and_check_print_the_warning(tmp_path, i2i_inside):
         "train", "cyclegan", *folders, "--size", 32, "--set", "ngf=2", "--dry-run", "--out", tmp_path / "r"
     )
     assert "warning: A: no value above 4 of 255" in done.stderr
+
+
+def test_even_pixels_are_counted_in_each_half(tmp_path):
+    pixels = np.random.default_rng(0).permutation(40 * 40 * 3).reshape(40, 40, 3).astype(np.uint16)
+    pixels[:, :10] = 7
+    path = tmp_path / "half.png"
+    cv2.imwrite(str(path), pixels)
+    (facts,) = inspect_files([path])[0].values()
+    assert facts.even == (0.45, 0.0)  # 9 of 20 columns: the tenth differs from its neighbour
+    cv2.imwrite(str(path), np.full((400, 3, 3), 200, np.uint8))
+    assert inspect_files([path])[0][path].even == (1.0, 1.0)
+    cv2.imwrite(str(path), np.full((1, 1, 3), 200, np.uint8))
+    assert inspect_files([path])[0][path].even == (0.0, 0.0)
+
+
+def test_drawings_are_too_flat_for_instance_norm_and_photographs_are_not(tmp_path, i2i_inside):
+    rng = np.random.default_rng(0)
+    for name in "AB":
+        (tmp_path / name).mkdir()
+        for seed in range(3):
+            drawn = rng.integers(0, 256, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+            grain = np.clip(drawn + rng.normal(0, 4, drawn.shape), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / name / f"{seed}.png"), drawn if name == "A" else grain)
+    folders = ("--a", tmp_path / "A", "--b", tmp_path / "B")
+    said = i2i_inside("check", "cyclegan", *folders).stdout
+    (note,) = [line for line in said.splitlines() if line.startswith("note: ")]
+    assert note.startswith("note: pixels that equal their neighbours: A ")
+    assert "B " not in note
+    assert "--set norm=group" in note
+    for arguments in (("munit",), ("--paired",)):  # without such an option; pix2pix has another norm
+        assert "note: " not in i2i_inside("check", *arguments, *folders).stdout
+    even = read_folders("unpaired", a=tmp_path / "A", b=tmp_path / "B").report.even
+    assert flat_note(even, "group") == flat_note({"B": even["B"]}, "instance") == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "flat"),
+    [("emoji_noto2twemoji", "AB"), ("emoji_apple2windows", "AB"), ("summer2winter", ""), ("facades", "")],
+)
+def test_real_drawings_and_photographs(data, flat, reference):
+    found = {name: [] for name in "AB"}
+    for name, side in zip("AB", found.values(), strict=True):
+        folder = reference(f"data/{data}/{'val' if data == 'facades' else f'train{name}'}")
+        paths = sorted(path for path in folder.iterdir() if path.suffix != ".md")[:40]
+        side += [sum(fact.even) / 2 for fact in inspect_files(paths)[0].values()]
+    note = flat_note({name: sum(side) / len(side) for name, side in found.items()}, "instance")
+    assert [name for name in "AB" if f"{name} " in note] == list(flat)

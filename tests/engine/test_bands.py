@@ -235,6 +235,21 @@ def test_a_resumed_run_keeps_its_range(data: Path, tmp_path: Path) -> None:
     assert "range" not in facts["target"]
 
 
+@pytest.mark.parametrize("file", ["", "onnx/a2b.onnx"], ids=["run", "file"])
+def test_a_student_of_bands_has_the_domains_of_its_teacher(data: Path, floats: Path, tmp_path: Path, file: str) -> None:
+    options = {"teacher": floats / file, "generator": "resnet_1", "ngf": 2} | {
+        k: TINY[k] for k in ("size", "workers", "quiet")
+    }
+    run = train("distill", a=data / "five" / "val", out=tmp_path / "run", steps=2, sample_every=0, **options)
+    net, spec = load_generators(run)["a2b"]
+    theirs = spec_of(floats / "onnx" / "a2b.onnx")
+    assert replace(spec.source, name="five") == replace(theirs.source, name="five")
+    assert spec.target == theirs.target
+    assert net(torch.zeros(1, 5, 32, 32)).shape == (1, 2, 32, 32)
+    with pytest.raises(ValueError, match="the teacher takes 5 channels of float32, and these images are 16-bit grey"):
+        train("distill", a=data / "grey" / "val", out=tmp_path / "other", steps=2, **options)
+
+
 def test_evaluations_of_bands_are_refused(data: Path, tmp_path: Path, floats: Path) -> None:
     with pytest.raises(
         ValueError, match="eval_every measures pictures, grey or RGB, and five has 5 channels of float32"

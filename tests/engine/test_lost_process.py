@@ -7,12 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
-from i2i.engine import load_generators, train
+from i2i.engine import load_generators, rendezvous, train
 from tests.engine.test_processes import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +132,28 @@ def test_a_lost_process_ends_the_other_and_the_run_resumes_with_one(
     assert sorted(path.stem for path in (run / "state").iterdir()) == ["000000002", "000000004"]
     train(out=run, quiet=True)
     assert_alike(run, unbroken)
+
+
+def test_processes_that_are_started_again_share_nothing_with_the_dead(monkeypatch):
+    """In a store as torchrun keeps it: with what the processes of an earlier start have left."""
+    monkeypatch.setattr(rendezvous, "EVERY", 0.001)
+    store = dist.HashStore()
+    for _ in range(3):
+        with ThreadPoolExecutor(3) as processes:
+            first = processes.submit(rendezvous.fresh_store, store, 0, 3)
+            time.sleep(0.05)  # process 0 answers what the others of the last start said
+            late = [processes.submit(rendezvous.fresh_store, store, rank, 3) for rank in (1, 2)]
+            found = [each.result(20) for each in (first, *late)]
+        assert not any(part.check([f"address{rank}"]) for part in found for rank in range(3))
+        for rank, part in enumerate(found):
+            part.set(f"address{rank}", "here")
+        assert all(part.check(["address0", "address1", "address2"]) for part in found)
+
+
+def test_a_process_that_does_not_start_is_named(monkeypatch):
+    monkeypatch.setattr(rendezvous, "PATIENCE", 0.1)
+    with pytest.raises(RuntimeError, match=r"processes \[1, 2\] of 3 did not start within 0 minutes"):
+        rendezvous.fresh_store(dist.HashStore(), 0, 3)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from i2i.networks import per_image
 ROOT = Path(__file__).parents[2]
 COMMON = {
     "steps": 10,
+    "precision": "fp32",
     "size": 32,
     "batch": 2,
     "sample_every": 0,
@@ -145,7 +146,7 @@ from i2i.translators.base import Player
 from i2i.translators.began import BEGAN
 world = World.join()
 began = BEGAN(height=16, width=16, filters=1, latent=1, lambda_k=0.5)
-began._gap = torch.tensor([0.2, 0.6][world.rank])
+began._gaps = [torch.tensor([0.2, 0.6][world.rank])]
 began.update_k()
 net, found = nn.Linear(1, 1, bias=False), []
 for balance in (0.3, 0.5):

@@ -69,3 +69,18 @@ def test_a_second_stage_without_the_first_or_with_another_is_refused(first, fold
     with pytest.raises(ValueError, match="first was trained on other captions: sentences of up to 4 words from a voc"):
         run("stackgan", {"stackgan": {"data": data}}, tmp_path / "second", from_=first, **options)
     assert not (tmp_path / "second").exists()
+
+
+def test_a_local_enhancer_starts_from_a_finished_global_generator(folders, tmp_path):
+    first = run("pix2pixhd", folders, tmp_path / "first")
+    second = run("pix2pixhd", folders, tmp_path / "second", from_=first, stage=2, size=64)
+    facts = json.loads((second / "run.json").read_text())
+    assert facts["from"]["networks"] == ["a2b"]
+    before, after = (load_file(path / "weights" / "a2b.safetensors") for path in (first, second))
+    last = "last.1.weight"  # the one layer that never moves
+    assert torch.equal(before[last], after[f"globe.{last}"])
+    assert not torch.equal(before["first.1.weight"], after["globe.first.1.weight"])
+    far = max((before[key] - after[f"globe.{key}"]).abs().max() for key in before)
+    assert far < 0.01  # after a few steps of at most the learning rate
+    with pytest.raises(ValueError, match="starts from a finished run of the stage before"):
+        run("pix2pixhd", folders, tmp_path / "third", stage=2, size=64)

@@ -21,7 +21,7 @@ from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model import macs
 
 SMALL = {"generator": "resnet_2", "ngf": 4}
-TINY = {"size": 32, "sample_every": 0, "workers": 0, "cache": "off", "quiet": True}
+TINY = {"size": 32, "precision": "fp32", "sample_every": 0, "workers": 0, "cache": "off", "quiet": True}
 
 
 @pytest.fixture(scope="module")

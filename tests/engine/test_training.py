@@ -274,7 +274,7 @@ def test_the_paper_preset_is_the_authors_run(options, tmp_path, monkeypatch):
 
 def test_the_help_names_methods_that_there_are():
     lines = CliRunner().invoke(command, ["--help"]).output.splitlines()
-    block = lines[lines.index("  pix2pix                       pairs") :]
+    block = lines[lines.index("  pix2pix pix2pixhd             pairs") :]
     named = {word for line in block[: block.index("")] for word in line[:32].split() if ":" not in word}
     assert {"pix2pix", "stargan"} <= named <= set(TRANSLATORS)
 
@@ -489,8 +489,13 @@ def test_the_largest_batch():
 
     assert largest_power(attempt) == 8
     assert largest_power(lambda images: images <= 3) == 2
-    with pytest.raises(ValueError, match="smaller --size"):
-        largest_power(lambda images: False)
+    assert largest_power(lambda images: False) == 1  # it fits, with little room left
+
+    def nothing_fits(images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        largest_power(nothing_fits)
 
 
 @pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {}), ("stackgan", {})])

@@ -148,6 +148,7 @@ FAILURES = {
     "copy": lambda x: x + 0.002,
     "alike": lambda x: x[:1].expand_as(x).roll(1, 1) + 0.002 * x,
     "inverted": lambda x: -0.9 * x,
+    "grey": lambda x: 0.8 * x.mean(1, keepdim=True) + 0.1 * x + torch.tensor([0.0, 0.2, 0.0])[:, None, None],
     "grid": lambda x: healthy(x) + 0.15 * BOARD,
 }
 
@@ -177,6 +178,9 @@ def test_what_the_data_asks_for_is_no_failure():
     assert symptoms({"x": X, "G(x)": X + 0.001, "y": healthy(X)}, {"a2b"}, pairs=True) == {"copy": "G(x)"}
     assert symptoms({"x": X, "G(x)": -X, "y": -X + 0.1}, {"a2b"}, pairs=True) == {}
     assert symptoms({"x": 0.5 + 0.4 * X, "G(x)": -0.5 - 0.4 * X, "y": -0.5 + 0.4 * Y}, {"a2b"}) == {}
+    grey = X.mean(1, keepdim=True).expand_as(X)
+    assert symptoms({"x": X, "G(x)": grey, "y": Y.mean(1, keepdim=True).expand_as(Y)}, {"a2b"}) == {}
+    assert symptoms({"x": grey, "G(x)": 0.7 * grey, "y": Y}, {"a2b"}) == {}
     board = 0.15 * BOARD
     assert symptoms({"x": X, "G(x)": healthy(X) + board, "y": Y + board}, {"a2b"}) == {}
 
@@ -277,6 +281,8 @@ def test_every_remedy_is_one_that_methods_have(name):
     options = [change.split()[-1].partition("=")[0] for change in REMEDIES[name][2]]
     assert [option for option in options if option not in known] == []
     assert "a lower lambda_cyc" not in remedy("copy", "x->y", defaults("munit"))  # which is 0 already
+    assert "--set norm=group, or" in remedy("grey", "G(x)", defaults("cyclegan"))
+    assert "norm=group" not in remedy("grey", "G(x)", defaults("cyclegan") | {"norm": "group"})
     assert remedy("grid", "G(x)", {}) == "G(x) has a checkerboard pattern. What usually helps: a longer run"
 
 
@@ -298,10 +304,11 @@ def test_a_run_warns_of_its_own_images(options, tmp_path, monkeypatch, one_threa
     assert "warning: " not in capsys.readouterr().err
 
 
-LARGER = {"unit": {"ngf": 16, "ndf": 16}, "began": {"filters": 16}}
+LARGER = {"unit": {"ngf": 8, "ndf": 8}, "began": {"filters": 16}}
 """With two filters UNIT's images keep 3 % of the contrast of real ones, and BEGAN's are all alike, for 500 steps."""
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("method", [m if m == "pix2pix" else pytest.param(m, marks=pytest.mark.slow) for m in CASES])
 def test_healthy_steps_are_silent(method, folders, tmp_path, monkeypatch, one_thread, capsys):
     """500 steps, where what is seen twice in 200 steps would be a warning."""

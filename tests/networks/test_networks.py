@@ -201,8 +201,8 @@ def test_a_name_that_is_no_generator(name):
 def test_other_wrong_names():
     with pytest.raises(ValueError, match="patch_N"):
         networks.discriminator("patch_0", 3)
-    with pytest.raises(ValueError, match="instance, batch, none"):
-        networks.generator("resnet_1", 3, 3, norm="layer")
+    with pytest.raises(ValueError, match="instance, batch, group, layer, none"):
+        networks.generator("resnet_1", 3, 3, norm="spectral")
     with pytest.raises(ValueError, match="deconv, resize or blur"):
         networks.generator("resnet_1", 3, 3, upsample="shuffle")
 

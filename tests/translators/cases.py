@@ -43,6 +43,11 @@ CASES = {
         views=["x", "G(x)", "y"],
         run={"generator": "unet_64", "size": 64, "norm": "instance"},  # the least depth that has dropout
     ),
+    "pix2pixhd": Case(
+        small={"generator": "global_1", "downs": 2, "discriminator": "patch_1x2", "ngf": 2, "ndf": 2},
+        terms={"D/gan", "G/gan", "G/fm"},
+        views=["x", "G(x)", "y"],
+    ),
     "cyclegan": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "pool": 2},
         terms={
@@ -74,6 +79,35 @@ CASES = {
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
         terms={"D/gan", "G/gan", "G/nce"},
         views=["x", "G(x)", "y", "z", "s"],
+    ),
+    "enco": Case(
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
+        terms={"D/gan", "G/gan", "G/enco", "G/idt"},
+        views=["x", "G(x)", "y", "G(y)", "d(0)", "d(1)", "d(2)", "u(0)", "u(1)", "u(2)"],
+        alike={"G/idt"},
+        shown=["x", "G(x)", "y"],
+        run={"dropout": True},
+    ),
+    "hneg": Case(
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
+        terms={"D/gan", "G/gan", "G/nce", "G/nce_y", "G/src"},
+        views=["x", "G(x)", "y", "G(y)", "z", "s"],
+        alike={"G/nce_y"},
+        run={"dropout": True, "flip_equivariance": True},
+    ),
+    "monce": Case(
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
+        terms={"D/gan", "G/gan", "G/nce", "G/nce_y"},
+        views=["x", "G(x)", "y", "G(y)", "z", "s"],
+        alike={"G/nce_y"},
+    ),
+    "dclgan": Case(
+        small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50, "pool": 2},
+        terms={"G/gan_G", "G/gan_F", "G/nce_x", "G/nce_y", "G/idt_x", "G/idt_y", "D/gan_X", "D/gan_Y"},
+        views=["x", "G(x)", "y", "F(y)", "G(y)", "F(x)", "s(x)", "z(x)", "s(y)", "z(y)"],
+        exports={"a2b", "b2a"},
+        alike={"G/idt_x", "G/idt_y"},
+        run={"pool": 3, "dropout": True},
     ),
     "unit": Case(
         small={"ngf": 2, "ndf": 2, "blocks": 1, "discriminator": "unit_2"},
@@ -226,4 +260,4 @@ def tiny_run(method: str) -> dict[str, Any]:
         "augment": AUGMENT,
         "diff_augment": "none" if method in ("began", "distill") else "colour,translation,cutout",
     }
-    return {"size": 32, "batch": 2, **augment, **CASES[method].small, **CASES[method].run}
+    return {"size": 32, "batch": 2, "precision": "fp32", **augment, **CASES[method].small, **CASES[method].run}

@@ -45,7 +45,7 @@ def test_the_discriminator_does_not_reach_the_generator_and_learns_only_real_ima
 def test_k_stays_between_0_and_1(k, gap, after):
     translator = make("began", lambda_k=0.1)
     translator.k.fill_(k)
-    translator._gap = torch.tensor(gap)
+    translator._gaps = [torch.tensor(gap)]
     translator.update_k()
     assert translator.k.item() == pytest.approx(after)
 

@@ -21,7 +21,7 @@ GAMES = [  # each objective and each constraint among the fast ones, and all pai
     for objective, constraint in itertools.product(OBJECTIVES, CONSTRAINTS)
     if (objective, constraint) != ("wgan", "none")
 ]
-PENALTIES = ("gp", "gp-real", "r1")
+PENALTIES = ("gp", "gp-real", "gp-zero", "r1", "r1r2")
 PLAYED = [m for m in TRANSLATORS if "objective" in inspect.signature(translator_class(m)).parameters]
 """Methods whose game has an objective and a constraint; BEGAN's is its own."""
 
@@ -178,7 +178,7 @@ def test_any_channels(method, x, y):
 def test_the_table_and_its_errors():
     assert all(issubclass(translator_class(method), Translator) for method in TRANSLATORS)
     assert set(TRANSLATORS) == set(CASES)
-    public = {"forward", "players", "exports", "critics", "foundations", "prior", "augment", "conditional"}
+    public = {"forward", "players", "exports", "critics", "foundations", "prior", "augment", "conditional", "progress"}
     assert {name for name in vars(Translator) if not name.startswith("_")} == public
     for wrong, words in (
         ("cycelgan", "pix2pix, cyclegan"),

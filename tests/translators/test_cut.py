@@ -153,7 +153,7 @@ def test_no_superfluous_forward_passes(method, mirrors, monkeypatch):
     n = 4 if method == "cut" else 2
     again = [("first half", n)] if mirrors else []
     assert runs == [
-        ("first half", n), ("second half", n), *again, ("D", 2), ("D", 2), ("D", 2), ("first half", n)
+        ("first half", n), ("second half", n), *again, ("D", 4), ("D", 2), ("first half", n)
     ]  # fmt: skip
 
 

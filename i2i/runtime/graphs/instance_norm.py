@@ -5,6 +5,9 @@ with the mean and variance of each channel over the image. A tile is therefore n
 image, and a frame of a video differently from the frame before. Here each ``InstanceNormalization`` node of an ONNX
 graph is replaced by this arithmetic, so that its statistics can be set, shared or read. The file itself is not changed,
 and this works for any model with such nodes, whatever exported it.
+
+Group and layer normalisation (arXiv:1803.08494) are exported as the same node between two ``Reshape`` nodes: the map
+[n, c, h, w] becomes [n, groups, values], whose statistics are those of the groups.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.editor import Edit
@@ -25,6 +28,8 @@ Values = Sequence[np.ndarray]
 
 CORE, WEIGHTS = "core", "weights"
 """Names of inputs: ``core``, int64 [4], is the top, left, bottom and right of the core of a tile in pixels."""
+GROUPS = "groups"
+"""Suffix of the shape that joins the channels of a map to groups."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,15 @@ class Norm:
     """One normalisation, from ``x`` to ``y``, with the weights ``scale`` and ``bias``."""
 
     index: int
+    map: str
+    """The feature map [n, c, h, w]: ``x`` itself, or for groups what is reshaped to it."""
     x: str
     scale: str
     bias: str
     y: str
     epsilon: float
     channels: int
+    """Number of statistics: channels, or groups of them."""
     level: int
     """Length of the longest chain of normalisations that ends with this one."""
     half: bool
@@ -71,7 +79,7 @@ class Statistics:
     def shapes(self) -> bytes:
         """Return a model whose outputs are the shapes of the normalised maps, each int64 [n, c, h, w]."""
         edit = _Edit(self._read())
-        shapes = [edit.add("Shape", [norm.x], f"{norm.y}/shape") for norm in self.norms]
+        shapes = [edit.add("Shape", [norm.map], f"{norm.y}/shape") for norm in self.norms]
         return edit.finish([helper.make_tensor_value_info(name, TensorProto.INT64, [None]) for name in shapes])
 
     def gathering(self, level: int, known: Mapping[int, np.ndarray], strides: Sequence[int]) -> bytes:
@@ -139,7 +147,13 @@ class Statistics:
         return np.split(used[0], np.cumsum([norm.channels for norm in self.norms])[:-1])
 
     def _read(self) -> onnx.ModelProto:
-        return onnx.load_model_from_string(self._bytes)
+        """Return the model, in which group norms see [n, groups, values, 1] instead of [n, groups, values]."""
+        model = onnx.load_model_from_string(self._bytes)
+        for reshape, groups in _grouping(model.graph).values():
+            shape = numpy_helper.from_array(np.array([0, groups, -1, 1], np.int64), f"{reshape.output[0]}/{GROUPS}")
+            model.graph.initializer.append(shape)
+            reshape.input[1] = shape.name
+        return model
 
 
 def _float(name: str, shape: Sequence[int | None] | None = None) -> onnx.ValueInfoProto:
@@ -147,7 +161,15 @@ def _float(name: str, shape: Sequence[int | None] | None = None) -> onnx.ValueIn
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
+def _grouping(graph: onnx.GraphProto) -> dict[str, tuple[onnx.NodeProto, int]]:
+    """Return, by its output, each ``Reshape`` to the groups of a normalisation, and the number of groups."""
+    channels = {tensor.name: tensor.dims[0] for tensor in graph.initializer if len(tensor.dims) == 1}
+    norms = {n.input[0]: channels.get(n.input[1], 0) for n in graph.node if n.op_type == "InstanceNormalization"}
+    return {n.output[0]: (n, norms[n.output[0]]) for n in graph.node if n.op_type == "Reshape" and n.output[0] in norms}
+
+
 def _norms(graph: onnx.GraphProto) -> tuple[Norm, ...]:
+    grouping = _grouping(graph)
     weights = {tensor.name: tensor for tensor in graph.initializer}
     levels: dict[str, int] = {}
     norms: list[Norm] = []
@@ -163,7 +185,8 @@ def _norms(graph: onnx.GraphProto) -> tuple[Norm, ...]:
             epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
             half = weights[scale].data_type == TensorProto.FLOAT16
             channels = weights[scale].dims[0]
-            norms.append(Norm(len(norms), x, scale, bias, node.output[0], epsilon, channels, level, half))
+            before = grouping[x][0].input[0] if x in grouping else x
+            norms.append(Norm(len(norms), before, x, scale, bias, node.output[0], epsilon, channels, level, half))
         levels.update(dict.fromkeys(node.output, level))
     return tuple(norms)
 
@@ -183,13 +206,15 @@ class _Edit(Edit):
         return self.constant(f"{norm.y}/mean", mean), self.constant(f"{norm.y}/variance", variance)
 
     def core(self, norm: Norm) -> str:
-        """Cut the norm's input to ``core``, which is clipped to the map."""
+        """Cut the norm's map to ``core``, which is clipped to the map, and join its channels to the norm's groups."""
         stride = self.constant(f"{norm.y}/stride", np.int64(self._strides[norm.index]))
         bounds = self.add("Div", [CORE, stride], f"{norm.y}/{CORE}")
         halves = [f"{bounds}/from", f"{bounds}/to"]
         self.split(bounds, [2, 2], halves, 0)
         axes = self.constant(f"{bounds}/axes", np.array([2, 3], np.int64))
-        return self.add("Slice", [norm.x, *halves, axes], f"{norm.y}/x/{CORE}")
+        part = self.add("Slice", [norm.map, *halves, axes], f"{norm.y}/x/{CORE}")
+        grouped = norm.map != norm.x
+        return self.add("Reshape", [part, f"{norm.x}/{GROUPS}"], f"{part}/{GROUPS}") if grouped else part
 
     def measure(self, norm: Norm, x: str) -> tuple[str, str]:
         """Compute the mean and the variance of ``x`` for each image."""

@@ -13,7 +13,7 @@ from typing import Any
 from i2i.errors import I2IError
 from i2i.images import ImageError
 from i2i.lost import Losses
-from i2i.runtime.jobs import sharding
+from i2i.runtime.jobs import masks, sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options
@@ -183,6 +183,8 @@ def job_key(model: Model, options: Options) -> str:
     digest.update(repr((options.format, options.quality, background(model, options))).encode())
     if options.keep_metadata:
         digest.update(b"metadata")
+    if options.mask is not None:
+        digest.update(masks.digest(options.mask).encode())
     if model.to is not None:
         digest.update(repr(sorted(model.to)).encode())
     if model.style is not None:
@@ -211,4 +213,5 @@ def facts(model: Model, options: Options) -> dict[str, Any]:
         "background": background(model, options),
         "tile": model.tile.how,
         "metadata": options.keep_metadata,
+        **({} if options.mask is None else {"mask": options.mask.name}),
     }

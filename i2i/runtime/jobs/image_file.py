@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from i2i.images.encode import check_holds_bands
 from i2i.lost import Lost, fewer_bits
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
+from i2i.runtime.jobs import masks
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 from i2i.spec import Spec
@@ -35,10 +36,12 @@ def translate(
     options: Options,
     infer: Callable[[np.ndarray], np.ndarray],
     format: str | None = None,
+    name: str | PurePath = "",
 ) -> Image:
     """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c].
 
-    Raises ModelError, also where a result of bands is to be written in a ``format`` that cannot hold them.
+    ``name`` is that of the image within its folder, by which its mask is found. Raises ModelError, also where a result
+    of bands is to be written in a ``format`` that cannot hold them, and ImageError for its mask.
     """
     if format is not None and model.spec.target.bands:
         try:
@@ -47,6 +50,8 @@ def translate(
             raise ModelError(str(error)) from error
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
+    if options.mask is not None:
+        result = masks.pasted(result, image, masks.mask_file(options.mask, name))
     lost = image.lost + bits_lost(image, model.spec) + processing.beyond_range(image, model.spec)
     if image.alpha is not None and result.alpha is None and not model.spec.inpaints:
         lost += ("alpha",)

@@ -24,6 +24,7 @@ class Options:
     workers: int | None = None  # images processed in parallel; None: one per core, and more on a GPU
     suffix: str = ""  # text between the name of every output and its extension
     keep_metadata: bool = False  # EXIF and XMP, made upright and without thumbnails; the place of a photo stays in it
+    mask: Path | None = None  # a mask, or a folder of masks with the names of the images: what is black stays
     shard: str | None = None  # "2/7": only the second of seven parts of a folder
 
     def __post_init__(self) -> None:

@@ -27,10 +27,12 @@ def in_strips(task: ImageTask, model: Model, options: Options) -> StripTranslati
     """Return how the file is translated strip by strip; None if it is decoded whole.
 
     It is decoded whole if it is small, if its format or that of the result is not in STRIPWISE, if it or the
-    result has bands, and if the model cannot run in tiles. Raises ImageError if the file is damaged.
+    result has bands, if a mask pastes it back, and if the model cannot run in tiles. Raises ImageError if the file is
+    damaged.
     """
     how, header = model.tile.how, task.header
-    if how == "off" or not _is_large(header) or header.bands or model.spec.target.bands:
+    whole = header.bands or model.spec.target.bands or options.mask is not None
+    if how == "off" or whole or not _is_large(header):
         return None
     from i2i.images.large.reader import STRIPWISE, open_strips  # slow to import, and few images need them
     from i2i.runtime.jobs.strips import StripTranslation

@@ -111,7 +111,7 @@ def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: 
                 lost = strips.run(options)
             else:
                 image = image or read_image(source, options.max_pixels, options.keep_metadata)
-                result = image_file.translate(image, model, options, _infer(model), task.format)
+                result = image_file.translate(image, model, options, _infer(model), task.format, source.name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 lost = image_file.write(result, target, task.format, options)
             if lost:
@@ -124,6 +124,8 @@ def translate_files(pairs: Sequence[tuple[Model, Path]], source: Path, options: 
 def translate_bytes(model: Model, data: bytes, options: Options, name: str = "<bytes>") -> Image:
     """Translate the bytes of a file; ``name`` is for the error. Raises ModelError or ImageError."""
     try:
+        if options.mask is not None and options.mask.is_dir():
+            raise ValueError(f"{name} has no name to find a mask by in {options.mask}; give the mask's own file")
         image = decode_image(data, name, options.max_pixels, options.keep_metadata)
         return image_file.translate(image, model, options, _infer(model))
     except MemoryError as error:

@@ -42,14 +42,14 @@ class StripTranslation:
         Raises ModelError, ImageError, or StoppedError where no file can be written.
         """
         header, form, output = self.reader.header, self.task.format, self.task.target
-        metadata = None
+        metadata, beyond = None, set[str]()
         if options.keep_metadata:
             with open(self.reader.path, "rb") as file:
                 metadata = read_metadata(file, header.format)
         try:
             channels = write_strips(
                 output,
-                self._strips(header.alpha, options.background),
+                self._strips(header.alpha, options.background, beyond),
                 form,
                 options.quality,
                 keep_grey=header.channels == 1,
@@ -64,7 +64,7 @@ class StripTranslation:
         # One pixel stands for them all: an alpha is taken for one that shows.
         pixel = np.zeros((1, 1, header.channels + 1), np.uint16 if header.bits == 16 else np.uint8)
         alpha = pixel[..., -1] if header.alpha else None
-        lost = header.lost + image_file.bits_lost(header, self.model.spec)
+        lost = header.lost + image_file.bits_lost(header, self.model.spec) + tuple(beyond)
         if header.icc is not None and channels != header.channels:
             lost += ("colour profile",)
         source = Image(
@@ -73,11 +73,12 @@ class StripTranslation:
         )  # fmt: skip
         return Lost.of(losses(source, form), form)
 
-    def _strips(self, alpha: bool, background: Background | None) -> Iterator[Image]:
+    def _strips(self, alpha: bool, background: Background | None, beyond: set[str]) -> Iterator[Image]:
+        """Yield the translated strips, and add to ``beyond`` what is clipped of the source."""
         model = self.model
         background = model.spec.background if background is None else background
         extended = alpha and background == EDGE and model.spec.source.channels != 4
-        picture = _Picture(self.reader, model.spec, background, _grid(self.reader) if extended else None)
+        picture = _Picture(self.reader, model.spec, background, _grid(self.reader) if extended else None, beyond)
         top = 0
         for strip in strips(model.executor, picture, model.target, self.tiling, model.tile.progress):
             yield processing.restore(strip, picture.image(top, top + len(strip)), model.spec, background)
@@ -92,8 +93,10 @@ def _grid(reader: StripReader) -> Grid:
 class _Picture:
     """Rows of the file as the graph takes them; the rows read last are kept."""
 
-    def __init__(self, reader: StripReader, spec: Spec, background: Background, grid: Grid | None) -> None:
-        self._reader, self._spec, self._background, self._grid = reader, spec, background, grid
+    def __init__(
+        self, reader: StripReader, spec: Spec, background: Background, grid: Grid | None, beyond: set[str]
+    ) -> None:
+        self._reader, self._spec, self._background, self._grid, self._beyond = reader, spec, background, grid, beyond
         self.height, self.width = reader.header.height, reader.header.width
         self._rows = slice(0, 0)
         self._image: Image | None = None
@@ -105,6 +108,7 @@ class _Picture:
                 self._image = opaque = self._reader.read(rows)
             else:
                 self._image, opaque = self._extended(rows, self._grid)
+            self._beyond.update(processing.beyond_range(opaque, self._spec))
             self._rows, self._array = rows, processing.prepare(opaque, self._spec, self._background)
         return self._array[:, columns]
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -179,7 +179,8 @@ class WorkerPool:
                         lost = large.run(self.options)
                 else:
                     assert decoded is not None
-                    result = image_file.translate(decoded, target.model, self.options, infer, task.format)
+                    name = _relative(image)
+                    result = image_file.translate(decoded, target.model, self.options, infer, task.format, name)
                     with self._noted(target, image.name, status):
                         lost = image_file.write(result, task.target, task.format, self.options)
             except StoppedError:
@@ -205,6 +206,11 @@ class WorkerPool:
         target.journal.begin(name, status)
         yield
         target.journal.done(name, status)
+
+
+def _relative(image: PlannedImage) -> PurePath:
+    """Return the name of an image within the folder of the job: its result lies in the same folder of its own tree."""
+    return PurePosixPath(image.name).parent / image.source.name
 
 
 def _reason(source: Path, error: BaseException) -> str:

@@ -36,6 +36,18 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def computes_in_bf16() -> bool:
+    """True if the processor has instructions for bfloat16 (AMX, AVX-512 BF16), without which it is slower than float32.
+
+    Read from Linux's description of the processor; False elsewhere.
+    """
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next(line for line in lines if line.startswith("flags")).split()
+        return not {"amx_bf16", "avx512_bf16"}.isdisjoint(flags)
+    return False
+
+
 def available_memory(groups: Iterable[tuple[Path, str, str, str]] = GROUPS) -> int | None:
     """Return the memory in bytes that is available without swapping, within a container's limit; None if unknown."""
     found = None
@@ -62,6 +74,13 @@ def _left_in_group(folder: Path, limit: str, taken: str, cache: str) -> int | No
             if line.startswith(cache + " "):
                 now -= int(line.split()[1])
     return max(0, most - max(0, now))
+
+
+def resident_memory() -> int:
+    """Return the bytes of memory that this process uses; 0 where the system does not tell."""
+    with suppress(OSError, ValueError, StopIteration):
+        return _status("VmRSS")
+    return 0
 
 
 class PeakMemory:

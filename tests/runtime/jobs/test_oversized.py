@@ -21,7 +21,7 @@ from i2i.runtime.jobs.folder import translate_folder
 from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.jobs.single import translate_file
 from i2i.runtime.model.model import Model
-from i2i.spec import Spec
+from i2i.spec import Domain, Spec
 from tests import tiny
 from tests.conftest import ROOT
 from tests.images.large.test_reader import vips_of
@@ -84,6 +84,21 @@ def test_strips_equal_the_image(
     assert (have.alpha is None) == (channels < 4)
     if channels == 4:
         np.testing.assert_array_equal(have.alpha, want.alpha)
+
+
+@pytest.mark.usefixtures("small")
+def test_values_beyond_the_range_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scan = Domain("scan", 3, 16, range=((0, 4095),))
+    spec = replace(tiny.DEEP, source=scan, target=scan, receptive_field=1, tiling="exact")
+    model = i2i.load(tiny.inverter(tmp_path / "net.onnx", spec), "cpu", threads=1).tiled(160)
+    dark, bright = photo(H, W).astype(np.uint16) * 16, photo(H, W).astype(np.uint16) * 30
+    for name, pixels in (("dark", dark), ("bright", bright)):
+        write_image(tmp_path / f"{name}.tif", Image(pixels))
+        assert strips_of_file(tmp_path / f"{name}.tif", tmp_path / f"{name}-out.tif", model) is not None
+        caplog.clear()
+        translate_file(model, tmp_path / f"{name}.tif", tmp_path / f"{name}-out.tif", Options())
+        assert ("not carried over to TIFF: values beyond 0..4095" in caplog.text) == (name == "bright")
+        assert read_image(tmp_path / f"{name}-out.tif").pixels.max() <= 4095
 
 
 @pytest.mark.usefixtures("small")

@@ -1,0 +1,77 @@
+"""The discriminator of UVCGAN2 (Torbunov et al. 2023, arXiv:2303.16280, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i.networks.blocks import has_bias, initialise, leaky_relu
+from i2i.networks.patchgan import PatchGAN
+
+
+class BatchStatGAN(nn.Module):
+    """Patch discriminator that compares the features of an image with those of others of its kind.
+
+    The last map of a PatchGAN's body and those of the ``past`` batches before, real or generated ones, are normalised
+    together, and a head of two convolutions classifies the present ones: a generator whose images are all alike is
+    found out at batch 1. The past maps pass no gradient and are part of the module's state.
+
+    Args:
+        in_channels, layers, ndf, norm: as of ``PatchGAN``; ``norm`` is that of the body.
+        antialias: as of ``PatchGAN``.
+        past: batches whose features are kept, of each kind.
+
+    Returns logits [n, 1, h', w'], no sigmoid.
+    """
+
+    remembers = True
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        layers: int = 3,
+        ndf: int = 64,
+        norm: str = "instance",
+        antialias: bool = False,
+        past: int = 3,
+    ) -> None:
+        super().__init__()
+        whole = PatchGAN(in_channels, layers, ndf, norm, antialias)
+        width = whole.model[-1].in_channels
+        assert isinstance(width, int)
+        self.body, self.smallest, self.past = whole.model[:-1], whole.smallest, past
+        self.together = nn.BatchNorm2d(width, track_running_stats=False)
+        self.head = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=has_bias("instance")),
+            leaky_relu(),
+            nn.Conv2d(width, 1, 4, padding=1),
+        )
+        initialise(self.head)
+        self.kept: dict[str, list[Tensor]] = {}
+
+    def forward(self, x: Tensor, kind: str | None = None, keep: bool = False) -> Tensor:
+        """Return logits; ``kind`` is "real" or "fake", and None compares the images of the batch alone.
+
+        With ``keep`` the features are kept, in the place of the oldest ones. Raises ValueError for images smaller than
+        one patch.
+        """
+        if min(x.shape[-2:]) < self.smallest:
+            raise ValueError(
+                f"the discriminator needs images of at least {self.smallest} x {self.smallest} pixels, and these are "
+                f"{x.shape[-1]} x {x.shape[-2]}: train on larger ones (--size), or set fewer layers "
+                "(--set discriminator=batchstat_1)"
+            )
+        present = self.body(x)
+        before = [map.to(present) for map in self.kept.get(kind or "", []) if map.shape[1:] == present.shape[1:]]
+        if keep and kind and self.training:
+            self.kept[kind] = [*before, present.detach()][-self.past :] if self.past else []
+        return self.head(self.together(torch.cat([present, *before]))[: len(x)])
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {kind: [map.cpu() for map in maps] for kind, maps in self.kept.items()}
+
+    def set_extra_state(self, state: dict[str, Sequence[Tensor]]) -> None:
+        self.kept = {kind: [map.clone() for map in maps] for kind, maps in state.items()}

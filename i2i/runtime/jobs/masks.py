@@ -1,0 +1,60 @@
+"""Paste a result back into its source where a mask is white."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path, PurePath, PurePosixPath
+
+import numpy as np
+
+from i2i.images import Image, ImageError, name_images, read_image
+from i2i.runtime.errors import ModelError
+
+
+def mask_file(masks: Path, name: str | PurePath) -> Path:
+    """Return the mask of the image of a relative name: ``masks`` itself, or the file of that name in the folder, with
+    any extension. Raises ImageError if there is none.
+    """
+    if not masks.is_dir():
+        return masks
+    folder, stem = masks / PurePosixPath(name).parent, PurePosixPath(name).stem
+    found = sorted(each for each in folder.glob("*") if each.stem == stem and each.is_file())
+    if not found:
+        raise ImageError(masks / name, "no mask of this name; expected one for each image, with any extension")
+    return found[0]
+
+
+def digest(masks: Path) -> str:
+    """Return a hash of a mask, or of all those in a folder."""
+    files = [masks / name for name in name_images(masks)] if masks.is_dir() else [masks]
+    known = hashlib.sha256()
+    for file in files:
+        known.update(file.name.encode("utf-8", "surrogateescape") + hashlib.sha256(file.read_bytes()).digest())
+    return known.hexdigest()
+
+
+def pasted(result: Image, source: Image, file: Path) -> Image:
+    """Return the mixture of a result and its source by a mask: the result where it is white.
+
+    Black leaves the source's pixels as they are, to the bit. The alpha channel stays that of the result. Raises
+    ImageError for a mask of another size than the source, and ModelError for a result of another size or depth, or
+    with a colour profile of its own.
+    """
+    mask = read_image(file)
+    size = (source.height, source.width)
+    if (mask.height, mask.width) != size:
+        raise ImageError(
+            file, f"the mask has {mask.width} x {mask.height} pixels, and its image {source.width} x {source.height}"
+        )
+    if (result.height, result.width) != size or result.bits != source.bits or result.icc != source.icc:
+        raise ModelError(
+            f"the result has {result.width} x {result.height} pixels of {result.bits} bits, and its source "
+            f"{source.width} x {source.height} of {source.bits}: it cannot be pasted back by a mask, which needs equal "
+            "sizes, bits and colour profiles"
+        )
+    weights = mask.pixels.astype(np.float64).mean(2, keepdims=True) / (2**mask.bits - 1)
+    channels = max(result.channels, source.channels)
+    made, before = (np.broadcast_to(each.pixels, (*size, channels)).astype(np.float64) for each in (result, source))
+    mixed = np.rint(weights * made + (1 - weights) * before).astype(result.pixels.dtype)
+    return replace(result, pixels=mixed)
