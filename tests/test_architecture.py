@@ -23,6 +23,7 @@ _SPEC.loader.exec_module(architecture)
 LEVELS: dict[str, tuple[int, set[str]]] = {
     "cli": (9, {"click", "numpy", "onnxruntime", "cv2", "torch"}),
     "demo": (8, {"numpy", "cv2"}),
+    "serving": (7, {"numpy", "onnx", "prometheus_client", "starlette", "uvicorn"}),
     "engine": (7, {"torch", "numpy", "safetensors", "tensorboard"}),
     "exporter": (7, {"torch", "onnx", "onnxruntime", "numpy"}),
     "importer": (7, {"torch", "safetensors"}),
@@ -131,7 +132,7 @@ FLOORS = {
     ],
     "i2i.runtime.jobs": [
         ["sharding", "derived"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"],
-        ["oversized"], ["single", "workers"], ["watcher"], ["folder"],
+        ["oversized"], ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],
@@ -141,6 +142,15 @@ FLOORS = {
         ["network_graph", "state_dict", "pictures", "sources"], ["inception", "lite0", "label_maps", "protocol"],
         ["networks", "results"], ["instruments", "labelling"], ["measure", "arguments"], ["candidates"],
         ["clips", "tables"], ["api"],
+    ],
+    "i2i.serving": [["problems", "settings", "metrics", "triton"], ["work"], ["web"], ["server"]],
+    "i2i.serving.work": [
+        ["ticket", "video_job"], ["pool", "served", "translation"], ["store", "videos"], ["service"],
+    ],
+    "i2i.serving.web": [
+        ["bodies", "connection", "guard", "parameters", "tensors", "waiting"],
+        ["inference", "jobs", "openapi", "translate"],
+        ["app"],
     ],
     "i2i.reporting": [
         ["records", "embed"], ["charts", "figures"], ["gallery"], ["neighbours"], ["page"], ["card"], ["api"],
@@ -272,7 +282,10 @@ for name in ("load", "translate", "generate", "evaluate", "report", "Spec", "Dom
 
 
 def test_the_running_half_works_where_torch_is_not_installed() -> None:
-    parts = ("runtime", "images", "spec", "files", "metrics", "evaluation", "reporting", "sheets", "cli", "__init__")
+    parts = (
+        *("runtime", "images", "spec", "files", "metrics", "evaluation", "reporting", "serving", "sheets", "cli"),
+        "__init__",
+    )
     names = [
         ".".join(("i2i", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for path in ROOT.rglob("*.py")

@@ -32,6 +32,7 @@ COMMANDS = {
     "Run": {
         "translate": "Translate an image, a folder of images or a video.",
         "generate": "Generate images from noise, labels and codes.",
+        "serve": "Serve translators over HTTP, with a web page.",
         "demo": "Draw data, train, export and translate, in five minutes.",
     },
     "Inspect": {
@@ -55,7 +56,11 @@ EXAMPLES = [
 
 # Module that may be missing -> package to install.
 _TRAIN = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
-EXTRAS = {**dict.fromkeys(_TRAIN, '"i2i[train]"'), "jinja2": '"i2i[evaluate]"', "av": "av"}
+_SERVE = ("uvicorn", "httptools", "starlette", "python_multipart", "prometheus_client")
+EXTRAS = {
+    **dict.fromkeys(_TRAIN, '"i2i[train]"'), **dict.fromkeys(_SERVE, '"i2i[serve]"'), "jinja2": '"i2i[evaluate]"',
+    "av": "av",
+}  # fmt: skip
 
 _own_process = False  # True where `main` runs, False where a host calls a command in its own process
 

@@ -15,6 +15,7 @@ EXAMPLES = [
     ("i2i export runs/cyclegan-horse2zebra", "one file for each direction"),
     ("i2i export runs/cyclegan-horse2zebra --to zebra", "one of them"),
     ("i2i export RUN --precision int8", "a quarter of the size"),
+    ("i2i export model.onnx --triton repository", "for Triton Inference Server"),
 ]
 
 
@@ -28,6 +29,14 @@ EXAMPLES = [
     type=FilePath(dir_okay=False, path_type=Path),
     help="File to write, for one direction: that of --to, else the run's first.  [default: RUN/onnx/DIRECTION.onnx, "
     "or DIRECTION.tensor.onnx, DIRECTION.int8.onnx and so on for other interfaces and precisions]",
+)
+@help.option(
+    "--triton",
+    group="Input and output",
+    metavar="DIR",
+    type=FilePath(file_okay=False, path_type=Path),
+    help="Add the files to this model repository of Triton Inference Server too, each as the newest version of its "
+    "model. A RUN that is an exported file is added as it is.",
 )
 @help.option(
     "--calibrate",
@@ -71,7 +80,14 @@ EXAMPLES = [
     "newest where it chose none; newest: those of the last step.",
 )
 def command(
-    run: Path, path: Path | None, to: str | None, io: str, precision: str, calibrate: Path | None, weights: str
+    run: Path,
+    path: Path | None,
+    to: str | None,
+    io: str,
+    precision: str,
+    calibrate: Path | None,
+    weights: str,
+    triton: Path | None,
 ) -> None:
     """Write the generators of RUN, the folder of a training run, as ONNX files.
 
@@ -84,11 +100,15 @@ def command(
     fp16 and int8 are compared with fp32 on real images (from noise: on seeds), and refused below a PSNR of 60 dB (int8:
     45 dB, or a value off by more than 8 of 255). The measured loss is stored in the file.
     """
+    if triton is not None and run.suffix == ".onnx" and path is None and precision == "fp32":
+        add_to_triton(run, triton)
+        return
     from i2i.exporter import choose, default_path, directions, export
 
     if run.suffix == ".onnx":
         made = export(run, path, to=to, io=io, precision=precision, calibrate=calibrate, weights=weights)
         click.echo(describe(made))
+        add_to_triton(made, triton)
         return
     generators = directions(run, weights)
     whole = precision == "fp32"  # other precisions need the run's images
@@ -96,7 +116,17 @@ def command(
         file = path or default_path(run, direction, io, precision, weights)
         source = generators if whole else run
         options = {"io": io, "precision": precision, "calibrate": calibrate, "weights": weights}
-        click.echo(describe(export(source, file, to=direction, **options)))  # type: ignore[arg-type]
+        made = export(source, file, to=direction, **options)  # type: ignore[arg-type]
+        click.echo(describe(made))
+        add_to_triton(made, triton, f"{run.name}-{made.stem}" if path is None else None)
+
+
+def add_to_triton(model: Path, folder: Path | None, name: str | None = None) -> None:
+    """Add a file to a model repository, if one is asked for, and print the folder of the model."""
+    if folder is not None:
+        from i2i.serving.triton import write_repository
+
+        click.echo(str(write_repository(model, folder, name)))
 
 
 def describe(path: Path) -> str:

@@ -11,7 +11,8 @@ Example = tuple[str, str]
 """A command line, and what it does."""
 
 GROUPS = (
-    *("Input and output", "Data", "Method", "Training", "Run", "Model", "Measurement", "Video", "Large images"),
+    *("Input and output", "Data", "Method", "Training", "Run", "Service", "Model", "Limits", "Measurement", "Video"),
+    "Large images",
     *("Many machines", "Third-party models", "Other options"),
 )
 """The groups of options, in the order of the help page; the last is that of ``--help`` and ``--version``."""

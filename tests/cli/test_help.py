@@ -55,6 +55,7 @@ def test_the_first_page_groups_the_commands() -> None:
         "export",
         "translate",
         "generate",
+        "serve",
         "demo",
         "evaluate",
         "report",
@@ -108,7 +109,13 @@ GROUPS = {
         "Model": "provider",
         "Measurement": "metrics evaluate features",
     },
-    "export": {"Input and output": "out calibrate", "Model": "to io precision weights"},
+    "serve": {
+        "Service": "host port token-file allowed-host watch access-log",
+        "Model": "batch batch-wait workers provider allow-fallback",
+        "Limits": "queue timeout drain max-body max-pixels max-files max-connections max-video max-disk video-queue "
+        "keep",
+    },
+    "export": {"Input and output": "out triton calibrate", "Model": "to io precision weights"},
     "describe": {
         "Input and output": "out output overwrite",
         "Third-party models": "layout range output-range order multiple fit result",

@@ -47,11 +47,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_command_exports_every_direction(folder: Path) -> None:
-    result = CliRunner().invoke(command, [str(folder)])
+def test_the_command_exports_every_direction(folder: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(command, [str(folder), "--triton", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
+    lines, places = result.output.splitlines()[::2], result.output.splitlines()[1::2]
     assert len(lines) == 2
+    assert places == [str(tmp_path / "run-a2b"), str(tmp_path / "run-b2a")]
+    assert all((Path(place) / "1" / "model.onnx").is_file() for place in places)
     for line, direction, names in zip(lines, ("a2b", "b2a"), ("horses -> zebras", "zebras -> horses"), strict=True):
         path = folder / "onnx" / f"{direction}.onnx"
         promise = read_spec(path)

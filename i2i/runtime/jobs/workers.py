@@ -1,22 +1,15 @@
-"""The threads of a folder job: decoding, inference and encoding side by side.
-
-On a CPU each core takes a whole image (decode, infer on one thread, encode), which measures 5 to 15 % faster than one
-inference on all cores; only large images are inferred one at a time on all of them. On a GPU one thread infers, in
-batches of what the others have decoded.
-"""
+"""The threads of a folder job: decoding, inference and encoding side by side."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from i2i.images import Image, ImageError, read_header, read_image
 from i2i.lost import NOTHING, Lost
@@ -24,22 +17,15 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.jobs import image_file
 from i2i.runtime.jobs.image_file import StoppedError
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.oversized import MEMORY_SHARE, decoded_bytes, in_strips
+from i2i.runtime.jobs.oversized import decoded_bytes, in_strips
+from i2i.runtime.jobs.parallel import ParallelInference
 from i2i.runtime.jobs.planning import ImageTask, JobTarget, PlannedImage, image_task
-from i2i.runtime.memory.batch_size import MOST
 from i2i.runtime.memory.batcher import Batcher
-from i2i.runtime.memory.memory_limit import MemoryLimit
-from i2i.runtime.model.executor import LARGE
-from i2i.runtime.model.model import Model
-from i2i.runtime.system.host import available_memory, cores
 from i2i.text import os_error
 
 if TYPE_CHECKING:
     from i2i.runtime.jobs.strips import StripTranslation
 
-Infer = Callable[[np.ndarray], np.ndarray]
-
-_BYTES_PER_PIXEL = 2048  # assumed for an inference, to decide how many run in parallel
 PENDING_OUTCOMES = 100  # outcomes that may wait to be reported; the work waits while there are more
 
 
@@ -67,30 +53,10 @@ class WorkerPool:
             self._places.put(None)
         self._taking = threading.Lock()
         self._made: set[Path] = set()  # folders
-        self._batchers: list[Batcher] = []
-        free = available_memory()
-        share = max(1, free // MEMORY_SHARE) if free is not None else 2**31
-        self._decoded, self._gate = MemoryLimit(share), MemoryLimit(max(LARGE, share // _BYTES_PER_PIXEL))
         self.targets = [replace(target, model=target.model.for_many()) for target in targets]
-        workers = max(target.model.threads if target.model.on_cpu else cores() for target in self.targets)
-        if not all(target.model.on_cpu for target in self.targets):
-            workers += 2 * (options.batch or MOST)  # enough that a batch gathers while one runs
-        self._workers = options.workers or workers
-        self._infers = [self._infer_with(target.model) for target in self.targets]
-
-    def _infer_with(self, model: Model) -> Infer:
-        """Return a function that runs the graph on [h, w, c]: in the calling thread on a CPU, else in batches with the
-        images of other threads."""
-        if not model.on_cpu:
-            self._batchers.append(model.batcher(self.options.batch, self._workers))
-            return self._batchers[-1]
-
-        def here(image: np.ndarray) -> np.ndarray:
-            size = image.shape[0] * image.shape[1]
-            with self._gate.hold(size if size <= LARGE else self._gate.capacity):
-                return model.run(image[None])[0]
-
-        return here
+        models = [target.model for target in self.targets]
+        self._parallel = ParallelInference(models, options.workers, options.batch)
+        self._infers = [self._parallel.infer_with(model) for model in models]
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -103,8 +69,9 @@ class WorkerPool:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
-        for batcher in self._batchers:
-            batcher.close()
+        for infer in self._infers:
+            if isinstance(infer, Batcher):
+                infer.close()
 
     def outcomes(self, images: Iterable[PlannedImage], count: int) -> Iterator[Outcome]:
         """Yield the outcome of each image with each model as soon as it is there; at the end raise what stopped the
@@ -115,7 +82,7 @@ class WorkerPool:
         todo = iter(images)
         self._threads = [
             threading.Thread(target=self._work, args=(todo,), name=f"i2i-{number}", daemon=True)
-            for number in range(min(self._workers, count))
+            for number in range(min(self._parallel.workers, count))
         ]
         for thread in self._threads:
             thread.start()
@@ -172,7 +139,7 @@ class WorkerPool:
         except (ImageError, OSError, MemoryError) as error:
             yield from self._failed(image, error)
             return
-        with nullcontext() if size is None else self._decoded.hold(size):
+        with nullcontext() if size is None else self._parallel.decoded.hold(size):
             try:
                 decoded = None
                 if whole:
@@ -208,7 +175,7 @@ class WorkerPool:
                 continue
             try:
                 if large is not None:
-                    with self._gate.hold(self._gate.capacity), self._noted(target, image.name, status):
+                    with self._parallel.alone(), self._noted(target, image.name, status):
                         lost = large.run(self.options)
                 else:
                     assert decoded is not None

@@ -169,12 +169,29 @@ class Model:
         other.tile, other.style = self.tile, self.style
         return other
 
-    def batcher(self, batch: int | None, callers: int) -> Batcher:
-        """Return a batcher of so many threads' images, in batches of ``batch`` or as many as fit into memory."""
-        from i2i.runtime.memory.batcher import Batcher  # one image alone does without
+    def batcher(
+        self, batch: int | None, callers: int, wait: float | None = None, observe: Callable[[int], object] | None = None
+    ) -> Batcher:
+        """Return a batcher of so many threads' images, in batches of ``batch`` or as many as fit into memory.
+
+        Args:
+            wait: seconds that an image waits at most for others of its size.
+            observe: called with the number of images of each batch before it runs.
+        """
+        from i2i.runtime.memory.batcher import WAIT, Batcher  # one image alone does without
+
+        def run(images: np.ndarray) -> np.ndarray:
+            if observe is not None:
+                observe(len(images))
+            return self.run(images)
 
         self.executor.batch_size.fits(1)  # measured now, while no other model of the job is at work
-        return Batcher(self.run, lambda shape: self.executor.at_once(shape[0], shape[1], batch), callers)
+        return Batcher(
+            run,
+            lambda shape: self.executor.at_once(shape[0], shape[1], batch),
+            callers,
+            WAIT if wait is None else wait,
+        )
 
     @property
     def target(self) -> np.ndarray | None:

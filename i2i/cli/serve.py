@@ -1,0 +1,127 @@
+"""``i2i serve``: models as an HTTP service, with a page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from i2i.cli import help, providers
+from i2i.cli.param_types import FilePath
+from i2i.serving.settings import MB, Settings
+
+LIMITS, SERVICE = "Limits", "Service"
+EXAMPLES = [
+    ("i2i serve model.onnx", "the page on http://127.0.0.1:8080"),
+    ("i2i serve models/ --watch", "a folder of models, as files come and go"),
+    ("i2i serve night=model.onnx rain=runs/rain", "names of your own"),
+    ("i2i serve model.onnx --host 0.0.0.0 --token-file t", "to a network, for those with the token"),
+    ("curl -T in.jpg -X POST localhost:8080/v1/translate/model", "an image through it"),
+]
+
+
+class Bytes(click.ParamType):
+    """A size such as 64MB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from i2i.text import parse_bytes
+
+        try:
+            return value if isinstance(value, int) else parse_bytes("size", value) or self.fail("off is no limit")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _size(name: str, default: int, text: str) -> Any:
+    about = f"{text}  [default: {default // MB}MB]"
+    return help.option(name, group=LIMITS, type=Bytes(), default=default, metavar="SIZE", help=about)
+
+
+def _count(name: str, default: int, text: str, least: int = 1) -> Any:
+    kind = click.IntRange(least)
+    return help.option(name, group=LIMITS, type=kind, default=default, show_default=True, metavar="N", help=text)
+
+
+def _time(name: str, default: float, text: str, least: float = 1) -> Any:
+    about = f"{text}  [default: {default:g}]"
+    kind = click.FloatRange(least)
+    return help.option(name, group=LIMITS, type=kind, default=default, metavar="SECONDS", help=about)
+
+
+@help.command(examples=EXAMPLES)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL...]", type=FilePath())
+@help.option("--host", group=SERVICE, default="127.0.0.1", show_default=True, help="Address to listen on.")
+@help.option(
+    "--port",
+    group=SERVICE,
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to listen on; 0: any free one.",
+)
+@help.option(
+    "--token-file",
+    group=SERVICE,
+    type=FilePath(path_type=Path),
+    metavar="FILE",
+    help="File with a token of at least 16 characters, which requests must send: Authorization: Bearer TOKEN.",
+)
+@help.option(
+    "--allowed-host",
+    "allowed_hosts",
+    group=SERVICE,
+    multiple=True,
+    metavar="NAME",
+    help="Further name under which requests come, such as that of a proxy; can be repeated.  [default: on loopback "
+    "localhost and its addresses, else any]",
+)
+@help.option("--watch", group=SERVICE, is_flag=True, help="Load changed model files without a SIGHUP.")
+@help.option("--access-log/--no-access-log", group=SERVICE, default=True, help="A line of JSON for each request.")
+@help.option(
+    "--batch",
+    group="Model",
+    type=click.IntRange(1),
+    help="Images of equal size per call of a GPU.  [default: as many as fit]",
+)
+@help.option(
+    "--batch-wait", group="Model", type=click.FloatRange(0), default=0.005, metavar="SECONDS", show_default=True,
+    help="Time that an image waits for others of its size, on a GPU.",
+)  # fmt: skip
+@help.option(
+    "--workers", group="Model", type=click.IntRange(1, 1024), help="Images in work at once.  [default: one a core]"
+)
+@_count("--queue", 64, "Images that may wait for a worker; further requests get status 429.", 0)
+@_time("--timeout", 60, "Time of a request from its arrival to the result, else status 504.")
+@_time("--drain", 30, "Time for accepted requests after SIGTERM.", 0)
+@_size("--max-body", 64 * MB, "Largest body of a request.")
+@help.option(
+    "--max-pixels", group=LIMITS, type=click.IntRange(1), default=64_000_000, show_default=True, metavar="N",
+    help="Pixels (width times height) above which an image is refused.",
+)  # fmt: skip
+@_count("--max-files", 32, "Files of one request.")
+@_count("--max-connections", 512, "Open connections.")
+@_size("--max-video", 1000 * MB, "Largest video.")
+@_size("--max-disk", 4000 * MB, "Disk space of all videos, uploads and results.")
+@_count("--video-queue", 8, "Videos that wait or run.")
+@_time("--keep", 3600, "Time that the result of a video is kept.")
+@providers.options
+def command(models: tuple[str, ...], **given: Any) -> None:
+    """Serve translators over HTTP: MODEL is an .onnx file, the folder of a run, a name that `i2i models` lists, or a
+    folder of .onnx files; NAME=MODEL names it.
+
+    POST /v1/translate/NAME takes an image, or several as a form, and returns the translation; POST /v1/video takes a
+    video. /v2 is the Open Inference Protocol, /metrics is for Prometheus, and / is a page for people.
+
+    SIGHUP loads model files that have changed; SIGTERM finishes what was accepted and exits.
+
+    Exit status: 0 stopped, 1 the address cannot be used, 2 wrong usage or input, 4 provider not available.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from i2i.serving.server import serve
+
+    providers.print_notes()
+    serve(models, Settings(**given), lambda text: click.echo(text, err=True))

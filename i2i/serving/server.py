@@ -1,0 +1,176 @@
+"""Run a service: the socket, the signals, and the order of starting and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import uvicorn
+
+from i2i.serving.settings import Settings
+from i2i.serving.web.app import application
+from i2i.serving.web.connection import limited
+from i2i.serving.web.guard import is_loopback, to_stderr
+from i2i.serving.work.service import Service
+
+WATCH = 2.0
+"""Seconds between two looks at the files of the models."""
+KEEP_ALIVE = 60
+"""Seconds for which a connection may be idle."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that ends with its service, and whose signals belong to :func:`serve`."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._service.stopping
+
+
+def serve(
+    sources: Sequence[str],
+    settings: Settings,
+    say: Callable[[str], object],
+    log: Callable[[str], object] = to_stderr,
+) -> None:
+    """Serve models until SIGTERM or Ctrl-C, then finish what was accepted.
+
+    Args:
+        sources: models as ``ModelStore`` takes them.
+        say: called with messages for the user.
+        log: called with each line of the access log.
+
+    Raises ModelError, ProviderError and ValueError for models that cannot be loaded, and OSError for an address that
+    cannot be bound.
+    """
+    settings.token()  # refuses a wrong file before anything is loaded
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each malformed request
+    bound = bind(settings.host, settings.port)
+    try:
+        asyncio.run(run(Service(sources, settings), bound, say, log))
+    finally:
+        bound.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises OSError, which names the address."""
+    try:
+        # With the protocol named, since asyncio sets TCP_NODELAY on no other socket, and the second packet of an answer
+        # waits 40 ms without it.
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
+    except OSError as error:
+        raise OSError(f"{host}:{port}: {error.strerror or error}") from error
+    try:
+        if os.name == "posix":  # a port whose last connections are still closing; elsewhere it would share a used one
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(256)
+    except OSError as error:
+        bound.close()
+        raise OSError(f"{host}:{port}: {error.strerror or error}") from error
+    bound.setblocking(False)
+    return bound
+
+
+async def run(
+    service: Service, bound: socket.socket, say: Callable[[str], object], log: Callable[[str], object]
+) -> None:
+    """Serve on a listening socket until ``service.stop`` is called. Raises what loading the models raises."""
+    settings = service.settings
+    server = _Server(
+        uvicorn.Config(
+            application(service, log),
+            http=limited(settings.max_connections),  # type: ignore[arg-type]  # called as a class
+            ws="none",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(settings.drain)),
+        ),
+        service,
+    )
+    service.metrics.watch("i2i_connections", lambda: len(server.server_state.connections))
+    with _signals(service, server, say):
+        host, port = bound.getsockname()[:2]
+        say(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}; loading the models")
+        if not is_loopback(settings.host) and settings.token_file is None:
+            say("warning: everybody who reaches this address may use the service; --token-file asks for a token")
+        background = asyncio.create_task(_prepare(service, say))
+        try:
+            await server.serve([bound])
+        finally:
+            service.stop()
+            background.cancel()
+            done = await asyncio.gather(background, return_exceptions=True)
+            await asyncio.to_thread(service.close)
+    if isinstance(done[0], Exception):
+        raise done[0]
+
+
+async def _prepare(service: Service, say: Callable[[str], object]) -> None:
+    """Load the models, then look for changed ones; stop the service if they cannot be loaded."""
+    try:
+        await service.start()
+    except Exception:
+        service.stop()
+        raise
+    names = ", ".join(f"{each.name} ({each.model.provider})" for each in service.store.all())
+    say(f"ready: {names}")
+    while service.settings.watch:
+        await asyncio.sleep(WATCH)
+        try:
+            await service.refresh(settled=True)
+        except Exception:  # of a bug; the models that are loaded go on
+            logging.getLogger("i2i.serving").exception("the models could not be looked at")
+
+
+@contextlib.contextmanager
+def _signals(service: Service, server: _Server, say: Callable[[str], object]) -> Iterator[None]:
+    """Handle signals: SIGTERM and Ctrl-C stop, a second one at once; SIGHUP loads changed models."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the host's
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def stop() -> None:
+        server.force_exit = service.stopping
+        if not service.stopping:
+            say("stopping: finishing what was accepted")
+        service.stop()
+
+    def reload() -> None:
+        if service.ready:
+            task = asyncio.ensure_future(service.refresh())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+    handled = {**dict.fromkeys(_SIGNALS, stop), **({signal.SIGHUP: reload} if hasattr(signal, "SIGHUP") else {})}
+    for number, handler in handled.items():
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handled:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)

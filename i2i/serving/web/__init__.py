@@ -1,0 +1,1 @@
+"""HTTP: limits, requests and answers."""

@@ -1,0 +1,144 @@
+"""One connection, with limits that uvicorn leaves to a proxy.
+
+They concern the time and size of a request's head, the time in which a client takes its answer, and the number of
+connections.
+"""
+
+from __future__ import annotations
+
+import json
+from asyncio import BaseTransport, TimerHandle
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from i2i.serving.problems import ProblemError
+
+HEAD_SECONDS = 10.0
+"""Time from the connection, or the first byte of a further request, to the end of a request's head."""
+HEAD_BYTES = 65_536
+LAST_SECONDS = 0.5
+"""Time for which an idle connection of a service that stops may still send a request."""
+STALLED_SECONDS = 30.0
+"""Time for which a client may take nothing of an answer that is larger than the buffers in between."""
+
+
+def limited(most: int) -> Callable[..., HttpToolsProtocol]:
+    """Return a factory of connections that refuses more than ``most`` at once."""
+
+    def make(**given: Any) -> LimitedConnection:
+        return LimitedConnection(most, **given)
+
+    return make
+
+
+class LimitedConnection(HttpToolsProtocol):
+    """A connection of uvicorn that ends slow and excessive clients."""
+
+    def __init__(self, most: int, **given: Any) -> None:
+        super().__init__(**given)
+        self._most = most
+        self._in_head, self._head, self._last = False, 0, False
+        self._timer: TimerHandle | None = None  # for the head of a request
+        self._stalled: TimerHandle | None = None  # for the answer
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        if len(self.connections) > self._most:
+            self._refuse(ProblemError(503, "too many connections", {"Retry-After": "1"}))
+            return
+        self._wait(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._in_head:
+            self._head += len(data)
+            if self._head > HEAD_BYTES:
+                self._refuse(ProblemError(431, f"a request's head is limited to {HEAD_BYTES // 1024} KiB"))
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head = True, 0
+        self._wait(HEAD_SECONDS)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_waiting()
+        super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:  # else the next request was pipelined
+            self._wait(self.timeout_keep_alive)  # which uvicorn waits only until any byte comes
+
+    def shutdown(self) -> None:
+        """Finish the request in work; wait a moment for one that is on its way, which is answered and not cut off."""
+        self._last = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LAST_SECONDS, self._close_if_idle)
+        else:
+            super().shutdown()
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():  # closing would wait for the client
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(ProblemError(400, "not a request of HTTP/1.1"))
+
+    def _wait(self, seconds: float) -> None:
+        """End the connection unless the head of a request is complete within that time."""
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self._timer = self.loop.call_later(seconds, self._is_late)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _is_late(self) -> None:
+        if self._in_head:
+            self._refuse(ProblemError(408, f"no whole head of a request within {HEAD_SECONDS:g} s"))
+        else:
+            self.timeout_keep_alive_handler()
+
+    def _refuse(self, problem: ProblemError) -> None:
+        """Answer outside the application, and close."""
+        self._stop_waiting()
+        body = json.dumps(problem.document()).encode()
+        lines = [
+            f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
+            "Content-Type: application/problem+json",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+            *(f"{name}: {value}" for name, value in problem.headers.items()),
+        ]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.transport.close()

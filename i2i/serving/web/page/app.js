@@ -1,0 +1,218 @@
+// The page of a service: pictures go through /v1/translate one after another.
+import "./viewer.js";
+import { live } from "./webcam.js";
+
+const [status, model, domain, domainLabel, attributes, seed, seedLabel, format, token, tokenLabel, drop, files, shot] = [
+  "status", "model", "domain", "domain-label", "attributes", "seed", "seed-label", "format", "token", "token-label", "drop",
+  "files", "shot",
+].map((id) => document.getElementById(id));
+const [result, before, after, save, note, queue, progress, list] = [
+  "result", "before", "after", "save", "note", "queue", "progress", "list",
+].map((id) => document.getElementById(id));
+
+const [example, exampleLabel, folder, webcam] = ["example", "example-label", "folder", "webcam"]
+  .map((id) => document.getElementById(id));
+
+const FORMATS = ["png", "jpeg", "webp", "avif", "tiff", "bmp"];
+const ENDINGS = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif", "image/tiff": "tif",
+  "image/bmp": "bmp", "image/x-portable-anymap": "ppm", "image/jp2": "jp2" };
+const jobs = [];  // {file, state: "waiting" | "working" | "done" | "failed", source, result, name, note, item}
+let models = [], shown = null, working = false;
+
+function say(text, bad = false) {
+  status.textContent = text;
+  status.classList.toggle("bad", bad);
+}
+
+function headers() {
+  return token.value ? { Authorization: `Bearer ${token.value}` } : {};
+}
+
+/** Fetch from the service; throw an Error with its own sentence, and ask for a token where one is needed. */
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers: headers() });
+  } catch {
+    throw new Error("The service does not answer.");
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401) tokenLabel.hidden = false;
+  let detail = `${answer.status} ${answer.statusText}`;
+  try {
+    detail = (await answer.json()).detail ?? detail;
+  } catch { /* an answer of something in between */ }
+  throw Object.assign(new Error(detail), { status: answer.status, wait: Number(answer.headers.get("Retry-After")) });
+}
+
+async function loadModels() {
+  try {
+    models = (await (await ask("/v1/models")).json()).models;
+  } catch (error) {
+    say(error.message, true);
+    if (error.status !== 401) setTimeout(loadModels, 3000);
+    return;
+  }
+  if (!models.length) {
+    say("The models are being loaded …");
+    setTimeout(loadModels, 1000);
+    return;
+  }
+  const chosen = model.value;
+  model.replaceChildren(...models.map((each) => new Option(`${each.name} (${each.way.replace("->", "→")})`, each.name)));
+  if (models.some((each) => each.name === chosen)) model.value = chosen;
+  showSettings();
+  say("Ready.");
+}
+
+/** Show what the chosen model can be asked for: a domain, attributes, or a style. */
+function showSettings() {
+  const about = models.find((each) => each.name === model.value);
+  const one = about.domains.length > 0 && !about.attributes;
+  domainLabel.hidden = !one;
+  attributes.hidden = !about.attributes;
+  seedLabel.hidden = exampleLabel.hidden = !about.styles;
+  domain.replaceChildren(...about.domains.map((name) => new Option(name)));
+  attributes.replaceChildren(attributes.firstElementChild, ...about.domains.map((name) => {
+    const label = document.createElement("label"), box = document.createElement("input");
+    Object.assign(box, { type: "checkbox", value: name });
+    label.append(box, name);
+    return label;
+  }));
+}
+
+function query() {
+  const about = models.find((each) => each.name === model.value), given = new URLSearchParams();
+  const quoted = (name) => (/[",]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
+  if (about.attributes) {
+    given.set("to", [...attributes.querySelectorAll(":checked")].map((box) => quoted(box.value)).join(","));
+  } else if (about.domains.length) given.set("to", quoted(domain.value));
+  if (about.styles && !example.files.length) given.set("seed", seed.value || "0");
+  if (format.value) given.set("format", format.value);
+  return `?${given}`;
+}
+
+/** Send a picture, with the settings of the moment; return the answer. */
+function send(picture) {
+  const about = models.find((each) => each.name === model.value);
+  let body = picture;
+  if (about.styles && example.files.length) {
+    body = new FormData();
+    body.append("picture", picture, picture.name || "picture");
+    body.append("style", example.files[0]);
+  }
+  return ask(`/v1/translate/${encodeURIComponent(model.value)}${query()}`, { method: "POST", body });
+}
+
+function add(chosen) {
+  for (const file of chosen) {
+    const item = document.createElement("li"), button = document.createElement("button"), state = document.createElement("span");
+    button.type = "button";
+    button.textContent = file.name || "pasted picture";
+    const job = { file, state: "waiting", source: URL.createObjectURL(file), button, stateText: state };
+    button.onclick = () => show(job);
+    item.append(button, state);
+    list.append(item);
+    jobs.push(job);
+  }
+  refresh();
+  if (!working) work();
+}
+
+/** Translate what waits, one after another, each with the settings of the moment. */
+async function work() {
+  working = true;
+  for (let job; (job = jobs.find((each) => each.state === "waiting")); ) {
+    job.state = "working";
+    refresh();
+    job.stale = false;
+    await translate(job);
+    if (job.stale) job.state = "waiting";  // other settings were chosen meanwhile
+    if (!job.stale && (!shown || shown === job || !jobs.some((each) => each.state === "waiting"))) show(job);
+    refresh();
+  }
+  working = false;
+}
+
+async function translate(job) {
+  say(`Translating ${job.button.textContent} …`);
+  for (;;) {
+    try {
+      const answer = await send(job.file);
+      const data = await answer.blob(), stem = (job.file.name || "picture").replace(/\.[^.]*$/, "");
+      if (job.result) URL.revokeObjectURL(job.result);
+      Object.assign(job, { state: "done", result: URL.createObjectURL(data), note: answer.headers.get("I2I-Lost") ?? "" });
+      job.name = `${stem}-${model.value}.${ENDINGS[data.type] ?? "png"}`;
+      say("Done.");
+      return;
+    } catch (error) {
+      if (error.status === 429 || (error.status === 503 && error.wait)) {  // busy: wait as long as it says
+        say(`${error.message} …`);
+        await new Promise((wait) => setTimeout(wait, 1000 * Math.min(error.wait || 1, 30)));
+        continue;
+      }
+      Object.assign(job, { state: "failed", note: error.message.replace(/^image: /, "") });  // its name stands before
+      say(error.message, true);
+      return;
+    }
+  }
+}
+
+function show(job) {
+  shown = job.button ? job : null;  // a frame of the webcam is not translated again
+  result.hidden = job.state !== "done";
+  if (job.state === "done") {
+    before.src = job.source;
+    after.src = job.result;
+    save.href = job.result;
+    save.download = job.name;
+    note.textContent = job.note;
+  }
+  refresh();
+}
+
+function refresh() {
+  const over = jobs.filter((job) => job.state === "done" || job.state === "failed").length;
+  queue.hidden = jobs.length === 0;
+  progress.max = jobs.length;
+  progress.value = over;
+  for (const job of jobs) {
+    job.button.disabled = job.state !== "done";
+    job.button.setAttribute("aria-current", String(job === shown));
+    const text = job.state === "failed" ? job.note : { waiting: "waits", working: "in work …", done: "done" }[job.state];
+    if (job.stateText.textContent !== text) job.stateText.textContent = text;
+    job.stateText.classList.toggle("bad", job.state === "failed");
+  }
+}
+
+/** Translate again what is shown, after other settings were chosen. */
+function again() {
+  if (!shown) return;
+  if (shown.state === "working") shown.stale = true;
+  else shown.state = "waiting";
+  if (!working) work();
+}
+
+for (const name of FORMATS) format.append(new Option(name.toUpperCase(), name));
+for (const picture of [before, after]) {
+  picture.onerror = () => { note.textContent = "This browser cannot show the format; the result can be downloaded."; };
+}
+document.getElementById("settings").onsubmit = (event) => event.preventDefault();
+model.onchange = () => { showSettings(); again(); };
+for (const each of [domain, attributes, format, example]) each.onchange = again;
+seed.onchange = () => { example.value = ""; again(); };
+token.onchange = () => (models.length ? again() : loadModels());
+for (const input of [files, shot]) input.onchange = () => { add(input.files); input.value = ""; };
+folder.onchange = () => {
+  add([...folder.files].filter((file) => file.type.startsWith("image/")));
+  folder.value = "";
+};
+webcam.hidden = !navigator.mediaDevices?.getUserMedia;
+webcam.onclick = () => live(webcam, send, say, (source, data, rate) => {
+  show({ state: "done", source, result: data, name: "webcam.jpg", note: `${rate.toFixed(1)} pictures a second` });
+});
+addEventListener("paste", (event) => add([...event.clipboardData.files].filter((file) => file.type.startsWith("image/"))));
+addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
+addEventListener("drop", (event) => { event.preventDefault(); drop.classList.remove("over"); add([...event.dataTransfer.files]); });
+loadModels();

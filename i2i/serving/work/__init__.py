@@ -1,0 +1,1 @@
+"""Loaded models, and requests through them; nothing here knows HTTP."""

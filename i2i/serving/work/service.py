@@ -1,0 +1,96 @@
+"""The state of a running service: models, threads, videos, and whether it takes requests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from i2i.runtime.system.host import available_memory
+from i2i.serving.metrics import Metrics
+from i2i.serving.problems import overloaded
+from i2i.serving.settings import Settings
+from i2i.serving.work.pool import Pool
+from i2i.serving.work.store import ModelStore
+from i2i.serving.work.videos import Videos
+
+BODY_SHARE = 8
+"""Request bodies may take one part in this many of the memory that is free at the start."""
+
+
+class Service:
+    """A service before, while and after it takes requests.
+
+    Attributes:
+        ready: True once every model has run its first images, until the service stops.
+        most_body_bytes: of all bodies that are in memory at once.
+    """
+
+    def __init__(self, sources: Sequence[str], settings: Settings) -> None:
+        self.settings, self.metrics = settings, Metrics()
+        self.store = ModelStore(sources, settings, self.metrics)
+        self.videos = Videos(settings, self.metrics)
+        self.ready = self.stopping = False
+        free = available_memory()
+        self.most_body_bytes = max(settings.max_body, 2**31 if free is None else free // BODY_SHARE)
+        self._pool: Pool | None = None
+        self.metrics.watch("i2i_queue_waiting", lambda: 0 if self._pool is None else self._pool.waiting)
+        self.metrics.watch("i2i_running", lambda: 0 if self._pool is None else self._pool.running)
+
+    @property
+    def pool(self) -> Pool:
+        """The threads. Raises ProblemError 503 while models are loaded."""
+        if self.stopping:
+            raise overloaded("the service is stopping", 1, status=503)
+        if self._pool is None or not self.ready:
+            raise overloaded("the models are being loaded", 5, status=503)
+        return self._pool
+
+    async def start(self) -> None:
+        """Load and warm up the models. Raises as ``ModelStore.load``."""
+        await _in_thread(self.store.load)
+        assert self.store.parallel is not None
+        self._pool = Pool(self.store.parallel.workers, self.settings.queue, self.metrics)
+        self.ready = not self.stopping
+        self.metrics.ready.set(self.ready)
+
+    async def refresh(self, settled: bool = False) -> None:
+        """Load, replace and unload models whose files have changed, while others are in use."""
+        await _in_thread(partial(self.store.refresh, settled))
+
+    def stop(self) -> None:
+        """Refuse further requests; those that were accepted go on."""
+        self.stopping, self.ready = True, False
+        self.metrics.ready.set(0)
+        self.videos.stop()
+
+    def close(self) -> None:
+        """End the threads, for which images in work are waited for a few seconds, and free everything."""
+        if self._pool is not None:
+            self._pool.close()
+        self.videos.close()
+        self.store.close()
+
+
+async def _in_thread(work: Callable[[], object]) -> None:
+    """Call ``work`` in a thread of its own, which the end of the process does not wait for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: Exception | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error is not None else done.set_result(None)
+
+    def run() -> None:
+        error = None
+        try:
+            work()
+        except Exception as problem:
+            error = problem
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(finish, error)
+
+    threading.Thread(target=run, name="i2i-load", daemon=True).start()
+    await done
