@@ -128,7 +128,7 @@ def test_sighup_loads_a_changed_model(model: Path) -> None:
     os.replace(tiny.inverter(model.with_suffix(".new"), weights=-2), model)
     command.process.send_signal(signal.SIGHUP)
     wait_for(lambda: ask(command.port, "GET", "/v2/models/tiny").json["versions"] != before)
-    assert any("note: model tiny: loaded" in line for line in command.lines)
+    wait_for(lambda: any("note: model tiny: loaded" in line for line in command.lines))
     assert command.end(signal.SIGINT) == 0
 
 
