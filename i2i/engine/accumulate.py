@@ -12,6 +12,7 @@ from torch.func import functional_call
 from i2i.engine.checkpointing import steady
 from i2i.engine.step import Move
 from i2i.translators import Translator, Views
+from i2i.translators.masks import masked
 
 
 def play_in_parts(
@@ -66,7 +67,7 @@ class _Part:
             return self._of_values(move, share, before)
         self.random = _random_states(self.batch)
         with self.autocast():
-            views = self.translator(self.batch)
+            views = masked(self.translator(self.batch), self.batch)
         self.computed = [name for name, view in views.items() if view.requires_grad]
         with self.autocast():
             terms = move.player.loss(views)
@@ -84,7 +85,7 @@ class _Part:
         slopes = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         if slopes:
             with self._repeated(), self.autocast():
-                views = functional_call(self.translator, before, (self.batch,))
+                views = masked(functional_call(self.translator, before, (self.batch,)), self.batch)
             torch.autograd.backward([views[name] for name in slopes], list(slopes.values()), inputs=move.parameters)
         return {name: term.detach() for name, term in terms.items()}
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from i2i.images.formats.table import FORMATS, sniff
 from i2i.images.image import Header, ImageError, UnsupportedError
+from i2i.text import plural
 
 MAX_PIXELS = 100_000_000
 _PROFILE_LIMIT = 16 << 20  # bytes of a colour profile
@@ -77,11 +78,15 @@ def _checked(header: Header, path: str | os.PathLike[str], max_pixels: int) -> H
     width, height = header.width, header.height
     if width < 1 or height < 1:
         raise ImageError(path, f"damaged header: a size of {width} x {height}")
-    if width * height > max_pixels:
+    pixels, size = width * height, f"{width} x {height}"
+    if header.bands:  # four of them take as much memory as RGBA
+        pixels *= max(1, header.channels // 4)
+        size += f" with {plural(header.channels, 'channel')}"
+    if pixels > max_pixels:
         raise ImageError(
             path,
-            f"{width} x {height} is {width * height:,} pixels, more than the limit of {max_pixels:,}; if the file is "
-            f"to be trusted, allow them: --max-pixels {width * height} (in Python max_pixels)",
+            f"{size} is {pixels:,} pixels, more than the limit of {max_pixels:,}; if the file is "
+            f"to be trusted, allow them: --max-pixels {pixels} (in Python max_pixels)",
         )
     if header.orientation >= 5:
         resolution = header.resolution and (header.resolution[1], header.resolution[0])

@@ -66,10 +66,17 @@ def test_one_part_is_the_step_itself(method):
 
 
 @pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("method", ALONE)
-def test_parts_are_the_step_of_the_whole_batch(method, count):
+def test_parts_are_the_step_of_the_whole_batch(method, inside, count):
+    """Also of translations that are pasted into their sources by a mask."""
     whole, parted = make(method, **ALONE[method]).double(), make(method, **ALONE[method]).double()
-    one, other, data = moves_of(whole), moves_of(parted), doubled(batch(method, n=4))
+    size = 16 if method == "cut" else 32  # all of its patches are compared with each other
+    one, other, data = moves_of(whole), moves_of(parted), doubled(batch(method, n=4, size=size))
+    if inside:
+        mask = torch.zeros(4, 1, size, size, dtype=torch.float64)
+        mask[..., 8:24, 4:28] = 1
+        data |= {"mask": mask, "mask_y": mask.flip(3)}
     for step in range(3):
         expected = play(whole, one, data, step)
         terms = play_in_parts(parted, other, data, count, step, 1.0, nullcontext)

@@ -121,6 +121,13 @@ def test_what_is_no_image_is_refused_in_one_sentence(data: bytes, reason: str) -
         decode_image(data)
 
 
+def test_many_channels_count_towards_the_limit_of_pixels() -> None:
+    data = npy(np.zeros((40, 50, 24), np.float32))
+    with pytest.raises(ImageError, match="50 x 40 with 24 channels is 12,000 pixels, more than the limit of 11,999"):
+        decode_image(data, max_pixels=11_999)
+    assert decode_image(data, max_pixels=12_000).channels == 24
+
+
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "PNM", "JPEG2000"])
 def test_a_format_of_pictures_refuses_bands(name: str) -> None:
     with pytest.raises(ImageError, match=f"{name} holds grey or RGB .*, not 5 channels of float32; write TIFF or NPY"):

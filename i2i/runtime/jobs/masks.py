@@ -47,11 +47,12 @@ def pasted(result: Image, source: Image, file: Path) -> Image:
         raise ImageError(
             file, f"the mask has {mask.width} x {mask.height} pixels, and its image {source.width} x {source.height}"
         )
-    if (result.height, result.width) != size or result.bits != source.bits or result.icc != source.icc:
+    alike = (result.height, result.width, result.bits, result.icc) == (*size, source.bits, source.icc)
+    if not alike or result.bands or source.bands:
         raise ModelError(
             f"the result has {result.width} x {result.height} pixels of {result.bits} bits, and its source "
-            f"{source.width} x {source.height} of {source.bits}: it cannot be pasted back by a mask, which needs equal "
-            "sizes, bits and colour profiles"
+            f"{source.width} x {source.height} of {source.bits}: it cannot be pasted back by a mask, which needs "
+            "pictures of equal sizes, bits and colour profiles"
         )
     weights = mask.pixels.astype(np.float64).mean(2, keepdims=True) / (2**mask.bits - 1)
     channels = max(result.channels, source.channels)
