@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -71,7 +72,7 @@ class Load:
         while not self.over:
             try:
                 answer = ask(self._port, "POST", "/v1/translate/tiny", DATA)
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:  # the latter for an answer that is cut
                 self.failed.append(type(error).__name__)
                 return
             self.statuses[answer.status] += 1
