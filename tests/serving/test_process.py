@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -71,7 +72,7 @@ class Load:
         while not self.over:
             try:
                 answer = ask(self._port, "POST", "/v1/translate/tiny", DATA)
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:  # the latter for an answer that is cut
                 self.failed.append(type(error).__name__)
                 return
             self.statuses[answer.status] += 1
@@ -128,7 +129,7 @@ def test_sighup_loads_a_changed_model(model: Path) -> None:
     os.replace(tiny.inverter(model.with_suffix(".new"), weights=-2), model)
     command.process.send_signal(signal.SIGHUP)
     wait_for(lambda: ask(command.port, "GET", "/v2/models/tiny").json["versions"] != before)
-    assert any("note: model tiny: loaded" in line for line in command.lines)
+    wait_for(lambda: any("note: model tiny: loaded" in line for line in command.lines))
     assert command.end(signal.SIGINT) == 0
 
 
