@@ -6,7 +6,6 @@ import ctypes
 import gc
 import threading
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def test_out_of_memory_halves_once_then_tiles_with_notes(
     card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder the batch is halved once and for all; images that do not fit alone are tiled."""
-    monkeypatch.setattr(batcher, "Batcher", partial(batcher.Batcher, wait=30.0))  # until a batch is full
+    monkeypatch.setattr(batcher, "WAIT", 30.0)  # until a batch is full
     path, said = network(tmp_path / "net.onnx"), []
     (tmp_path / "in").mkdir()
     for number in range(24):
@@ -365,13 +364,13 @@ def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, m
 
     monkeypatch.setattr(workers, "read_image", read)
     monkeypatch.setattr(workers.image_file, "write", write)
-    monkeypatch.setattr(workers, "available_memory", lambda: 4 * 3 * 5 * (2 * 90 * 100 + 20 * 9 * 10))
+    monkeypatch.setattr(parallel, "available_memory", lambda: 4 * 3 * 5 * (2 * 90 * 100 + 20 * 9 * 10))
     model = Model(tiny.inverter(tmp_path / "m.onnx"), "cuda")
     assert translate_folder(model, tmp_path / "in", tmp_path / "out", Options(batch=16)).done == 24
     assert large == [0, 2]
     assert most_small[1] > 2
     for free in (1000, 0):  # less than one takes
         large[:] = 0, 0
-        monkeypatch.setattr(workers, "available_memory", lambda free=free: free)
+        monkeypatch.setattr(parallel, "available_memory", lambda free=free: free)
         assert translate_folder(model, tmp_path / "in", tmp_path / f"{free}", Options(batch=16)).done == 24
         assert large == [0, 1]
