@@ -336,7 +336,7 @@ def test_memory_is_measured_before_other_work_begins(
 
 def test_of_large_images_few_are_in_memory_at_once(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many threads there are, of which small ones all go together."""
-    from i2i.runtime.jobs import workers
+    from i2i.runtime.jobs import parallel, workers
 
     (tmp_path / "in").mkdir()
     for number in range(12):
