@@ -146,7 +146,7 @@ def train(
         workers: threads that read images, from 0 (the training thread itself); default one per core, at most 8.
         cache: disk space for images resized to what the crops need, such as "500MB", in the user's cache folder, or
             "off"; default "4GB". Pixels are the same in any case.
-        identity: weight of |G(y) - y|, for an unpaired method: images of the target domain stay; default 0.
+        identity: weight of ``|G(y) - y|``, for an unpaired method: images of the target domain stay; default 0.
         geometry: weight of geometric consistency, for an unpaired method: G of a turned image is the turned G(x);
             default 0.
         perceptual: weight of the distance of x and G(x) in the features lite0, for an unpaired method; default 0.

@@ -58,8 +58,9 @@ class Distill(Translator):
         in_channels, out_channels: of x and y, which are [n, c, h, w] in [-1, 1].
         generator: mobile_resnet_N or resnet_N, whose maps are compared too; or any other.
         ngf: filters of its first layer.
-        norm: instance | batch | none.
+        norm: instance | group | layer | batch | none.
         upsample: resize | deconv.
+        residual: G adds to its input, as a student that restores or retouches images; equal channels.
         teacher_ngf: filters of the teacher's first layer, if it is a ResNet; 0: its maps are not compared. A run with a
             teacher finds it.
         lambda_l1, lambda_ssim, lambda_critic, lambda_statistics: weights of the terms; 0 leaves one out.
@@ -78,6 +79,7 @@ class Distill(Translator):
         ngf: int = 16,
         norm: str = "instance",
         upsample: str = "resize",
+        residual: bool = False,
         teacher_ngf: int = 0,
         lambda_l1: float = 10.0,
         lambda_ssim: float = 10.0,
@@ -89,7 +91,9 @@ class Distill(Translator):
         weights = {"l1": lambda_l1, "ssim": lambda_ssim, "critic": lambda_critic, "statistics": lambda_statistics}
         if wrong := [f"lambda_{name} is {weight}" for name, weight in weights.items() if not weight >= 0]:
             raise ValueError(f"{wrong[0]}; it cannot be negative; 0 leaves the term out")
-        self.G = networks.generator(generator, in_channels, out_channels, ngf=ngf, norm=norm, upsample=upsample)
+        self.G = networks.generator(
+            generator, in_channels, out_channels, ngf=ngf, norm=norm, upsample=upsample, residual=residual
+        )
         self.lambda_l1, self.lambda_ssim, self.lambda_critic = lambda_l1, lambda_ssim, lambda_critic
         self.lambda_statistics, self.lr = lambda_statistics, lr
         if teacher_ngf and lambda_statistics and isinstance(self.G, ResNet):

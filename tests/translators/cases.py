@@ -190,7 +190,7 @@ CASES = {
         small={"generator": "resnet_1", "ngf": 2},
         terms={"G/l1", "G/ssim"},
         views=["x", "G(x)", "y"],
-        run={"generator": "mobile_resnet_1"},
+        run={"generator": "mobile_resnet_1", "residual": True},
     ),
     "dtn": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "nef": 2, "features": 2},
