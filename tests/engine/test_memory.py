@@ -24,7 +24,10 @@ def run_of(method, **given):
     return run
 
 
-@pytest.mark.parametrize(("method", "size", "room"), [("cyclegan", 512, 8), ("cyclegan", 1024, 24), ("cut", 1024, 24)])
+@pytest.mark.parametrize(
+    ("method", "size", "room"),
+    [("cyclegan", 512, 8), *(pytest.param(m, 1024, 24, marks=pytest.mark.slow) for m in ("cyclegan", "cut"))],
+)
 def test_large_images_fit_into_usual_cards_in_single_precision(method, size, room):
     assert 2 * GB < needed(run_of(method, size=size, checkpointing="on")) < room * GB
 
