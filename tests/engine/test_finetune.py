@@ -41,12 +41,15 @@ def state(path):
 def test_a_run_starts_from_all_networks_of_another(method, folders, tmp_path):
     """With a learning rate of zero it ends where it starts: the exported generators and the discriminators."""
     first = run(method, folders, tmp_path / "first")
-    second = run(method, folders, tmp_path / "second", from_=first, lr=0, seed=5)
+    still = {"lr": 0, "lr_d": 0} if method == "enco" else {"lr": 0}
+    second = run(method, folders, tmp_path / "second", from_=first, seed=5, **still)
     files = sorted((first / "weights").iterdir())
     assert files
     for file in files:
         before, after = parameters(file), parameters(second / "weights" / file.name)
         assert all(torch.allclose(before[key], after[key], rtol=1e-6, atol=0) for key in before | after)
+    if method in ("distill", "energy"):  # which have no network beside those that are exported
+        return
     before, after = state(first), state(second)
     judges = [key for key in before if key.startswith(("D", "f")) and key.endswith(("weight", "bias"))]
     assert judges
@@ -56,7 +59,7 @@ def test_a_run_starts_from_all_networks_of_another(method, folders, tmp_path):
     assert facts["from"]["from"] == "first"
     assert len(facts["from"]["sha256"]) == 64
     assert set(facts["from"]["networks"]) >= {key.partition(".")[0] for key in judges}
-    plain = run(method, folders, tmp_path / "plain", lr=0, seed=5)
+    plain = run(method, folders, tmp_path / "plain", seed=5, **still)
     assert not all(torch.equal(before[key], state(plain)[key]) for key in judges if key.endswith("weight"))
 
 
