@@ -304,8 +304,14 @@ def test_a_run_warns_of_its_own_images(options, tmp_path, monkeypatch, one_threa
     assert "warning: " not in capsys.readouterr().err
 
 
-LARGER = {"unit": {"ngf": 8, "ndf": 8}, "began": {"filters": 16}}
-"""With two filters UNIT's images keep 3 % of the contrast of real ones, and BEGAN's are all alike, for 500 steps."""
+LARGER = {
+    "unit": {"ngf": 8, "ndf": 8},
+    "began": {"filters": 16},
+    "fastcut": {"ngf": 8},
+    "dclgan": {"ngf": 8, "lambda_idt": 10.0},
+}
+"""With two filters UNIT's images keep 3 % of the contrast of real ones, BEGAN's are all alike, and those of FastCUT and
+DCLGAN have hardly any colour, for 500 steps."""
 
 
 @pytest.mark.timeout(900)
