@@ -192,11 +192,9 @@ def _evaluate(out: Path, task: Task, say: Say) -> bool:
 def contact_sheet(out: Path) -> Path:
     """Write ``out/contact.png``: source, result and ground truth of the first test scenes, for each task."""
     rows = zip(*(_triples(out, task)[:SHOWN] for task in TASKS), strict=True)
-    captions = [
-        caption
-        for task in TASKS
-        for caption in (task.source, f"{task.method}: {task.source} to {task.target}", f"truth: {task.target}")
-    ]
+    captions: list[str] = []
+    for task in TASKS:
+        captions += [task.source, f"{task.method}: {task.source} to {task.target}", f"truth: {task.target}"]
     path = out / "contact.png"
     sheet([[image for triple in row for image in triple] for row in rows], captions, path)
     return path

@@ -44,15 +44,15 @@ class Distill(Translator):
     """G learns y = T(x), the results of a teacher T, from source images alone:
 
         L = lambda_l1 |G(x) - y| + lambda_ssim (1 - SSIM(G(x), y))
-            + lambda_critic sum_l |D_l(G(x)) - D_l(y)|            (Wu et al., eq. 4)
-            + lambda_statistics sum_k |W_k s_k(G, x) - s_k(T, x)|^2   (after Ren et al., eq. 7)
+            + lambda_critic sum_l |D_l(G(x)) - D_l(y)|                  (Wu et al.)
+            + lambda_statistics sum_k |W_k s_k(G, x) - s_k(T, x)|^2     (after Ren et al.)
 
     D_l are the activations of the teacher's own discriminator, which knows what in a result matters. s_k are mean and
     deviation of each channel of the maps within both networks, and the matrix W_k, which learns too, leads from the
     student's channels to the teacher's. Of an exported teacher, whose networks are not known, only the first line
     remains; of a run without a discriminator's state, all but the second. Without a teacher it learns from pairs.
 
-    There is no game: a student without an own discriminator learns faster and does not drift (Ren et al., section 3.2).
+    There is no game: as in Ren et al., the student has no discriminator of its own.
 
     Args:
         in_channels, out_channels: of x and y, which are [n, c, h, w] in [-1, 1].
