@@ -198,7 +198,7 @@ def test_a_run_that_cannot_be_exported_leaves_the_models(
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     with running(tmp_path) as here:
-        monkeypatch.setattr("i2i.serving.work.store._of_source", without_torch)
+        monkeypatch.setattr("i2i.serving.work.store.paths_of", without_torch)
         refresh(here)
         assert "models are kept as they are: No module named 'torch'" in caplog.text
         assert (result(here, "a") == 255 - PIXELS).all()

@@ -26,8 +26,9 @@ from i2i.serving.work.service import Service
 _SCRIPT = "text/javascript; charset=utf-8"
 _PAGE = {
     "index.html": "text/html; charset=utf-8", "style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml",
-    "app.js": _SCRIPT, "viewer.js": _SCRIPT, "webcam.js": _SCRIPT,
+    "app.js": _SCRIPT, "viewer.js": _SCRIPT, "webcam.js": _SCRIPT, "backend.js": _SCRIPT,
 }  # fmt: skip
+_FILES = {"backend.js": "service.js"}  # of a page for browsers alone it is another one, see i2i/serving/static.py
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -91,7 +92,7 @@ async def _page(request: Request) -> Response:
 
 @cache
 def _read(file: str) -> bytes:
-    return (resources.files("i2i.serving.web") / "page" / file).read_bytes()
+    return (resources.files("i2i.serving.web") / "page" / _FILES.get(file, file)).read_bytes()
 
 
 def _about(served: Served) -> dict[str, Any]:
