@@ -103,6 +103,18 @@ def test_the_style_of_an_example(page: Page, pictures: list[Path], tmp_path: Pat
     page.wait("document.querySelector('#example').files.length === 0")
 
 
+def test_a_mask(page: Page, pictures: list[Path], tmp_path: Path) -> None:
+    page.select("#model", "tiny")
+    write_image(tmp_path / "mask.png", Image(np.zeros((60, 90, 1), np.uint8)))
+    page.choose(tmp_path / "mask.png", field="#mask")
+    page.choose(pictures[0])
+    first = read_image(pictures[0]).pixels[0, 0]
+    page.wait_for_pixel(first.tolist())
+    page.run("document.querySelector('#no-mask').click()")
+    page.wait_for_pixel((255 - first).tolist())
+    assert page.run("document.querySelector('#no-mask').hidden") is True
+
+
 def test_the_webcam(page: Page) -> None:
     page.select("#model", "tiny")
     page.run(

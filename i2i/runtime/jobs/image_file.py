@@ -12,7 +12,7 @@ import numpy as np
 
 from i2i.atomic import FULL
 from i2i.errors import I2IError
-from i2i.images import Header, Image, ImageError, losses, write_image
+from i2i.images import Header, Image, ImageError, losses, read_image, write_image
 from i2i.images.domains import kind
 from i2i.images.encode import check_holds_bands
 from i2i.lost import Lost, fewer_bits
@@ -51,7 +51,8 @@ def translate(
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
     if options.mask is not None:
-        result = masks.pasted(result, image, masks.mask_file(options.mask, name))
+        file = masks.mask_file(options.mask, name)
+        result = masks.pasted(result, image, read_image(file), file)
     lost = image.lost + bits_lost(image, model.spec) + processing.beyond_range(image, model.spec)
     if image.alpha is not None and result.alpha is None and not model.spec.inpaints:
         lost += ("alpha",)

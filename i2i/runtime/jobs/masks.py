@@ -8,7 +8,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
-from i2i.images import Image, ImageError, name_images, read_image
+from i2i.images import Image, ImageError, name_images
 from i2i.runtime.errors import ModelError
 
 
@@ -34,18 +34,17 @@ def digest(masks: Path) -> str:
     return known.hexdigest()
 
 
-def pasted(result: Image, source: Image, file: Path) -> Image:
-    """Return the mixture of a result and its source by a mask: the result where it is white.
+def pasted(result: Image, source: Image, mask: Image, name: str | PurePath) -> Image:
+    """Return the mixture of a result and its source by a mask: the result where it is white. ``name`` is the mask's.
 
     Black leaves the source's pixels as they are, to the bit. The alpha channel stays that of the result. Raises
     ImageError for a mask of another size than the source, and ModelError for a result of another size or depth, or
     with a colour profile of its own.
     """
-    mask = read_image(file)
     size = (source.height, source.width)
     if (mask.height, mask.width) != size:
         raise ImageError(
-            file, f"the mask has {mask.width} x {mask.height} pixels, and its image {source.width} x {source.height}"
+            name, f"the mask has {mask.width} x {mask.height} pixels, and its image {source.width} x {source.height}"
         )
     alike = (result.height, result.width, result.bits, result.icc) == (*size, source.bits, source.icc)
     if not alike or result.bands or source.bands:

@@ -92,7 +92,7 @@ def test_what_cannot_be_pasted_is_refused(model: i2i.Model, tmp_path: Path) -> N
     with pytest.raises(
         ModelError, match="has 80 x 60 pixels of 8 bits, and its source 40 x 30 of 8: it cannot be past"
     ):
-        masks.pasted(large, Image(PHOTO), saved(tmp_path / "mask.png", HALF))
+        masks.pasted(large, Image(PHOTO), Image(HALF), "mask.png")
 
 
 def test_sixteen_bits_stay_outside_of_the_mask(model: i2i.Model, tmp_path: Path) -> None:
