@@ -21,6 +21,7 @@ EXAMPLES = [
     ("i2i serve models/ --watch", "a folder of models, as files come and go"),
     ("i2i serve night=model.onnx rain=runs/rain", "names of your own"),
     ("i2i serve model.onnx --host 0.0.0.0 --token-file t", "to a network, for those with the token"),
+    ("i2i serve model.onnx --devices 0,1", "one process for each of two GPUs"),
     ("i2i serve model.onnx --static site", "a page that needs no service, for any host of files"),
     ("curl -T in.jpg -X POST localhost:8080/v1/translate/model", "an image through it"),
 ]
@@ -98,6 +99,13 @@ def _time(name: str, default: float, text: str, least: float = 1) -> Any:
     metavar="PATH",
     help="For --static: the npm package onnxruntime-web, as a folder or an archive.  [default: fetched by npm]",
 )
+@help.option(
+    "--devices",
+    group=SERVICE,
+    callback=lambda _context, _option, text: tuple(filter(None, (text or "").split(","))),
+    metavar="N,N",
+    help="One process for each of these GPUs, behind the one port; cpu is a process without.  [default: one process]",
+)
 @help.option("--watch", group=SERVICE, is_flag=True, help="Load changed model files without a SIGHUP.")
 @help.option("--access-log/--no-access-log", group=SERVICE, default=True, help="A line of JSON for each request.")
 @help.option(
@@ -151,9 +159,15 @@ def command(
         return
     if ort_web is not None:
         raise click.UsageError("--ort-web is for a page that is written with --static DIR")
+    settings = Settings(**given)
+    if settings.devices:
+        from i2i.serving import supervisor
+
+        supervisor.serve(models, settings, lambda text: click.echo(text, err=True))
+        return
     from i2i.serving.server import serve
 
-    serve(models, Settings(**given), lambda text: click.echo(text, err=True))
+    serve(models, settings, lambda text: click.echo(text, err=True))
 
 
 def _write_page(context: click.Context, models: tuple[str, ...], folder: Path, ort_web: Path | None) -> None:

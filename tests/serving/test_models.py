@@ -173,7 +173,6 @@ def test_requests_before_the_models_are_loaded(tmp_path: Path, models: Path, mon
 
     monkeypatch.setattr(Model, "__init__", slow)
     with running(models / "tiny.onnx", ready=False) as here:
-        wait_for(lambda: here.said)
         assert [here.get(f"/v2/health/{each}").status for each in ("live", "ready")] == [200, 503]
         assert here.translate(DATA).status == 404  # no model is known yet
         loading.set()

@@ -28,13 +28,16 @@ class Service:
         most_body_bytes: of all bodies that are in memory at once.
     """
 
-    def __init__(self, sources: Sequence[str], settings: Settings) -> None:
+    def __init__(self, sources: Sequence[str], settings: Settings, jobs: str = "") -> None:
+        """Prepare a service; ``jobs`` begins the names of its videos."""
         self.settings, self.metrics = settings, Metrics()
         self.store = ModelStore(sources, settings, self.metrics)
-        self.videos = Videos(settings, self.metrics)
+        self.videos = Videos(settings, self.metrics, jobs)
         self.ready = self.stopping = False
         free = available_memory()
-        self.most_body_bytes = max(settings.max_body, 2**31 if free is None else free // BODY_SHARE)
+        self.most_body_bytes = max(
+            settings.max_body, 2**31 if free is None else free // BODY_SHARE // settings.processes
+        )
         self._pool: Pool | None = None
         self.metrics.watch("i2i_queue_waiting", lambda: 0 if self._pool is None else self._pool.waiting)
         self.metrics.watch("i2i_running", lambda: 0 if self._pool is None else self._pool.running)

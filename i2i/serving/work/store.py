@@ -52,6 +52,7 @@ class ModelStore:
             settings.batch,
             settings.batch_wait,
             self._metrics.batches.observe,
+            settings.processes,
         )
         for each in served:
             self._put(each)
