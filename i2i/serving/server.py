@@ -150,12 +150,14 @@ async def run(
         if shared is not None and shared.late:
             await service.start()
         background = asyncio.create_task(_prepare(service, say))
+        memory = asyncio.create_task(service.release_memory())
         try:
             await server.serve([bound] if shared is None else [bound, shared.private])
         finally:
             service.stop()
             background.cancel()
-            done = await asyncio.gather(background, return_exceptions=True)
+            memory.cancel()
+            done = await asyncio.gather(background, memory, return_exceptions=True)
             await asyncio.to_thread(service.close)
     if isinstance(done[0], Exception):
         raise done[0]

@@ -83,13 +83,18 @@ def resident_memory() -> int:
     return 0
 
 
+def release_memory() -> None:
+    """Return memory that is free within this process to the system, where the C library keeps it (glibc)."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class PeakMemory:
     """Peak growth of this process since the object was made."""
 
     def __init__(self) -> None:
         self.start: int | None = None
-        with suppress(AttributeError, OSError, TypeError):  # not in every C library
-            ctypes.CDLL(None).malloc_trim(0)  # else freed memory that is reused would not count
+        release_memory()  # else freed memory that is reused would not count
         with suppress(OSError, ValueError, StopIteration):
             Path("/proc/self/clear_refs").write_text("5")  # resets the peak
             self.start = _status("VmRSS")
