@@ -44,7 +44,7 @@ _BOUNDARY = "boundary-of-the-load"
 @click.command
 @click.option("--model", "models", multiple=True, help="As of `i2i serve`.  [default: the default model, twice]")
 @click.option("--minutes", default=30.0, show_default=True)
-@click.option("--warm-up", default=60.0, show_default=True, help="Seconds of load before the first measurement.")
+@click.option("--warm-up", default=300.0, show_default=True, help="Seconds of load before the first measurement.")
 @click.option("--clients", default=4, show_default=True, help="Requests at once.")
 def soak(models: tuple[str, ...], minutes: float, warm_up: float, clients: int) -> None:
     """Measure memory under images of several sizes and formats, forms, tensors, bad requests and clients that go away.

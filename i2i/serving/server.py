@@ -80,13 +80,19 @@ def serve(
     cannot be bound.
     """
     settings.token()  # refuses a wrong file before anything is loaded
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each malformed request
+    quiet_libraries()
     bound = bind(settings.host, settings.port)
     try:
         announce(settings, bound, say)
         asyncio.run(run(Service(sources, settings), bound, say, log))
     finally:
         bound.close()
+
+
+def quiet_libraries() -> None:
+    """Log no warnings of libraries about malformed requests, which are answered, and in the access log."""
+    for name in ("uvicorn", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def bind(host: str, port: int) -> socket.socket:

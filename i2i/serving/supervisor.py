@@ -225,6 +225,8 @@ def _run(
     os.setpgid(0, 0)  # or Ctrl-C would reach it beside the SIGTERM of the parent, and stop it at once
     tell(lambda text: to_stderr(f"note: process {number}: {text}"))
 
+    server.quiet_libraries()
+
     def say(text: str) -> None:
         with suppress(OSError):  # the parent has been killed
             parent.send(text)
