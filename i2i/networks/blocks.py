@@ -112,8 +112,9 @@ def towards(x: Tensor, t: Tensor) -> Tensor:
     """Move images x in [-1, 1] by t in [-1, 1]: (1 - |t|) x + t, a mixture of x and the sign of t.
 
     A grey x [n, 1, h, w] moves in each channel of t. The result is x itself where t = 0, to the bit, and is in [-1, 1]
-    for every x and t. Each value can be reached from each x, also from -1 and 1, where x + t would be clipped and tanh(atanh(x) + t) could not begin. Its slope in t is
-    1 - x upwards and 1 + x downwards, so that it only vanishes at the end of the range.
+    for every x and t. Each value can be reached from each x, also from -1 and 1, where x + t would be clipped and
+    tanh(atanh(x) + t) could not begin. Its slope in t is 1 - x upwards and 1 + x downwards, so that it only vanishes at
+    the end of the range.
     """
     return (1 - t.abs()) * x + t
 
