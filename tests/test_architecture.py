@@ -21,7 +21,7 @@ _SPEC.loader.exec_module(architecture)
 
 # Part of i2i -> level, and what it may import from outside the standard library. Imports point down.
 LEVELS: dict[str, tuple[int, set[str]]] = {
-    "cli": (9, {"click", "numpy", "onnxruntime", "cv2", "torch"}),
+    "cli": (9, {"click", "rich", "numpy", "onnxruntime", "cv2", "torch"}),
     "demo": (8, {"numpy", "cv2"}),
     "serving": (7, {"numpy", "onnx", "prometheus_client", "starlette", "uvicorn"}),
     "engine": (7, {"torch", "numpy", "safetensors", "tensorboard"}),
@@ -153,7 +153,8 @@ FLOORS = {
         ["app"],
     ],
     "i2i.reporting": [
-        ["records", "embed"], ["charts", "figures"], ["gallery"], ["neighbours"], ["page"], ["card"], ["api"],
+        ["records", "embed", "markdown"], ["charts", "figures", "shipped"], ["gallery"], ["neighbours"], ["page"],
+        ["card"], ["api"],
     ],
 }  # fmt: skip
 
