@@ -128,7 +128,7 @@ FLOORS = {
     ],
     "i2i.runtime.video": [
         ["errors", "options", "detect", "interrupt"], ["frame", "workspace"], ["source", "temporal", "pipeline"],
-        ["sink"], ["translate"],
+        ["sink"], ["translate"], ["folder"],
     ],
     "i2i.runtime.jobs": [
         ["sharding", "derived"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"],

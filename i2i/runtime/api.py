@@ -35,10 +35,10 @@ class SomeFailedError(I2IError):
 
     exit_status = 1
 
-    def __init__(self, failed: list[Outcome], summary: Summary) -> None:
+    def __init__(self, failed: list[Outcome], summary: Summary, noun: str = "image") -> None:
         self.failed = failed
         notes = "\n".join(outcome.note for outcome in failed[:20])
-        super().__init__(f"{summary.failed} of {plural(summary.total, 'image')} failed:\n{notes}")
+        super().__init__(f"{summary.failed} of {plural(summary.total, noun)} failed:\n{notes}")
 
 
 class TranslateOptions(TypedDict, total=False):
@@ -70,6 +70,7 @@ class TranslateOptions(TypedDict, total=False):
     rotation: str
     steady: bool
     steady_time: float | None
+    videos: bool
 
 
 @overload
@@ -118,6 +119,7 @@ def translate(
     rotation: str = "apply",
     steady: bool = False,
     steady_time: float | None = None,
+    videos: bool = False,
 ) -> np.ndarray | Path:
     """Translate an array, an image file, a folder of images or a video, and return the same kind: array, or path.
 
@@ -166,6 +168,7 @@ def translate(
         rotation: of a video: "apply", rotate the frames upright; or "keep", keep the rotation tag; default "apply".
         steady: reduce flicker of a video: smooth statistics and results over time; default False.
         steady_time: time constant of ``steady`` in seconds, above 0 and up to 10; default 0.4.
+        videos: translate the videos of a folder, not its images; default False.
 
     Returns the translated array, or the path of the file or folder that was written.
 
@@ -182,12 +185,9 @@ def translate(
     video = VideoOptions(
         **times, codec=codec, crf=crf, preset=preset, rotation=rotation, steady=steady, steady_time=steady_time
     )
-    of_video = isinstance(src, str | os.PathLike) and is_video(src, dst)
-    usual = VideoOptions()
-    if not of_video and (changed := sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))):
-        raise ValueError(f"{', '.join(changed)}: for videos only, and the source is not a video")
-    if mask is not None and (of_video or not isinstance(src, str | os.PathLike)):
-        raise ValueError("mask is for image files and folders of them, and the source is an array or a video")
+    path = src if isinstance(src, str | os.PathLike) else None
+    of_video = path is not None and is_video(path, dst)
+    _check_options(path, of_video, videos, video, mask)
     if isinstance(model, Generator):
         raise targets.wrong_kind(targets.GENERATOR, printable(model.path))
     if not isinstance(model, Model):
@@ -207,20 +207,43 @@ def translate(
     target = destination(source, dst, model.name, settings)
     if not source.is_dir():
         return translate_file(model, source, target, settings)
-    from i2i.runtime.jobs.folder import translate_folder
+    return _translate_folder(model, source, target, settings, video if videos else None)
 
+
+def _check_options(source: PathLike | None, of_video: bool, videos: bool, video: VideoOptions, mask: object) -> None:
+    """Raise ValueError for options that say nothing about what is translated; ``source`` is None for an array."""
+    if videos and (source is None or not os.path.isdir(source)):
+        raise ValueError("videos is for folders, and the source is not a folder")
+    usual = VideoOptions()
+    changed = sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))
+    if changed and not (of_video or videos):
+        raise ValueError(f"{', '.join(changed)}: for videos only, and the source is not a video")
+    if mask is not None and (of_video or source is None):
+        raise ValueError("mask is for image files and folders of them, and the source is an array or a video")
+
+
+def _translate_folder(model: Model, source: Path, target: Path, options: Options, video: VideoOptions | None) -> Path:
+    """Translate the images of a folder, or with ``video`` its videos."""
     failed: list[Outcome] = []
-    summary = translate_folder(
-        model,
-        source,
-        target,
-        settings,
-        lambda outcome, _: failed.append(outcome) if outcome.status == "failed" else None,
-    )
+
+    def report(outcome: Outcome, _: Summary) -> None:
+        if outcome.status == "failed":
+            failed.append(outcome)
+        elif video is not None and outcome.note:
+            note(outcome.note)
+
+    if video is not None:
+        from i2i.runtime.video.folder import translate_videos
+
+        summary = translate_videos(model, source, target, options, video, report)
+    else:
+        from i2i.runtime.jobs.folder import translate_folder
+
+        summary = translate_folder(model, source, target, options, report)
     for text in summary.losses.notes():
         note(text)
     if failed:
-        raise SomeFailedError(failed, summary)
+        raise SomeFailedError(failed, summary, "image" if video is None else "video")
     return target
 
 

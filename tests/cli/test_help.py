@@ -70,7 +70,7 @@ GROUPS = {
     "translate": {
         "Input and output": "format quality suffix mask background keep-metadata overwrite watch",
         "Model": "model to style seed results derive provider allow-fallback batch workers",
-        "Video": "start end fps codec crf preset rotation steady steady-time preview",
+        "Video": "start end fps codec crf preset rotation steady steady-time preview videos",
         "Large images": "tile max-pixels",
         "Many machines": "shard",
     },

@@ -28,7 +28,7 @@ from tests.runtime.tiles.networks import photo
 def test_translate_shows_the_fields_of_the_options_with_their_defaults() -> None:
     shown = inspect.signature(translate).parameters
     stated = {each.name: each.default for kind in (Options, VideoOptions) for each in fields(kind)}
-    own = {"src", "dst", "model", "to", "provider", "allow_fallback", "tile", "style", "seed"}
+    own = {"src", "dst", "model", "to", "provider", "allow_fallback", "tile", "style", "seed", "videos"}
     assert {name: shown[name].default for name in stated} == stated
     assert set(shown) == set(stated) | own
     keywords = {name: each.annotation for name, each in shown.items() if each.kind is each.KEYWORD_ONLY}

@@ -106,11 +106,11 @@ def translate_folders(
     if watch is not None:
         paths = [error.path for error in unreadable]
         watcher = FolderWatcher(source, targets, options, shard.holds, watch, names, paths)
-        with _journals(targets, watcher), WorkerPool(targets, options) as pool:
+        with journals(targets, watcher), WorkerPool(targets, options) as pool:
             _watch(pool, watcher, count)
     elif names:
         images = (PlannedImage(source / name, options.output_name(name)) for name in names)
-        with _journals(targets), WorkerPool(targets, options) as pool:
+        with journals(targets), WorkerPool(targets, options) as pool:
             for outcome in pool.outcomes(images, len(names)):
                 count(outcome)
     return summary
@@ -133,7 +133,7 @@ def _job_target(model: Model, folder: Path, options: Options, shard: sharding.Sh
 
 
 @contextmanager
-def _journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
+def journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
     """Open all journals, and note in them that the job has finished.
 
     A job that watches has, if it is interrupted after it has translated what was there when it began.
