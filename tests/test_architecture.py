@@ -132,7 +132,7 @@ FLOORS = {
     ],
     "i2i.runtime.jobs": [
         ["sharding", "derived"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"],
-        ["oversized"], ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
+        ["oversized"], ["parallel"], ["single", "workers"], ["watcher", "gpus"], ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],

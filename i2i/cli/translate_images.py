@@ -124,6 +124,12 @@ _OPTIONS = (
         help="Translate only part I of N of a folder, I from 1 to N; 1/1 is the whole folder.  [default: as a SLURM "
         "array, an indexed Kubernetes job or torchrun says, else 1/1]",
     ),
+    option(
+        "--gpus",
+        group="Many machines",
+        metavar="N|all",
+        help="Graphics cards of this machine that share a folder, a process each.  [default: one, in this process]",
+    ),
 )
 
 

@@ -80,6 +80,8 @@ def check_options(job: VideoJob | None, src: Path, options: dict[str, Any]) -> N
     if options["watch"] and not (job is None and src.is_dir()):
         other = "images: leave out --videos" if src.is_dir() else f"images, and {printable(src)} is not a folder"
         raise ValueError(f"--watch is for folders of {other}")
+    if options["gpus"] is not None and (options["watch"] or not src.is_dir()):
+        raise ValueError("--gpus is for folders of images or videos, and not for --watch")
 
 
 def translate(model: Model, src: Path, dst: str | None, settings: Options, job: VideoJob) -> None:
@@ -144,13 +146,16 @@ def _translate_videos(model: Model, target: Path, src: Path, settings: Options, 
     from i2i.runtime.video.folder import translate_videos
 
     start = time.perf_counter()
-    with Progress("frame") as bar:
+    with Progress("video" if settings.gpus else "frame") as bar:
 
         def report(outcome: Outcome, summary: Summary) -> None:
             if outcome.note:
                 bar.say(f"{'failed' if outcome.status == 'failed' else 'note'}: {outcome.note}")
             over = summary.done + summary.skipped + summary.failed
-            bar.restart(f"{over} of {plural(summary.total, 'video')}")
+            if settings.gpus:
+                bar.update(over, summary.total)
+            else:
+                bar.restart(f"{over} of {plural(summary.total, 'video')}")
 
         done = translate_videos(
             model, src, target, settings, job.options, report, lambda one: bar.update(one.frames, one.expected)

@@ -61,6 +61,7 @@ class TranslateOptions(TypedDict, total=False):
     mask: PathLike | None
     keep_metadata: bool
     shard: str | None
+    gpus: int | str | None
     start: float | str
     end: float | str | None
     fps: Fraction | float | str | None
@@ -110,6 +111,7 @@ def translate(
     mask: PathLike | None = None,
     keep_metadata: bool = False,
     shard: str | None = None,
+    gpus: int | str | None = None,
     start: float | str = 0.0,
     end: float | str | None = None,
     fps: Fraction | float | str | None = None,
@@ -156,6 +158,8 @@ def translate(
             the source where it is white; default None.
         keep_metadata: keep EXIF and XMP, which may contain where a photo was taken; default False.
         shard: part of a folder to translate, "2/7" for the second of seven; default all of it.
+        gpus: graphics cards that share a folder, a process each, from 1, or "all"; a script that uses it needs the
+            usual ``if __name__ == "__main__"``; default one, in this process.
         start: skip frames of a video before this time: seconds, "m:ss" or "h:mm:ss"; default 0.
         end: skip frames of a video after this time, in the same form; default its end.
         fps: constant frame rate of a video in frames per second, above 0 and up to 1000, as a number or "30000/1001";
@@ -179,7 +183,7 @@ def translate(
     settings = Options(
         format=format, quality=quality, background=background, max_pixels=max_pixels, overwrite=overwrite, batch=batch,
         workers=workers, suffix=suffix, mask=None if mask is None else Path(mask), keep_metadata=keep_metadata,
-        shard=shard,
+        shard=shard, gpus=gpus,
     )  # fmt: skip
     times: Any = {"start": start, "end": end, "fps": fps}  # may be text, which is converted
     video = VideoOptions(
@@ -206,6 +210,8 @@ def translate(
     source = Path(src)
     target = destination(source, dst, model.name, settings)
     if not source.is_dir():
+        if gpus is not None:
+            raise ValueError(f"gpus is for folders, and {printable(source)} is not a folder")
         return translate_file(model, source, target, settings)
     return _translate_folder(model, source, target, settings, video if videos else None)
 

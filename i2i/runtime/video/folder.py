@@ -5,13 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from i2i.images import ImageError
 from i2i.runtime.errors import ProviderError
-from i2i.runtime.jobs import image_file, sharding
-from i2i.runtime.jobs.folder import Report, Summary, facts, job_key, journals, refuse_mixed_results
+from i2i.runtime.jobs import gpus, image_file
+from i2i.runtime.jobs.folder import (
+    Report,
+    Summary,
+    facts,
+    job_key,
+    journals,
+    portable,
+    refuse_mixed_results,
+    shard_of,
+)
 from i2i.runtime.jobs.image_file import StoppedError
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options
@@ -42,7 +52,7 @@ def translate_videos(
 
     A video that fails is reported and counted, and the others go on; of a damaged one nothing is written. A video that
     an earlier job finished with the same model and settings is skipped, unless it has changed. ``report`` is called
-    after each video, and ``frames`` after each frame, in this thread.
+    after each video, and ``frames`` after each frame unless several cards share the job, in this thread.
 
     Raises ValueError before any work for options of images, and as ``translate_folder`` does.
     """
@@ -51,7 +61,7 @@ def translate_videos(
     if idle := [name for name in OF_IMAGES if getattr(options, name) != getattr(usual, name)]:
         raise ValueError(f"{', '.join(idle)}: for images, and this is a folder of videos; leave it out")
     model = model.toward(None)
-    shard = sharding.WHOLE if options.shard is None else sharding.parse(options.shard)
+    shard, cards = shard_of(options), gpus.chosen(options.gpus, [model])
     unreadable: list[ImageError] = []
     names = [name for name in plan(source, [target], result_name, unreadable.append, name_videos) if shard.holds(name)]
     key, about = _job(model, options, video)
@@ -68,12 +78,34 @@ def translate_videos(
 
     for error in unreadable:
         count(Outcome(error.path, "failed", str(error)))
-    if names:
+    if names and cards:
+        part = partial(_translate_part, portable(model), source, target, options, video, len(cards))
+        gpus.run(cards, names, part, count)
+    elif names:
         job = _VideoJob(model, source, target, options, video, journal, frames)
         with journals([JobTarget(model, target, journal)]):
             for outcome in job.outcomes(names):
                 count(outcome)
     return summary
+
+
+def _translate_part(
+    model: Model,
+    source: Path,
+    target: Path,
+    options: Options,
+    video: VideoOptions,
+    parts: int,
+    number: int,
+    names: Iterable[str],
+    count: Callable[[Outcome], None],
+) -> None:
+    """Translate what the process of that number takes; it has a journal of its own, as a shard has."""
+    key, about = _job(model, options, video)
+    journal = Journal(target, key, about, shard_of(options).divided(number, parts), options.overwrite, KIND)
+    with journals([JobTarget(model, target, journal)]):
+        for outcome in _VideoJob(model, source, target, options, video, journal, None).outcomes(names):
+            count(outcome)
 
 
 def result_name(source: str) -> str:
