@@ -11,7 +11,7 @@ import click
 
 from i2i.cli import help, providers, tiles, translate_images, translate_video, without_garbage_collection
 from i2i.cli.param_types import FilePath
-from i2i.runtime.adapters.options import NAMES
+from i2i.runtime.adapters.options import NAMES, ModelOptions
 from i2i.text import not_found, printable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ EXAMPLES = [
     examples=EXAMPLES,
     elsewhere={
         option: f"`i2i describe MODEL {option} ... -o COPY` writes it into a copy of the model"
-        for option in (f"--{name.replace('_', '-')}" for name in NAMES)
+        for option in (f"--{name.replace('_', '-')}" for name in NAMES - {"input"})
     },
 )
 @click.argument("src", type=FilePath(path_type=Path))
@@ -86,6 +86,15 @@ EXAMPLES = [
     help="Make of each image the source that the model was trained on, write it to DIR, and translate that: a before "
     "and after of any picture, for a model trained with --derive.  [default: none]",
 )
+@help.option(
+    "--input",
+    "inputs",
+    group="Model",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Value of an input beside the image, for a third-party model that has several: a number, or numbers with "
+    "commas between. Repeat it for several inputs.  [default: as `i2i describe` wrote it]",
+)
 @providers.options
 @translate_images.options
 @translate_video.options
@@ -99,6 +108,7 @@ def command(
     seed: int | None,
     results: int | None,
     derive: Path | None,
+    inputs: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
@@ -144,7 +154,8 @@ def command(
     watch = options.pop("watch")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     alone = job is None and not src.is_dir()
-    loaded = open_models(names or (None,), to, side_by_side=not alone, **where)
+    given = ModelOptions(input=inputs)  # type: ignore[arg-type]  # texts, which are converted
+    loaded = open_models(names or (None,), to, side_by_side=not alone, options=given, **where)
     loaded = [each for model in loaded for each in styled(model, style, seed, results)]
     loaded = [tiles.tiled(model, tile, alone=alone) for model in loaded]
     if derive is not None:

@@ -76,8 +76,8 @@ _OPTIONS = (
         "--mask",
         group=FILES,
         type=FilePath(exists=True, path_type=Path),
-        help="A mask, or a folder of masks with the names of the images: results are pasted in where it is white.  "
-        "[default: none]",
+        help="A mask, or a folder of masks with the names of the images: results are pasted in where it is white, "
+        "or a model that fills holes fills them there.  [default: none]",
     ),
     option(
         "--background",
