@@ -128,11 +128,11 @@ FLOORS = {
     ],
     "i2i.runtime.video": [
         ["errors", "options", "detect", "interrupt"], ["frame", "workspace"], ["source", "temporal", "pipeline"],
-        ["sink"], ["translate"],
+        ["sink"], ["translate"], ["folder"],
     ],
     "i2i.runtime.jobs": [
         ["sharding", "derived"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"],
-        ["oversized"], ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
+        ["oversized"], ["parallel"], ["single", "workers"], ["watcher", "gpus"], ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],
