@@ -11,7 +11,7 @@ import click
 
 from i2i.cli import help, providers, tiles, translate_images, translate_video, without_garbage_collection
 from i2i.cli.param_types import FilePath
-from i2i.runtime.adapters.options import NAMES
+from i2i.runtime.adapters.options import NAMES, ModelOptions
 from i2i.text import not_found, printable
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ EXAMPLES = [
     ("i2i translate photos/ out/ -m model.onnx", "a folder, by an ONNX file"),
     ("i2i translate photo.jpg --results 4", "four results, by a model with styles"),
     ("i2i translate clip.mp4 out.mp4", "a video, with its sound"),
+    ("i2i translate clips/ out/ --videos", "the videos of a folder"),
     ("i2i translate - - <in.png >out.png", "standard input to standard output"),
 ]
 
@@ -35,7 +36,7 @@ EXAMPLES = [
     examples=EXAMPLES,
     elsewhere={
         option: f"`i2i describe MODEL {option} ... -o COPY` writes it into a copy of the model"
-        for option in (f"--{name.replace('_', '-')}" for name in NAMES)
+        for option in (f"--{name.replace('_', '-')}" for name in NAMES - {"input"})
     },
 )
 @click.argument("src", type=FilePath(path_type=Path))
@@ -85,6 +86,15 @@ EXAMPLES = [
     help="Make of each image the source that the model was trained on, write it to DIR, and translate that: a before "
     "and after of any picture, for a model trained with --derive.  [default: none]",
 )
+@help.option(
+    "--input",
+    "inputs",
+    group="Model",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Value of an input beside the image, for a third-party model that has several: a number, or numbers with "
+    "commas between. Repeat it for several inputs.  [default: as `i2i describe` wrote it]",
+)
 @providers.options
 @translate_images.options
 @translate_video.options
@@ -98,6 +108,7 @@ def command(
     seed: int | None,
     results: int | None,
     derive: Path | None,
+    inputs: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
@@ -114,7 +125,7 @@ def command(
     standard output; a video is written there as raw frames (YUV4MPEG2).
 
     A video keeps its sound, subtitles and frame times; with --format it becomes a folder of frames. camera:0 is the
-    first camera. Videos inside a folder of images are skipped.
+    first camera. Of a folder the images are translated, or with --videos the videos.
 
     Exit status: 0 all translated, 1 some images failed (each is named on standard error) or a video was damaged,
     2 wrong usage or input, 4 provider not available, 130 interrupted.
@@ -139,22 +150,21 @@ def command(
     piped = job is None and "-" in (str(src), dst)
     if job is None and str(src) != "-" and not src.exists():
         raise ValueError(not_found(printable(src)))
-    idle = [name for name in ("suffix", "mask", "keep_metadata", "workers", "max_pixels") if options.get(name)]
-    if job is not None and idle:
-        raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {printable(src)} is a video")
+    translate_video.check_options(job, src, options)
     watch = options.pop("watch")
     settings = Options(**{name: value for name, value in options.items() if value is not None})
-    if watch and (job is not None or not src.is_dir()):
-        raise ValueError(f"--watch is for folders, and {printable(src)} is not a folder")
     alone = job is None and not src.is_dir()
-    loaded = open_models(names or (None,), to, side_by_side=not alone, **where)
+    given = ModelOptions(input=inputs)  # type: ignore[arg-type]  # texts, which are converted
+    loaded = open_models(names or (None,), to, side_by_side=not alone, options=given, **where)
     loaded = [each for model in loaded for each in styled(model, style, seed, results)]
     loaded = [tiles.tiled(model, tile, alone=alone) for model in loaded]
     if derive is not None:
         if job is not None or piped or watch:
             raise ValueError("--derive is for an image or a folder of images")
         src = derived(src, derive, loaded, settings.overwrite)
-    if job is not None:
+    if job is not None and job.folder:
+        translate_video.translate_folder(loaded, src, dst, settings, job)
+    elif job is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video takes one model and has one result: use one -m, and no --results and no --shard")
         translate_video.translate(loaded[0], src, dst, settings, job)

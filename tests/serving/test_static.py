@@ -94,6 +94,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.brighter(folder / "weather.onnx")
     tiny.brighter(folder / "faces.onnx", tiny.FACES)
     tiny.styled(folder / "styled.onnx")
+    tiny.filler(folder / "filler.onnx")
     _hungry(folder / "hungry.onnx")
     return folder
 
@@ -244,6 +245,9 @@ def test_a_mask(site: Site, photo: Path, tmp_path: Path) -> None:
     found = site.translated(photo, "tiny").pixels
     weight = mask / 255
     assert _difference(found, np.rint(weight * (255 - source) + (1 - weight) * source)) <= 1
+    expected = np.where(mask >= 128, 127, source)  # a model that fills holes fills the white parts
+    assert _difference(site.translated(photo, "filler").pixels, expected) == 0
+    page.select("#model", "tiny")
     write_image(tmp_path / "small.png", Image(mask[:9]))
     page.choose(tmp_path / "small.png", field="#mask")
     page.wait("document.querySelector('#status').classList.contains('bad')")

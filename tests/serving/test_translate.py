@@ -113,7 +113,7 @@ def test_domains_attributes_and_styles(service: Running) -> None:
 
 
 def test_masks_paste_results_back_into_their_images(service: Running, models: Path, tmp_path: Path) -> None:
-    pixels, mask = picture(), picture(channels=1, seed=1) // 128 * 127
+    pixels, mask = picture(), picture(channels=1, seed=1) // 128 * 128
     source, black = encoded(pixels), encoded(np.zeros((24, 32, 1), np.uint8))
     for name, data in (("a.png", source), ("sky.png", encoded(mask))):
         (tmp_path / name).write_bytes(data)
@@ -123,11 +123,15 @@ def test_masks_paste_results_back_into_their_images(service: Running, models: Pa
     body, headers = form(("image", "a.png", source), ("mask", "any.png", encoded(mask)))
     assert service.post("/v1/translate/tiny", body, headers=headers).body == Path(str(expected)).read_bytes()
 
+    # A model that fills holes fills the white parts.
+    with running(tiny.filler(tmp_path / "filler.onnx")) as here:
+        filled = decode_image(here.post("/v1/translate/filler", body, headers=headers).body).pixels
+    assert (filled == np.where(mask >= 128, 127, pixels)).all()
+
     # Several: each image has the mask of its name.
     files = [("f", "a.png", source), ("f", "b.png", source), ("f", "c.png", source)]
     body, headers = form(*files, ("mask", "x/b.bmp", black), ("mask", "a.png", encoded(mask)))
-    small = running(models / "tiny.onnx", max_files=8)
-    with small as here:
+    with running(models / "tiny.onnx", max_files=8) as here:
         answer = here.post("/v1/translate/tiny", body, headers=headers)
     with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
         assert (decode_image(archive.read("b.png")).pixels == pixels).all()

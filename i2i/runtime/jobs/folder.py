@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from i2i.errors import I2IError
 from i2i.images import ImageError
 from i2i.lost import Losses
-from i2i.runtime.jobs import masks, sharding
+from i2i.runtime.jobs import gpus, masks, sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options
@@ -81,7 +82,7 @@ def translate_folders(
     interrupted. The counts are kept in ``summary``, which a caller can read after an interrupt.
     """
     options, summary = options or Options(), summary or Summary()
-    shard = sharding.WHOLE if options.shard is None else sharding.parse(options.shard)
+    shard = shard_of(options)
 
     def count(outcome: Outcome) -> None:
         summary.count(outcome)
@@ -91,6 +92,7 @@ def translate_folders(
             report(outcome, summary)
 
     bound = [(model.toward(None), folder) for model, folder in pairs]
+    cards = gpus.chosen(options.gpus, [model for model, _ in bound])
     unreadable: list[ImageError] = []
     names = plan(source, [folder for _, folder in bound], options.output_name, unreadable.append)
     names = [name for name in names if shard.holds(name)]
@@ -106,14 +108,58 @@ def translate_folders(
     if watch is not None:
         paths = [error.path for error in unreadable]
         watcher = FolderWatcher(source, targets, options, shard.holds, watch, names, paths)
-        with _journals(targets, watcher), WorkerPool(targets, options) as pool:
+        with journals(targets, watcher), WorkerPool(targets, options) as pool:
             _watch(pool, watcher, count)
+    elif names and cards:
+        part = partial(
+            _translate_part, [(portable(model), folder) for model, folder in bound], source, options, len(cards)
+        )
+        gpus.run(cards, names, part, count)
     elif names:
-        images = (PlannedImage(source / name, options.output_name(name)) for name in names)
-        with _journals(targets), WorkerPool(targets, options) as pool:
-            for outcome in pool.outcomes(images, len(names)):
-                count(outcome)
+        with journals(targets):
+            _translate(targets, source, options, names, count)
     return summary
+
+
+def _translate(
+    targets: Sequence[JobTarget],
+    source: Path,
+    options: Options,
+    names: Iterable[str],
+    count: Callable[[Outcome], None],
+) -> None:
+    """Translate the images of these names, which may only be known in the course of it."""
+    images = (PlannedImage(source / name, options.output_name(name)) for name in names)
+    most = len(names) if isinstance(names, Sized) else sys.maxsize
+    with WorkerPool(targets, options) as pool:
+        for outcome in pool.outcomes(images, most):
+            count(outcome)
+
+
+def _translate_part(
+    pairs: Sequence[tuple[Model, Path]],
+    source: Path,
+    options: Options,
+    parts: int,
+    number: int,
+    names: Iterable[str],
+    count: Callable[[Outcome], None],
+) -> None:
+    """Translate what the process of that number takes; it has a journal of its own, as a shard has."""
+    shard = shard_of(options).divided(number, parts)
+    targets = [_job_target(model, folder, options, shard) for model, folder in pairs]
+    with journals(targets):
+        _translate(targets, source, options, names, count)
+
+
+def shard_of(options: Options) -> sharding.Shard:
+    """Return the part of a folder that the options state."""
+    return sharding.WHOLE if options.shard is None else sharding.parse(options.shard)
+
+
+def portable(model: Model) -> Model:
+    """Return the model as another process can open it: without the functions that tell of its tiles."""
+    return model.tiled(model.tile.how)
 
 
 def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], None]) -> None:
@@ -133,7 +179,7 @@ def _job_target(model: Model, folder: Path, options: Options, shard: sharding.Sh
 
 
 @contextmanager
-def _journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
+def journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
     """Open all journals, and note in them that the job has finished.
 
     A job that watches has, if it is interrupted after it has translated what was there when it began.

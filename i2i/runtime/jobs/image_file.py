@@ -12,7 +12,7 @@ import numpy as np
 
 from i2i.atomic import FULL
 from i2i.errors import I2IError
-from i2i.images import Header, Image, ImageError, losses, read_image, write_image
+from i2i.images import Header, Image, ImageError, losses, write_image
 from i2i.images.domains import kind
 from i2i.images.encode import check_holds_bands
 from i2i.lost import Lost, fewer_bits
@@ -37,10 +37,12 @@ def translate(
     infer: Callable[[np.ndarray], np.ndarray],
     format: str | None = None,
     name: str | PurePath = "",
+    mask: masks.Mask | None = None,
 ) -> Image:
     """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c].
 
-    ``name`` is that of the image within its folder, by which its mask is found. Raises ModelError, also where a result
+    ``name`` is that of the image within its folder, by which its mask is found among those of the options; else it is
+    ``mask``. Raises ModelError, also where a result
     of bands is to be written in a ``format`` that cannot hold them, and ImageError for its mask.
     """
     if format is not None and model.spec.target.bands:
@@ -48,11 +50,14 @@ def translate(
             check_holds_bands(format, kind(model.spec.target))
         except ValueError as error:
             raise ModelError(str(error)) from error
+    if options.mask is not None:
+        mask = masks.read(options.mask, name)
+    if mask is not None and model.spec.inpaints:
+        image = masks.with_holes(image, mask)
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
-    if options.mask is not None:
-        file = masks.mask_file(options.mask, name)
-        result = masks.pasted(result, image, read_image(file), file)
+    if mask is not None and not model.spec.inpaints:
+        result = masks.pasted(result, image, mask)
     lost = image.lost + bits_lost(image, model.spec) + processing.beyond_range(image, model.spec)
     if image.alpha is not None and result.alpha is None and not model.spec.inpaints:
         lost += ("alpha",)

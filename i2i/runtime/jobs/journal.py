@@ -27,6 +27,7 @@ from i2i.atomic import clear_temporaries
 from i2i.runtime.jobs.sharding import WHOLE, Shard
 
 JOURNAL = ".i2i-job.jsonl"
+"""Name of the journal of images; that of another kind of job has another word in it."""
 
 
 State = tuple[int, int]  # identifies a file: its inode, and when it was written
@@ -44,9 +45,10 @@ class _Entry(NamedTuple):
     before: State | None  # of the file that existed then under the name of the output
 
 
-def journal_name(shard: Shard) -> str:
+def journal_name(shard: Shard, kind: str = "job") -> str:
     """Return the name of a shard's file."""
-    return JOURNAL if shard.count == 1 else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
+    part = "" if shard.count == 1 else f".{shard.index}-of-{shard.count}"
+    return f".i2i-{kind}{part}.jsonl"
 
 
 class Journal:
@@ -62,11 +64,14 @@ class Journal:
         facts: Mapping[str, Any] | None = None,
         shard: Shard = WHOLE,
         again: bool = False,
+        kind: str = "job",
     ) -> None:
-        """Read the journal. With ``again`` only results since this job began count, or since the killed job began that
-        this one continues."""
+        """Read the journal of jobs of that ``kind``.
+
+        With ``again`` only results since this job began count, or since the killed job began that this one continues.
+        """
         self.folder, self.job, self.facts, self._again = folder, job, dict(facts or {}), again
-        self._name = journal_name(shard)
+        self._name, self._kind = journal_name(shard, kind), kind
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
         self._last: dict[str, Any] = {}  # the first line of the job that began last
@@ -79,7 +84,7 @@ class Journal:
 
     def refresh(self) -> None:
         """Read also the lines that other processes have appended since."""
-        for path in sorted(self.folder.glob(".i2i-job*.jsonl")):
+        for path in sorted(self.folder.glob(f".i2i-{self._kind}*.jsonl")):
             self._read(path)
 
     def _read(self, path: Path) -> None:

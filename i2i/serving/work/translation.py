@@ -81,10 +81,9 @@ def translate(
         with decoded.hold(decoded_bytes(header) * model.spec.scale**2 + more):
             with ticket.stage("decode"):
                 image = decode_image(request.data, name, options.max_pixels, options.keep_metadata)
+                mask = request.mask and masks.Mask(_of_mask(request, decode_image), request.mask[0])
             with ticket.stage("infer"):
-                result = image_file.translate(image, model, options, infer, format)
-            if request.mask is not None:
-                result = masks.pasted(result, image, _of_mask(request, decode_image), request.mask[0])
+                result = image_file.translate(image, model, options, infer, format, mask=mask)
             with ticket.stage("encode"):
                 data = encode_image(result, format, options.quality, name)
                 return Translated(data, format, result_name(name, format), Lost.of(losses(result, format), format))

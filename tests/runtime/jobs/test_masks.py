@@ -92,7 +92,7 @@ def test_what_cannot_be_pasted_is_refused(model: i2i.Model, tmp_path: Path) -> N
     with pytest.raises(
         ModelError, match="has 80 x 60 pixels of 8 bits, and its source 40 x 30 of 8: it cannot be past"
     ):
-        masks.pasted(large, Image(PHOTO), Image(HALF), "mask.png")
+        masks.pasted(large, Image(PHOTO), masks.Mask(Image(HALF), "mask.png"))
 
 
 def test_sixteen_bits_stay_outside_of_the_mask(model: i2i.Model, tmp_path: Path) -> None:
@@ -114,3 +114,14 @@ def test_on_the_command_line(model: i2i.Model, tmp_path: Path, i2i_inside) -> No
     assert b"has no name to find a mask by" in done.stderr
     done = i2i_inside("translate", "-", "-m", model.path, "--mask", mask, **given)
     assert np.array_equal(decode_image(done.stdout, "out").pixels, pixels(tmp_path / "out.png"))
+
+
+def test_a_model_that_fills_holes_fills_the_white_parts(tmp_path: Path) -> None:
+    """Its source has the holes as alpha 0, and grey in them: here it returns the negative of the grey."""
+    path = tiny.filler(tmp_path / "fill.onnx")
+    source, mask = saved(tmp_path / "photo.png", PHOTO), saved(tmp_path / "mask.png", HALF)
+    model = i2i.load(path, "cpu")
+    result = pixels(i2i.translate(source, tmp_path / "out.png", model, mask=mask))
+    assert np.array_equal(result[:, 20:], PHOTO[:, 20:])
+    assert (result[:, :20] == 255 - 128).all()
+    assert np.array_equal(pixels(i2i.translate(source, tmp_path / "whole.png", model)), PHOTO)  # there is no hole

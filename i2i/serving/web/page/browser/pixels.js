@@ -96,15 +96,27 @@ export function fill(rgba, level) {
   return rgba.map((value, at) => (at % 4 < 3 && rgba[at | 3] === 0 ? level : value));
 }
 
-/** Put the source back where a mask is black, in proportion where it is grey. */
-export function paste(made, source, mask, width, height) {
+/** Throw an Error for a mask of another size than its picture. */
+export function check(mask, width, height) {
   if (mask.width !== width || mask.height !== height) {
     throw new Error(`the mask has ${mask.width} x ${mask.height} pixels, and the picture ${width} x ${height}`);
   }
+}
+
+/** Return what of a pixel a mask shows, from 0 to 1; `at` is the place of its first byte. */
+const weight = ({ data }, at) => (data[at] + data[at + 1] + data[at + 2]) / 765;
+
+/** Put the source back where a mask is black, in proportion where it is grey. */
+export function paste(made, source, mask) {
   for (let at = 0; at < made.length; at += 4) {  // which rounds what is written to it
-    const weight = (mask.data[at] + mask.data[at + 1] + mask.data[at + 2]) / 765;
-    for (let each = at; each < at + 3; each++) made[each] = weight * made[each] + (1 - weight) * source[each];
+    const share = weight(mask, at);
+    for (let each = at; each < at + 3; each++) made[each] = share * made[each] + (1 - share) * source[each];
   }
+}
+
+/** Make a picture transparent where a mask is white, by half or more, for a model that fills holes. */
+export function makeHoles(rgba, mask) {
+  for (let at = 0; at < rgba.length; at += 4) if (weight(mask, at) >= 0.5) rgba[at + 3] = 0;
 }
 
 /** False for the checkerboard with which a model reports NaN or infinity; from 16 pixels on. */

@@ -1,6 +1,6 @@
 // The worker of a page for browsers alone: pictures to tensors, through a model, and back.
 import { Model } from "./model.js";
-import { background, encode, fill, finite, grey, isOpaque, paste, read, rgb, unmix } from "./pixels.js";
+import { background, check, encode, fill, finite, grey, isOpaque, makeHoles, paste, read, rgb, unmix } from "./pixels.js";
 import { normal } from "./noise.js";
 
 const LARGEST = 1024;  // pixels of the longer side of an example of a style
@@ -30,7 +30,9 @@ async function translate({ picture, model: about, to, seed, example, mask, type 
     open = undefined;
     open = await Model.open(about, say);
   }
-  const source = await read(picture), { width, height, data } = source;
+  const { width, height, data } = await read(picture), masked = mask && await read(mask);
+  if (masked) check(masked, width, height);
+  if (masked && about.inpaints) makeHoles(data, masked);
   const seen = about.channels === 4 ? data : background(data, width, height, about.background);
   const style = about.styles ? await styleOf(about, seed, example) : null;
   const output = await open.run(tensor(seen, about), [height, width], { target: target(about, to), style });
@@ -39,7 +41,7 @@ async function translate({ picture, model: about, to, seed, example, mask, type 
   }
   let made = colours(output, data, about);
   if (!about.inpaints && about.channels !== 4 && about.to !== 4 && about.background !== "edge") made = unmix(made, width, height);
-  if (mask) paste(made, data, await read(mask), width, height);
+  if (masked && !about.inpaints) paste(made, data, masked);
   const file = await encode(made, width, height, type);
   const lost = [];
   if (file.type === "image/jpeg" && !isOpaque(made)) lost.push("not carried over to JPEG: alpha");
