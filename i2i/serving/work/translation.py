@@ -80,7 +80,7 @@ def translate(
         more = 0 if request.mask is None else _of_mask(request, _decoded_bytes)
         with decoded.hold(decoded_bytes(header) * model.spec.scale**2 + more):
             with ticket.stage("decode"):
-                image = decode_image(request.data, name, options.max_pixels, options.keep_metadata)
+                image = decode_image(request.data, name, options.max_pixels, options.keep_metadata, header=header)
                 mask = request.mask and masks.Mask(_of_mask(request, decode_image), request.mask[0])
             with ticket.stage("infer"):
                 result = image_file.translate(image, model, options, infer, format, mask=mask)
