@@ -26,6 +26,8 @@ from i2i.text import printable
 
 SAMPLE = (64, 96)
 """Height and width of the picture by which a browser's pixels are compared with those of i2i."""
+LEVELS = {"fp32": 2, "fp16": 16, "int8": 16}
+"""Levels by which a pixel may differ there, by precision: sums in another order cross the border of a rounding."""
 _SHARED = ("app.js", "viewer.js", "webcam.js", "style.css", "icon.svg")
 _OWN = {"browser.js": "page/backend.js", "isolation.js": "isolation.js"} | {
     name: f"page/{name}" for name in ("worker.js", "model.js", "pixels.js", "transparency.js", "noise.js")
@@ -118,7 +120,7 @@ def _sample(name: str, path: Path, folder: Path) -> dict[str, Any]:
     place = f"models/{name}.sample"
     _put(folder / place, picture.tobytes() + translated.tobytes())
     return {
-        "file": place, "size": SAMPLE,
+        "file": place, "size": SAMPLE, "levels": LEVELS[spec.precision],
         "target": targets.vector(spec, model.to or ()).ravel().tolist() if spec.domains else None,
         "style": None if model.style is None else model.style.values,
     }  # fmt: skip

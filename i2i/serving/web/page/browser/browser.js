@@ -9,6 +9,7 @@ let worker, wanted = 0, last = Promise.resolve();
 
 /** Return what is known about each model, from the file that is beside the page. */
 export async function loadModels() {
+  if (!globalThis.OffscreenCanvas || !globalThis.WebAssembly) throw new Error("This browser is too old to run models; update it.");
   await isolate();
   const answer = await fetch(new URL("models.json", FILES));
   if (!answer.ok) throw new Error(`models.json: ${answer.status} ${answer.statusText}`);
@@ -43,7 +44,7 @@ async function run(picture, { model, to, seed, example, mask, format }, say) {
   worker ??= new Worker(new URL("worker.js", import.meta.url), { type: "module" });
   const answer = await new Promise((done) => {
     worker.onmessage = ({ data }) => (data.say ? say(data.say) : data.id === id && done(data));
-    worker.onerror = (event) => done({ error: event.message ?? "a file of the page is missing", broken: true });
+    worker.onerror = (event) => done({ error: event.message || "a file of the page is missing", broken: true });
     worker.postMessage({ id, picture, model, to, seed: Number(seed), example, mask, type });
   });
   if (answer.broken) {  // WebAssembly that ran out of memory does not recover
