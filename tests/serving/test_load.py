@@ -119,7 +119,7 @@ def test_ten_times_the_capacity(models: Path, monkeypatch: pytest.MonkeyPatch) -
         assert found[200] >= 20
         assert found[429] >= 40
         assert max(seconds) < 5  # eight wait, for 0.02 s each
-        assert here.service.pool.waiting == here.service.pool.running == 0
+        wait_for(lambda: here.service.pool.waiting == here.service.pool.running == 0)
         assert here.metric("i2i_body_bytes") == 0
         assert here.translate(DATA).status == 200
 
