@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import uvicorn
 
+from i2i.runtime.system.host import cores, limit_arenas
 from i2i.serving.settings import Settings
 from i2i.serving.web.app import application
 from i2i.serving.web.connection import limited
@@ -80,7 +81,7 @@ def serve(
     cannot be bound.
     """
     settings.token()  # refuses a wrong file before anything is loaded
-    quiet_libraries()
+    prepare_process()
     bound = bind(settings.host, settings.port)
     try:
         announce(settings, bound, say)
@@ -89,8 +90,12 @@ def serve(
         bound.close()
 
 
-def quiet_libraries() -> None:
-    """Log no warnings of libraries about malformed requests, which are answered, and in the access log."""
+def prepare_process() -> None:
+    """Set what holds for a whole process: memory in few heaps, and fewer warnings.
+
+    Libraries warn of malformed requests, which are answered, and in the access log.
+    """
+    limit_arenas(max(2, cores() // 4))
     for name in ("uvicorn", "python_multipart"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -225,7 +225,7 @@ def _run(
     os.setpgid(0, 0)  # or Ctrl-C would reach it beside the SIGTERM of the parent, and stop it at once
     tell(lambda text: to_stderr(f"note: process {number}: {text}"))
 
-    server.quiet_libraries()
+    server.prepare_process()
 
     def say(text: str) -> None:
         with suppress(OSError):  # the parent has been killed

@@ -18,6 +18,9 @@ GROUPS = (
 )
 
 
+_M_ARENA_MAX = -8  # of malloc.h
+
+
 def cores() -> int:
     """Return the number of processors that this process may use, within the quota of its container."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -87,6 +90,15 @@ def release_memory() -> None:
     """Return memory that is free within this process to the system, where the C library keeps it (glibc)."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def limit_arenas(count: int) -> None:
+    """Let the C library (glibc) allocate from at most so many heaps; those that its threads have already stay.
+
+    By default there are eight for each core, and each keeps memory that the others cannot use.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, count)
 
 
 class PeakMemory:
