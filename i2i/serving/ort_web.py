@@ -12,6 +12,7 @@ from pathlib import Path
 
 from i2i.atomic import atomically
 from i2i.cache import cache_folder
+from i2i.runtime.log import note
 from i2i.text import printable
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
@@ -88,6 +89,7 @@ def _fetched() -> Path:
         raise ValueError(
             f"the page needs the files of {PACKAGE}, and there is no npm to fetch them: install Node.js, or {by_hand}"
         )
+    note(f"npm fetches {PACKAGE} {VERSION} (33 MB), which is kept in {printable(archive.parent)}")
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         words = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", temporary]
