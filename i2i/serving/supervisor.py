@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -32,6 +33,7 @@ from i2i.serving.web.siblings import Siblings
 from i2i.serving.work.service import Service
 
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 SHORTEST, LONGEST = 1.0, 30.0
 """Seconds before a process that ended is started again: doubled as long as it ends before it is ready."""
 
@@ -105,6 +107,7 @@ class _Supervisor:
     def __init__(self, workers: Sequence[_Worker], arguments: tuple[Any, ...], say: Callable[[str], object]) -> None:
         self._workers, self._arguments, self._say = workers, arguments, say
         self._started = self._stopping = False
+        self._received: deque[int] = deque()  # signals, which are passed on by the loop: a process may be starting
 
     def run(self) -> None:
         """Start the processes and watch them until all have ended. Raises the error of one that cannot start."""
@@ -116,6 +119,8 @@ class _Supervisor:
                 wait([worker.said for worker in there], timeout=SHORTEST / 4)
                 for worker in there:
                     self._watch(worker)
+                while self._received:
+                    self._pass_on(self._received.popleft())
                 self._start_again()
         failed = next((worker.failure for worker in self._workers if worker.failure is not None), None)
         if failed is not None and not self._started:
@@ -141,7 +146,8 @@ class _Supervisor:
             if not self._stopping:
                 self._stopping = True
                 worker.failure = worker.failure or OSError(f"process {worker.number} ended with status {status}")
-                self._send(signal.SIGTERM)
+                for each in self._workers:
+                    each.send(signal.SIGTERM)
             return
         reason = f": {worker.failure}" if worker.failure is not None else ""
         self._say(
@@ -161,24 +167,25 @@ class _Supervisor:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        def stop(*_: object) -> None:
-            if not self._stopping:
-                self._say("stopping: finishing what was accepted")
-            self._stopping = True
-            self._send(signal.SIGTERM)
+        def received(number: int, _: object) -> None:
+            self._received.append(number)
 
-        handlers = dict.fromkeys((signal.SIGTERM, signal.SIGINT), stop)
-        handlers[signal.SIGHUP] = lambda *_: self._send(signal.SIGHUP)
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        before = {number: signal.signal(number, received) for number in SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _send(self, number: int) -> None:
+    def _pass_on(self, number: int) -> None:
+        if number != signal.SIGHUP and not self._stopping:
+            self._say("stopping: finishing what was accepted")
+            self._stopping = True
         for worker in self._workers:
-            worker.send(number)
+            if number != signal.SIGHUP:
+                worker.send(signal.SIGTERM)
+            elif worker.ready:  # any other reads the files as they are now
+                worker.send(signal.SIGHUP)
 
 
 def _of_device(settings: Settings, device: str) -> Settings:
