@@ -25,7 +25,7 @@ from i2i.runtime.model import catalog
 
 FLAT = 0.02
 """Growth of the memory, as a share of that after the warm-up, up to which it is flat."""
-PAUSE, QUIET = 20.0, 11.0
+PAUSE, QUIET = 20.0, 15.0
 """Seconds of load between two measurements, and of silence before each, in which the service releases memory."""
 SIZES = ((32, 32), (64, 100), (256, 256), (300, 217), (512, 384), (1000, 700))
 FORMATS = {
