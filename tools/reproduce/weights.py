@@ -33,8 +33,8 @@ import i2i  # noqa: E402
 from i2i.evaluation.results import RESULT  # noqa: E402
 from i2i.images import read_image  # noqa: E402
 
-SHOWN = (200, 300)
-"""Height and width of a part of an image in a picture; a whole image is reduced to this width."""
+PART, WIDTH = (110, 165), 330
+"""Height and width of the part of an image that a picture shows twice as large; a whole one is reduced to WIDTH."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ MODELS: dict[str, Model] = {
         },
         protocol=MEASURED_ON,
         shown={
-            "Dragonfly_by_Bolly": (170, 400),
-            "free_by_Peter_Nerlich": (430, 380),
-            "greentock_by_Peter_Nerlich": (60, 340),
+            "Dragonfly_by_Bolly": (240, 470),
+            "free_by_Peter_Nerlich": (480, 430),
+            "greentock_by_Peter_Nerlich": (70, 140),
         },
         captions=("JPEG, quality 20", "restore", "original"),
     ),
@@ -112,7 +112,11 @@ MODELS: dict[str, Model] = {
             "clean": ("clean", "test"),
         },
         protocol=f"drawings that were not trained on, at most {DRAWN} pixels long, on white",
-        shown={},
+        shown={
+            "animals-bugs-ragno_figo_architetto_fr_01": (10, 60),
+            "signs_and_symbols-flags-oceania-australia-australia_capital_territory": (50, 240),
+            "unsorted-carpentiere3": (80, 150),
+        },
         captions=("half the size, JPEG 40", "redraw", "original"),
     ),
     "colourise": Model(
@@ -211,11 +215,12 @@ def picture(model: Model, file: Path, data: Path) -> list[list[np.ndarray]]:
 
 
 def part(pixels: np.ndarray, place: tuple[int, int] | None) -> np.ndarray:
-    """Return the part of an image [h, w, c] that a picture shows."""
+    """Return what a picture shows of an image [h, w, c]."""
     if place is not None:
-        return np.ascontiguousarray(pixels[place[0] : place[0] + SHOWN[0], place[1] : place[1] + SHOWN[1]])
+        seen = pixels[place[0] : place[0] + PART[0], place[1] : place[1] + PART[1]]
+        return seen.repeat(2, 0).repeat(2, 1)
     height, width = pixels.shape[:2]
-    size = SHOWN[1], round(height * SHOWN[1] / width)
+    size = WIDTH, round(height * WIDTH / width)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
 
 
