@@ -81,6 +81,7 @@ def test_a_model_is_made_measured_and_published(
     assert weights.main() == 0
     (entry,) = json.loads((tmp_path / "out" / "index.json").read_text())
     assert (entry["name"], entry["seed"], entry["spec"]["derive"]) == ("restore", 0, "noise:10")
+    assert [entry["spec"][side]["name"] for side in ("source", "target")] == ["JPEG", "restored"]
     assert entry["command"].splitlines()[-1] == command
     assert entry["metrics"]["clean"]["input"] == {"SSIM": 1.0}  # its PSNR is infinite
     assert entry["metrics"]["clean"]["result"]["PSNR"] > 40  # a residual network begins as its input

@@ -18,11 +18,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 import datasets  # noqa: E402
@@ -32,6 +33,7 @@ from weights_data import DRAWN, FREE, STYLE, STYLES, TESTED, derived, drawings, 
 import i2i  # noqa: E402
 from i2i.evaluation.results import RESULT  # noqa: E402
 from i2i.images import read_image  # noqa: E402
+from i2i.spec import METADATA_KEY, Spec  # noqa: E402
 
 PART, WIDTH = (110, 165), 330
 """Height and width of the part of an image that a picture shows twice as large; a whole one is reduced to WIDTH."""
@@ -55,6 +57,8 @@ class Model:
     shown: dict[str, tuple[int, int] | None]
     """Test images in the picture, of the first condition -> where a part begins, top and left; None: the whole."""
     captions: tuple[str, str, str]
+    names: tuple[str, str]
+    """Names of the domains, in the place of those of the training folders."""
     metrics: str = "PSNR,SSIM"
 
 
@@ -93,6 +97,7 @@ MODELS: dict[str, Model] = {
             "greentock_by_Peter_Nerlich": (70, 140),
         },
         captions=("JPEG, quality 20", "restore", "original"),
+        names=("JPEG", "restored"),
     ),
     "redraw": Model(
         about="Redraws small, blurred or JPEG-compressed drawings with clean edges and flat colours.",
@@ -118,6 +123,7 @@ MODELS: dict[str, Model] = {
             "unsorted-carpentiere3": (80, 150),
         },
         captions=("half the size, JPEG 40", "redraw", "original"),
+        names=("poor", "redrawn"),
     ),
     "colourise": Model(
         about="Colours grey drawings and clip art.",
@@ -136,6 +142,7 @@ MODELS: dict[str, Model] = {
         metrics="KID,PSNR,perceptual",
         shown={},
         captions=("grey", "colourise", "original"),
+        names=("grey", "coloured"),
     ),
     "painting": Model(
         about="Paints photographs with the brush strokes and the blue and yellow of an oil painting of a starry night.",
@@ -153,6 +160,7 @@ MODELS: dict[str, Model] = {
         metrics="PSNR,SSIM,perceptual",
         shown=dict.fromkeys(("Bridge_by_Sander_Klootwijk", "Dragonfly_by_Bolly", "free_by_Peter_Nerlich")),
         captions=("photograph", "painting", "teacher"),
+        names=("photograph", "painting"),
     ),
     "noto2twemoji": Model(
         about="Draws emoji in Google's Noto style as Twitter's Twemoji, transparency included.",
@@ -171,6 +179,7 @@ MODELS: dict[str, Model] = {
         metrics="KID,PSNR,SSIM,perceptual",
         shown={},
         captions=("Noto", "noto2twemoji", "Twemoji"),
+        names=("noto", "twemoji"),
     ),
 }
 
@@ -183,6 +192,16 @@ def run(command: str, work: Path) -> None:
     """Run a line ``i2i ...`` in the folder of work; what it prints goes on. Raises CalledProcessError."""
     print(f"$ {command}", flush=True)
     subprocess.run([sys.executable, "-m", "i2i", *shlex.split(command)[1:]], cwd=work, check=True)
+
+
+def name_domains(file: Path, source: str, target: str) -> None:
+    """Write other names of the domains into an exported file."""
+    network = onnx.load(file)
+    (entry,) = (each for each in network.metadata_props if each.key == METADATA_KEY)
+    spec = Spec.from_json(entry.value)
+    spec = replace(spec, source=replace(spec.source, name=source), target=replace(spec.target, name=target))
+    entry.value = spec.to_json()
+    onnx.save(network, file)
 
 
 def measured(model: Model, file: Path, data: Path) -> tuple[dict[str, dict[str, dict[str, float]]], str]:
@@ -246,6 +265,7 @@ def main() -> int:
         print(f"{name}-int8: not published, since its loss is too large", file=sys.stderr)
         del files[f"{name}-int8"]
     for title, file in files.items():
+        name_domains(file, *model.names)
         metrics, line = measured(model, file, data)
         print(title, json.dumps(metrics, indent=1))
         publishing.publish(
