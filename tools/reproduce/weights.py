@@ -67,7 +67,7 @@ PHOTOGRAPHERS = dict.fromkeys(
 )
 TRAINED_ON = "10 photographs under CC BY 4.0 and CC0 (tools/datasets.py photos), as tiles of 256 pixels at four scales"
 DRAWN_ON = "coloured drawings of the Open Clip Art Library, on white (tools/datasets.py clipart)"
-MEASURED_ON = f"8 photographs under CC BY-SA by other photographers, their longer side reduced to {TESTED} pixels"
+MEASURED_ON = f"8 pictures under CC BY-SA by other people, 6 of them photographs, their longer side {TESTED} pixels"
 
 MODELS: dict[str, Model] = {
     "restore": Model(
