@@ -35,8 +35,8 @@ from i2i.evaluation.results import RESULT  # noqa: E402
 from i2i.images import read_image  # noqa: E402
 from i2i.spec import METADATA_KEY, Spec  # noqa: E402
 
-PART, WIDTH = (110, 165), 330
-"""Height and width of the part of an image that a picture shows twice as large; a whole one is reduced to WIDTH."""
+PART = 110, 165
+"""Height and width of the part of an image that a picture shows twice as large; a whole one is reduced to that size."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,13 @@ MODELS: dict[str, Model] = {
         tests={"grey drawings": ("grey", "test")},
         protocol=f"drawings that were not trained on, at most {DRAWN} pixels long, on white",
         metrics="KID,PSNR,perceptual",
-        shown={},
+        shown=dict.fromkeys(
+            (
+                "buildings-furniture-sedia_in_legno_architett_01",
+                "recreation-toys-stylized_teddy_bear_wit_01",
+                "food-beverages-macchina_caffe_architett_01",
+            )
+        ),
         captions=("grey", "colourise", "original"),
         names=("grey", "coloured"),
     ),
@@ -239,7 +245,8 @@ def part(pixels: np.ndarray, place: tuple[int, int] | None) -> np.ndarray:
         seen = pixels[place[0] : place[0] + PART[0], place[1] : place[1] + PART[1]]
         return seen.repeat(2, 0).repeat(2, 1)
     height, width = pixels.shape[:2]
-    size = WIDTH, round(height * WIDTH / width)
+    factor = min(2 * PART[0] / height, 2 * PART[1] / width)
+    size = round(width * factor), round(height * factor)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
 
 
