@@ -37,7 +37,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "image_pool": (3, {"torch"}),
     "losses": (3, {"torch"}),
     "diffaugment": (2, {"torch"}),
-    "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
+    "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL", "fsspec", "ray"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips", "tifffile"}),
     "sampling": (2, {"numpy"}),
@@ -131,8 +131,8 @@ FLOORS = {
         ["sink"], ["translate"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding", "derived"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"],
-        ["oversized"], ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
+        ["sharding", "derived", "places"], ["options", "journal"], ["planning", "masks"], ["image_file"],
+        ["strips", "remote"], ["oversized", "opening"], ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from i2i.cli import help, providers, tiles, translate_images, translate_video, without_garbage_collection
-from i2i.cli.param_types import FilePath
+from i2i.cli.param_types import FilePath, Place
 from i2i.runtime.adapters.options import NAMES
-from i2i.text import not_found, printable
+from i2i.text import is_url, not_found, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
@@ -26,6 +26,7 @@ EXAMPLES = [
     ("i2i translate photos/ out/ -m horse2zebra", "a folder, by a run's name"),
     ("i2i translate photos/ out/ -m model.onnx", "a folder, by an ONNX file"),
     ("i2i translate photo.jpg --results 4", "four results, by a model with styles"),
+    ("i2i translate s3://bucket/in/ s3://bucket/out/", "a folder in a bucket"),
     ("i2i translate clip.mp4 out.mp4", "a video, with its sound"),
     ("i2i translate - - <in.png >out.png", "standard input to standard output"),
 ]
@@ -38,8 +39,8 @@ EXAMPLES = [
         for option in (f"--{name.replace('_', '-')}" for name in NAMES)
     },
 )
-@click.argument("src", type=FilePath(path_type=Path))
-@click.argument("dst", type=FilePath(), required=False)  # as text, since a Path drops the slash at its end
+@click.argument("src", type=Place(path_type=Path))
+@click.argument("dst", type=Place(), required=False)  # as text, since a Path drops the slash at its end
 @help.option(
     "-m",
     "--model",
@@ -90,7 +91,7 @@ EXAMPLES = [
 @translate_video.options
 @tiles.option
 def command(
-    src: Path,
+    src: Path | str,
     dst: str | None,
     names: tuple[str, ...],
     to: str | None,
@@ -112,6 +113,9 @@ def command(
 
     A SRC of - reads an image or a video from standard input. A DST of -, or SRC of - without DST, writes the image to
     standard output; a video is written there as raw frames (YUV4MPEG2).
+
+    SRC and DST may be URLs of folders, such as s3://bucket/photos/, and SRC an HTTP listing: `pip install
+    "i2i[remote]"`.
 
     A video keeps its sound, subtitles and frame times; with --format it becomes a folder of frames. camera:0 is the
     first camera. Videos inside a folder of images are skipped.
@@ -135,35 +139,54 @@ def command(
     tile = options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.print_notes()
+    folder = isinstance(src, str) or src.is_dir()
     job = translate_video.take(src, dst, options)
     piped = job is None and "-" in (str(src), dst)
-    if job is None and str(src) != "-" and not src.exists():
-        raise ValueError(not_found(printable(src)))
-    idle = [name for name in ("suffix", "mask", "keep_metadata", "workers", "max_pixels") if options.get(name)]
-    if job is not None and idle:
-        raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {printable(src)} is a video")
     watch = options.pop("watch")
+    _check(src, dst, job, options, {"--watch": watch, "--derive": derive is not None})
     settings = Options(**{name: value for name, value in options.items() if value is not None})
-    if watch and (job is not None or not src.is_dir()):
-        raise ValueError(f"--watch is for folders, and {printable(src)} is not a folder")
-    alone = job is None and not src.is_dir()
+    alone = job is None and not folder
     loaded = open_models(names or (None,), to, side_by_side=not alone, **where)
     loaded = [each for model in loaded for each in styled(model, style, seed, results)]
     loaded = [tiles.tiled(model, tile, alone=alone) for model in loaded]
     if derive is not None:
         if job is not None or piped or watch:
             raise ValueError("--derive is for an image or a folder of images")
-        src = derived(src, derive, loaded, settings.overwrite)
+        src = derived(Path(src), derive, loaded, settings.overwrite)
     if job is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video takes one model and has one result: use one -m, and no --results and no --shard")
-        translate_video.translate(loaded[0], src, dst, settings, job)
+        translate_video.translate(loaded[0], Path(src), dst, settings, job)
     elif piped:
-        translate_images.translate_stream(loaded, src, dst, settings)
-    elif src.is_dir():
+        translate_images.translate_stream(loaded, Path(src), dst, settings)
+    elif folder:
         translate_images.translate_folder(loaded, src, dst, settings, watch)
     else:
-        translate_images.translate_image(loaded, src, dst, settings)
+        translate_images.translate_image(loaded, Path(src), dst, settings)
+
+
+def _check(
+    src: Path | str,
+    dst: str | None,
+    job: translate_video.VideoJob | None,
+    options: Mapping[str, Any],
+    local: Mapping[str, bool],
+) -> None:
+    """Raise ValueError if there is no source, or for what its kind does not take; ``local`` is not for URLs."""
+    shown, folder = printable(src), isinstance(src, str) or src.is_dir()
+    if job is None and str(src) != "-" and not (isinstance(src, str) or src.exists()):
+        raise ValueError(not_found(shown))
+    idle = [name for name in ("suffix", "mask", "keep_metadata", "workers", "max_pixels") if options.get(name)]
+    if job is not None and idle:
+        raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {shown} is a video")
+    if local["--watch"] and (job is not None or not folder):
+        raise ValueError(f"--watch is for folders, and {shown} is not a folder")
+    if not is_url(src) and (dst is None or not is_url(dst)):
+        return
+    if not folder:
+        raise ValueError(f"{dst}: a URL is for the results of a folder, and {shown} is not a folder")
+    for option in (option for option, given in local.items() if given):
+        raise ValueError(f"{option} is for folders of this machine, and a URL is given")
 
 
 def derived(src: Path, folder: Path, models: Sequence[Model], overwrite: bool) -> Path:

@@ -199,14 +199,14 @@ def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settin
         raise SystemExit(1) from error
 
 
-def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, watch: bool) -> None:
+def translate_folder(models: Sequence[Model], src: Path | str, dst: str | None, settings: Options, watch: bool) -> None:
     """Translate a folder of images; exit with status 1 if some failed. With ``watch``, run until Ctrl-C."""
     from i2i.runtime.jobs.folder import Summary
-    from i2i.runtime.jobs.single import destinations
+    from i2i.runtime.jobs.single import folder_destinations
     from i2i.runtime.video.detect import videos_in
 
     settings = replace(settings, shard=_shard(settings.shard))
-    targets = destinations(src, dst, [model.name for model in models], settings)
+    targets = folder_destinations(src, dst, [model.name for model in models], settings)
     start = time.perf_counter()
     summary = Summary()
     try:
@@ -219,7 +219,7 @@ def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settin
         f"{', '.join(map(printable, targets))}: {summary.done} translated, {summary.skipped} done before, "
         f"{summary.failed} failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
     )
-    if videos := videos_in(src):
+    if isinstance(src, Path) and (videos := videos_in(src)):
         click.echo(
             f"note: skipped {plural(videos, 'video')} in {printable(src)}; translate each by its own command", err=True
         )
@@ -228,7 +228,7 @@ def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settin
 
 
 def _translate_or_ask(
-    pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary
+    pairs: list[tuple[Model, Path | str]], src: Path | str, settings: Options, watch: bool, summary: Summary
 ) -> None:
     """Translate; on a terminal, ask before results of another model or other settings are replaced."""
     from i2i.runtime.jobs.folder import MixedError
@@ -247,7 +247,7 @@ def _translate_or_ask(
 
 
 def _with_progress(
-    pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary
+    pairs: list[tuple[Model, Path | str]], src: Path | str, settings: Options, watch: bool, summary: Summary
 ) -> None:
     """Translate; show on standard error the progress, each file that failed, and one line for each kind of loss."""
     from i2i.runtime.jobs.folder import translate_folders

@@ -38,7 +38,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(VideoOptions, GROUP, command)
 
 
-def take(src: Path, dst: str | None, options: dict[str, Any]) -> VideoJob | None:
+def take(src: Path | str, dst: str | None, options: dict[str, Any]) -> VideoJob | None:
     """Remove the options of a video from ``options`` and return them, or None if ``src`` is not a video.
 
     Raises ValueError for invalid values, and for options of a video where ``src`` is not one.

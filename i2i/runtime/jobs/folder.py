@@ -16,8 +16,10 @@ from i2i.lost import Losses
 from i2i.runtime.jobs import masks, sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
 from i2i.runtime.jobs.journal import Journal
+from i2i.runtime.jobs.opening import opened
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.planning import JobTarget, PlannedImage, plan, refuse_unknown_files
+from i2i.runtime.jobs.places import Results
+from i2i.runtime.jobs.planning import JobTarget, refuse_unknown_files
 from i2i.runtime.jobs.watcher import FolderWatcher, Watch
 from i2i.runtime.jobs.workers import Outcome, WorkerPool
 from i2i.runtime.model.model import Model
@@ -53,9 +55,9 @@ Report = Callable[[Outcome, Summary], None]
 
 
 def translate_folder(
-    model: Model, source: Path, target: Path, options: Options | None = None, report: Report | None = None
+    model: Model, source: Path | str, target: Path | str, options: Options | None = None, report: Report | None = None
 ) -> Summary:
-    """Translate every image under ``source`` into the same tree under ``target``.
+    """Translate every image under ``source`` into the same tree under ``target``. Each may be a URL.
 
     A file that fails is reported and counted, and the others go on. A file that an earlier job finished with the same
     model and settings is skipped, unless it has changed. ``report`` is called after each file, in this thread.
@@ -68,8 +70,8 @@ def translate_folder(
 
 
 def translate_folders(
-    pairs: Sequence[tuple[Model, Path]],
-    source: Path,
+    pairs: Sequence[tuple[Model, Path | str]],
+    source: Path | str,
     options: Options | None = None,
     report: Report | None = None,
     watch: Watch | None = None,
@@ -91,28 +93,31 @@ def translate_folders(
             report(outcome, summary)
 
     bound = [(model.toward(None), folder) for model, folder in pairs]
-    unreadable: list[ImageError] = []
-    names = plan(source, [folder for _, folder in bound], options.output_name, unreadable.append)
-    names = [name for name in names if shard.holds(name)]
-    targets = [_job_target(model, folder, options, shard) for model, folder in bound]
-    if not options.overwrite:
-        for target in targets:
-            refuse_mixed_results(target)
-            refuse_unknown_files(map(options.output_name, names), target.folder, target.journal)
-    summary.total = (len(unreadable) + len(names)) * len(targets)
-    for error in unreadable:
-        for _ in targets:
-            count(Outcome(error.path, "failed", str(error)))
-    if watch is not None:
-        paths = [error.path for error in unreadable]
-        watcher = FolderWatcher(source, targets, options, shard.holds, watch, names, paths)
-        with _journals(targets, watcher), WorkerPool(targets, options) as pool:
-            _watch(pool, watcher, count)
-    elif names:
-        images = (PlannedImage(source / name, options.output_name(name)) for name in names)
-        with _journals(targets), WorkerPool(targets, options) as pool:
-            for outcome in pool.outcomes(images, len(names)):
-                count(outcome)
+    with opened(source, [folder for _, folder in bound]) as job:
+        unreadable: list[ImageError] = []
+        names = [name for name in job.plan(options.output_name, unreadable.append) if shard.holds(name)]
+        targets = [
+            _job_target(model, results, options, shard) for (model, _), results in zip(bound, job.results, strict=True)
+        ]
+        if not options.overwrite:
+            for target in targets:
+                refuse_mixed_results(target)
+                refuse_unknown_files(map(options.output_name, names), target.results, target.journal)
+        summary.total = (len(unreadable) + len(names)) * len(targets)
+        for error in unreadable:
+            for _ in targets:
+                count(Outcome(error.args[0], "failed", str(error)))
+        if watch is not None:
+            if not isinstance(job.source, Path):
+                raise ValueError(f"--watch is for local folders, and {source} is a URL")
+            paths = [error.path for error in unreadable]
+            watcher = FolderWatcher(job.source, targets, options, shard.holds, watch, names, paths)
+            with _journals(targets, watcher), WorkerPool(targets, options) as pool:
+                _watch(pool, watcher, count)
+        elif names:
+            with _journals(targets), WorkerPool(targets, options, job.transfers) as pool:
+                for outcome in pool.outcomes(job.images(names, targets, options.output_name), len(names)):
+                    count(outcome)
     return summary
 
 
@@ -127,9 +132,9 @@ def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], 
             count(outcome)
 
 
-def _job_target(model: Model, folder: Path, options: Options, shard: sharding.Shard) -> JobTarget:
-    journal = Journal(folder, job_key(model, options), facts(model, options), shard, options.overwrite)
-    return JobTarget(model, folder, journal)
+def _job_target(model: Model, results: Results, options: Options, shard: sharding.Shard) -> JobTarget:
+    journal = Journal(results, job_key(model, options), facts(model, options), shard, options.overwrite)
+    return JobTarget(model, results, journal)
 
 
 @contextmanager
@@ -172,7 +177,7 @@ def refuse_mixed_results(target: JobTarget) -> None:
     difference = target.journal.difference()
     if difference is not None:
         raise MixedError(
-            f"{target.folder} has results of a job that differs from this one: {difference}. Choose another folder, "
+            f"{target.results} has results of a job that differs from this one: {difference}. Choose another folder, "
             "or --overwrite to replace them"
         )
 
