@@ -132,7 +132,8 @@ FLOORS = {
     ],
     "i2i.runtime.jobs": [
         ["sharding", "derived", "places"], ["options", "journal"], ["planning", "masks"], ["image_file"],
-        ["strips", "remote"], ["oversized", "opening"], ["parallel"], ["single", "workers"], ["watcher"], ["folder"],
+        ["strips", "remote"], ["oversized", "opening"], ["parallel"], ["single", "workers"], ["watcher", "ray"],
+        ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],

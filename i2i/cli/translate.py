@@ -16,6 +16,7 @@ from i2i.text import is_url, not_found, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
+    from i2i.runtime.jobs.folder import Engine
 
 
 LARGEST_SEED = 2**32 - 1  # of i2i.sampling, which imports NumPy
@@ -142,7 +143,8 @@ def command(
     folder = isinstance(src, str) or src.is_dir()
     job = translate_video.take(src, dst, options)
     piped = job is None and "-" in (str(src), dst)
-    watch = options.pop("watch")
+    watch, on, address = (options.pop(name) for name in ("watch", "on", "address"))
+    engine = _engine(on, address, options, folder and job is None and not watch)
     _check(src, dst, job, options, {"--watch": watch, "--derive": derive is not None})
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     alone = job is None and not folder
@@ -160,9 +162,25 @@ def command(
     elif piped:
         translate_images.translate_stream(loaded, Path(src), dst, settings)
     elif folder:
-        translate_images.translate_folder(loaded, src, dst, settings, watch)
+        translate_images.translate_folder(loaded, src, dst, settings, watch, engine)
     else:
         translate_images.translate_image(loaded, Path(src), dst, settings)
+
+
+def _engine(on: str | None, address: str | None, options: Mapping[str, Any], folder: bool) -> Engine | None:
+    """Return what translates a folder elsewhere than in this process, if anything does.
+
+    Raises ValueError for options that do not go together.
+    """
+    if on is None:
+        if address is not None:
+            raise ValueError("--address is that of a Ray cluster: add --on ray")
+        return None
+    if not folder or options.get("shard") is not None:
+        raise ValueError("--on ray divides a folder by itself: leave out --shard and --watch, and give a folder as SRC")
+    from i2i.runtime.jobs.ray.engine import OnRay
+
+    return OnRay(address, options["workers"])
 
 
 def _check(

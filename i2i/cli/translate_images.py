@@ -21,7 +21,7 @@ from i2i.text import plural, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
-    from i2i.runtime.jobs.folder import Outcome, Summary
+    from i2i.runtime.jobs.folder import Engine, Outcome, Summary
 
 FILES, MODEL, LARGE = "Input and output", "Model", "Large images"
 
@@ -124,6 +124,18 @@ _OPTIONS = (
         help="Translate only part I of N of a folder, I from 1 to N; 1/1 is the whole folder.  [default: as a SLURM "
         "array, an indexed Kubernetes job or torchrun says, else 1/1]",
     ),
+    option(
+        "--on",
+        group="Many machines",
+        type=click.Choice(["ray"]),
+        help="Translate a folder on a Ray cluster, --workers tasks at once.  [default: in this process]",
+    ),
+    option(
+        "--address",
+        group="Many machines",
+        metavar="HOST:PORT",
+        help="Address of the Ray cluster.  [default: RAY_ADDRESS, else Ray is started on this machine]",
+    ),
 )
 
 
@@ -199,18 +211,25 @@ def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settin
         raise SystemExit(1) from error
 
 
-def translate_folder(models: Sequence[Model], src: Path | str, dst: str | None, settings: Options, watch: bool) -> None:
+def translate_folder(
+    models: Sequence[Model],
+    src: Path | str,
+    dst: str | None,
+    settings: Options,
+    watch: bool,
+    engine: Engine | None = None,
+) -> None:
     """Translate a folder of images; exit with status 1 if some failed. With ``watch``, run until Ctrl-C."""
     from i2i.runtime.jobs.folder import Summary
     from i2i.runtime.jobs.single import folder_destinations
     from i2i.runtime.video.detect import videos_in
 
-    settings = replace(settings, shard=_shard(settings.shard))
+    settings = replace(settings, shard=_shard(settings.shard) if engine is None else None)
     targets = folder_destinations(src, dst, [model.name for model in models], settings)
     start = time.perf_counter()
     summary = Summary()
     try:
-        _translate_or_ask(list(zip(models, targets, strict=True)), src, settings, watch, summary)
+        _translate_or_ask(list(zip(models, targets, strict=True)), src, settings, watch, summary, engine)
     except KeyboardInterrupt:
         if not watch:
             raise
@@ -228,7 +247,12 @@ def translate_folder(models: Sequence[Model], src: Path | str, dst: str | None, 
 
 
 def _translate_or_ask(
-    pairs: list[tuple[Model, Path | str]], src: Path | str, settings: Options, watch: bool, summary: Summary
+    pairs: list[tuple[Model, Path | str]],
+    src: Path | str,
+    settings: Options,
+    watch: bool,
+    summary: Summary,
+    engine: Engine | None,
 ) -> None:
     """Translate; on a terminal, ask before results of another model or other settings are replaced."""
     from i2i.runtime.jobs.folder import MixedError
@@ -236,18 +260,23 @@ def _translate_or_ask(
     if watch:
         click.echo(f"watching {printable(src)} until Ctrl-C", err=True)
     try:
-        _with_progress(pairs, src, settings, watch, summary)
+        _with_progress(pairs, src, settings, watch, summary, engine)
         return
     except MixedError as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         if not click.confirm(f"{error}. Replace them now?", err=True):
             raise
-    _with_progress(pairs, src, replace(settings, overwrite=True), watch, summary)
+    _with_progress(pairs, src, replace(settings, overwrite=True), watch, summary, engine)
 
 
 def _with_progress(
-    pairs: list[tuple[Model, Path | str]], src: Path | str, settings: Options, watch: bool, summary: Summary
+    pairs: list[tuple[Model, Path | str]],
+    src: Path | str,
+    settings: Options,
+    watch: bool,
+    summary: Summary,
+    engine: Engine | None,
 ) -> None:
     """Translate; show on standard error the progress, each file that failed, and one line for each kind of loss."""
     from i2i.runtime.jobs.folder import translate_folders
@@ -263,7 +292,7 @@ def _with_progress(
                 over = summary.done + summary.skipped + summary.failed
                 bar.update(over, summary.total, worked=summary.done)
 
-            translate_folders(pairs, src, settings, report, Watch() if watch else None, summary)
+            translate_folders(pairs, src, settings, report, Watch() if watch else None, summary, engine)
     finally:
         for text in summary.losses.notes():
             note(text)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from i2i.lost import Losses
 from i2i.runtime.jobs import masks, sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
 from i2i.runtime.jobs.journal import Journal
-from i2i.runtime.jobs.opening import opened
+from i2i.runtime.jobs.opening import JobPlaces, opened
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.places import Results
-from i2i.runtime.jobs.planning import JobTarget, refuse_unknown_files
+from i2i.runtime.jobs.planning import FolderTarget, refuse_unknown_files
 from i2i.runtime.jobs.watcher import FolderWatcher, Watch
 from i2i.runtime.jobs.workers import Outcome, WorkerPool
 from i2i.runtime.model.model import Model
@@ -52,6 +52,8 @@ class Summary:
 
 
 Report = Callable[[Outcome, Summary], None]
+Engine = Callable[[JobPlaces, Sequence[str], Sequence[FolderTarget], Options], Generator[Outcome, None, None]]
+"""Yields the outcomes of a job: of the images of these names with each target."""
 
 
 def translate_folder(
@@ -76,11 +78,13 @@ def translate_folders(
     report: Report | None = None,
     watch: Watch | None = None,
     summary: Summary | None = None,
+    engine: Engine | None = None,
 ) -> Summary:
     """Translate a folder as :func:`translate_folder` does, with several models that each have a target folder.
 
     Each image is decoded once. With ``watch`` the job continues with files as they arrive or change, until it is
-    interrupted. The counts are kept in ``summary``, which a caller can read after an interrupt.
+    interrupted. The counts are kept in ``summary``, which a caller can read after an interrupt. ``engine`` translates
+    the images elsewhere than in this process.
     """
     options, summary = options or Options(), summary or Summary()
     shard = sharding.WHOLE if options.shard is None else sharding.parse(options.shard)
@@ -115,10 +119,19 @@ def translate_folders(
             with _journals(targets, watcher), WorkerPool(targets, options) as pool:
                 _watch(pool, watcher, count)
         elif names:
-            with _journals(targets), WorkerPool(targets, options, job.transfers) as pool:
-                for outcome in pool.outcomes(job.images(names, targets, options.output_name), len(names)):
+            with _journals(targets), closing((engine or _here)(job, names, targets, options)) as outcomes:
+                for outcome in outcomes:
                     count(outcome)
     return summary
+
+
+def _here(
+    job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options
+) -> Generator[Outcome, None, None]:
+    """Yield the outcomes of threads of this process."""
+    ahead = [target.journal for target in targets if target.results.ahead]
+    with WorkerPool(targets, options, job.transfers) as pool:
+        yield from pool.outcomes(job.images(names, ahead, options.output_name), len(names))
 
 
 def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], None]) -> None:
@@ -132,13 +145,13 @@ def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], 
             count(outcome)
 
 
-def _job_target(model: Model, results: Results, options: Options, shard: sharding.Shard) -> JobTarget:
+def _job_target(model: Model, results: Results, options: Options, shard: sharding.Shard) -> FolderTarget:
     journal = Journal(results, job_key(model, options), facts(model, options), shard, options.overwrite)
-    return JobTarget(model, results, journal)
+    return FolderTarget(model, results, journal)
 
 
 @contextmanager
-def _journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
+def _journals(targets: Sequence[FolderTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
     """Open all journals, and note in them that the job has finished.
 
     A job that watches has, if it is interrupted after it has translated what was there when it began.
@@ -156,7 +169,7 @@ def _journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None
         _finish(targets)
 
 
-def _finish(targets: Sequence[JobTarget]) -> None:
+def _finish(targets: Sequence[FolderTarget]) -> None:
     for target in targets:
         with _stopping(target.folder):
             target.journal.finish()
@@ -172,7 +185,7 @@ def _stopping(target: Path) -> Iterator[None]:
         raise
 
 
-def refuse_mixed_results(target: JobTarget) -> None:
+def refuse_mixed_results(target: FolderTarget) -> None:
     """Raise MixedError if the folder has results of an earlier job with another model or other settings."""
     difference = target.journal.difference()
     if difference is not None:

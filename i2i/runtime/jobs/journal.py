@@ -159,10 +159,7 @@ class Journal:
             return False
         if entry.size != _BEGUN:
             return result.size == entry.size
-        # A file gets its name only when it is complete; a power failure may leave it empty. A new file has another
-        # id and another time than the one before; a file that was touched, copied or restored shares one of them.
-        id, when = entry.before or (None, None)
-        return result.size > 0 and result.id != id and result.time != when
+        return is_new(result, entry.before)
 
     def difference(self) -> str | None:
         """Return how this job differs from the last one with results here, or None if it does not.
@@ -185,19 +182,22 @@ class Journal:
 
     def begin(self, name: str, source: State) -> None:
         """Record that ``name`` is about to be written from a source in that state."""
-        there = self.place.state(name)
-        before = None if there is None else [there.id, there.time]
+        before = self.before(name)
         self._append({"name": name, "begun": self.job, "source": [source.size, source.time], "before": before})
 
-    def done(self, name: str, source: State) -> None:
+    def before(self, name: str) -> tuple[int, int] | None:
+        """Return id and time of the file that has the name of an output now; None if there is none."""
+        there = self.place.state(name)
+        return None if there is None else (there.id, there.time)
+
+    def done(self, name: str, source: State, size: int | None = None) -> None:
         """Record that ``name`` is complete, from a source that had that state when it was opened.
 
-        Raises FileNotFoundError if the result is gone.
+        ``size`` is that of the result in bytes, by default as it is found. Raises FileNotFoundError if it is gone.
         """
-        result = self.place.state(name)
-        if result is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.place.path / name))
-        self._append({"name": name, "job": self.job, "source": [source.size, source.time], "size": result.size})
+        if size is None:
+            size = size_of(self.place, name)
+        self._append({"name": name, "job": self.job, "source": [source.size, source.time], "size": size})
 
     def _append(self, entry: dict[str, Any]) -> None:
         assert self._lines is not None, "the journal is not open"
@@ -205,6 +205,24 @@ class Journal:
             self._lines.write(json.dumps(entry).encode() + b"\n")
         if entry.get("name") in self._entries:  # names that are new to the journal are not kept in memory
             self._entries[entry["name"]] = _entry(self._at, self.job, entry)
+
+
+def size_of(place: Results, name: str) -> int:
+    """Return the size of a result. Raises FileNotFoundError if it is gone."""
+    result = place.state(name)
+    if result is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place.path / name))
+    return result.size
+
+
+def is_new(result: State, before: tuple[int, int] | None) -> bool:
+    """True if a result is the one that was about to be written when a file of the id and time ``before`` was there.
+
+    A file gets its name only when it is complete; a power failure may leave it empty. A new file has another id and
+    another time than the one before; a file that was touched, copied or restored shares one of them.
+    """
+    id, when = before or (None, None)
+    return result.size > 0 and result.id != id and result.time != when
 
 
 def _entry(at: float, job: str | None, line: Mapping[str, Any]) -> _Entry:

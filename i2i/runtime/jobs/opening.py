@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from i2i.images import ImageError
+from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.places import LocalResults, Results, State
-from i2i.runtime.jobs.planning import JobTarget, PlannedImage, ignores_case, plan, refuse_clashes
+from i2i.runtime.jobs.planning import PlannedImage, ignores_case, plan, refuse_clashes
 from i2i.text import is_url
 
 if TYPE_CHECKING:
@@ -87,24 +88,24 @@ class JobPlaces:
                 refuse_clashes(names, name, ignore_case=False)
         return names
 
-    def images(self, names: Sequence[str], targets: Sequence[JobTarget], name: Name) -> Iterator[PlannedImage]:
-        """Yield the images to translate; before those of remote results, name the results in the journal."""
-        ahead = [target for target in targets if target.results.ahead]
+    def images(self, names: Sequence[str], ahead: Sequence[Journal], name: Name) -> Iterator[PlannedImage]:
+        """Yield the images to translate; before each few hundred, name their results in the journals ``ahead``."""
         if not ahead:
-            yield from (self._image(each, name) for each in names)
+            yield from (self.image(each, name) for each in names)
             return
         todo = iter(names)
         with ThreadPoolExecutor(TRANSFERS) as threads:
-            while images := [self._image(each, name) for each in islice(todo, AHEAD)]:
+            while images := [self.image(each, name) for each in islice(todo, AHEAD)]:
                 states = list(threads.map(_state, images))
-                for target in ahead:
+                for journal in ahead:
                     for image, state in zip(images, states, strict=True):
-                        if state is not None and not target.journal.is_done(image.name, state):
-                            target.journal.begin(image.name, state)
-                    target.journal.sync()
+                        if state is not None and not journal.is_done(image.name, state):
+                            journal.begin(image.name, state)
+                    journal.sync()
                 yield from images
 
-    def _image(self, each: str, name: Name) -> PlannedImage:
+    def image(self, each: str, name: Name) -> PlannedImage:
+        """Return the image of a relative name."""
         if isinstance(self.source, Path):
             return PlannedImage(self.source / each, name(each))
         return self.source.image(each, name(each))

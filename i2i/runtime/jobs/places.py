@@ -57,6 +57,9 @@ class Results(Protocol):
     def exists(self, name: str) -> bool:
         """True if anything has that name, even a broken link."""
 
+    def latest(self, name: str) -> State | None:
+        """Return the state of a result as it is now, where ``state`` may be that of a listing."""
+
     def put(self, name: str) -> None:
         """Move a result that is complete in ``path`` to its place.
 
@@ -105,6 +108,8 @@ class LocalResults:
 
     def exists(self, name: str) -> bool:
         return os.path.lexists(os.path.join(self.path, name))
+
+    latest = state
 
     def put(self, name: str) -> None:
         """Do nothing: results are written in place."""

@@ -30,18 +30,38 @@ class ImageTask:
     header: Header  # of the source
 
 
+class Notes(Protocol):
+    """What the threads of a job ask the journal, and note in it."""
+
+    def is_done(self, name: str, source: State) -> bool:
+        """True if the result exists and comes from the same source, model and settings."""
+
+    def begin(self, name: str, source: State) -> None:
+        """Note that a result is about to be written."""
+
+    def done(self, name: str, source: State) -> None:
+        """Note that a result is complete."""
+
+
 @dataclass
 class JobTarget:
     """One model of a folder job, the folder of its results and the journal in it."""
 
     model: Model
     results: Results
-    journal: Journal
+    journal: Notes
 
     @property
     def folder(self) -> Path:
         """Local folder in which results are written."""
         return self.results.path
+
+
+@dataclass
+class FolderTarget(JobTarget):
+    """One model of a folder job with the journal of the whole folder."""
+
+    journal: Journal
 
 
 class SourceFile(Protocol):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from i2i.images import name_images
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.planning import JobTarget, PlannedImage, ignores_case, without_results
+from i2i.runtime.jobs.planning import FolderTarget, PlannedImage, ignores_case, without_results
 from i2i.runtime.jobs.workers import Outcome
 
 State = tuple[int, int]  # of a file: its size, and when it changed
@@ -80,7 +80,7 @@ class FolderWatcher:
     def __init__(
         self,
         source: Path,
-        targets: Sequence[JobTarget],
+        targets: Sequence[FolderTarget],
         options: Options,
         includes: Callable[[str], bool],
         watch: Watch | None = None,

@@ -210,13 +210,13 @@ class WorkerPool:
                 raise
             except (ImageError, ModelError, OSError, MemoryError) as error:
                 image_file.stop_if_full(error, target.folder)  # raised by the journal or a new folder
-                yield Outcome(image.source, "failed", _reason(image, file, error))
+                yield Outcome(image.source, "failed", reason(image, file, error))
                 continue
             yield Outcome(image.source, "done", lost=lost)
 
     def _failed(self, image: PlannedImage, file: Path | None, error: BaseException) -> Iterator[Outcome]:
         """Yield the outcomes of a file that no model gets."""
-        yield Outcome(image.source, "failed", _reason(image, file, error))
+        yield Outcome(image.source, "failed", reason(image, file, error))
         yield from (Outcome(image.source, "failed") for _ in self.targets[1:])
 
     def _begin(self, target: JobTarget, name: str, state: State) -> None:
@@ -229,7 +229,7 @@ class WorkerPool:
             target.journal.begin(name, state)
 
 
-def _reason(image: PlannedImage, file: Path | None, error: BaseException) -> str:
+def reason(image: PlannedImage, file: Path | None, error: BaseException) -> str:
     """Return why an image failed, in a line that names its source, of which ``file`` is the local copy."""
     source = image.source
     if isinstance(error, ImageError):

@@ -38,6 +38,15 @@ class RemoteResults:
     def exists(self, name: str) -> bool:
         return name in self._found
 
+    def latest(self, name: str) -> State | None:
+        """Ask for the state of a result. Raises ImageError if that fails."""
+        try:
+            return self.location.state(f"{self.location.root}/{name}")
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise ImageError(self.location.shown(name), sentence(error)) from error
+
     def put(self, name: str) -> None:
         """Upload a result and delete the local file."""
         file = self.path / name

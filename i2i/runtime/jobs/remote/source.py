@@ -47,9 +47,22 @@ class RemoteSource:
                     self._paths[name] = path
         return sorted(self._files)
 
+    def path(self, name: str) -> str:
+        """Return the path of an image in the remote file system."""
+        return self._paths.get(name, f"{self.location.root}/{name}")
+
+    def know(self, name: str, path: str, state: State) -> None:
+        """Add an image that another process has listed."""
+        self._files[name], self._paths[name] = state, path
+
+    def forget(self) -> None:
+        """Forget all images."""
+        self._files.clear()
+        self._paths.clear()
+
     def image(self, name: str, output: str) -> PlannedImage:
         """Return an image of the job whose result is called ``output``."""
-        path = self._paths.get(name, f"{self.location.root}/{name}")
+        path = self.path(name)
         file = RemoteFile(name, self.location, path, self._files.get(name), self.stage, next(self._numbers))
         return PlannedImage(self.location.shown(name), output, remote=file)
 
