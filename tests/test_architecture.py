@@ -62,8 +62,8 @@ ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 
 PUBLIC = {
     "DataError", "Domain", "ExportError", "Generator", "I2IError", "ImageError", "Model", "ModelError", "ProviderError",
-    "Spec", "VideoError", "__version__", "check", "evaluate", "export", "generate", "import_checkpoint", "load",
-    "report", "train", "translate",
+    "Spec", "VideoError", "__version__", "batches", "check", "evaluate", "export", "generate", "import_checkpoint",
+    "load", "report", "train", "translate",
 }  # fmt: skip
 
 
@@ -132,8 +132,8 @@ FLOORS = {
     ],
     "i2i.runtime.jobs": [
         ["sharding", "derived", "places"], ["options", "journal"], ["planning", "masks"], ["image_file"],
-        ["strips", "remote"], ["oversized", "opening"], ["parallel"], ["single", "workers"], ["watcher", "ray"],
-        ["folder"],
+        ["strips", "remote"], ["oversized", "opening", "buckets"], ["parallel"], ["single", "workers"],
+        ["watcher", "ray"], ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],

@@ -31,7 +31,7 @@ class ImageTask:
 
 
 class Notes(Protocol):
-    """What the threads of a job ask the journal, and note in it."""
+    """Journal as the threads of a job use it."""
 
     def is_done(self, name: str, source: State) -> bool:
         """True if the result exists and comes from the same source, model and settings."""

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from i2i.errors import I2IError
+from i2i.images import ImageError
 from i2i.runtime.jobs.places import State
 
 WAITS = (0.2, 1.0)
@@ -127,6 +128,24 @@ class Location:
 
     def _refuse(self, error: BaseException) -> NoReturn:
         raise RemoteError(f"{self.url}: {sentence(error)}") from error
+
+
+def read_file(url: str) -> bytes:
+    """Return the bytes of one file at a URL. Raises ImageError."""
+    import fsspec
+
+    def read() -> bytes:
+        with fsspec.open(url, "rb") as file:
+            return bytes(file.read())
+
+    try:
+        return bytes(attempt(read))
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, ImportError) and error.name == "fsspec":
+            raise
+        raise ImageError(url, sentence(error)) from error
 
 
 def attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
