@@ -391,6 +391,26 @@ def test_copies_of_a_killed_job_are_deleted(tmp_path: Path) -> None:
     assert not first.exists()
 
 
+STAGES = """
+import sys
+from i2i.runtime.jobs.remote.staging import staging
+for _ in range(300):
+    with staging() as place:
+        (place / "file").touch()
+"""
+
+
+def test_a_folder_that_is_about_to_be_locked_is_not_deleted(tmp_path: Path) -> None:
+    """Processes that begin together, as the workers of a cluster do."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+    together = [
+        subprocess.Popen([sys.executable, "-c", STAGES], env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in together] == [("", 0)] * 3
+    assert not list((tmp_path / "tmp").iterdir())
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

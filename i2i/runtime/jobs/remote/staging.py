@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from i2i import atomic
 
@@ -20,10 +22,20 @@ def staging() -> Iterator[Path]:
         with suppress(OSError), open(left / "lock") as file:
             atomic.lock(file)
             shutil.rmtree(left, ignore_errors=True)
-    place = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    with open(place / "lock", "w") as file:
-        atomic.lock(file)
+    place, file = _claimed()
+    with file:
         try:
             yield place
         finally:
             shutil.rmtree(place, ignore_errors=True)
+
+
+def _claimed() -> tuple[Path, IO[str]]:
+    """Return a new folder and the open file whose lock keeps it."""
+    while True:
+        place = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        file = open(place / "lock", "w")  # noqa: SIM115  (open as long as the folder is in use)
+        atomic.lock(file, wait=True)
+        if os.fstat(file.fileno()).st_nlink:
+            return place, file
+        file.close()  # another process took it for one of a killed job before it was locked
