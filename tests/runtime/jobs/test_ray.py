@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import fsspec
@@ -285,6 +287,62 @@ def test_a_full_disk_stops_the_job(model: Model, photos: Path, tmp_path: Path) -
     assert process.returncode == 1
     assert "No space left on device: stopped here; run the same command again to go on" in errors
     assert not made(tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
+def test_a_machine_of_a_cluster_that_dies(model: Model, tmp_path: Path) -> None:
+    """Two nodes on this machine, started as docs/scale.md shows; the second one ends with all of its processes."""
+    source, out, count = tmp_path / "in", tmp_path / "out", 300
+    for number in range(count):
+        path = source / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, Image(pixels(number, 300)))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    first, second = (
+        node(f"--head --port={port} --include-dashboard=false"),
+        None,
+    )
+    try:
+        wait_for(port)
+        second = node(f"--address=127.0.0.1:{port}")
+        time.sleep(8)  # until it has joined
+        process = command(source, out, "-m", model.path, "--address", f"127.0.0.1:{port}")
+        while process.poll() is None and (not out.is_dir() or len(made(out)) < count // 3):
+            time.sleep(0.01)
+        os.killpg(second.pid, signal.SIGKILL)
+        seen = made(out)
+        output, errors = process.communicate()
+    finally:
+        for each in (first, second):
+            if each is not None:
+                os.killpg(each.pid, signal.SIGKILL)
+                each.communicate()
+    assert process.returncode == 0, errors
+    assert f"{count} translated, 0 done before, 0 failed" in output
+    assert len(seen) < count, "the job was over before the machine died"
+    assert seen.items() <= made(out).items()
+    assert sorted(lines(out)) == sorted(made(out))
+    assert len(made(out)) == count
+
+
+def node(options: str) -> subprocess.Popen[str]:
+    """Start a node of one core, all of whose processes are in one group."""
+    program = Path(sys.executable).with_name("ray")
+    words = [str(program), "start", *options.split(), "--num-cpus=1", "--block", "--disable-usage-stats"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_process_group_cleanup_enabled": "0"}
+    return subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def wait_for(port: int) -> None:
+    for _ in range(600):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the first node has not started")
 
 
 @pytest.mark.slow

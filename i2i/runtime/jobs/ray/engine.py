@@ -23,8 +23,10 @@ from i2i.runtime.system.host import cores
 
 CHUNK = 64
 """Images of a task at most: a worker that dies takes the one in work with it, and the rest is looked at again."""
-SHARE = 8
-"""Tasks for each worker at least, where there are enough images, so that all of them end at about the same time."""
+LEAST = 2
+"""Images of a task at least."""
+SHARE = 3
+"""Tasks for each worker in which what is left would be done: they become small, so that all workers end together."""
 RETRIES = 3
 """Times that Ray runs a task again whose worker died."""
 
@@ -52,9 +54,8 @@ class OnRay:
         with _connected(self.address, self.workers) as ray:
             kind = "CPU" if all(target.model.on_cpu for target in targets) else "GPU"
             at_once = self.workers or max(1, int(ray.cluster_resources().get(kind, 0)))
-            size = max(1, min(CHUNK, len(names) // (SHARE * at_once)))
             chunks = _Chunks(ray, job, targets, options, kind)
-            todo = iter(_planned(job, names, targets, options, size))
+            todo = _planned(job, names, targets, options, SHARE * at_once)
             more = True
             while more or chunks.pending:
                 while more and len(chunks.pending) < (self.workers or 2 * at_once):
@@ -126,12 +127,13 @@ class _Chunks:
 
 
 def _planned(
-    job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options, size: int
+    job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options, parts: int
 ) -> Iterator[Outcome | list[Row]]:
-    """Yield chunks of up to ``size`` images to translate, and the outcomes of the others."""
+    """Yield chunks of images to translate, each of one in ``parts`` of what is left, and the outcomes of the others."""
     rows: list[Row] = []
     journals = [target.journal for target in targets]
-    for name, image in zip(names, job.images(names, journals, options.output_name), strict=True):
+    for number, image in enumerate(job.images(names, journals, options.output_name)):
+        name, left = names[number], len(names) - number + len(rows)
         try:
             state = image.state()
         except (ImageError, OSError) as error:
@@ -144,7 +146,7 @@ def _planned(
             continue
         path = "" if isinstance(job.source, Path) else job.source.path(name)
         rows.append(Row(image.source, name, path, state, tuple(each.before(image.name) for each in journals), done))
-        if len(rows) == size:
+        if len(rows) >= max(LEAST, min(CHUNK, left // parts)):
             yield rows
             rows = []
     if rows:
