@@ -30,6 +30,11 @@ from i2i.runtime.jobs.ray.engine import OnRay
 from tests import tiny
 from tests.conftest import ROOT, Command
 
+TOKEN = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
+}  # or Ray would write one to the home folder
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
@@ -161,7 +166,7 @@ def test_without_ray_one_sentence_names_the_extra(
 
 def command(*words: object, path: Path | None = None) -> subprocess.Popen[str]:
     paths = [str(ROOT), *([] if path is None else [str(path)])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, **TOKEN, "PYTHONPATH": os.pathsep.join(paths)}
     environment.pop("RAY_ADDRESS", None)
     program = [sys.executable, "-m", "i2i", "translate", *map(str, words), "--on", "ray"]
     return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -331,7 +336,7 @@ def node(options: str) -> subprocess.Popen[str]:
     """Start a node of one core, all of whose processes are in one group."""
     program = Path(sys.executable).with_name("ray")
     words = [str(program), "start", *options.split(), "--num-cpus=1", "--block", "--disable-usage-stats"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_process_group_cleanup_enabled": "0"}
+    environment = {**os.environ, **TOKEN, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

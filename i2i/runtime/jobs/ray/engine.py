@@ -176,7 +176,10 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
             ray.init(address="local", num_cpus=max(cores(), workers or 1), include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())
-        raise ClusterError(f"{address or 'Ray on this machine'}: the cluster cannot be reached: {text}") from error
+        hint = ". If it asks for a token, set RAY_AUTH_MODE=token" if address else ""
+        raise ClusterError(
+            f"{address or 'Ray on this machine'}: the cluster cannot be reached: {text}{hint}"
+        ) from error
     try:
         yield ray
     finally:
