@@ -86,7 +86,7 @@ def batches(
                 raise
             on_error(error)
             continue
-        key = (image.pixels.shape, image.pixels.dtype, image.alpha is not None)
+        key: tuple[object, ...] = (image.pixels.shape, image.pixels.dtype, image.alpha is not None)
         bucket = buckets.setdefault(key, [])
         bucket.append((name, image))
         held += _bytes(image)

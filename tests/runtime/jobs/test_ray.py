@@ -63,6 +63,10 @@ def pixels(seed: int, side: int = 8) -> np.ndarray:
 
 
 def shipped(model: Model, source: Path | str, *targets: Path | str, **options: object) -> Shipped:
+    for target in targets:
+        if isinstance(target, Path):  # where the job has its journal
+            target.mkdir(parents=True, exist_ok=True)
+            (target / JOURNAL).touch()
     return Shipped(source, targets, Options(**options), (ShippedModel.of(model),) * len(targets))  # type: ignore[arg-type]
 
 
@@ -106,7 +110,7 @@ def test_targets_that_an_earlier_job_has_made_are_left(model: Model, photos: Pat
     one, two = tmp_path / "one", tmp_path / "two"
     todo = [row._replace(done=(True, False)) for row in rows(photos, one, two)]
     made = chunk.translate("b", lambda: shipped(model, photos, one, two), todo)
-    assert not one.exists()
+    assert [path.name for path in one.iterdir()] == [JOURNAL]
     assert len(list(two.rglob("*.png"))) == 6
     assert all(each.outcome.status == ("skipped", "done")[each.target] for each in made)
     assert len(made) == 12
@@ -142,6 +146,17 @@ def test_a_chunk_of_a_remote_folder(model: Model) -> None:
         content = files.cat_file(f"/out/{number}.png")
         np.testing.assert_array_equal(decode_image(content, "result").pixels, 255 - pixels(number))
     files.store.clear()
+
+
+def test_a_folder_that_a_machine_does_not_share_is_an_error(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its results would be lost on that machine."""
+    setup = shipped(model, photos, tmp_path / "out")
+    (tmp_path / "out" / JOURNAL).unlink()
+    monkeypatch.setattr(chunk.time, "sleep", lambda _: None)
+    with pytest.raises(chunk.ClusterError, match=r"out on \S+ is another folder than that of the job: mount it there"):
+        chunk.translate("e", lambda: setup, rows(photos, tmp_path / "out"))
 
 
 def test_options_that_do_not_go_together(photos: Path, model: Model, i2i_inside: Command) -> None:
@@ -250,6 +265,15 @@ def test_workers_that_are_killed_lose_nothing_and_double_nothing(model: Model, t
     assert not list(out.rglob("*.part"))
 
 
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "i2i":
+            raise ModuleNotFoundError("No module named 'i2i'", name="i2i")
+if "default_worker" in " ".join(sys.orig_argv):
+    sys.meta_path.insert(0, Missing())
+"""
 POISON = """
 import os, sys
 def poisoned(event, arguments):
@@ -292,6 +316,36 @@ def test_a_full_disk_stops_the_job(model: Model, photos: Path, tmp_path: Path) -
     assert process.returncode == 1
     assert "No space left on device: stopped here; run the same command again to go on" in errors
     assert not made(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_workers_without_i2i_are_one_sentence(model: Model, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(WITHOUT)
+    _, errors = (
+        process := command(photos, tmp_path / "out", "-m", model.path, "--workers", 1, path=tmp_path / "site")
+    ).communicate()
+    assert process.returncode == 2
+    assert "error: the Ray cluster: a worker cannot import 'i2i': install the same i2i and extras on every" in errors
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_signals_end_a_job(model: Model, tmp_path: Path, number: signal.Signals) -> None:
+    for seed in range(300):
+        path = tmp_path / "in" / f"{seed:03}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_image(path, Image(pixels(seed, 300)))
+    process = command(tmp_path / "in", tmp_path / "out", "-m", model.path, "--workers", 1)
+    while process.poll() is None and (not (tmp_path / "out").is_dir() or len(made(tmp_path / "out")) < 20):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + number, errors
+    seen = made(tmp_path / "out")
+    done = translate_folders([(model, tmp_path / "out")], tmp_path / "in")
+    assert (done.skipped, done.done) == (len(seen), 300 - len(seen))
 
 
 @pytest.mark.slow

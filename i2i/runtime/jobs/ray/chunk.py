@@ -7,20 +7,27 @@ results exist are done then, which their state shows, since the job has noted wh
 from __future__ import annotations
 
 import hashlib
+import platform
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from i2i.errors import I2IError
 from i2i.runtime.jobs.journal import is_new, size_of
 from i2i.runtime.jobs.opening import opened
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.places import Results, State
+from i2i.runtime.jobs.places import JOURNAL, LocalResults, Results, State
 from i2i.runtime.jobs.planning import JobTarget, PlannedImage
 from i2i.runtime.jobs.remote.staging import staging
 from i2i.runtime.jobs.workers import Outcome, WorkerPool
 from i2i.runtime.model.model import Model
+
+
+class ClusterError(I2IError):
+    """A Ray cluster that cannot be reached, or a machine of it that cannot do the work."""
 
 
 class Row(NamedTuple):
@@ -108,6 +115,9 @@ class Worker:
     def __init__(self, shipped: Shipped) -> None:
         self._stack = ExitStack()
         self._job = self._stack.enter_context(opened(shipped.source, shipped.targets))
+        for target in self._job.results:
+            if isinstance(target, LocalResults):
+                _check_shared(target)
         folder = self._stack.enter_context(staging())
         self._models = []
         for number, model in enumerate(shipped.models):
@@ -149,6 +159,21 @@ class Worker:
             for row in rows:
                 self._job.source.know(row.name, row.path, row.state)
         return (self._job.image(row.name, self._options.output_name) for row in rows)
+
+
+def _check_shared(target: LocalResults) -> None:
+    """Raise ClusterError if a folder is not the one in which the job has its journal.
+
+    A network file system may show a new file some seconds late.
+    """
+    for wait in (1, 2, 4, 0):
+        if target.exists(JOURNAL):
+            return
+        time.sleep(wait)
+    raise ClusterError(
+        f"{target} on {platform.node()} is another folder than that of the job: mount it there under the same path, or "
+        "use URLs"
+    )
 
 
 _current: tuple[str, Worker] | None = None

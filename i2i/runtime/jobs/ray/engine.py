@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
+import threading
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from i2i.errors import I2IError
 from i2i.images import ImageError
 from i2i.runtime.jobs.opening import JobPlaces
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.planning import FolderTarget
-from i2i.runtime.jobs.ray.chunk import Made, Row, Shipped, ShippedModel
+from i2i.runtime.jobs.ray.chunk import ClusterError, Made, Row, Shipped, ShippedModel
 from i2i.runtime.jobs.workers import Outcome, reason
 from i2i.runtime.system.host import cores
 
@@ -29,10 +30,6 @@ SHARE = 3
 """Tasks for each worker in which what is left would be done: they become small, so that all workers end together."""
 RETRIES = 3
 """Times that Ray runs a task again whose worker died."""
-
-
-class ClusterError(I2IError):
-    """A Ray cluster that cannot be reached."""
 
 
 class OnRay:
@@ -104,6 +101,10 @@ class _Chunks:
         try:
             made = self._ray.get(ready[0])
         except self._ray.exceptions.RayTaskError as error:  # of our function: what stops a job
+            if "No module named" in str(error.cause):
+                missing = str(error.cause).partition("No module named ")[2].splitlines()[0]
+                reason = f"a worker cannot import {missing}: install the same i2i and extras on every machine"
+                raise ClusterError(f"the Ray cluster: {reason}") from error
             raise error.cause from error
         except self._ray.exceptions.RayError as error:
             if len(rows) > 1:  # one of them ends every worker that gets it
@@ -168,6 +169,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
             socket.create_connection((found[1], int(found[2])), timeout=10).close()
     except OSError as error:
         raise ClusterError(f"{address}: the cluster cannot be reached: {error.strerror or error}") from error
+    handler = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
     try:
         if address:
@@ -180,6 +182,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
         raise ClusterError(
             f"{address or 'Ray on this machine'}: the cluster cannot be reached: {text}{hint}"
         ) from error
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray has put its own in the place
     try:
         yield ray
     finally:

@@ -22,8 +22,8 @@ def staging() -> Iterator[Path]:
         with suppress(OSError), open(left / "lock") as file:
             atomic.lock(file)
             shutil.rmtree(left, ignore_errors=True)
-    place, file = _claimed()
-    with file:
+    place, held = _claimed()
+    with held:
         try:
             yield place
         finally:
