@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -23,8 +24,10 @@ from i2i.images import Image, decode_image, encode_image, read_image, write_imag
 from i2i.runtime import Model, Options
 from i2i.runtime.jobs.folder import Outcome, Summary, translate_folders
 from i2i.runtime.jobs.journal import JOURNAL
+from i2i.runtime.jobs.opening import JobPlaces
 from i2i.runtime.jobs.places import State
-from i2i.runtime.jobs.ray import chunk
+from i2i.runtime.jobs.planning import FolderTarget
+from i2i.runtime.jobs.ray import chunk, engine
 from i2i.runtime.jobs.ray.chunk import Made, Row, Shipped, ShippedModel
 from i2i.runtime.jobs.ray.engine import OnRay
 from tests import tiny
@@ -413,20 +416,38 @@ def test_a_cluster_that_cannot_be_reached(model: Model, photos: Path, tmp_path: 
     assert "error: 127.0.0.1:1: the cluster cannot be reached: " in errors
 
 
-def test_the_engine_asks_for_nothing_where_all_is_done(model: Model, photos: Path, tmp_path: Path) -> None:
-    """The images are divided into chunks of what is left, whichever process made the rest."""
-    from i2i.runtime.jobs.ray import engine
-
+def test_ray_is_not_started_where_all_is_done(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    (photos / "gone.png").symlink_to("nowhere.png")
+    assert translate_folders([(model, tmp_path / "out")], photos) == Summary(total=7, done=6, failed=1)
     reported: list[Outcome] = []
-    assert translate_folders([(model, tmp_path / "out")], photos).done == 6
 
-    def everything(job: object, names: object, targets: object, options: Options) -> Iterator[Outcome]:
-        planned = list(engine._planned(job, names, targets, options, 4))  # type: ignore[arg-type]
-        assert all(isinstance(each, Outcome) for each in planned)
-        yield from planned  # type: ignore[misc]
+    def report(outcome: Outcome, _: Summary) -> None:
+        reported.append(outcome)
 
-    report = lambda outcome, _: reported.append(outcome)  # noqa: E731
-    done = translate_folders([(model, tmp_path / "out")], photos, report=report, engine=everything)  # type: ignore[arg-type]
-    assert done == Summary(total=6, skipped=6)
-    assert len(reported) == 6
-    assert OnRay("h:1", 3).workers == 3
+    done = translate_folders([(model, tmp_path / "out")], photos, report=report, engine=OnRay())
+    assert done == Summary(total=7, skipped=6, failed=1)
+    assert [each.note for each in reported if each.note] == [f"{photos / 'gone.png'}: No such file or directory"]
+
+
+@pytest.mark.parametrize(("count", "parts"), [(1, 6), (5, 6), (1000, 6), (1000, 300)])
+def test_chunks_become_small_and_leave_nothing_out(tmp_path: Path, model: Model, count: int, parts: int) -> None:
+    found: list[list[str]] = []
+
+    def planned(job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options) -> Any:
+        for rows in engine._planned(job, names, targets, options, lambda: parts):
+            assert isinstance(rows, list)
+            found.append([row.name for row in rows])
+        yield from ()
+
+    (tmp_path / "in").mkdir()
+    for number in range(count):
+        (tmp_path / "in" / f"{number:04}.png").touch()
+    translate_folders([(model, tmp_path / "out")], tmp_path / "in", engine=planned)
+    assert [name for names in found for name in names] == [f"{number:04}.png" for number in range(count)]
+    sizes = [len(names) for names in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes) == max(min(2, count), min(64, count // parts))
+    assert sizes[-1] <= 2

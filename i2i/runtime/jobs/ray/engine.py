@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,14 +48,21 @@ class OnRay:
         self, job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options
     ) -> Generator[Outcome, None, None]:
         """Yield the outcomes of the images as their chunks come back."""
+        count = self.workers or cores()  # of workers; the cluster is asked once there is work for it
+        todo = _planned(job, names, targets, options, lambda: SHARE * count)
+        for first in todo:
+            if not isinstance(first, Outcome):
+                break
+            yield first
+        else:
+            return
         with _connected(self.address, self.workers) as ray:
-            kind = "CPU" if all(target.model.on_cpu for target in targets) else "GPU"
-            at_once = self.workers or max(1, int(ray.cluster_resources().get(kind, 0)))
-            chunks = _Chunks(ray, job, targets, options, kind)
-            todo = _planned(job, names, targets, options, SHARE * at_once)
+            chunks = _Chunks(ray, job, targets, options)
+            chunks.submit(first)
             more = True
             while more or chunks.pending:
-                while more and len(chunks.pending) < (self.workers or 2 * at_once):
+                count = self.workers or chunks.room()  # a cluster may grow
+                while more and len(chunks.pending) < (self.workers or 2 * count):
                     planned = next(todo, None)
                     if planned is None:
                         more = False
@@ -70,7 +77,7 @@ class OnRay:
 class _Chunks:
     """The chunks that Ray has, and what they leave in the journals."""
 
-    def __init__(self, ray: Any, job: JobPlaces, targets: Sequence[FolderTarget], options: Options, kind: str) -> None:
+    def __init__(self, ray: Any, job: JobPlaces, targets: Sequence[FolderTarget], options: Options) -> None:
         self._ray, self._targets, self._name = ray, targets, options.output_name
         self.pending: dict[Any, Sequence[Row]] = {}
         places = tuple(str(results) if results.ahead else results.path.absolute() for results in job.results)
@@ -87,8 +94,14 @@ class _Chunks:
 
             return chunk.translate(job_id, lambda: ray.get(shipped[0]), rows)
 
-        resources: dict[str, Any] = {"num_gpus": 1} if kind == "GPU" else {}
+        on_cpu = all(target.model.on_cpu for target in targets)
+        self._kind = "CPU" if on_cpu else "GPU"
+        resources: dict[str, Any] = {} if on_cpu else {"num_gpus": 1}
         self._task = ray.remote(num_cpus=1, max_retries=RETRIES, **resources)(task)
+
+    def room(self) -> int:
+        """Return how many tasks the cluster has cores or GPUs for now."""
+        return max(1, int(self._ray.cluster_resources().get(self._kind, 0)))
 
     def submit(self, rows: Sequence[Row]) -> None:
         """Let Ray run a chunk."""
@@ -128,9 +141,9 @@ class _Chunks:
 
 
 def _planned(
-    job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options, parts: int
+    job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options, parts: Callable[[], int]
 ) -> Iterator[Outcome | list[Row]]:
-    """Yield chunks of images to translate, each of one in ``parts`` of what is left, and the outcomes of the others."""
+    """Yield chunks of images to translate, each one in ``parts()`` of what is left; and the outcomes of the others."""
     rows: list[Row] = []
     journals = [target.journal for target in targets]
     for number, image in enumerate(job.images(names, journals, options.output_name)):
@@ -147,7 +160,7 @@ def _planned(
             continue
         path = "" if isinstance(job.source, Path) else job.source.path(name)
         rows.append(Row(image.source, name, path, state, tuple(each.before(image.name) for each in journals), done))
-        if len(rows) >= max(LEAST, min(CHUNK, left // parts)):
+        if len(rows) >= max(LEAST, min(CHUNK, left // parts())):
             yield rows
             rows = []
     if rows:
