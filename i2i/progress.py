@@ -81,6 +81,12 @@ class Progress:
         pace = f"{1 / rate:.1f} s/{self.noun}" if 0 < rate < 1 else f"{rate:.1f} {self.noun}s/s"
         self.bar.update(self.bar.task_ids[0], completed=done, total=total, facts=f"{pace}  {self.detail}")
 
+    def restart(self, name: str) -> None:
+        """Count from 0 again, for the next part of a job, which does ``name``."""
+        self.name, self.began = name, time.monotonic()
+        if self.bar is not None:
+            self.close()
+
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         if self.bar is None:

@@ -21,7 +21,7 @@ _SPEC.loader.exec_module(architecture)
 
 # Part of i2i -> level, and what it may import from outside the standard library. Imports point down.
 LEVELS: dict[str, tuple[int, set[str]]] = {
-    "cli": (9, {"click", "numpy", "onnxruntime", "cv2", "torch"}),
+    "cli": (9, {"click", "rich", "numpy", "onnxruntime", "cv2", "torch"}),
     "demo": (8, {"numpy", "cv2"}),
     "serving": (7, {"numpy", "onnx", "prometheus_client", "starlette", "uvicorn"}),
     "engine": (7, {"torch", "numpy", "safetensors", "tensorboard"}),
@@ -128,12 +128,12 @@ FLOORS = {
     ],
     "i2i.runtime.video": [
         ["errors", "options", "detect", "interrupt"], ["frame", "workspace"], ["source", "temporal", "pipeline"],
-        ["sink"], ["translate"],
+        ["sink"], ["translate"], ["folder"],
     ],
     "i2i.runtime.jobs": [
         ["sharding", "derived", "places"], ["options", "journal"], ["planning", "masks"], ["image_file"],
         ["strips", "remote"], ["oversized", "opening", "buckets"], ["parallel"], ["single", "workers"],
-        ["watcher", "ray"], ["folder"],
+        ["watcher", "ray", "gpus"], ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],
@@ -154,7 +154,8 @@ FLOORS = {
         ["app"],
     ],
     "i2i.reporting": [
-        ["records", "embed"], ["charts", "figures"], ["gallery"], ["neighbours"], ["page"], ["card"], ["api"],
+        ["records", "embed", "markdown"], ["charts", "figures", "shipped"], ["gallery"], ["neighbours"], ["page"],
+        ["card"], ["api"],
     ],
 }  # fmt: skip
 

@@ -4,16 +4,19 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from PIL import Image as PilImage
 
 import i2i
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.metrics import l1, psnr, ssim
+from i2i.runtime.model import macs, speed
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 INDEX = json.loads((WEIGHTS / "index.json").read_text())
@@ -27,22 +30,55 @@ def models():
     return {entry["name"]: i2i.load(WEIGHTS / entry["file"], provider="cpu", threads=1) for entry in INDEX}
 
 
-def test_every_file_has_an_entry_and_every_entry_a_file():
-    files = sorted(path.name for path in WEIGHTS.iterdir() if path.is_file() and path.name != "index.json")
-    assert files == sorted(entry["file"] for entry in INDEX)
-    assert len({entry["name"] for entry in INDEX}) == len(INDEX)
+@pytest.fixture
+def publishing(monkeypatch):
+    """The module of tools/ that writes the entries, which the other tools import by its name alone."""
+    monkeypatch.syspath_prepend(WEIGHTS.parent / "tools")
+    return importlib.import_module("publishing")
+
+
+def test_every_file_has_an_entry_and_every_entry_its_files():
+    files = {path.name for path in WEIGHTS.iterdir() if path.is_file() and path.name != "index.json"}
+    assert files == {entry[key] for entry in INDEX for key in ("file", "picture")}
+    assert len({entry["file"] for entry in INDEX}) == len({entry["name"] for entry in INDEX}) == len(INDEX)
+
+
+def test_together_they_are_small(publishing):
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) <= publishing.TOTAL == 12_000_000
 
 
 @entries
-def test_the_entry_describes_its_file(entry):
+def test_the_entry_describes_its_file(entry, publishing):
     data = (WEIGHTS / entry["file"]).read_bytes()
+    assert tuple(entry) == publishing.KEYS
     assert hashlib.sha256(data).hexdigest() == entry["sha256"]
-    assert len(data) == entry["size"] <= 2_000_000
-    assert entry["licence"] == "Apache-2.0"
-    assert entry["recipe"]["hyperparameters"]
-    assert entry["metrics"]
+    assert len(data) == entry["size"]
+    assert all(entry[key] for key in publishing.KEYS if key != "seed")
+    assert isinstance(entry["seed"], int)
+    assert "/" not in entry["data"].split()[0], "a path of one machine is no description of data"
+    for candidates in entry["metrics"].values():
+        assert next(iter(candidates)) == "result"
+        assert all(np.isfinite(value) for values in candidates.values() for value in values.values())
+    assert entry["ms"]["value"] > 0
+    assert re.fullmatch(r"\w+, .+", entry["ms"]["machine"])
 
 
+@entries
+def test_the_entry_states_what_the_file_costs(entry, models):
+    path = WEIGHTS / entry["file"]
+    assert macs.count(path, models[entry["name"]].spec, speed.SIDE) == entry["macs"] > 1e6
+    assert macs.parameters(path) == entry["parameters"] > 1e3
+
+
+@entries
+def test_the_picture_shows_before_and_after(entry):
+    picture = PilImage.open(WEIGHTS / entry["picture"])
+    assert picture.format == "JPEG"
+    assert min(picture.size) >= 192
+    picture.load()
+
+
+@pytest.mark.usefixtures("publishing")
 def test_the_programs_defaults_are_the_recipe():
     """Its defaults are the recipe: a reader who runs it gets the committed model, and the units of its figures."""
     where = importlib.util.spec_from_file_location("train_default", WEIGHTS.parent / "tools" / "train_default.py")
@@ -53,6 +89,7 @@ def test_the_programs_defaults_are_the_recipe():
     assert entry["recipe"] == tool.recipe(tool.SETTINGS) | version
     assert {"size", "batch", "steps", "precision", "ema", "seed"} <= entry["recipe"].keys()
     assert entry["protocol"] == tool.PROTOCOL
+    assert (entry["seed"], entry["data"]) == (tool.SETTINGS["seed"], entry["recipe"]["data"])
     assert "share of the range" in entry["protocol"]
 
 

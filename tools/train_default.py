@@ -11,19 +11,17 @@ Everything random is seeded, so the same versions on the same machine give the s
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import publishing
 
 import i2i
-from i2i.atomic import atomically
 from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.engine import load_generators
@@ -118,30 +116,24 @@ def draw(folder: Path, style: str, first: int) -> Path:
     return folder
 
 
-def publish(model: Path, metrics: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Write the model and its entry to weights/: the file first, so that no entry lacks its file."""
-    weights = ROOT / "weights"
-    weights.mkdir(exist_ok=True)
-    target = weights / f"{NAME}.onnx"
-    atomically(target, lambda temporary: shutil.copyfile(model, temporary))
-    data = target.read_bytes()
-    spec = i2i.load(target, provider="cpu").spec
-    entry = {
-        "name": NAME,
-        "file": target.name,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "size": len(data),
-        "licence": "Apache-2.0",
-        "about": "Drawn landscapes with a house, by day, as they look at night; trained on unpaired drawings.",
-        "recipe": spec.recipe,
-        "protocol": PROTOCOL,
-        "metrics": metrics,
-        "spec": json.loads(spec.to_json()),
-    }
-    index = weights / "index.json"
-    others = [old for old in json.loads(index.read_text()) if old["name"] != NAME] if index.exists() else []
-    text = json.dumps([entry, *others], indent=2) + "\n"
-    atomically(index, lambda temporary: temporary.write_text(text))
+def publish(model: Path, metrics: dict[str, dict[str, dict[str, float]]], weights: Path = publishing.WEIGHTS) -> None:
+    """Write the model to weights/ with its entry, and a picture of three held-out scenes."""
+    translate = i2i.load(model, provider="cpu")
+    publishing.publish(
+        model,
+        [[day, translate(day), night] for day, night in held_out(2 * SETTINGS["size"], 3)],
+        ["day", NAME, "drawn by night"],
+        name=NAME,
+        licence="Apache-2.0",
+        credit="drawings by i2i itself",
+        about="Drawn landscapes with a house, by day, as they look at night; trained on unpaired drawings.",
+        data=recipe(SETTINGS)["data"],
+        command="python tools/train_default.py",
+        seed=SETTINGS["seed"],
+        protocol=PROTOCOL,
+        metrics=metrics,
+        weights=weights,
+    )
 
 
 def main() -> int:

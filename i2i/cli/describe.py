@@ -10,7 +10,7 @@ import click
 
 from i2i.cli import help
 from i2i.cli.param_types import FilePath, options_of
-from i2i.runtime.adapters.options import ModelOptions
+from i2i.runtime.adapters.options import ModelOptions, number_text
 from i2i.text import format_range, plural
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _summary(spec: Spec) -> str:
         facts.append(f"output range {format_range(form.output_range)}")
     if form.result != "image":
         facts.append(f"result {form.result}")
+    facts += [f"input {name} {number_text(value)}" for name, value in form.inputs]
     return f"{way(spec)}  {', '.join([*facts, sizes, f'scale {form.scale}'])}"
 
 

@@ -1,16 +1,29 @@
-"""``i2i models``: list the finished runs and the available models."""
+"""``i2i models``: list the finished runs and the available models, or show the card of one that comes with i2i."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from i2i.cli import help
+from i2i.cli import help, providers
 from i2i.cli.param_types import FilePath
 
-EXAMPLES = [("i2i models", "all of them"), ("i2i models --runs /data/runs", "another folder of runs")]
+if TYPE_CHECKING:
+    from i2i.runtime.model.catalog import Run, Weights
+
+EXAMPLES = [
+    ("i2i models", "all of them"),
+    ("i2i models day2night", "the card of one that comes with i2i"),
+    ("i2i models day2night -o card/", "writes the card and its picture"),
+    ("i2i models --runs /data/runs", "another folder of runs"),
+]
 
 
 @help.command(examples=EXAMPLES)
+@click.argument("name", required=False)
 @help.option(
     "--runs",
     "root",
@@ -21,15 +34,60 @@ EXAMPLES = [("i2i models", "all of them"), ("i2i models --runs /data/runs", "ano
     metavar="DIR",
     help="Folder of runs.",
 )
-def command(root: str) -> None:
+@help.option(
+    "-o",
+    "--out",
+    group="Input and output",
+    type=FilePath(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to which the card of NAME is written as NAME.md, with its picture.  [default: none, it is printed]",
+)
+@providers.option
+def command(name: str | None, root: str, out: Path | None, provider: str) -> None:
     """List the runs under runs/ and the models that come with i2i, by the names that `i2i translate -m` takes, and
-    `i2i generate` where they start from noise.
+    `i2i generate` where they start from noise. With NAME, show the card of a model that comes with i2i: what it does,
+    licence, data, metrics and cost.
 
-    An asterisk marks those that `i2i translate` and `i2i generate` use if no other is given.
+    An asterisk marks those that `i2i translate` and `i2i generate` use if no other is given. The milliseconds are
+    measured on this machine while the list is printed.
     """
+    from i2i.runtime.model import catalog
+
+    if name is None:
+        if out is not None:
+            raise ValueError("-o writes the card of one model: give its name, such as `i2i models day2night -o card/`")
+        _print_list(root, provider)
+        return
+    model = catalog.shipped(name)
+    if out is not None:
+        from i2i.reporting import shipped
+
+        click.echo(str(shipped.write(model, out)))
+        return
+    _print_card(model, provider)
+
+
+def _print_list(root: str, provider: str) -> None:
+    from i2i.runtime.model import catalog
+
+    found, shipped = catalog.runs(root), catalog.weights()
+    newest = _print_runs(found)
+    width, on = max((len(entry.name) for entry in shipped), default=0), ""
+    for number, entry in enumerate(shipped):
+        mark = "*" if newest is None and number == 0 else " "
+        took, on = _speed(entry, provider)
+        size, licence, about = entry.facts["size"] / 1e6, entry.facts["licence"], entry.facts["about"]
+        click.echo(f"{mark} {entry.name:{width}}  {size:4.1f} MB  {took:>7}  {licence}  {about}")
+    if shipped:
+        click.echo(f"ms: for one image of 256x256 pixels, median of 3, measured now on this machine ({on})", err=True)
+    elif newest is None:
+        click.echo("none: train one with `i2i train`, or give a file with -m")
+
+
+def _print_runs(found: list[Run]) -> Run | None:
+    """Print the runs; return the newest that translates."""
     from i2i.runtime.model import catalog, targets
 
-    found = catalog.runs(root)
     newest = catalog.newest(found)
     defaults = [run.path for run in (newest, catalog.newest(found, targets.GENERATOR)) if run is not None]
     for run in found:
@@ -41,9 +99,30 @@ def command(root: str) -> None:
             if run.error is None
             else f"{mark} {run.path}  {run.method}  cannot be used  {run.status}, step {run.step}, {run.error}"
         )
-    for number, entry in enumerate(catalog.weights()):
-        mark = "*" if newest is None and number == 0 else " "
-        about = entry.facts.get("about", "")
-        click.echo(f"{mark} {entry.name}  {entry.facts.get('size', 0) / 1e6:.1f} MB  {about}")
-    if newest is None and not catalog.weights():
-        click.echo("none: train one with `i2i train`, or give a file with -m")
+    return newest
+
+
+def _speed(model: Weights, provider: str) -> tuple[str, str]:
+    """Return the time that a model takes here, such as "17 ms", and on what."""
+    from i2i.runtime import Model
+    from i2i.runtime.model import speed
+
+    loaded = Model(model.path, provider)
+    return f"{speed.milliseconds(loaded):.3g} ms", speed.machine(loaded.provider)
+
+
+def _print_card(model: Weights, provider: str) -> None:
+    """Print the card, formatted if standard output is a terminal, then the path of its picture."""
+    from i2i.reporting import shipped
+
+    took, on = _speed(model, provider)
+    here = f"{took} for 256x256 pixels, median of 3, measured now on this machine ({on})"
+    text = shipped.card(model, None, here)
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text))
+    else:
+        click.echo(text)
+    click.echo(f"picture: {model.picture}")

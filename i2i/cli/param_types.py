@@ -61,6 +61,8 @@ def options_of(described: type, group: str, command: Callable[..., Any]) -> Call
         kind: Any = click.Choice(facts["choices"]) if "choices" in facts else str
         if "least" in facts:
             kind = click.IntRange(facts["least"], facts.get("most"))
-        metavar = facts.get("metavar")
-        command = option(name, group=group, type=kind, default=None, metavar=metavar, help=text)(command)
+        metavar, several = facts.get("metavar"), facts.get("multiple", False)
+        command = option(name, group=group, type=kind, default=None, multiple=several, metavar=metavar, help=text)(
+            command
+        )
     return command

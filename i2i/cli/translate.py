@@ -11,7 +11,7 @@ import click
 
 from i2i.cli import help, providers, tiles, translate_images, translate_video, without_garbage_collection
 from i2i.cli.param_types import FilePath, Place
-from i2i.runtime.adapters.options import NAMES
+from i2i.runtime.adapters.options import NAMES, ModelOptions
 from i2i.text import is_url, not_found, printable
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ EXAMPLES = [
     ("i2i translate photo.jpg --results 4", "four results, by a model with styles"),
     ("i2i translate s3://bucket/in/ s3://bucket/out/", "a folder in a bucket"),
     ("i2i translate clip.mp4 out.mp4", "a video, with its sound"),
+    ("i2i translate clips/ out/ --videos", "the videos of a folder"),
     ("i2i translate - - <in.png >out.png", "standard input to standard output"),
 ]
 
@@ -37,7 +38,7 @@ EXAMPLES = [
     examples=EXAMPLES,
     elsewhere={
         option: f"`i2i describe MODEL {option} ... -o COPY` writes it into a copy of the model"
-        for option in (f"--{name.replace('_', '-')}" for name in NAMES)
+        for option in (f"--{name.replace('_', '-')}" for name in NAMES - {"input"})
     },
 )
 @click.argument("src", type=Place(path_type=Path))
@@ -87,6 +88,15 @@ EXAMPLES = [
     help="Make of each image the source that the model was trained on, write it to DIR, and translate that: a before "
     "and after of any picture, for a model trained with --derive.  [default: none]",
 )
+@help.option(
+    "--input",
+    "inputs",
+    group="Model",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Value of an input beside the image, for a third-party model that has several: a number, or numbers with "
+    "commas between. Repeat it for several inputs.  [default: as `i2i describe` wrote it]",
+)
 @providers.options
 @translate_images.options
 @translate_video.options
@@ -100,6 +110,7 @@ def command(
     seed: int | None,
     results: int | None,
     derive: Path | None,
+    inputs: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Translate SRC, an image, a folder of images or a video, and write the result to DST.
@@ -119,7 +130,7 @@ def command(
     "i2i[remote]"`.
 
     A video keeps its sound, subtitles and frame times; with --format it becomes a folder of frames. camera:0 is the
-    first camera. Videos inside a folder of images are skipped.
+    first camera. Of a folder the images are translated, or with --videos the videos.
 
     Exit status: 0 all translated, 1 some images failed (each is named on standard error) or a video was damaged,
     2 wrong usage or input, 4 provider not available, 130 interrupted.
@@ -143,19 +154,22 @@ def command(
     folder = isinstance(src, str) or src.is_dir()
     job = translate_video.take(src, dst, options)
     piped = job is None and "-" in (str(src), dst)
-    watch, on, address = (options.pop(name) for name in ("watch", "on", "address"))
+    watch, on, address = options.pop("watch"), options.pop("on"), options.pop("address")
     engine = _engine(on, address, options, folder and job is None and not watch)
-    _check(src, dst, job, options, {"--watch": watch, "--derive": derive is not None})
+    _check(src, dst, job, {**options, "watch": watch}, derive)
     settings = Options(**{name: value for name, value in options.items() if value is not None})
     alone = job is None and not folder
-    loaded = open_models(names or (None,), to, side_by_side=not alone, **where)
+    given = ModelOptions(input=inputs)  # type: ignore[arg-type]  # texts, which are converted
+    loaded = open_models(names or (None,), to, side_by_side=not alone, options=given, **where)
     loaded = [each for model in loaded for each in styled(model, style, seed, results)]
     loaded = [tiles.tiled(model, tile, alone=alone) for model in loaded]
     if derive is not None:
         if job is not None or piped or watch:
             raise ValueError("--derive is for an image or a folder of images")
         src = derived(Path(src), derive, loaded, settings.overwrite)
-    if job is not None:
+    if job is not None and job.folder:
+        translate_video.translate_folder(loaded, Path(src), dst, settings, job)
+    elif job is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video takes one model and has one result: use one -m, and no --results and no --shard")
         translate_video.translate(loaded[0], Path(src), dst, settings, job)
@@ -176,8 +190,11 @@ def _engine(on: str | None, address: str | None, options: Mapping[str, Any], fol
         if address is not None:
             raise ValueError("--address is that of a Ray cluster: add --on ray")
         return None
-    if not folder or options.get("shard") is not None:
-        raise ValueError("--on ray divides a folder by itself: leave out --shard and --watch, and give a folder as SRC")
+    if not folder or options["shard"] is not None or options["gpus"] is not None:
+        raise ValueError(
+            "--on ray divides a folder of images by itself: give a folder as SRC, and leave out --shard, --gpus, "
+            "--watch and --videos"
+        )
     from i2i.runtime.jobs.ray.engine import OnRay
 
     return OnRay(address, options["workers"])
@@ -188,23 +205,20 @@ def _check(
     dst: str | None,
     job: translate_video.VideoJob | None,
     options: Mapping[str, Any],
-    local: Mapping[str, bool],
+    derive: Path | None,
 ) -> None:
-    """Raise ValueError if there is no source, or for what its kind does not take; ``local`` is not for URLs."""
+    """Raise ValueError if there is no source, or for options that its kind does not take."""
     shown, folder = printable(src), isinstance(src, str) or src.is_dir()
     if job is None and str(src) != "-" and not (isinstance(src, str) or src.exists()):
         raise ValueError(not_found(shown))
-    idle = [name for name in ("suffix", "mask", "keep_metadata", "workers", "max_pixels") if options.get(name)]
-    if job is not None and idle:
-        raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {shown} is a video")
-    if local["--watch"] and (job is not None or not folder):
-        raise ValueError(f"--watch is for folders, and {shown} is not a folder")
+    translate_video.check_options(job, shown, folder, options)
     if not is_url(src) and (dst is None or not is_url(dst)):
         return
-    if not folder:
-        raise ValueError(f"{dst}: a URL is for the results of a folder, and {shown} is not a folder")
-    for option in (option for option, given in local.items() if given):
-        raise ValueError(f"{option} is for folders of this machine, and a URL is given")
+    if job is not None or not folder:
+        raise ValueError(f"{dst}: a URL is for the results of a folder of images, and {shown} is not one")
+    for option, given in {"--watch": options["watch"], "--derive": derive is not None}.items():
+        if given:
+            raise ValueError(f"{option} is for folders of this machine, and a URL is given")
 
 
 def derived(src: Path, folder: Path, models: Sequence[Model], overwrite: bool) -> Path:

@@ -76,8 +76,8 @@ _OPTIONS = (
         "--mask",
         group=FILES,
         type=FilePath(exists=True, path_type=Path),
-        help="A mask, or a folder of masks with the names of the images: results are pasted in where it is white.  "
-        "[default: none]",
+        help="A mask, or a folder of masks with the names of the images: results are pasted in where it is white, "
+        "or a model that fills holes fills them there.  [default: none]",
     ),
     option(
         "--background",
@@ -135,6 +135,12 @@ _OPTIONS = (
         group="Many machines",
         metavar="HOST:PORT",
         help="Address of the Ray cluster.  [default: RAY_ADDRESS, else Ray is started on this machine]",
+    ),
+    option(
+        "--gpus",
+        group="Many machines",
+        metavar="N|all",
+        help="Graphics cards of this machine that share a folder, a process each.  [default: one, in this process]",
     ),
 )
 
@@ -222,9 +228,9 @@ def translate_folder(
     """Translate a folder of images; exit with status 1 if some failed. With ``watch``, run until Ctrl-C."""
     from i2i.runtime.jobs.folder import Summary
     from i2i.runtime.jobs.single import folder_destinations
-    from i2i.runtime.video.detect import videos_in
+    from i2i.runtime.video.detect import name_videos
 
-    settings = replace(settings, shard=_shard(settings.shard) if engine is None else None)
+    settings = sharded(settings) if engine is None else settings
     targets = folder_destinations(src, dst, [model.name for model in models], settings)
     start = time.perf_counter()
     summary = Summary()
@@ -239,10 +245,9 @@ def translate_folder(
         f"{', '.join(map(printable, targets))}: {summary.done} translated, {summary.skipped} done before, "
         f"{summary.failed} failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
     )
-    if isinstance(src, Path) and (videos := videos_in(src)):
-        click.echo(
-            f"note: skipped {plural(videos, 'video')} in {printable(src)}; translate each by its own command", err=True
-        )
+    if isinstance(src, Path) and (videos := name_videos(src, lambda _: None)):
+        skipped = f"skipped {plural(len(videos), 'video')} in {printable(src)}"
+        click.echo(f"note: {skipped}; with --videos it translates those", err=True)
     if summary.failed:
         raise SystemExit(1)
 
@@ -299,14 +304,12 @@ def _with_progress(
             note(text)
 
 
-def _shard(given: str | None) -> str | None:
-    """Return the part of the folder to translate: as given, else as a scheduler says, with a message."""
+def sharded(settings: Options) -> Options:
+    """Return the settings with the part of the folder to translate: as given, else as a scheduler says, with a
+    message."""
     from i2i.runtime.jobs import sharding
 
-    if given is not None:
-        return given
-    shard = sharding.from_environment(os.environ)
-    if shard is None:
-        return None
+    if settings.shard is not None or (shard := sharding.from_environment(os.environ)) is None:
+        return settings
     click.echo(f"shard {shard}, from {shard.source} (--shard 1/1: the whole folder)", err=True)
-    return str(shard)
+    return replace(settings, shard=str(shard))

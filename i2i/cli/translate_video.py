@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from i2i.cli.help import option
 from i2i.cli.param_types import options_of
 from i2i.progress import Progress
 from i2i.runtime.video.options import NAMES, VideoOptions
-from i2i.text import plural
+from i2i.text import plural, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
+    from i2i.runtime.jobs.folder import Outcome, Summary
     from i2i.runtime.video import VideoSummary
 
 GROUP = "Video"
@@ -28,12 +30,16 @@ class VideoJob:
     """The options of a video, from the command line."""
 
     options: VideoOptions
-    preview: bool
+    preview: bool = False
+    folder: bool = False
+    """True for the videos of a folder."""
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each field of :class:`VideoOptions`, and ``--preview``."""
+    """Add an option for each field of :class:`VideoOptions`, ``--preview`` and ``--videos``."""
     preview = "Show the translated frames in a window during the job."
+    videos = "Translate the videos of a folder, not its images."
+    command = option("--videos", group=GROUP, is_flag=True, help=videos)(command)
     command = option("--preview", group=GROUP, is_flag=True, help=preview)(command)
     return options_of(VideoOptions, GROUP, command)
 
@@ -47,14 +53,36 @@ def take(src: Path | str, dst: str | None, options: dict[str, Any]) -> VideoJob 
 
     given = {name: options.pop(name) for name in NAMES}
     given = {name: value for name, value in given.items() if value is not None}
-    preview = options.pop("preview")
+    preview, videos = options.pop("preview"), options.pop("videos")
+    folder = isinstance(src, Path) and src.is_dir()
+    if videos:
+        if not folder:
+            raise ValueError(f"--videos is for folders, and {printable(src)} is not a folder")
+        if preview:
+            raise ValueError("--preview shows one video, and --videos translates many: leave one out")
+        return VideoJob(VideoOptions(**given), folder=True)
     piped = str(src) == "-" and begins_like_video(streams.input().peek(HEAD))  # type: ignore[attr-defined]
     if piped or is_video(str(src), dst):
         return VideoJob(VideoOptions(**given), preview)
     if given or preview:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*sorted(given), *(["preview"] if preview else [])])
-        raise ValueError(f"{names}: only for videos, and {src} is not a video")
+        hint = "; --videos translates the videos in it" if folder else ""
+        raise ValueError(f"{names}: only for videos, and {src} is not a video{hint}")
     return None
+
+
+def check_options(job: VideoJob | None, shown: str, folder: bool, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for options that say nothing about the source, which messages call ``shown``."""
+    if job is not None:
+        of_images = ["suffix", "mask", "keep_metadata", "workers", "max_pixels", *(["format"] if job.folder else [])]
+        if idle := [name for name in of_images if options.get(name)]:
+            what = "is a folder of videos" if job.folder else "is a video"
+            raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {shown} {what}")
+    if options["watch"] and not (job is None and folder):
+        other = "images: leave out --videos" if folder else f"images, and {shown} is not a folder"
+        raise ValueError(f"--watch is for folders of {other}")
+    if options["gpus"] is not None and (options["watch"] or not folder):
+        raise ValueError("--gpus is for folders of images or videos, and not for --watch")
 
 
 def translate(model: Model, src: Path, dst: str | None, settings: Options, job: VideoJob) -> None:
@@ -96,6 +124,47 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, job: 
         if window is not None:
             window.close()
     print_summary(done, src)
+
+
+def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, job: VideoJob) -> None:
+    """Translate the videos of a folder with each model; exit with status 1 if some failed."""
+    from i2i.cli.translate_images import sharded
+    from i2i.images import name_images
+    from i2i.runtime.jobs.single import destinations
+
+    settings = sharded(settings)
+    targets = destinations(src, dst, [model.name for model in models], settings)
+    failed = [_translate_videos(*pair, src, settings, job) for pair in zip(models, targets, strict=True)]
+    if images := name_images(src, lambda _: None):
+        skipped = f"skipped {plural(len(images), 'image')} in {printable(src)}"
+        click.echo(f"note: {skipped}; without --videos it translates those", err=True)
+    if any(failed):
+        raise SystemExit(1)
+
+
+def _translate_videos(model: Model, target: Path, src: Path, settings: Options, job: VideoJob) -> int:
+    """Translate with one model and print a summary; return how many videos failed."""
+    from i2i.runtime.video.folder import translate_videos
+
+    start = time.perf_counter()
+    with Progress("video" if settings.gpus else "frame") as bar:
+
+        def report(outcome: Outcome, summary: Summary) -> None:
+            if outcome.note:
+                bar.say(f"{'failed' if outcome.status == 'failed' else 'note'}: {outcome.note}")
+            over = summary.done + summary.skipped + summary.failed
+            if settings.gpus:
+                bar.update(over, summary.total)
+            else:
+                bar.restart(f"{over} of {plural(summary.total, 'video')}")
+
+        done = translate_videos(
+            model, src, target, settings, job.options, report, lambda one: bar.update(one.frames, one.expected)
+        )
+    seconds = time.perf_counter() - start
+    counts = f"{plural(done.done, 'video')} translated, {done.skipped} done before, {done.failed} failed"
+    click.echo(f"{printable(target)}: {counts} ({seconds:.1f} s)")
+    return done.failed
 
 
 def print_summary(done: VideoSummary, src: Path) -> None:

@@ -96,7 +96,7 @@ class Picture:
 def read(source: Source, size: tuple[int, int] | None = None, unmixed: bool = False) -> tuple[Picture, str]:
     """Read an image or its half, and return it, at ``size`` if there is one, with the digest of its decoded pixels.
 
-    ``size`` is height and width; see :func:`cover`.
+    ``size`` is height and width; see :func:`cover`. A source that is made of its target is made of the resized one.
 
     Raises ImageError for a file that cannot be read.
     """
@@ -112,6 +112,8 @@ def read(source: Source, size: tuple[int, int] | None = None, unmixed: bool = Fa
         alpha = None if image.alpha is None else image.alpha[:, columns]
         image = Image(np.ascontiguousarray(image.pixels[:, columns]), alpha, format=image.format)
     if source.derive:
+        if size is not None:  # first, as in training, since noise and blocks would vanish in a smaller image
+            image, size = cover(image, *size, unmixed), None
         image = derive_image(image, source.derive, source.name)
     found = hashlib.blake2b(repr(image.pixels.shape).encode(), digest_size=16)
     found.update(np.ascontiguousarray(image.pixels).data)

@@ -13,7 +13,7 @@ from i2i.images.encode import WRITABLE, encode_image, format_of, losses, write_i
 from i2i.images.formats.table import IMAGE_SUFFIXES
 from i2i.images.header import MAX_PIXELS, read_header
 from i2i.images.image import Header, Image, ImageError, convert, flatten
-from i2i.images.listing import list_images, name_images
+from i2i.images.listing import list_images, name_files, name_images
 from i2i.images.metadata import left_out
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "left_out",
     "list_images",
     "losses",
+    "name_files",
     "name_images",
     "read_header",
     "read_image",

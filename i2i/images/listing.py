@@ -1,9 +1,9 @@
-"""List the image files of a folder."""
+"""List the image files of a folder, or those of other suffixes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from i2i.images.formats.table import IMAGE_SUFFIXES
@@ -17,10 +17,18 @@ def list_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], N
 
 
 def name_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], None] | None = None) -> list[str]:
-    """Return the relative name, with "/", of every file under the folder with the suffix of an image, in order.
+    """Return the relative name of every image file under the folder; see :func:`name_files`."""
+    return name_files(root, IMAGE_SUFFIXES, on_error)
 
-    Names that begin with a dot are skipped. Links to folders are followed, each real folder once, so a loop of links
-    ends. A folder that cannot be opened is given to ``on_error``; without it, its ImageError is raised.
+
+def name_files(
+    root: str | os.PathLike[str], suffixes: Container[str], on_error: Callable[[ImageError], None] | None = None
+) -> list[str]:
+    """Return the relative name, with "/", of every file under the folder with one of the suffixes, in order.
+
+    Suffixes are in lower case, with their dot. Names that begin with a dot are skipped. Links to folders are followed,
+    each real folder once, so a loop of links ends. A folder that cannot be opened is given to ``on_error``; without it,
+    its ImageError is raised.
     """
     root = Path(root)
     found: list[str] = []
@@ -47,7 +55,7 @@ def name_images(root: str | os.PathLike[str], on_error: Callable[[ImageError], N
                 continue
             if _leads_to_folder(entry):
                 (links if entry.is_symlink() else folders).append(f"{folder}{entry.name}/")
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not _is_special(entry):
+            elif os.path.splitext(entry.name)[1].lower() in suffixes and not _is_special(entry):
                 found.append(folder + entry.name)
     return sorted(found)
 

@@ -12,6 +12,7 @@ from torch import nn
 from i2i.networks.batchstat import BatchStatGAN
 from i2i.networks.blocks import averaged, per_image
 from i2i.networks.csc321 import CSC321Discriminator, CSC321Generator
+from i2i.networks.drunet import DRUNet
 from i2i.networks.mobile_resnet import MobileResNet
 from i2i.networks.multiscale import MultiScale
 from i2i.networks.patchgan import PatchGAN, PixelGAN
@@ -27,6 +28,7 @@ __all__ = [
     "BatchStatGAN",
     "CSC321Discriminator",
     "CSC321Generator",
+    "DRUNet",
     "GlobalGenerator",
     "LocalEnhancer",
     "MobileResNet",
@@ -67,6 +69,7 @@ GENERATORS = {
     "resnet": Family(ResNet, "blocks", "resnet_N (N blocks: resnet_6, resnet_9)"),
     "mobile_resnet": Family(MobileResNet, "blocks", "mobile_resnet_N (N blocks of separable convolutions)"),
     "unet": Family(UNet, "depth", "unet_N (N a power of two: unet_128, unet_256)", exponent),
+    "drunet": Family(DRUNet, "blocks", "drunet_N (N blocks at each of four scales: drunet_2, drunet_4)"),
     "global": Family(GlobalGenerator, "blocks", "global_N (N blocks: global_9)"),
     "stargan": Family(StarGANGenerator, "blocks", "stargan_N (N blocks: stargan_6)"),
     "csc321": Family(CSC321Generator, None, "csc321"),

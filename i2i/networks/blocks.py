@@ -111,19 +111,20 @@ def has_bias(norm: str) -> bool:
 def towards(x: Tensor, t: Tensor) -> Tensor:
     """Move images x in [-1, 1] by t in [-1, 1]: (1 - |t|) x + t, a mixture of x and the sign of t.
 
-    The result is x itself where t = 0, to the bit, and is in [-1, 1] for every x and t. Each value can be reached from
-    each x, also from -1 and 1, where x + t would be clipped and tanh(atanh(x) + t) could not begin. Its slope in t is
-    1 - x upwards and 1 + x downwards, so that it only vanishes at the end of the range.
+    A grey x [n, 1, h, w] moves in each channel of t. The result is x itself where t = 0, to the bit, and is in [-1, 1]
+    for every x and t. Each value can be reached from each x, also from -1 and 1, where x + t would be clipped and
+    tanh(atanh(x) + t) could not begin. Its slope in t is 1 - x upwards and 1 + x downwards, so that it only vanishes at
+    the end of the range.
     """
     return (1 - t.abs()) * x + t
 
 
 def check_residual(in_channels: int, out_channels: int) -> None:
-    """Raise ValueError unless a network of these channels can add to its input."""
-    if in_channels != out_channels:
+    """Raise ValueError unless a network of these channels can add to its input: equal ones, or one, which all get."""
+    if in_channels not in (1, out_channels):
         raise ValueError(
             f"residual adds to the input, which has {plural(in_channels, 'channel')}, and the output {out_channels}; "
-            "expected equal ones (--channels 3, or --set residual=false)"
+            "expected a grey input or equal ones (--channels 3, or --set residual=false)"
         )
 
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import i2i
 from i2i.evaluation.results import RESULT
+from i2i.reporting import markdown
 from i2i.reporting.figures import Figures
+from i2i.reporting.markdown import Measured, Raw, code, escaped
 from i2i.reporting.page import Contents, as_text, summary
 from i2i.reporting.records import Record, differences
-
-
-class Raw(str):
-    """Text that goes into Markdown as it is."""
-
-    __slots__ = ()
 
 
 def render_card(contents: Contents, license: str | None) -> str:
@@ -50,49 +43,17 @@ def render_card(contents: Contents, license: str | None) -> str:
     )
 
 
-def escaped(value: Any) -> str:
-    """Return a value as one line of Markdown that shows it literally, HTML included."""
-    if isinstance(value, Raw):
-        return value
-    text = " ".join(str(value).split())
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]|#~$!])", r"\\\1", text)
-
-
-def code(text: str) -> Raw:
-    """Return a block of code whose fence is longer than any in the text."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return Raw(f"{fence}sh\n{text}\n{fence}")
-
-
 def header(records: list[Record], figures: list[Figures], license: str | None) -> str:
-    """Return the YAML header, without its fences. Every text is quoted as in JSON, of which YAML is a superset."""
+    """Return the YAML header of a card about runs, without its fences."""
     task = "unconditional-image-generation" if all(record.generates for record in records) else "image-to-image"
-    lines = ["library_name: i2i", f"pipeline_tag: {task}"]
-    if license is not None:
-        lines.append(f"license: {_quoted(license)}")
-    methods = dict.fromkeys(record.method for record in records)
-    lines.append(f"tags: [{', '.join(map(_quoted, [task, *methods]))}]")
-    if figures:
-        lines.append("model-index:")
-    for number, record in enumerate(records):
-        own = [table for table in figures if table.run == number]
-        if own:
-            lines += [f"- name: {_quoted(record.name)}", "  results:"]
-        for table in own:
-            protocol = table.protocol
-            split = f", split: {_quoted(protocol.split)}" if protocol.split else ""
-            lines.append("  - task: {type: image-to-image}")
-            lines.append(f"    dataset: {{name: {_quoted(protocol.reference)}, type: image-folder{split}}}")
-            lines.append("    metrics:")
-            for name in table.names:
-                found = table.table["metrics"][name]["candidates"].get(RESULT)
-                if found is None or not math.isfinite(float(found["value"])):
-                    continue
-                kind, label, value = _quoted(name.lower().replace(" ", "-")), table.label(name), float(found["value"])
-                lines.append(f"    - {{type: {kind}, name: {_quoted(label)}, value: {value!r}}}")
-    return "\n".join(lines)
+    measured = [(record.name, _measured(own)) for n, record in enumerate(records) for own in figures if own.run == n]
+    return markdown.header(task, license, dict.fromkeys(record.method for record in records), measured)
 
 
-def _quoted(text: Any) -> str:
-    return json.dumps(str(text))
+def _measured(figures: Figures) -> Measured:
+    protocol, metrics = figures.protocol, []
+    for name in figures.names:
+        found = figures.table["metrics"][name]["candidates"].get(RESULT)
+        if found is not None and math.isfinite(float(found["value"])):
+            metrics.append((name.lower().replace(" ", "-"), figures.label(name), float(found["value"])))
+    return Measured(protocol.reference, protocol.split, metrics)

@@ -35,10 +35,10 @@ class SomeFailedError(I2IError):
 
     exit_status = 1
 
-    def __init__(self, failed: list[Outcome], summary: Summary) -> None:
+    def __init__(self, failed: list[Outcome], summary: Summary, noun: str = "image") -> None:
         self.failed = failed
         notes = "\n".join(outcome.note for outcome in failed[:20])
-        super().__init__(f"{summary.failed} of {plural(summary.total, 'image')} failed:\n{notes}")
+        super().__init__(f"{summary.failed} of {plural(summary.total, noun)} failed:\n{notes}")
 
 
 class TranslateOptions(TypedDict, total=False):
@@ -61,6 +61,7 @@ class TranslateOptions(TypedDict, total=False):
     mask: PathLike | None
     keep_metadata: bool
     shard: str | None
+    gpus: int | str | None
     start: float | str
     end: float | str | None
     fps: Fraction | float | str | None
@@ -70,6 +71,7 @@ class TranslateOptions(TypedDict, total=False):
     rotation: str
     steady: bool
     steady_time: float | None
+    videos: bool
 
 
 @overload
@@ -109,6 +111,7 @@ def translate(
     mask: PathLike | None = None,
     keep_metadata: bool = False,
     shard: str | None = None,
+    gpus: int | str | None = None,
     start: float | str = 0.0,
     end: float | str | None = None,
     fps: Fraction | float | str | None = None,
@@ -118,6 +121,7 @@ def translate(
     rotation: str = "apply",
     steady: bool = False,
     steady_time: float | None = None,
+    videos: bool = False,
 ) -> np.ndarray | Path:
     """Translate an array, an image file, a folder of images or a video, and return the same kind: array, or path.
 
@@ -155,6 +159,8 @@ def translate(
             the source where it is white; default None.
         keep_metadata: keep EXIF and XMP, which may contain where a photo was taken; default False.
         shard: part of a folder to translate, "2/7" for the second of seven; default all of it.
+        gpus: graphics cards that share a folder, a process each, from 1, or "all"; a script that uses it needs the
+            usual ``if __name__ == "__main__"``; default one, in this process.
         start: skip frames of a video before this time: seconds, "m:ss" or "h:mm:ss"; default 0.
         end: skip frames of a video after this time, in the same form; default its end.
         fps: constant frame rate of a video in frames per second, above 0 and up to 1000, as a number or "30000/1001";
@@ -167,6 +173,7 @@ def translate(
         rotation: of a video: "apply", rotate the frames upright; or "keep", keep the rotation tag; default "apply".
         steady: reduce flicker of a video: smooth statistics and results over time; default False.
         steady_time: time constant of ``steady`` in seconds, above 0 and up to 10; default 0.4.
+        videos: translate the videos of a folder, not its images; default False.
 
     Returns the translated array, or the path of the file or folder that was written; a URL as text.
 
@@ -177,18 +184,15 @@ def translate(
     settings = Options(
         format=format, quality=quality, background=background, max_pixels=max_pixels, overwrite=overwrite, batch=batch,
         workers=workers, suffix=suffix, mask=None if mask is None else Path(mask), keep_metadata=keep_metadata,
-        shard=shard,
+        shard=shard, gpus=gpus,
     )  # fmt: skip
     times: Any = {"start": start, "end": end, "fps": fps}  # may be text, which is converted
     video = VideoOptions(
         **times, codec=codec, crf=crf, preset=preset, rotation=rotation, steady=steady, steady_time=steady_time
     )
-    of_video = isinstance(src, str | os.PathLike) and is_video(src, dst)
-    usual = VideoOptions()
-    if not of_video and (changed := sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))):
-        raise ValueError(f"{', '.join(changed)}: for videos only, and the source is not a video")
-    if mask is not None and (of_video or not isinstance(src, str | os.PathLike)):
-        raise ValueError("mask is for image files and folders of them, and the source is an array or a video")
+    path = src if isinstance(src, str | os.PathLike) else None
+    of_video = path is not None and is_video(path, dst)
+    _check_options(path, of_video, videos, video, mask)
     folder = _folder(src, dst)
     if isinstance(model, Generator):
         raise targets.wrong_kind(targets.GENERATOR, printable(model.path))
@@ -206,8 +210,10 @@ def translate(
     if of_video:
         return _translate_video(model, src, video_target(src, dst, model.name, settings.format), settings, video)
     if folder is None:
+        if gpus is not None:
+            raise ValueError(f"gpus is for folders, and {printable(src)} is not a folder")
         return translate_file(model, Path(src), destination(Path(src), dst, model.name, settings), settings)
-    return _translate_folder(model, folder, dst, settings)
+    return _translate_folder(model, folder, dst, settings, video if videos else None)
 
 
 def _folder(src: np.ndarray | PathLike, dst: PathLike | None) -> Path | str | None:
@@ -222,22 +228,45 @@ def _folder(src: np.ndarray | PathLike, dst: PathLike | None) -> Path | str | No
     return None
 
 
-def _translate_folder(model: Model, source: Path | str, dst: PathLike | None, options: Options) -> Path:
-    from i2i.runtime.jobs.folder import translate_folder
+def _check_options(source: PathLike | None, of_video: bool, videos: bool, video: VideoOptions, mask: object) -> None:
+    """Raise ValueError for options that say nothing about what is translated; ``source`` is None for an array."""
+    if videos and (source is None or not os.path.isdir(source)):
+        raise ValueError("videos is for folders, and the source is not a folder")
+    usual = VideoOptions()
+    changed = sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))
+    if changed and not (of_video or videos):
+        raise ValueError(f"{', '.join(changed)}: for videos only, and the source is not a video")
+    if mask is not None and (of_video or source is None):
+        raise ValueError("mask is for image files and folders of them, and the source is an array or a video")
 
+
+def _translate_folder(
+    model: Model, source: Path | str, dst: PathLike | None, options: Options, video: VideoOptions | None
+) -> Path:
+    """Translate the images of a folder, or with ``video`` its videos."""
     (target,) = folder_destinations(source, dst, [model.name], options)
     failed: list[Outcome] = []
-    summary = translate_folder(
-        model,
-        source,
-        target,
-        options,
-        lambda outcome, _: failed.append(outcome) if outcome.status == "failed" else None,
-    )
+
+    def report(outcome: Outcome, _: Summary) -> None:
+        if outcome.status == "failed":
+            failed.append(outcome)
+        elif video is not None and outcome.note:
+            note(outcome.note)
+
+    if video is not None:
+        from i2i.runtime.video.folder import translate_videos
+
+        if not isinstance(target, Path):
+            raise ValueError(f"{target}: a URL is for the results of images, and these are videos")
+        summary = translate_videos(model, Path(source), target, options, video, report)
+    else:
+        from i2i.runtime.jobs.folder import translate_folder
+
+        summary = translate_folder(model, source, target, options, report)
     for text in summary.losses.notes():
         note(text)
     if failed:
-        raise SomeFailedError(failed, summary)
+        raise SomeFailedError(failed, summary, "image" if video is None else "video")
     return cast(Path, target)
 
 

@@ -1,7 +1,7 @@
 """Description of an exported model: standard library and ``text`` only, since both halves read it."""
 
 from i2i.spec.domain import BANDS, EDGE, FOUND, Background, Domain, Range, parse_background, parse_ranges
-from i2i.spec.form import DTYPES, FITS, LAYOUTS, ORDERS, RESULTS, Form
+from i2i.spec.form import DTYPES, FITS, LAYOUTS, MASKS, ORDERS, RESULTS, Form, Input
 from i2i.spec.prior import DISTRIBUTIONS, Code, Mean, Prior
 from i2i.spec.spec import (
     ENERGY,
@@ -26,6 +26,7 @@ __all__ = [
     "FOUND",
     "GENERATOR",
     "LAYOUTS",
+    "MASKS",
     "METADATA_KEY",
     "ORDERS",
     "PRECISIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "Code",
     "Domain",
     "Form",
+    "Input",
     "Mean",
     "Prior",
     "Range",

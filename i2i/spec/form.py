@@ -10,11 +10,16 @@ ORDERS = ("rgb", "bgr", "grey", "y")
 RESULTS = ("image", "curves")
 FITS = ("resize", "tile")
 DTYPES = ("float32", "float16", "uint8")
+MASKS = ("mask", "kept")
+"""Words for an input that is the mask of what is to be filled in: 1 in its holes, or 1 in the rest."""
+Input = float | tuple[float, ...] | str
+"""A number that fills an input, all of its numbers, or one of ``MASKS``."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """Meaning of a third-party graph's tensors (``io="described"``): one image in, one image out.
+    """Meaning of a third-party graph's tensors (``io="described"``): one image in, perhaps constants or a mask beside
+    it, and one image out.
 
     Raises ValueError for meaningless values.
     """
@@ -40,7 +45,19 @@ class Form:
     result: str = "image"
     """Output: ``image``, or ``curves``: maps r of Zero-DCE, applied as x + r (x^2 - x), 8 times over."""
 
+    inputs: tuple[tuple[str, Input], ...] = ()
+    """Name and value of each input beside the image."""
+
+    @property
+    def masked(self) -> bool:
+        """True if the graph fills holes: an input is their mask, which is an image's alpha channel."""
+        return any(value in MASKS for _, value in self.inputs)
+
     def __post_init__(self) -> None:
+        inputs = [(str(name), tuple(value) if isinstance(value, list) else value) for name, value in self.inputs]
+        object.__setattr__(self, "inputs", tuple(inputs))
+        if self.masked and self.order not in ("rgb", "bgr"):
+            raise ValueError(f"order is {self.order!r}, and a model with a mask takes rgb or bgr")
         for name, known in (
             ("layout", LAYOUTS),
             ("order", ORDERS),

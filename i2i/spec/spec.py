@@ -13,9 +13,9 @@ from i2i.spec.form import Form
 from i2i.spec.prior import Prior
 
 METADATA_KEY = "i2i"
-SCHEMA = 4
+SCHEMA = 5
 """Newest schema that is read. 1: exports. 2: with a ``Form``, which readers of 1 would ignore. 3: with a ``Prior``.
-4: with a domain of bands, or with a range."""
+4: with a domain of bands, or with a range. 5: with a ``Form`` that has inputs beside the image."""
 
 TRANSLATOR, GENERATOR, ENERGY, STYLE_ENCODER = "translator", "generator", "energy", "style encoder"
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -97,6 +97,8 @@ class Spec:
     def __post_init__(self) -> None:
         if any(domain.bands or domain.range for domain in (self.source, self.target)):
             object.__setattr__(self, "schema", max(self.schema, 4))
+        if self.form is not None and self.form.inputs:
+            object.__setattr__(self, "schema", max(self.schema, 5))
 
     @property
     def scale(self) -> int:
@@ -106,7 +108,7 @@ class Spec:
     @property
     def inpaints(self) -> bool:
         """True if the source's alpha is 0 in holes, which the model fills; the rest of an image stays as it is."""
-        return "mask:" in self.derive
+        return "mask:" in self.derive or (self.form is not None and self.form.masked)
 
     @property
     def generates(self) -> bool:

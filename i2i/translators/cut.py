@@ -39,7 +39,7 @@ class CUT(Translator):
         norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: blur, as the authors | deconv | resize.
         antialias: blur before halving, in G and D, as the authors.
-        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
+        residual: G adds to its input, which it returns at first; from grey or equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_gan, lambda_nce: weights of the adversarial and the contrastive terms.
         nce_idt: compare G(y) with y as well; off by itself where X and Y differ in channels.

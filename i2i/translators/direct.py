@@ -27,7 +27,7 @@ class Direct(Translator):
         ngf, ndf: filters of the first layers.
         norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: deconv, as CycleGAN's authors | resize, free of checkerboards.
-        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
+        residual: G adds to its input, which it returns at first; from grey or equal channels.
         objective, constraint: of the game; see i2i.gan.
         pool: past images of G that D is shown as well.
     """

@@ -143,7 +143,8 @@ class Distill(Translator):
 
     def players(self) -> dict[str, Player]:
         learning = nn.ModuleList([self.G, self.W]) if hasattr(self, "W") else self.G
-        return {"G": Player(learning, self.loss, lr=self.lr)}
+        # Adam's own betas: those of the games forget within two steps, and a network without a norm may diverge
+        return {"G": Player(learning, self.loss, lr=self.lr, betas=(0.9, 0.999))}
 
     def exports(self) -> dict[str, nn.Module]:
         return {"a2b": self.G}

@@ -38,7 +38,7 @@ class DTN(Translator):
         ngf, ndf, nef: filters of the first layers of G, D and the autoencoder.
         norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: deconv | resize, free of checkerboards.
-        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
+        residual: G adds to its input, which it returns at first; from grey or equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_const: alpha; the paper has 15 for digits, 100 for faces.
         lambda_tid: beta; the paper has 15 and 1. Off by itself where X and Y differ in channels.

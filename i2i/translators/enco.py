@@ -38,7 +38,7 @@ class EnCo(Translator):
         ngf, ndf: filters of the first layers.
         norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: blur, as CUT's authors | deconv | resize.
-        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
+        residual: G adds to its input, which it returns at first; from grey or equal channels.
         antialias: blur before halving, in G and D, as CUT's authors.
         objective, constraint: of the game; see i2i.gan.
         lambda_gan, lambda_enco, lambda_idt: weights of the terms; no identity where X and Y differ in channels.

@@ -24,7 +24,7 @@ class Pix2Pix(Translator):
         ngf, ndf: filters of the first layers.
         norm: batch | instance | group | layer | none.
         upsample: deconv, as the authors | resize, free of checkerboards.
-        residual: G adds to its input, which it returns at first; where X and Y have equal channels.
+        residual: G adds to its input, which it returns at first; from grey or equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_l1: weight of the L1 term.
         mismatched: D also learns that x with the y of another image of the batch is false (Reed et al. 2016,

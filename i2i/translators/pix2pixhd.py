@@ -34,7 +34,7 @@ class Pix2PixHD(Translator):
         discriminator: patch_3x3: three layers, three scales; patch_NxK or patch_N.
         ngf, ndf: filters of the first layers of the global generator and of each discriminator.
         norm: instance, as the authors | batch | group | layer | none; group and layer keep the colour of flat images.
-        residual: G adds to its input, which it returns at first; where x and y have equal channels.
+        residual: G adds to its input, which it returns at first; from grey or equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_fm: weight of feature matching.
     """

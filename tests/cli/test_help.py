@@ -69,10 +69,10 @@ def test_the_first_page_groups_the_commands() -> None:
 GROUPS = {
     "translate": {
         "Input and output": "format quality suffix mask background keep-metadata overwrite watch",
-        "Model": "model to style seed results derive provider allow-fallback batch workers",
-        "Video": "start end fps codec crf preset rotation steady steady-time preview",
+        "Model": "model to style seed results derive input provider allow-fallback batch workers",
+        "Video": "start end fps codec crf preset rotation steady steady-time preview videos",
         "Large images": "tile max-pixels",
-        "Many machines": "shard",
+        "Many machines": "shard gpus on address",
     },
     "generate": {
         "Input and output": "out number seed grid overwrite labels judge",
@@ -118,7 +118,7 @@ GROUPS = {
     "export": {"Input and output": "out triton calibrate", "Model": "to io precision weights"},
     "describe": {
         "Input and output": "out output overwrite",
-        "Third-party models": "layout range output-range order multiple fit result",
+        "Third-party models": "layout range output-range order multiple fit result input",
     },
 }
 

@@ -18,6 +18,7 @@ SMALL = {
     "resnet": ("resnet_1", {}),
     "mobile_resnet": ("mobile_resnet_1", {}),
     "unet": ("unet_32", {}),
+    "drunet": ("drunet_1", {}),
     "global": ("global_1", {"downs": 3}),
     "stargan": ("stargan_1", {"domains": 2}),
     "csc321": ("csc321", {}),
@@ -44,7 +45,13 @@ def test_any_size_from_the_minimum_comes_back(family):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: networks.GlobalGenerator(blocks=1, downs=3, ngf=2), lambda: networks.CSC321Generator(ngf=2)]
+    "make",
+    [
+        lambda: networks.GlobalGenerator(blocks=1, downs=3, ngf=2),
+        lambda: networks.CSC321Generator(ngf=2),
+        lambda: networks.DRUNet(blocks=1, ngf=2),
+        lambda: networks.DRUNet(blocks=1, ngf=2, upsample="resize"),
+    ],
 )
 def test_the_receptive_field_is_what_it_says(make):
     """Found by the gradient of a pixel at each place of the grid; the statistics of the norms are taken out."""

@@ -69,8 +69,15 @@ def test_a_residual_generator_begins_as_its_input_and_learns(name, upsample):
         optimizer.zero_grad()
     assert all(p.square().sum() > 0 for name, p in net.named_parameters() if name.startswith("last"))
     assert (net(x) - y).abs().mean() < 0.9 * first
-    with pytest.raises(ValueError, match=r"input, which has 1 channel, and the output 3; expected equal ones"):
-        networks.generator(name, 1, 3, residual=True)
+    with pytest.raises(ValueError, match=r"input, which has 3 channels, and the output 1; expected a grey input or"):
+        networks.generator(name, 3, 1, residual=True)
+
+
+@pytest.mark.parametrize("name", ["resnet_1", "unet_32", "drunet_1"])
+def test_a_residual_generator_begins_as_a_grey_input_in_each_channel(name):
+    net = networks.generator(name, 1, 3, ngf=2, residual=True)
+    x = torch.rand(1, 1, 33, 31) * 2 - 1
+    assert torch.equal(net(x), x.expand(1, 3, 33, 31))
 
 
 def test_norms_by_name():

@@ -28,7 +28,7 @@ from tests.runtime.tiles.networks import photo
 def test_translate_shows_the_fields_of_the_options_with_their_defaults() -> None:
     shown = inspect.signature(translate).parameters
     stated = {each.name: each.default for kind in (Options, VideoOptions) for each in fields(kind)}
-    own = {"src", "dst", "model", "to", "provider", "allow_fallback", "tile", "style", "seed"}
+    own = {"src", "dst", "model", "to", "provider", "allow_fallback", "tile", "style", "seed", "videos"}
     assert {name: shown[name].default for name in stated} == stated
     assert set(shown) == set(stated) | own
     keywords = {name: each.annotation for name, each in shown.items() if each.kind is each.KEYWORD_ONLY}
@@ -45,7 +45,7 @@ def test_translate_shows_the_fields_of_the_options_with_their_defaults() -> None
 def test_translate_passes_every_option_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {
         "format": "JPEG", "quality": 1, "background": 2, "max_pixels": 3, "overwrite": True, "batch": 4, "workers": 5,
-        "suffix": "s", "keep_metadata": True, "shard": "1/2",
+        "suffix": "s", "keep_metadata": True, "shard": "1/2", "gpus": 2,
     }  # fmt: skip
     video = {
         "start": 1.0, "end": 2.0, "fps": 5, "codec": "hevc", "crf": 6, "preset": "p", "rotation": "keep",

@@ -85,7 +85,7 @@ def test_the_program_trains_measures_and_takes_what_is_finished(
 ) -> None:  # fmt: skip
     small = {"ngf": 2, "ndf": 2, "generator": "resnet_1", "discriminator": "patch_1", "steps": 2}
     small |= {"eval_every": 1, "eval_features": features, "val_share": 0.3}
-    task = {"runs": {("cyclegan", 0): "c"}, "direction": "a2b", "size": 32, "settings": small}
+    task = {"runs": {("cyclegan", 0): "c"}, "direction": "a2b", "size": 32, "settings": small, "pairs_of_test": True}
     monkeypatch.setattr(program, "TASKS", {"emoji": task})
     out = tmp_path / "results.json"
     words = {"--emoji": emoji, "--runs": tmp_path / "runs", "--out": out, "--features": features}

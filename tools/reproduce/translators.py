@@ -2,11 +2,14 @@
 """Translators beside a known truth: the tables of docs/results.md on facades and on emoji, and which metrics agree.
 
     python tools/reproduce/translators.py --facades FACADES --emoji EMOJI --judge JUDGE --palette FILE --out tables.json
+    python tools/reproduce/translators.py --recipes EMOJI [--only NAME,NAME] [--seeds 3] --out recipes.json
 
 Facades are translated by pix2pix from label maps to photos at 128 x 128. FACADES has A|B pairs in ``train`` and
 ``test``, A the photos; JUDGE and its palette are made by ``tools/train_segmenter.py FACADES``. Emoji are translated by
 CycleGAN, CUT and FastCUT at 64 x 64: EMOJI has ``trainA`` and ``trainB`` without pairs, and ``testA`` and ``testB``
 whose equal names are pairs. Methods train without pairs, so the pairs of the test split are a truth that no method saw.
+
+Recipes are methods, norms and losses on the same emoji, each for the steps that a quarter of an hour of one core allows.
 
 A run that --runs has and that is finished is taken, any other is trained first; --finished trains none. The weights of
 the last step and those that validation chose are exported and measured on the test split, beside the input itself and
@@ -27,7 +30,7 @@ import math
 import shutil
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,22 @@ from i2i.runtime.model.catalog import read_run
 from i2i.sheets import sheet
 
 # fmt: off
+NET = {"generator": "resnet_4", "ngf": 32, "ndf": 32, "norm": "group", "upsample": "resize"}
+RECIPES: dict[str, dict[str, Any]] = {
+    "cyclegan, instance norm": {"method": "cyclegan", "steps": 6000, "eval_every": 1200, **NET, **{"norm": "instance"}},
+    "cyclegan": {"method": "cyclegan", "steps": 6400, "eval_every": 1280, **NET},
+    "cyclegan, layer norm": {"method": "cyclegan", "steps": 6400, "eval_every": 1280, **NET, **{"norm": "layer"}},
+    "cyclegan, residual": {"method": "cyclegan", "steps": 6400, "eval_every": 1280, **NET, **{"residual": True}},
+    "cyclegan, fp32": {"method": "cyclegan", "steps": 4700, "eval_every": 940, **NET, **{"precision": "fp32"}},
+    "cyclegan, uvcgan2": {"method": "cyclegan", "steps": 3250, "eval_every": 650, **NET, **{"preset": "uvcgan2"}},
+    "cut, instance norm": {"method": "cut", "steps": 6300, "eval_every": 1260, **NET, **{"norm": "instance"}},
+    "cut": {"method": "cut", "steps": 6300, "eval_every": 1260, **NET},
+    "enco": {"method": "enco", "steps": 11700, "eval_every": 2340, **NET},
+    "hneg": {"method": "hneg", "steps": 5900, "eval_every": 1180, **NET},
+    "monce": {"method": "monce", "steps": 4250, "eval_every": 850, **NET},
+    "dclgan": {"method": "dclgan", "steps": 3600, "eval_every": 720, **NET},
+}
+"""Name -> the method and its settings; the steps are what 900 s of a core's time allowed, measured on one machine."""
 TASKS: dict[str, dict[str, Any]] = {
     "facades": {
         "runs": {("pix2pix", seed): f"facades-{seed}" for seed in range(3)},
@@ -56,13 +75,21 @@ TASKS: dict[str, dict[str, Any]] = {
     "emoji": {
         "runs": {(method, seed): f"emoji-{method}-{seed}" for method, seeds in
                  (("cyclegan", 3), ("cut", 3), ("fastcut", 1)) for seed in range(seeds)},
-        "direction": "a2b", "size": 64,
+        "direction": "a2b", "size": 64, "pairs_of_test": True,
         "settings": {"preset": "fast", "background": 255, "generator": "resnet_3", "steps": 6000, "eval_every": 500},
+    },
+    "recipes": {
+        "runs": {(name, seed): f"recipe-{name.replace(', ', '-').replace(' ', '-')}-{seed}" for name in RECIPES for seed in range(3)},
+        "direction": "a2b", "size": 64, "pairs_of_test": True,
+        "settings": {"background": 255, "precision": "bf16", "compile": "off", "workers": 1},
     },
 }
 # fmt: on
 WEIGHTS = {"newest": "last step", "best": "chosen by validation"}
 BLUR, SHOWN = 2.0, 12  # sigma of a control in pixels; rows of a sheet
+Chosen = Callable[[str, int], bool]
+"""Function of method and seed: True for the runs to measure."""
+ALL: Chosen = lambda _method, _seed: True  # noqa: E731
 Row = dict[str, Any]
 """A candidate: "method", and for networks "seed", "weights" and "step"; "figures", metric -> value, low, high, ..."""
 
@@ -72,13 +99,16 @@ def finished(path: Path) -> bool:
     return run is not None and run.status == "finished"
 
 
-def trained(name: str, data: Path, runs: Path, train: bool) -> dict[tuple[str, int], Path]:
+def trained(name: str, data: Path, runs: Path, train: bool, chosen: Chosen = ALL) -> dict[tuple[str, int], Path]:
     """Return the finished runs of a task, by method and seed; with ``train`` all, which are trained where needed."""
     task, found = TASKS[name], {}
     for (method, seed), folder in task["runs"].items():
         path = runs / folder
+        if not chosen(method, seed):
+            continue
         if not finished(path) and train:
-            i2i.train(method, data=data, out=path, size=task["size"], seed=seed, **task["settings"])
+            settings = {"method": method, **task["settings"], **(RECIPES[method] if name == "recipes" else {})}
+            i2i.train(data=data, out=path, size=task["size"], seed=seed, **settings)
         if finished(path):
             found[method, seed] = path
         else:
@@ -151,7 +181,7 @@ def measured(
     return rows, about, files
 
 
-def control_rows(task: Task, data: Path, work: Path, options: dict[str, Any]) -> list[Row]:
+def control_rows(task: Task, data: Path, work: Path, size: int, options: dict[str, Any]) -> list[Row]:
     """Measure results that no network made: training images of the target drawn at random, and blurred inputs."""
     drawn = np.random.default_rng(0).integers(len(task.targets), size=len(task.items))
     folders = {"a random training image": work / "random", "the input, blurred": work / "blurred"}
@@ -163,7 +193,7 @@ def control_rows(task: Task, data: Path, work: Path, options: dict[str, Any]) ->
             write_image((path / item.name).with_suffix(".png"), Image(pixels))
     rows, sides = [], {"real": data / "testB", "source": data / "testA", "train": data / "trainB"}
     for who, folder in folders.items():
-        (table,) = i2i.evaluate(fake=folder, paired=True, size=TASKS["emoji"]["size"], **sides, **options).tables
+        (table,) = i2i.evaluate(fake=folder, paired=True, size=size, **sides, **options).tables
         rows.append({"method": who, "figures": figures_of(table, RESULT)})
     return rows
 
@@ -261,6 +291,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--facades", type=Path, help="folder of facades; without, this task is left out")
     parser.add_argument("--emoji", type=Path, help="folder of emoji; without, this task is left out")
+    parser.add_argument("--recipes", type=Path, help="the same, for the recipes; without, this task is left out")
+    parser.add_argument("--only", help="names of methods or recipes, with commas [all]")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of each, from 0 [3]")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs [runs]")
     parser.add_argument("--finished", action="store_true", help="measure the finished runs and train none")
     parser.add_argument("--judge", type=Path, help="segmenter of facades; without, none")
@@ -268,28 +301,32 @@ def main() -> None:
     parser.add_argument("--features", help="lite0, onnx:FILE or inception:FILE [lite0]")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write; models and copies lie beside it")
     arguments = parser.parse_args()
+    names = arguments.only.split(",") if arguments.only else None
     work = arguments.out.with_suffix("")
     everything: dict[str, Any] = {}
-    for name in TASKS:
+    for name, task in TASKS.items():
         data = getattr(arguments, name)
         if data is None:
             continue
         options = {"features": arguments.features, "provider": "cpu"}
-        runs = trained(name, data, arguments.runs, not arguments.finished)
-        left_out = 0
-        if name == "emoji":
-            left_out = without_trained(data, work / "emoji")
-            data = work / "emoji"
+        runs = trained(
+            name, data, arguments.runs, not arguments.finished,
+            lambda method, seed: (names is None or method in names) and seed < arguments.seeds,
+        )  # fmt: skip
+        left_out, unpaired = 0, task.get("pairs_of_test", False)
+        if unpaired:
+            left_out = without_trained(data, work / name)
+            data = work / name
         elif arguments.judge:
             options |= {"judge": arguments.judge, "palette": arguments.palette}
         rows, about, files = measured(data, name, runs, work / "models", options)
-        task = from_data(data, None, None, "test", TASKS[name]["direction"], True)
-        if name == "emoji":
-            rows += control_rows(task, data, work / "controls", options)
-        write_sheet(task, files, TASKS[name]["size"], arguments.out.with_name(f"{arguments.out.stem}-{name}.png"))
-        everything[name] = {"settings": TASKS[name]["settings"], "left_out_pairs": left_out, **about, "rows": rows}
-        print(f"## {name}: {len(task.items)} pairs, {left_out} left out\n\n{summary(rows)}\n\n{about['protocol']}\n")
-        if name == "emoji":
+        images = from_data(data, None, None, "test", task["direction"], True)
+        if unpaired:
+            rows += control_rows(images, data, work / "controls", task["size"], options)
+        write_sheet(images, files, task["size"], arguments.out.with_name(f"{arguments.out.stem}-{name}.png"))
+        everything[name] = {"settings": task["settings"], "left_out_pairs": left_out, **about, "rows": rows}
+        print(f"## {name}: {len(images.items)} pairs, {left_out} left out\n\n{summary(rows)}\n\n{about['protocol']}\n")
+        if unpaired:
             print(f"{agreement(rows)}\n")
     text = json.dumps(everything, indent=1)
     atomically(arguments.out, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))

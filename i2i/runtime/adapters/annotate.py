@@ -54,7 +54,7 @@ def _with_values_per_pixel(spec: Spec, model: bytes) -> Spec:
 
     def infer(session: Session, side: int) -> None:
         blank = np.zeros((1, side, side, spec.source.channels), spec.dtype)
-        convert.translate(infer_spec.runner(session, session.inputs[0].name), blank, spec)
+        convert.translate(infer_spec.runner(session), blank, spec)
 
     try:
         values = measure_values_per_pixel(model, spec, infer, lambda graph: open_session(graph, "cpu", cores()))

@@ -11,9 +11,11 @@ from i2i.runtime.adapters.fixed_size import tiled
 from i2i.runtime.errors import ModelError
 from i2i.spec import Form, Spec
 
-Infer = Callable[[np.ndarray], np.ndarray]  # the graph, from its input tensor to its output tensor
+Infer = Callable[[np.ndarray, Form, np.ndarray | None], np.ndarray]
+"""The graph, from the tensor of an image and a mask of its holes [h, w], 1 or 0, or None, to its output tensor."""
 
 _CURVES = 8  # iterations of the curve (Guo et al., Zero-Reference Deep Curve Estimation, eq. 3 and sec. 3.2)
+_HOLE = 0.5  # alpha below which a pixel belongs to a hole, where holes were resized
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
 
 
@@ -89,11 +91,19 @@ def _through(infer: Infer, image: np.ndarray, spec: Spec, form: Form) -> np.ndar
 
 def _graph(infer: Infer, image: np.ndarray, form: Form) -> np.ndarray:
     """Run the graph on [h, w, c] in 0..1 without padding or resizing; return its result in 0..1 (curves: unscaled)."""
-    result = from_tensor(infer(to_tensor(image, form)), form)
+    result = run(infer, image, form)
     if form.result == "curves":
         return result
     low, high = form.output_range
     return (result - np.float32(low)) / np.float32(high - low)
+
+
+def run(infer: Infer, image: np.ndarray, form: Form) -> np.ndarray:
+    """Return the graph's output as ``from_tensor`` does for an image in 0..1, with alpha where holes have a mask."""
+    mask = None
+    if form.masked and image.shape[2] == 4:
+        image, mask = image[..., :3], (image[..., 3] < _HOLE).astype(np.float32)
+    return from_tensor(infer(to_tensor(image, form), form, mask), form)
 
 
 def to_tensor(image: np.ndarray, form: Form) -> np.ndarray:

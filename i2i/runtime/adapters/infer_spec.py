@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from i2i.runtime.adapters import extra_inputs, probe
 from i2i.runtime.adapters import ports as declared
-from i2i.runtime.adapters import probe
 from i2i.runtime.adapters.convert import Infer
-from i2i.runtime.adapters.options import ModelOptions, as_arguments
+from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions, as_arguments
 from i2i.runtime.adapters.ports import Ports, read_ports, settle_layout, settle_order
 from i2i.runtime.errors import ModelError, describe_command
 from i2i.runtime.graphs import spec_check
 from i2i.runtime.session import Session
-from i2i.spec import FITS, Domain, Form, Range, Spec
+from i2i.spec import FITS, LAYOUTS, Domain, Form, Range, Spec
 from i2i.text import format_range, plural
 
 _BITS = {"uint8": 8}  # a float holds 16 bits; images of 8 bits are still returned in 8
@@ -29,6 +29,11 @@ def settle(spec: Spec | None, session: Session, path: Path, options: ModelOption
 
     Raises ModelError if the graph is not as its description states, cannot be described, or needs more options.
     """
+    if spec is not None and spec.form is not None and set(options.given()) == {"input"}:
+        inputs = options.completed_by(spec.form).input or ()
+        form = replace(spec.form, inputs=inputs)
+        if form.masked == spec.form.masked:  # other numbers: nothing is found again
+            spec, options = replace(spec, form=form), NO_OPTIONS
     if spec is None or options:
         spec = describe(session, path, options if spec is None else merge(spec, options, path), output)
     (spec_check if spec.form is None else declared).check(spec, session, path)
@@ -45,8 +50,10 @@ def describe(session: Session, path: Path, options: ModelOptions, output: str | 
     is neither certain nor given in ``options``.
     """
     try:
-        ports = read_ports(session, path)
-        infer = runner(session, ports.name)
+        inputs = options.input or ()
+        ports = read_ports(session, path, inputs)
+        extra_inputs.check(session.inputs, inputs, settle_layout(ports, options) or LAYOUTS[0])
+        infer = runner(session)
         form, channels = _settle(ports, options, infer)
         form, multiple, minimum, out = probe.settle_size(infer, form, channels, options.multiple)
         returned = _returned(form, channels, out)
@@ -55,7 +62,7 @@ def describe(session: Session, path: Path, options: ModelOptions, output: str | 
         raise ModelError(unknown.message(path, spec_check.describe(session), chosen | options.given())) from None
     except ModelError as error:
         raise ModelError(f"{path}: {error}; the model expects {spec_check.describe(session)}") from error
-    source = Domain("image", 3 if form.order == "y" else channels, _BITS.get(ports.dtype, 16))
+    source = Domain("image", 3 if form.order == "y" else channels + form.masked, _BITS.get(ports.dtype, 16))
     target = Domain(path.stem, returned, _BITS.get(ports.returns, 16))
     return Spec(
         "described", "a2b", source, target, io="described", minimum=minimum, multiple=multiple, form=form, schema=2
@@ -85,12 +92,13 @@ def _settle(ports: Ports, options: ModelOptions, infer: Infer) -> tuple[Form, in
         known["size"] = None if size is None else f"{size[0]} x {size[1]}"
         guess = None
         if taken is None and layout is not None and channels is not None:
-            trial = Form(layout, order or "rgb", (0, 1), (0, 1), ports.dtype, size=size)
+            trial = Form(layout, order or "rgb", (0, 1), (0, 1), ports.dtype, size=size, inputs=options.input or ())
             guess = probe.likeliest(infer, trial, channels)
         raise UnknownError({name: value for name, value in known.items() if value}, missing, guess)
     returned: Range = options.output_range or ((0, 255) if ports.returns == "uint8" else taken)
     fit, result = options.fit or FITS[0], options.result or "image"
-    return Form(layout, order, taken, returned, ports.dtype, size=size, fit=fit, result=result), channels
+    inputs = options.input or ()
+    return Form(layout, order, taken, returned, ports.dtype, 1, size, fit, result, inputs), channels
 
 
 def _returned(form: Form, channels: int, out: int) -> int:
@@ -108,12 +116,12 @@ def _returned(form: Form, channels: int, out: int) -> int:
     return 3 if form.order == "y" else out
 
 
-def runner(session: Session, name: str) -> Infer:
-    """Return the graph as a function of its input tensor."""
+def runner(session: Session) -> Infer:
+    """Return the graph as a function of its input tensor, with the other inputs of its Form."""
 
-    def infer(tensor: np.ndarray) -> np.ndarray:
+    def infer(tensor: np.ndarray, form: Form, mask: np.ndarray | None) -> np.ndarray:
         try:
-            return session.run({name: tensor})[0]
+            return session.run(extra_inputs.feeds(session.inputs, form, tensor, mask))[0]
         except ModelError as error:
             raise ModelError(f"it failed on {tensor.dtype} {list(tensor.shape)}: {error}") from error
 

@@ -5,11 +5,12 @@ Standard library only, so that ``--help`` stays fast.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from i2i.spec import FITS, LAYOUTS, ORDERS, RESULTS, Form, Range
+from i2i.spec import FITS, LAYOUTS, MASKS, ORDERS, RESULTS, Form, Input, Range
 from i2i.text import as_range, format_range
 
 
@@ -73,8 +74,20 @@ class ModelOptions:
         ),
     )
 
+    input: tuple[tuple[str, Input], ...] | None = field(
+        default=None,
+        metadata=_about(
+            "Value of an input beside the image, which fills it: a strength or a noise level; all of its numbers, with "
+            "commas between; or mask (1 in holes) or kept (1 outside), for a model that fills the transparent parts of "
+            "images. Repeat it for several inputs.",
+            metavar="NAME=VALUE",
+            multiple=True,
+        ),
+    )
+
     def __post_init__(self) -> None:
-        """Convert ranges from text and check all values."""
+        """Convert ranges and inputs from text and check all values."""
+        object.__setattr__(self, "input", as_inputs(self.input))
         for each in fields(self):
             value, known = getattr(self, each.name), each.metadata.get("choices")
             if value is not None and known is not None and value not in known:
@@ -102,10 +115,48 @@ class ModelOptions:
     def completed_by(self, form: Form) -> ModelOptions:
         """Return these options, completed by those of a description."""
         given = self.given()
+        given["input"] = tuple((dict(form.inputs) | dict(self.input or ())).items()) or None
         if self.range is not None and form.output_range == form.range:
             given.setdefault("output_range", self.range)
         known = {name: getattr(form, name) for name in ("layout", "range", "output_range", "order", "fit", "result")}
         return replace(ModelOptions(**known), **given)
+
+
+def as_inputs(given: Any) -> tuple[tuple[str, Input], ...] | None:
+    """Return the inputs of a mapping, of pairs, or of texts such as "sigma=0.1"; None if there are none.
+
+    Raises ValueError for a value that is no number, numbers, or word of ``MASKS``.
+    """
+    if not given:
+        return None
+    pairs = given.items() if isinstance(given, Mapping) else [_pair(each) for each in given]
+    return tuple((str(name), _value(str(name), value)) for name, value in pairs)
+
+
+def _pair(given: Any) -> tuple[str, Any]:
+    if not isinstance(given, str):
+        name, value = given
+        return name, value
+    name, _, value = given.rpartition("=")
+    if not name:
+        raise ValueError(f"input is {given!r}; expected NAME=VALUE, such as sigma=0.1")
+    return name, value
+
+
+def _value(name: str, value: Any) -> Input:
+    if value in MASKS:
+        return str(value)
+    try:
+        numbers = [float(each) for each in (value.split(",") if isinstance(value, str) else _listed(value))]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"input {name} is {value!r}; expected a number, numbers with commas between, or {' or '.join(MASKS)}"
+        ) from error
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+
+def _listed(value: Any) -> Any:
+    return value if hasattr(value, "__iter__") else [value]
 
 
 NO_OPTIONS = ModelOptions()
@@ -114,5 +165,16 @@ NAMES = frozenset(each.name for each in fields(ModelOptions))
 
 def as_arguments(given: Mapping[str, object]) -> str:
     """Return options as they are written on the command line."""
-    words = {name: format_range(value) if isinstance(value, tuple) else value for name, value in given.items()}
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in words.items())
+    words: list[tuple[str, object]] = []
+    for name, value in given.items():
+        if name == "input":
+            words += [(name, shlex.quote(f"{each}={number_text(number)}")) for each, number in value]  # type: ignore[attr-defined]
+        else:
+            words.append((name, format_range(value) if isinstance(value, tuple) else value))
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in words)
+
+
+def number_text(value: Input) -> str:
+    if isinstance(value, str):
+        return value
+    return ",".join(f"{number:g}" for number in (value if isinstance(value, tuple) else (value,)))

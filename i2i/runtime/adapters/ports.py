@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from i2i.runtime.adapters import extra_inputs
 from i2i.runtime.adapters.options import ModelOptions
 from i2i.runtime.errors import ModelError, describe_command
 from i2i.runtime.graphs import spec_check
 from i2i.runtime.graphs.onnx_file import read_metadata
 from i2i.runtime.session import Session
-from i2i.spec import LAYOUTS, Range, Spec
+from i2i.spec import LAYOUTS, Input, Range, Spec
 from i2i.text import plural
 
 TYPES = ("float32", "float16", "uint8")
@@ -61,17 +62,18 @@ class Ports:
         return None if height is None or width is None else (height, width)
 
 
-def read_ports(session: Session, path: Path) -> Ports:
-    """Return the ports of an image-to-image graph. Raises ModelError, with the reason, for any other graph."""
-    inputs, outputs = session.inputs, session.outputs
-    if len(inputs) != 1:
-        raise ModelError(f"it has {len(inputs)} inputs{_names(inputs)}; expected one, an image")
+def read_ports(session: Session, path: Path, given: Sequence[tuple[str, Input]] = ()) -> Ports:
+    """Return the ports of an image-to-image graph, of which the inputs beside the image are ``given``.
+
+    Raises ModelError, with the reason, for any other graph.
+    """
+    outputs, image = session.outputs, extra_inputs.image_port(session.inputs, given)
     if len(outputs) != 1:
         raise ModelError(
             f"it has {len(outputs)} outputs{_names(outputs)}; expected one: "
             f"{describe_command(path, '--output NAME')} writes a copy with the output of that name"
         )
-    for node in (*inputs, *outputs):
+    for node in (image, *outputs):
         if node.shape and len(node.shape) != 4:
             raise ModelError(
                 f"{node.name!r} has {plural(len(node.shape), 'axis', 'axes')}; expected 4, a batch of images"
@@ -86,10 +88,10 @@ def read_ports(session: Session, path: Path) -> Ports:
         "range": _RANGES.get(metadata.get("Image.NominalPixelRange", "")),
     }
     return Ports(
-        inputs[0].name,
-        inputs[0].dtype,
+        image.name,
+        image.dtype,
         outputs[0].dtype,
-        _sizes(inputs[0].shape or [None] * 4),  # a file that states no shape restricts none of the four
+        _sizes(image.shape or [None] * 4),  # a file that states no shape restricts none of the four
         {name: value for name, value in declared.items() if value is not None},
     )
 
@@ -131,8 +133,9 @@ def check(spec: Spec, session: Session, path: Path) -> None:
     form = spec.form
     assert form is not None
     try:
-        ports = read_ports(session, path)
-        taken = 1 if form.order in ("grey", "y") else spec.source.channels
+        ports = read_ports(session, path, form.inputs)
+        extra_inputs.check(session.inputs, form.inputs, form.layout)
+        taken = 1 if form.order in ("grey", "y") else spec.source.channels - form.masked
         if ports.dtype != form.dtype or ports.channels(form.layout) not in (taken, None):
             raise ModelError(f"its description states {form.dtype}, {form.layout}, {plural(taken, 'channel')}")
         if ports.size(form.layout) != form.size:

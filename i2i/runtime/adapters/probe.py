@@ -34,7 +34,7 @@ def likeliest(infer: Infer, form: Form, channels: int) -> Range | None:
         for side in _BASES if form.size is None else (0,):
             try:
                 image = picture(*(form.size or (side, side)), channels)
-                result = convert.from_tensor(infer(convert.to_tensor(image, trial)), trial)
+                result = convert.run(infer, image, trial)
             except ModelError:
                 continue
             result = cv2.resize(result, image.shape[1::-1], interpolation=cv2.INTER_AREA).reshape(*image.shape[:2], -1)
@@ -88,7 +88,7 @@ def settle_size(infer: Infer, form: Form, channels: int, multiple: int | None) -
 
 
 def _run(infer: Infer, form: Form, height: int, width: int, channels: int) -> np.ndarray:
-    return convert.from_tensor(infer(convert.to_tensor(picture(height, width, channels), form)), form)
+    return convert.run(infer, picture(height, width, channels), form)
 
 
 def _keeps(infer: Infer, form: Form, height: int, width: int, channels: int) -> bool:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from i2i.errors import I2IError
 from i2i.images import ImageError
 from i2i.lost import Losses
-from i2i.runtime.jobs import masks, sharding
+from i2i.runtime.jobs import gpus, masks, sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
 from i2i.runtime.jobs.journal import Journal
-from i2i.runtime.jobs.opening import JobPlaces, opened
+from i2i.runtime.jobs.opening import AHEAD, JobPlaces, opened
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.places import Results
 from i2i.runtime.jobs.planning import FolderTarget, refuse_unknown_files
 from i2i.runtime.jobs.watcher import FolderWatcher, Watch
 from i2i.runtime.jobs.workers import Outcome, WorkerPool
@@ -87,7 +87,7 @@ def translate_folders(
     the images elsewhere than in this process.
     """
     options, summary = options or Options(), summary or Summary()
-    shard = sharding.WHOLE if options.shard is None else sharding.parse(options.shard)
+    shard = shard_of(options)
 
     def count(outcome: Outcome) -> None:
         summary.count(outcome)
@@ -97,41 +97,74 @@ def translate_folders(
             report(outcome, summary)
 
     bound = [(model.toward(None), folder) for model, folder in pairs]
+    cards = gpus.chosen(options.gpus, [model for model, _ in bound])
     with opened(source, [folder for _, folder in bound]) as job:
         unreadable: list[ImageError] = []
         names = [name for name in job.plan(options.output_name, unreadable.append) if shard.holds(name)]
-        targets = [
-            _job_target(model, results, options, shard) for (model, _), results in zip(bound, job.results, strict=True)
-        ]
+        targets = _job_targets(job, [model for model, _ in bound], options, shard)
         if not options.overwrite:
-            for target in targets:
-                refuse_mixed_results(target)
-                refuse_unknown_files(map(options.output_name, names), target.results, target.journal)
+            _refuse_other_files(targets, [options.output_name(name) for name in names])
         summary.total = (len(unreadable) + len(names)) * len(targets)
         for error in unreadable:
             for _ in targets:
                 count(Outcome(error.args[0], "failed", str(error)))
         if watch is not None:
             if not isinstance(job.source, Path):
-                raise ValueError(f"--watch is for local folders, and {source} is a URL")
+                raise ValueError(f"--watch is for folders of this machine, and {source} is a URL")
             paths = [error.path for error in unreadable]
             watcher = FolderWatcher(job.source, targets, options, shard.holds, watch, names, paths)
-            with _journals(targets, watcher), WorkerPool(targets, options) as pool:
+            with journals(targets, watcher), WorkerPool(targets, options) as pool:
                 _watch(pool, watcher, count)
+        elif names and cards:
+            pairs = [(portable(model), folder) for model, folder in bound]
+            ahead = max(1, min(AHEAD, len(names) // (8 * len(cards))))
+            gpus.run(cards, names, partial(_translate_part, pairs, source, options, len(cards), ahead), count)
         elif names:
-            with _journals(targets), closing((engine or _here)(job, names, targets, options)) as outcomes:
+            with journals(targets), closing((engine or _here)(job, names, targets, options)) as outcomes:
                 for outcome in outcomes:
                     count(outcome)
     return summary
 
 
 def _here(
-    job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options
+    job: JobPlaces, names: Iterable[str], targets: Sequence[FolderTarget], options: Options, ahead: int | None = None
 ) -> Generator[Outcome, None, None]:
-    """Yield the outcomes of threads of this process."""
-    ahead = [target.journal for target in targets if target.results.ahead]
+    """Yield the outcomes of threads of this process, for names which may only be known in the course of it."""
+    most = len(names) if isinstance(names, Sized) else sys.maxsize
+    to_name = [target.journal for target in targets if target.results.ahead]
     with WorkerPool(targets, options, job.transfers) as pool:
-        yield from pool.outcomes(job.images(names, ahead, options.output_name), len(names))
+        yield from pool.outcomes(job.images(names, to_name, options.output_name, ahead or AHEAD), most)
+
+
+def _translate_part(
+    pairs: Sequence[tuple[Model, Path | str]],
+    source: Path | str,
+    options: Options,
+    parts: int,
+    ahead: int,
+    number: int,
+    names: Iterable[str],
+    count: Callable[[Outcome], None],
+) -> None:
+    """Translate what the process of that number takes; it has a journal of its own, as a shard has."""
+    shard = shard_of(options).divided(number, parts)
+    with opened(source, [folder for _, folder in pairs]) as job:
+        if not isinstance(job.source, Path):
+            job.source.names(lambda _: None)  # lists the states of all images
+        targets = _job_targets(job, [model for model, _ in pairs], options, shard)
+        with journals(targets), closing(_here(job, names, targets, options, ahead)) as outcomes:
+            for outcome in outcomes:
+                count(outcome)
+
+
+def shard_of(options: Options) -> sharding.Shard:
+    """Return the part of a folder that the options state."""
+    return sharding.WHOLE if options.shard is None else sharding.parse(options.shard)
+
+
+def portable(model: Model) -> Model:
+    """Return the model as another process can open it: without the functions that tell of its tiles."""
+    return model.tiled(model.tile.how)
 
 
 def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], None]) -> None:
@@ -145,13 +178,19 @@ def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], 
             count(outcome)
 
 
-def _job_target(model: Model, results: Results, options: Options, shard: sharding.Shard) -> FolderTarget:
-    journal = Journal(results, job_key(model, options), facts(model, options), shard, options.overwrite)
-    return FolderTarget(model, results, journal)
+def _job_targets(
+    job: JobPlaces, models: Sequence[Model], options: Options, shard: sharding.Shard
+) -> list[FolderTarget]:
+    return [
+        FolderTarget(
+            model, results, Journal(results, job_key(model, options), facts(model, options), shard, options.overwrite)
+        )
+        for model, results in zip(models, job.results, strict=True)
+    ]
 
 
 @contextmanager
-def _journals(targets: Sequence[FolderTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
+def journals(targets: Sequence[FolderTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
     """Open all journals, and note in them that the job has finished.
 
     A job that watches has, if it is interrupted after it has translated what was there when it began.
@@ -183,6 +222,12 @@ def _stopping(target: Path) -> Iterator[None]:
     except OSError as error:
         stop_if_full(error, target)
         raise
+
+
+def _refuse_other_files(targets: Sequence[FolderTarget], outputs: Sequence[str]) -> None:
+    for target in targets:
+        refuse_mixed_results(target)
+        refuse_unknown_files(outputs, target.results, target.journal)
 
 
 def refuse_mixed_results(target: FolderTarget) -> None:

@@ -48,10 +48,13 @@ def translate(
             check_holds_bands(format, kind(model.spec.target))
         except ValueError as error:
             raise ModelError(str(error)) from error
+    mask = None if options.mask is None else masks.mask_file(options.mask, name)
+    if mask is not None and model.spec.inpaints:
+        image = masks.with_holes(image, mask)
     array = infer(processing.prepare(image, model.spec, options.background))
     result = keep_grey(processing.restore(array, image, model.spec, options.background), image)
-    if options.mask is not None:
-        result = masks.pasted(result, image, masks.mask_file(options.mask, name))
+    if mask is not None and not model.spec.inpaints:
+        result = masks.pasted(result, image, mask)
     lost = image.lost + bits_lost(image, model.spec) + processing.beyond_range(image, model.spec)
     if image.alpha is not None and result.alpha is None and not model.spec.inpaints:
         lost += ("alpha",)

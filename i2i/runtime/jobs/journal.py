@@ -44,9 +44,10 @@ class _Entry(NamedTuple):
     before: tuple[int, int] | None  # id and time of the file that existed then under the name of the output
 
 
-def journal_name(shard: Shard) -> str:
+def journal_name(shard: Shard, kind: str = "job") -> str:
     """Return the name of a shard's file."""
-    return JOURNAL if shard.count == 1 else f".i2i-job.{shard.index}-of-{shard.count}.jsonl"
+    part = "" if shard.count == 1 else f".{shard.index}-of-{shard.count}"
+    return f".i2i-{kind}{part}.jsonl"
 
 
 def _count(name: str) -> str:
@@ -68,11 +69,14 @@ class Journal:
         facts: Mapping[str, Any] | None = None,
         shard: Shard = WHOLE,
         again: bool = False,
+        kind: str = "job",
     ) -> None:
-        """Read the journal. With ``again`` only results since this job began count, or since the killed job began that
-        this one continues."""
+        """Read the journal of jobs of that ``kind``.
+
+        With ``again`` only results since this job began count, or since the killed job began that this one continues.
+        """
         self.place, self.job, self.facts, self._again = place, job, dict(facts or {}), again
-        self._name = journal_name(shard)
+        self._name, self._kind = journal_name(shard, kind), kind
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
         self._last: dict[str, Any] = {}  # the first line of the job that began last
@@ -86,7 +90,7 @@ class Journal:
     def refresh(self) -> None:
         """Read also the lines that other processes have appended since."""
         begun: dict[str, float] = {}  # file -> when the job of its last line began
-        for name, lines in self.place.journals():
+        for name, lines in self.place.journals(self._kind):
             at = begun[name] = self._read(name, lines, begun.get(name, 0.0))
             if name == self._name:
                 self._here_at = at

@@ -1,4 +1,4 @@
-"""Paste a result back into its source where a mask is white."""
+"""Paste a result back into its source where a mask is white, or make holes there for a model that fills them."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ def digest(masks: Path) -> str:
     return known.hexdigest()
 
 
+def with_holes(image: Image, file: Path) -> Image:
+    """Return the image with alpha 0 where a mask is white, by half or more, for a model that fills holes.
+
+    Raises ImageError for a mask of another size than the image.
+    """
+    holes = _weights(image, file)[..., 0] >= 0.5
+    alpha = np.full(holes.shape, 2**image.bits - 1, image.pixels.dtype) if image.alpha is None else image.alpha
+    return replace(image, alpha=np.where(holes, 0, alpha).astype(alpha.dtype))
+
+
+def _weights(source: Image, file: Path) -> np.ndarray:
+    """Return a mask as float64 [h, w, 1] in 0..1. Raises ImageError if it has another size than its image."""
+    mask = read_image(file)
+    if (mask.height, mask.width) != (source.height, source.width):
+        raise ImageError(
+            file, f"the mask has {mask.width} x {mask.height} pixels, and its image {source.width} x {source.height}"
+        )
+    return mask.pixels.astype(np.float64).mean(2, keepdims=True) / (2**mask.bits - 1)
+
+
 def pasted(result: Image, source: Image, file: Path) -> Image:
     """Return the mixture of a result and its source by a mask: the result where it is white.
 
@@ -41,12 +61,7 @@ def pasted(result: Image, source: Image, file: Path) -> Image:
     ImageError for a mask of another size than the source, and ModelError for a result of another size or depth, or
     with a colour profile of its own.
     """
-    mask = read_image(file)
-    size = (source.height, source.width)
-    if (mask.height, mask.width) != size:
-        raise ImageError(
-            file, f"the mask has {mask.width} x {mask.height} pixels, and its image {source.width} x {source.height}"
-        )
+    weights, size = _weights(source, file), (source.height, source.width)
     alike = (result.height, result.width, result.bits, result.icc) == (*size, source.bits, source.icc)
     if not alike or result.bands or source.bands:
         raise ModelError(
@@ -54,7 +69,6 @@ def pasted(result: Image, source: Image, file: Path) -> Image:
             f"{source.width} x {source.height} of {source.bits}: it cannot be pasted back by a mask, which needs "
             "pictures of equal sizes, bits and colour profiles"
         )
-    weights = mask.pixels.astype(np.float64).mean(2, keepdims=True) / (2**mask.bits - 1)
     channels = max(result.channels, source.channels)
     made, before = (np.broadcast_to(each.pixels, (*size, channels)).astype(np.float64) for each in (result, source))
     mixed = np.rint(weights * made + (1 - weights) * before).astype(result.pixels.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -88,16 +88,18 @@ class JobPlaces:
                 refuse_clashes(names, name, ignore_case=False)
         return names
 
-    def images(self, names: Sequence[str], ahead: Sequence[Journal], name: Name) -> Iterator[PlannedImage]:
-        """Yield the images to translate; before each few hundred, name their results in the journals ``ahead``."""
-        if not ahead:
+    def images(
+        self, names: Iterable[str], journals: Sequence[Journal], name: Name, ahead: int = AHEAD
+    ) -> Iterator[PlannedImage]:
+        """Yield the images to translate; before each ``ahead`` of them, name their results in the journals."""
+        if not journals:
             yield from (self.image(each, name) for each in names)
             return
         todo = iter(names)
         with ThreadPoolExecutor(TRANSFERS) as threads:
-            while images := [self.image(each, name) for each in islice(todo, AHEAD)]:
+            while images := [self.image(each, name) for each in islice(todo, ahead)]:
                 states = list(threads.map(_state, images))
-                for journal in ahead:
+                for journal in journals:
                     for image, state in zip(images, states, strict=True):
                         if state is not None and not journal.is_done(image.name, state):
                             journal.begin(image.name, state)
@@ -131,7 +133,7 @@ def _apart(names: list[str], source: str, results: str, name: Name) -> list[str]
         for each in map(name, names):
             if each.startswith(inner) and each[len(inner) :] in sources:
                 original = below_results + each
-                raise ValueError(f"{original} is one of the images to translate; originals are never overwritten")
+                raise ValueError(f"{original} is one of the files to translate; originals are never overwritten")
     return names
 
 

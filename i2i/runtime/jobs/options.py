@@ -26,6 +26,7 @@ class Options:
     keep_metadata: bool = False  # EXIF and XMP, made upright and without thumbnails; the place of a photo stays in it
     mask: Path | None = None  # a mask, or a folder of masks with the names of the images: what is black stays
     shard: str | None = None  # "2/7": only the second of seven parts of a folder
+    gpus: int | str | None = None  # cards that share a folder, a process each, or "all"; None: one, in this process
 
     def __post_init__(self) -> None:
         """Convert ``png`` to ``PNG``. Raises ValueError for invalid values."""
@@ -39,6 +40,8 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; expected at least 1")
+        if self.gpus not in (None, "all") and not (str(self.gpus).isdecimal() and int(self.gpus) > 0):
+            raise ValueError(f"gpus is {self.gpus!r}; expected a number from 1 on, or all")
         if not 0 <= self.quality <= 100:
             raise ValueError(f"quality is {self.quality}; expected 0 to 100")
         if self.background is not None:

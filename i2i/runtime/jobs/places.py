@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 from i2i.atomic import clear_temporaries
 
 JOURNAL = ".i2i-job.jsonl"
-_PREFIX, _SUFFIX = ".i2i-job", ".jsonl"
+"""Name of the journal of images; that of another kind of job has another word in it."""
+_SUFFIX = ".jsonl"
 
 
 class State(NamedTuple):
@@ -66,16 +67,16 @@ class Results(Protocol):
         Raises ImageError if it cannot be moved, and StoppedError if no result can.
         """
 
-    def journals(self) -> Iterator[tuple[str, Iterable[bytes]]]:
-        """Yield the name and the lines of each file of the journal."""
+    def journals(self, kind: str) -> Iterator[tuple[str, Iterable[bytes]]]:
+        """Yield the name and the lines of each file of the journal of that kind."""
 
     def open_journal(self, name: str, folders: Iterable[str]) -> Lines:
         """Open a file of the journal; also delete what killed jobs left in the folder and its ``folders``."""
 
 
-def in_order(names: Iterable[str]) -> list[str]:
+def in_order(names: Iterable[str], kind: str) -> list[str]:
     """Return those of the names that belong to a journal, the parts of a file one after another."""
-    found = [name for name in names if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
+    found = [name for name in names if name.startswith(f".i2i-{kind}") and name.endswith(_SUFFIX)]
     return sorted(found, key=lambda name: (journal_of(name), name))
 
 
@@ -114,9 +115,9 @@ class LocalResults:
     def put(self, name: str) -> None:
         """Do nothing: results are written in place."""
 
-    def journals(self) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def journals(self, kind: str) -> Iterator[tuple[str, Iterable[bytes]]]:
         try:
-            names = in_order(os.listdir(self.path))
+            names = in_order(os.listdir(self.path), kind)
         except OSError:
             return
         for name in names:

@@ -132,10 +132,12 @@ def plan(
     targets: Sequence[Path],
     name: Callable[[str], str] = output_name,
     on_error: Callable[[ImageError], None] | None = None,
+    listed: Callable[[Path, Callable[[ImageError], None] | None], list[str]] = name_images,
 ) -> list[str]:
     """Return the relative names of all images under ``source``; ``name`` gives the name of the result of each.
 
-    A target may lie within ``source``. Names are text, since 100,000 paths would take four times the memory.
+    ``listed`` finds the files, by default images. A target may lie within ``source``. Names are text, since 100,000
+    paths would take four times the memory.
 
     Raises ValueError if two results would have the same name, or a result would replace a source.
     """
@@ -146,7 +148,7 @@ def plan(
             raise ValueError(f"{target}: the results of a folder need a folder, and this is a file")
         if target.resolve() == source.resolve():
             raise ValueError(f"{target}: the output folder is the input folder; originals are never overwritten")
-    names = name_images(source, on_error)
+    names = listed(source, on_error)
     for target in targets:
         names = without_results(names, source, target)
     for target in targets:
@@ -212,7 +214,7 @@ def refuse_sources(names: Sequence[str], source: Path, target: Path, name: Calla
             sources = {os.path.join(real(source, os.path.dirname(one)), os.path.basename(one)) for one in names}
         if os.path.join(real(target, folder), output) in sources:
             raise ValueError(
-                f"{target / folder / output} is one of the images to translate; originals are never overwritten"
+                f"{target / folder / output} is one of the files to translate; originals are never overwritten"
             )
 
 

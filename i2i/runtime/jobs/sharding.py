@@ -28,6 +28,10 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
+    def divided(self, index: int, count: int) -> Shard:
+        """Return part ``index`` of ``count`` of this shard."""
+        return Shard((self.index - 1) * count + index, self.count * count, self.source)
+
     def holds(self, name: str) -> bool:
         """True if the file of that relative name, with "/", belongs to this shard."""
         if self.count == 1:

@@ -51,11 +51,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Weights:
-    """A model that comes with i2i, as ``weights/index.json`` describes it."""
+    """A model that comes with i2i, as its entry in ``weights/index.json`` describes it (docs/extending.md)."""
 
     name: str
     path: Path
     facts: dict[str, Any]
+
+    @property
+    def picture(self) -> Path:
+        """The file of its picture, before and after."""
+        return self.path.parent / self.facts["picture"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,16 @@ def weights() -> list[Weights]:
             entries = json.loads((folder / "index.json").read_text())
             return [Weights(entry["name"], folder / entry["file"], entry) for entry in entries]
     return []
+
+
+def shipped(name: str) -> Weights:
+    """Return the model of that name that comes with i2i. Raises ModelError, with the known names, for another."""
+    known = {entry.name: entry for entry in weights()}
+    if name in known:
+        return known[name]
+    if read_run(Path(name)) or read_run(RUNS / name):
+        raise ModelError(f"{name} is a run: `i2i report {name} --format md` writes its card")
+    raise ModelError(f"no model {name!r} comes with i2i; it is none of {', '.join(known) or 'none'}")
 
 
 def resolve(

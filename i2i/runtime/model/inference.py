@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError, ProviderError, TooLargeError
 from i2i.runtime.session import Output, Session
-from i2i.spec import Spec
+from i2i.spec import Form, Spec
 from i2i.text import plural
 
 
@@ -28,14 +29,17 @@ class Inference:
         """
         spec = self._spec
         if spec.form is not None:
-            from i2i.runtime.adapters import convert  # third-party models only
+            from i2i.runtime.adapters import convert, extra_inputs  # third-party models only
 
-            return convert.translate(lambda tensor: self._run(session, tensor, None), batch, spec)
+            def infer(tensor: np.ndarray, form: Form, mask: np.ndarray | None) -> np.ndarray:
+                return self._run(session, extra_inputs.feeds(session.inputs, form, tensor, mask), tensor)
+
+            return convert.translate(infer, batch, spec)
         if spec.io == "tensor":
             self._check_multiple(*batch.shape[2:0:-1])
-            numbers = self._run(session, processing.to_tensor(batch, spec.source), target)
+            numbers = self._with_target(session, processing.to_tensor(batch, spec.source), target)
             return processing.from_tensor(numbers, spec.target)
-        return self._run(session, batch, target, Output((*batch.shape[:3], spec.target.channels), spec.dtype))
+        return self._with_target(session, batch, target, Output((*batch.shape[:3], spec.target.channels), spec.dtype))
 
     def blank(self, session: Session, side: int) -> np.ndarray:
         """Translate a blank image of that side in pixels, to any domain, in any style."""
@@ -46,11 +50,16 @@ class Inference:
             return self(session, image, np.zeros((1, self._spec.style.length), np.float32))
         return self(session, image, domain if names else None)
 
-    def _run(
+    def _with_target(
         self, session: Session, batch: np.ndarray, target: np.ndarray | None, output: Output | None = None
     ) -> np.ndarray:
         given = [batch] if target is None else [batch, np.repeat(target, len(batch), axis=0)]
         feeds = {port.name: value for port, value in zip(session.inputs, given, strict=True)}
+        return self._run(session, feeds, batch, output)
+
+    def _run(
+        self, session: Session, feeds: Mapping[str, np.ndarray], batch: np.ndarray, output: Output | None = None
+    ) -> np.ndarray:
         shape = " x ".join(map(str, batch.shape))
         try:
             return session.run(feeds, output)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from i2i.runtime.adapters.options import ModelOptions, Range
@@ -29,6 +30,7 @@ def load(
     multiple: int | None = None,
     fit: str | None = None,
     result: str | None = None,
+    input: Mapping[str, float | Sequence[float] | str] | None = None,
 ) -> Model | Generator:
     """Open a translator as a function of images, or a generator as a function of seeds.
 
@@ -52,6 +54,8 @@ def load(
         multiple: of a third-party model: height and width must be multiples of this; by default found.
         fit: of a third-party model of one fixed size: "resize" images to it and results back, or "tile" them.
         result: of a third-party model: "image", or "curves" that brighten the image (Zero-DCE).
+        input: of a third-party model: the value of each input beside the image, by name: a number that fills it, all of
+            its numbers, or "mask" or "kept" for the mask of what is to be filled in.
 
     ``i2i describe`` writes the options of a third-party model into a copy of the file, which then needs none.
 
@@ -61,7 +65,16 @@ def load(
     Raises ModelError for a model that cannot be found or run, with the options that a third-party model needs,
     ProviderError for a provider that does not load, and ValueError for a wrong argument.
     """
-    given: Any = (layout, range, output_range, order, multiple, fit, result)  # ranges may be text, which is converted
+    given: Any = (
+        layout,
+        range,
+        output_range,
+        order,
+        multiple,
+        fit,
+        result,
+        input,
+    )  # ranges may be text, which is converted
     options = ModelOptions(*given)
     choice = catalog.resolve(model, to, require_to=False, kind=None)
     spec = read_spec(choice.path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from i2i.images import IMAGE_SUFFIXES, Header, ImageError, read_header
+from i2i.images import IMAGE_SUFFIXES, Header, ImageError, name_files, read_header
 from i2i.images.header import open_regular
 
 PathLike = str | os.PathLike[str]
@@ -18,6 +19,8 @@ _ANIMATED = ("GIF", "WEBP", "PNG")  # formats of images that may be animations
 
 _SUFFIXES = "mp4 m4v mov mkv webm avi mpg mpeg m2v vob ts m2ts mts flv wmv asf ogv 3gp 3g2 mxf y4m h264 hevc ivf nut"
 VIDEO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
+WRITTEN = CONTAINERS.keys() & VIDEO_SUFFIXES
+"""The suffixes of the videos that are written."""
 
 # Offsets and signatures: EBML (Matroska, WebM), AVI, YUV4MPEG2, FLV, ASF, Ogg, MPEG programme stream.
 _SIGNS = {
@@ -89,13 +92,9 @@ def camera(source: PathLike) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def videos_in(folder: Path) -> int:
-    """Return the number of files below a folder with the suffix of a video."""
-    return sum(
-        Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
-        for _, _, names in os.walk(folder)
-        for name in names
-    )
+def name_videos(folder: PathLike, on_error: Callable[[ImageError], None] | None = None) -> list[str]:
+    """Return the relative name of every file under the folder with the suffix of a video; see ``name_files``."""
+    return name_files(folder, VIDEO_SUFFIXES, on_error)
 
 
 def video_target(source: PathLike, dst: PathLike | None, name: str, format: str | None) -> Path:
@@ -110,7 +109,7 @@ def video_target(source: PathLike, dst: PathLike | None, name: str, format: str 
         names = {"GIF": (".gif",), "WEBP": (".webp",), "PNG": (".png", ".apng")}[animated.format]
         suffix = path.suffix if path.suffix.lower() in names else names[0]
     else:
-        suffix = path.suffix if path.suffix.lower() in CONTAINERS.keys() & VIDEO_SUFFIXES else ".mkv"
+        suffix = path.suffix if path.suffix.lower() in WRITTEN else ".mkv"
     if dst is None:
         if camera(source) is not None or str(source) == "-":
             raise ValueError(f"{source} is no file, so the result has no name: give a DST")

@@ -73,6 +73,8 @@ def translate_video(
     video: VideoOptions | None = None,
     report: Callable[[VideoSummary], None] | None = None,
     observers: Sequence[Observer] = (),
+    *,
+    whole: bool = False,
 ) -> VideoSummary:
     """Translate every frame of ``source`` into the video ``target``, and copy its other streams.
 
@@ -82,6 +84,7 @@ def translate_video(
             for raw frames as YUV4MPEG2; or None, for the observers alone.
         report: called after each frame, in this thread.
         observers: called with the source and result of each frame, or of those that they ask for.
+        whole: write nothing at all of a source that is damaged, or after Ctrl-C.
 
     A file gets its name when it is complete; after Ctrl-C (InterruptedVideo) the frames so far are kept as
     NAME.partial.SUFFIX. The intact frames of a damaged source are translated, and ``damage`` describes the rest. Raises
@@ -103,7 +106,7 @@ def translate_video(
             raise ModelError(f"{model.path.name}: a video has pictures, and {bands.name!r} has {kind(bands)}")
         run = _Job(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
-            _into_file(run, target)
+            _into_file(run, target, whole)
         else:
             run.carry(Sink() if target is None else Y4MStream(target, reader, run.deep))
     summary.flicker, summary.source_flicker = flicker.of_result, flicker.of_source
@@ -127,8 +130,11 @@ def open_source(source: str | Path, video: VideoOptions) -> Source:
     return Reader(str(source), video)
 
 
-def _into_file(run: _Job, target: Path) -> None:
-    """Write a video or a folder of frames in a workspace, and rename it when it is complete."""
+def _into_file(run: _Job, target: Path, whole: bool) -> None:
+    """Write a video or a folder of frames in a workspace, and rename it when it is complete.
+
+    With ``whole`` nothing is kept of a damaged source, and of an interrupted job.
+    """
     format = run.options.format
     with workspace(target) as place:
         result = place / ("frames" if format else f"video{target.suffix}")
@@ -141,13 +147,17 @@ def _into_file(run: _Job, target: Path) -> None:
             run.carry(sink)
         except KeyboardInterrupt as error:
             sink.close()
-            raise InterruptedVideo(sink.frames, keep(result, target, sink.frames)) from error
+            partial = None if whole else keep(result, target, sink.frames)
+            raise InterruptedVideo(sink.frames, partial) from error
         except BaseException as error:
             with suppress(Exception):
                 sink.close()
             if isinstance(error, OSError | av.FFmpegError):
                 raise _explained(error, target) from error
             raise
+        if whole and run.summary.damage is not None:
+            run.summary.path = None
+            return
         publish(result, target)
 
 

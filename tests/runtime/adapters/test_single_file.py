@@ -132,7 +132,7 @@ def test_a_model_that_does_not_state_its_shape_needs_its_layout(tmp_path: Path) 
     np.testing.assert_array_equal(model(IMAGE), 255 - IMAGE)
     annotate.write(path, tmp_path / "copy.onnx", model.spec)
     np.testing.assert_array_equal(i2i.load(tmp_path / "copy.onnx", "cpu")(IMAGE), 255 - IMAGE)
-    with pytest.raises(ModelError, match="it has 2 inputs"):
+    with pytest.raises(ModelError, match="it has the inputs "):
         i2i.load(tiny.write(tmp_path / "two.onnx", [helper.make_node("Add", ["x", "z"], ["y"])], None, {},
                             [(name, "float32", list(models.FREE)) for name in "xz"],
                             [("y", "float32", list(models.FREE))]), "cpu", **RGB)  # fmt: skip

@@ -110,11 +110,11 @@ def test_an_output_that_leads_back_to_a_source_is_refused(model: Model, tmp_path
     source = put(tmp_path / "in", "sub/a.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").symlink_to(source / "sub")
-    with pytest.raises(ValueError, match="is one of the images to translate"):
+    with pytest.raises(ValueError, match="is one of the files to translate"):
         translate_folder(model, source, tmp_path / "out", Options(overwrite=True))
     # The folder above: in/in/x.png would become in/x.png, which is a source too.
     source = put(tmp_path / "top" / "in", "x.png", "in/x.png")
-    with pytest.raises(ValueError, match="is one of the images to translate"):
+    with pytest.raises(ValueError, match="is one of the files to translate"):
         translate_folder(model, source, tmp_path / "top", Options(overwrite=True))
 
 

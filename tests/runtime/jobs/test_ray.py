@@ -165,8 +165,8 @@ def test_a_folder_that_a_machine_does_not_share_is_an_error(
 def test_options_that_do_not_go_together(photos: Path, model: Model, i2i_inside: Command) -> None:
     for words, reason in {
         ("--address", "ray://h:1"): "--address is that of a Ray cluster: add --on ray",
-        ("--on", "ray", "--shard", "1/2"): "--on ray divides a folder by itself",
-        ("--on", "ray", "--watch"): "--on ray divides a folder by itself",
+        ("--on", "ray", "--shard", "1/2"): "--on ray divides a folder of images by itself",
+        ("--on", "ray", "--watch"): "--on ray divides a folder of images by itself",
     }.items():
         done = i2i_inside("translate", photos, photos.parent / "out", "-m", model.path, *words)
         assert done.returncode == 2

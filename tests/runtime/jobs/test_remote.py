@@ -143,7 +143,7 @@ def test_a_result_put_before_a_kill_is_not_made_again(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(MemoryFileSystem, "put_file", put)
-    monkeypatch.setattr(opening, "AHEAD", 4)
+    monkeypatch.setattr("i2i.runtime.jobs.folder.AHEAD", 4)
     for options in ({}, {"quality": 80, "overwrite": True}):
         puts.clear()
         with monkeypatch.context() as patched:
@@ -216,7 +216,7 @@ def test_collisions_and_originals_are_refused(model: Model, store: MemoryFileSys
     assert run(model, "memory://in", "memory://in/out")[0].done == 6
     assert run(model, "memory://in", "memory://in/out")[0] == Summary(total=6, skipped=6)  # not its own results
     store.pipe_file("/in/in/a.png", data(1))
-    with pytest.raises(ValueError, match=r"memory://in/a\.png is one of the images to translate"):
+    with pytest.raises(ValueError, match=r"memory://in/a\.png is one of the files to translate"):
         run(model, "memory://in", "memory://")
     store.pipe_file("/in/a.jpg", data(1, "JPEG"))
     with pytest.raises(ValueError, match=r"a\.jpg and a\.png would both be written as a\.webp"):
@@ -415,11 +415,14 @@ def test_a_folder_that_is_about_to_be_locked_is_not_deleted(tmp_path: Path) -> N
     ("url", "words"),
     [
         ("memory://nothing", "memory://nothing: not found"),
+        ("memory://in/a.png/", "memory://in/a.png: a file, and a folder is expected"),
         ("nowhere://x", "nowhere://x: Protocol not known: nowhere"),
         ("gs://x/y", 'gs://x/y: Please install gcsfs to access Google Storage; `pip install "i2i[remote]"` covers s3'),
     ],
 )
-def test_a_url_that_cannot_be_opened(model: Model, tmp_path: Path, url: str, words: str) -> None:
+def test_a_url_that_cannot_be_opened(
+    model: Model, store: MemoryFileSystem, tmp_path: Path, url: str, words: str
+) -> None:
     with pytest.raises(RemoteError) as caught:
         run(model, url, tmp_path / "out")
     assert str(caught.value).startswith(words)
@@ -446,7 +449,8 @@ def test_the_command(store: MemoryFileSystem, model: Model, tmp_path: Path, i2i_
     for refused, reason in {
         ("translate", "memory://in/", "-m", str(model.path)): "name the folder of the results",
         (*map(str, words), "--watch"): "--watch is for folders of this machine, and a URL is given",
-        ("translate", str(model.path), "memory://out/"): "is not a folder",
+        ("translate", str(model.path), "memory://out/"): "a URL is for the results of a folder of images",
+        ("translate", "memory://in/", "memory://out/", "--videos"): "--videos is for folders",
         (*map(str, words), "--derive", str(tmp_path / "d")): "--derive is for folders of this machine",
     }.items():
         done = i2i_inside(*refused)
@@ -565,3 +569,41 @@ def test_s3_with_kills_in_the_middle(model: Model, tmp_path: Path, kills: tuple[
         done = command("s3://bucket/in/", "s3://bucket/out/")
         assert done.returncode == 2
         assert "error: s3://bucket/in: no credentials were found; set them" in done.stderr
+
+
+SHARED_BY_TWO = """
+from i2i.runtime.jobs import gpus
+gpus.chosen = lambda wanted, _: ["0", "1"] if wanted else []
+if __name__ == "__main__":
+    from i2i.cli import main
+    main()
+"""
+
+
+@pytest.mark.slow
+def test_processes_of_several_cards_share_a_bucket(model: Model, tmp_path: Path) -> None:
+    """Each on the processor here, with a journal of its own."""
+    import boto3
+
+    (tmp_path / "in").mkdir()
+    for number in range(60):
+        write_image(tmp_path / "in" / f"{number:02}.png", Image(pixels(number)))
+    (tmp_path / "program.py").write_text(SHARED_BY_TWO)
+    with s3_server() as variables:
+        environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+        for target, source in (("s3://bucket/in", tmp_path / "in"), ("s3://bucket/out", "s3://bucket/in")):
+            words = [sys.executable, tmp_path / "program.py", "translate", source, target, "-m", model.path]
+            words += ["--gpus", "2", "--provider", "cpu"]
+            for counts in ("60 translated, 0 done before", "0 translated, 60 done before"):
+                done = subprocess.run([*map(str, words)], env=environment, capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr
+                assert f"{target}: {counts}, 0 failed" in done.stdout
+        client = boto3.client(
+            "s3", endpoint_url=variables["AWS_ENDPOINT_URL"], region_name="us-east-1", aws_access_key_id="key",
+            aws_secret_access_key="secret",
+        )  # fmt: skip
+        keys = [each["Key"] for each in client.list_objects_v2(Bucket="bucket", Prefix="out/")["Contents"]]
+        journals = {key.partition("+")[0] for key in keys if ".i2i-job" in key}
+        assert journals == {"out/.i2i-job.1-of-2", "out/.i2i-job.2-of-2"}
+        assert len([key for key in keys if key.endswith(".png")]) == 60
+    assert not list((tmp_path / "tmp").iterdir())

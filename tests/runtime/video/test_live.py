@@ -184,7 +184,7 @@ def test_each_field_is_an_option_with_its_help() -> None:
         """Run a command."""
 
     parameters = click.command(verb.options(given)).params
-    assert [parameter.name for parameter in parameters] == [*VideoOptions.__dataclass_fields__, "preview"]
+    assert [parameter.name for parameter in parameters] == [*VideoOptions.__dataclass_fields__, "preview", "videos"]
     for parameter, field in zip(parameters, VideoOptions.__dataclass_fields__.values(), strict=False):
         assert parameter.help.startswith(field.metadata["help"])  # type: ignore[attr-defined]
     assert {parameter.group for parameter in parameters} == {"Video"}  # type: ignore[attr-defined]

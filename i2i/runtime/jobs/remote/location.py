@@ -67,17 +67,7 @@ class Location:
         folders, seen = [self.root], {self.root}
         while folders:
             folder = folders.pop()
-            try:
-                entries = attempt(self._files.ls, folder + "/" * self._web, detail=True)
-            except FileNotFoundError as error:
-                if folder != self.root:  # deleted since
-                    continue
-                if missing and "bucket does not exist" not in str(error):
-                    return
-                self._refuse(error)
-            except Exception as error:
-                self._refuse(error)
-            for entry in entries:
+            for entry in self._entries(folder, missing):
                 path = entry["name"].rstrip("/")
                 if not path.startswith(folder + "/"):  # the folder itself, or a page's link to another place
                     continue
@@ -88,6 +78,20 @@ class Location:
                 elif entry["name"] == path:
                     name = path[len(self.root) + 1 :]
                     yield unquote(name) if self._web else name, path, _state(entry)
+
+    def _entries(self, folder: str, missing: bool) -> list[dict[str, Any]]:
+        """Return the entries of one folder; none of one that is gone, or that may be ``missing``."""
+        try:
+            entries = attempt(self._files.ls, folder + "/" * self._web, detail=True)
+        except FileNotFoundError as error:
+            if folder != self.root or (missing and "bucket does not exist" not in str(error)):
+                return []
+            self._refuse(error)
+        except Exception as error:
+            self._refuse(error)
+        if folder == self.root and any(entry["name"] == folder and entry["type"] == "file" for entry in entries):
+            raise RemoteError(f"{self.url}: a file, and a folder is expected")
+        return entries
 
     def state(self, path: str) -> State:
         """Return the state of one file. Raises whatever the file system does."""

@@ -65,10 +65,10 @@ class RemoteResults:
                 file.unlink()
         self._found[name] = State(size, 0)
 
-    def journals(self) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def journals(self, kind: str) -> Iterator[tuple[str, Iterable[bytes]]]:
         """List the folder; yield the parts of the journal, each downloaded when it is read."""
         self._found = {name: state or State(-1, 0) for name, _, state in self.location.walk(missing=True)}
-        parts = iter(in_order(self._found))
+        parts = iter(in_order(self._found, kind))
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             while names := list(islice(parts, _AT_ONCE)):
                 data = threads.map(self.location.read, (f"{self.location.root}/{name}" for name in names))
