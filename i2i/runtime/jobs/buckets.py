@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i.images import MAX_PIXELS, WRITABLE, Image, ImageError, decode_image, encode_image, read_image
-from i2i.text import is_url
+from i2i.text import is_url, known_keywords
 
 PathLike = str | os.PathLike[str]
 
@@ -51,6 +51,7 @@ class Batch:
         return files
 
 
+@known_keywords
 def batches(
     paths: Iterable[PathLike | tuple[str, bytes]],
     size: int = 16,
@@ -59,22 +60,35 @@ def batches(
     waiting: int = 2**29,
     on_error: Callable[[ImageError], object] | None = None,
 ) -> Iterator[Batch]:
-    """Yield images in batches of equal size, as a model on a GPU needs them: the function for Spark, Beam, Ray Data.
+    """Return an iterator over images in batches of equal size, for Spark, Beam and others: a GPU needs equal sizes.
 
     Padding images to a common size would change the pixels of their results, so those of each size wait for others of
     it. The same paths give the same batches, whatever the machine: a framework may repeat a task.
 
     Args:
         paths: image files; files at URLs, through fsspec; or pairs of a name and the bytes of a file.
-        size: images of a full batch, from 1.
-        max_pixels: an image of more pixels is an error.
-        waiting: bytes of decoded images that wait at most; beyond it the largest incomplete batch goes.
-        on_error: called with the error of each file that is no image, which is left out; default: raise it.
+        size: images of a full batch, from 1; default 16.
+        max_pixels: an image of more pixels is an error; default 100000000 (100 megapixels).
+        waiting: bytes of decoded images that wait at most; beyond it the largest incomplete batch goes; default
+            536870912 (512 MiB).
+        on_error: called with the error of each file that is no image, which is left out; default None, raise it.
 
-    Raises ImageError for a file that cannot be read, and ValueError for a wrong size.
+    Returns the iterator; a file is read when its batch is asked for.
+
+    Raises ValueError for a wrong size, and the iterator raises ImageError for a file that cannot be read.
     """
     if size < 1 or waiting < 1:
         raise ValueError(f"size is {size} and waiting {waiting}; expected at least 1")
+    return _batches(paths, size, max_pixels, waiting, on_error)
+
+
+def _batches(
+    paths: Iterable[PathLike | tuple[str, bytes]],
+    size: int,
+    max_pixels: int,
+    waiting: int,
+    on_error: Callable[[ImageError], object] | None,
+) -> Iterator[Batch]:
     buckets: dict[tuple[object, ...], list[tuple[PathLike, Image]]] = {}
     held = 0
     for each in paths:

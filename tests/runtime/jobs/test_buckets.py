@@ -77,7 +77,7 @@ def test_bad_files_are_left_out_or_raise(tmp_path: Path) -> None:
         list(i2i.batches([good], max_pixels=15))
     for wrong in ({"size": 0}, {"waiting": 0}):
         with pytest.raises(ValueError, match="expected at least 1"):
-            list(i2i.batches([good], **wrong))  # type: ignore[arg-type]
+            i2i.batches([good], **wrong)  # type: ignore[arg-type]
 
 
 def test_bytes_and_urls(tmp_path: Path) -> None:
