@@ -116,8 +116,8 @@ class _Chunks:
         except self._ray.exceptions.RayTaskError as error:  # of our function: what stops a job
             if "No module named" in str(error.cause):
                 missing = str(error.cause).partition("No module named ")[2].splitlines()[0]
-                reason = f"a worker cannot import {missing}: install the same i2i and extras on every machine"
-                raise ClusterError(f"the Ray cluster: {reason}") from error
+                text = f"a worker cannot import {missing}: install the same i2i and extras on every machine"
+                raise ClusterError(f"the Ray cluster: {text}") from error
             raise error.cause from error
         except self._ray.exceptions.RayError as error:
             if len(rows) > 1:  # one of them ends every worker that gets it
