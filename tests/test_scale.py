@@ -127,7 +127,7 @@ def test_the_manifest_divides_the_work() -> None:
     assert {rule["onExitCodes"]["containerName"] for rule in rules if "onExitCodes" in rule} == {container["name"]}
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     assert opening.TRANSFERS + int(container["resources"]["requests"]["cpu"]) == 20  # as the page says
-    assert "at most 20 with four cores" in TEXT
+    assert "at most 20 images with four cores" in TEXT
 
 
 def test_the_image_of_the_manifest_can_be_built() -> None:
