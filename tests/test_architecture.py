@@ -144,12 +144,15 @@ FLOORS = {
         ["networks", "results"], ["instruments", "labelling"], ["measure", "arguments"], ["candidates"],
         ["clips", "tables"], ["api"],
     ],
-    "i2i.serving": [["problems", "settings", "metrics", "triton"], ["work"], ["web"], ["server"]],
+    "i2i.serving": [
+        ["problems", "settings", "metrics", "triton", "ort_web"], ["work"], ["web", "static"], ["server"],
+        ["supervisor"],
+    ],
     "i2i.serving.work": [
-        ["ticket", "video_job"], ["pool", "served", "translation"], ["store", "videos"], ["service"],
+        ["ticket", "video_job", "sources"], ["pool", "served", "translation"], ["store", "videos"], ["service"],
     ],
     "i2i.serving.web": [
-        ["bodies", "connection", "guard", "parameters", "tensors", "waiting"],
+        ["bodies", "connection", "guard", "parameters", "siblings", "tensors", "waiting"],
         ["inference", "jobs", "openapi", "translate"],
         ["app"],
     ],

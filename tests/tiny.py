@@ -197,6 +197,18 @@ def to_grey(path: Path) -> Path:
     return write(path, nodes, spec, {"axis": np.array([3])}, outputs=[("y", "uint8", ["n", "h", "w", 1])])
 
 
+def filler(path: Path) -> Path:
+    """Colours with holes of grey (128) in, their negative out: 127 in the holes of an image, which stays elsewhere."""
+    nodes = [
+        helper.make_node("Slice", ["x", "zero", "three", "axis"], ["c"]),
+        helper.make_node("Sub", ["white", "c"], ["y"]),
+    ]
+    constants = {name: np.array([value]) for name, value in (("zero", 0), ("three", 3), ("axis", 3))}
+    spec = replace(RGB, source=Domain("photo", 4), derive="mask:box")
+    inputs = [("x", "uint8", ["n", "h", "w", 4])]
+    return write(path, nodes, spec, {**constants, "white": np.asarray(np.uint8(255))}, inputs)
+
+
 def tinted(path: Path) -> Path:
     """Adds (1, 2, 3) to the channels of an image, so grey does not stay grey."""
     nodes = [

@@ -170,9 +170,20 @@ def bare(path: Path) -> Callable[[list[bytes]], None]:
 
 
 @contextmanager
-def service(path: Path) -> Iterator[tuple[psutil.Process, int]]:
+def service(*models: object) -> Iterator[tuple[psutil.Process, int]]:
     """Run ``i2i serve`` in a process of its own; yield the process and its port."""
-    words = [sys.executable, "-m", "i2i", "serve", str(path), "--port", "0", "--provider", "cpu", "--no-access-log"]
+    words = [
+        sys.executable,
+        "-m",
+        "i2i",
+        "serve",
+        *map(str, models),
+        "--port",
+        "0",
+        "--provider",
+        "cpu",
+        "--no-access-log",
+    ]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from i2i.cli import help, providers
 from i2i.cli.param_types import FilePath
 from i2i.serving.settings import MB, Settings
+from i2i.text import join_names
 
 LIMITS, SERVICE = "Limits", "Service"
 EXAMPLES = [
@@ -18,6 +21,8 @@ EXAMPLES = [
     ("i2i serve models/ --watch", "a folder of models, as files come and go"),
     ("i2i serve night=model.onnx rain=runs/rain", "names of your own"),
     ("i2i serve model.onnx --host 0.0.0.0 --token-file t", "to a network, for those with the token"),
+    ("i2i serve model.onnx --devices 0,1", "one process for each of two GPUs"),
+    ("i2i serve model.onnx --static site", "a page that needs no service, for any host of files"),
     ("curl -T in.jpg -X POST localhost:8080/v1/translate/model", "an image through it"),
 ]
 
@@ -79,6 +84,28 @@ def _time(name: str, default: float, text: str, least: float = 1) -> Any:
     help="Further name under which requests come, such as that of a proxy; can be repeated.  [default: on loopback "
     "localhost and its addresses, else any]",
 )
+@help.option(
+    "--static",
+    "static",
+    group="Input and output",
+    type=FilePath(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the page for browsers alone into this folder, with the models, and serve nothing.",
+)
+@help.option(
+    "--ort-web",
+    group="Input and output",
+    type=FilePath(path_type=Path, exists=True),
+    metavar="PATH",
+    help="For --static: the npm package onnxruntime-web, as a folder or an archive.  [default: fetched by npm]",
+)
+@help.option(
+    "--devices",
+    group=SERVICE,
+    callback=lambda _context, _option, text: tuple(filter(None, (text or "").split(","))),
+    metavar="N,N",
+    help="One process for each of these GPUs, behind the one port; cpu is a process without.  [default: one process]",
+)
 @help.option("--watch", group=SERVICE, is_flag=True, help="Load changed model files without a SIGHUP.")
 @help.option("--access-log/--no-access-log", group=SERVICE, default=True, help="A line of JSON for each request.")
 @help.option(
@@ -109,7 +136,10 @@ def _time(name: str, default: float, text: str, least: float = 1) -> Any:
 @_count("--video-queue", 8, "Videos that wait or run.")
 @_time("--keep", 3600, "Time that the result of a video is kept.")
 @providers.options
-def command(models: tuple[str, ...], **given: Any) -> None:
+@click.pass_context
+def command(
+    context: click.Context, models: tuple[str, ...], static: Path | None, ort_web: Path | None, **given: Any
+) -> None:
     """Serve translators over HTTP: MODEL is an .onnx file, the folder of a run, a name that `i2i models` lists, or a
     folder of .onnx files; NAME=MODEL names it.
 
@@ -118,10 +148,34 @@ def command(models: tuple[str, ...], **given: Any) -> None:
 
     SIGHUP loads model files that have changed; SIGTERM finishes what was accepted and exits.
 
+    With --static nothing is served: the page is written for any host of files, and runs the models in the browser.
+
     Exit status: 0 stopped, 1 the address cannot be used, 2 wrong usage or input, 4 provider not available.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    providers.print_notes()
+    if static is not None:
+        _write_page(context, models, static, ort_web)
+        return
+    if ort_web is not None:
+        raise click.UsageError("--ort-web is for a page that is written with --static DIR")
+    settings = Settings(**given)
+    if settings.devices:
+        from i2i.serving import supervisor
+
+        supervisor.serve(models, settings, lambda text: click.echo(text, err=True))
+        return
     from i2i.serving.server import serve
 
-    providers.print_notes()
-    serve(models, Settings(**given), lambda text: click.echo(text, err=True))
+    serve(models, settings, lambda text: click.echo(text, err=True))
+
+
+def _write_page(context: click.Context, models: tuple[str, ...], folder: Path, ort_web: Path | None) -> None:
+    from i2i.serving import static
+
+    for name in context.params.keys() - {"models", "static", "ort_web"}:
+        if context.get_parameter_source(name) != ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} is of a service, and --static only writes files")
+    names = static.write(models, folder, ort_web)
+    click.echo(f"wrote {folder} with {join_names(names)}")
+    click.echo(f"try it: python3 -m http.server -d {shlex.quote(str(folder))}")

@@ -38,8 +38,9 @@ def decode_image(
     metadata: bool = False,
     least: tuple[float, float] | None = None,
     halves: bool = False,
+    header: Header | None = None,
 ) -> Image:
-    """Decode the bytes of a file; ``name`` is for the error.
+    """Decode the bytes of a file; ``name`` is for the error. ``header`` is theirs, if it has been parsed.
 
     With ``metadata`` EXIF and XMP come too, and are written with the image. With ``least``, the height and the width
     that are needed at least, the image may be smaller than the file says: its sides are divided by ``reduction``, which
@@ -47,7 +48,7 @@ def decode_image(
     ``halves`` the middle column stays between two pixels: the file has two images side by side. Raises ImageError for
     bytes of no known format, and for truncated, damaged or too large images.
     """
-    header = parse_header(io.BytesIO(data), name, max_pixels)
+    header = header or parse_header(io.BytesIO(data), name, max_pixels)
     reduction = _reduction(header, least, halves) if least and FORMATS[header.format].reduces else 1
     try:
         pixels, alpha = FORMATS[header.format].decode(data, header, reduction)

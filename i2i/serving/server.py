@@ -10,20 +10,38 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import uvicorn
 
+from i2i.runtime.system.host import cores, limit_arenas
 from i2i.serving.settings import Settings
 from i2i.serving.web.app import application
 from i2i.serving.web.connection import limited
 from i2i.serving.web.guard import is_loopback, to_stderr
+from i2i.serving.web.siblings import Siblings
 from i2i.serving.work.service import Service
 
 WATCH = 2.0
 """Seconds between two looks at the files of the models."""
 KEEP_ALIVE = 60
 """Seconds for which a connection may be idle."""
+BACKLOG = 256
+"""Connections that wait for the service to accept them."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Shared(NamedTuple):
+    """Socket and siblings of a process that accepts from the same port as others.
+
+    Attributes:
+        private: bound, for the siblings' requests.
+        late: True to take requests only once the models are loaded, since the others take them meanwhile.
+    """
+
+    siblings: Siblings
+    private: socket.socket
+    late: bool
 
 
 class _Server(uvicorn.Server):
@@ -36,6 +54,11 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or []:
+            each.listen(BACKLOG)  # asyncio has set that of the configuration
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._service.stopping
@@ -58,12 +81,23 @@ def serve(
     cannot be bound.
     """
     settings.token()  # refuses a wrong file before anything is loaded
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each malformed request
+    prepare_process()
     bound = bind(settings.host, settings.port)
     try:
+        announce(settings, bound, say)
         asyncio.run(run(Service(sources, settings), bound, say, log))
     finally:
         bound.close()
+
+
+def prepare_process() -> None:
+    """Set what holds for a whole process: memory in few heaps, and fewer warnings.
+
+    Libraries warn of malformed requests, which are answered, and in the access log.
+    """
+    limit_arenas(max(2, cores() // 4))
+    for name in ("uvicorn", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -79,7 +113,7 @@ def bind(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # a port whose last connections are still closing; elsewhere it would share a used one
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-        bound.listen(256)
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise OSError(f"{host}:{port}: {error.strerror or error}") from error
@@ -87,20 +121,34 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+def announce(settings: Settings, bound: socket.socket, say: Callable[[str], object]) -> None:
+    """Say where the service listens, and who may use it."""
+    host, port = bound.getsockname()[:2]
+    say(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}; loading the models")
+    if not is_loopback(settings.host) and settings.token_file is None:
+        say("warning: everybody who reaches this address may use the service; --token-file asks for a token")
+
+
 async def run(
-    service: Service, bound: socket.socket, say: Callable[[str], object], log: Callable[[str], object]
+    service: Service,
+    bound: socket.socket,
+    say: Callable[[str], object],
+    log: Callable[[str], object],
+    shared: Shared | None = None,
 ) -> None:
     """Serve on a listening socket until ``service.stop`` is called. Raises what loading the models raises."""
     settings = service.settings
     server = _Server(
         uvicorn.Config(
-            application(service, log),
+            application(service, log, shared and shared.siblings),
             http=limited(settings.max_connections),  # type: ignore[arg-type]  # called as a class
             ws="none",
             loop="none",
             lifespan="off",
             log_config=None,
             access_log=False,
+            # Connections that are accepted in one turn of the loop: one, where other processes may take the next.
+            backlog=BACKLOG if shared is None else 1,
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE,
@@ -110,17 +158,17 @@ async def run(
     )
     service.metrics.watch("i2i_connections", lambda: len(server.server_state.connections))
     with _signals(service, server, say):
-        host, port = bound.getsockname()[:2]
-        say(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}; loading the models")
-        if not is_loopback(settings.host) and settings.token_file is None:
-            say("warning: everybody who reaches this address may use the service; --token-file asks for a token")
+        if shared is not None and shared.late:
+            await service.start()
         background = asyncio.create_task(_prepare(service, say))
+        memory = asyncio.create_task(service.release_memory())
         try:
-            await server.serve([bound])
+            await server.serve([bound] if shared is None else [bound, shared.private])
         finally:
             service.stop()
             background.cancel()
-            done = await asyncio.gather(background, return_exceptions=True)
+            memory.cancel()
+            done = await asyncio.gather(background, memory, return_exceptions=True)
             await asyncio.to_thread(service.close)
     if isinstance(done[0], Exception):
         raise done[0]
@@ -129,7 +177,8 @@ async def run(
 async def _prepare(service: Service, say: Callable[[str], object]) -> None:
     """Load the models, then look for changed ones; stop the service if they cannot be loaded."""
     try:
-        await service.start()
+        if not service.ready:
+            await service.start()
     except Exception:
         service.stop()
         raise

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 MB = 1_000_000
+CPU = "cpu"
+"""A device that is no GPU."""
+_DEVICE = re.compile(r"cpu|\d{1,3}|(GPU|MIG)-[\w/-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Settings:
     port: int = 8080  # 0: any free one
     provider: str = "auto"
     allow_fallback: bool = False
+    devices: tuple[str, ...] = ()  # one process for each: a GPU by its number or its name, or cpu; empty: one process
+    processes: int = 1  # of the service, which share the memory
     batch: int | None = None  # images of equal size per call of a GPU; None: as many as fit into its memory
     batch_wait: float = 0.005  # that an image waits at most for others of its size, on a GPU
     workers: int | None = None  # images in work at once; None: one a core, and more on a GPU
@@ -46,6 +52,9 @@ class Settings:
                 raise ValueError(f"{field.name} is {value}; expected at least {least}")
         if self.port > 65535:
             raise ValueError(f"port is {self.port}; expected 0 to 65535")
+        for device in self.devices:
+            if not _DEVICE.fullmatch(device):
+                raise ValueError(f"devices has {device!r}; expected numbers of GPUs, names of nvidia-smi -L, or cpu")
 
     def token(self) -> str | None:
         """Return the bearer token in ``token_file``, None without one. Raises ValueError for a file without a token."""

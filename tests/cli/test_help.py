@@ -110,7 +110,8 @@ GROUPS = {
         "Measurement": "metrics evaluate features",
     },
     "serve": {
-        "Service": "host port token-file allowed-host watch access-log",
+        "Input and output": "static ort-web",
+        "Service": "host port token-file allowed-host devices watch access-log",
         "Model": "batch batch-wait workers provider allow-fallback",
         "Limits": "queue timeout drain max-body max-pixels max-files max-connections max-video max-disk video-queue "
         "keep",

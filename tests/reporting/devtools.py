@@ -19,7 +19,7 @@ WAIT = 60  # seconds, on a busy machine
 class Browser:
     """A context with one page. ``events`` are those of the page, in order."""
 
-    def __init__(self, chromium: str, profile: Path) -> None:
+    def __init__(self, chromium: str, profile: Path, *switches: str) -> None:
         self.events: list[dict[str, Any]] = []
         self._number, self._buffer, self._session = 0, b"", ""
         there, self._write = os.pipe()
@@ -31,7 +31,7 @@ class Browser:
             for end, number in zip(ends, (3, 4), strict=True):
                 os.dup2(end, number)
 
-        words = [chromium, *SWITCHES, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
+        words = [chromium, *SWITCHES, *switches, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
         nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(words, preexec_fn=move, pass_fds=(3, 4), **nowhere)  # type: ignore[call-overload]
         for end in (there, back, *ends):

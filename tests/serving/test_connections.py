@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
@@ -34,6 +35,22 @@ def talk(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
         except ConnectionResetError:
             pass
         return received
+
+
+def test_an_answer_is_one_write(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+    written: list[bytes] = []
+    write = transport.write
+    monkeypatch.setattr(transport, "write", lambda self, data: (written.append(bytes(data)), write(self, data))[1])
+    answer = service.translate(DATA)
+    assert answer.status == 200
+    (whole,) = written
+    assert whole.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert whole.endswith(b"\r\n\r\n" + answer.body)
+    written.clear()
+    large = service.translate(encoded(picture(300, 300), "BMP"))
+    assert [len(each) > connection.JOINED_BYTES for each in written] == [False, True]
+    assert written[1] == large.body
 
 
 def status(answer: bytes) -> int:

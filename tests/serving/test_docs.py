@@ -31,6 +31,7 @@ def test_the_commands_and_the_program_run(tmp_path: Path) -> None:
     pytest.importorskip("tritonclient.http")
     for name in ("photo.jpg", "scan.tif"):
         write_image(tmp_path / name, Image(picture(64, 96)))
+    write_image(tmp_path / "mask.png", Image(np.zeros((64, 96, 1), np.uint8)))
     with av.open(str(tmp_path / "clip.mp4"), "w") as container:
         stream = container.add_stream("h264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -42,7 +43,7 @@ def test_the_commands_and_the_program_run(tmp_path: Path) -> None:
             assert "localhost:8080" in text
             return text.replace("localhost:8080", f"localhost:{here.port}")
 
-        assert len(CURL) == 5
+        assert len(CURL) == 6
         for line in CURL:
             done = subprocess.run(here_and_now(line), shell=True, cwd=tmp_path, capture_output=True, text=True)
             assert done.returncode == 0, (line, done.stderr)

@@ -15,6 +15,7 @@ import pytest
 
 from i2i.images import decode_image
 from i2i.runtime import Model
+from i2i.serving.work import service as service_module
 from tests.serving.conftest import Running, encoded, form, picture, running, wait_for
 
 DATA = encoded(picture())
@@ -118,7 +119,7 @@ def test_ten_times_the_capacity(models: Path, monkeypatch: pytest.MonkeyPatch) -
         assert found[200] >= 20
         assert found[429] >= 40
         assert max(seconds) < 5  # eight wait, for 0.02 s each
-        assert here.service.pool.waiting == here.service.pool.running == 0
+        wait_for(lambda: here.service.pool.waiting == here.service.pool.running == 0)
         assert here.metric("i2i_body_bytes") == 0
         assert here.translate(DATA).status == 200
 
@@ -172,3 +173,28 @@ def test_two_hundred_requests_on_one_connection(service: Running) -> None:
         response = client.getresponse()
         assert (response.status, len(response.read()) > 0) == (200, True)
     client.close()
+
+
+def test_freed_memory_goes_back_in_pauses_and_after_a_while_of_work(
+    models: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[int] = []
+    monkeypatch.setattr(service_module, "PAUSE", 0.05)
+    monkeypatch.setattr(service_module.host, "release_memory", lambda: released.append(1))
+    with running(models / "tiny.onnx", workers=2) as here, ThreadPoolExecutor(2) as threads:
+        time.sleep(0.3)
+        assert released == []  # there was no work
+        assert here.translate(DATA).status == 200
+        wait_for(lambda: released)
+        time.sleep(0.3)
+        assert len(released) == 1  # once, until there is work again
+        gate.clear()
+        waiting = threads.submit(here.translate, DATA)
+        wait_for(lambda: here.service.pool.running == 1)
+        here.service.pool.done += 1  # of the other worker
+        time.sleep(0.3)
+        assert len(released) == 1  # an image is in work
+        monkeypatch.setattr(service_module, "LONGEST", 0.0)
+        wait_for(lambda: len(released) == 2)
+        gate.set()
+        assert waiting.result().status == 200

@@ -173,7 +173,6 @@ def test_requests_before_the_models_are_loaded(tmp_path: Path, models: Path, mon
 
     monkeypatch.setattr(Model, "__init__", slow)
     with running(models / "tiny.onnx", ready=False) as here:
-        wait_for(lambda: here.said)
         assert [here.get(f"/v2/health/{each}").status for each in ("live", "ready")] == [200, 503]
         assert here.translate(DATA).status == 404  # no model is known yet
         loading.set()
@@ -198,7 +197,7 @@ def test_a_run_that_cannot_be_exported_leaves_the_models(
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     with running(tmp_path) as here:
-        monkeypatch.setattr("i2i.serving.work.store._of_source", without_torch)
+        monkeypatch.setattr("i2i.serving.work.store.paths_of", without_torch)
         refresh(here)
         assert "models are kept as they are: No module named 'torch'" in caplog.text
         assert (result(here, "a") == 255 - PIXELS).all()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,75 +12,7 @@ from i2i.images import Image, read_image, write_image
 from tests.conftest import ROOT
 from tests.reporting.devtools import Browser
 from tests.serving.conftest import Running, picture, running
-
-READY = "document.querySelector('#status')?.textContent === 'Ready.'"
-
-
-class Page:
-    """The page of a service in a browser."""
-
-    def __init__(self, browser: Browser, here: Running, loaded: str = READY) -> None:
-        self.browser, self.url = browser, f"http://127.0.0.1:{here.port}/"
-        browser.send("DOM.enable")
-        browser.send("Page.navigate", url=self.url)
-        self.wait(loaded)
-
-    def run(self, script: str) -> Any:
-        return self.browser.run(script)
-
-    def wait(self, condition: str, seconds: float = 30) -> None:
-        end = time.monotonic() + seconds
-        while not self.run(condition):
-            assert time.monotonic() < end, (condition, self.text("#status"), self.browser.complaints)
-            time.sleep(0.05)
-
-    def text(self, selector: str) -> str:
-        return str(self.run(f"document.querySelector({json.dumps(selector)})?.textContent ?? ''"))
-
-    def settled(self, text: str) -> None:
-        self.wait(f"document.querySelector('#status').textContent === {json.dumps(text)}")
-
-    def wait_for_pixel(self, expected: list[int]) -> None:
-        """Wait until the translation begins with that colour."""
-        end = time.monotonic() + 20
-        while self.pixels("#after") != expected:
-            assert time.monotonic() < end, (self.pixels("#after"), expected)
-            time.sleep(0.05)
-
-    def choose(self, *files: Path, field: str = "#files") -> None:
-        """Choose files as a person does in the dialog."""
-        root = self.browser.send("DOM.getDocument")["root"]["nodeId"]
-        found = self.browser.send("DOM.querySelector", nodeId=root, selector=field)["nodeId"]
-        self.browser.send("DOM.setFileInputFiles", files=list(map(str, files)), nodeId=found)
-
-    def select(self, selector: str, value: str) -> None:
-        self.run(
-            f"(e => {{ e.value = {json.dumps(value)}; e.dispatchEvent(new Event('change', {{bubbles: true}})) }})"
-            f"(document.querySelector({json.dumps(selector)}))"
-        )
-
-    def pixels(self, selector: str) -> list[int]:
-        """Return the first pixel that an image shows."""
-        script = (
-            "(i => { const c = document.createElement('canvas'); c.width = i.naturalWidth; c.height = i.naturalHeight;"
-            "const g = c.getContext('2d'); g.drawImage(i, 0, 0);"
-            "return [...g.getImageData(0, 0, 1, 1).data.slice(0, 3)] })"
-        )
-        return list(self.run(f"{script}(document.querySelector({json.dumps(selector)}))"))
-
-    def show_one(self) -> None:
-        """Show the first result again."""
-        self.run("document.querySelector('#list button:not(:disabled)').click()")
-        self.wait("!document.querySelector('#result').hidden && document.querySelector('#after').complete")
-
-    def shot(self, path: Path) -> None:
-        data = self.browser.send("Page.captureScreenshot", format="png")["data"]
-        path.write_bytes(base64.b64decode(data))
-
-    def size(self, width: int, height: int, mobile: bool = False) -> None:
-        self.browser.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+from tests.serving.page import Page
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +25,7 @@ def here(models: Path) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def page(here: Running, chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with Browser(chromium, tmp_path_factory.mktemp("profile")) as browser:
-        yield Page(browser, here)
+        yield Page(browser, f"http://127.0.0.1:{here.port}/")
 
 
 @pytest.fixture
@@ -175,6 +103,18 @@ def test_the_style_of_an_example(page: Page, pictures: list[Path], tmp_path: Pat
     page.wait("document.querySelector('#example').files.length === 0")
 
 
+def test_a_mask(page: Page, pictures: list[Path], tmp_path: Path) -> None:
+    page.select("#model", "tiny")
+    write_image(tmp_path / "mask.png", Image(np.zeros((60, 90, 1), np.uint8)))
+    page.choose(tmp_path / "mask.png", field="#mask")
+    page.choose(pictures[0])
+    first = read_image(pictures[0]).pixels[0, 0]
+    page.wait_for_pixel(first.tolist())
+    page.run("document.querySelector('#no-mask').click()")
+    page.wait_for_pixel((255 - first).tolist())
+    assert page.run("document.querySelector('#no-mask').hidden") is True
+
+
 def test_the_webcam(page: Page) -> None:
     page.select("#model", "tiny")
     page.run(
@@ -238,19 +178,16 @@ def test_a_phone_in_either_scheme(page: Page, scheme: str) -> None:
 def test_axe_finds_no_violation(page: Page, node_modules: Path, scheme: str) -> None:
     page.browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     page.show_one()
-    page.run((node_modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8") + "; 0")
-    page.run("axe.run().then(r => { window.found = r.violations.map(v => v.id + ': ' + v.nodes[0].html) }); 0")
-    page.wait("window.found !== undefined")
-    found = page.run("window.found")
-    page.run("delete window.found; 0")
-    assert found == []
+    assert page.violations(node_modules) == []
 
 
 def test_a_token_is_asked_for(page: Page, models: Path, tmp_path: Path, pictures: list[Path]) -> None:
     """The last test, since it leaves the page."""
     (tmp_path / "token").write_text("correct-horse-battery")
     with running(models / "tiny.onnx", token_file=tmp_path / "token") as here:
-        page = Page(page.browser, here, "document.querySelector('#token-label')?.hidden === false")
+        page = Page(
+            page.browser, f"http://127.0.0.1:{here.port}/", "document.querySelector('#token-label')?.hidden === false"
+        )
         page.select("#token", "correct-horse-battery")
         page.wait("document.querySelector('#status').textContent === 'Ready.'")
         page.choose(pictures[0])

@@ -112,6 +112,48 @@ def test_domains_attributes_and_styles(service: Running) -> None:
     assert (styled == np.minimum(pixels.astype(int) + 40, 255)).all()
 
 
+def test_masks_paste_results_back_into_their_images(service: Running, models: Path, tmp_path: Path) -> None:
+    pixels, mask = picture(), picture(channels=1, seed=1) // 128 * 128
+    source, black = encoded(pixels), encoded(np.zeros((24, 32, 1), np.uint8))
+    for name, data in (("a.png", source), ("sky.png", encoded(mask))):
+        (tmp_path / name).write_bytes(data)
+    expected = i2i.translate(
+        tmp_path / "a.png", tmp_path / "b.png", model=models / "tiny.onnx", mask=tmp_path / "sky.png"
+    )
+    body, headers = form(("image", "a.png", source), ("mask", "any.png", encoded(mask)))
+    assert service.post("/v1/translate/tiny", body, headers=headers).body == Path(str(expected)).read_bytes()
+
+    # A model that fills holes fills the white parts.
+    with running(tiny.filler(tmp_path / "filler.onnx")) as here:
+        filled = decode_image(here.post("/v1/translate/filler", body, headers=headers).body).pixels
+    assert (filled == np.where(mask >= 128, 127, pixels)).all()
+
+    # Several: each image has the mask of its name.
+    files = [("f", "a.png", source), ("f", "b.png", source), ("f", "c.png", source)]
+    body, headers = form(*files, ("mask", "x/b.bmp", black), ("mask", "a.png", encoded(mask)))
+    with running(models / "tiny.onnx", max_files=8) as here:
+        answer = here.post("/v1/translate/tiny", body, headers=headers)
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+        assert (decode_image(archive.read("b.png")).pixels == pixels).all()
+        assert archive.read("a.png") == Path(str(expected)).read_bytes()
+        (problem,) = json.loads(archive.read("problems.json"))
+    assert problem["detail"] == "c.png: no mask of this name; expected one for each image, with any extension"
+
+
+@pytest.mark.parametrize(
+    ("mask", "status", "detail"),
+    [
+        (encoded(picture(9, 9)), 422, "m.png: the mask has 9 x 9 pixels, and its image 32 x 24"),
+        (b"no picture", 415, "m.png: not an image of a known format"),
+        (encoded(picture(40, 32000, 1)), 413, "m.png: 32000 x 40 is 1,280,000 pixels"),
+    ],
+)
+def test_a_mask_that_does_not_fit(service: Running, mask: bytes, status: int, detail: str) -> None:
+    body, headers = form(("image", "a.png", PNG), ("mask", "m.png", mask))
+    answer = service.post("/v1/translate/tiny", body, headers=headers)
+    assert (answer.status, answer.detail[: len(detail)]) == (status, detail)
+
+
 def test_a_form_may_contain_the_parameters(service: Running) -> None:
     body, headers = form(("to", None, b"shine"), ("file", "a.png", encoded(picture() // 2)))
     answer = service.post("/v1/translate/weather", body, headers=headers)

@@ -37,10 +37,12 @@ def translate(
     infer: Callable[[np.ndarray], np.ndarray],
     format: str | None = None,
     name: str | PurePath = "",
+    mask: masks.Mask | None = None,
 ) -> Image:
     """Return the image as the model translates it; ``infer`` runs the graph on [h, w, c].
 
-    ``name`` is that of the image within its folder, by which its mask is found. Raises ModelError, also where a result
+    ``name`` is that of the image within its folder, by which its mask is found among those of the options; else it is
+    ``mask``. Raises ModelError, also where a result
     of bands is to be written in a ``format`` that cannot hold them, and ImageError for its mask.
     """
     if format is not None and model.spec.target.bands:
@@ -48,7 +50,8 @@ def translate(
             check_holds_bands(format, kind(model.spec.target))
         except ValueError as error:
             raise ModelError(str(error)) from error
-    mask = None if options.mask is None else masks.mask_file(options.mask, name)
+    if options.mask is not None:
+        mask = masks.read(options.mask, name)
     if mask is not None and model.spec.inpaints:
         image = masks.with_holes(image, mask)
     array = infer(processing.prepare(image, model.spec, options.background))

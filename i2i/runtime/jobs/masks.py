@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
 from i2i.images import Image, ImageError, name_images, read_image
 from i2i.runtime.errors import ModelError
+
+
+class Mask(NamedTuple):
+    """A mask, and its name for errors."""
+
+    image: Image
+    name: str | PurePath
 
 
 def mask_file(masks: Path, name: str | PurePath) -> Path:
@@ -34,34 +42,40 @@ def digest(masks: Path) -> str:
     return known.hexdigest()
 
 
-def with_holes(image: Image, file: Path) -> Image:
+def read(masks: Path, name: str | PurePath) -> Mask:
+    """Return the mask of the image of a relative name. Raises ImageError."""
+    file = mask_file(masks, name)
+    return Mask(read_image(file), file)
+
+
+def with_holes(image: Image, mask: Mask) -> Image:
     """Return the image with alpha 0 where a mask is white, by half or more, for a model that fills holes.
 
     Raises ImageError for a mask of another size than the image.
     """
-    holes = _weights(image, file)[..., 0] >= 0.5
+    holes = _weights(image, mask)[..., 0] >= 0.5
     alpha = np.full(holes.shape, 2**image.bits - 1, image.pixels.dtype) if image.alpha is None else image.alpha
     return replace(image, alpha=np.where(holes, 0, alpha).astype(alpha.dtype))
 
 
-def _weights(source: Image, file: Path) -> np.ndarray:
+def _weights(source: Image, mask: Mask) -> np.ndarray:
     """Return a mask as float64 [h, w, 1] in 0..1. Raises ImageError if it has another size than its image."""
-    mask = read_image(file)
-    if (mask.height, mask.width) != (source.height, source.width):
+    pixels, (height, width) = mask.image.pixels, mask.image.pixels.shape[:2]
+    if (height, width) != (source.height, source.width):
         raise ImageError(
-            file, f"the mask has {mask.width} x {mask.height} pixels, and its image {source.width} x {source.height}"
+            mask.name, f"the mask has {width} x {height} pixels, and its image {source.width} x {source.height}"
         )
-    return mask.pixels.astype(np.float64).mean(2, keepdims=True) / (2**mask.bits - 1)
+    return pixels.astype(np.float64).mean(2, keepdims=True) / (2**mask.image.bits - 1)
 
 
-def pasted(result: Image, source: Image, file: Path) -> Image:
+def pasted(result: Image, source: Image, mask: Mask) -> Image:
     """Return the mixture of a result and its source by a mask: the result where it is white.
 
     Black leaves the source's pixels as they are, to the bit. The alpha channel stays that of the result. Raises
     ImageError for a mask of another size than the source, and ModelError for a result of another size or depth, or
     with a colour profile of its own.
     """
-    weights, size = _weights(source, file), (source.height, source.width)
+    weights, size = _weights(source, mask), (source.height, source.width)
     alike = (result.height, result.width, result.bits, result.icc) == (*size, source.bits, source.icc)
     if not alike or result.bands or source.bands:
         raise ModelError(

@@ -40,6 +40,7 @@ class ParallelInference:
         batch: int | None = None,
         wait: float | None = None,
         observe: Callable[[int], object] | None = None,
+        processes: int = 1,
     ) -> None:
         """Plan for models that were opened ``for_many``.
 
@@ -48,10 +49,11 @@ class ParallelInference:
             batch: images of equal size per call of a GPU; None: as many as fit into its memory.
             wait: seconds that an image waits at most for others of its size on a GPU.
             observe: called with the number of images of each inference before it runs.
+            processes: number of processes that share the machine's memory.
         """
         self._batch, self._wait, self._observe = batch, wait, observe
         free = available_memory()
-        share = max(1, free // MEMORY_SHARE) if free is not None else 2**31
+        share = max(1, free // MEMORY_SHARE // processes) if free is not None else 2**31
         self.decoded, self._pixels = MemoryLimit(share), MemoryLimit(max(LARGE, share // _BYTES_PER_PIXEL))
         usual = max(model.threads if model.on_cpu else cores() for model in models)
         if not all(model.on_cpu for model in models):

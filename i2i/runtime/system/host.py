@@ -18,6 +18,7 @@ GROUPS = (
 )
 
 
+_M_ARENA_MAX = -8  # of malloc.h
 _processes = 1
 
 
@@ -94,13 +95,27 @@ def resident_memory() -> int:
     return 0
 
 
+def release_memory() -> None:
+    """Return memory that is free within this process to the system, where the C library keeps it (glibc)."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def limit_arenas(count: int) -> None:
+    """Let the C library (glibc) allocate from at most so many heaps; those that its threads have already stay.
+
+    By default there are eight for each core, and each keeps memory that the others cannot use.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, count)
+
+
 class PeakMemory:
     """Peak growth of this process since the object was made."""
 
     def __init__(self) -> None:
         self.start: int | None = None
-        with suppress(AttributeError, OSError, TypeError):  # not in every C library
-            ctypes.CDLL(None).malloc_trim(0)  # else freed memory that is reused would not count
+        release_memory()  # else freed memory that is reused would not count
         with suppress(OSError, ValueError, StopIteration):
             Path("/proc/self/clear_refs").write_text("5")  # resets the peak
             self.start = _status("VmRSS")

@@ -19,6 +19,7 @@ from i2i.serving.web.guard import App, Guard
 from i2i.serving.web.inference import Protocol
 from i2i.serving.web.jobs import VideoJobs
 from i2i.serving.web.openapi import document
+from i2i.serving.web.siblings import Siblings
 from i2i.serving.web.translate import Translate
 from i2i.serving.work.served import Served
 from i2i.serving.work.service import Service
@@ -26,16 +27,20 @@ from i2i.serving.work.service import Service
 _SCRIPT = "text/javascript; charset=utf-8"
 _PAGE = {
     "index.html": "text/html; charset=utf-8", "style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml",
-    "app.js": _SCRIPT, "viewer.js": _SCRIPT, "webcam.js": _SCRIPT,
+    "app.js": _SCRIPT, "viewer.js": _SCRIPT, "webcam.js": _SCRIPT, "backend.js": _SCRIPT,
 }  # fmt: skip
+_FILES = {"backend.js": "service.js"}  # of a page for browsers alone it is another one, see i2i/serving/static.py
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
-def application(service: Service, log: Callable[[str], object]) -> App:
-    """Return the ASGI application of a service; ``log`` is called with each line of the access log."""
+def application(service: Service, log: Callable[[str], object], siblings: Siblings | None = None) -> App:
+    """Return the ASGI application of a service; ``log`` is called with each line of the access log.
+
+    ``siblings`` are other processes of the same service, if there are any.
+    """
     memory = Memory(service.most_body_bytes)
     service.metrics.watch("i2i_body_bytes", lambda: memory.used)
     protocol, videos = Protocol(service, memory), VideoJobs(service)
@@ -46,13 +51,27 @@ def application(service: Service, log: Callable[[str], object]) -> App:
 
     async def numbers(request: Request) -> Response:
         request.state.trace.endpoint = "metrics"
-        return Response(service.metrics.text(), media_type=metrics.TYPE)
+        text = service.metrics.text()
+        if siblings is not None:
+            text = await siblings.metrics(request, text)
+        return Response(text, media_type=metrics.TYPE)
 
     async def openapi(request: Request) -> Response:
         request.state.trace.endpoint = "openapi"
         return JSONResponse(document([each.name for each in service.store.all()]))
 
+    async def ready(request: Request) -> Response:
+        answer = await protocol.ready(request)
+        if answer.status_code == 200 and siblings is not None and not await siblings.ready(request):
+            return JSONResponse({"ready": False}, 503)
+        return answer
+
     async def job(request: Request) -> Response:
+        if siblings is not None and (owner := siblings.owner(request.path_params["job"])) is not None:
+            request.state.trace.endpoint = "job"
+            return await siblings.relay(request, owner)
+        if request.url.path.endswith("/result"):
+            return await videos.result(request)
         return await (videos.cancel if request.method == "DELETE" else videos.status)(request)
 
     translate = Translate(service, memory)
@@ -65,9 +84,9 @@ def application(service: Service, log: Callable[[str], object]) -> App:
         ("GET", "/metrics", numbers), ("GET", "/v1/models", models),
         ("POST", "/v1/translate/{model}", translated), ("POST", "/v1/video", videos.create),
         ("GET DELETE", "/v1/jobs/{job}", job),
-        ("GET", "/v1/jobs/{job}/result", videos.result),
+        ("GET", "/v1/jobs/{job}/result", job),
         ("GET", "/v2", protocol.server), ("GET", "/v2/health/live", protocol.live),
-        ("GET", "/v2/health/ready", protocol.ready),
+        ("GET", "/v2/health/ready", ready),
     ]  # fmt: skip
     for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes += [
@@ -91,7 +110,7 @@ async def _page(request: Request) -> Response:
 
 @cache
 def _read(file: str) -> bytes:
-    return (resources.files("i2i.serving.web") / "page" / file).read_bytes()
+    return (resources.files("i2i.serving.web") / "page" / _FILES.get(file, file)).read_bytes()
 
 
 def _about(served: Served) -> dict[str, Any]:

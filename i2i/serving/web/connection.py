@@ -7,7 +7,7 @@ connections.
 from __future__ import annotations
 
 import json
-from asyncio import BaseTransport, TimerHandle
+from asyncio import AbstractEventLoop, BaseTransport, TimerHandle
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -19,10 +19,46 @@ from i2i.serving.problems import ProblemError
 HEAD_SECONDS = 10.0
 """Time from the connection, or the first byte of a further request, to the end of a request's head."""
 HEAD_BYTES = 65_536
+JOINED_BYTES = 65_536
+"""Size of a write up to which it is joined with others."""
 LAST_SECONDS = 0.5
 """Time for which an idle connection of a service that stops may still send a request."""
 STALLED_SECONDS = 30.0
 """Time for which a client may take nothing of an answer that is larger than the buffers in between."""
+
+
+class JoinedWrites:
+    """A transport whose small writes within one turn of the event loop go out together.
+
+    uvicorn writes the head and the body of an answer apart, which takes two system calls, and wakes the client twice.
+    """
+
+    def __init__(self, transport: BaseTransport, loop: AbstractEventLoop) -> None:
+        self._transport: Any = transport
+        self._loop, self._parts = loop, list[bytes]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write soon; data that are too large to be copied at once."""
+        if len(data) > JOINED_BYTES:
+            self._flush()
+            self._transport.write(data)
+            return
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Close after what has been written."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
 
 
 def limited(most: int) -> Callable[..., HttpToolsProtocol]:
@@ -45,7 +81,7 @@ class LimitedConnection(HttpToolsProtocol):
         self._stalled: TimerHandle | None = None  # for the answer
 
     def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > self._most:
             self._refuse(ProblemError(503, "too many connections", {"Retry-After": "1"}))
             return

@@ -57,7 +57,10 @@ def document(models: Sequence[str]) -> dict[str, Any]:
         _query("keep_metadata", {"type": "boolean"}, "Keep EXIF and XMP."),
     ]
     of_video = [each for each in parameters if each["name"] != "format"]
-    files = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}, "style": _BINARY}}
+    files = {
+        "type": "object",
+        "properties": {"file": {"type": "array", "items": _BINARY}, "style": _BINARY, "mask": _BINARY},
+    }
     body = {"image/*": {"schema": _BINARY}, "application/octet-stream": {"schema": _BINARY}}
     images = {media: {"schema": _BINARY} for media in MEDIA.values()}
     named: dict[str, Any] = {"type": "string", "enum": list(models)} if models else {"type": "string", "minLength": 1}

@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from functools import partial
+from pathlib import PurePath
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -27,8 +28,9 @@ from i2i.serving.work.ticket import Ticket
 from i2i.serving.work.translation import UNNAMED, ImageRequest, Translated, safe_names, translate
 from i2i.text import plural
 
-STYLE = "style"
-"""Name of the form's field with an example image of the style."""
+STYLE, MASK = "style", "mask"
+"""Names of the form's fields with an example image of the style, and with a mask: one for all images, or one for each
+of them, by its file name without the extension."""
 GROWTH = 4
 """Results of a request with several files may take this many times the limit of its body."""
 
@@ -37,6 +39,7 @@ class _Ask(NamedTuple):
     """A request that was read whole, and the model bound as it asks."""
 
     files: list[Part]
+    masks: list[Part]
     options: Options
     bound: Model
     accept: str
@@ -68,12 +71,13 @@ class Translate:
     async def _read(self, request: Request, served: Served, held: Held) -> _Ask:
         settings = self._service.settings
         fields = dict(request.query_params)
-        style = None
+        style, masks = None, []
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == MULTIPART:
             given, files = await bodies.read_form(request, settings.max_body, held, settings.max_files)
             fields = given | fields
             styles = [part for part in files if part.field == STYLE]
-            files = [part for part in files if part.field != STYLE]
+            masks = [part for part in files if part.field == MASK]
+            files = [part for part in files if part.field not in (STYLE, MASK)]
             style = (styles[0].name or STYLE, styles[0].data) if styles else None
         else:
             files = [Part("", UNNAMED, await bodies.read(request, settings.max_body, held))]
@@ -87,12 +91,12 @@ class Translate:
         else:
             parameters = await asyncio.to_thread(parse, fields, settings.max_pixels, style)
             bound = await asyncio.to_thread(parameters.bind, served.model)  # runs the style encoder
-        return _Ask(files, parameters.options, bound, request.headers.get("accept", "*/*"))
+        return _Ask(files, masks, parameters.options, bound, request.headers.get("accept", "*/*"))
 
     def _work(self, served: Served, file: Part, ask: _Ask, ticket: Ticket) -> Translated:
         """Translate one file, in a thread."""
         choose = accepted("*/*" if len(ask.files) > 1 or ask.options.format else ask.accept)
-        request = ImageRequest(file.data, file.name, ask.options, choose)
+        request = ImageRequest(file.data, file.name, ask.options, choose, _mask_of(file, ask.masks))
         parallel = self._service.store.parallel
         assert parallel is not None
         return translate(request, ask.bound, served.infer_with(ask.bound, ticket), parallel.decoded, ticket)
@@ -136,6 +140,15 @@ class Translate:
         if not done:
             raise ProblemError(422, f"none of {plural(len(files), 'file')} could be translated", problems=problems)
         return await asyncio.to_thread(_of_several, done, problems, served, ticket)
+
+
+def _mask_of(file: Part, masks: Sequence[Part]) -> tuple[str, bytes] | None:
+    """Return name and bytes of a file's mask; None where there are no masks. Raises ProblemError if it is missing."""
+    stem = PurePath(file.name).stem
+    found = masks if len(masks) < 2 else [part for part in masks if PurePath(part.name).stem == stem]
+    if masks and not found:
+        raise ProblemError(422, f"{file.name}: no mask of this name; expected one for each image, with any extension")
+    return (found[0].name or MASK, found[0].data) if found else None
 
 
 def _of_one(done: Translated, served: Served, ticket: Ticket) -> Response:

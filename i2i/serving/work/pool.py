@@ -34,12 +34,14 @@ class _Item(NamedTuple):
 class Pool:
     """Threads that take one image each. ``run`` is called in one event loop.
 
+    ``running`` and ``done`` count images in work, and those that are over.
+
     An image whose deadline passes or whose client leaves while it waits is taken out of the queue, with its bytes; one
     in work is given up between two steps. (``ThreadPoolExecutor`` keeps what is cancelled until its turn comes.)
     """
 
     def __init__(self, workers: int, queue: int, metrics: Metrics) -> None:
-        self.workers, self.queue, self.running = workers, queue, 0
+        self.workers, self.queue, self.running, self.done = workers, queue, 0, 0
         self._items: deque[_Item] = deque()
         self._seconds: float | None = None  # mean time of an image in work
         self._metrics = metrics
@@ -129,6 +131,7 @@ class Pool:
             finally:
                 with self._changed:
                     self.running -= 1
+                    self.done += 1
                 del item  # or its bytes stay until the next one
 
     def _work(self, item: _Item) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from i2i.runtime.system.host import available_memory
+from i2i.runtime.system import host
 from i2i.serving.metrics import Metrics
 from i2i.serving.problems import overloaded
 from i2i.serving.settings import Settings
@@ -16,6 +17,8 @@ from i2i.serving.work.pool import Pool
 from i2i.serving.work.store import ModelStore
 from i2i.serving.work.videos import Videos
 
+PAUSE, LONGEST = 5.0, 60.0
+"""Seconds without an image, and of work, after which freed memory goes back to the system."""
 BODY_SHARE = 8
 """Request bodies may take one part in this many of the memory that is free at the start."""
 
@@ -28,13 +31,16 @@ class Service:
         most_body_bytes: of all bodies that are in memory at once.
     """
 
-    def __init__(self, sources: Sequence[str], settings: Settings) -> None:
+    def __init__(self, sources: Sequence[str], settings: Settings, jobs: str = "") -> None:
+        """Prepare a service; ``jobs`` begins the names of its videos."""
         self.settings, self.metrics = settings, Metrics()
         self.store = ModelStore(sources, settings, self.metrics)
-        self.videos = Videos(settings, self.metrics)
+        self.videos = Videos(settings, self.metrics, jobs)
         self.ready = self.stopping = False
-        free = available_memory()
-        self.most_body_bytes = max(settings.max_body, 2**31 if free is None else free // BODY_SHARE)
+        free = host.available_memory()
+        self.most_body_bytes = max(
+            settings.max_body, 2**31 if free is None else free // BODY_SHARE // settings.processes
+        )
         self._pool: Pool | None = None
         self.metrics.watch("i2i_queue_waiting", lambda: 0 if self._pool is None else self._pool.waiting)
         self.metrics.watch("i2i_running", lambda: 0 if self._pool is None else self._pool.running)
@@ -59,6 +65,22 @@ class Service:
     async def refresh(self, settled: bool = False) -> None:
         """Load, replace and unload models whose files have changed, while others are in use."""
         await _in_thread(partial(self.store.refresh, settled))
+
+    async def release_memory(self) -> None:
+        """Return freed memory to the system, again and again.
+
+        The C library keeps what images of many sizes took and freed, in pieces. Each call costs the next images some
+        milliseconds, so it waits for a pause.
+        """
+        released, when, seen = 0, time.monotonic(), 0
+        while True:
+            await asyncio.sleep(PAUSE)
+            done, running = (0, 0) if self._pool is None else (self._pool.done, self._pool.running)
+            paused = done == seen and not running
+            if done != released and (paused or time.monotonic() >= when + LONGEST):
+                await asyncio.to_thread(host.release_memory)
+                released, when = done, time.monotonic()
+            seen = done
 
     def stop(self) -> None:
         """Refuse further requests; those that were accepted go on."""

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from i2i.errors import I2IError
-from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.jobs.parallel import ParallelInference
 from i2i.runtime.log import note
-from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.model import Model
 from i2i.serving.metrics import Metrics
 from i2i.serving.problems import ProblemError
 from i2i.serving.settings import Settings
 from i2i.serving.work.served import Served, Stamp, stamp_of
+from i2i.serving.work.sources import paths_of
 from i2i.text import join_names, printable
-
-_BESIDE = (".style", ".tensor")  # files beside a model's file that are no models of a service
 
 
 class ModelStore:
     """The models of a service.
 
-    A source is what ``i2i translate -m`` takes, perhaps as NAME=MODEL, or a folder of ``.onnx`` files: the folder is
-    read again by each ``refresh``, so that files that are put there are loaded, and those that go are unloaded.
+    The sources, of ``paths_of``, are read again by each ``refresh``, so that files that are put into a folder are
+    loaded, and those that go are unloaded.
 
     Attributes:
         parallel: the threads and the memory that all models share; set by the first ``refresh``.
@@ -45,7 +41,7 @@ class ModelStore:
 
     def load(self) -> None:
         """Load all models, and run each. Raises ModelError, ProviderError, ValueError and OSError."""
-        paths = self._paths()
+        paths = paths_of(self._sources)
         if not paths:
             raise ValueError(f"{join_names(self._sources)}: no .onnx file of a translator; a service needs a model")
         served = [self._open(name, path) for name, path in paths.items()]
@@ -56,6 +52,7 @@ class ModelStore:
             settings.batch,
             settings.batch_wait,
             self._metrics.batches.observe,
+            settings.processes,
         )
         for each in served:
             self._put(each)
@@ -67,7 +64,7 @@ class ModelStore:
         """
         with self._refreshing:
             try:
-                paths = self._paths()
+                paths = paths_of(self._sources)
             except (I2IError, OSError, ValueError, ImportError) as error:  # to export a run needs PyTorch
                 note(f"models are kept as they are: {error}")
                 return
@@ -153,45 +150,3 @@ class ModelStore:
 
     def _forget(self, served: Served) -> None:
         self._metrics.models.remove(served.name, served.model.provider, served.version)
-
-    def _paths(self) -> dict[str, Path]:
-        """Return the file of each model by its name. Raises ValueError for two models of one name."""
-        found: dict[str, Path] = {}
-        for source in self._sources:
-            for name, path in _of_source(source):
-                if name in found:
-                    raise ValueError(f"two models are called {name}: {found[name]} and {path}; give one as NAME=MODEL")
-                found[name] = path
-        return found
-
-
-def _of_source(source: str) -> Iterable[tuple[str, Path]]:
-    """Yield name and file of the models of a source."""
-    named, separator, rest = source.partition("=")
-    if separator and named and not Path(source).exists():
-        if not re.fullmatch(r"[\w.-]+", named, re.ASCII):
-            raise ValueError(f"{named!r} is no name of a model; expected letters, digits, '.', '-' and '_'")
-        yield named, catalog.resolve(rest, require_to=False).path
-        return
-    folder = Path(source)
-    if folder.is_dir() and catalog.read_run(folder) is None:
-        for file in sorted(folder.glob("*.onnx")):
-            if not file.name.startswith(".") and not file.stem.endswith(_BESIDE) and _translates(file):
-                yield clean(file.stem), file
-        return
-    path = catalog.resolve(source, require_to=False).path
-    yield clean(path.stem if folder.suffix == ".onnx" else folder.name), path
-
-
-def _translates(file: Path) -> bool:
-    """True unless the file says that it is no translator; a file that cannot be read fails when it is loaded."""
-    try:
-        spec = read_spec(file)
-    except (I2IError, OSError, ValueError):
-        return True
-    return spec is None or spec.kind == targets.TRANSLATOR
-
-
-def clean(name: str) -> str:
-    """Return a name as it stands in a path of a URL and in a header."""
-    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)

@@ -6,14 +6,15 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 
-from i2i.images import IMAGE_SUFFIXES, WRITABLE, decode_image, encode_image, losses
+from i2i.images import IMAGE_SUFFIXES, WRITABLE, ImageError, decode_image, encode_image, losses
 from i2i.images.formats.table import FORMATS
 from i2i.images.header import parse_header
 from i2i.lost import Lost
-from i2i.runtime.jobs import image_file
+from i2i.runtime.jobs import image_file, masks
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.oversized import decoded_bytes
 from i2i.runtime.memory.memory_limit import MemoryLimit
@@ -24,6 +25,7 @@ from i2i.serving.work.ticket import AbandonedError, Ticket
 UNNAMED = "image"
 """Name, in errors, of an image that was sent without one."""
 
+Value = TypeVar("Value")
 Choose = Callable[[str], str | None]
 """Returns the format of the result by that of the source; None for that of the source."""
 
@@ -35,12 +37,14 @@ class ImageRequest:
     Attributes:
         name: file name that the client gave, or UNNAMED: for errors and the name of the result. It is never opened.
         choose: chooses the format of the result if ``options`` does not.
+        mask: file name and bytes of the mask by which the result is pasted into the image.
     """
 
     data: bytes
     name: str
     options: Options
     choose: Choose
+    mask: tuple[str, bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,13 @@ def translate(
     try:
         header = parse_header(io.BytesIO(request.data), name, options.max_pixels)
         format = _format(request, header.format)
-        with decoded.hold(decoded_bytes(header) * model.spec.scale**2):
+        more = 0 if request.mask is None else _of_mask(request, _decoded_bytes)
+        with decoded.hold(decoded_bytes(header) * model.spec.scale**2 + more):
             with ticket.stage("decode"):
-                image = decode_image(request.data, name, options.max_pixels, options.keep_metadata)
+                image = decode_image(request.data, name, options.max_pixels, options.keep_metadata, header=header)
+                mask = request.mask and masks.Mask(_of_mask(request, decode_image), request.mask[0])
             with ticket.stage("infer"):
-                result = image_file.translate(image, model, options, infer, format)
+                result = image_file.translate(image, model, options, infer, format, mask=mask)
             with ticket.stage("encode"):
                 data = encode_image(result, format, options.quality, name)
                 return Translated(data, format, result_name(name, format), Lost.of(losses(result, format), format))
@@ -86,6 +92,20 @@ def translate(
     except Exception as error:
         problem = of_image(error, request.data, name, options.max_pixels)
         raise problem from error
+
+
+def _of_mask(request: ImageRequest, read: Callable[[bytes, str, int], Value]) -> Value:
+    """Return what ``read`` makes of bytes, name and limit of the mask. Raises ProblemError if it cannot be read."""
+    assert request.mask is not None
+    (name, data), most = request.mask, request.options.max_pixels
+    try:
+        return read(data, name, most)
+    except ImageError as error:
+        raise of_image(error, data, name, most) from error
+
+
+def _decoded_bytes(data: bytes, name: str, most: int) -> int:
+    return decoded_bytes(parse_header(io.BytesIO(data), name, most))
 
 
 def _format(request: ImageRequest, source: str) -> str:

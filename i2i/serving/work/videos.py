@@ -30,8 +30,8 @@ _PREFIX, _LOCK = "i2i-serve-", "lock"
 class Videos:
     """The jobs of a service, in a temporary folder that goes with it."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings, self._metrics = settings, metrics
+    def __init__(self, settings: Settings, metrics: Metrics, prefix: str = "") -> None:
+        self._settings, self._metrics, self._prefix = settings, metrics, prefix
         self._jobs: dict[str, Job] = {}
         self._queue: deque[tuple[Job, Callable[[], None]]] = deque()
         self._changed = threading.Condition()
@@ -50,7 +50,7 @@ class Videos:
             if self._folder is None:
                 self._claim_folder()
             assert self._folder is not None
-            job = Job(secrets.token_hex(16), model, self._folder)
+            job = Job(self._prefix + secrets.token_hex(16), model, self._folder)
             job.folder = self._folder / job.id
             job.folder.mkdir()
             self._jobs[job.id] = job

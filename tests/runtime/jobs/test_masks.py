@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
 
 import i2i
 from i2i.images import Image, decode_image, read_image, write_image
 from i2i.runtime import ModelError
 from i2i.runtime.api import SomeFailedError
 from i2i.runtime.jobs import masks
-from i2i.spec import Domain
 from tests import tiny
 
 RNG = np.random.default_rng(0)
@@ -95,7 +92,7 @@ def test_what_cannot_be_pasted_is_refused(model: i2i.Model, tmp_path: Path) -> N
     with pytest.raises(
         ModelError, match="has 80 x 60 pixels of 8 bits, and its source 40 x 30 of 8: it cannot be past"
     ):
-        masks.pasted(large, Image(PHOTO), saved(tmp_path / "mask.png", HALF))
+        masks.pasted(large, Image(PHOTO), masks.Mask(Image(HALF), "mask.png"))
 
 
 def test_sixteen_bits_stay_outside_of_the_mask(model: i2i.Model, tmp_path: Path) -> None:
@@ -121,14 +118,7 @@ def test_on_the_command_line(model: i2i.Model, tmp_path: Path, i2i_inside) -> No
 
 def test_a_model_that_fills_holes_fills_the_white_parts(tmp_path: Path) -> None:
     """Its source has the holes as alpha 0, and grey in them: here it returns the negative of the grey."""
-    nodes = [
-        helper.make_node("Slice", ["x", "zero", "three", "axis"], ["c"]),
-        helper.make_node("Sub", ["white", "c"], ["y"]),
-    ]
-    constants = {name: np.array([value]) for name, value in (("zero", 0), ("three", 3), ("axis", 3))}
-    spec = replace(tiny.RGB, source=Domain("photo", 4), derive="mask:box")
-    inputs = [("x", "uint8", ["n", "h", "w", 4])]
-    path = tiny.write(tmp_path / "fill.onnx", nodes, spec, {**constants, "white": np.uint8(255)}, inputs)
+    path = tiny.filler(tmp_path / "fill.onnx")
     source, mask = saved(tmp_path / "photo.png", PHOTO), saved(tmp_path / "mask.png", HALF)
     model = i2i.load(path, "cpu")
     result = pixels(i2i.translate(source, tmp_path / "out.png", model, mask=mask))

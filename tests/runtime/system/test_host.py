@@ -1,7 +1,10 @@
-"""Free memory within a container."""
+"""Free memory within a container, and heaps of threads."""
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +38,27 @@ def test_a_group_without_a_limit_leaves_what_the_machine_has(tmp_path: Path) -> 
     again = host.available_memory([(tmp_path, "memory.max", "memory.current", "inactive_file")])
     assert (free is None) == (again is None)
     assert again is None or again > 50 * MIB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of threads are glibc's")
+@pytest.mark.parametrize("limited", [True, False])
+def test_threads_allocate_from_few_heaps(limited: bool) -> None:
+    program = """
+import ctypes, sys, threading
+from i2i.runtime.system.host import limit_arenas
+if sys.argv[1] == "True":
+    limit_arenas(2)
+barrier = threading.Barrier(8)
+def allocate():
+    barrier.wait()
+    kept = [bytes(5000) for _ in range(100)]
+    barrier.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(limited)], capture_output=True, text=True, check=True)
+    assert (done.stdout.count("<heap nr=") <= 2) is limited

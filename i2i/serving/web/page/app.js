@@ -1,19 +1,20 @@
-// The page of a service: pictures go through /v1/translate one after another.
+// The page: pictures go through a model one after another. backend.js is service.js, or browser.js of a page for browsers alone.
+import * as backend from "./backend.js";
 import "./viewer.js";
 import { live } from "./webcam.js";
 
-const [status, model, domain, domainLabel, attributes, seed, seedLabel, format, token, tokenLabel, drop, files, shot] = [
-  "status", "model", "domain", "domain-label", "attributes", "seed", "seed-label", "format", "token", "token-label", "drop",
-  "files", "shot",
+const [status, model, domain, domainLabel, attributes, seed, seedLabel, mask, format, token, tokenLabel, drop, files, shot] = [
+  "status", "model", "domain", "domain-label", "attributes", "seed", "seed-label", "mask", "format", "token", "token-label",
+  "drop", "files", "shot",
 ].map((id) => document.getElementById(id));
 const [result, before, after, save, note, queue, progress, list] = [
   "result", "before", "after", "save", "note", "queue", "progress", "list",
 ].map((id) => document.getElementById(id));
 
-const [example, exampleLabel, folder, webcam] = ["example", "example-label", "folder", "webcam"]
-  .map((id) => document.getElementById(id));
+const [example, exampleLabel, folder, webcam, promise, noMask] = [
+  "example", "example-label", "folder", "webcam", "promise", "no-mask",
+].map((id) => document.getElementById(id));
 
-const FORMATS = ["png", "jpeg", "webp", "avif", "tiff", "bmp"];
 const ENDINGS = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif", "image/tiff": "tif",
   "image/bmp": "bmp", "image/x-portable-anymap": "ppm", "image/jp2": "jp2" };
 const jobs = [];  // {file, state: "waiting" | "working" | "done" | "failed", source, result, name, note, item}
@@ -24,32 +25,12 @@ function say(text, bad = false) {
   status.classList.toggle("bad", bad);
 }
 
-function headers() {
-  return token.value ? { Authorization: `Bearer ${token.value}` } : {};
-}
-
-/** Fetch from the service; throw an Error with its own sentence, and ask for a token where one is needed. */
-async function ask(path, options = {}) {
-  let answer;
-  try {
-    answer = await fetch(path, { ...options, headers: headers() });
-  } catch {
-    throw new Error("The service does not answer.");
-  }
-  if (answer.ok) return answer;
-  if (answer.status === 401) tokenLabel.hidden = false;
-  let detail = `${answer.status} ${answer.statusText}`;
-  try {
-    detail = (await answer.json()).detail ?? detail;
-  } catch { /* an answer of something in between */ }
-  throw Object.assign(new Error(detail), { status: answer.status, wait: Number(answer.headers.get("Retry-After")) });
-}
-
 async function loadModels() {
   try {
-    models = (await (await ask("/v1/models")).json()).models;
+    models = await backend.loadModels(token.value);
   } catch (error) {
     say(error.message, true);
+    tokenLabel.hidden &&= error.status !== 401;
     if (error.status !== 401) setTimeout(loadModels, 3000);
     return;
   }
@@ -81,27 +62,19 @@ function showSettings() {
   }));
 }
 
-function query() {
-  const about = models.find((each) => each.name === model.value), given = new URLSearchParams();
-  const quoted = (name) => (/[",]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
-  if (about.attributes) {
-    given.set("to", [...attributes.querySelectorAll(":checked")].map((box) => quoted(box.value)).join(","));
-  } else if (about.domains.length) given.set("to", quoted(domain.value));
-  if (about.styles && !example.files.length) given.set("seed", seed.value || "0");
-  if (format.value) given.set("format", format.value);
-  return `?${given}`;
-}
-
-/** Send a picture, with the settings of the moment; return the answer. */
+/** Translate a picture with the settings of the moment; return the result as {data: Blob, note}. */
 function send(picture) {
   const about = models.find((each) => each.name === model.value);
-  let body = picture;
-  if (about.styles && example.files.length) {
-    body = new FormData();
-    body.append("picture", picture, picture.name || "picture");
-    body.append("style", example.files[0]);
-  }
-  return ask(`/v1/translate/${encodeURIComponent(model.value)}${query()}`, { method: "POST", body });
+  return backend.translate(picture, {
+    model: about,
+    to: about.attributes ? [...attributes.querySelectorAll(":checked")].map((box) => box.value)
+      : about.domains.length ? [domain.value] : null,
+    seed: about.styles ? seed.value || "0" : null,
+    example: about.styles ? example.files[0] : null,
+    mask: mask.files[0],
+    format: format.value,
+    token: token.value,
+  }, say);
 }
 
 function add(chosen) {
@@ -138,10 +111,9 @@ async function translate(job) {
   say(`Translating ${job.button.textContent} …`);
   for (;;) {
     try {
-      const answer = await send(job.file);
-      const data = await answer.blob(), stem = (job.file.name || "picture").replace(/\.[^.]*$/, "");
+      const { data, note } = await send(job.file), stem = (job.file.name || "picture").replace(/\.[^.]*$/, "");
       if (job.result) URL.revokeObjectURL(job.result);
-      Object.assign(job, { state: "done", result: URL.createObjectURL(data), note: answer.headers.get("I2I-Lost") ?? "" });
+      Object.assign(job, { state: "done", result: URL.createObjectURL(data), note });
       job.name = `${stem}-${model.value}.${ENDINGS[data.type] ?? "png"}`;
       say("Done.");
       return;
@@ -151,6 +123,7 @@ async function translate(job) {
         await new Promise((wait) => setTimeout(wait, 1000 * Math.min(error.wait || 1, 30)));
         continue;
       }
+      tokenLabel.hidden &&= error.status !== 401;
       Object.assign(job, { state: "failed", note: error.message.replace(/^image: /, "") });  // its name stands before
       say(error.message, true);
       return;
@@ -193,13 +166,16 @@ function again() {
   if (!working) work();
 }
 
-for (const name of FORMATS) format.append(new Option(name.toUpperCase(), name));
+promise.textContent = backend.PROMISE;
+for (const name of backend.FORMATS) format.append(new Option(name.toUpperCase(), name));
 for (const picture of [before, after]) {
   picture.onerror = () => { note.textContent = "This browser cannot show the format; the result can be downloaded."; };
 }
 document.getElementById("settings").onsubmit = (event) => event.preventDefault();
 model.onchange = () => { showSettings(); again(); };
 for (const each of [domain, attributes, format, example]) each.onchange = again;
+mask.onchange = () => { noMask.hidden = !mask.files.length; again(); };
+noMask.onclick = () => { mask.value = ""; mask.onchange(); mask.focus(); };
 seed.onchange = () => { example.value = ""; again(); };
 token.onchange = () => (models.length ? again() : loadModels());
 for (const input of [files, shot]) input.onchange = () => { add(input.files); input.value = ""; };

@@ -1,5 +1,5 @@
-// The webcam, frame by frame: each is sent when the one before has come back.
-const SIDE = 512;  // pixels of the longer side that is sent
+// The webcam, frame by frame: each is translated when the one before has come back.
+const SIDE = 512;  // pixels of the longer side of a frame
 
 /** Start or stop; `send` translates a picture, `show` gets the addresses of a frame and its translation, and the rate. */
 export async function live(button, send, say, show) {
@@ -29,7 +29,7 @@ export async function live(button, send, say, show) {
       const frame = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.9));
       let result;
       try {
-        result = await (await send(frame)).blob();
+        result = (await send(frame)).data;
       } catch (error) {
         if (error.status !== 429) throw error;
         await new Promise((wait) => setTimeout(wait, 500));
