@@ -6,7 +6,8 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY i2i i2i
 COPY weights weights
-RUN python -m venv /opt/i2i && /opt/i2i/bin/pip install --no-cache-dir ".[serve]"
+ARG EXTRAS=serve
+RUN python -m venv /opt/i2i && /opt/i2i/bin/pip install --no-cache-dir ".[$EXTRAS]"
 
 FROM python:3.12-slim
 COPY --from=build /opt/i2i /opt/i2i

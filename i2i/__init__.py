@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from i2i.images import ImageError
     from i2i.importer import import_checkpoint
     from i2i.reporting import report
-    from i2i.runtime import Generator, Model, ModelError, ProviderError, generate, load, translate
+    from i2i.runtime import Generator, Model, ModelError, ProviderError, batches, generate, load, translate
     from i2i.runtime.video import VideoError
     from i2i.spec import Domain, Spec
 
@@ -37,6 +37,7 @@ _HOMES = {
     "export": "i2i.exporter",
     "import_checkpoint": "i2i.importer",
     "report": "i2i.reporting",
+    "batches": "i2i.runtime",
     "generate": "i2i.runtime",
     "load": "i2i.runtime",
     "translate": "i2i.runtime",
@@ -55,8 +56,8 @@ _HOMES = {
 
 __all__ = [
     "DataError", "Domain", "ExportError", "Generator", "I2IError", "ImageError", "Model", "ModelError", "ProviderError",
-    "Spec", "VideoError", "__version__", "check", "evaluate", "export", "generate", "import_checkpoint", "load",
-    "report", "train", "translate",
+    "Spec", "VideoError", "__version__", "batches", "check", "evaluate", "export", "generate", "import_checkpoint",
+    "load", "report", "train", "translate",
 ]  # fmt: skip
 
 

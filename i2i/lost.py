@@ -41,9 +41,9 @@ class Losses:
     """Losses of many results, counted by kind."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], tuple[int, list[Path]]] = {}  # name and holder -> count, first sources
+        self._found: dict[tuple[str, str], tuple[int, list[Path | str]]] = {}  # name and holder -> count, first sources
 
-    def add(self, source: Path, lost: Lost) -> None:
+    def add(self, source: Path | str, lost: Lost) -> None:
         """Count what the result of ``source`` lacks."""
         for what in lost.what:
             count, sources = self._found.get((what, lost.holder), (0, []))

@@ -108,6 +108,11 @@ def is_url(path: str | os.PathLike[str]) -> bool:
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path))) and not os.path.lexists(path)
 
 
+def is_url_of_folder(path: str | os.PathLike[str]) -> bool:
+    """True for a URL whose last part has no suffix, such as ``s3://bucket/photos``, or that ends in a slash."""
+    return is_url(path) and (os.fspath(path).endswith("/") or not Path(path).suffix or len(Path(path).parts) < 3)
+
+
 def not_found(path: str | os.PathLike[str], what: str = "file or folder") -> str:
     """Return the message for a path where nothing is."""
     if is_url(path):
@@ -120,9 +125,9 @@ def os_error(error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.filename is None:
         return reason
-    path = Path(os.fsdecode(error.filename))
+    name = os.fsdecode(error.filename)  # as it is: a Path would take a slash from a URL
     if isinstance(error, FileExistsError | NotADirectoryError):
-        for place in (path, *path.parents):
+        for place in (Path(name), *Path(name).parents):
             if place.is_file():
                 return f"{place}: a file, where a folder is needed; remove it, or choose another destination"
-    return f"{path}: {reason}"
+    return f"{name}: {reason}"

@@ -41,6 +41,7 @@ LONGEST = (
     *("exporter/test_export", "exporter/test_domains", "translators/test_conformance", "engine/test_validation"),
     *("engine/test_killed", "production/test_javascript", "cli/test_main", "engine/test_resume"),
     *("engine/test_processes", "engine/test_training", "cli/test_domains", "cli/test_streams"),
+    *("runtime/jobs/test_remote", "runtime/jobs/test_ray", "test_scale", "cli/test_signals"),
     *("runtime/jobs/test_watcher", "runtime/video/test_reference", "runtime/adapters/test_reference"),
     *("runtime/jobs/test_oversized", "engine/test_finetune", "exporter/test_precision", "exporter/test_runs"),
     *("runtime/providers/test_openvino", "reporting/test_report", "runtime/video/test_interleaving"),

@@ -37,7 +37,7 @@ LEVELS: dict[str, tuple[int, set[str]]] = {
     "image_pool": (3, {"torch"}),
     "losses": (3, {"torch"}),
     "diffaugment": (2, {"torch"}),
-    "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL"}),
+    "runtime": (3, {"numpy", "onnxruntime", "openvino", "onnx", "cv2", "av", "PIL", "fsspec", "ray"}),
     "sheets": (2, {"numpy", "cv2", "PIL"}),
     "images": (2, {"numpy", "cv2", "PIL", "pi_heif", "pyvips", "tifffile"}),
     "sampling": (2, {"numpy"}),
@@ -62,8 +62,8 @@ ROOT_FILES = {"__init__.py": set(), "__main__.py": {"i2i.cli"}}
 
 PUBLIC = {
     "DataError", "Domain", "ExportError", "Generator", "I2IError", "ImageError", "Model", "ModelError", "ProviderError",
-    "Spec", "VideoError", "__version__", "check", "evaluate", "export", "generate", "import_checkpoint", "load",
-    "report", "train", "translate",
+    "Spec", "VideoError", "__version__", "batches", "check", "evaluate", "export", "generate", "import_checkpoint",
+    "load", "report", "train", "translate",
 }  # fmt: skip
 
 
@@ -131,8 +131,9 @@ FLOORS = {
         ["sink"], ["translate"], ["folder"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding", "derived"], ["options", "journal"], ["planning", "masks"], ["image_file"], ["strips"],
-        ["oversized"], ["parallel"], ["single", "workers"], ["watcher", "gpus"], ["folder"],
+        ["sharding", "derived", "places"], ["options", "journal"], ["planning", "masks"], ["image_file"],
+        ["strips", "remote"], ["oversized", "opening", "buckets"], ["parallel"], ["single", "workers"],
+        ["watcher", "ray", "gpus"], ["folder"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],

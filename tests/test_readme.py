@@ -69,19 +69,21 @@ def whole(shown: str) -> str:
     return "".join(r"(.*\n)*?" if line == "..." else pattern(line) + r"\n" for line in shown.splitlines())
 
 
-def test_two_commands_serve_a_fresh_machine():
+def test_three_commands_serve_a_fresh_machine():
     fresh = [line for line in shell(TEXT) if "pip install" in line]
-    assert len(fresh) == 2
-    assert fresh[0].endswith("/i2i demo")
-    assert fresh[1].endswith("tools/check.py")
-    assert [line for line in TEXT.splitlines() if "tools/check.py" in line] == fresh[1:]
+    assert len(fresh) == 3
+    assert fresh[0].endswith("pip install .")
+    assert fresh[1].endswith("/i2i demo")
+    assert fresh[2].endswith("tools/check.py")
+    assert [line for line in TEXT.splitlines() if "tools/check.py" in line] == fresh[2:]
     assert (ROOT / "tools" / "check.py").is_file()
 
 
 def test_pictures_are_there_and_small():
     pictures = re.findall(r"!\[.+?\]\((.+?)\)", TEXT)
-    assert pictures == ["docs/demo.jpg", "docs/emoji.png"]
-    assert sum((ROOT / picture).stat().st_size for picture in pictures) < 350_000
+    models = [f"weights/{name}.jpg" for name in ("painting", "restore", "colourise", "redraw")]
+    assert pictures == [*models, "docs/demo.jpg", "docs/emoji.png"]
+    assert sum((ROOT / picture).stat().st_size for picture in pictures) < 800_000
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -41,6 +41,7 @@ def members(annotation: Any) -> set[Any]:
 
 def test_the_public_functions() -> None:
     assert set(FUNCTIONS) == {
+        "batches",
         "check",
         "evaluate",
         "export",

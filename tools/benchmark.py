@@ -7,6 +7,7 @@ python tools/benchmark.py many                   # 20,000 files in one job: rate
 python tools/benchmark.py data                   # images before a step: 256-pixel files, photos, 100,000 files
 python tools/benchmark.py serve                  # a service beside a bare loop around ONNX Runtime
 python tools/benchmark.py soak                   # the memory of a service under half an hour of mixed load
+python tools/benchmark.py ray                    # a folder on Ray: one worker and two, killed workers, 20,000 files
 python tools/benchmark.py train                  # a step of each method, on the GPU where there is one
 python tools/benchmark.py train --method cyclegan --method cut --method fastcut
 python tools/benchmark.py gpu                    # training steps on a GPU, in eight minutes; needs PyTorch and NumPy
@@ -17,7 +18,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-COMMANDS = ("translate", "many", "data", "serve", "soak", "train", "gpu")
+COMMANDS = ("translate", "many", "data", "serve", "soak", "ray", "train", "gpu")
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ _TRAIN = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 _SERVE = ("uvicorn", "httptools", "starlette", "python_multipart", "prometheus_client")
 EXTRAS = {
     **dict.fromkeys(_TRAIN, '"i2i[train]"'), **dict.fromkeys(_SERVE, '"i2i[serve]"'), "jinja2": '"i2i[evaluate]"',
-    "av": "av",
+    "av": "av", "fsspec": '"i2i[remote]"', "ray": '"i2i[ray]"',
 }  # fmt: skip
 
 _own_process = False  # True where `main` runs, False where a host calls a command in its own process

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from i2i.cli.help import option
-from i2i.text import is_url, not_found
+from i2i.text import is_url, is_url_of_folder, not_found
 
 
 class FilePath(click.Path):
@@ -19,6 +19,13 @@ class FilePath(click.Path):
         if is_url(value):
             self.fail(not_found(value), param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Place(FilePath):
+    """A path, or the URL of a folder, which stays text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if is_url_of_folder(value) else super().convert(value, param, ctx)
 
 
 class CodeValue(click.ParamType):

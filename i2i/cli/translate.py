@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from i2i.cli import help, providers, tiles, translate_images, translate_video, without_garbage_collection
-from i2i.cli.param_types import FilePath
+from i2i.cli.param_types import FilePath, Place
 from i2i.runtime.adapters.options import NAMES, ModelOptions
-from i2i.text import not_found, printable
+from i2i.text import is_url, not_found, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model
+    from i2i.runtime.jobs.folder import Engine
 
 
 LARGEST_SEED = 2**32 - 1  # of i2i.sampling, which imports NumPy
@@ -26,6 +27,7 @@ EXAMPLES = [
     ("i2i translate photos/ out/ -m horse2zebra", "a folder, by a run's name"),
     ("i2i translate photos/ out/ -m model.onnx", "a folder, by an ONNX file"),
     ("i2i translate photo.jpg --results 4", "four results, by a model with styles"),
+    ("i2i translate s3://bucket/in/ s3://bucket/out/", "a folder in a bucket"),
     ("i2i translate clip.mp4 out.mp4", "a video, with its sound"),
     ("i2i translate clips/ out/ --videos", "the videos of a folder"),
     ("i2i translate - - <in.png >out.png", "standard input to standard output"),
@@ -39,8 +41,8 @@ EXAMPLES = [
         for option in (f"--{name.replace('_', '-')}" for name in NAMES - {"input"})
     },
 )
-@click.argument("src", type=FilePath(path_type=Path))
-@click.argument("dst", type=FilePath(), required=False)  # as text, since a Path drops the slash at its end
+@click.argument("src", type=Place(path_type=Path))
+@click.argument("dst", type=Place(), required=False)  # as text, since a Path drops the slash at its end
 @help.option(
     "-m",
     "--model",
@@ -100,7 +102,7 @@ EXAMPLES = [
 @translate_video.options
 @tiles.option
 def command(
-    src: Path,
+    src: Path | str,
     dst: str | None,
     names: tuple[str, ...],
     to: str | None,
@@ -124,6 +126,9 @@ def command(
     A SRC of - reads an image or a video from standard input. A DST of -, or SRC of - without DST, writes the image to
     standard output; a video is written there as raw frames (YUV4MPEG2).
 
+    SRC and DST may be URLs of folders, such as s3://bucket/photos/, and SRC an HTTP listing: `pip install
+    "i2i[remote]"`.
+
     A video keeps its sound, subtitles and frame times; with --format it becomes a folder of frames. camera:0 is the
     first camera. Of a folder the images are translated, or with --videos the videos.
 
@@ -146,14 +151,14 @@ def command(
     tile = options.pop("tile")
     where = {name: options.pop(name) for name in ("provider", "allow_fallback")}
     providers.print_notes()
+    folder = isinstance(src, str) or src.is_dir()
     job = translate_video.take(src, dst, options)
     piped = job is None and "-" in (str(src), dst)
-    if job is None and str(src) != "-" and not src.exists():
-        raise ValueError(not_found(printable(src)))
-    translate_video.check_options(job, src, options)
-    watch = options.pop("watch")
+    watch, on, address = options.pop("watch"), options.pop("on"), options.pop("address")
+    engine = _engine(on, address, options, folder and job is None and not watch)
+    _check(src, dst, job, {**options, "watch": watch}, derive)
     settings = Options(**{name: value for name, value in options.items() if value is not None})
-    alone = job is None and not src.is_dir()
+    alone = job is None and not folder
     given = ModelOptions(input=inputs)  # type: ignore[arg-type]  # texts, which are converted
     loaded = open_models(names or (None,), to, side_by_side=not alone, options=given, **where)
     loaded = [each for model in loaded for each in styled(model, style, seed, results)]
@@ -161,19 +166,59 @@ def command(
     if derive is not None:
         if job is not None or piped or watch:
             raise ValueError("--derive is for an image or a folder of images")
-        src = derived(src, derive, loaded, settings.overwrite)
+        src = derived(Path(src), derive, loaded, settings.overwrite)
     if job is not None and job.folder:
-        translate_video.translate_folder(loaded, src, dst, settings, job)
+        translate_video.translate_folder(loaded, Path(src), dst, settings, job)
     elif job is not None:
         if len(loaded) > 1 or settings.shard is not None:
             raise ValueError("a video takes one model and has one result: use one -m, and no --results and no --shard")
-        translate_video.translate(loaded[0], src, dst, settings, job)
+        translate_video.translate(loaded[0], Path(src), dst, settings, job)
     elif piped:
-        translate_images.translate_stream(loaded, src, dst, settings)
-    elif src.is_dir():
-        translate_images.translate_folder(loaded, src, dst, settings, watch)
+        translate_images.translate_stream(loaded, Path(src), dst, settings)
+    elif folder:
+        translate_images.translate_folder(loaded, src, dst, settings, watch, engine)
     else:
-        translate_images.translate_image(loaded, src, dst, settings)
+        translate_images.translate_image(loaded, Path(src), dst, settings)
+
+
+def _engine(on: str | None, address: str | None, options: Mapping[str, Any], folder: bool) -> Engine | None:
+    """Return what translates a folder elsewhere than in this process, if anything does.
+
+    Raises ValueError for options that do not go together.
+    """
+    if on is None:
+        if address is not None:
+            raise ValueError("--address is that of a Ray cluster: add --on ray")
+        return None
+    if not folder or options["shard"] is not None or options["gpus"] is not None:
+        raise ValueError(
+            "--on ray divides a folder of images by itself: give a folder as SRC, and leave out --shard, --gpus, "
+            "--watch and --videos"
+        )
+    from i2i.runtime.jobs.ray.engine import OnRay
+
+    return OnRay(address, options["workers"])
+
+
+def _check(
+    src: Path | str,
+    dst: str | None,
+    job: translate_video.VideoJob | None,
+    options: Mapping[str, Any],
+    derive: Path | None,
+) -> None:
+    """Raise ValueError if there is no source, or for options that its kind does not take."""
+    shown, folder = printable(src), isinstance(src, str) or src.is_dir()
+    if job is None and str(src) != "-" and not (isinstance(src, str) or src.exists()):
+        raise ValueError(not_found(shown))
+    translate_video.check_options(job, shown, folder, options)
+    if not is_url(src) and (dst is None or not is_url(dst)):
+        return
+    if job is not None or not folder:
+        raise ValueError(f"{dst}: a URL is for the results of a folder of images, and {shown} is not one")
+    for option, given in {"--watch": options["watch"], "--derive": derive is not None}.items():
+        if given:
+            raise ValueError(f"{option} is for folders of this machine, and a URL is given")
 
 
 def derived(src: Path, folder: Path, models: Sequence[Model], overwrite: bool) -> Path:

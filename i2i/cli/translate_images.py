@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import streams
+from i2i.cli import signals, streams
 from i2i.cli.help import option
 from i2i.cli.param_types import FilePath
 from i2i.progress import Progress
@@ -21,7 +21,7 @@ from i2i.text import plural, printable
 
 if TYPE_CHECKING:
     from i2i.runtime import Model, Options
-    from i2i.runtime.jobs.folder import Outcome, Summary
+    from i2i.runtime.jobs.folder import Engine, Outcome, Summary
 
 FILES, MODEL, LARGE = "Input and output", "Model", "Large images"
 
@@ -125,6 +125,18 @@ _OPTIONS = (
         "array, an indexed Kubernetes job or torchrun says, else 1/1]",
     ),
     option(
+        "--on",
+        group="Many machines",
+        type=click.Choice(["ray"]),
+        help="Translate a folder on a Ray cluster, --workers tasks at once.  [default: in this process]",
+    ),
+    option(
+        "--address",
+        group="Many machines",
+        metavar="HOST:PORT",
+        help="Address of the Ray cluster.  [default: RAY_ADDRESS, else Ray is started on this machine]",
+    ),
+    option(
         "--gpus",
         group="Many machines",
         metavar="N|all",
@@ -205,27 +217,35 @@ def translate_stream(models: Sequence[Model], src: Path, dst: str | None, settin
         raise SystemExit(1) from error
 
 
-def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settings: Options, watch: bool) -> None:
+def translate_folder(
+    models: Sequence[Model],
+    src: Path | str,
+    dst: str | None,
+    settings: Options,
+    watch: bool,
+    engine: Engine | None = None,
+) -> None:
     """Translate a folder of images; exit with status 1 if some failed. With ``watch``, run until Ctrl-C."""
     from i2i.runtime.jobs.folder import Summary
-    from i2i.runtime.jobs.single import destinations
+    from i2i.runtime.jobs.single import folder_destinations
     from i2i.runtime.video.detect import name_videos
 
-    settings = sharded(settings)
-    targets = destinations(src, dst, [model.name for model in models], settings)
+    settings = sharded(settings) if engine is None else settings
+    targets = folder_destinations(src, dst, [model.name for model in models], settings)
     start = time.perf_counter()
     summary = Summary()
-    try:
-        _translate_or_ask(list(zip(models, targets, strict=True)), src, settings, watch, summary)
-    except KeyboardInterrupt:
-        if not watch:
-            raise
+    with signals.interrupting():
+        try:
+            _translate_or_ask(list(zip(models, targets, strict=True)), src, settings, watch, summary, engine)
+        except KeyboardInterrupt:
+            if not watch:
+                raise
     seconds = time.perf_counter() - start
     click.echo(
         f"{', '.join(map(printable, targets))}: {summary.done} translated, {summary.skipped} done before, "
         f"{summary.failed} failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
     )
-    if videos := name_videos(src, lambda _: None):
+    if isinstance(src, Path) and (videos := name_videos(src, lambda _: None)):
         skipped = f"skipped {plural(len(videos), 'video')} in {printable(src)}"
         click.echo(f"note: {skipped}; with --videos it translates those", err=True)
     if summary.failed:
@@ -233,7 +253,12 @@ def translate_folder(models: Sequence[Model], src: Path, dst: str | None, settin
 
 
 def _translate_or_ask(
-    pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary
+    pairs: list[tuple[Model, Path | str]],
+    src: Path | str,
+    settings: Options,
+    watch: bool,
+    summary: Summary,
+    engine: Engine | None,
 ) -> None:
     """Translate; on a terminal, ask before results of another model or other settings are replaced."""
     from i2i.runtime.jobs.folder import MixedError
@@ -241,18 +266,23 @@ def _translate_or_ask(
     if watch:
         click.echo(f"watching {printable(src)} until Ctrl-C", err=True)
     try:
-        _with_progress(pairs, src, settings, watch, summary)
+        _with_progress(pairs, src, settings, watch, summary, engine)
         return
     except MixedError as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         if not click.confirm(f"{error}. Replace them now?", err=True):
             raise
-    _with_progress(pairs, src, replace(settings, overwrite=True), watch, summary)
+    _with_progress(pairs, src, replace(settings, overwrite=True), watch, summary, engine)
 
 
 def _with_progress(
-    pairs: list[tuple[Model, Path]], src: Path, settings: Options, watch: bool, summary: Summary
+    pairs: list[tuple[Model, Path | str]],
+    src: Path | str,
+    settings: Options,
+    watch: bool,
+    summary: Summary,
+    engine: Engine | None,
 ) -> None:
     """Translate; show on standard error the progress, each file that failed, and one line for each kind of loss."""
     from i2i.runtime.jobs.folder import translate_folders
@@ -268,7 +298,7 @@ def _with_progress(
                 over = summary.done + summary.skipped + summary.failed
                 bar.update(over, summary.total, worked=summary.done)
 
-            translate_folders(pairs, src, settings, report, Watch() if watch else None, summary)
+            translate_folders(pairs, src, settings, report, Watch() if watch else None, summary, engine)
     finally:
         for text in summary.losses.notes():
             note(text)

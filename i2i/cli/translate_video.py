@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(VideoOptions, GROUP, command)
 
 
-def take(src: Path, dst: str | None, options: dict[str, Any]) -> VideoJob | None:
+def take(src: Path | str, dst: str | None, options: dict[str, Any]) -> VideoJob | None:
     """Remove the options of a video from ``options`` and return them, or None if ``src`` is not a video.
 
     Raises ValueError for invalid values, and for options of a video where ``src`` is not one.
@@ -54,8 +54,9 @@ def take(src: Path, dst: str | None, options: dict[str, Any]) -> VideoJob | None
     given = {name: options.pop(name) for name in NAMES}
     given = {name: value for name, value in given.items() if value is not None}
     preview, videos = options.pop("preview"), options.pop("videos")
+    folder = isinstance(src, Path) and src.is_dir()
     if videos:
-        if not src.is_dir():
+        if not folder:
             raise ValueError(f"--videos is for folders, and {printable(src)} is not a folder")
         if preview:
             raise ValueError("--preview shows one video, and --videos translates many: leave one out")
@@ -65,22 +66,22 @@ def take(src: Path, dst: str | None, options: dict[str, Any]) -> VideoJob | None
         return VideoJob(VideoOptions(**given), preview)
     if given or preview:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*sorted(given), *(["preview"] if preview else [])])
-        hint = "; --videos translates the videos in it" if src.is_dir() else ""
+        hint = "; --videos translates the videos in it" if folder else ""
         raise ValueError(f"{names}: only for videos, and {src} is not a video{hint}")
     return None
 
 
-def check_options(job: VideoJob | None, src: Path, options: dict[str, Any]) -> None:
-    """Raise ValueError for options that say nothing about what is translated."""
+def check_options(job: VideoJob | None, shown: str, folder: bool, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for options that say nothing about the source, which messages call ``shown``."""
     if job is not None:
         of_images = ["suffix", "mask", "keep_metadata", "workers", "max_pixels", *(["format"] if job.folder else [])]
         if idle := [name for name in of_images if options.get(name)]:
             what = "is a folder of videos" if job.folder else "is a video"
-            raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {printable(src)} {what}")
-    if options["watch"] and not (job is None and src.is_dir()):
-        other = "images: leave out --videos" if src.is_dir() else f"images, and {printable(src)} is not a folder"
+            raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {shown} {what}")
+    if options["watch"] and not (job is None and folder):
+        other = "images: leave out --videos" if folder else f"images, and {shown} is not a folder"
         raise ValueError(f"--watch is for folders of {other}")
-    if options["gpus"] is not None and (options["watch"] or not src.is_dir()):
+    if options["gpus"] is not None and (options["watch"] or not folder):
         raise ValueError("--gpus is for folders of images or videos, and not for --watch")
 
 

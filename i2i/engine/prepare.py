@@ -88,8 +88,9 @@ def taught(settings: Settings, split: str, progress: Callable[[int, int], None] 
     )  # fmt: skip
     if (dataset.source.bands, dataset.source.channels) != (source.bands, source.channels):
         raise ValueError(f"the teacher takes {kind(source)}, and these images are {kind(dataset.source)}")
-    dataset.source = replace(source, name=dataset.source.name)
-    dataset.target = teacher.target
+    own, bits = teacher.spec.form is None, dataset.source.bits  # a third-party float says nothing of bits
+    dataset.source = replace(source, name=dataset.source.name, bits=source.bits if own else bits)
+    dataset.target = teacher.target if own else replace(teacher.target, bits=bits)
     dataset.hyperparameters = {"teacher_ngf": teacher.ngf} if "teacher_ngf" in defaults(settings.method) else {}
     return dataset
 

@@ -28,7 +28,7 @@ class ImageError(I2IError):
 
     def __str__(self) -> str:
         # A file's name may hold line breaks and bytes that are no text; a message holds neither.
-        name = os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        name = os.fsencode(self.args[0]).decode("utf-8", "backslashreplace")
         return f"{name}: {self.reason}".replace("\n", "\\n").replace("\r", "\\r")
 
 

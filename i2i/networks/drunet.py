@@ -147,9 +147,10 @@ class DRUNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, PlainBlock):
-                with torch.no_grad():
-                    module.block[4].weight.mul_(0.1)
         with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, PlainBlock):
+                    second = module.block[4]
+                    assert isinstance(second, nn.Conv2d)
+                    second.weight.mul_(0.1)
             self.last.weight.mul_(0 if self.residual else 0.1)

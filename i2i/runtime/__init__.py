@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from i2i.runtime.api import translate
     from i2i.runtime.errors import ModelError, NonFiniteError, ProviderError
     from i2i.runtime.generation.api import generate
+    from i2i.runtime.jobs.buckets import batches
     from i2i.runtime.jobs.folder import translate_folder
     from i2i.runtime.jobs.options import Options
     from i2i.runtime.model.generator import Generator
@@ -25,6 +26,7 @@ _HOMES = {
     "NonFiniteError": "errors",
     "ProviderError": "errors",
     "generate": "generation.api",
+    "batches": "jobs.buckets",
     "Options": "jobs.options",
     "translate_folder": "jobs.folder",
     "Generator": "model.generator",
@@ -33,8 +35,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Generator", "Model", "ModelError", "NonFiniteError", "Options", "ProviderError", "generate", "load", "translate",
-    "translate_folder",
+    "Generator", "Model", "ModelError", "NonFiniteError", "Options", "ProviderError", "batches", "generate", "load",
+    "translate", "translate_folder",
 ]  # fmt: skip
 
 

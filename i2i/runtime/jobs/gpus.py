@@ -23,7 +23,7 @@ from i2i.runtime.errors import ProviderError
 from i2i.runtime.jobs.workers import Outcome
 from i2i.runtime.log import note, tell
 from i2i.runtime.model.model import Model
-from i2i.runtime.system.host import cuda_devices
+from i2i.runtime.system.host import cuda_devices, share
 from i2i.text import plural
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -69,7 +69,7 @@ def run(gpus: Sequence[str], names: Sequence[str], part: Part, receive: Callable
     processes: list[SpawnProcess] = []
     try:
         for number, gpu in enumerate(gpus, 1):
-            arguments = (pickled, number, list(names), taken, lock, box, os.getpid())
+            arguments = (pickled, number, len(gpus), list(names), taken, lock, box, os.getpid())
             process = context.Process(target=_work, args=arguments, name=f"i2i-gpu-{gpu}")
             with _starting(gpu):
                 process.start()
@@ -140,11 +140,12 @@ def _starting(gpu: str) -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def _work(part: bytes, number: int, names: list[str], taken: Any, lock: Any, box: Any, parent: int) -> None:
+def _work(part: bytes, number: int, count: int, names: list[str], taken: Any, lock: Any, box: Any, parent: int) -> None:
     """Run a part in this process, and say what comes of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also if the parent was no main thread
     signal.signal(signal.SIGTERM, _interrupt)
     tell(box.put)
+    share(count)
     try:
         pickle.loads(part)(number, _turns(names, taken, lock, parent), box.put)
     except KeyboardInterrupt:

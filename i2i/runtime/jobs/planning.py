@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from i2i.images import IMAGE_SUFFIXES, WRITABLE, Header, ImageError, format_of, name_images
 from i2i.runtime.jobs.options import Options, output_name
+from i2i.runtime.jobs.places import Results, State
 from i2i.runtime.model.model import Model
 from i2i.text import not_found, plural
 
@@ -28,21 +30,75 @@ class ImageTask:
     header: Header  # of the source
 
 
+class Notes(Protocol):
+    """Journal as the threads of a job use it."""
+
+    def is_done(self, name: str, source: State) -> bool:
+        """True if the result exists and comes from the same source, model and settings."""
+
+    def begin(self, name: str, source: State) -> None:
+        """Note that a result is about to be written."""
+
+    def done(self, name: str, source: State) -> None:
+        """Note that a result is complete."""
+
+
 @dataclass
 class JobTarget:
     """One model of a folder job, the folder of its results and the journal in it."""
 
     model: Model
-    folder: Path
+    results: Results
+    journal: Notes
+
+    @property
+    def folder(self) -> Path:
+        """Local folder in which results are written."""
+        return self.results.path
+
+
+@dataclass
+class FolderTarget(JobTarget):
+    """One model of a folder job with the journal of the whole folder."""
+
     journal: Journal
+
+
+class SourceFile(Protocol):
+    """An image that is not a file of this machine."""
+
+    name: str
+    """Name within the folder of the job, with "/"."""
+
+    def state(self) -> State:
+        """Return what identifies its version. Raises ImageError if it cannot be asked for."""
+
+    def fetched(self) -> AbstractContextManager[Path]:
+        """Return a context with the file on this machine. Raises ImageError if it cannot be fetched."""
 
 
 class PlannedImage(NamedTuple):
     """An image of a folder job, for all of its models."""
 
-    source: Path
+    source: Path | str  # a URL is text
     name: str  # of the result, relative to the folder of each target, with "/"
     problem: str = ""  # the reason not to translate it
+    remote: SourceFile | None = None
+
+    def state(self) -> State:
+        """Return what identifies the version of the source. Raises OSError or ImageError."""
+        return State.of(os.stat(self.source)) if self.remote is None else self.remote.state()
+
+    def fetched(self) -> AbstractContextManager[Path]:
+        """Return a context with the source as a local file."""
+        return nullcontext(Path(self.source)) if self.remote is None else self.remote.fetched()
+
+    @property
+    def relative(self) -> PurePath:
+        """Name of the source within the folder of the job: its result lies in the same folder of its own tree."""
+        if self.remote is not None:
+            return PurePosixPath(self.remote.name)
+        return PurePosixPath(self.name).parent / Path(self.source).name
 
 
 def image_task(source: Path, target: Path, options: Options, header: Header) -> ImageTask:
@@ -116,15 +172,15 @@ def without_results(names: list[str], source: Path, target: Path) -> list[str]:
     return [name for name in names if not is_result(name)]
 
 
-def refuse_unknown_files(outputs: Iterable[str], target: Path, journal: Journal) -> None:
+def refuse_unknown_files(outputs: Iterable[str], results: Results, journal: Journal) -> None:
     """Raise ValueError if outputs exist that no job wrote: they may be originals."""
-    unknown = [name for name in outputs if not journal.owns(name) and os.path.lexists(os.path.join(target, name))]
+    unknown = [name for name in outputs if not journal.owns(name) and results.exists(name)]
     if unknown:  # unless another process wrote them since the journal was read: each has a line before it exists
         journal.refresh()
         unknown = [name for name in unknown if not journal.owns(name)]
     if unknown:
         raise ValueError(
-            f"{target} already contains {plural(len(unknown), 'file')} that would be replaced and that no "
+            f"{results} already contains {plural(len(unknown), 'file')} that would be replaced and that no "
             f"earlier job wrote ({_few(unknown)}); choose another folder, or --overwrite"
         )
 

@@ -18,9 +18,27 @@ from i2i.runtime.jobs.oversized import in_strips
 from i2i.runtime.jobs.planning import image_task
 from i2i.runtime.log import note
 from i2i.runtime.model.model import Model
-from i2i.text import not_found, printable
+from i2i.text import is_url, not_found, printable
 
 PathLike = str | os.PathLike[str]
+
+
+def folder_destinations(
+    source: Path | str, dst: PathLike | None, names: Sequence[str], options: Options
+) -> list[Path | str]:
+    """Return what :func:`destinations` does, where the source or ``dst`` may be the URL of a folder.
+
+    Raises ValueError for a URL without ``dst``.
+    """
+    if not is_url(source) and (dst is None or not is_url(dst)):
+        return [*destinations(Path(source), dst, names, options)]
+    if dst is None:
+        raise ValueError(f"{source} is a URL: name the folder of the results, at a URL or on this machine")
+    folder = str(dst).rstrip("/")
+    if len(names) == 1:
+        return [folder if is_url(dst) else Path(dst)]
+    _refuse_equal(names)
+    return [f"{folder}/{name}" if is_url(dst) else Path(dst) / name for name in names]
 
 
 def destination(source: Path, dst: PathLike | None, name: str, options: Options) -> Path:
@@ -53,11 +71,7 @@ def destinations(source: Path, dst: PathLike | None, names: Sequence[str], optio
     """
     if len(names) == 1:
         return [destination(source, dst, names[0], options)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(
-            f"two models are called {twice[0]}, so their results would have equal names: run one at a time"
-        )
+    _refuse_equal(names)
     if dst is None or not source.is_dir():
         results = [beside(source, name, options, always=True) for name in names]
         if dst is None:
@@ -66,6 +80,15 @@ def destinations(source: Path, dst: PathLike | None, names: Sequence[str], optio
             raise ValueError(f"{dst} is one image, and {len(names)} models make as many: give a folder")
         return [Path(dst) / result.name for result in results]
     return [Path(dst) / name for name in names]
+
+
+def _refuse_equal(names: Sequence[str]) -> None:
+    """Raise ValueError for two models of one name."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"two models are called {twice[0]}, so their results would have equal names: run one at a time"
+        )
 
 
 def beside(source: Path, name: str, options: Options, always: bool = False) -> Path:

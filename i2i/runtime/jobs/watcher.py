@@ -14,7 +14,7 @@ from pathlib import Path
 
 from i2i.images import name_images
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.planning import JobTarget, PlannedImage, ignores_case, without_results
+from i2i.runtime.jobs.planning import FolderTarget, PlannedImage, ignores_case, without_results
 from i2i.runtime.jobs.workers import Outcome
 
 State = tuple[int, int]  # of a file: its size, and when it changed
@@ -80,7 +80,7 @@ class FolderWatcher:
     def __init__(
         self,
         source: Path,
-        targets: Sequence[JobTarget],
+        targets: Sequence[FolderTarget],
         options: Options,
         includes: Callable[[str], bool],
         watch: Watch | None = None,
@@ -134,7 +134,7 @@ class FolderWatcher:
         """
         while self._retracted:
             yield self._retracted.pop()
-        source = outcome.source
+        source = Path(outcome.source)
         left = self._in_work.pop(source, 0) - 1
         if left < 0:  # an unreadable folder
             self._failures[source] += 1
@@ -255,7 +255,7 @@ class FolderWatcher:
             if real.is_relative_to(self._source.resolve()) and not real.is_relative_to(folder.resolve()):
                 return f"{folder / output} leads back to the images to translate; originals are never overwritten"
             ours = self._options.overwrite or other == "" or target.journal.owns(output)
-            if not ours and os.path.lexists(folder / output):
+            if not ours and target.results.exists(output):
                 return f"{folder / output} is there already, and no earlier job wrote it"
         self._outputs[key] = name
         return ""

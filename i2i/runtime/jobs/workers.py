@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from i2i.runtime.jobs.image_file import StoppedError
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.oversized import decoded_bytes, in_strips
 from i2i.runtime.jobs.parallel import ParallelInference
+from i2i.runtime.jobs.places import State
 from i2i.runtime.jobs.planning import ImageTask, JobTarget, PlannedImage, image_task
 from i2i.runtime.memory.batcher import Batcher
 from i2i.text import os_error
@@ -33,7 +33,7 @@ PENDING_OUTCOMES = 100  # outcomes that may wait to be reported; the work waits 
 class Outcome:
     """Result of one file with one model: ``status`` is done, skipped or failed."""
 
-    source: Path
+    source: Path | str  # a URL is text
     status: str
     note: str = ""  # the reason of a failure, or of a change of status; it names the file
     lost: Lost = NOTHING  # what the result lacks of its source
@@ -42,8 +42,9 @@ class Outcome:
 class WorkerPool:
     """Threads that each take one image from file to files; as a context manager it ends them."""
 
-    def __init__(self, targets: Sequence[JobTarget], options: Options) -> None:
-        self.options = options
+    def __init__(self, targets: Sequence[JobTarget], options: Options, transfers: int = 0) -> None:
+        """Plan the threads; ``transfers`` of them more than translate at once, so that some can wait for a network."""
+        self.options, self._transfers = options, transfers
         self.stopped = threading.Event()  # set when no more images are to be started
         self._threads: list[threading.Thread] = []
         # Simple ones, which an interrupt leaves as they are: a bounded queue may stay locked.
@@ -57,6 +58,7 @@ class WorkerPool:
         models = [target.model for target in self.targets]
         self._parallel = ParallelInference(models, options.workers, options.batch)
         self._infers = [self._parallel.infer_with(model) for model in models]
+        self._translating = threading.Semaphore(self._parallel.workers)
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -82,7 +84,7 @@ class WorkerPool:
         todo = iter(images)
         self._threads = [
             threading.Thread(target=self._work, args=(todo,), name=f"i2i-{number}", daemon=True)
-            for number in range(min(self._parallel.workers, count))
+            for number in range(min(self._parallel.workers + self._transfers, count))
         ]
         for thread in self._threads:
             thread.start()
@@ -126,8 +128,26 @@ class WorkerPool:
         try:
             if image.problem:
                 raise ImageError(image.source, image.problem)
-            status = image.source.stat()
-            tasks = self._tasks(image, status)
+            state = image.state()
+            done = [target.journal.is_done(image.name, state) for target in self.targets]
+            if all(done):
+                yield from (Outcome(image.source, "skipped") for _ in done)
+                return
+        except (ImageError, OSError) as error:
+            yield from self._failed(image, None, error)
+            return
+        with ExitStack() as fetching:
+            try:
+                file = fetching.enter_context(image.fetched())
+            except (ImageError, OSError) as error:
+                yield from self._failed(image, None, error)
+                return
+            yield from self._translate_file(image, file, state, done)
+
+    def _translate_file(self, image: PlannedImage, file: Path, state: State, done: list[bool]) -> Iterator[Outcome]:
+        """Yield one outcome for each model, from a local file."""
+        try:
+            tasks = self._tasks(image, file, done)
             strips = [
                 None if task is None else in_strips(task, target.model, self.options)
                 for task, target in zip(tasks, self.targets, strict=True)
@@ -137,33 +157,32 @@ class WorkerPool:
             scale = max(target.model.spec.scale for target in self.targets)
             size = decoded_bytes(whole[0].header) * scale**2 if whole else None
         except (ImageError, OSError, MemoryError) as error:
-            yield from self._failed(image, error)
+            yield from self._failed(image, file, error)
             return
         with nullcontext() if size is None else self._parallel.decoded.hold(size):
             try:
                 decoded = None
                 if whole:
-                    decoded = read_image(image.source, self.options.max_pixels, self.options.keep_metadata)
+                    with self._translating:
+                        decoded = read_image(file, self.options.max_pixels, self.options.keep_metadata)
             except (ImageError, OSError, MemoryError) as error:
-                yield from self._failed(image, error)
+                yield from self._failed(image, file, error)
                 return
-            yield from self._through_all(image, status, tasks, strips, decoded)
+            yield from self._through_all(image, file, state, tasks, strips, decoded)
 
-    def _tasks(self, image: PlannedImage, status: os.stat_result) -> list[ImageTask | None]:
-        """Return the task of each model; None where it is done. The header is read once, and only if it is needed."""
-        done = [target.journal.is_done(image.name, status) for target in self.targets]
-        if all(done):
-            return [None] * len(done)
-        header = read_header(image.source, self.options.max_pixels)
+    def _tasks(self, image: PlannedImage, file: Path, done: list[bool]) -> list[ImageTask | None]:
+        """Return the task of each model; None where it is done."""
+        header = read_header(file, self.options.max_pixels)
         return [
-            None if skip else image_task(image.source, target.folder / image.name, self.options, header)
+            None if skip else image_task(file, target.folder / image.name, self.options, header)
             for skip, target in zip(done, self.targets, strict=True)
         ]
 
     def _through_all(
         self,
         image: PlannedImage,
-        status: os.stat_result,
+        file: Path,
+        state: State,
         tasks: list[ImageTask | None],
         strips: list[StripTranslation | None],
         decoded: Image | None,
@@ -174,53 +193,51 @@ class WorkerPool:
                 yield Outcome(image.source, "skipped")
                 continue
             try:
-                if large is not None:
-                    with self._parallel.alone(), self._noted(target, image.name, status):
-                        lost = large.run(self.options)
-                else:
-                    assert decoded is not None
-                    name = _relative(image)
-                    result = image_file.translate(decoded, target.model, self.options, infer, task.format, name)
-                    with self._noted(target, image.name, status):
+                with self._translating:
+                    if large is not None:
+                        with self._parallel.alone():
+                            self._begin(target, image.name, state)
+                            lost = large.run(self.options)
+                    else:
+                        assert decoded is not None
+                        name = image.relative
+                        result = image_file.translate(decoded, target.model, self.options, infer, task.format, name)
+                        self._begin(target, image.name, state)
                         lost = image_file.write(result, task.target, task.format, self.options)
+                target.results.put(image.name)
+                target.journal.done(image.name, state)
             except StoppedError:
                 raise
             except (ImageError, ModelError, OSError, MemoryError) as error:
                 image_file.stop_if_full(error, target.folder)  # raised by the journal or a new folder
-                yield Outcome(image.source, "failed", _reason(image.source, error))
+                yield Outcome(image.source, "failed", reason(image, file, error))
                 continue
             yield Outcome(image.source, "done", lost=lost)
 
-    def _failed(self, image: PlannedImage, error: BaseException) -> Iterator[Outcome]:
+    def _failed(self, image: PlannedImage, file: Path | None, error: BaseException) -> Iterator[Outcome]:
         """Yield the outcomes of a file that no model gets."""
-        yield Outcome(image.source, "failed", _reason(image.source, error))
+        yield Outcome(image.source, "failed", reason(image, file, error))
         yield from (Outcome(image.source, "failed") for _ in self.targets[1:])
 
-    @contextmanager
-    def _noted(self, target: JobTarget, name: str, status: os.stat_result) -> Iterator[None]:
-        """Note in the journal that a result is about to be written, and then that it is in place."""
+    def _begin(self, target: JobTarget, name: str, state: State) -> None:
+        """Note in the journal that a result is about to be written, and make its folder."""
         folder = (target.folder / name).parent
         if folder not in self._made:
             folder.mkdir(parents=True, exist_ok=True)
             self._made.add(folder)
-        target.journal.begin(name, status)
-        yield
-        target.journal.done(name, status)
+        if not target.results.ahead:
+            target.journal.begin(name, state)
 
 
-def _relative(image: PlannedImage) -> PurePath:
-    """Return the name of an image within the folder of the job: its result lies in the same folder of its own tree."""
-    return PurePosixPath(image.name).parent / image.source.name
-
-
-def _reason(source: Path, error: BaseException) -> str:
-    """Return why a file failed, in a line that names it."""
+def reason(image: PlannedImage, file: Path | None, error: BaseException) -> str:
+    """Return why an image failed, in a line that names its source, of which ``file`` is the local copy."""
+    source = image.source
     if isinstance(error, ImageError):
-        return str(error)
+        return str(error if error.path != file else ImageError(source, error.reason))
     if isinstance(error, MemoryError):  # of this image; others may be smaller
         return str(ImageError(source, image_file.NO_MEMORY))
     if not isinstance(error, OSError):
         return str(ImageError(source, str(error)))
-    if error.filename in (None, str(source)):
+    if error.filename in (None, str(source), str(file)):
         return str(ImageError(source, error.strerror or str(error)))
     return str(ImageError(source, os_error(error)))

@@ -19,16 +19,23 @@ GROUPS = (
 
 
 _M_ARENA_MAX = -8  # of malloc.h
+_processes = 1
+
+
+def share(processes: int) -> None:
+    """Let this process count a share of the processors and of the memory as its own: so many work side by side."""
+    global _processes
+    _processes = processes
 
 
 def cores() -> int:
-    """Return the number of processors that this process may use, within the quota of its container."""
+    """Return the number of processors that this process may use, within the quota of its container and its share."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         if quota != "max":
             count = min(count, max(1, int(quota) // int(period)))
-    return count
+    return max(1, count // _processes)
 
 
 def processor() -> str:
@@ -52,7 +59,9 @@ def computes_in_bf16() -> bool:
 
 
 def available_memory(groups: Iterable[tuple[Path, str, str, str]] = GROUPS) -> int | None:
-    """Return the memory in bytes that is available without swapping, within a container's limit; None if unknown."""
+    """Return the memory in bytes that is available without swapping, within a container's limit and the share of this
+    process; None if unknown.
+    """
     found = None
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -62,7 +71,7 @@ def available_memory(groups: Iterable[tuple[Path, str, str, str]] = GROUPS) -> i
         left = _left_in_group(*group)
         if left is not None:
             found = left if found is None else min(found, left)
-    return found
+    return None if found is None else found // _processes
 
 
 def _left_in_group(folder: Path, limit: str, taken: str, cache: str) -> int | None:

@@ -25,7 +25,8 @@ from i2i.runtime.jobs.folder import (
 from i2i.runtime.jobs.image_file import StoppedError
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options
-from i2i.runtime.jobs.planning import JobTarget, plan, refuse_unknown_files
+from i2i.runtime.jobs.places import LocalResults, State
+from i2i.runtime.jobs.planning import FolderTarget, plan, refuse_unknown_files
 from i2i.runtime.jobs.workers import Outcome
 from i2i.runtime.model.model import Model
 from i2i.runtime.video.detect import WRITTEN, name_videos
@@ -65,10 +66,11 @@ def translate_videos(
     unreadable: list[ImageError] = []
     names = [name for name in plan(source, [target], result_name, unreadable.append, name_videos) if shard.holds(name)]
     key, about = _job(model, options, video)
-    journal = Journal(target, key, about, shard, options.overwrite, KIND)
+    results = LocalResults(target)
+    journal = Journal(results, key, about, shard, options.overwrite, KIND)
     if not options.overwrite:
-        refuse_mixed_results(JobTarget(model, target, journal))
-        refuse_unknown_files(map(result_name, names), target, journal)
+        refuse_mixed_results(FolderTarget(model, results, journal))
+        refuse_unknown_files(map(result_name, names), results, journal)
     summary.total = len(unreadable) + len(names)
 
     def count(outcome: Outcome) -> None:
@@ -83,7 +85,7 @@ def translate_videos(
         gpus.run(cards, names, part, count)
     elif names:
         job = _VideoJob(model, source, target, options, video, journal, frames)
-        with journals([JobTarget(model, target, journal)]):
+        with journals([FolderTarget(model, results, journal)]):
             for outcome in job.outcomes(names):
                 count(outcome)
     return summary
@@ -102,8 +104,9 @@ def _translate_part(
 ) -> None:
     """Translate what the process of that number takes; it has a journal of its own, as a shard has."""
     key, about = _job(model, options, video)
-    journal = Journal(target, key, about, shard_of(options).divided(number, parts), options.overwrite, KIND)
-    with journals([JobTarget(model, target, journal)]):
+    results = LocalResults(target)
+    journal = Journal(results, key, about, shard_of(options).divided(number, parts), options.overwrite, KIND)
+    with journals([FolderTarget(model, results, journal)]):
         for outcome in _VideoJob(model, source, target, options, video, journal, None).outcomes(names):
             count(outcome)
 
@@ -141,7 +144,7 @@ class _VideoJob:
 
     def _translate(self, name: str) -> Outcome:
         source, output = self.source / name, result_name(name)
-        status = source.stat()
+        status = State.of(source.stat())
         if self.journal.is_done(output, status):
             return Outcome(source, "skipped")
         # What is there may be replaced: it is that of an earlier job, or the user allows it.

@@ -16,6 +16,7 @@ from i2i.images import Image, write_image
 from i2i.runtime import Model, Options, ProviderError
 from i2i.runtime.jobs import gpus
 from i2i.runtime.jobs.folder import Outcome, Summary, translate_folder
+from i2i.runtime.system import host
 from i2i.runtime.video.folder import translate_videos
 from tests import tiny
 from tests.conftest import ROOT, Command
@@ -89,6 +90,23 @@ def _dies(number: int, names: object, count: object) -> None:
         if name == "3":
             os._exit(9)
         time.sleep(0.05)
+
+
+def _shares(number: int, names: object, count: object) -> None:
+    for name in names:  # type: ignore[attr-defined]
+        count(Outcome(Path(name), f"{host.cores()} {host.available_memory()}"))  # type: ignore[operator]
+
+
+def test_each_process_counts_its_share_of_processors_and_memory() -> None:
+    found: list[str] = []
+    gpus.run(["0", "1", "2"], ["a", "b"], _shares, lambda one: found.append(one.status))
+    free = host.available_memory()
+    assert free is not None
+    for status in found:
+        own_cores, own = map(int, status.split())
+        assert own_cores == max(1, host.cores() // 3)
+        assert own == pytest.approx(free / 3, rel=0.3)
+    assert len(found) == 2
 
 
 def test_each_process_sees_its_card_alone(monkeypatch: pytest.MonkeyPatch) -> None:

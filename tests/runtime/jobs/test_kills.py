@@ -75,9 +75,10 @@ def results(folder: Path) -> dict[str, tuple[int, int]]:
     """Return inode and time of every file that has its final name."""
     found = {}
     for path in folder.rglob("*"):
-        if path.is_file() and not path.name.startswith("."):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
             status = path.stat()
-            found[path.relative_to(folder).as_posix()] = (status.st_ino, status.st_mtime_ns)
+            found[name.as_posix()] = (status.st_ino, status.st_mtime_ns)
     return found
 
 
@@ -144,6 +145,30 @@ def until_all_is_there(words: Sequence[object], out: Path, count: int) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors.decode()
+
+
+def test_folders_of_videos(models: list[Path], tmp_path: Path) -> None:
+    source, out, whole = tmp_path / "in", tmp_path / "out", tmp_path / "whole"
+    for number in range(10 + 3 * KILLS):
+        (source / f"{number % 3}").mkdir(parents=True, exist_ok=True)
+        make(source / f"{number % 3}" / f"{number:04}.mp4", times=range(0, (4 + number % 5) * 512, 512))
+    use = ["--videos", "-m", models[0], "--preset", "ultrafast"]
+    run(source, whole, *use)
+    chance, done = random.Random(0), results(out)
+    for _ in range(KILLS):
+        kill_at_random([source, out, *use], out, chance, 2)
+        now = results(out)
+        assert {name: now.get(name) for name in done} == done, "a finished video was made again, or is gone"
+        for name in now.keys() - done.keys():
+            assert (out / name).read_bytes() == (whole / name).read_bytes(), f"{name} is torn"
+        done = now
+    assert 0 < len(done) < len(results(whole))
+    run(source, out, *use)
+    now = results(out)
+    assert {name: now[name] for name in done} == done
+    assert now.keys() == results(whole).keys()
+    assert all((out / name).read_bytes() == (whole / name).read_bytes() for name in now)
+    assert not list(out.rglob(".i2i-*.video"))
 
 
 def wait_for_video(process: subprocess.Popen[bytes], target: Path) -> None:

@@ -13,6 +13,7 @@ from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.jobs import planning
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import output_name
+from i2i.runtime.jobs.places import LocalResults, State
 from tests import tiny
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
@@ -145,11 +146,12 @@ def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_another_process_writes_meanwhile_is_known(tmp_path: Path) -> None:
     """Two jobs on one folder: its file is there after this one has read the record, and noted before."""
-    ours, theirs = Journal(tmp_path, "key"), Journal(tmp_path, "key")
+    results = LocalResults(tmp_path)
+    ours, theirs = Journal(results, "key"), Journal(results, "key")
     with theirs:
-        theirs.begin("a.png", os.stat(tmp_path))
+        theirs.begin("a.png", State.of(os.stat(tmp_path)))
         put(tmp_path, "a.png")
-    planning.refuse_unknown_files(["a.png"], tmp_path, ours)
+    planning.refuse_unknown_files(["a.png"], results, ours)
     put(tmp_path, "b.png")
     with pytest.raises(ValueError, match=r"no earlier job wrote \(b\.png\)"):
-        planning.refuse_unknown_files(["a.png", "b.png"], tmp_path, ours)
+        planning.refuse_unknown_files(["a.png", "b.png"], results, ours)

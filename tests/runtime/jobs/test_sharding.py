@@ -14,6 +14,7 @@ from i2i.images import Image, read_image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.jobs.folder import Summary
 from i2i.runtime.jobs.journal import JOURNAL, Journal
+from i2i.runtime.jobs.places import LocalResults
 from i2i.runtime.jobs.sharding import Shard, from_environment, parse
 from tests import tiny
 from tests.conftest import ROOT
@@ -221,7 +222,7 @@ def test_a_journal_of_many_files_takes_little_memory(tmp_path: Path) -> None:
             }
             file.write(json.dumps(entry) + "\n")
     tracemalloc.start()
-    record = Journal(tmp_path, "b" * 16)
+    record = Journal(LocalResults(tmp_path), "b" * 16)
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert record.owns("sub/019999.png")
