@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i.data.layout import Source, find_layout, half_of, list_sources
+from i2i.data.one_set import images_in, split_folder
 from i2i.images import Image, list_images, read_image
 from i2i.images.derive import derive_image
 from i2i.runtime import processing
@@ -94,6 +95,9 @@ def _of_run(run: Path, spec: Spec) -> list[Source]:
     if data is None and a is None and b is None:
         raise ValueError(f"{run} was not trained on images of this machine; {instead}")
     try:
+        if settings.get("teacher"):  # it made the other domain
+            root = split_folder(Path(data or a), "train", "a folder of images")
+            return [Source(image.path, image.name) for image in images_in(root)]
         if spec.domains and data is not None:
             root = Path(data)
             return [Source(path, path.relative_to(root).as_posix()) for path in list_images(root)]

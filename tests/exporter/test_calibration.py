@@ -66,6 +66,17 @@ def test_too_few_images_are_an_error(tmp_path: Path) -> None:
         gather(tmp_path / "none", None, spec(), True)
 
 
+def test_a_student_has_the_images_that_its_teacher_translated(tmp_path: Path) -> None:
+    for seed in range(12):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        assert cv2.imwrite(str(tmp_path / "photos" / f"{seed}.png"), np.full((40, 40, 3), 10 * seed, np.uint8))
+    (tmp_path / "run").mkdir()
+    settings = {"teacher": "style.onnx", "a": str(tmp_path / "photos"), "b": None, "data": None}
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"settings": settings}))
+    found = gather(None, tmp_path / "run", spec(), True)
+    assert {int(image.mean()) for image in (*found.calibration, *found.held_out)} == set(range(0, 120, 10))
+
+
 def test_the_run_has_images_of_its_own(tmp_path: Path) -> None:
     """For pairs, the halves of the model's source domain."""
     for seed in range(14):

@@ -269,7 +269,7 @@ def main() -> int:
     try:
         run(f"i2i export runs/{name} --precision int8 -o {name}-int8.onnx", work)
     except subprocess.CalledProcessError:
-        print(f"{name}-int8: not published, since its loss is too large", file=sys.stderr)
+        print(f"{name}-int8: not published, for the reason above", file=sys.stderr)
         del files[f"{name}-int8"]
     for title, file in files.items():
         name_domains(file, *model.names)
