@@ -83,6 +83,7 @@ def test_a_model_is_made_measured_and_published(
     assert (entry["name"], entry["seed"], entry["spec"]["derive"]) == ("restore", 0, "noise:10")
     assert [entry["spec"][side]["name"] for side in ("source", "target")] == ["JPEG", "restored"]
     assert entry["command"].splitlines()[-1] == command
+    assert "real images of data/test" in entry["protocol"]  # no folder of this machine
     assert entry["metrics"]["clean"]["input"] == {"SSIM": 1.0}  # its PSNR is infinite
     assert entry["metrics"]["clean"]["result"]["PSNR"] > 40  # a residual network begins as its input
     assert (tmp_path / "out" / "restore.jpg").is_file()

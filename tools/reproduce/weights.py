@@ -219,7 +219,7 @@ def measured(model: Model, file: Path, data: Path) -> tuple[dict[str, dict[str, 
             file, a=data / source, b=data / truth, paired=True, baseline=True, metrics=model.metrics, provider="cpu"
         )
         (table,) = result.tables
-        line = line or table.protocol.line
+        line = line or table.protocol.line.replace(f"{data.parent}/", "")
         for metric, row in table.to_dict()["metrics"].items():
             for who, figure in row["candidates"].items():
                 name, value = CANDIDATES.get(who), float(figure["value"])
