@@ -96,7 +96,7 @@ def _of_run(run: Path, spec: Spec) -> list[Source]:
         raise ValueError(f"{run} was not trained on images of this machine; {instead}")
     try:
         if settings.get("teacher"):  # it made the other domain
-            root = split_folder(Path(data or a), "train", "a folder of images")
+            root = split_folder(Path(str(data or a)), "train", "a folder of images")
             return [Source(image.path, image.name) for image in images_in(root)]
         if spec.domains and data is not None:
             root = Path(data)
