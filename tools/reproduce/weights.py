@@ -277,7 +277,7 @@ def main() -> int:
         print(title, json.dumps(metrics, indent=1))
         publishing.publish(
             file, picture(model, file, data), model.captions, name=title, weights=given.weights, metrics=metrics,
-            about=model.about + (" In 8 bits: smaller and faster." if title != name else ""), licence=model.licence,
+            about=model.about + (" In 8 bits: a third of the size." if title != name else ""), licence=model.licence,
             credit=model.credit, data=model.data, seed=0,
             command="\n".join((f"python tools/reproduce/weights.py {name}", "# which runs", *model.commands)),
             protocol=f"{model.protocol}; {line}",
