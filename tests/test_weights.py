@@ -160,4 +160,4 @@ def test_restore_restores_what_it_was_not_trained_on(models, name):
         pairs = [(derive_image(Image(image), way, str(number)).pixels, image) for number, image in enumerate(clean)]
         gained = [psnr(models[name](poor), image) - psnr(poor, image) for poor, image in pairs]
         assert np.mean(gained) > least, (way, gained)
-    assert min(psnr(models[name](image), image) for image in clean) > 36
+    assert min(psnr(models[name](image), image) for image in clean) > 34
