@@ -166,7 +166,7 @@ def test_the_models_that_come_with_i2i_are_sound() -> None:
     for entry in catalog.weights():
         data = entry.path.read_bytes()
         assert hashlib.sha256(data).hexdigest() == entry.facts["sha256"]
-        assert len(data) == entry.facts["size"] < 2_000_000
+        assert len(data) == entry.facts["size"] < 3_000_000
         image = np.random.default_rng(0).integers(0, 256, (33, 50, 3), np.uint8)
         assert i2i.load(entry.path, "cpu")(image).shape == image.shape
 
