@@ -73,7 +73,7 @@ MODELS: dict[str, Model] = {
     "restore": Model(
         about="Removes JPEG artefacts and noise from photographs; returns clean ones as they are.",
         licence="CC-BY-4.0",
-        credit=f"photographs by {', '.join(PHOTOGRAPHERS)}",
+        credit=f"photographs by {', '.join(PHOTOGRAPHERS)}; in the picture by Bolly and Peter Nerlich, CC BY-SA 4.0",
         data=TRAINED_ON,
         prepare=derived(
             {"jpeg20": "jpeg:20", "jpeg10": "jpeg:10", "jpeg40": "jpeg:40", "noise10": "noise:10", "clean": ""}
@@ -153,7 +153,8 @@ MODELS: dict[str, Model] = {
     "painting": Model(
         about="Paints photographs with the brush strokes and the blue and yellow of an oil painting of a starry night.",
         licence="CC-BY-4.0",
-        credit=f"{STYLES.credit}; photographs by {', '.join(PHOTOGRAPHERS)}",
+        credit=f"{STYLES.credit}; photographs by {', '.join(PHOTOGRAPHERS)}; in the picture by Sander Klootwijk, "
+        "Bolly and Peter Nerlich, CC BY-SA 4.0",
         data=f"results of style {STYLE} of {STYLES.name} {STYLES.version} for {TRAINED_ON}",
         prepare=painted,
         commands=(
