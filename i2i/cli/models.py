@@ -14,6 +14,7 @@ from i2i.cli.param_types import FilePath
 if TYPE_CHECKING:
     from i2i.runtime.model.catalog import Run, Weights
 
+HOW = "256x256 pixels, median of 3, measured now on this machine"
 EXAMPLES = [
     ("i2i models", "all of them"),
     ("i2i models day2night", "the card of one that comes with i2i"),
@@ -79,7 +80,7 @@ def _print_list(root: str, provider: str) -> None:
         size, licence, about = entry.facts["size"] / 1e6, entry.facts["licence"], entry.facts["about"]
         click.echo(f"{mark} {entry.name:{width}}  {size:4.1f} MB  {took:>7}  {licence}  {about}")
     if shipped:
-        click.echo(f"ms: for one image of 256x256 pixels, median of 3, measured now on this machine ({on})", err=True)
+        click.echo(f"ms: for one image of {HOW} ({on})", err=True)
     elif newest is None:
         click.echo("none: train one with `i2i train`, or give a file with -m")
 
@@ -116,7 +117,7 @@ def _print_card(model: Weights, provider: str) -> None:
     from i2i.reporting import shipped
 
     took, on = _speed(model, provider)
-    here = f"{took} for 256x256 pixels, median of 3, measured now on this machine ({on})"
+    here = f"{took} for {HOW} ({on})"
     text = shipped.card(model, None, here)
     if sys.stdout.isatty():
         from rich.console import Console

@@ -11,7 +11,8 @@ import pytest
 from onnx import helper
 
 import i2i
-from i2i.evaluation.pictures import resize
+from i2i.data.layout import Source
+from i2i.evaluation.pictures import read, resize
 from i2i.images import Image, read_image, write_image
 from tests import tiny
 from tests.conftest import Command
@@ -299,3 +300,11 @@ def test_pairs_in_folders_of_other_suffixes(folder: Folder, features: str) -> No
     fake = folder("fake", range(3), lambda x: x.astype(np.uint16) * 257, suffix=".tiff")
     assert read_image(fake / "000.tiff").bits == 16
     assert i2i.evaluate(real=real, fake=fake, features=features)["L1"].value == 0
+
+
+def test_a_derived_source_is_made_at_the_size_at_which_it_is_measured(tmp_path: Path) -> None:
+    """Made before the reduction by 8, noise of 20 levels would be one of about 2.5."""
+    write_image(tmp_path / "grey.png", Image(np.full((256, 256, 3), 128, np.uint8)))
+    picture, _ = read(Source(tmp_path / "grey.png", "grey.png", derive="noise:20"), (32, 32))
+    assert picture.pixels.shape == (32, 32, 3)
+    assert picture.pixels.std() == pytest.approx(20, rel=0.1)

@@ -69,6 +69,12 @@ TRAINED_ON = "10 photographs under CC BY 4.0 and CC0 (tools/datasets.py photos),
 DRAWN_ON = "coloured drawings of the Open Clip Art Library, on white (tools/datasets.py clipart)"
 MEASURED_ON = f"8 pictures under CC BY-SA by other people, 6 of them photographs, their longer side {TESTED} pixels"
 
+REGRESSION = (
+    "--precision bf16 --set generator=drunet_1 --set ngf=16 --set norm=none --set residual=true --set upsample=deconv "
+    "--set lambda_ssim=0 --set lr=5e-4"
+)
+"""Network and loss where a source has one right result."""
+
 MODELS: dict[str, Model] = {
     "restore": Model(
         about="Removes JPEG artefacts and noise from photographs; returns clean ones as they are.",
@@ -80,8 +86,7 @@ MODELS: dict[str, Model] = {
         ),
         commands=(
             "i2i train distill --b data/train --derive jpeg:10..100+noise:0..10 --size 96 --augment crop:2.667,flip "
-            "--batch 16 --steps 8000 --precision bf16 --set generator=drunet_1 --set ngf=16 --set norm=none "
-            "--set residual=true --set upsample=deconv --set lambda_ssim=0 --set lr=5e-4 --out runs/restore",
+            f"--batch 16 --steps 8000 {REGRESSION} --out runs/restore",
         ),
         tests={
             "JPEG quality 20": ("jpeg20", "test"),
@@ -107,8 +112,7 @@ MODELS: dict[str, Model] = {
         prepare=drawings({"poor": "downscale:2+jpeg:40", "small": "downscale:3", "jpeg20": "jpeg:20", "clean": ""}),
         commands=(
             "i2i train distill --b data/train --derive downscale:1..3+jpeg:20..100 --size 96 --augment crop:3,flip "
-            "--batch 16 --steps 5000 --precision bf16 --set generator=drunet_1 --set ngf=16 --set norm=none "
-            "--set residual=true --set upsample=deconv --set lambda_ssim=0 --set lr=5e-4 --out runs/redraw",
+            f"--batch 16 --steps 5000 {REGRESSION} --out runs/redraw",
         ),
         tests={
             "reduced by 2, JPEG quality 40": ("poor", "test"),
