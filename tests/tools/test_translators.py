@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from i2i.images import Image, read_image, write_image
@@ -86,6 +87,7 @@ def test_the_program_trains_measures_and_takes_what_is_finished(
     small = {"ngf": 2, "ndf": 2, "generator": "resnet_1", "discriminator": "patch_1", "steps": 2}
     small |= {"eval_every": 1, "eval_features": features, "val_share": 0.3}
     task = {"runs": {("cyclegan", 0): "c"}, "direction": "a2b", "size": 32, "settings": small, "pairs_of_test": True}
+    task["unaveraged"] = True
     monkeypatch.setattr(program, "TASKS", {"emoji": task})
     out = tmp_path / "results.json"
     words = {"--emoji": emoji, "--runs": tmp_path / "runs", "--out": out, "--features": features}
@@ -95,16 +97,18 @@ def test_the_program_trains_measures_and_takes_what_is_finished(
     assert (found["left_out_pairs"], [w for w in found["warnings"] if "trained on" in w]) == (1, [])
     rows = found["rows"]
     assert [each["method"] for each in rows] == [
-        "cyclegan", "the input itself", "the mean training image", "cyclegan", "a random training image",
+        "cyclegan", "the input itself", "the mean training image", "cyclegan", "cyclegan", "a random training image",
         "the input, blurred",
     ]  # fmt: skip
-    assert [rows[n].get("weights") for n in (0, 3)] == ["newest", "best"]
-    assert rows[0]["step"] == 2
+    assert [rows[n].get("weights") for n in (0, 3, 4)] == ["newest", "best", "unaveraged"]
+    assert rows[0]["step"] == rows[4]["step"] == 2
+    averaged, itself = (onnx.load(out.with_suffix("") / f"models/c-a2b-{n}.onnx") for n in ("newest", "unaveraged"))
+    assert averaged.graph.initializer != itself.graph.initializer
     assert {"KID", "edges", "cycle-L1", "L1", "perceptual"} <= rows[0]["figures"].keys()
     expected = np.mean([np.abs(255 - 2.0 * drawing(n)).mean() / 255 for n in (0, 1, 3, 4, 5, 6, 7)])
     assert rows[1]["figures"]["L1"]["value"] == pytest.approx(expected)
     assert read_image(tmp_path / "results-emoji.png").width > 4 * 192
-    assert "## emoji: 7 pairs, 1 left out" in capsys.readouterr().out
+    assert "## emoji: 7 images, 1 left out" in capsys.readouterr().out
     monkeypatch.setattr(program.i2i, "train", None)  # a finished run is not trained again
     runs = program.trained("emoji", emoji, tmp_path / "runs", True)
     assert runs == {("cyclegan", 0): tmp_path / "runs" / "c"}

@@ -2,7 +2,8 @@
 """Translators beside a known truth: the tables of docs/results.md on facades and on emoji, and which metrics agree.
 
     python tools/reproduce/translators.py --facades FACADES --emoji EMOJI --judge JUDGE --palette FILE --out tables.json
-    python tools/reproduce/translators.py --recipes EMOJI [--only NAME,NAME] [--seeds 3] --out recipes.json
+    python tools/reproduce/translators.py --recipes EMOJI [--only NAME] [--seeds 3] --out recipes.json
+    python tools/reproduce/translators.py --photos SUMMER2WINTER [--only NAME] [--seeds 1] --out photos.json
 
 Facades are translated by pix2pix from label maps to photos at 128 x 128. FACADES has A|B pairs in ``train`` and
 ``test``, A the photos; JUDGE and its palette are made by ``tools/train_segmenter.py FACADES``. Emoji are translated by
@@ -10,9 +11,11 @@ CycleGAN, CUT and FastCUT at 64 x 64: EMOJI has ``trainA`` and ``trainB`` withou
 whose equal names are pairs. Methods train without pairs, so the pairs of the test split are a truth that no method saw.
 
 Recipes are methods, norms and losses on the same emoji, each for as many steps as a core does in a quarter of an hour.
+Photos are those of SUMMER2WINTER, which has no pairs, at 96 x 96 for half an hour: the best recipes and CycleGAN.
 
 A run that --runs has and that is finished is taken, any other is trained first; --finished trains none. The weights of
-the last step and those that validation chose are exported and measured on the test split, beside the input itself and
+the last step and those that validation chose are exported and measured on the test split (of recipes also the last
+step's without --ema, which the same run has), beside the input itself and
 the mean of the target's training images. Pairs of the test split of which one image equals a training image in its
 pixels are left out. Tables are printed as Markdown; the file has every figure; a sheet of results of the first seed is
 written beside it for each task.
@@ -37,9 +40,11 @@ from typing import Any
 import cv2
 import numpy as np
 from scipy.stats import spearmanr
+from torch import nn
 
 import i2i
 from i2i.atomic import atomically
+from i2i.engine import load_generators, state_file
 from i2i.evaluation.candidates import of_model
 from i2i.evaluation.pictures import read
 from i2i.evaluation.results import RESULT, SECTIONS
@@ -48,24 +53,48 @@ from i2i.images import Image, write_image
 from i2i.metrics import METRICS
 from i2i.runtime.model.catalog import read_run
 from i2i.sheets import sheet
+from i2i.spec import Spec
+from i2i.translators import translator_class
 
 # fmt: off
 NET = {"generator": "resnet_4", "ngf": 32, "ndf": 32, "norm": "group", "upsample": "resize"}
+INSTANCE = {**NET, "norm": "instance"}
+MOVING = {**NET, "residual": True, "constraint": "gp-zero", "lr": 1e-3}
+LOOSE = {"lambda_cyc": 1, "lambda_identity": 0}
 RECIPES: dict[str, dict[str, Any]] = {
-    "cyclegan, instance norm": {"method": "cyclegan", "steps": 6000, "eval_every": 1200, **NET, **{"norm": "instance"}},
-    "cyclegan": {"method": "cyclegan", "steps": 6400, "eval_every": 1280, **NET},
+    "cyclegan, instance norm": {"method": "cyclegan", "steps": 6000, "eval_every": 1200, **INSTANCE},
+    "cyclegan, group norm": {"method": "cyclegan", "steps": 6400, "eval_every": 1280, **NET},
     "cyclegan, layer norm": {"method": "cyclegan", "steps": 6400, "eval_every": 1280, **NET, **{"norm": "layer"}},
     "cyclegan, residual": {"method": "cyclegan", "steps": 6400, "eval_every": 1280, **NET, **{"residual": True}},
-    "cyclegan, fp32": {"method": "cyclegan", "steps": 4700, "eval_every": 940, **NET, **{"precision": "fp32"}},
-    "cyclegan, uvcgan2": {"method": "cyclegan", "steps": 3250, "eval_every": 650, **NET, **{"preset": "uvcgan2"}},
-    "cut, instance norm": {"method": "cut", "steps": 6300, "eval_every": 1260, **NET, **{"norm": "instance"}},
-    "cut": {"method": "cut", "steps": 6300, "eval_every": 1260, **NET},
-    "enco": {"method": "enco", "steps": 11700, "eval_every": 2340, **NET},
-    "hneg": {"method": "hneg", "steps": 5900, "eval_every": 1180, **NET},
-    "monce": {"method": "monce", "steps": 4250, "eval_every": 850, **NET},
-    "dclgan": {"method": "dclgan", "steps": 3600, "eval_every": 720, **NET},
+    "cyclegan": {"method": "cyclegan", "steps": 7500, "eval_every": 1500, **MOVING, **LOOSE},
+    "cyclegan, uvcgan2": {"method": "cyclegan", "steps": 3250, "eval_every": 650, "preset": "uvcgan2",
+                          **NET, **{"residual": True, "lr": 1e-3}},
+    "cut, instance norm": {"method": "cut", "steps": 6300, "eval_every": 1260, **INSTANCE},
+    "cut, group norm": {"method": "cut", "steps": 6300, "eval_every": 1260, **NET},
+    "cut": {"method": "cut", "steps": 6400, "eval_every": 1280, **MOVING},
+    "enco": {"method": "enco", "steps": 12500, "eval_every": 2500, **MOVING, **{"lr_d": 1e-3}},
+    "hneg": {"method": "hneg", "steps": 5600, "eval_every": 1120, **MOVING},
+    "monce": {"method": "monce", "steps": 4100, "eval_every": 820, **MOVING},
+    "dclgan": {"method": "dclgan", "steps": 3400, "eval_every": 680, **MOVING},
 }
 """Name -> the method and its settings; the steps are what 900 s of a core's time allowed, measured on one machine."""
+PHOTOS = {"cyclegan, instance norm": 4800, "cyclegan, group norm": 5000, "cyclegan": 6600, "cut": 5000}
+"""Recipe -> its steps on photos: what 1,800 s of a core's time allowed."""
+
+
+def folder(name: str) -> str:
+    """Return a recipe's name as a part of a file's name."""
+    return "-".join(name.replace(",", "").split())
+
+
+def recipe(task: str, name: str) -> dict[str, Any]:
+    """Return the settings of a run by the name of its task and of its method or recipe."""
+    if task not in ("recipes", "photos"):
+        return {"method": name}
+    steps = {"steps": PHOTOS[name], "eval_every": PHOTOS[name] // 5} if task == "photos" else {}
+    return RECIPES[name] | steps
+
+
 TASKS: dict[str, dict[str, Any]] = {
     "facades": {
         "runs": {("pix2pix", seed): f"facades-{seed}" for seed in range(3)},
@@ -79,14 +108,18 @@ TASKS: dict[str, dict[str, Any]] = {
         "settings": {"preset": "fast", "background": 255, "generator": "resnet_3", "steps": 6000, "eval_every": 500},
     },
     "recipes": {
-        "runs": {(name, seed): f"recipe-{'-'.join(name.replace(',', '').split())}-{seed}"
-                 for name in RECIPES for seed in range(3)},
-        "direction": "a2b", "size": 64, "pairs_of_test": True,
+        "runs": {(name, seed): f"recipe-{folder(name)}-{seed}" for name in RECIPES for seed in range(3)},
+        "direction": "a2b", "size": 64, "pairs_of_test": True, "unaveraged": True,
         "settings": {"background": 255, "precision": "bf16", "compile": "off", "workers": 1},
+    },
+    "photos": {
+        "runs": {(name, seed): f"photos-{folder(name)}-{seed}" for name in PHOTOS for seed in range(3)},
+        "direction": "a2b", "size": 96, "paired": False, "unaveraged": True,
+        "settings": {"precision": "bf16", "compile": "off", "workers": 1},
     },
 }
 # fmt: on
-WEIGHTS = {"newest": "last step", "best": "chosen by validation"}
+WEIGHTS = {"newest": "last step", "best": "chosen by validation", "unaveraged": "last step, not averaged"}
 BLUR, SHOWN = 2.0, 12  # sigma of a control in pixels; rows of a sheet
 Chosen = Callable[[str, int], bool]
 """Function of method and seed: True for the runs to measure."""
@@ -103,12 +136,12 @@ def finished(path: Path) -> bool:
 def trained(name: str, data: Path, runs: Path, train: bool, chosen: Chosen = ALL) -> dict[tuple[str, int], Path]:
     """Return the finished runs of a task, by method and seed; with ``train`` all, which are trained where needed."""
     task, found = TASKS[name], {}
-    for (method, seed), folder in task["runs"].items():
-        path = runs / folder
+    for (method, seed), place in task["runs"].items():
+        path = runs / place
         if not chosen(method, seed):
             continue
         if not finished(path) and train:
-            settings = {"method": method, **task["settings"], **(RECIPES[method] if name == "recipes" else {})}
+            settings = task["settings"] | recipe(name, method)
             i2i.train(data=data, out=path, size=task["size"], seed=seed, **settings)
         if finished(path):
             found[method, seed] = path
@@ -141,10 +174,27 @@ def without_trained(data: Path, folder: Path) -> int:
 
 def exports(run: Path, work: Path, weights: str, direction: str) -> list[Path | None]:
     """Export a direction of a run and the one back, if it has both; return their files."""
+    if weights == "unaveraged":
+        generators = unaveraged(run)
+        return [
+            i2i.export(generators, work / f"{run.name}-{way}-{weights}.onnx", to=way) if way in generators else None
+            for way in (direction, direction[::-1])
+        ]
     found = read_run(run)
     there = found.directions if found else {}
     files = {way: work / f"{run.name}-{way}-{weights}.onnx" for way in (direction, direction[::-1])}
     return [i2i.export(run, file, to=way, weights=weights) if way in there else None for way, file in files.items()]
+
+
+def unaveraged(run: Path) -> dict[str, tuple[nn.Module, Spec]]:
+    """Return the generators of a run that translates A to B with the weights of its last step themselves."""
+    generators = load_generators(run, "newest")
+    recipe = next(iter(generators.values()))[1].recipe
+    method = translator_class(read_run(run).method)
+    translator = method(*recipe["channels"], **recipe["hyperparameters"])
+    (newest,) = sorted((run / "state").glob("[0-9]*.pt"))[-1:]
+    translator.load_state_dict(translator.state_dict() | state_file.load(newest)["game"]["translator"])
+    return {way: (translator.exports()[way].eval(), spec) for way, (_, spec) in generators.items()}
 
 
 def figures_of(table: Any, who: str) -> dict[str, Any]:
@@ -161,12 +211,12 @@ def measured(
     about: Row = {}
     files: list[Path] = []
     for (method, seed), run in runs.items():
-        for weights in WEIGHTS:
+        for weights in list(WEIGHTS)[: 2 + TASKS[name].get("unaveraged", False)]:
             file, back = exports(run, work, weights, TASKS[name]["direction"])
             assert file is not None
-            first, size = not rows, TASKS[name]["size"]
+            first, size, paired = not rows, TASKS[name]["size"], TASKS[name].get("paired", True)
             found = i2i.evaluate(
-                file, data=data, split="test", paired=True, size=size, back=back, baseline=first, **options
+                file, data=data, split="test", paired=paired, size=size, back=back, baseline=first, **options
             )
             (table,) = found.tables
             row = {"method": method, "seed": seed, "weights": weights, "step": found.about["recipe"]["step"]}
@@ -278,14 +328,15 @@ def markdown(lines: Iterable[Sequence[str]]) -> str:
 
 
 def write_sheet(task: Task, files: Sequence[Path], size: int, path: Path) -> None:
-    """Write source, the results of each file, and truth of some images below each other."""
+    """Write source, the results of each file, and truth (if there is one) of some images below each other."""
     models = [of_model(i2i.load(file)) for file in files]
     rows = []
     for item in task.items[:: max(1, len(task.items) // SHOWN)][:SHOWN]:
-        views = {role: read(getattr(item, role), (size, size))[0] for role in ("source", "truth")}
+        there = [role for role in ("source", "truth") if getattr(item, role) is not None]
+        views = {role: read(getattr(item, role), (size, size))[0] for role in there}
         made = [model(item, views)["result"] for model in models]
-        rows.append([views["source"].rgb, *(each.rgb for each in made), views["truth"].rgb])
-    sheet(rows, ["source", *(file.stem for file in files), "truth"], path)
+        rows.append([views["source"].rgb, *(each.rgb for each in made), *(views[role].rgb for role in there[1:])])
+    sheet(rows, ["source", *(file.stem for file in files), "truth"][: len(rows[0])], path)
 
 
 def main() -> None:
@@ -293,7 +344,8 @@ def main() -> None:
     parser.add_argument("--facades", type=Path, help="folder of facades; without, this task is left out")
     parser.add_argument("--emoji", type=Path, help="folder of emoji; without, this task is left out")
     parser.add_argument("--recipes", type=Path, help="the same, for the recipes; without, this task is left out")
-    parser.add_argument("--only", help="names of methods or recipes, with commas [all]")
+    parser.add_argument("--photos", type=Path, help="folder of photos; without, this task is left out")
+    parser.add_argument("--only", action="append", help="name of a method or recipe; can be repeated [all]")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each, from 0 [3]")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs [runs]")
     parser.add_argument("--finished", action="store_true", help="measure the finished runs and train none")
@@ -302,7 +354,7 @@ def main() -> None:
     parser.add_argument("--features", help="lite0, onnx:FILE or inception:FILE [lite0]")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write; models and copies lie beside it")
     arguments = parser.parse_args()
-    names = arguments.only.split(",") if arguments.only else None
+    names = arguments.only
     work = arguments.out.with_suffix("")
     everything: dict[str, Any] = {}
     for name, task in TASKS.items():
@@ -321,12 +373,12 @@ def main() -> None:
         elif arguments.judge:
             options |= {"judge": arguments.judge, "palette": arguments.palette}
         rows, about, files = measured(data, name, runs, work / "models", options)
-        images = from_data(data, None, None, "test", task["direction"], True)
+        images = from_data(data, None, None, "test", task["direction"], task.get("paired", True))
         if unpaired:
             rows += control_rows(images, data, work / "controls", task["size"], options)
         write_sheet(images, files, task["size"], arguments.out.with_name(f"{arguments.out.stem}-{name}.png"))
         everything[name] = {"settings": task["settings"], "left_out_pairs": left_out, **about, "rows": rows}
-        print(f"## {name}: {len(images.items)} pairs, {left_out} left out\n\n{summary(rows)}\n\n{about['protocol']}\n")
+        print(f"## {name}: {len(images.items)} images, {left_out} left out\n\n{summary(rows)}\n\n{about['protocol']}\n")
         if unpaired:
             print(f"{agreement(rows)}\n")
     text = json.dumps(everything, indent=1)

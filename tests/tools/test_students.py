@@ -1,0 +1,65 @@
+"""The program of the tables of students: a teacher of two steps, and what it measures of each network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.images import Image, read_image, write_image
+from tests.evaluation.conftest import drawing, features  # noqa: F401
+from tests.tools.test_translators import emoji  # noqa: F401
+
+pytest.importorskip("torch")
+pytest.importorskip("scipy")
+PLACE = Path(__file__).resolve().parents[2] / "tools" / "reproduce"
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(PLACE)
+    return import_module("students")
+
+
+def test_sources_are_the_right_halves_of_pairs(program: Any, tmp_path: Path) -> None:
+    (tmp_path / "pairs/train").mkdir(parents=True)
+    pixels = drawing(1, 32)
+    write_image(tmp_path / "pairs/train/7.png", Image(np.hstack([255 - pixels, pixels])))
+    found = program.sources(tmp_path / "pairs", program.TASKS["facades"], tmp_path / "sources")
+    assert np.array_equal(read_image(found / "7.png").pixels, pixels)
+    assert program.sources(tmp_path, program.TASKS["emoji"], found) == tmp_path / "trainA"
+
+
+@pytest.mark.slow
+def test_students_are_trained_and_measured_beside_their_teacher(
+    program: Any, emoji: Path, tmp_path: Path, features: str, monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    capsys: pytest.CaptureFixture[str], one_thread: None,
+) -> None:  # fmt: skip
+    small = {"ngf": 2, "ndf": 2, "generator": "resnet_1", "discriminator": "patch_1", "upsample": "resize", "steps": 2}
+    monkeypatch.setattr(program.translators, "RECIPES", {"cyclegan": {"method": "cyclegan", **small}})
+    about = program.translators.TASKS["recipes"] | {"size": 32, "runs": {("cyclegan", 0): "teacher"}, "settings": {}}
+    monkeypatch.setitem(program.translators.TASKS, "recipes", about)
+    i2i.train("cyclegan", data=emoji, size=32, out=tmp_path / "teachers/teacher", background=255, **small)
+    students = {f"{n} filters": {"generator": "mobile_resnet_1", "ngf": n} for n in (2, 1)}
+    task = replace(program.TASKS["emoji"], students=students, alone={"generator": "mobile_resnet_1", "ngf": 1})
+    monkeypatch.setattr(program, "TASKS", {"emoji": task})
+    out = tmp_path / "results.json"
+    words = {"--emoji": emoji, "--teachers": tmp_path / "teachers", "--runs": tmp_path / "runs", "--out": out}
+    words["--features"] = features
+    monkeypatch.setattr(sys, "argv", ["students.py", *(str(word) for pair in words.items() for word in pair)])
+    program.main()
+    rows = {row["method"]: row for row in json.loads(out.read_text())["emoji"]["rows"]}
+    assert {"teacher", "2 filters", "1 filters", "alone"} <= rows.keys()
+    assert rows["1 filters"]["macs"] == rows["alone"]["macs"] < rows["2 filters"]["macs"] < rows["teacher"]["macs"]
+    assert {"KID", "edges", "L1"} <= rows["1 filters"]["figures"].keys()
+    assert rows["1 filters"]["milliseconds"] > 0
+    assert "| teacher | 0.0" in capsys.readouterr().out
+    monkeypatch.setattr(program.i2i, "train", None)  # finished runs are not trained again
+    program.main()
