@@ -11,7 +11,8 @@ import click
 
 from i2i.cli import help
 from i2i.cli.param_types import FilePath
-from i2i.engine.settings import PLACES, PRESETS, Settings
+from i2i.engine.presets import PRESETS
+from i2i.engine.settings import PLACES, Settings
 
 
 def settings(*names: str) -> Callable[[Any], Any]:

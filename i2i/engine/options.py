@@ -7,7 +7,8 @@ from typing import Any
 
 from i2i.data.augment import NONE
 from i2i.data.layout import domain_name
-from i2i.engine.settings import PLACES, PRESETS, Settings, number
+from i2i.engine.presets import PRESETS
+from i2i.engine.settings import PLACES, Settings, number
 from i2i.text import did_you_mean
 from i2i.translators import translator_class
 

@@ -218,8 +218,11 @@ def initialise(net: nn.Module, gain: float = 0.02, weights: str = "normal") -> n
     """Initialise as the authors: convolutions N(0, gain) with bias 0, batch norm N(1, gain) with bias 0.
 
     With ``xavier`` the standard deviation of a layer's weights is gain * sqrt(2 / (inputs + outputs)), as in CUT. The
-    last layer of a network that is ``residual`` begins at 0, so that the network returns its input.
+    last layer of a network that is ``residual`` begins at 0, so that the network returns its input. Raises ValueError
+    for other ``weights``.
     """
+    if weights not in WEIGHTS:
+        raise ValueError(f"init is {weights!r}; choose {' or '.join(WEIGHTS)}")
     if any(parameter.is_meta for parameter in net.parameters()):
         return net  # only shapes are needed here, and skipping the drawing would cost more than drawing
     for module in net.modules():

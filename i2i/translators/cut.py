@@ -39,6 +39,7 @@ class CUT(Translator):
         norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
         upsample: blur, as the authors | deconv | resize.
         antialias: blur before halving, in G and D, as the authors.
+        init: of G and D: xavier, as the authors, of such small weights that a short run hardly moves; or normal.
         residual: G adds to its input, which it returns at first; from grey or equal channels.
         objective, constraint: of the game; see i2i.gan.
         lambda_gan, lambda_nce: weights of the adversarial and the contrastive terms.
@@ -65,6 +66,7 @@ class CUT(Translator):
         upsample: str = "blur",
         antialias: bool = True,
         residual: bool = False,
+        init: str = "xavier",
         objective: str = "lsgan",
         constraint: str = "none",
         lambda_gan: float = 1.0,
@@ -88,10 +90,10 @@ class CUT(Translator):
         options["antialias"] = antialias
         G = networks.generator(generator, in_channels, out_channels, **options)
         assert isinstance(G, networks.ResNet)
-        initialise(G, weights="xavier")
+        initialise(G, weights=init)
         self.G, self.H = G, PatchProjection(G.tapped)
         D = networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm, antialias=antialias)
-        self.D = self.gan.constrain(initialise(D, weights="xavier"))
+        self.D = self.gan.constrain(initialise(D, weights=init))
 
     def forward(self, batch: Views) -> Views:
         x, y = batch["x"], batch["y"]

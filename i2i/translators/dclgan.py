@@ -36,6 +36,7 @@ class DCLGAN(Translator):
         upsample: blur, as CUT's authors | deconv | resize.
         residual: G and F add to their inputs, which they return at first; where X and Y have equal channels.
         antialias: blur before halving, in all networks, as CUT's authors.
+        init: of G and F: xavier, as the authors, or normal; see CUT.
         objective, constraint: of the game; see i2i.gan.
         lambda_gan, lambda_nce, lambda_idt: weights of the terms; no identity where X and Y differ in channels.
         nce_T: temperature tau of the comparison.
@@ -60,6 +61,7 @@ class DCLGAN(Translator):
         upsample: str = "blur",
         residual: bool = False,
         antialias: bool = True,
+        init: str = "xavier",
         objective: str = "lsgan",
         constraint: str = "none",
         lambda_gan: float = 1.0,
@@ -83,7 +85,7 @@ class DCLGAN(Translator):
         def made(source: int, target: int) -> networks.ResNet:
             net = networks.generator(generator, source, target, antialias=antialias, **options)
             assert isinstance(net, networks.ResNet)
-            initialise(net, weights="xavier")
+            initialise(net, weights=init)
             return net
 
         self.G, self.F = made(in_channels, out_channels), made(out_channels, in_channels)

@@ -40,6 +40,7 @@ class EnCo(Translator):
         upsample: blur, as CUT's authors | deconv | resize.
         residual: G adds to its input, which it returns at first; from grey or equal channels.
         antialias: blur before halving, in G and D, as CUT's authors.
+        init: of G and D: xavier, as the authors, or normal; see CUT.
         objective, constraint: of the game; see i2i.gan.
         lambda_gan, lambda_enco, lambda_idt: weights of the terms; no identity where X and Y differ in channels.
         patches: how many are compared in each map; all of them where it has fewer.
@@ -63,6 +64,7 @@ class EnCo(Translator):
         upsample: str = "blur",
         residual: bool = False,
         antialias: bool = True,
+        init: str = "xavier",
         objective: str = "lsgan",
         constraint: str = "none",
         lambda_gan: float = 1.0,
@@ -83,12 +85,12 @@ class EnCo(Translator):
         options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
         G = networks.generator(generator, in_channels, out_channels, antialias=antialias, **options)
         assert isinstance(G, networks.ResNet)
-        initialise(G, weights="xavier")
+        initialise(G, weights=init)
         self.G, self.H = G, PatchProjection(G.staged, DIM)
         self.P = nn.ModuleList(nn.Sequential(nn.Linear(DIM, DIM), nn.ReLU(), nn.Linear(DIM, DIM)) for _ in G.staged)
         initialise(self.P, weights="xavier")
         D = networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm, antialias=antialias)
-        self.D = self.gan.constrain(initialise(D, weights="xavier"))
+        self.D = self.gan.constrain(initialise(D, weights=init))
 
     @property
     def identity(self) -> bool:

@@ -39,6 +39,7 @@ class HnegSRC(CUT):
         upsample: str = "blur",
         residual: bool = False,
         antialias: bool = True,
+        init: str = "xavier",
         objective: str = "lsgan",
         constraint: str = "none",
         lambda_gan: float = 1.0,
@@ -54,7 +55,7 @@ class HnegSRC(CUT):
     ) -> None:
         super().__init__(
             in_channels, out_channels, generator=generator, discriminator=discriminator, ngf=ngf, ndf=ndf, norm=norm,
-            dropout=dropout, upsample=upsample, residual=residual, antialias=antialias, objective=objective,
+            dropout=dropout, upsample=upsample, residual=residual, antialias=antialias, init=init, objective=objective,
             constraint=constraint, lambda_gan=lambda_gan, lambda_nce=lambda_hdce, nce_idt=nce_idt, nce_T=nce_T,
             patches=patches, flip_equivariance=flip_equivariance, lr=lr,
         )  # fmt: skip

@@ -11,6 +11,9 @@ from torch.nn.functional import cross_entropy, mse_loss
 from i2i.engine.options import hyperparameters
 from i2i.engine.step import Move, play
 from i2i.translators.cut import CUT, FastCUT, columns, recoloured
+from i2i.translators.dclgan import DCLGAN
+from i2i.translators.enco import EnCo
+from i2i.translators.hneg import HnegSRC
 from tests.translators.cases import batch, make
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -183,3 +186,16 @@ def test_images_with_the_channels_of_the_other_domain():
 def test_a_generator_without_a_first_half():
     with pytest.raises(ValueError, match="expected resnet_N"):
         make("cut", generator="unet_32")
+
+
+@pytest.mark.parametrize("method", [CUT, HnegSRC, EnCo, DCLGAN])
+def test_weights_begin_as_the_authors_have_them_or_larger(method):
+    """With xavier and its gain of 0.02 the first maps are below the epsilon of a norm, and those behind it vanish."""
+    small = {"generator": "resnet_1", "discriminator": "patch_1", "ngf": 4, "ndf": 4}
+    x, means = torch.rand(1, 3, 32, 32) * 2 - 1, []
+    for init in ("xavier", "normal"):
+        torch.manual_seed(0)
+        means.append(float(method(**small, init=init).G.encode(x)[2].detach().std()))
+    assert means[0] < 0.2 * means[1]
+    with pytest.raises(ValueError, match="init is 'he'; choose normal or xavier"):
+        method(**small, init="he")
