@@ -22,7 +22,11 @@ _TENSOR = {
         "data": {"type": "array"},
     },
 }
-_TENSORS = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array", "items": _TENSOR}}}
+_TENSORS = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {"inputs": {"type": "array", "minItems": 1, "items": _TENSOR}},
+}
 _STATUSES = {
     "400": "Wrong parameters, or a malformed request.",
     "401": "A bearer token is needed.",
