@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,10 +12,12 @@ from i2i.cli import help
 from i2i.cli.param_types import FilePath
 from i2i.cli.train import run_options, settings, train_or_exit
 from i2i.engine.settings import Settings
+from i2i.runtime.model import catalog
 
 EXAMPLES = [
     ("i2i distill runs/cyclegan-horses2zebras --a horses", "makes runs/distill-horses"),
     ("i2i distill style.onnx --a photos --width 8", "a smaller student of a third-party model"),
+    ("i2i distill painting --a photos --width 4", "of a model that comes with i2i"),
     ("i2i distill runs/stargan-weather --a photos --to rain", "of one domain of several"),
     ("i2i export runs/distill-horses --precision int8", "and its file in eight bits"),
 ]
@@ -57,14 +60,19 @@ OWN = {
     help="Full convolutions in the blocks instead of separable ones: slower, and they learn more.",
 )
 @run_options
-def command(hyperparameters: dict[str, str], ngf: int | None, blocks: int | None, full: bool, **given: Any) -> None:
-    """Train a small translator that gives the results of TEACHER, a run or an ONNX file, for the images of --a.
+def command(
+    teacher: str, hyperparameters: dict[str, str], ngf: int | None, blocks: int | None, full: bool, **given: Any
+) -> None:
+    """Train a small translator that gives the results of TEACHER, a run, an ONNX file or the name of a model that
+    comes with i2i, for the images of --a.
 
     The images need no counterparts: the teacher makes them. The student is a run like any other, which `i2i export`,
     `i2i evaluate` and `i2i translate` take. The first lines say what both cost.
     """
+    if not Path(teacher).exists():
+        teacher = next((str(model.path) for model in catalog.weights() if model.name == teacher), teacher)
     if ngf is not None:
         hyperparameters = {"ngf": str(ngf)} | hyperparameters
     if full or blocks is not None:
         hyperparameters = {"generator": f"{'resnet' if full else 'mobile_resnet'}_{blocks or 6}"} | hyperparameters
-    train_or_exit("distill", **(given | hyperparameters))
+    train_or_exit("distill", teacher=teacher, **(given | hyperparameters))
