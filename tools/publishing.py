@@ -97,12 +97,13 @@ def measure_again(weights: Path = WEIGHTS) -> None:
     index = weights / "index.json"
     entries = json.loads(index.read_text())
     for entry in entries:
-        entry["ms"] = _milliseconds(i2i.load(weights / entry["file"], provider="cpu"))
+        entry["ms"] = milliseconds(i2i.load(weights / entry["file"], provider="cpu"))
         print(entry["name"], entry["ms"])
     atomically(index, lambda temporary: temporary.write_text(json.dumps(entries, indent=2) + "\n"))
 
 
-def _milliseconds(model: i2i.runtime.Model) -> dict[str, Any]:
+def milliseconds(model: i2i.runtime.Model) -> dict[str, Any]:
+    """Return the milliseconds of a model for 256 x 256 pixels, and the machine."""
     # the least of several medians, since other programs only add to it
     least = min(speed.milliseconds(model) for _ in range(9))
     return {"value": round(least, 1), "machine": speed.machine(model.provider)}
@@ -117,7 +118,7 @@ def _measured(path: Path) -> dict[str, Any]:
         "size": os.path.getsize(path),
         "macs": macs.count(path, spec, speed.SIDE),
         "parameters": macs.parameters(path),
-        "ms": _milliseconds(model),
+        "ms": milliseconds(model),
         "recipe": spec.recipe,
         "spec": json.loads(spec.to_json()),
     }

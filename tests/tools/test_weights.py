@@ -95,3 +95,42 @@ def test_a_recipe_is_whole(weights: Any, name: str) -> None:
     assert model.commands[-1].endswith(f"--out runs/{name}")
     assert len(model.captions) == 3
     assert model.about.endswith(".")
+
+
+def test_emoji_are_moved_onto_each_other_or_left_out(
+    weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A face that is smaller, elsewhere and with a higher mouth agrees; a square with a line across does not."""
+    emoji = sys.modules["weights_emoji"]
+
+    def face(x: int, y: int, radius: int, mouth: int, colour: tuple[int, int, int]) -> np.ndarray:
+        image = np.zeros((64, 64, 4), np.uint8)
+        cv2.circle(image, (x, y), radius, (*colour, 255), -1)
+        for side in (-1, 1):
+            cv2.circle(image, (x + side * radius // 3, y - radius // 4), radius // 6, (20, 30, 60, 255), -1)
+        cv2.rectangle(image, (x - radius // 2, y + mouth), (x + radius // 2, y + mouth + 4), (20, 30, 60, 255), -1)
+        return image
+
+    def fetch(_: str, folder: Path) -> None:
+        square = np.full((64, 64, 4), 255, np.uint8)
+        cv2.line(square, (0, 0), (63, 63), (0, 0, 0, 255), 5)
+        one, other = face(30, 33, 24, 9, (0, 200, 255)), face(32, 32, 30, 13, (80, 200, 255))
+        for name, pair in (("face", (one, other)), ("other", (square, other))):
+            for side, image in zip("AB", pair, strict=True):
+                for split in ("train", "test"):
+                    (folder / f"{split}{side}").mkdir(parents=True, exist_ok=True)
+                    cv2.imwrite(str(folder / f"{split}{side}" / f"{name}.png"), image)
+
+    monkeypatch.setattr(emoji.datasets, "fetch", fetch)
+    emoji.pairs(tmp_path / "data")
+    found = {path.name: [each.name for each in sorted(path.iterdir())] for path in (tmp_path / "data").iterdir()}
+    both = ["face.png", "other.png"]
+    assert found == {"trainA": ["face.png"], "trainB": ["face.png"], "testA": both, "testB": both}
+    moved, wanted = (read_image(tmp_path / f"data/train{side}/face.png") for side in "AB")
+    assert moved.alpha is not None
+    assert wanted.alpha is not None
+    assert np.mean((moved.alpha > 127) != (wanted.alpha > 127)) < 0.02
+    dark = [image.pixels.max(2) < 100 for image in (moved, wanted)]
+    shown = [each & (image.alpha.reshape(64, 64) > 127) for each, image in zip(dark, (moved, wanted), strict=True)]
+    assert (shown[0] & shown[1]).sum() > 0.7 * (shown[0] | shown[1]).sum()
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]

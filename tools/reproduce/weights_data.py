@@ -141,8 +141,3 @@ def sources(data: Path, ways: dict[str, str]) -> None:
         for path in sorted((data / "test").glob("*.png")):
             image = read_image(path)
             put(data / folder / path.name, derive_image(image, way, path.name) if way else image)
-
-
-def emoji(data: Path) -> None:
-    """Write pairs of emoji."""
-    datasets.fetch("emoji-pairs", data)
