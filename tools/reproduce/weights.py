@@ -18,6 +18,7 @@ import math
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from weights_emoji import pairs  # noqa: E402
 
 import i2i  # noqa: E402
 from i2i.evaluation.results import RESULT  # noqa: E402
-from i2i.images import read_image  # noqa: E402
+from i2i.images import flatten, read_image  # noqa: E402
 from i2i.spec import METADATA_KEY, Spec  # noqa: E402
 
 PART = 110, 165
@@ -176,7 +177,7 @@ MODELS: dict[str, Model] = {
         names=("photograph", "painting"),
     ),
     "noto2twemoji": Model(
-        about="Draws emoji in Google's Noto style as Twitter's Twemoji, transparency included.",
+        about="Gives emoji of about 64 pixels in Google's Noto style the colours of Twitter's Twemoji; shapes stay.",
         licence="CC-BY-4.0",
         credit=f"{datasets.NOTO.credit}; {datasets.TWEMOJI.credit}",
         data="pairs of emoji of 64 pixels (tools/datasets.py emoji-pairs), the one moved onto the other",
@@ -189,7 +190,7 @@ MODELS: dict[str, Model] = {
         tests={"held-out emoji": ("testA", "testB")},
         protocol="241 pairs that were not trained on",
         metrics="KID,PSNR,SSIM,perceptual",
-        shown={},
+        shown=dict.fromkeys(("1f9d4-200d-2640-fe0f", "2198-fe0f", "1f62e", "1f646-200d-2642-fe0f", "264f")),
         captions=("Noto", "noto2twemoji", "Twemoji"),
         names=("noto", "twemoji"),
     ),
@@ -235,13 +236,18 @@ def measured(model: Model, file: Path, data: Path) -> tuple[dict[str, dict[str, 
 
 
 def picture(model: Model, file: Path, data: Path) -> list[list[np.ndarray]]:
-    """Return rows of source, result and truth of some test images."""
-    translate = i2i.load(file, provider="cpu")
+    """Return rows of source, result and truth of some test images, on white."""
     source, truth = next(iter(model.tests.values()))
     rows = []
-    for name, place in model.shown.items():
-        image, wanted = (read_image(data / folder / f"{name}.png").pixels for folder in (source, truth))
-        rows.append([part(each, place) for each in (image, translate(image), wanted)])
+    with tempfile.TemporaryDirectory() as folder:
+        for name, place in model.shown.items():
+            here, result, wanted = (
+                data / source / f"{name}.png",
+                Path(folder, f"{name}.png"),
+                data / truth / f"{name}.png",
+            )
+            i2i.translate(here, result, model=file, provider="cpu")
+            rows.append([part(flatten(read_image(path)), place) for path in (here, result, wanted)])
     return rows
 
 
