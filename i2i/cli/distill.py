@@ -12,7 +12,6 @@ from i2i.cli import help
 from i2i.cli.param_types import FilePath
 from i2i.cli.train import run_options, settings, train_or_exit
 from i2i.engine.settings import Settings
-from i2i.runtime.model import catalog
 
 EXAMPLES = [
     ("i2i distill runs/cyclegan-horses2zebras --a horses", "makes runs/distill-horses"),
@@ -69,6 +68,8 @@ def command(
     The images need no counterparts: the teacher makes them. The student is a run like any other, which `i2i export`,
     `i2i evaluate` and `i2i translate` take. The first lines say what both cost.
     """
+    from i2i.runtime.model import catalog
+
     if not Path(teacher).exists():
         teacher = next((str(model.path) for model in catalog.weights() if model.name == teacher), teacher)
     if ngf is not None:
