@@ -45,13 +45,14 @@ class Task:
     """A teacher, three students, and the data of both.
 
     Attributes:
-        method: of the teacher, as ``translators.TASKS`` has it under the name of the task.
+        teachers: name of the teachers' task in ``translators.TASKS``, and
+        method: of the teachers in it.
         students: hyper-parameters of each, from the largest to the smallest.
         alone: hyper-parameters of the smallest student in the teacher's method.
         settings: of the students' training, beside size and steps.
     """
 
-    task: str
+    teachers: str
     method: str
     students: dict[str, dict[str, Any]]
     alone: dict[str, Any]
@@ -59,7 +60,7 @@ class Task:
 
     @property
     def about(self) -> dict[str, Any]:
-        return translators.TASKS[self.task]
+        return translators.TASKS[self.teachers]
 
 
 # fmt: off
@@ -111,7 +112,7 @@ def jobs(task: Task, data: Path, inputs: Path, teachers: Path) -> Iterator[tuple
         for name, hyper in task.students.items():
             taught = {"method": "distill", "a": inputs, "teacher": teachers / folder, "teacher_to": about["direction"]}
             yield name, seed, teachers / folder, {**taught, **same, **hyper}
-        settings = about["settings"] | translators.recipe(task.task, method)
+        settings = about["settings"] | translators.recipe(task.teachers, method)
         settings = {name: value for name, value in settings.items() if name not in ("epochs", "eval_every", "method")}
         yield ALONE, seed, teachers / folder, {"method": method, "data": data, **settings, **same, **task.alone}
 

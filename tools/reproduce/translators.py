@@ -173,16 +173,9 @@ def without_trained(data: Path, folder: Path) -> int:
 
 def exports(run: Path, work: Path, weights: str, direction: str) -> list[Path | None]:
     """Export a direction of a run and the one back, if it has both; return their files."""
-    if weights == "unaveraged":
-        generators = unaveraged(run)
-        return [
-            i2i.export(generators, work / f"{run.name}-{way}-{weights}.onnx", to=way) if way in generators else None
-            for way in (direction, direction[::-1])
-        ]
-    found = read_run(run)
-    there = found.directions if found else {}
+    generators = unaveraged(run) if weights == "unaveraged" else load_generators(run, weights)
     files = {way: work / f"{run.name}-{way}-{weights}.onnx" for way in (direction, direction[::-1])}
-    return [i2i.export(run, file, to=way, weights=weights) if way in there else None for way, file in files.items()]
+    return [i2i.export(generators, file, to=way) if way in generators else None for way, file in files.items()]
 
 
 def unaveraged(run: Path) -> dict[str, tuple[nn.Module, Spec]]:
@@ -210,7 +203,7 @@ def measured(
     about: Row = {}
     files: list[Path] = []
     for (method, seed), run in runs.items():
-        for weights in list(WEIGHTS)[: 2 + TASKS[name].get("unaveraged", False)]:
+        for weights in (each for each in WEIGHTS if each != "unaveraged" or TASKS[name].get("unaveraged")):
             file, back = exports(run, work, weights, TASKS[name]["direction"])
             assert file is not None
             first, size, paired = not rows, TASKS[name]["size"], TASKS[name].get("paired", True)
