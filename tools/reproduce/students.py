@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import translators
-from translators import Row, figures_of, finished, markdown, summary, without_trained, write_sheet
+from translators import Row, add_shared, figures_of, finished, markdown, summary, without_trained, write_sheet
 
 import i2i
 from i2i.atomic import atomically
@@ -154,13 +154,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, help=f"folder of {name}; without, this task is left out")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the teachers' runs")
     parser.add_argument("--teacher", help="method or recipe of the emoji's teachers [cyclegan]")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of each, from 0 [3]")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the students' runs [runs]")
-    parser.add_argument("--finished", action="store_true", help="measure the finished runs and train none")
-    parser.add_argument("--judge", type=Path, help="segmenter of facades; without, none")
-    parser.add_argument("--palette", type=Path, help="colours of the label maps, for the judge")
-    parser.add_argument("--features", help="lite0, onnx:FILE or inception:FILE [lite0]")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write; models and copies lie beside it")
+    add_shared(parser)
     given = parser.parse_args()
     work = given.out.with_suffix("")
     everything: dict[str, Any] = {}

@@ -331,13 +331,8 @@ def write_sheet(task: Task, files: Sequence[Path], size: int, path: Path) -> Non
     sheet(rows, ["source", *(file.stem for file in files), "truth"][: len(rows[0])], path)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--facades", type=Path, help="folder of facades; without, this task is left out")
-    parser.add_argument("--emoji", type=Path, help="folder of emoji; without, this task is left out")
-    parser.add_argument("--recipes", type=Path, help="the same, for the recipes; without, this task is left out")
-    parser.add_argument("--photos", type=Path, help="folder of photos; without, this task is left out")
-    parser.add_argument("--only", action="append", help="name of a method or recipe; can be repeated [all]")
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that all tasks have, here and in ``students.py``."""
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each, from 0 [3]")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs [runs]")
     parser.add_argument("--finished", action="store_true", help="measure the finished runs and train none")
@@ -345,6 +340,16 @@ def main() -> None:
     parser.add_argument("--palette", type=Path, help="colours of the label maps, for the judge")
     parser.add_argument("--features", help="lite0, onnx:FILE or inception:FILE [lite0]")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write; models and copies lie beside it")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--facades", type=Path, help="folder of facades; without, this task is left out")
+    parser.add_argument("--emoji", type=Path, help="folder of emoji; without, this task is left out")
+    parser.add_argument("--recipes", type=Path, help="the same, for the recipes; without, this task is left out")
+    parser.add_argument("--photos", type=Path, help="folder of photos; without, this task is left out")
+    parser.add_argument("--only", action="append", help="name of a method or recipe; can be repeated [all]")
+    add_shared(parser)
     arguments = parser.parse_args()
     names = arguments.only
     work = arguments.out.with_suffix("")
