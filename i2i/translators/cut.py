@@ -33,7 +33,8 @@ class CUT(Translator):
 
     Args:
         in_channels, out_channels: of X and Y, whose images are [n, c, h, w] in [-1, 1].
-        generator: resnet_9 at 256 pixels; another resnet_N, whose blocks are compared as in ``ResNet.encode``.
+        generator: resnet_9 at 256 pixels; another resnet_N or mobile_resnet_N, whose maps are compared as in
+            ``ResNet.encode``.
         discriminator: patch_3 sees 70x70 pixels and some; patch_N.
         ngf, ndf: filters of the first layers.
         norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
@@ -78,8 +79,6 @@ class CUT(Translator):
         lr: float = 2e-4,
     ) -> None:
         super().__init__()
-        if not generator.startswith("resnet_"):
-            raise ValueError(f"generator is {generator!r}; CUT compares maps of G's first half; expected resnet_N")
         if patches < 2:
             raise ValueError(f"patches is {patches}; expected at least 2: each patch is compared with others")
         self.gan, self.lr = Adversarial(objective, constraint), lr

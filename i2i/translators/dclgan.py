@@ -29,7 +29,8 @@ class DCLGAN(Translator):
 
     Args:
         in_channels, out_channels: of X and Y, whose images are [n, c, h, w] in [-1, 1].
-        generator: resnet_9 at 256 pixels; another resnet_N, whose maps are compared as in ``ResNet.encode``.
+        generator: resnet_9 at 256 pixels; another resnet_N or mobile_resnet_N, whose maps are compared as in
+            ``ResNet.encode``.
         discriminator: patch_3 sees 70x70 pixels; patch_N.
         ngf, ndf: filters of the first layers.
         norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
@@ -73,8 +74,6 @@ class DCLGAN(Translator):
         lr: float = 1e-4,
     ) -> None:
         super().__init__()
-        if not generator.startswith("resnet_"):
-            raise ValueError(f"generator is {generator!r}; DCLGAN compares maps of a first half; expected resnet_N")
         if patches < 2:
             raise ValueError(f"patches is {patches}; expected at least 2: each patch is compared with others")
         self.gan, self.lr, self.nce_T, self.patches = Adversarial(objective, constraint), lr, nce_T, patches

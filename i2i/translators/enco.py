@@ -33,7 +33,8 @@ class EnCo(Translator):
 
     Args:
         in_channels, out_channels: of X and Y, whose images are [n, c, h, w] in [-1, 1].
-        generator: resnet_9 at 256 pixels; another resnet_N, whose maps are compared as in ``ResNet.stages``.
+        generator: resnet_9 at 256 pixels; another resnet_N or mobile_resnet_N, whose maps are compared as in
+            ``ResNet.stages``.
         discriminator: patch_3 sees 70x70 pixels and some; patch_N.
         ngf, ndf: filters of the first layers.
         norm: instance | batch | group | layer | none; group and layer keep the colour of flat images.
@@ -75,8 +76,6 @@ class EnCo(Translator):
         lr_d: float = 2e-4,
     ) -> None:
         super().__init__()
-        if not generator.startswith("resnet_"):
-            raise ValueError(f"generator is {generator!r}; EnCo compares maps of both halves of G; expected resnet_N")
         if patches < 1:
             raise ValueError(f"patches is {patches}; expected at least 1")
         self.gan, self.lr, self.lr_d, self.patches = Adversarial(objective, constraint), lr, lr_d, patches

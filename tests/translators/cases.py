@@ -79,6 +79,7 @@ CASES = {
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
         terms={"D/gan", "G/gan", "G/nce"},
         views=["x", "G(x)", "y", "z", "s"],
+        run={"generator": "mobile_resnet_1"},
     ),
     "enco": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
@@ -86,7 +87,7 @@ CASES = {
         views=["x", "G(x)", "y", "G(y)", "d(0)", "d(1)", "d(2)", "u(0)", "u(1)", "u(2)"],
         alike={"G/idt"},
         shown=["x", "G(x)", "y"],
-        run={"dropout": True},
+        run={"dropout": True, "generator": "mobile_resnet_1"},
     ),
     "hneg": Case(
         small={"generator": "resnet_1", "discriminator": "patch_1", "ngf": 2, "ndf": 2, "patches": 50},
