@@ -43,12 +43,13 @@ def test_students_are_trained_and_measured_beside_their_teacher(
     capsys: pytest.CaptureFixture[str], one_thread: None,
 ) -> None:  # fmt: skip
     small = {"ngf": 2, "ndf": 2, "generator": "resnet_1", "discriminator": "patch_1", "upsample": "resize", "steps": 2}
-    monkeypatch.setattr(program.translators, "RECIPES", {"cyclegan": {"method": "cyclegan", **small}})
-    about = program.translators.TASKS["recipes"] | {"size": 32, "runs": {("cyclegan", 0): "teacher"}, "settings": {}}
+    monkeypatch.setattr(program.translators, "RECIPES", {"small": {"method": "cyclegan", **small}})
+    about = program.translators.TASKS["recipes"] | {"size": 32, "runs": {("small", 0): "teacher"}, "settings": {}}
     monkeypatch.setitem(program.translators.TASKS, "recipes", about)
     i2i.train("cyclegan", data=emoji, size=32, out=tmp_path / "teachers/teacher", background=255, **small)
     students = {f"{n} filters": {"generator": "mobile_resnet_1", "ngf": n} for n in (2, 1)}
-    task = replace(program.TASKS["emoji"], students=students, alone={"generator": "mobile_resnet_1", "ngf": 1})
+    alone = {"generator": "mobile_resnet_1", "ngf": 1}
+    task = replace(program.TASKS["emoji"], method="small", students=students, alone=alone)
     monkeypatch.setattr(program, "TASKS", {"emoji": task})
     out = tmp_path / "results.json"
     words = {"--emoji": emoji, "--teachers": tmp_path / "teachers", "--runs": tmp_path / "runs", "--out": out}

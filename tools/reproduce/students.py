@@ -21,7 +21,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,10 @@ TASKS = {
         {"precision": "fp32"},
     ),
     "emoji": Task(
-        "recipes", "cyclegan",
+        "recipes", "dclgan, residual",
         {
-            f"mobile_resnet_4, {width} filters": {"generator": "mobile_resnet_4", "ngf": width, "norm": "group"}
+            f"mobile_resnet_4, {width} filters":
+                {"generator": "mobile_resnet_4", "ngf": width, "norm": "group", "residual": True}
             for width in (16, 12, 8)
         },
         {"generator": "mobile_resnet_4", "ngf": 8},
@@ -101,20 +102,25 @@ def sources(data: Path, task: Task, folder: Path) -> Path:
     return folder
 
 
-def jobs(task: Task, data: Path, inputs: Path, teachers: Path) -> Iterator[tuple[str, int, Path, dict[str, Any]]]:
-    """Yield name, seed, teacher and settings of each run, seed by seed."""
+def jobs(
+    task: Task, data: Path, inputs: Path, teachers: Path, seeds: int
+) -> Iterator[tuple[str, int, Path, dict[str, Any]]]:
+    """Yield name, seed, teacher and settings of each run, seed by seed. Raises ValueError for a teacher that is not
+    finished."""
     about = task.about
     for (method, seed), folder in about["runs"].items():
-        if method != task.method:
+        if method != task.method or seed >= seeds:
             continue
+        if not finished(teachers / folder):
+            raise ValueError(f"{teachers / folder}: no finished run; translators.py trains it")
         facts = json.loads((teachers / folder / "run.json").read_text())
         same = {"size": about["size"], "steps": facts["step"], "seed": seed, "workers": 1} | task.settings
         for name, hyper in task.students.items():
             taught = {"method": "distill", "a": inputs, "teacher": teachers / folder, "teacher_to": about["direction"]}
             yield name, seed, teachers / folder, {**taught, **same, **hyper}
         settings = about["settings"] | translators.recipe(task.teachers, method)
-        settings = {name: value for name, value in settings.items() if name not in ("epochs", "eval_every", "method")}
-        yield ALONE, seed, teachers / folder, {"method": method, "data": data, **settings, **same, **task.alone}
+        settings = {name: value for name, value in settings.items() if name not in ("epochs", "eval_every")}
+        yield ALONE, seed, teachers / folder, {"data": data, **settings, **same, **task.alone}
 
 
 def path_of(runs: Path, task: str, name: str, seed: int) -> Path:
@@ -153,18 +159,14 @@ def main() -> None:
     for name in TASKS:
         parser.add_argument(f"--{name}", type=Path, help=f"folder of {name}; without, this task is left out")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the teachers' runs")
-    parser.add_argument("--teacher", help="method or recipe of the emoji's teachers [cyclegan]")
     add_shared(parser)
     given = parser.parse_args()
     work = given.out.with_suffix("")
     everything: dict[str, Any] = {}
     for name, task in TASKS.items():
         data = getattr(given, name)
-        if data is None:
-            continue
-        if name == "emoji" and given.teacher:
-            task = replace(task, method=given.teacher)
-        everything[name] = report(name, task, data, given, work)
+        if data is not None:
+            everything[name] = report(name, task, data, given, work)
     text = json.dumps(everything, indent=1)
     atomically(given.out, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
@@ -174,9 +176,7 @@ def report(name: str, task: Task, data: Path, given: argparse.Namespace, work: P
     about, options = task.about, {"features": given.features, "provider": "cpu"}
     inputs = sources(data, task, work / f"{name}-sources")
     found: list[tuple[str, int, Path]] = []
-    for student, seed, teacher, settings in jobs(task, data, inputs, given.teachers):
-        if seed >= given.seeds:
-            continue
+    for student, seed, teacher, settings in jobs(task, data, inputs, given.teachers, given.seeds):
         found += [("teacher", seed, teacher)] if ("teacher", seed, teacher) not in found else []
         run = path_of(given.runs, name, student, seed)
         if not finished(run) and not given.finished:
