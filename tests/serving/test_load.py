@@ -181,7 +181,7 @@ def test_freed_memory_goes_back_in_pauses_and_after_a_while_of_work(
 ) -> None:
     released: list[int] = []
     monkeypatch.setattr(service_module, "PAUSE", 0.05)
-    # not in the module itself: threads that measure memory, also those of earlier tests, call it there
+    # not in its own module, where measurements of a model's memory call it too, in any thread
     stand_in = SimpleNamespace(**vars(service_module.host) | {"release_memory": lambda: released.append(1)})
     monkeypatch.setattr(service_module, "host", stand_in)
     with running(models / "tiny.onnx", workers=2) as here, ThreadPoolExecutor(2) as threads:
