@@ -59,13 +59,18 @@ def test_the_processes_share_the_port_and_report_together(command: Command) -> N
     assert command.lines[-1] == "ready: tiny (cpu), in processes 0 (cpu), 1 (cpu)"
     assert ask(command.port, "GET", "/v2/health/ready").status == 200
     load = Load(command.port, 8)
-    wait_for(lambda: load.statuses[200] > 200)
+
+    def shared() -> bool:
+        """True once each has a tenth of the work: where cores are scarce the system may prefer one for long."""
+        served = metric(command.port, "i2i_images_total")
+        return len(served) == 2 and min(served.values()) > 0.1 * sum(served.values())
+
+    wait_for(lambda: load.statuses[200] > 200 and shared())
     load.stop()
     assert load.failed == []
     served = metric(command.port, "i2i_images_total")
     assert served.keys() == {"0", "1"}
     assert sum(served.values()) == load.statuses[200]
-    assert min(served.values()) > 0.1 * sum(served.values())
     text = ask(command.port, "GET", "/metrics").body.decode()
     helps = re.findall(r"^# HELP (\S+)", text, re.M)
     assert len(helps) == len(set(helps))  # the values of a name stand together
