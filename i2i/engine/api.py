@@ -84,8 +84,9 @@ def train(
             ``package.module:Class``, a :class:`~i2i.translators.Translator`; None continues the run in ``out``.
         out: the run's folder; default ``runs/METHOD-A2B``.
         preset: named settings and hyper-parameters: "paper", as the authors trained; "fast", smaller networks and half
-            the length; "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU; or "uvcgan2", that
-            paper's discriminator and optimisers for an unpaired method.
+            the length; "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU; "good", the norm, the
+            upsampling and, for contrastive methods, the residual generator that came nearest to a target without
+            pairs; or "uvcgan2", that paper's discriminator and optimisers for an unpaired method.
         like: folder of a run whose method, settings and hyper-parameters a new run repeats on other images.
         override: continue a run with settings other than those it was started with, which is refused otherwise.
         quiet: print nothing on the terminal.

@@ -46,6 +46,7 @@ def preset_of(name: str, method: str | None) -> tuple[dict[str, Any], dict[str, 
     known = defaults(method)
     hyper = {k: v.get(known.get(k)) if isinstance(v, dict) else v for k, v in hyper.items()}
     hyper |= {k: min(v, known[k]) for k, v in hyper.items() if isinstance(v, int) and k in known}  # never a larger one
+    hyper |= translator_class(method).good if name == "good" else {}
     settings = {k: v for k, v in settings.items() if k not in usual(method)}
     return settings | (authors(method) if name == "paper" else {}), {
         k: v for k, v in hyper.items() if k in known and v is not None

@@ -15,6 +15,9 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"size": (128, 128), "steps": 10_000},
         {"ngf": 32, "ndf": 32, "upsample": "resize", "generator": {"resnet_9": "resnet_6", "unet_256": "unet_128"}},
     ),
+    # what came nearest to the target without pairs (docs/results.md): a norm that keeps the colour of flat images,
+    # upsampling without a grid, and the ``good`` of each translator
+    "good": ({}, {"norm": {"instance": "group"}, "upsample": {"deconv": "resize", "blur": "resize"}}),
     # the discriminator and the optimisers of UVCGAN2 (Torbunov et al. 2023, arXiv:2303.16280), for unpaired methods
     "uvcgan2": (
         {"schedule": "constant", "beta2": 0.99, "ema": 0.9999},

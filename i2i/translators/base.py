@@ -59,6 +59,9 @@ class Translator(nn.Module):
     authors: ClassVar[dict[str, Any]]
     """Settings of the authors' run, used by ``--preset paper``."""
 
+    good: ClassVar[dict[str, Any]] = {}
+    """Hyper-parameters of ``--preset good`` that are this method's own."""
+
     def forward(self, batch: Views) -> Views:
         """Return every image of a step, each computed once."""
         raise NotImplementedError

@@ -52,6 +52,7 @@ class CUT(Translator):
 
     data = "unpaired"
     authors: ClassVar = {"epochs": 400}
+    good: ClassVar = {"residual": True}
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class DCLGAN(Translator):
 
     data = "unpaired"
     authors: ClassVar = {"epochs": 400}
+    good: ClassVar = {"residual": True}
 
     def __init__(
         self,

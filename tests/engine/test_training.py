@@ -20,6 +20,7 @@ from i2i.cli.train import command
 from i2i.engine import load_generators, report, train
 from i2i.engine.auto_batch import largest_power, play_on_noise
 from i2i.engine.distributed import World
+from i2i.engine.options import defaults
 from i2i.engine.prepare import describe_data, open_data
 from i2i.engine.run_folder import Run
 from i2i.engine.samples import named
@@ -27,6 +28,8 @@ from i2i.engine.statistics import NonFinite, Statistics
 from i2i.engine.train_state import TrainState, made
 from i2i.errors import DataError
 from i2i.translators import TRANSLATORS, translator_class
+from i2i.translators.cut import CUT
+from i2i.translators.dclgan import DCLGAN
 from i2i.translators.pix2pix import Pix2Pix
 from tests.engine.comparison import same
 from tests.engine.conftest import TINY
@@ -270,6 +273,20 @@ def test_the_paper_preset_is_the_authors_run(options, tmp_path, monkeypatch):
     assert (settings.size, settings.batch, settings.steps) == ((128, 128), 16, 200000)
     settings = Run.open("pix2pix", tmp_path / "run", given | {"epochs": 7, "batch": 2}).settings
     assert (settings.batch, settings.steps, settings.epochs) == (2, 0, 7)
+
+
+@pytest.mark.parametrize("method", [name for name in TRANSLATORS if translator_class(name).data == "unpaired"])
+def test_the_good_preset_keeps_colours(method, options, tmp_path):
+    hyper = Run.open(method, tmp_path / "run", {"data": options["data"], "preset": "good"}).hyperparameters
+    known = defaults(method)
+    contrastive = issubclass(translator_class(method), CUT | DCLGAN)
+    assert hyper.get("norm") == ("group" if known.get("norm") == "instance" else None)
+    assert hyper.get("upsample") == ("resize" if known.get("upsample") in ("deconv", "blur") else None)
+    assert hyper.get("residual", False) is contrastive
+    given = {"data": options["data"], "preset": "good", "norm": "layer", "residual": "false"}
+    if contrastive:
+        hyper = Run.open(method, tmp_path / "run", given).hyperparameters
+        assert (hyper["norm"], hyper["residual"], hyper["upsample"]) == ("layer", False, "resize")
 
 
 def test_the_help_names_methods_that_there_are():
