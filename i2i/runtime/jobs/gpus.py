@@ -147,12 +147,14 @@ def _work(part: bytes, number: int, count: int, names: list[str], taken: Any, lo
     tell(box.put)
     share(count)
     try:
-        pickle.loads(part)(number, _turns(names, taken, lock, parent), box.put)
+        try:
+            pickle.loads(part)(number, _turns(names, taken, lock, parent), box.put)
+        except Exception as error:
+            box.put(_sendable(error))
     except KeyboardInterrupt:
         pass
-    except Exception as error:
-        box.put(_sendable(error))
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which the parent sends to all that have not quite ended
         box.put(None)
 
 
