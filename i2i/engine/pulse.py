@@ -34,7 +34,7 @@ class Pulse:
         self.store, self.rank = dist.PrefixStore(token[0], server), rank
         self.store.set(f"host{rank}", socket.gethostname())
         self.others = [other for other in range(size) if other != rank]
-        self.ended, self.answered = threading.Event(), True
+        self.ended, self.answered, self.turns = threading.Event(), True, 0
         self.threads = [threading.Thread(target=t, daemon=True) for t in (self._beat, self._watch_the_store)]
         for thread in self.threads:
             thread.start()
@@ -49,9 +49,11 @@ class Pulse:
         """Wait until another process counts as dead, which ends this one; return if all live."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from torchrun, which names the dead process itself
-        self.ended.wait(SILENCE + 2 * EVERY)
+        enough = self.turns + SILENCE / EVERY + 3
+        while self.turns < enough and not self.ended.wait(EVERY):
+            pass
 
-    # Both count turns, not seconds: on a machine that is too busy to run this process, they wait longer.
+    # All count turns, not seconds: on a machine that is too busy to run this process, they wait longer.
 
     def _beat(self) -> None:
         keys = [f"beat{other}" for other in self.others]
@@ -66,6 +68,7 @@ class Pulse:
                 if max(silent) * EVERY > SILENCE:
                     other = self.others[silent.index(max(silent))]
                     self._end(f"process {other} on {self.store.get(f'host{other}').decode()}")
+                self.turns = count + 1
                 if self.ended.wait(EVERY):
                     break
             self.store.set(f"beat{self.rank}", LEFT.decode())

@@ -123,7 +123,7 @@ def test_a_lost_process_ends_the_other_and_the_run_resumes_with_one(
 ):
     run = tmp_path / "run"
     found, said = two_processes(tmp_path, options | {"out": str(run)}, victim, number)
-    assert found["exit"] == 1
+    assert found["exit"] == 1, said
     assert found["seconds"] < 30  # after 10 s of silence; outside of this test after 45 s
     first = "the store of all processes on localhost (of process 0, or torchrun)"
     lost = f"process 1 on {socket.gethostname()}" if victim else first
