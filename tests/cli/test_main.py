@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,21 @@ def test_the_help_page_loads_only_click(code: str) -> None:
 
 
 def test_help_takes_less_than_0_3_seconds(i2i_command: Command) -> None:
-    times = []
-    for _ in range(3):
-        before = os.times()
-        done = i2i_command("--help")
-        after = os.times()  # of the processor, which another's work does not lengthen as it does the wall's
-        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    def spent(run: Callable[[], object]) -> float:
+        times = []
+        for _ in range(3):
+            before = os.times()
+            run()
+            after = os.times()  # of the processor, which another's work does not lengthen as it does the wall's
+            times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        return min(times)
+
+    done = i2i_command("--help")
     assert done.returncode == 0
     for verb in NAMES:
         assert f"\n  {verb} " in done.stdout
-    assert min(times) < 0.3
+    slow = 2 * spent(lambda: python("import click"))  # more than 0.3 s where processors are
+    assert spent(lambda: i2i_command("--help")) < max(0.3, slow)
 
 
 STARTED = """

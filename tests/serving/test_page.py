@@ -120,7 +120,7 @@ def test_the_webcam(page: Page) -> None:
     page.run(
         "navigator.mediaDevices.getUserMedia = async () => { const c = document.createElement('canvas');"
         "c.width = 64; c.height = 48; const g = c.getContext('2d'); g.fillStyle = 'rgb(200, 100, 50)';"
-        "window.paint = setInterval(() => g.fillRect(0, 0, 64, 48), 20);"
+        "g.fillRect(0, 0, 64, 48); window.paint = setInterval(() => g.fillRect(0, 0, 64, 48), 20);"
         "return window.stream = c.captureStream(30) }; 0"
     )
     assert page.run("document.querySelector('#webcam').hidden") is False
