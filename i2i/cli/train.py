@@ -58,8 +58,8 @@ RUN_OPTIONS = [
         group="Method",
         type=click.Choice(list(PRESETS)),
         help="Named set of settings. paper: as the authors trained; fast: smaller networks, half as long; cpu: 128 "
-        "pixels, smaller networks and 10000 steps, hours without a GPU; good: what came nearest without pairs, best with "
-        "dclgan; uvcgan2: that paper's discriminator, without pairs.  [default: none]",
+        "pixels, smaller networks and 10000 steps, hours without a GPU; good: what came nearest without pairs, best "
+        "with dclgan; uvcgan2: that paper's discriminator, without pairs.  [default: none]",
     ),
     help.option(
         "--set",
