@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,11 @@ def _dies(number: int, names: object, count: object) -> None:
         time.sleep(0.05)
 
 
+def _lingers(number: int, names: Iterator[str], count: object) -> None:
+    list(names)
+    Finalize(None, time.sleep, (0.5,), exitpriority=100)  # of its process, after its work
+
+
 def _shares(number: int, names: object, count: object) -> None:
     for name in names:  # type: ignore[attr-defined]
         count(Outcome(Path(name), f"{host.cores()} {host.available_memory()}"))  # type: ignore[operator]
@@ -128,6 +135,11 @@ def test_an_error_ends_the_job_and_is_raised(model: Model) -> None:
 def test_a_process_that_is_killed_is_named() -> None:
     with pytest.raises(gpus.GpuError, match=r"^i2i-gpu-\d: this process was ended \(9\).*the same command continues$"):
         gpus.run(["0", "1"], [str(number) for number in range(1000)], _dies, print)
+
+
+def test_a_process_that_has_not_quite_ended_is_left_to_end(capfd: pytest.CaptureFixture[str]) -> None:
+    gpus.run(["0", "1"], ["a", "b"], _lingers, print)
+    assert capfd.readouterr().err == ""
 
 
 PROGRAM = """
