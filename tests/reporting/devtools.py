@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.production.browser import SWITCHES
+from tests.production.browser import MODEST, SWITCHES
 
 WAIT = 60  # seconds, on a busy machine
 
@@ -31,7 +31,8 @@ class Browser:
             for end, number in zip(ends, (3, 4), strict=True):
                 os.dup2(end, number)
 
-        words = [chromium, *SWITCHES, *switches, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
+        words = [*MODEST, chromium, *SWITCHES, *switches, "--remote-debugging-pipe"]
+        words += [f"--user-data-dir={profile}", "about:blank"]
         nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(words, preexec_fn=move, pass_fds=(3, 4), **nowhere)  # type: ignore[call-overload]
         for end in (there, back, *ends):

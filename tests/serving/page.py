@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.reporting.devtools import Browser
 
+WAIT = 90  # seconds, on a busy machine
 READY = "document.querySelector('#status')?.textContent === 'Ready.'"
 
 
@@ -25,7 +26,7 @@ class Page:
     def run(self, script: str) -> Any:
         return self.browser.run(script)
 
-    def wait(self, condition: str, seconds: float = 30) -> None:
+    def wait(self, condition: str, seconds: float = WAIT) -> None:
         end = time.monotonic() + seconds
         while not self.run(condition):
             assert time.monotonic() < end, (condition, self.text("#status"), self.browser.complaints)
@@ -39,7 +40,7 @@ class Page:
 
     def wait_for_pixel(self, expected: list[int]) -> None:
         """Wait until the translation begins with that colour."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + WAIT
         while self.pixels("#after") != expected:
             assert time.monotonic() < end, (self.pixels("#after"), expected)
             time.sleep(0.05)
