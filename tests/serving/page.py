@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.production.browser import WAIT
 from tests.reporting.devtools import Browser
 
-WAIT = 90  # seconds, on a busy machine
 READY = "document.querySelector('#status')?.textContent === 'Ready.'"
 
 
