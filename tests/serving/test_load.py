@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -181,10 +180,9 @@ def test_freed_memory_goes_back_in_pauses_and_after_a_while_of_work(
 ) -> None:
     released: list[int] = []
     monkeypatch.setattr(service_module, "PAUSE", 0.05)
-    # not in its own module, where measurements of a model's memory call it too, in any thread
-    stand_in = SimpleNamespace(**vars(service_module.host) | {"release_memory": lambda: released.append(1)})
-    monkeypatch.setattr(service_module, "host", stand_in)
     with running(models / "tiny.onnx", workers=2) as here, ThreadPoolExecutor(2) as threads:
+        # of this service: the other tests' has pauses too, and measurements of a model's memory call it in any thread
+        monkeypatch.setattr(here.service, "_release", lambda: released.append(1))
         time.sleep(0.3)
         assert released == []  # there was no work
         assert here.translate(DATA).status == 200

@@ -42,6 +42,7 @@ class Service:
             settings.max_body, 2**31 if free is None else free // BODY_SHARE // settings.processes
         )
         self._pool: Pool | None = None
+        self._release = host.release_memory
         self.metrics.watch("i2i_queue_waiting", lambda: 0 if self._pool is None else self._pool.waiting)
         self.metrics.watch("i2i_running", lambda: 0 if self._pool is None else self._pool.running)
 
@@ -78,7 +79,7 @@ class Service:
             done, running = (0, 0) if self._pool is None else (self._pool.done, self._pool.running)
             paused = done == seen and not running
             if done != released and (paused or time.monotonic() >= when + LONGEST):
-                await asyncio.to_thread(host.release_memory)
+                await asyncio.to_thread(self._release)
                 released, when = done, time.monotonic()
             seen = done
 
