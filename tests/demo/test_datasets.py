@@ -128,6 +128,7 @@ def test_what_is_no_data_set_or_another_one_is_left_alone(drawn, tmp_path):
         draw_captions(tmp_path / "new", 0, 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_command_draws_and_prints_trainings_that_start(tmp_path, monkeypatch, name):
     draw = DATASETS[name]

@@ -43,9 +43,9 @@ def is_compiled(net):
     ("method", "options", "eager"),
     [
         ("cyclegan", {"pool": 0}, set()),
-        ("cyclegan", {"pool": 0, "constraint": "gp"}, {"D_X", "D_Y"}),
-        ("stargan", {"n_critic": 1}, {"D"}),
-        ("cut", {}, set()),
+        pytest.param("cyclegan", {"pool": 0, "constraint": "gp"}, {"D_X", "D_Y"}, marks=pytest.mark.slow),
+        pytest.param("stargan", {"n_critic": 1}, {"D"}, marks=pytest.mark.slow),
+        pytest.param("cut", {}, set(), marks=pytest.mark.slow),
     ],
 )
 def test_losses_are_those_of_eager_networks(method, options, eager):

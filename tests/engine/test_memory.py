@@ -53,7 +53,12 @@ def test_checkpointing_and_parts_need_less_and_a_batch_more():
     [
         ({}, 0.75, r"a step needs about [\d.]+ GB, and \d\.\d GB of memory are free; --checkpointing on needs about "),
         ({"batch": 4}, 0.6, r"; --batch 2 --accumulate 2 needs about "),
-        ({"batch": 4, "checkpointing": "on"}, 0.75, r"; --batch 2 --accumulate 2 needs about "),
+        pytest.param(
+            {"batch": 4, "checkpointing": "on"},
+            0.75,
+            r"; --batch 2 --accumulate 2 needs about ",
+            marks=pytest.mark.slow,
+        ),
         ({"checkpointing": "on"}, 0.75, r"; --checkpointing on --size 96 needs about "),
         ({}, 0.0, r"; neither checkpointing nor a quarter of the size fits: use smaller networks \(--preset cpu\)$"),
     ],

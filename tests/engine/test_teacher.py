@@ -80,7 +80,7 @@ def test_a_paired_method_learns_from_a_teacher_too(teacher: Path, photos: Path, 
     assert terms(run) == {"D/gan", "G/gan", "G/l1"}
 
 
-@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+@pytest.mark.parametrize("direction", ["a2b", pytest.param("b2a", marks=pytest.mark.slow)])
 def test_a_teacher_answers_as_its_file_does(teacher: Path, direction: str) -> None:
     """A run in PyTorch, its file in the runtime: the same pixels, and the discriminator of that direction."""
     i2i.export(teacher, to=direction)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 WAIT = 90  # seconds, on a busy machine
@@ -23,6 +26,21 @@ MODEST = ["setpriv", "--bounding-set=-sys_nice"] if shutil.which("setpriv") and 
 ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
 DRIVER = Path(__file__).with_name("driver.js")
+
+
+def start(chromium: str, *switches: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a browser in a process group of its own; ``options`` are those of Popen."""
+    return subprocess.Popen([*MODEST, chromium, *SWITCHES, *switches], start_new_session=True, **options)
+
+
+def stop(browser: subprocess.Popen[bytes]) -> None:
+    """End a browser and whatever it has started: a page that computes would go on without it."""
+    browser.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        browser.wait(10)
+    with suppress(ProcessLookupError):
+        os.killpg(browser.pid, signal.SIGKILL)
+    browser.wait()
 
 
 @dataclass
@@ -118,18 +136,13 @@ def visit(chromium: str, folder: Path, node_modules: Path, pages: list[Page], pr
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, site))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     profile.mkdir()
-    words = [*MODEST, chromium, *SWITCHES, f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}/0/"]
+    words = [f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}/0/"]
     with (profile.parent / "chromium.log").open("wb") as log:
-        browser = subprocess.Popen(words, stdout=log, stderr=log)
+        browser = start(chromium, *words, stdout=log, stderr=log)
     try:
         in_time = site.done.wait(WAIT)
     finally:
-        browser.terminate()
-        try:
-            browser.wait(10)
-        except subprocess.TimeoutExpired:
-            browser.kill()
-            browser.wait()
+        stop(browser)
         server.shutdown()
         server.server_close()
     log_end = (profile.parent / "chromium.log").read_text(errors="replace")[-1000:]

@@ -11,9 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.production.browser import MODEST, SWITCHES
-
-WAIT = 60  # seconds, on a busy machine
+from tests.production.browser import WAIT, start, stop
 
 
 class Browser:
@@ -31,10 +29,9 @@ class Browser:
             for end, number in zip(ends, (3, 4), strict=True):
                 os.dup2(end, number)
 
-        words = [*MODEST, chromium, *SWITCHES, *switches, "--remote-debugging-pipe"]
-        words += [f"--user-data-dir={profile}", "about:blank"]
+        words = [*switches, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
         nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(words, preexec_fn=move, pass_fds=(3, 4), **nowhere)  # type: ignore[call-overload]
+        self._process = start(chromium, *words, preexec_fn=move, pass_fds=(3, 4), **nowhere)
         for end in (there, back, *ends):
             os.close(end)
         os.set_blocking(self._read, False)
@@ -49,12 +46,7 @@ class Browser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        stop(self._process)
         os.close(self._write)
         os.close(self._read)
 
@@ -72,9 +64,9 @@ class Browser:
                 return dict(answer["result"])
 
     def _receive(self) -> dict[str, Any]:
-        end = time.monotonic() + WAIT
+        latest = time.monotonic() + WAIT
         while b"\0" not in self._buffer:
-            assert time.monotonic() < end, "the browser does not answer"
+            assert time.monotonic() < latest, "the browser does not answer"
             try:
                 self._buffer += os.read(self._read, 1 << 20)
             except BlockingIOError:

@@ -22,6 +22,7 @@ from i2i.serving import server
 from i2i.serving.settings import Settings
 from i2i.serving.work.service import Service
 from tests import tiny
+from tests.production.browser import WAIT
 from tests.production.conftest import chromium, node, node_modules  # noqa: F401 (fixtures)
 
 
@@ -111,7 +112,7 @@ def running(*models: object, ready: bool = True, **settings: Any) -> Iterator[Ru
         assert not thread.is_alive()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = WAIT) -> None:
     """Wait until the condition is true."""
     end = time.monotonic() + seconds
     while not condition():

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -23,7 +24,7 @@ DATA = encoded(picture(64, 64))
 
 
 class Command:
-    """``i2i serve`` in a process of its own."""
+    """``i2i serve`` in a process of its own, which does not outlive the block."""
 
     def __init__(self, *arguments: object, **environment: str) -> None:
         words = [sys.executable, "-m", "i2i", "serve", *map(str, arguments), "--port", "0", "--provider", "cpu"]
@@ -32,9 +33,20 @@ class Command:
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        wait_for(lambda: self.process.poll() is not None or any(line.startswith("ready") for line in self.lines), 60)
+        try:
+            wait_for(lambda: self.process.poll() is not None or any(line.startswith("ready") for line in self.lines))
+        except BaseException:
+            self.end(signal.SIGKILL)
+            raise
         found = re.search(r"http://127.0.0.1:(\d+)", "\n".join(self.lines))
         self.port = int(found[1]) if found else 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -56,7 +68,10 @@ class Command:
 
 
 class Load:
-    """Clients that send images until they are stopped; ``failed`` counts those that got no whole answer."""
+    """Clients that send images until they are stopped; ``failed`` counts those that got no whole answer.
+
+    The end of the block stops them too: those of a failed test would take the cores from all tests after it.
+    """
 
     def __init__(self, port: int, clients: int = 4) -> None:
         self.statuses: Counter[int] = Counter()
@@ -66,6 +81,12 @@ class Load:
         self._threads = [threading.Thread(target=self._send) for _ in range(clients)]
         for thread in self._threads:
             thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _send(self) -> None:
         while not self.over:
@@ -96,11 +117,9 @@ def temporary(tmp_path: Path) -> Path:
 
 
 def test_sigterm_under_load_finishes_what_was_accepted(model: Path, temporary: Path) -> None:
-    command = Command(model, TMPDIR=str(temporary))
-    load = Load(command.port)
-    wait_for(lambda: load.statuses[200] > 20)
-    status = command.end(signal.SIGTERM)
-    load.stop()
+    with Command(model, TMPDIR=str(temporary)) as command, Load(command.port) as load:
+        wait_for(lambda: load.statuses[200] > 20)
+        status = command.end(signal.SIGTERM)
     assert status == 0
     assert set(load.statuses) <= {200, 503}
     # New connections after the end; reset those that the system had taken and the service had not.
@@ -112,24 +131,22 @@ def test_sigterm_under_load_finishes_what_was_accepted(model: Path, temporary: P
 
 
 def test_a_kill_under_load_leaves_no_file_and_a_free_address(model: Path, temporary: Path) -> None:
-    command = Command(model, TMPDIR=str(temporary))
-    load = Load(command.port)
-    wait_for(lambda: load.statuses[200] > 20)
-    assert command.end(signal.SIGKILL) == -signal.SIGKILL
-    load.stop()
+    with Command(model, TMPDIR=str(temporary)) as command, Load(command.port) as load:
+        wait_for(lambda: load.statuses[200] > 20)
+        assert command.end(signal.SIGKILL) == -signal.SIGKILL
     assert set(load.statuses) == {200}
     assert list(temporary.iterdir()) == []
     assert sorted(path.name for path in model.parent.iterdir()) == ["temporary", "tiny.onnx"]
 
 
 def test_sighup_loads_a_changed_model(model: Path) -> None:
-    command = Command(model)
-    before = ask(command.port, "GET", "/v2/models/tiny").json["versions"]
-    os.replace(tiny.inverter(model.with_suffix(".new"), weights=-2), model)
-    command.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: ask(command.port, "GET", "/v2/models/tiny").json["versions"] != before)
-    wait_for(lambda: any("note: model tiny: loaded" in line for line in command.lines))
-    assert command.end(signal.SIGINT) == 0
+    with Command(model) as command:
+        before = ask(command.port, "GET", "/v2/models/tiny").json["versions"]
+        os.replace(tiny.inverter(model.with_suffix(".new"), weights=-2), model)
+        command.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: ask(command.port, "GET", "/v2/models/tiny").json["versions"] != before)
+        wait_for(lambda: any("note: model tiny: loaded" in line for line in command.lines))
+        assert command.end(signal.SIGINT) == 0
 
 
 @pytest.mark.parametrize(

@@ -58,15 +58,14 @@ def metric(port: int, name: str) -> dict[str, float]:
 def test_the_processes_share_the_port_and_report_together(command: Command) -> None:
     assert command.lines[-1] == "ready: tiny (cpu), in processes 0 (cpu), 1 (cpu)"
     assert ask(command.port, "GET", "/v2/health/ready").status == 200
-    load = Load(command.port, 8)
 
     def shared() -> bool:
         """True once each has a tenth of the work: where cores are scarce the system may prefer one for long."""
         served = metric(command.port, "i2i_images_total")
         return len(served) == 2 and min(served.values()) > 0.1 * sum(served.values())
 
-    wait_for(lambda: load.statuses[200] > 200 and shared())
-    load.stop()
+    with Load(command.port, 8) as load:
+        wait_for(lambda: load.statuses[200] > 200 and shared())
     assert load.failed == []
     served = metric(command.port, "i2i_images_total")
     assert served.keys() == {"0", "1"}
@@ -78,16 +77,15 @@ def test_the_processes_share_the_port_and_report_together(command: Command) -> N
 
 def test_a_process_that_is_killed_is_started_again(command: Command) -> None:
     victim = processes(command)[0]
-    load = Load(command.port, 4)
-    wait_for(lambda: load.statuses[200] > 40)
-    victim.kill()
-    wait_for(lambda: any("ended with status -9; it is started again in 1 s" in line for line in command.lines))
-    count = load.statuses[200]
-    assert ask(command.port, "GET", "/v2/health/ready").status == 200  # the other one
-    assert ask(command.port, "POST", "/v1/translate/tiny", DATA).status == 200
-    wait_for(lambda: any(re.match(r"process \d \(cpu\): ready: tiny", line) for line in command.lines), 60)
-    wait_for(lambda: load.failed or load.statuses[200] > count + 40)
-    load.stop()
+    with Load(command.port, 4) as load:
+        wait_for(lambda: load.statuses[200] > 40)
+        victim.kill()
+        wait_for(lambda: any("ended with status -9; it is started again in 1 s" in line for line in command.lines))
+        count = load.statuses[200]
+        assert ask(command.port, "GET", "/v2/health/ready").status == 200  # the other one
+        assert ask(command.port, "POST", "/v1/translate/tiny", DATA).status == 200
+        wait_for(lambda: any(re.match(r"process \d \(cpu\): ready: tiny", line) for line in command.lines))
+        wait_for(lambda: load.failed or load.statuses[200] > count + 40)
     assert set(load.statuses) == {200}  # never 503 of one that is not ready
     assert len(load.failed) <= 4  # the requests that were in the process that was killed
     assert len(processes(command)) == 2
@@ -95,11 +93,9 @@ def test_a_process_that_is_killed_is_started_again(command: Command) -> None:
 
 
 def test_sigterm_under_load_drains_all(model: Path) -> None:
-    command = Command(model, *DEVICES)
-    load = Load(command.port)
-    wait_for(lambda: load.statuses[200] > 40)
-    status = command.end(signal.SIGTERM)
-    load.stop()
+    with Command(model, *DEVICES) as command, Load(command.port) as load:
+        wait_for(lambda: load.statuses[200] > 40)
+        status = command.end(signal.SIGTERM)
     assert status == 0
     assert set(load.statuses) <= {200, 503}
     assert set(load.failed) <= {"ConnectionRefusedError", "ConnectionResetError"}
@@ -141,9 +137,9 @@ def test_a_video_is_found_whichever_process_is_asked(command: Command, tmp_path:
 
 
 def test_the_processes_end_with_a_parent_that_is_killed(model: Path) -> None:
-    command = Command(model, *DEVICES)
-    children = processes(command)
-    assert command.end(signal.SIGKILL) == -signal.SIGKILL
+    with Command(model, *DEVICES) as command:
+        children = processes(command)
+        assert command.end(signal.SIGKILL) == -signal.SIGKILL
     wait_for(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in children))
 
 

@@ -82,6 +82,7 @@ def test_the_judge_is_the_classifier_and_its_labels_are_read_back(program: Modul
     assert torch.equal(found.labels.sum(1), torch.ones(20))
 
 
+@pytest.mark.slow
 def test_generated_images_are_learned_by_their_labels(program: ModuleType) -> None:
     """Labelled images of two digits alone; the others are known from the additional ones, or the new class is gone."""
     training, test = bars(program, 200), bars(program, 100, 1)

@@ -35,6 +35,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_games_are_trained_once_and_judged(
     program: ModuleType,
     folder: Path,  # noqa: F811

@@ -53,6 +53,7 @@ def test_photographs_to_measure_on_are_not_trained_on(weights: Any, tmp_path: Pa
     assert np.array_equal(read_image(tmp_path / "data" / "clean" / test.name).pixels, read_image(test).pixels)
 
 
+@pytest.mark.slow
 def test_a_model_is_made_measured_and_published(
     weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:

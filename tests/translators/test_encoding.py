@@ -47,7 +47,11 @@ def options(root, method, attributes):
     return {"method": method, **SETTINGS, **CASES[method].small, **data, "quiet": True}
 
 
-@pytest.mark.parametrize(("method", "attributes"), [("vaegan", False), ("bigan", True)], ids=["classes", "attributes"])
+@pytest.mark.parametrize(
+    ("method", "attributes"),
+    [("vaegan", False), pytest.param("bigan", True, marks=pytest.mark.slow)],
+    ids=["classes", "attributes"],
+)
 def test_a_run_on_labelled_images_translates_any_size_to_a_label(method, attributes, classes, tmp_path):
     run = train(**options(classes, method, attributes), out=tmp_path / "run")
     assert sorted(file.stem for file in (run / "weights").iterdir()) == ["any", "generate"]
