@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -21,8 +20,6 @@ SWITCHES = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
 ]
-# As root it gives its threads priority over all others, up to real time, and leaves nothing of two slow cores.
-MODEST = ["setpriv", "--bounding-set=-sys_nice"] if shutil.which("setpriv") and os.geteuid() == 0 else []
 ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
 DRIVER = Path(__file__).with_name("driver.js")
@@ -30,7 +27,7 @@ DRIVER = Path(__file__).with_name("driver.js")
 
 def start(chromium: str, *switches: str, **options: Any) -> subprocess.Popen[bytes]:
     """Start a browser in a process group of its own; ``options`` are those of Popen."""
-    return subprocess.Popen([*MODEST, chromium, *SWITCHES, *switches], start_new_session=True, **options)
+    return subprocess.Popen([chromium, *SWITCHES, *switches], start_new_session=True, **options)
 
 
 def stop(browser: subprocess.Popen[bytes]) -> None:

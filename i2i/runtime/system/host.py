@@ -6,8 +6,8 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Control groups, version 2 and version 1: the folder, the files of its limit and its use, and the entry of memory.stat
@@ -36,6 +36,32 @@ def cores() -> int:
         if quota != "max":
             count = min(count, max(1, int(quota) // int(period)))
     return max(1, count // _processes)
+
+
+@contextmanager
+def same_priority() -> Iterator[None]:
+    """Leave this thread, and let threads started within the block have, the scheduling that it has now.
+
+    As root, as in most containers, SVT-AV1 takes the highest real-time priority for its threads and, for good, for the
+    one that opens it. What that one starts later inherits it, and all else on the machine waits for them.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before, policy, parameters = _threads(), os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in {0, *_threads()} - before:
+            with suppress(OSError):  # it has ended
+                os.sched_setscheduler(thread, policy, parameters)
+
+
+def _threads() -> set[int]:
+    """Return the threads of this process, where the system tells them."""
+    with suppress(OSError):
+        return {int(name) for name in os.listdir("/proc/self/task")}
+    return set()
 
 
 def processor() -> str:

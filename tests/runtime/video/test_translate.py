@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,24 @@ def test_few_frames(codec: str, count: int, identity: Model, tmp_path: Path) -> 
         target = tmp_path / f"{number}.mp4"
         translate_video(identity, source, target, video=VideoOptions(codec=codec))
         assert facts(target).times == facts(source).times
+
+
+def test_no_thread_of_an_encoder_has_priority(identity: Model, tmp_path: Path) -> None:
+    """As root SVT-AV1 takes the highest, for good, and all that is started later inherits it."""
+    if not os.path.exists("/proc/self/task"):
+        pytest.skip("this system has no Linux threads")
+    found = set()
+
+    def scheduling(_: object) -> None:
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(ProcessLookupError):  # it has ended
+                found.add(os.sched_getscheduler(int(thread)))
+
+    source = make(tmp_path / "in.mp4", times=range(0, 30 * 512, 512))
+    before = os.sched_getscheduler(0)
+    translate_video(identity, source, tmp_path / "out.mp4", video=VideoOptions(codec="av1"), report=scheduling)
+    assert found == {before}
+    assert os.sched_getscheduler(0) == before
 
 
 @pytest.mark.parametrize("codec", NVENC)

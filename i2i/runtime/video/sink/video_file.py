@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from i2i.lost import NOTHING, Lost
+from i2i.runtime.system.host import same_priority
 from i2i.runtime.video.frame import chroma_location
 from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.item import Item
@@ -186,7 +187,8 @@ class VideoFile(Sink):
         self.copies.add_streams(self._early + item.packets)
         self.copies.add_tags(self._shift * base)
         try:
-            self._stream.codec_context.open()
+            with same_priority():
+                self._stream.codec_context.open()
         except (av.FFmpegError, OSError) as error:
             raise encoders.unopenable(plan.encoder, plan.options, error, self.target) from error
         self._output.start_encoding()
