@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,9 +109,11 @@ def running(*models: object, ready: bool = True, **settings: Any) -> Iterator[Ru
         yield here
     finally:
         service.stop()
-        thread.join(30)
+        thread.join(WAIT)  # open connections may take the service ``drain`` seconds
         bound.close()
-        assert not thread.is_alive()
+        if thread.is_alive():
+            frame = sys._current_frames()[thread.ident or 0]
+            pytest.fail("the service does not end:\n" + "".join(traceback.format_stack(frame)))
 
 
 def wait_for(condition: Callable[[], object], seconds: float = WAIT) -> None:
