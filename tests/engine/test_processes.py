@@ -160,7 +160,6 @@ world.leave()
 """
 
 
-@pytest.mark.slow
 def test_processes_agree_on_the_balance_of_the_players(tmp_path):
     """BEGAN's k, and whether a player skips a step: both follow the mean over the processes."""
     (tmp_path / "alike.py").write_text(ALIKE)

@@ -62,7 +62,6 @@ def test_same_pixels_as_torch(path: Path, net: nn.Module) -> None:
         assert np.abs(got.astype(int) - image).max() > 10
 
 
-@pytest.mark.slow
 def test_a_unet_too(tmp_path: Path) -> None:
     net = randomised(generator("unet_32", 3, 3, ngf=4, norm="group", dropout=False, residual=True))
     path = export_network(net, spec(), tmp_path / "unet.onnx")

@@ -64,9 +64,9 @@ class Browser:
                 return dict(answer["result"])
 
     def _receive(self) -> dict[str, Any]:
-        latest = time.monotonic() + WAIT
+        end = time.monotonic() + WAIT
         while b"\0" not in self._buffer:
-            assert time.monotonic() < latest, "the browser does not answer"
+            assert time.monotonic() < end, "the browser does not answer"
             try:
                 self._buffer += os.read(self._read, 1 << 20)
             except BlockingIOError:

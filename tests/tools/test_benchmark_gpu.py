@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 WITHOUT = "cv2", "av", "onnxruntime", "onnx", "click", "safetensors", "PIL", "tensorboard", "scipy", "skimage"
 PROGRAM = """
@@ -20,7 +18,6 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.slow
 def test_every_part_runs_without_further_libraries(tmp_path: Path) -> None:
     out, tool = tmp_path / "results.json", str(TOOLS / "benchmark.py")
     arguments = ["gpu", "--rehearse", "--method", "cyclegan", "--method", "stargan", "--out", str(out)]

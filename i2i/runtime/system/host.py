@@ -40,7 +40,7 @@ def cores() -> int:
 
 @contextmanager
 def same_priority() -> Iterator[None]:
-    """Leave this thread, and let threads started within the block have, the scheduling that it has now.
+    """Keep the scheduling of this thread, and give it to all threads that start within the block.
 
     As root, as in most containers, SVT-AV1 takes the highest real-time priority for its threads and, for good, for the
     one that opens it. What that one starts later inherits it, and all else on the machine waits for them.
