@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import help, providers, tiles, translate_images, translate_video, without_garbage_collection
+from i2i.cli import help, providers, signals, tiles, translate_images, translate_video, without_garbage_collection
 from i2i.cli.param_types import FilePath, Place
 from i2i.runtime.adapters.options import NAMES, ModelOptions
 from i2i.text import is_url, not_found, printable
@@ -101,6 +101,7 @@ EXAMPLES = [
 @translate_images.options
 @translate_video.options
 @tiles.option
+@signals.interrupting()
 def command(
     src: Path | str,
     dst: str | None,
@@ -133,7 +134,8 @@ def command(
     first camera. Of a folder the images are translated, or with --videos the videos.
 
     Exit status: 0 all translated, 1 some images failed (each is named on standard error) or a video was damaged,
-    2 wrong usage or input, 4 provider not available, 130 interrupted.
+    2 wrong usage or input, 4 provider not available, 130 interrupted (143 by
+    SIGTERM, 138 by SIGUSR1).
     """
     # NumPy and OpenCV start threads for linear algebra on import. Nothing here needs them, and starting and stopping
     # them takes longer than a small image.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i.cli import signals, streams
+from i2i.cli import streams
 from i2i.cli.help import option
 from i2i.cli.param_types import FilePath
 from i2i.progress import Progress
@@ -234,12 +234,11 @@ def translate_folder(
     targets = folder_destinations(src, dst, [model.name for model in models], settings)
     start = time.perf_counter()
     summary = Summary()
-    with signals.interrupting():
-        try:
-            _translate_or_ask(list(zip(models, targets, strict=True)), src, settings, watch, summary, engine)
-        except KeyboardInterrupt:
-            if not watch:
-                raise
+    try:
+        _translate_or_ask(list(zip(models, targets, strict=True)), src, settings, watch, summary, engine)
+    except KeyboardInterrupt:
+        if not watch:
+            raise
     seconds = time.perf_counter() - start
     click.echo(
         f"{', '.join(map(printable, targets))}: {summary.done} translated, {summary.skipped} done before, "

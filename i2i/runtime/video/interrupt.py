@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -13,36 +13,41 @@ from typing import Any
 class Interrupt:
     """Context that delays Ctrl-C while a frame is written (``hold``), and allows it while one is awaited.
 
-    This works in the main thread with Python's own handler; elsewhere signals are left to the program.
+    SIGTERM and SIGUSR1 too, where Python handles them. This works in the main thread; elsewhere signals are left alone.
     """
 
     def __init__(self) -> None:
-        self._held, self._asked = False, False
-        self._before: Any = None
+        self._held = False
+        self._asked: tuple[int, FrameType | None] | None = None
+        self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
     def __enter__(self) -> Interrupt:
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._handle)
+        if threading.current_thread() is threading.main_thread():
+            numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+            for number in numbers:
+                if callable(handler := signal.getsignal(number)):
+                    self._before[number] = handler
+                    signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Delay Ctrl-C within the block; raise its KeyboardInterrupt at the end."""
+        """Delay signals within the block; handle them at its end."""
         self._held = True
         try:
             yield
         finally:
             self._held = False
-        if self._asked:
-            self._asked = False
-            raise KeyboardInterrupt
+        if self._asked is not None:
+            (number, frame), self._asked = self._asked, None
+            self._before[number](number, frame)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self._held or self._asked:  # a second Ctrl-C does not wait
-            raise KeyboardInterrupt
-        self._asked = True
+        if not self._held or self._asked is not None:  # a second one does not wait
+            self._before[number](number, frame)
+        else:
+            self._asked = number, frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,25 +62,26 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("long") / "in.mp4", times=range(0, 400 * 512, 512), size=(128, 96), sound=16.0)
 
 
-def started(source: Path, target: Path, model: Path) -> subprocess.Popen[str]:
+def started(source: Path, target: Path, model: Path, *options: str) -> subprocess.Popen[str]:
     """A job that takes a while, at the point where it writes."""
-    command = [sys.executable, "-m", "i2i", "translate", source, target, "-m", model, "--preset", "veryslow"]
+    command = [sys.executable, "-m", "i2i", "translate", source, target, "-m", model, "--preset", "veryslow", *options]
     heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
     )
-    while process.poll() is None and not list(target.parent.glob(".i2i-*.video/video*")):
+    while process.poll() is None and not list(target.parent.rglob(".i2i-*.video/video*")):
         time.sleep(0.005)
     return process
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_ctrl_c_leaves_a_beginning_that_plays(long: Path, tmp_path: Path, identity_file: Path) -> None:
-    process = started(long, tmp_path / "out.mp4", identity_file)
-    process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_leaves_a_beginning_that_plays(name: str, long: Path, tmp_path: Path, identity_file: Path) -> None:
+    process, number = started(long, tmp_path / "out.mp4", identity_file), getattr(signal, name)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert errors.splitlines()[-1] == "interrupted"
+    assert process.returncode == 128 + number, errors
+    assert (errors.splitlines()[-1] == "interrupted") == (name == "SIGINT")
     assert [path.name for path in tmp_path.iterdir()] == ["out.partial.mp4"]
     before, result = facts(long), facts(tmp_path / "out.partial.mp4")
     assert 0 < len(result.times) < 400
@@ -151,15 +153,30 @@ def test_ctrl_c_waits_for_the_frame_at_hand() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-@pytest.mark.parametrize("number", ["SIGKILL", pytest.param("SIGTERM", marks=pytest.mark.slow)])
+def test_sigterm_ends_a_folder_with_the_videos_that_are_whole(long: Path, tmp_path: Path, identity_file: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    make(source / "1.mp4")
+    shutil.copyfile(long, source / "2.mp4")
+    process = started(source, target, identity_file, "--videos")
+    while process.poll() is None and not (target / "1.mp4").exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert [path.name for path in target.iterdir() if not path.name.startswith(".i2i")] == ["1.mp4"]
+    assert not list(target.glob(".i2i-*.video"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_a_killed_job_leaves_nothing_under_the_final_name(
-    number: str, long: Path, tmp_path: Path, identity_file: Path, i2i_command: Command
+    long: Path, tmp_path: Path, identity_file: Path, i2i_command: Command
 ) -> None:
     """And the next one clears away what it left. tests/runtime/jobs/test_kills.py kills at every moment."""
     process = started(long, tmp_path / "out.mp4", identity_file)
-    process.send_signal(getattr(signal, number))
+    process.send_signal(signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == -getattr(signal, number), errors
+    assert process.returncode == -signal.SIGKILL, errors
     assert list(tmp_path.glob(".i2i-*.video/video*"))
     assert not (tmp_path / "out.mp4").exists()
     done = i2i_command("translate", long, tmp_path / "out.mp4", "-m", identity_file, "--preset", "ultrafast")
