@@ -37,12 +37,12 @@ class DCLGAN(Translator):
         upsample: blur, as CUT's authors | deconv | resize.
         residual: G and F add to their inputs, which they return at first; where X and Y have equal channels.
         antialias: blur before halving, in all networks, as CUT's authors.
-        init: of G and F: xavier, as the authors, or normal; see CUT.
-        objective, constraint: of the game; see i2i.gan.
+        init: of all but the projections: xavier, as the authors, or normal; see CUT.
+        objective, constraint: of the game: hinge and none, as the authors; see i2i.gan.
         lambda_gan, lambda_nce, lambda_idt: weights of the terms; no identity where X and Y differ in channels.
         nce_T: temperature tau of the comparison.
         patches: how many are compared in each map; all of them where it has fewer.
-        pool: past images of each generator that its discriminator also sees.
+        pool: past images of each generator that its discriminator also sees; the authors use none.
     """
 
     data = "unpaired"
@@ -64,14 +64,14 @@ class DCLGAN(Translator):
         residual: bool = False,
         antialias: bool = True,
         init: str = "xavier",
-        objective: str = "lsgan",
+        objective: str = "hinge",
         constraint: str = "none",
         lambda_gan: float = 1.0,
         lambda_nce: float = 2.0,
         lambda_idt: float = 1.0,
         nce_T: float = 0.07,
         patches: int = 256,
-        pool: int = 50,
+        pool: int = 0,
         lr: float = 1e-4,
     ) -> None:
         super().__init__()
@@ -92,7 +92,9 @@ class DCLGAN(Translator):
         self.H_X, self.H_Y = (PatchProjection(net.tapped[1:]) for net in (self.G, self.F))
         self.D_X, self.D_Y = (
             self.gan.constrain(
-                initialise(networks.discriminator(discriminator, c, ndf=ndf, norm=norm, antialias=antialias))
+                initialise(
+                    networks.discriminator(discriminator, c, ndf=ndf, norm=norm, antialias=antialias), weights=init
+                )
             )
             for c in (in_channels, out_channels)
         )
