@@ -97,45 +97,52 @@ def scales(scores: Scores) -> Sequence[Tensor]:
     return [wide(each) for each in ([scores] if isinstance(scores, Tensor) else scores)]
 
 
-def gradient(D: Critic, x: Tensor, of: Callable[[Tensor], Tensor] = Tensor.sum) -> Tensor:
+def gradient(D: Critic, x: Tensor, share: float | Tensor, of: Callable[[Tensor], Tensor] = Tensor.sum) -> Tensor:
     """Return the gradient of D's output at x, [n, c * h * w], itself differentiable.
 
-    The values of an image are added up, or reduced by ``of``, a function of the outputs [n, ...] of a scale.
+    ``share`` is that of the real image in each, see ``scored``. The values of an image are added up, or reduced by
+    ``of``, a function of the outputs [n, ...] of a scale.
     """
     x = x.detach().requires_grad_()
-    (grad,) = torch.autograd.grad(_total(of(each).sum() for each in scales(D(x))), x, create_graph=True)
+    scores = scales(scored(D, x, share))
+    (grad,) = torch.autograd.grad(_total(of(each).sum() for each in scores), x, create_graph=True)
     return grad.flatten(1)
 
 
-def between(real: Tensor, fake: Tensor) -> Tensor:
-    """Return a random point on the line between each real image and its generated one."""
+def between(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a random point on the line between each real image and its generated one, and the share of the real one,
+    [n, 1, 1, 1]."""
     alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
-    return alpha * real + (1 - alpha) * fake
+    return alpha * real + (1 - alpha) * fake, alpha
 
 
 def gp(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Gulrajani et al. 2017 (arXiv:1704.00028), eq. 3: the slope is 1 between data and samples."""
-    return (gradient(D, between(real, fake)).norm(dim=1) - 1).square().mean()
+    return (gradient(D, *between(real, fake)).norm(dim=1) - 1).square().mean()
 
 
 def gp_real(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """The same on the data manifold: the slope is 1 at the data (Kodali et al. 2017, arXiv:1705.07215)."""
-    return (gradient(D, real).norm(dim=1) - 1).square().mean()
+    return (gradient(D, real, 1.0).norm(dim=1) - 1).square().mean()
 
 
 def r1(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Mescheder et al. 2018 (arXiv:1801.04406), eq. 9: half the squared slope at the data."""
-    return gradient(D, real).square().sum(dim=1).mean() / 2
+    return _squared_slope(D, real, 1.0) / 2
 
 
 def r1r2(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Huang et al. 2025 (arXiv:2501.05441), eq. 3: R1, and the same at the generated images."""
-    return r1(D, real, fake) + r1(D, fake, real)
+    return (_squared_slope(D, real, 1.0) + _squared_slope(D, fake, 0.0)) / 2
+
+
+def _squared_slope(D: Critic, x: Tensor, share: float) -> Tensor:
+    return gradient(D, x, share).square().sum(dim=1).mean()
 
 
 def gp_zero(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Torbunov et al. 2023 (arXiv:2303.16280), section 3: the squared slope of the mean of D's map between both."""
-    return gradient(D, between(real, fake), lambda map: map.reshape(len(map), -1).mean(1)).square().sum(1).mean()
+    return gradient(D, *between(real, fake), lambda map: map.reshape(len(map), -1).mean(1)).square().sum(1).mean()
 
 
 class Constraint(NamedTuple):
@@ -288,8 +295,8 @@ class Adversarial:
         return partial(clip, [p for D in critics for p in D.parameters()], bound) if bound else None
 
 
-def scored(D: Critic, x: Tensor, kind: str, keep: bool = False) -> Scores:
-    """Return a critic's output on images; ``kind`` is "real" or "fake".
+def scored(D: Critic, x: Tensor, kind: str | float | Tensor, keep: bool = False) -> Scores:
+    """Return a critic's output on images; ``kind`` is "real" or "fake", or the share of the real image in a mixture.
 
     A critic that compares images with past ones of their kind (``remembers``) is given it; with ``keep`` these become
     past ones.

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from i2i.networks.blocks import has_bias, initialise, leaky_relu
 from i2i.networks.patchgan import PatchGAN
 
+Share = float | Tensor
+
 
 class BatchStatGAN(nn.Module):
     """Patch discriminator that compares the features of an image with those of others of its kind.
@@ -51,12 +53,14 @@ class BatchStatGAN(nn.Module):
         )
         initialise(self.head)
         self.kept: dict[str, list[Tensor]] = {}
+        self.compared: dict[str, list[Tensor]] = {}  # with what the images that were kept last were compared
 
-    def forward(self, x: Tensor, kind: str | None = None, keep: bool = False) -> Tensor:
+    def forward(self, x: Tensor, kind: str | Share | None = None, keep: bool = False) -> Tensor:
         """Return logits; ``kind`` is "real" or "fake", and None compares the images of the batch alone.
 
-        With ``keep`` the features are kept, in the place of the oldest ones. Raises ValueError for images smaller than
-        one patch.
+        With ``keep`` the features are kept, in the place of the oldest ones. A penalty gives the share of the real
+        image in each image that it makes, a number or [n, 1, 1, 1]: the images are compared with the past maps that
+        the game has just been played with, mixed alike. Raises ValueError for images smaller than one patch.
         """
         if min(x.shape[-2:]) < self.smallest:
             raise ValueError(
@@ -65,10 +69,22 @@ class BatchStatGAN(nn.Module):
                 "(--set discriminator=batchstat_1)"
             )
         present = self.body(x)
-        before = [map.to(present) for map in self.kept.get(kind or "", []) if map.shape[1:] == present.shape[1:]]
-        if keep and kind and self.training:
-            self.kept[kind] = [*before, present.detach()][-self.past :] if self.past else []
+        if isinstance(kind, str):
+            before = [map.to(present) for map in self.kept.get(kind, []) if map.shape[1:] == present.shape[1:]]
+            if keep and self.training:
+                self.kept[kind] = [*before, present.detach()][-self.past :] if self.past else []
+                self.compared[kind] = before
+        else:
+            before = [] if kind is None else self._mixed(kind, present)
         return self.head(self.together(torch.cat([present, *before]))[: len(x)])
+
+    def _mixed(self, share: Share, present: Tensor) -> list[Tensor]:
+        pairs = zip(self.compared.get("real", []), self.compared.get("fake", []), strict=False)
+        return [
+            (share * real + (1 - share) * fake).to(present)
+            for real, fake in pairs
+            if real.shape == fake.shape == present.shape
+        ]
 
     def get_extra_state(self) -> dict[str, Any]:
         return {kind: [map.cpu() for map in maps] for kind, maps in self.kept.items()}

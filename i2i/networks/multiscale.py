@@ -15,11 +15,16 @@ class MultiScale(nn.ModuleList):
     def __init__(self, discriminators: Iterable[nn.Module]) -> None:
         super().__init__(discriminators)
         # a discriminator of the smallest image says what is too small for it, and not how small it was at first
+        self.remembers = any(getattr(D, "remembers", False) for D in self)  # see i2i.gan.scored
         self.smallest = max((getattr(D, "smallest", 1) << level for level, D in enumerate(self)), default=1)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the logits of each scale, [n, 1, h', w'], no sigmoid. Raises ValueError for small images."""
-        return [D(each) for D, each in zip(self, self.pyramid(x), strict=True)]
+    def forward(self, x: Tensor, *of: Any) -> list[Tensor]:
+        """Return the logits of each scale, [n, 1, h', w'], no sigmoid. Raises ValueError for small images.
+
+        A discriminator that ``remembers`` is given the other arguments.
+        """
+        pairs = zip(self, self.pyramid(x), strict=True)
+        return [D(each, *of) if getattr(D, "remembers", False) else D(each) for D, each in pairs]
 
     def features(self, x: Tensor) -> list[list[Tensor]]:
         """Return the hidden maps and the logits of each scale, of discriminators that have ``features``."""

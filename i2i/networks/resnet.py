@@ -44,6 +44,10 @@ class Up(nn.Module):
         return self.act(self.norm(self.up(x, size)))
 
 
+Stages = tuple[Tensor, list[Tensor], list[Tensor]]
+"""An image, and maps of the way down and of the way up."""
+
+
 class ResNet(nn.Module):
     """Two steps down, ``blocks`` residual blocks at a quarter of the size, two steps up.
 
@@ -107,8 +111,13 @@ class ResNet(nn.Module):
         down, up = (12 if blurred else 6 for blurred in (self.antialias, self.upsample == "blur"))
         return 7 + down + 16 * len(self.blocks) + up + 6
 
-    def forward(self, x: Tensor, taps: list[Tensor] | None = None) -> Tensor:
-        """Map images [n, c, h, w] in [-1, 1] to images of that size; ``taps`` collects the maps of ``encode``."""
+    def forward(self, x: Tensor, taps: list[Tensor] | None = None, staged: bool = False) -> Tensor | Stages:
+        """Map images [n, c, h, w] in [-1, 1] to images of that size; ``taps`` collects the maps of ``encode``.
+
+        With ``staged`` it returns the result of ``stages``.
+        """
+        if staged:
+            return self._stages(x)
         source = x
         x, sizes = self._encode(x, _ignore if taps is None else taps.append)
         for block in list(self.blocks)[self.last_tapped + 1 :]:
@@ -126,12 +135,16 @@ class ResNet(nn.Module):
         self._encode(x, taps.append)
         return taps
 
-    def stages(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    def stages(self, x: Tensor) -> Stages:
         """Return the image, and the maps that EnCo compares: on the way down, and of equal shapes on the way up.
 
         At full and at half size the last maps there; at a quarter those behind the second block and the last but two,
         with fewer than five blocks those before and behind all of them. Their channels are ``staged``.
         """
+        found: Stages = self(x, staged=True)  # so that what wraps ``forward`` holds here too
+        return found
+
+    def _stages(self, x: Tensor) -> Stages:
         first = self.first(x)
         half = self.down[0](first)
         inner = [self.down[1](half)]

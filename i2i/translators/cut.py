@@ -82,6 +82,11 @@ class CUT(Translator):
         super().__init__()
         if patches < 2:
             raise ValueError(f"patches is {patches}; expected at least 2: each patch is compared with others")
+        if in_channels != out_channels and in_channels not in (1, 3, 4):
+            raise ValueError(
+                f"A has {in_channels} channels and B {out_channels}; results pass through the encoder of A, for which "
+                "grey, RGB and RGBA can be converted and other bands cannot: choose dclgan, cyclegan or enco"
+            )
         self.gan, self.lr = Adversarial(objective, constraint), lr
         self.lambda_gan, self.lambda_nce = lambda_gan, lambda_nce
         self.nce_idt, self.nce_T, self.patches = nce_idt and in_channels == out_channels, nce_T, patches

@@ -26,8 +26,8 @@ class EnCo(Translator):
 
     L_EnCo is 2 - 2 cos(P(H(u)), H(d)) between patches of maps of the way down (d) and of the way up (u) of one pass of
     G, at the same stage and place, with a projection H and a predictor P. No gradient passes through H(d), and there
-    are no negatives and no second pass through the encoder. Half of the patches are those where D's output is largest,
-    of four times as many at random places; the others are random.
+    are no negatives and no second pass through the encoder. Half of the patches are those where D's output is smallest,
+    as for a fake, of four times as many at random places; the others are random.
 
     As in the authors' code the terms of the stages are added and divided by twice their number.
 
@@ -157,13 +157,13 @@ class EnCo(Translator):
 def places(attention: Tensor, patches: int) -> Tensor:
     """Return the places [n, patches] of each image at which its maps are compared; all where there are fewer.
 
-    Half of them are those of the largest ``attention`` [n, places] among random ones, four for each patch; the others
+    Half of them are those of the smallest ``attention`` [n, places] among random ones, four for each patch; the others
     are the next of these in random order.
     """
     n, there = attention.shape
     patches, drawn = min(patches, there), min(OVERSAMPLED * patches, there)
     order = torch.rand(n, there, device=attention.device).argsort(1)[:, :drawn]
     half = patches // 2
-    best = attention.gather(1, order).topk(half, 1).indices
-    rest = torch.zeros_like(order).scatter(1, best, 1).argsort(dim=1, stable=True)[:, : patches - half]
-    return torch.cat([order.gather(1, best), order.gather(1, rest)], 1)
+    least = attention.gather(1, order).topk(half, 1, largest=False).indices
+    rest = torch.zeros_like(order).scatter(1, least, 1).argsort(dim=1, stable=True)[:, : patches - half]
+    return torch.cat([order.gather(1, least), order.gather(1, rest)], 1)

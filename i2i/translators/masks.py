@@ -21,7 +21,7 @@ def masked(views: Views, batch: Views) -> Views:
     views = dict(views)
     for source, name in (("x", "mask"), ("y", "mask_y")):
         if name in batch and source in views:
-            for view in translations(list(views), source):
+            for view in translations([name for name, view in views.items() if view.ndim == 4], source):
                 views[view] = _within(batch[name], views[view], views[source], view)
     return views
 

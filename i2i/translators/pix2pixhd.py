@@ -19,7 +19,7 @@ class Pix2PixHD(Translator):
         L_FM(G, D_k) = E sum_i |D_k^i(x, y) - D_k^i(x, G(x))| / N_i   (eq. 4)
 
     and D_k sees the pair at the k-th scale, D_k^i being its i-th map. As in the authors' code the terms of L_FM are
-    averaged over scales and multiplied by 4 / maps.
+    averaged over scales and multiplied by 4 / hidden maps, which is 1 for three layers.
 
     G is the global generator in stage 1. Stage 2 puts the local enhancer around a finished one and trains both on
     images of twice the size; it starts with ``--from`` and the run of stage 1. Instances, their boundaries and features
@@ -72,7 +72,7 @@ class Pix2PixHD(Translator):
         if stage == 2:
             self.G = networks.LocalEnhancer(globe, in_channels, out_channels, blocks=enhancer, **options)
         D = networks.discriminator(discriminator, in_channels + out_channels, ndf=ndf, norm=norm)
-        if not isinstance(D, networks.PatchGAN | networks.MultiScale):
+        if not all(hasattr(each, "features") for each in (D if isinstance(D, networks.MultiScale) else [D])):
             raise ValueError(f"discriminator is {discriminator!r}, which has no maps to match; expected patch_NxK")
         self.D, self.parts = self.gan.constrain(D), (in_channels, out_channels)
 
@@ -91,7 +91,9 @@ class Pix2PixHD(Translator):
         terms = {"gan": self.gan.generator_of([each[-1] for each in fake], lambda: logits)}
         pairs = zip(real, fake, strict=True)
         matching = [
-            4 / len(r) * l1_loss(wide(b), wide(a).detach()) for r, f in pairs for a, b in zip(r[:-1], f, strict=False)
+            4 / (len(r) - 1) * l1_loss(wide(b), wide(a).detach())
+            for r, f in pairs
+            for a, b in zip(r[:-1], f, strict=False)
         ]
         return terms | {"fm": self.lambda_fm / len(real) * sum(matching[1:], matching[0])}
 

@@ -59,6 +59,13 @@ def test_a_generator_is_computed_again_and_a_critic_is_not():
     assert calls == {"G": 2, "D": 3}
 
 
+def test_so_is_one_of_which_other_maps_are_taken():
+    made, calls = thrifty(make("enco")), []
+    made.G.last[1].register_forward_hook(lambda *_: calls.append(1))
+    played(made, batch("enco"), steps=1)
+    assert len(calls) == 2
+
+
 def test_copies_compute_with_their_own_weights():
     made = thrifty(make("direct"))
     copied, x = copy.deepcopy(made.G), batch("direct")["x"]

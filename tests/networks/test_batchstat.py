@@ -71,6 +71,38 @@ def test_a_critic_sees_both_kinds_and_keeps_them_once_a_step():
         D(torch.zeros(1, 3, 4, 4))
 
 
+def test_a_penalty_constrains_the_function_that_plays():
+    """The past maps are those of the game, mixed as the images are."""
+    torch.manual_seed(0)
+    D, gan = BatchStatGAN(3, layers=1, ndf=4), Adversarial("lsgan", "gp-zero")
+    games = [(images(), images()) for _ in range(3)]
+    for real, fake in games:
+        gan.critic(D, real, fake)
+    real, fake = games[-1]
+    before = [[D.body(pair[side]) for pair in games[:2]] for side in (0, 1)]
+    for share in (1.0, 0.0, torch.full((1, 1, 1, 1), 0.25)):
+        x = share * real + (1 - share) * fake
+        mixed = [share * a + (1 - share) * b for a, b in zip(*before, strict=True)]
+        wanted = D.head(batch_norm(torch.cat([D.body(x), *mixed]), None, None, training=True)[:1])
+        assert torch.allclose(D(x, share), wanted, atol=1e-6)
+    torch.manual_seed(1)
+    found = gan.penalty(D, real, fake)["penalty"]
+    torch.manual_seed(1)
+    share = torch.rand(1, 1, 1, 1)
+    x = (share * real + (1 - share) * fake).requires_grad_()
+    (slope,) = torch.autograd.grad(D(x, share).mean(), x)
+    assert found.item() == pytest.approx(slope.square().sum().item(), rel=1e-5)
+
+
+def test_each_scale_remembers():
+    D, gan = discriminator("batchstat_1x2", 3, ndf=4), Adversarial("lsgan", "r1r2")
+    real, fake = images(), images()
+    gan.critic(D, real, fake)
+    assert [{kind: len(maps) for kind, maps in each.kept.items()} for each in D] == 2 * [{"real": 1, "fake": 1}]
+    assert torch.isfinite(gan.penalty(D, real, fake)["penalty"])
+    assert torch.isfinite(gan.generator(D, fake))
+
+
 @pytest.mark.parametrize("method", UNPAIRED)
 def test_the_preset_is_of_any_unpaired_method(method):
     settings, hyper = preset_of("uvcgan2", method)

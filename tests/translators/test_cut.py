@@ -199,3 +199,12 @@ def test_weights_begin_as_the_authors_have_them_or_larger(method):
     assert means[0] < 0.2 * means[1]
     with pytest.raises(ValueError, match="init is 'he'; choose normal or xavier"):
         method(**small, init="he")
+
+
+@pytest.mark.parametrize("method", [CUT, HnegSRC])
+def test_bands_of_other_counts_are_refused(method):
+    """Results pass through the encoder of A."""
+    with pytest.raises(ValueError, match=r"A has 5 channels and B 3; .* choose dclgan, cyclegan or enco"):
+        method(5, 3)
+    method(5, 5, generator="resnet_1", ngf=2, ndf=2)
+    method(3, 5, generator="resnet_1", ngf=2, ndf=2)

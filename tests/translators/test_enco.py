@@ -11,16 +11,16 @@ from tests.translators.cases import batch, make
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_half_of_the_patches_are_those_of_the_largest_output():
+def test_half_of_the_patches_are_those_of_the_smallest_output():
     torch.manual_seed(0)
     attention = torch.stack([torch.arange(1000.0), torch.arange(1000.0).flip(0)])
     at = places(attention, 40)
     assert at.shape == (2, 40)
     assert all(len(set(row.tolist())) == 40 for row in at)
-    best, rest = at[0].sort(descending=True).values.split(20)
-    assert best.min() > 800  # the twenty largest of 160 random ones
-    assert 300 < rest.float().mean() < 550  # the others are below them, and spread
-    assert at[1].sort().values[:20].max() < 200
+    least, rest = at[0].sort().values.split(20)
+    assert least.max() < 200  # the twenty smallest of 160 random ones
+    assert 450 < rest.float().mean() < 700  # the others are above them, and spread
+    assert at[1].sort(descending=True).values[:20].min() > 800
     everywhere = places(torch.rand(1, 9), 40)
     assert sorted(everywhere[0].tolist()) == list(range(9))
 

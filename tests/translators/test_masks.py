@@ -35,6 +35,17 @@ def test_outside_of_its_mask_a_translation_is_its_source(method):
     assert all(torch.isfinite(term) for term in play(translator, moves, data).values())
 
 
+@pytest.mark.parametrize(("method", "options", "progress"), [
+    *((method, {}, 0.0) for method in UNPAIRED), ("cut", {"nce_idt": False}, 0.0), ("enco", {}, 0.5),
+])  # fmt: skip
+def test_masks_of_both_sides_leave_what_is_no_image(method, options, progress):
+    """Where y is not translated, the view after it holds patches."""
+    translator, data = make(method, **options), batch(method) | {"mask": half(), "mask_y": half()}
+    translator.progress = progress
+    moves = {name: Move(player) for name, player in translator.players().items()}
+    assert all(torch.isfinite(term) for term in play(translator, moves, data).values())
+
+
 def test_the_game_is_played_within_the_mask():
     translator, data = make("direct"), batch("direct")
     moves = {name: Move(player) for name, player in translator.players().items()}

@@ -45,7 +45,7 @@ def test_feature_matching_by_hand():
         for layer in D.model:
             a, b = layer(a), layer(b)
             if isinstance(layer, nn.LeakyReLU):
-                matching += (b - a).abs().mean() * 10 / 3 * 4 / 4  # three maps and the logits
+                matching += (b - a).abs().mean() * 10 / 3 * 4 / 3  # three maps
                 count += 1
         assert count == 3
         gan += (b - 1).square().mean()
@@ -56,7 +56,11 @@ def test_feature_matching_by_hand():
     assert set(play(single, {n: Move(p) for n, p in single.players().items()}, batch("pix2pixhd"))) == {
         "G/gan", "G/fm", "D/gan",
     }  # fmt: skip
-    for wrong, words in (({"discriminator": "pixel"}, "no maps to match"), ({"stage": 3}, "stage is 3")):
+    for wrong, words in (
+        ({"discriminator": "batchstat_1x2"}, "no maps to match"),
+        ({"discriminator": "pixel"}, "no maps to match"),
+        ({"stage": 3}, "stage is 3"),
+    ):
         with pytest.raises(ValueError, match=words):
             make("pix2pixhd", **wrong)
 
