@@ -11,12 +11,13 @@ import click
 
 from i2i.cli import help, providers, signals, tiles, translate_images, translate_video, without_garbage_collection
 from i2i.cli.param_types import FilePath, Place
+from i2i.progress import Progress
 from i2i.runtime.adapters.options import NAMES, ModelOptions
 from i2i.text import is_url, not_found, printable
 
 if TYPE_CHECKING:
-    from i2i.runtime import Model
-    from i2i.runtime.jobs.folder import Engine
+    from i2i.runtime import Model, Options
+    from i2i.runtime.jobs.folder import Engine, Outcome, Summary
 
 
 LARGEST_SEED = 2**32 - 1  # of i2i.sampling, which imports NumPy
@@ -160,7 +161,7 @@ def command(
     engine = _engine(on, address, options, folder and job is None and not watch)
     _check(src, dst, job, {**options, "watch": watch}, derive)
     settings = Options(**{name: value for name, value in options.items() if value is not None})
-    alone = job is None and not folder
+    alone, failed = job is None and not folder, 0
     given = ModelOptions(input=inputs)  # type: ignore[arg-type]  # texts, which are converted
     loaded = open_models(names or (None,), to, side_by_side=not alone, options=given, **where)
     loaded = [each for model in loaded for each in styled(model, style, seed, results)]
@@ -168,7 +169,8 @@ def command(
     if derive is not None:
         if job is not None or piped or watch:
             raise ValueError("--derive is for an image or a folder of images")
-        src = derived(Path(src), derive, loaded, settings.overwrite)
+        settings = translate_images.sharded(settings) if folder else settings
+        src, failed = derived(Path(src), derive, loaded, settings)
     if job is not None and job.folder:
         translate_video.translate_folder(loaded, Path(src), dst, settings, job)
     elif job is not None:
@@ -181,6 +183,8 @@ def command(
         translate_images.translate_folder(loaded, src, dst, settings, watch, engine)
     else:
         translate_images.translate_image(loaded, Path(src), dst, settings)
+    if failed:
+        raise SystemExit(1)
 
 
 def _engine(on: str | None, address: str | None, options: Mapping[str, Any], folder: bool) -> Engine | None:
@@ -223,15 +227,32 @@ def _check(
             raise ValueError(f"{option} is for folders of this machine, and a URL is given")
 
 
-def derived(src: Path, folder: Path, models: Sequence[Model], overwrite: bool) -> Path:
-    """Write the sources that the models were trained on, made of ``src``, to ``folder``; return what to translate."""
-    from i2i.runtime.jobs.derived import write_derived
+def derived(src: Path, folder: Path, models: Sequence[Model], settings: Options) -> tuple[Path, int]:
+    """Write the sources that the models were trained on, made of ``src``, to ``folder``.
+
+    Returns what to translate, and of how many images of a folder none could be made. Exits with status 1 for an image.
+    """
+    from i2i.images import ImageError
+    from i2i.runtime.jobs.derived import derive_file, derive_folder
 
     ways = {model.spec.derive for model in models}
     if len(ways) > 1 or not all(ways):
         known = "; ".join(f"{model.path.name}: {model.spec.derive or 'none'}" for model in models)
         raise ValueError(f"--derive makes the source that a model was trained on, and these say {known}")
-    return write_derived(src, folder, ways.pop(), overwrite)
+    if not src.is_dir():
+        try:
+            return derive_file(models[0], src, folder, settings), 0
+        except ImageError as error:
+            click.echo(f"failed: {error}", err=True)
+            raise SystemExit(1) from error
+    with Progress("image") as bar:
+
+        def report(outcome: Outcome, summary: Summary) -> None:
+            if outcome.note:
+                bar.say(f"failed: {outcome.note}")
+            bar.update(summary.done + summary.skipped + summary.failed, summary.total)
+
+        return folder, derive_folder(models[0], src, folder, settings, report).failed
 
 
 def styled(model: Model, style: Path | None, seed: int | None, results: int | None) -> list[Model]:

@@ -76,6 +76,9 @@ def taught(settings: Settings, split: str, progress: Callable[[int, int], None] 
             f"{settings.method} does not learn from pairs, which a teacher makes; choose distill or pix2pix, or leave "
             "--teacher out"
         )
+    idle = [name for name in ("mask", "derive", "attributes", "select", "captions") if getattr(settings, name)]
+    if idle:
+        raise ValueError(f"--{idle[0]} says how folders make data, and a teacher makes the pairs here; leave it out")
     if settings.b or (settings.a and settings.data):
         raise ValueError("a teacher makes the second domain itself; give one folder of images, --a DIR or --data DIR")
     teacher = Teacher.open(Path(str(settings.teacher)), settings.teacher_to)

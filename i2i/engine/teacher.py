@@ -129,18 +129,25 @@ def cost_of(net: nn.Module, channels: int, device: torch.device) -> dict[str, fl
 def introduce(run: Run, teacher: Teacher, translator: Translator, device: torch.device) -> str:
     """Note the teacher, and what both networks cost, in the run's facts; return a line about them.
 
-    Raises ValueError if the run was started with another teacher.
+    Raises ValueError if the run was started with another teacher, or with a discriminator that it has lost.
     """
     found, noted = teacher.facts(), run.facts.get("teacher")
     if noted is None:
         (student,) = translator.exports().values()
         costs = cost_of(per_image(student), teacher.spec.source.channels, device)
-        noted = run.facts["teacher"] = found | {"on": device.type} | teacher.cost(device)
+        noted = found | {"critic": teacher.critic is not None, "on": device.type} | teacher.cost(device)
+        run.facts["teacher"] = noted
         run.facts["student"] = {"on": device.type} | costs
     if noted["sha256"] != found["sha256"]:
         raise ValueError(
             f"{run.path} was started with another teacher than {teacher.path} is now; give the one it was started "
             "with, or start a new run with --from and another --out"
+        )
+    if noted.get("critic", teacher.critic is not None) != (teacher.critic is not None):
+        raise ValueError(
+            f"{run.path} was started {'with' if noted['critic'] else 'without'} the discriminator of the states in "
+            f"{teacher.path / 'state'}, which {'are gone' if noted['critic'] else 'are there now'}; put them back as "
+            "they were, or start a new run with --from and another --out"
         )
     ours = run.facts["student"]
     return f"teacher: {_shown(noted)}\nstudent: {_shown(ours)}, MACs 1/{noted['macs'] / ours['macs']:.3g}"

@@ -20,7 +20,10 @@ HOLE = 0.5
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to make a source: ``make(pixels, value, rng)`` of [h, w, c], uint8 or uint16, returns such pixels."""
+    """One way to make a source: ``make(pixels, value, rng)`` of [h, w, c], uint8 or uint16, returns such pixels.
+
+    JPEG returns uint8 of both.
+    """
 
     make: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
     values: tuple[float, float] | None = None
@@ -39,6 +42,8 @@ class Step:
 
 
 def _jpeg(pixels: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:
+    """Pixels after JPEG, uint8 also of uint16: the format has no more bits."""
+    pixels = convert(pixels, pixels.shape[2], 8)
     bgr = pixels if pixels.shape[2] == 1 else cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
     stored = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])[1]
     read = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE if pixels.shape[2] == 1 else cv2.IMREAD_COLOR)

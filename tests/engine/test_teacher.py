@@ -117,7 +117,7 @@ def test_it_resumes_with_the_same_teacher_only(teacher: Path, photos: Path, tmp_
     wanted = load_generators(run)["a2b"][0].state_dict()
 
     def back_to_step_2(**changes: Any) -> None:
-        (run / "state" / "000000004.pt").unlink()
+        (run / "state" / "000000004.pt").unlink(missing_ok=True)
         facts = json.loads((run / "run.json").read_text()) | {"status": "running", "step": 2}
         facts["teacher"] |= changes
         (run / "run.json").write_text(json.dumps(facts))
@@ -126,6 +126,9 @@ def test_it_resumes_with_the_same_teacher_only(teacher: Path, photos: Path, tmp_
     student(teacher, photos, run, steps=4)
     again = load_generators(run)["a2b"][0].state_dict()
     assert all(torch.equal(again[name], wanted[name]) for name in wanted)
+    back_to_step_2(critic=False)
+    with pytest.raises(ValueError, match=r"started without the discriminator of the states in .*, which are there now"):
+        student(teacher, photos, run, steps=4)
     back_to_step_2(sha256="0")
     with pytest.raises(ValueError, match=r"started with another teacher than .* is now"):
         student(teacher, photos, run, steps=4)
@@ -151,6 +154,11 @@ def test_costs_are_counted_alike_in_pytorch_and_in_the_file(teacher: Path) -> No
         ({"teacher": "nowhere"}, "teacher is .*nowhere: no such file or folder"),
         ({"method": "cyclegan"}, "cyclegan does not learn from pairs, which a teacher makes"),
         ({"b": "b"}, "a teacher makes the second domain itself"),
+        (
+            {"derive": "jpeg:20"},
+            "--derive says how folders make data, and a teacher makes the pairs here",
+        ),
+        ({"mask": "masks"}, "--mask says how folders make data"),
         ({"teacher_to": "zebra"}, "does not translate to 'zebra'"),
         ({"channels": "1"}, "the teacher takes 8-bit RGB; leave out"),
         ({"teacher": None, "teacher_to": "b"}, "there is no teacher; give --teacher as well"),

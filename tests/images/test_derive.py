@@ -38,6 +38,8 @@ def test_each_way_gives_its_domain(kind, channels: int, dtype: type) -> None:
     if kind.example.startswith("jpeg") and bits == 16:
         with pytest.raises(ValueError, match="photos has 16 bits, which JPEG has not"):
             derived_domain(target, kind.example)
+        deep = photo()[..., :channels].astype(np.uint16) * 257  # of one picture of a set of 8 bits
+        assert np.array_equal(made(kind.example, deep), made(kind.example, photo()[..., :channels]))
         return
     domain = derived_domain(target, kind.example)
     image = photo()[:, :70, :channels].astype(dtype) * (257 if bits == 16 else 1)

@@ -27,11 +27,12 @@ FAR, FINE = 5.0, 4
 def pairs(data: Path) -> None:
     """Write the aligned pairs that agree to ``trainA`` and ``trainB``, and ``testA`` and ``testB`` as they are."""
     given = data.with_name(f"{data.name}-given")
-    datasets.fetch("emoji-pairs", given)
+    if not given.exists():  # a run that was stopped has it
+        datasets.fetch("emoji-pairs", given)
     for name in ("testA", "testB"):
-        shutil.copytree(given / name, data / name)
+        shutil.copytree(given / name, data / name, dirs_exist_ok=True)
     for name in ("trainA", "trainB"):
-        (data / name).mkdir(parents=True)
+        (data / name).mkdir(parents=True, exist_ok=True)
     for path in sorted((given / "trainA").glob("*.png")):
         source, target = (weighted(given / side / path.name) for side in ("trainA", "trainB"))
         moved = aligned(source, target)

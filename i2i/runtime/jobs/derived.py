@@ -2,25 +2,101 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from i2i.images import Image, list_images, read_image, write_image
+from i2i.images import ImageError, read_image, write_image
 from i2i.images.derive import derive_image
+from i2i.runtime.jobs import image_file
+from i2i.runtime.jobs.folder import Report, Summary, journals, refuse_mixed_results, shard_of
+from i2i.runtime.jobs.journal import Journal
+from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.places import LocalResults, State
+from i2i.runtime.jobs.planning import FolderTarget, plan, refuse_unknown_files
+from i2i.runtime.jobs.workers import Outcome
+from i2i.runtime.model.model import Model
+
+KIND = "derived"
+"""Of the journal: a record of its own."""
 
 
-def write_derived(source: Path, folder: Path, way: str, overwrite: bool = False) -> Path:
-    """Write what ``way`` makes of an image, or of each image of a folder, as PNG files to ``folder``, with its tree.
+def derive_file(model: Model, source: Path, folder: Path, options: Options) -> Path:
+    """Write the source that ``model`` was trained on, made of an image, as a PNG file to ``folder``; return its path.
 
-    The same file name gives the same result. A file that is there is kept, or replaced with ``overwrite``. Returns
-    ``folder``, or the file for one image. Raises ImageError for an image that cannot be read.
+    Raises ImageError for an image that cannot be read, and ValueError if it would be replaced itself.
     """
-    paths = list_images(source) if source.is_dir() else [source]
-    for path in paths:
-        name = path.relative_to(source if source.is_dir() else source.parent)
-        target = folder / name.with_name(name.name if name.suffix.lower() == ".png" else f"{name.name}.png")
-        if overwrite or not target.exists():
-            image = read_image(path)
-            made = derive_image(Image(image.pixels, icc=image.icc, format="PNG"), way, name.as_posix())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(target, made, "PNG")
-    return folder if source.is_dir() else target
+    target = folder / result_name(source.name)
+    if target.resolve() == source.resolve():
+        raise ValueError(f"{target}: the made source would replace the image; originals are never overwritten")
+    _write(source, target, model, source.name, options)
+    return target
+
+
+def derive_folder(
+    model: Model, source: Path, folder: Path, options: Options | None = None, report: Report | None = None
+) -> Summary:
+    """Write the source that ``model`` was trained on of every image under ``source`` to the same tree in ``folder``.
+
+    The sources are PNG files; the same name gives the same values. A file that fails is reported and counted, and the
+    others go on. One that an earlier job wrote in the same way is kept, unless its image has changed.
+
+    Raises ValueError before any work if names clash or files would be replaced that no such job wrote, and MixedError
+    if the folder has sources made in another way.
+    """
+    options, summary = options or Options(), Summary()
+    shard, unreadable, way = shard_of(options), list[ImageError](), model.spec.derive
+    names = [name for name in plan(source, [folder], result_name, unreadable.append) if shard.holds(result_name(name))]
+    facts = {"derive": way, "metadata": options.keep_metadata}
+    key = hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()[:16]
+    results = LocalResults(folder)
+    target = FolderTarget(model, results, Journal(results, key, facts, shard, options.overwrite, KIND))
+    if not options.overwrite:
+        refuse_mixed_results(target)
+        refuse_unknown_files(map(result_name, names), results, target.journal)
+    summary.total = len(unreadable) + len(names)
+
+    def outcomes() -> Iterator[Outcome]:
+        for error in unreadable:
+            yield Outcome(error.path, "failed", str(error))
+        with journals([target]):
+            for name in names:
+                yield _outcome(target, source / name, name, options)
+
+    for outcome in outcomes():
+        summary.count(outcome)
+        if report is not None:
+            report(outcome, summary)
+    return summary
+
+
+def result_name(source: str) -> str:
+    """Return the name of the source that is made of an image: its own, with ".png" behind it if it has another one."""
+    return source if source.lower().endswith(".png") else f"{source}.png"
+
+
+def _outcome(target: FolderTarget, path: Path, name: str, options: Options) -> Outcome:
+    made, journal = result_name(name), target.journal
+    try:
+        state = State.of(path.stat())
+        if journal.is_done(made, state):
+            return Outcome(path, "skipped")
+        (target.folder / made).parent.mkdir(parents=True, exist_ok=True)
+        journal.begin(made, state)
+        _write(path, target.folder / made, target.model, name, options)
+        journal.done(made, state)
+    except (ImageError, OSError) as error:
+        image_file.stop_if_full(error, target.folder)
+        image_file.stop_if_full(error.__cause__, target.folder)
+        return Outcome(path, "failed", str(error if isinstance(error, ImageError) else ImageError(path, str(error))))
+    return Outcome(path, "done")
+
+
+def _write(source: Path, target: Path, model: Model, name: str, options: Options) -> None:
+    image = read_image(source, options.max_pixels, options.keep_metadata)
+    if image.bands:
+        raise ImageError(source, f"it has {image.kind}, and sources are made of pictures, grey or RGB")
+    made = derive_image(replace(image, format="PNG", coding=""), model.spec.derive, name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_image(target, made, "PNG")

@@ -144,6 +144,8 @@ def _work(part: bytes, number: int, count: int, names: list[str], taken: Any, lo
     """Run a part in this process, and say what comes of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also if the parent was no main thread
     signal.signal(signal.SIGTERM, _interrupt)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a scheduler's warning to all; the parent sends SIGTERM then
     tell(box.put)
     share(count)
     try:
@@ -154,11 +156,12 @@ def _work(part: bytes, number: int, count: int, names: list[str], taken: Any, lo
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which the parent sends to all that have not quite ended
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent sends it to all that have not quite ended
         box.put(None)
 
 
 def _interrupt(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a group gets one, and each process another from the parent
     raise KeyboardInterrupt
 
 

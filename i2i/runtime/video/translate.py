@@ -104,6 +104,11 @@ def translate_video(
         flicker = Flicker()
         if bands := next((each for each in (model.spec.source, model.spec.target) if each.bands), None):
             raise ModelError(f"{model.path.name}: a video has pictures, and {bands.name!r} has {kind(bands)}")
+        if model.spec.inpaints:
+            raise ModelError(
+                f"{model.path.name} fills the transparent parts of images, and a video is translated whole; write its "
+                "frames as images with the parts to fill transparent, and translate their folder"
+            )
         run = _Job(model.toward(None), reader, options, summary, report, [flicker, *observers])
         if isinstance(target, Path):
             _into_file(run, target, whole)

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.runtime import Model, Options
+from i2i.runtime import Model, ModelError, Options
 from i2i.runtime.video import VideoOptions, detect, translate, translate_video
 from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.options import CODECS
 from i2i.runtime.video.pipeline import TranslatedFrame
 from i2i.runtime.video.sink.encoders import ENCODERS
+from tests import tiny
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts, psnr
 
@@ -50,6 +51,13 @@ def test_a_codec_in_each_of_its_containers(codec: str, identity: Model, tmp_path
         assert result.colour == ((0, 2, 1, 1) if codec == "ffv1" else (1, 1, 1, 1))
         if result.planes:
             assert psnr(before.planes, result.planes) > 38
+
+
+def test_a_model_that_fills_holes_is_refused(tmp_path: Path) -> None:
+    model, source = Model(tiny.filler(tmp_path / "fill.onnx"), "cpu"), make(tmp_path / "in.mp4")
+    with pytest.raises(ModelError, match=r"fill\.onnx fills the transparent parts of images, and a video"):
+        translate_video(model, source, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
