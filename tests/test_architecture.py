@@ -131,9 +131,9 @@ FLOORS = {
         ["sink"], ["translate"], ["folder"],
     ],
     "i2i.runtime.jobs": [
-        ["sharding", "derived", "places"], ["options", "journal"], ["planning", "masks"], ["image_file"],
+        ["sharding", "places"], ["options", "journal"], ["planning", "masks"], ["image_file"],
         ["strips", "remote"], ["oversized", "opening", "buckets"], ["parallel"], ["single", "workers"],
-        ["watcher", "ray", "gpus"], ["folder"],
+        ["watcher", "ray", "gpus"], ["folder"], ["derived"],
     ],
     "i2i.images": [
         ["tags", "libvips"], ["resolution"], ["exif", "image"], ["alpha", "codecs"], ["formats", "domains", "derive"],

@@ -121,7 +121,8 @@ class Settings:
         "translation, cutout; for few images.", "Training", metavar="NAME,NAME...",
     )  # fmt: skip
     batch: int = option(
-        1, "Images per step, over all processes, from 1; auto: as many as fit the GPU. StarGAN's default is 16.",
+        1, "Images per step, over all processes, from 1; auto: as many as fit the GPU. Defaults: StarGAN 16, "
+        "generators from noise 16 to 128, others 1.",
         "Training", metavar="N|auto",
     )  # fmt: skip
     accumulate: int = option(

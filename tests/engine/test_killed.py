@@ -68,7 +68,7 @@ def test_killed_a_few_times(folders, tmp_path, one_thread):
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("method", TINY)
 def test_killed_many_times(method, large_folders, tmp_path, monkeypatch, one_thread):
-    """204 kills over all methods, with threads that read images and a cache that they fill.
+    """Twelve kills of each method, with threads that read images and a cache that they fill.
 
     The unbroken run has no cache, so that a wrong pixel out of the other's shows.
     """
