@@ -13,7 +13,7 @@ from i2i.data import Dataset, has_split
 from i2i.engine.report import Reporter
 from i2i.engine.run_folder import Run
 from i2i.engine.train_state import TrainState
-from i2i.engine.validation_images import Spread, Trial, metrics_of, repeated, translating, trials
+from i2i.engine.validation_images import Spread, Trial, known_before, metrics_of, repeated, translating, trials
 from i2i.engine.weights import describe, write_weights
 from i2i.evaluation import candidates
 from i2i.evaluation.instruments import with_features
@@ -90,7 +90,8 @@ class Validation:
         if not self.every:
             return
         noted = self.run.facts["validation"]
-        if warning := repeated((trial for trial, _ in self.trials), dataset.contents):
+        contents = dict(dataset.contents) | known_before(self.run.settings.from_, dataset.domains)
+        if warning := repeated((trial for trial, _ in self.trials), contents):
             reporter.say(warning)
         protocols, inputs = {}, {}
         for trial, spread in self.trials:

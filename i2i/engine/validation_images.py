@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -26,7 +26,7 @@ from i2i.evaluation.measure import Measured, Rows, measure
 from i2i.evaluation.networks import has_lite0
 from i2i.evaluation.pictures import Picture
 from i2i.evaluation.sources import HELD_OUT, Task
-from i2i.images.domains import kind
+from i2i.images.domains import describe_ranges, kind
 from i2i.metrics import METRICS, Metric
 from i2i.networks import per_image
 from i2i.runtime import processing
@@ -43,6 +43,11 @@ def arrange(run: Run, dataset: Dataset) -> None:
     measured on this data, and for a run that has trained on all of its images.
     """
     settings, noted = run.settings, dict(run.facts.get("validation", {}))
+    if settings.eval_every and settings.teacher:
+        raise ValueError(
+            "eval_every compares results with real images of the target, and a teacher makes its own; leave it out, "
+            "and measure the student by `i2i evaluate RUN --a DIR --b DIR`"
+        )
     if settings.eval_every and dataset.kind in ("images", "captions"):
         raise ValueError(
             "eval_every compares translated images, and a generator has none; generate images after the training, and "
@@ -50,6 +55,12 @@ def arrange(run: Run, dataset: Dataset) -> None:
         )
     if settings.eval_every and (bands := next((d for d in (dataset.source, dataset.target) if d.bands), None)):
         raise ValueError(f"eval_every measures pictures, grey or RGB, and {bands.name} has {kind(bands)}; leave it out")
+    ranged = next((d for d in (dataset.source, dataset.target) if d.range and set(d.range) != {(0.0, d.peak)}), None)
+    if settings.eval_every and ranged:
+        raise ValueError(
+            f"eval_every measures pictures of all levels that their type has, and {ranged.name} has the range "
+            f"{describe_ranges(ranged)}; leave it out"
+        )
     if settings.eval_every:
         run.settings = settings = replace(settings, metric=_metric(settings, dataset.kind))
     elif not noted:
@@ -156,6 +167,19 @@ def _of_domains(run: Run, split: str, domains: tuple[str, ...], aim: str) -> Tas
     return sources.from_domains(data, split, domains, aim)
 
 
+def known_before(source: str | None, domains: Sequence[str]) -> dict[Path, bytes]:
+    """Return the files that the run was trained on from which this one starts, with their digests."""
+    before = None if source is None else sources.run_of(Path(source))
+    if before is None:
+        return {}
+    found, _ = sources.trained_by(before, domains)
+    return {image.path: _digest(image.path) for image in found}
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+
+
 def repeated(found: Iterable[Trial], contents: Mapping[Path, bytes]) -> str:
     """Return a warning if images are among the files trained on, whose digests these are, under any name; else ""."""
     files: dict[Path, str] = {}
@@ -163,9 +187,7 @@ def repeated(found: Iterable[Trial], contents: Mapping[Path, bytes]) -> str:
         images = [*(item.source for item in trial.task.items if item.source), *trial.task.real]
         files |= {source.path: source.name for source in images}
     trained = set(contents.values())
-    same = [
-        name for path, name in files.items() if hashlib.blake2b(path.read_bytes(), digest_size=16).digest() in trained
-    ]
+    same = [name for path, name in files.items() if _digest(path) in trained]
     return (
         f"warning: {len(same)} of {plural(len(files), 'validation image')}: trained on as well, so that the best "
         f"weights may be those that know them by heart: {', '.join(same[:5])}"

@@ -108,7 +108,7 @@ def evaluate(
     if video or (fake is not None and Path(fake).is_file()):
         tables = of_videos(loaded, chosen, video, fake, source, steady, _title(loaded, None, fake))
         return Evaluation(tables, _about(loaded))
-    tasks = find_tasks(model, loaded, data, a, b, split, direction, to, paired, real, fake, source)
+    tasks = find_tasks(model, loaded, data, a, b, split, direction, to, paired, real, fake, source, train)
     pixels = None if size is None else (size, size) if isinstance(size, int) else size
     if pixels is not None and min(pixels) < 1:
         raise ValueError(f"size is {size}; expected at least 1 pixel")
@@ -117,13 +117,15 @@ def evaluate(
     options = {"seed": seed, "kid_subset": kid_subset, "kid_subsets": kid_subsets}
     choices = Choices(chosen, instruments, seen, pixels, options, baseline, progress, notes)
     other = back if isinstance(back, Model) else way_back(model, loaded, back, provider, chosen)
+    choices.back = None if other is None or other is loaded else other.path
+    choices.palette = None if palette is None else Path(palette)
     tables = []
     for task, aim in tasks:
         if train is not None:
             task = sources.with_training(task, train)
         if instruments.segmenter is not None:
             task = sources.with_labels(task, labels)
-        instruments.expected = expected_class(instruments.classifier, expect, task)
+        instruments.expected, choices.expected = expected_class(instruments.classifier, expect, task)
         made = candidates.of_folder if loaded is None else candidates.of_model(loaded.toward(aim), other)
         tables.append(measure_table(task, made, choices, _title(loaded, aim, fake)))
     return Evaluation(tables, _about(loaded))

@@ -23,7 +23,7 @@ PathLike = str | os.PathLike[str]
 
 def find_tasks(
     model: Any, loaded: Model | None, data: Any, a: Any, b: Any, split: str | None, direction: str | None,
-    to: str | None, paired: bool | None, real: Any, fake: Any, source: Any,
+    to: str | None, paired: bool | None, real: Any, fake: Any, source: Any, train: Any = None,
 ) -> list[tuple[Task, str | None]]:  # fmt: skip
     """Return what to measure, each with the domain to translate to."""
     if loaded is None:
@@ -44,14 +44,35 @@ def find_tasks(
         if run is None:
             raise DataError("no data: give --data DIR, or --a DIR and --b DIR; only a run knows its own")
         found = sources.recorded(run.path)
+        if found["teacher"]:
+            raise DataError(
+                f"{run.path}: its targets were made by a teacher, so it knows no real images of them; give --a DIR and "
+                "--b DIR, or --data DIR"
+            )
         data, a, b = found["data"], found["a"], found["b"]
         held_out = found["held_out"] if split is None else {}
     if held_out and not sources.has_test(data, a, b, loaded.spec.domains, loaded.spec.derive):
         tasks = _of_images_held_out(loaded, data, a, b, direction, to, paired, held_out)
     else:
         tasks = _of_images(loaded, data, a, b, split, direction, to, paired, trained_on)
-    seen = [] if run is None else sources.trained_by(run.path, loaded.spec.domains)
-    return [(replace(task, trained=list(dict.fromkeys([*task.trained, *seen]))), aim) for task, aim in tasks]
+    seen, missing = ([], []) if run is None else sources.trained_by(run.path, loaded.spec.domains)
+    unchecked = [
+        f"the images that {path} was trained on are not at hand, so whether measured ones are among them is not known; "
+        "--train DIR gives them"
+        for path in missing
+        if train is None
+    ]
+    return [
+        (
+            replace(
+                task,
+                trained=list(dict.fromkeys([*task.trained, *seen])),
+                warnings=[*task.warnings, *unchecked],
+            ),
+            aim,
+        )
+        for task, aim in tasks
+    ]
 
 
 def _of_images(

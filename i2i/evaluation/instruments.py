@@ -83,17 +83,20 @@ def add_judge(
     return network
 
 
-def expected_class(judge: Classifier | None, expect: str | None, task: Task) -> Callable[[Item], int | None]:
-    """Return the class to expect of each item. Raises DataError where the judge knows none of the names."""
+def expected_class(
+    judge: Classifier | None, expect: str | None, task: Task
+) -> tuple[Callable[[Item], int | None], str | None]:
+    """Return the class to expect of each item, and the same in words. Raises DataError for names that the judge does
+    not know."""
     if judge is None:
-        return lambda item: None
+        return lambda item: None, None
     numbers = {name: n for n, name in enumerate(judge.classes)}
     name = expect if expect is not None else task.target
     if name in numbers:
-        return lambda item: numbers[name]
+        return lambda item: numbers[name], name
     folders = [_folder(item) for item in task.items]
     if expect is None and all(folder in numbers for folder in folders):
-        return lambda item: numbers.get(_folder(item))  # real images may lie in no such folder
+        return lambda item: numbers.get(_folder(item)), "of each folder"  # real images may lie in none
     raise DataError(
         f"{judge.name} knows the classes {', '.join(judge.classes[:20])}, and neither {name!r} nor the folders of the "
         "images is one; give --class NAME"

@@ -76,7 +76,8 @@ def measure(
     _keep_freed_memory()
     found = Measured({name: Rows() for name in candidates}, [item.name for item in items], None, [], {})
     wants_features = any(metric.of == "features" for metric in metrics.values())
-    apart = [] if items and items[0].truth is not None and len(real) == len(items) else real
+    seen = {item.truth for item in items}  # with their items
+    apart = [source for source in real if source not in seen]
     total, done = len(items) + len(apart) * wants_features, 0
     truths: list[np.ndarray] = []
 

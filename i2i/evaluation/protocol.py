@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from i2i.data.layout import Source
@@ -13,7 +14,7 @@ from i2i.evaluation.pictures import RESIZE
 from i2i.images import ImageError, read_header
 from i2i.text import plural
 
-LOSSY = frozenset(("JPEG", "WebP", "AVIF", "HEIF", "HEIC"))
+LOSSY = frozenset(("JPEG", "WEBP", "AVIF", "HEIC"))
 FEW = 2000  # images, below which the bias of the Frechet distance is of the order of differences between methods
 NOT_ENCODED = "not encoded"
 
@@ -82,6 +83,12 @@ class Protocol:
     seed: int
     background: str | None
     """Behind transparent pixels; None where there are none."""
+    labels: str | None = None
+    """Digest of the label maps and of their palette, for a judge that is a segmenter."""
+    expected: str | None = None
+    """The class that a judge should see: its name, or "that of each folder"."""
+    back: str | None = None
+    """Name and hash of the model that translates results back, for cycle-L1."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -102,6 +109,9 @@ class Protocol:
         parts += [f"features {self.features}"] if self.features else []
         parts += [f"KID of {self.kid_subsets} subsets of {self.kid_subset}"] if self.kid_subset else []
         parts += [f"judge {self.judge}"] if self.judge else []
+        parts += [f"label maps {self.labels}"] if self.labels else []
+        parts += [f"class {self.expected}"] if self.expected else []
+        parts += [f"back by {self.back}"] if self.back else []
         parts += [f"transparency on {self.background}"] if self.background else []
         return "; ".join([*parts, f"seed {self.seed}"])
 
@@ -154,6 +164,12 @@ def _of(size: tuple[int, int]) -> str:
 def leaks(images: Iterable[tuple[str, str, str]], trained: dict[str, str]) -> list[str]:
     """Return the names of images, given as role, name and digest, whose decoded content is among the trained ones."""
     return [f"{name} = {trained[digest]}" for _, name, digest in images if digest in trained]
+
+
+def of_files(files: Iterable[Path]) -> str:
+    """Return a digest of the bytes of files, whatever their names."""
+    digests = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:12]
 
 
 def content(images: Iterable[tuple[str, str, str]]) -> str:

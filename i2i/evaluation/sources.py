@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.data.layout import Folder, Layout, Source, existing, find_layout, list_sources, subfolders
+from i2i.data.one_set import images_in, split_folder
 from i2i.errors import DataError
 from i2i.images import list_images
 from i2i.text import plural
@@ -286,8 +287,8 @@ def with_training(task: Task, folder: Folder) -> Task:
 
 
 def recorded(run: Path) -> dict[str, Any]:
-    """Return the data of a run as its run.json has it: data, a, b and direction, and "held_out", the names of images
-    that it did not train on. Raises DataError if it has none."""
+    """Return the data of a run as its run.json has it: data, a, b, direction, derive and teacher, and "held_out", the
+    names of images that it did not train on. Raises DataError if it has none."""
     try:
         facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
         settings = facts["settings"]
@@ -300,22 +301,54 @@ def recorded(run: Path) -> dict[str, Any]:
     if missing := [place for place in found.values() if place and not Path(place).exists()]:
         raise DataError(f"{run}: trained on {missing[0]}, which is not there; give --data DIR, or --a DIR and --b DIR")
     found |= {"direction": settings.get("direction", "a2b"), "derive": settings.get("derive") or ""}
-    return {**found, "held_out": held_out}
+    return {**found, "held_out": held_out, "teacher": settings.get("teacher")}
 
 
-def trained_by(run: Path, domains: Sequence[str]) -> list[Source]:
-    """Return the images that a run was trained on, without those it held out; empty where they are not at hand."""
+def trained_by(run: Path, domains: Sequence[str]) -> tuple[list[Source], list[Path]]:
+    """Return the images that a run was trained on, without those it held out, and of the runs from which it started.
+
+    With them, those of these runs whose images are not at hand.
+    """
+    found: list[Source] = []
+    missing: list[Path] = []
+    line: list[Path] = []
+    at: Path | None = run
+    while at is not None and at not in line:
+        line.append(at)
+        try:
+            found += _trained_by(at, domains)
+        except DataError:
+            missing.append(at)
+        at = started_from(at)
+    return found, missing
+
+
+def started_from(run: Path) -> Path | None:
+    """Return the run from whose weights a run started (``--from``); None where there is none, or it is gone."""
     try:
-        found = recorded(run)
-        if domains:
-            task = from_domains(found["data"], "train", domains, domains[0])
-            sides = ("images", "images")
-        else:
-            where = found["data"], found["a"], found["b"]
-            task = from_data(*where, "train", "a2b", paired=False, derive=found["derive"])
-            sides = ("a", "b")
-    except DataError:
-        return []
+        source = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"].get("from_")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return None if source is None else run_of(Path(source))
+
+
+def run_of(weights: Path) -> Path | None:
+    """Return the folder of the run that a file of weights, or the folder itself, belongs to; None if to none."""
+    return next((place for place in (weights, *weights.parents) if (place / "run.json").is_file()), None)
+
+
+def _trained_by(run: Path, domains: Sequence[str]) -> list[Source]:
+    found = recorded(run)
+    if found["teacher"]:  # it made the other domain
+        root = split_folder(existing(found["data"] or found["a"]), "train", "a folder of images")
+        return [Source(image.path, image.name) for image in images_in(root)]
+    if domains:
+        task = from_domains(found["data"], "train", domains, domains[0])
+        sides = ("images", "images")
+    else:
+        where = found["data"], found["a"], found["b"]
+        task = from_data(*where, "train", "a2b", paired=False, derive=found["derive"])
+        sides = ("a", "b")
     held_out = [set(found["held_out"].get(side, ())) for side in sides]
     images = [item.source for item in task.items if item.source is not None], task.real
     return [s for side, names in zip(images, held_out, strict=True) for s in side if s.name not in names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from i2i.data.layout import Source
@@ -13,9 +14,20 @@ from i2i.evaluation.instruments import Instruments
 from i2i.evaluation.measure import Candidate, Measured, Progress, estimates, in_order, measure
 from i2i.evaluation.networks import Network
 from i2i.evaluation.pictures import BACKGROUND, read
-from i2i.evaluation.protocol import NOT_ENCODED, Facts, Protocol, content, leaks, sizing, survey, warnings_of
+from i2i.evaluation.protocol import (
+    NOT_ENCODED,
+    Facts,
+    Protocol,
+    content,
+    leaks,
+    of_files,
+    sizing,
+    survey,
+    warnings_of,
+)
 from i2i.evaluation.results import RESULT, Table
 from i2i.evaluation.sources import Item, Task
+from i2i.images import ImageError
 from i2i.metrics import METRICS, Estimate, Metric
 from i2i.metrics.sets import subset_size
 from i2i.text import plural
@@ -35,7 +47,13 @@ class Choices:
     notes: dict[str, str]
     """Metric -> why it is left out."""
     digests: dict[Source, str] = field(default_factory=dict)
-    """Of the training images that were read for a table before."""
+    """Of the training images that were read for a table before; empty for one that cannot be read."""
+    palette: Path | None = None
+    """Of label maps."""
+    expected: str | None = None
+    """The class that a classifier should see, in words."""
+    back: Path | None = None
+    """The model that translates results back."""
 
 
 def measure_table(
@@ -70,7 +88,8 @@ def measure_table(
         raise DataError(f"nothing could be measured ({reasons or 'the chosen metrics need other data'})")
     protocol = _protocol(task, choices, options, facts, ends, inputs, content(found.digests))
     traps = warnings_of(ends, facts, "FD" in figures, choices.size is not None)
-    warnings = _warnings(task, found, trained, figures, traps)
+    damaged = [source.name for source in task.trained if not choices.digests[source]]
+    warnings = _warnings(task, found, trained, damaged, figures, traps)
     by_image = {
         who: {n: dict(zip(found.names, values, strict=True)) for n, values in rows.values.items() if n in figures}
         for who, rows in found.rows.items()
@@ -96,12 +115,24 @@ def _of_real(
 def _digests(task: Task, choices: Choices) -> dict[str, str]:
     """Return the digest of the decoded content of every training image, with its name."""
     unread = [source for source in task.trained if source not in choices.digests]
-    choices.digests.update(zip(unread, in_order(lambda source: read(source)[1], unread), strict=True))
-    return {choices.digests[source]: source.name for source in task.trained}
+    choices.digests.update(zip(unread, in_order(_digest, unread), strict=True))
+    return {choices.digests[source]: source.name for source in task.trained if choices.digests[source]}
+
+
+def _digest(source: Source) -> str:
+    try:
+        return read(source)[1]
+    except ImageError:  # nor was it trained on
+        return ""
 
 
 def _warnings(
-    task: Task, found: Measured, trained: dict[str, str], figures: Mapping[str, Any], traps: list[str]
+    task: Task,
+    found: Measured,
+    trained: dict[str, str],
+    damaged: list[str],
+    figures: Mapping[str, Any],
+    traps: list[str],
 ) -> list[str]:
     """Return what the figures do not show by themselves, the gravest first."""
     warnings = []
@@ -109,6 +140,11 @@ def _warnings(
         warnings.append(
             f"{len(same)} of {plural(len(found.digests), 'measured image')} were trained on, and figures from them say "
             f"nothing about new images: {', '.join(same[:5])}"
+        )
+    if damaged:
+        warnings.append(
+            f"{plural(len(damaged), 'training image')} cannot be read, and no measured one was compared with them: "
+            + ", ".join(damaged[:5])
         )
     warnings += task.warnings + traps
     sections = {METRICS[name].section for name in figures}
@@ -151,4 +187,14 @@ def _protocol(
         kid_subsets=options["kid_subsets"],
         seed=options["seed"],
         background=f"grey {BACKGROUND}" if facts.alpha or inputs.alpha else None,
+        labels=_labels(task, choices),
+        expected=choices.expected,
+        back=None if choices.back is None else f"{choices.back.name} ({of_files([choices.back])})",
     )
+
+
+def _labels(task: Task, choices: Choices) -> str | None:
+    if choices.instruments.segmenter is None:
+        return None
+    maps = of_files(item.labels.path for item in task.items if item.labels is not None)
+    return maps if choices.palette is None else f"{maps}, palette {of_files([choices.palette])}"

@@ -41,7 +41,7 @@ class Figures:
     @property
     def protocol(self) -> Protocol:
         found = self.table["protocol"]
-        return Protocol(**{each.name: found[each.name] for each in fields(Protocol)})
+        return Protocol(**{each.name: found[each.name] for each in fields(Protocol) if each.name in found})
 
     @property
     def warnings(self) -> list[str]:

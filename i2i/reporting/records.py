@@ -61,6 +61,8 @@ class Record:
     def seconds(self) -> float | None:
         """The time that training took, from the speed in the log; None if it has none."""
         batch, before, total = self.settings.get("batch", 1), 0.0, 0.0
+        if _finite(batch) and _finite(parts := self.settings.get("accumulate", 1)):
+            batch *= parts
         for line in self.lines:
             speed = line.get(SPEED)
             if speed is not None and _finite(speed) and speed > 0 and _finite(batch):
@@ -92,7 +94,7 @@ class Record:
         for name, value in settings.items():
             if name != "method" and value is not None and not (name == "steps" and value == 0):
                 text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
-                words += [f"--{name.replace('_', '-')}={text}"]
+                words += [f"--{name.rstrip('_').replace('_', '-')}={text}"]
         for name, value in _mapping(self.facts, "hyperparameters").items():
             if name not in settings:  # the data decides it, as with a table of attributes
                 words.append(f"--set={name}={value}")

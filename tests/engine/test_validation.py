@@ -31,6 +31,8 @@ from tests.engine.comparison import differences, same
 from tests.engine.conftest import TINY
 from tests.evaluation.conftest import features  # noqa: F401 (a fixture)
 
+TEACHER = Path(__file__).parents[2] / "weights" / "day2night.onnx"
+
 
 @pytest.fixture
 def pairs(folders):
@@ -403,6 +405,23 @@ def test_validation_images_that_are_trained_on_are_named(pairs, tmp_path, one_th
     assert "warning: 1 of 7 validation images: trained on as well, so" in capsys.readouterr().err
     train(**pairs, steps=1, eval_every=1, out=tmp_path / "other")
     assert "trained on as well" not in capsys.readouterr().err
+
+
+def test_so_are_those_of_the_run_it_starts_from(unpaired, tmp_path, one_thread, capsys):
+    given = {name: value for name, value in unpaired.items() if name not in ("metric", "val_share")}
+    before = train(**given, steps=1, out=tmp_path / "before", quiet=True)
+    train(**unpaired, from_=before, steps=1, eval_every=1, out=tmp_path / "after")
+    found = re.search(r"warning: (\d+) of (\d+) validation images: trained on as well", capsys.readouterr().err)
+    assert found is not None
+    assert found[1] == found[2]
+
+
+def test_pictures_of_a_range_and_those_of_a_teacher_are_refused(unpaired, pairs, tmp_path):
+    with pytest.raises(ValueError, match=r"eval_every measures pictures of all levels .* has the range 0\.\.200"):
+        train(**unpaired, range="0..200", steps=1, eval_every=1, out=tmp_path / "a")
+    given = {name: value for name, value in pairs.items() if name not in ("data", "direction")} | {"a": unpaired["a"]}
+    with pytest.raises(ValueError, match="a teacher makes its own; leave it out, and measure the student by"):
+        train(**given, teacher=TEACHER, steps=1, eval_every=1, out=tmp_path / "b")
 
 
 def test_images_are_held_out_by_their_names_alone():

@@ -205,6 +205,10 @@ def test_a_segmenter_against_label_maps(folder: Folder, red_segmenter: Path, tmp
     found = i2i.evaluate(real=real, fake=folder("good", range(5)), source=source, **judge)
     assert found["pixel accuracy"].value > 0.9
     assert found.tables[0].figures["IoU"]["real images"] == found["IoU"]
+    protocol = found.tables[0].protocol
+    assert protocol.labels is not None
+    assert f"label maps {protocol.labels}" in protocol.line
+    assert ", palette " in protocol.labels
     flat = folder("flat", range(5), lambda x: np.full_like(x, 30))
     bad = i2i.evaluate(real=real, fake=flat, source=source, **judge)
     shares = [(labels(drawing(n))[..., 0] > 100).mean() for n in range(5)]

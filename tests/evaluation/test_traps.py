@@ -13,7 +13,9 @@ from onnx import helper
 import i2i
 from i2i.data.layout import Source
 from i2i.evaluation.pictures import read, resize
+from i2i.evaluation.protocol import LOSSY
 from i2i.images import Image, read_image, write_image
+from i2i.images.formats.table import FORMATS
 from tests import tiny
 from tests.conftest import Command
 from tests.evaluation.conftest import Folder, drawing
@@ -25,6 +27,7 @@ def warnings(**arguments: object) -> list[str]:
 
 def test_jpeg_results_against_png_references(folder: Folder, features: str) -> None:
     real = folder("real", range(8))
+    assert FORMATS.keys() >= LOSSY
     lossy = folder("lossy", range(8), suffix=".jpg")
     found = warnings(real=real, fake=lossy, features=features)
     assert found[0].startswith("the results are JPEG and the real images PNG: lossy compression alone changes")
@@ -179,6 +182,48 @@ def test_the_folders_that_a_run_was_trained_on(folder: Folder, features: str, tm
     assert warnings(model=run, a=a, b=other, features=features)[0].startswith("2 of 6 measured images were trained on")
     found = warnings(model=run, a=other, b=folder("more", range(10, 13)), features=features)
     assert not any("trained on" in text for text in found)
+
+
+def test_a_run_knows_the_images_of_the_run_it_started_from(folder: Folder, features: str, tmp_path: Path) -> None:
+    a, b, c, d = (folder(name, range(3 * n, 3 * n + 3)) for n, name in enumerate("abcd"))
+    spec = tiny.replace(tiny.RGB, direction="a2b")
+    parent = _run(tmp_path / "runs" / "parent", spec, a=str(a), b=str(b))
+    (parent / "weights").mkdir()
+    for name, source in (("of-run", parent), ("of-file", parent / "weights" / "a2b.safetensors")):
+        child = _run(tmp_path / "runs" / name, spec, a=str(c), b=str(d), from_=str(source))
+        found = warnings(model=child, a=a, b=folder("new", range(20, 23)), features=features)
+        assert found[0].startswith("3 of 6 measured images were trained on")
+    b.rename(tmp_path / "elsewhere")
+    found = warnings(model=child, a=c, b=d, features=features)
+    assert any(text.startswith(f"the images that {parent} was trained on are not at hand") for text in found)
+    assert not any("not at hand" in text for text in warnings(model=child, a=c, b=d, train=d, features=features))
+
+
+def test_a_student_knows_the_images_of_its_teacher(folder: Folder, features: str, tmp_path: Path) -> None:
+    a, b = folder("a", range(3)), folder("b", range(3, 6))
+    run = _run(tmp_path / "runs" / "s", tiny.replace(tiny.RGB, direction="a2b"), data=str(a), teacher="t.onnx")
+    assert warnings(model=run, a=a, b=b, features=features)[0].startswith("3 of 6 measured images were trained on")
+    with pytest.raises(i2i.DataError, match="its targets were made by a teacher, so it knows no real images of them"):
+        i2i.evaluate(run, features=features)
+
+
+def test_a_damaged_training_image_is_named(folder: Folder, features: str) -> None:
+    real, train = folder("real", range(8)), folder("train", range(20, 23))
+    (train / "021.png").write_bytes((train / "021.png").read_bytes()[:40])
+    found = warnings(real=real, fake=real, train=train, features=features)
+    assert "1 training image cannot be read, and no measured one was compared with them: 021.png" in found
+
+
+def test_real_images_count_once(folder: Folder, features: str) -> None:
+    """Also those that are the truth of a result, where there are fewer results."""
+    real, fake = folder("real", range(16)), folder("fake", range(8), lambda x: 255 - x)
+    as_pairs, alone = (
+        i2i.evaluate(real=real, fake=fake, features=features, paired=paired, metrics=["KID", "coverage", "FD"])
+        for paired in (None, False)
+    )
+    assert as_pairs.tables[0].protocol.paired
+    for metric in ("KID", "coverage", "FD"):
+        assert as_pairs[metric].value == pytest.approx(alone[metric].value)
 
 
 def test_the_domains_that_a_run_was_trained_on(folder: Folder, features: str, tmp_path: Path) -> None:
