@@ -6,7 +6,7 @@ from typing import Any
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # the authors' settings: single precision, networks as they are, no averaging, and those of each translator's
-    # ``authors``; the jitter and the learning rate's schedule are the same for all methods here
+    # ``authors``; the jitter is the same for all methods here, and so is the learning rate's schedule but for UNIT
     "paper": ({"precision": "fp32", "compile": "off", "ema": 0.0}, {}),
     # a quarter of the computation and half the length, for a first look at new data
     "fast": ({"epochs": 100}, {"ngf": 32, "ndf": 32, "upsample": "resize"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class Aids:
 
     def seen(self, D: Callable, parts: Sequence[int] = ()) -> Callable:
         """Return D as a function of images without noise and changes, which it makes itself; see Adversarial.seen."""
-        return self.gan.seen(partial(_with_noise, D, self.noise) if self.noise else D, parts)
+        return self.gan.seen(_Noisy(D, self.noise) if self.noise else D, parts)
 
     def matched(self, features: Critic, real: Tensor, fake: Tensor) -> Views:
         """Return G's term: the squared difference of the mean features [n, f] of both sets, averaged over f.
@@ -66,8 +67,15 @@ class Aids:
         return partial(_ahead, self.balance) if self.balance else None
 
 
-def _with_noise(D: Callable, std: float, x: Tensor) -> Tensor:
-    return D(x + std * torch.randn_like(x))
+class _Noisy:
+    """A discriminator as a function of images without noise, which it adds itself."""
+
+    def __init__(self, D: Callable, std: float) -> None:
+        self.D, self.std = D, std
+        self.remembers: bool = getattr(D, "remembers", False)  # see i2i.gan.scored
+
+    def __call__(self, x: Tensor, *others: Any) -> Any:
+        return self.D(x + self.std * torch.randn_like(x), *others)
 
 
 def _ahead(balance: float, terms: Views) -> Tensor:

@@ -75,7 +75,7 @@ class BiGAN(Encoding):
         if not self.training:
             return self.shown(x)
         code, z = self.encode(x), draw(self._prior, x)
-        return {"x": x, **self.note(code, batch), "E(x)": code, "z": z, "G(z)": self.G(z)}
+        return {"x": x, **self.labels_of(batch), "E(x)": code, "z": z, "G(z)": self.G(z)}
 
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = (v["x"], v["E(x)"].detach()), (v["G(z)"].detach(), v["z"])

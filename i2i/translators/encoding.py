@@ -58,12 +58,9 @@ class Encoding(Translator):
         """Return E(x) [n, latent], without noise."""
         return self.E(x)[:, : self._prior.length]
 
-    def note(self, mu: Tensor, batch: Views) -> Views:
-        """Add E(x) of a training step to the means of its labels; return these as a view, if there are any."""
-        if self.labels is None:
-            return {}
-        self.labels.update(mu.detach(), batch["c"])
-        return {"c": batch["c"]}
+    def labels_of(self, batch: Views) -> Views:
+        """Return the labels of a batch as a view, if there are any."""
+        return {} if self.labels is None else {"c": batch["c"]}
 
     def shown(self, x: Tensor) -> Views:
         """Return the images of a sample sheet: reconstructions, translations to each label, and drawn ones.
@@ -87,7 +84,11 @@ class Encoding(Translator):
         return {"C": Player(self.labels.classifier, loss, lr=CLASSIFIER_RATE)}
 
     def label_loss(self, labels: LabelMeans, view: str, v: Views) -> Views:
-        """Return -log p(c | E(x)), averaged over the images and summed over the attributes of each."""
+        """Return -log p(c | E(x)), averaged over the images and summed over the attributes of each.
+
+        And add E(x) to the means of its labels: here, where each image comes once a step.
+        """
+        labels.update(v[view].detach(), v["c"])
         logits, c = wide(labels.logits(v[view].detach())), v["c"]
         if self.attributes:
             return {"cls": binary_cross_entropy_with_logits(logits, c, reduction="sum") / len(c)}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ LONGEST = 20
 class Energy(Translator):
     """The discriminator alone generates: its score D(x) = -E(x) is high for data, and images are found by ascending it.
 
-        x~ <- x~ + step_size grad D(x~) + noise N(0, I)   Langevin steps, for pixels from 0 to 1   (eq. 1)
+        x~ <- x~ + step_size clip(grad D(x~)) + noise N(0, I)   Langevin steps, for pixels from 0 to 1   (eq. 1)
         D minimises  D(x~) - D(x) + alpha (D(x)^2 + D(x~)^2)   (eq. 3, and section 3.3)
 
     The first line of the loss is the objective wgan of i2i.gan; the others can be chosen too. Chains continue from a
@@ -39,7 +40,8 @@ class Energy(Translator):
         ndf: filters of the first map.
         objective, constraint: of the game; see i2i.gan.
         langevin: steps of a chain.
-        step_size: of a Langevin step; the authors' is for colour images of 32 pixels, and too large for smaller ones.
+        step_size: of a Langevin step.
+        clip: the most that a value of the gradient counts, as in the authors' code; 0: any.
         noise: standard deviation of the noise of a Langevin step.
         pool: number of past results that are kept.
         fresh: share of the chains that start from noise.
@@ -65,6 +67,7 @@ class Energy(Translator):
         constraint: str = "spectral",
         langevin: int = 60,
         step_size: float = 10.0,
+        clip: float = 0.01,
         noise: float = 0.005,
         pool: int = 10_000,
         fresh: float = 0.05,
@@ -75,7 +78,9 @@ class Energy(Translator):
         if langevin < 1 or not 0 <= fresh <= 1:
             raise ValueError(f"langevin is {langevin} and fresh {fresh}; expected at least one step, and a share")
         self.gan, self.lr, self.alpha = Adversarial(objective, constraint), lr, alpha
-        self.langevin, self.step_size, self.noise = langevin, step_size, noise
+        if clip < 0:
+            raise ValueError(f"clip is {clip}; it cannot be negative; 0 turns it off")
+        self.langevin, self.step_size, self.noise, self.clip = langevin, step_size, noise, clip or math.inf
         self.shape = (in_channels, height, width)
         self.D = self.gan.constrain(DCGANDiscriminator(in_channels, height=height, width=width, ndf=ndf, norm="none"))
         self.pool = Pool(pool, fresh)
@@ -107,7 +112,8 @@ class Energy(Translator):
                 drawn = [torch.randn(x.shape[1:], generator=each) for each in own]
                 noise = torch.stack(drawn) if own else torch.randn(x.shape)
                 # A pixel from -1 to 1 is twice one from 0 to 1, and the slope at it half as large.
-                x = (x + 4 * self.step_size * slope + 2 * self.noise * noise.to(x)).clamp(-1, 1)
+                slope = (2 * slope).clamp(-self.clip, self.clip)
+                x = (x + 2 * self.step_size * slope + 2 * self.noise * noise.to(x)).clamp(-1, 1)
         return x.detach()
 
     def sample(self, n: int, seed: int = 0, steps: int = 0) -> Tensor:

@@ -30,8 +30,9 @@ class InfoGAN(DCGAN):
 
     z is noise and codes. L_I is a lower bound of the information that G(z) contains about the codes (eq. 5): their
     log-likelihood under Q, two layers on the last map of D. Its term is the cross-entropy of a categorical code, and
-    (c - Q(x))^2 / 2 of a continuous one: a Gaussian of unit variance, without its constant. Q moves with D, whose body
-    the term trains as well; G moves by the term through both.
+    (c - Q(x))^2 / 2 of a continuous one: a Gaussian of unit variance, without its constant. Their weights lambda are 1
+    and 0.1, where the authors' code has 1 for both. Q moves with D, whose body the term trains as well; G moves by the
+    term through both.
 
     Args:
         codes: names of the codes, separated by commas: NAME=VALUES a categorical one, NAME a continuous one (-1 to 1).

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import cat, nn
@@ -42,6 +43,7 @@ class MUNIT(Translator):
         scales, layers: discriminators at halved scales, and halvings of each.
         objective, constraint: of the game; see i2i.gan.
         lambda_x, lambda_c, lambda_s, lambda_cyc: the weights of the terms above; 0 for no cycle.
+        weight_decay: of all networks, added to the gradient.
     """
 
     data = "unpaired"
@@ -66,10 +68,11 @@ class MUNIT(Translator):
         lambda_c: float = 1.0,
         lambda_s: float = 1.0,
         lambda_cyc: float = 0.0,
+        weight_decay: float = 1e-4,
         lr: float = 1e-4,
     ) -> None:
         super().__init__()
-        self.gan, self.lr = Adversarial(objective, constraint), lr
+        self.gan, self.lr, self.weight_decay = Adversarial(objective, constraint), lr, weight_decay
         self.lambda_x, self.lambda_c, self.lambda_s, self.lambda_cyc = lambda_x, lambda_c, lambda_s, lambda_cyc
         self._prior = Prior(style, (0, 0))
         sides: Any = {"ngf": ngf, "style": style, "blocks": blocks, "upsample": upsample, "hidden": hidden}
@@ -141,9 +144,10 @@ class MUNIT(Translator):
     def players(self) -> dict[str, Player]:
         critics = nn.ModuleList([self.D_x, self.D_y])
         generators = nn.ModuleList([self.C_x, self.C_y, self.S_x, self.S_y, self.G_x, self.G_y])
+        made = partial(Player, lr=self.lr, weight_decay=self.weight_decay)
         return {
-            "D": Player(critics, self.discriminator_loss, lr=self.lr, after=self.gan.after(self.D_x, self.D_y)),
-            "G": Player(generators, self.generator_loss, lr=self.lr),
+            "D": made(critics, self.discriminator_loss, after=self.gan.after(self.D_x, self.D_y)),
+            "G": made(generators, self.generator_loss),
         }
 
     def exports(self) -> dict[str, nn.Module]:

@@ -9,7 +9,7 @@ from torch import Tensor, cat, nn
 from torch.nn.functional import l1_loss
 
 from i2i import networks
-from i2i.gan import Adversarial, Critic
+from i2i.gan import Adversarial, Critic, scored
 from i2i.translators.aids import Aids
 from i2i.translators.base import Player, Translator, Views
 
@@ -77,7 +77,8 @@ class Pix2Pix(Translator):
         scores, of_fake = self.gan.judged(D, real, fake)
         loss = self.gan.critic_of(scores, of_fake)
         if self.mismatched:
-            loss = (loss + self.gan.critic_of(scores, D(cat([v["x"], of_another(v["y"])], 1)))) / 2
+            wrong = scored(D, cat([v["x"], of_another(v["y"])], 1), "fake")
+            loss = (loss + self.gan.critic_of(scores, wrong)) / 2
         return {"gan": 0.5 * loss, **self.gan.penalty(D, real, fake)}
 
     def seen(self) -> Critic:

@@ -42,7 +42,7 @@ class UNIT(Translator):
     """
 
     data = "unpaired"
-    authors: ClassVar = {"steps": 500_000}
+    authors: ClassVar = {"steps": 500_000, "schedule": "constant"}
 
     def __init__(
         self,

@@ -42,7 +42,8 @@ class VAEGAN(Encoding):
             is one of single images, which batch norm mixes: use instance or none.
         layer: the convolution of D, from 1, after which images are compared; 0: the last.
         objective, constraint: of the game; see i2i.gan.
-        gamma: weight of the likelihood in the decoder's loss.
+        gamma: weight of the likelihood in the decoder's loss. It is larger than the authors' (1e-5 to 5e-5, with
+            RMSProp in the place of Adam, and a later layer), so reconstructions count for more.
         lambda_prior: weight of L_prior, 1 in the paper; where encodings lie far from N(0, I), so that images drawn from
             it or around a mean are worse than reconstructions, raise it.
         n_critic: steps of the discriminator for each of the others.
@@ -92,7 +93,7 @@ class VAEGAN(Encoding):
         code = mu + (log_variance / 2).exp() * draw(self._prior, x)
         z = draw(self._prior, x)
         rec, fake = self.G(torch.cat([code.detach(), z])).chunk(2)
-        views = {"x": x, **self.note(mu, batch), "mu(x)": mu, "log sigma^2(x)": log_variance, "z~": code, "z": z}
+        views = {"x": x, **self.labels_of(batch), "mu(x)": mu, "log sigma^2(x)": log_variance, "z~": code, "z": z}
         return views | {"G(z~)": rec, "G(z)": fake}
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:

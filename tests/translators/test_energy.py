@@ -16,7 +16,7 @@ SMALL = {"height": 8, "width": 16, "ndf": 2, "langevin": 3, "pool": 4}
 
 def made(**options):
     torch.manual_seed(0)
-    return Energy(1, 1, **(SMALL | options))
+    return Energy(1, 1, **(SMALL | {"clip": 0.0} | options))
 
 
 class Parabola(torch.nn.Module):
@@ -38,6 +38,15 @@ def test_a_chain_ascends_the_score_in_units_of_pixels_from_0_to_1():
     assert torch.equal(far, torch.ones_like(x))
     noisy = made(step_size=0.0, noise=0.01).chain(Parabola(), torch.zeros(50, 1, 8, 16), steps=4)
     assert ((noisy + 1) / 2).std().item() == pytest.approx(0.02, rel=0.05)  # 0.01 times the root of 4
+
+
+def test_a_value_of_the_slope_counts_no_more_than_the_clip():
+    x = torch.tensor([-1.0, -0.5, 0.5, 0.9]).expand(1, 1, 8, 4)
+    slope = 2 * (0.5 - x)  # at pixels from 0 to 1
+    found = made(step_size=0.05, noise=0.0, clip=0.9).chain(Parabola(), x, steps=1)
+    assert torch.allclose(found, x + 2 * 0.05 * slope.clamp(-0.9, 0.9))
+    with pytest.raises(ValueError, match="clip is -1"):
+        made(clip=-1.0)
 
 
 def test_the_loss_is_the_papers():

@@ -85,7 +85,7 @@ def test_a_step_of_each_player_gives_the_authors_losses_and_weights(form, reques
         oracle[key.replace("moved", "after", 1)] = before + 4e-9 * oracle[key]
     x, c, target, alpha = (torch.from_numpy(oracle[name]).double() for name in ("x", "c", "c_target", "alpha"))
     monkeypatch.setattr(stargan, "permuted", lambda c: target)
-    monkeypatch.setattr("i2i.gan.between", lambda real, fake: alpha * real + (1 - alpha) * fake)
+    monkeypatch.setattr("i2i.gan.between", lambda real, fake: (alpha * real + (1 - alpha) * fake, alpha))
     made = StarGAN(domains=5, attributes=True, image_size=64, ngf=4, ndf=4, n_critic=1).double()
     for name in ("G", "D"):
         before = group(oracle, f"before/{name}")

@@ -80,7 +80,7 @@ def test_terms_and_the_gradient_of_each_player_are_algorithm_1(layer, end):
 def test_the_penalty_is_taken_between_data_and_both_kinds_of_images(monkeypatch):
     t, x = made(constraint="gp", norm="none"), images()
     v, seen = t({"x": x}), []
-    monkeypatch.setattr("i2i.gan.between", lambda real, fake: seen.append(fake) or fake)
+    monkeypatch.setattr("i2i.gan.between", lambda real, fake: seen.append(fake) or (fake, 0.5))
     t.discriminator_loss(v)
     assert torch.equal(seen[0], torch.cat([v["G(z~)"][:2], v["G(z)"][2:]]))
 

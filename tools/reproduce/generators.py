@@ -61,7 +61,7 @@ GAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "dcgan-matching": ("dcgan", {**FAST, "matching": 10.0}),
     "dcgan-balance": ("dcgan", {**FAST, "balance": 0.5}),
     "began": ("began", {"filters": 16, "lr": 5e-4, "gamma": 0.95, "lambda_k": 0.02}),
-    "energy": ("energy", {"ndf": 32, "langevin": 40, "step_size": 2.0, "pool": 4000}),
+    "energy": ("energy", {"ndf": 32, "langevin": 40, "step_size": 2.0, "clip": 0.0, "pool": 4000}),
     "infogan": ("infogan", {**SMALL, "codes": "digit=10,first,second"}),
 }
 """Method and hyper-parameters of each game: the objectives and constraints, and the training aids one by one. The two
