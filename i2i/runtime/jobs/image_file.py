@@ -51,7 +51,7 @@ def translate(
         except ValueError as error:
             raise ModelError(str(error)) from error
     if options.mask is not None:
-        mask = masks.read(options.mask, name)
+        mask = masks.read(options.mask, name, options.max_pixels)
     if mask is not None and model.spec.inpaints:
         image = masks.with_holes(image, mask)
     array = infer(processing.prepare(image, model.spec, options.background))

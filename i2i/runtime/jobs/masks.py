@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2i.images import Image, ImageError, name_images, read_image
+from i2i.images import IMAGE_SUFFIXES, Image, ImageError, name_images, read_image
 from i2i.runtime.errors import ModelError
 
 
@@ -21,16 +21,27 @@ class Mask(NamedTuple):
 
 
 def mask_file(masks: Path, name: str | PurePath) -> Path:
-    """Return the mask of the image of a relative name: ``masks`` itself, or the file of that name in the folder, with
-    any extension. Raises ImageError if there is none.
+    """Return the mask of the image of a relative name.
+
+    It is ``masks`` itself, or in that folder the file of just that name, else the one that differs in its extension.
+    Raises ImageError if there is none, or if there are several.
     """
     if not masks.is_dir():
         return masks
-    folder, stem = masks / PurePosixPath(name).parent, PurePosixPath(name).stem
-    found = sorted(each for each in folder.glob("*") if each.stem == stem and each.is_file())
+    same = masks / PurePosixPath(name)
+    if same.is_file():
+        return same
+    found = sorted(each for each in same.parent.glob("*") if each.stem == same.stem and _is_image(each))
     if not found:
-        raise ImageError(masks / name, "no mask of this name; expected one for each image, with any extension")
+        raise ImageError(same, "no mask of this name; expected one for each image, of any image format")
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise ImageError(same, f"several masks of this name: {names}; expected one: remove the others")
     return found[0]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def digest(masks: Path) -> str:
@@ -42,16 +53,16 @@ def digest(masks: Path) -> str:
     return known.hexdigest()
 
 
-def read(masks: Path, name: str | PurePath) -> Mask:
-    """Return the mask of the image of a relative name. Raises ImageError."""
+def read(masks: Path, name: str | PurePath, max_pixels: int) -> Mask:
+    """Return the mask of the image of a relative name. Raises ImageError, also for one of more pixels than that."""
     file = mask_file(masks, name)
-    return Mask(read_image(file), file)
+    return Mask(read_image(file, max_pixels), file)
 
 
 def with_holes(image: Image, mask: Mask) -> Image:
     """Return the image with alpha 0 where a mask is white, by half or more, for a model that fills holes.
 
-    Raises ImageError for a mask of another size than the image.
+    Raises ImageError for a mask of another size than the image, or of bands.
     """
     holes = _weights(image, mask)[..., 0] >= 0.5
     alpha = np.full(holes.shape, 2**image.bits - 1, image.pixels.dtype) if image.alpha is None else image.alpha
@@ -59,7 +70,12 @@ def with_holes(image: Image, mask: Mask) -> Image:
 
 
 def _weights(source: Image, mask: Mask) -> np.ndarray:
-    """Return a mask as float64 [h, w, 1] in 0..1. Raises ImageError if it has another size than its image."""
+    """Return a mask as float64 [h, w, 1] in 0..1.
+
+    Raises ImageError if it has another size than its image, or bands, whose white is not known.
+    """
+    if mask.image.bands:
+        raise ImageError(mask.name, f"it has {mask.image.kind}; a mask is a picture of 8 or 16 bits")
     pixels, (height, width) = mask.image.pixels, mask.image.pixels.shape[:2]
     if (height, width) != (source.height, source.width):
         raise ImageError(
@@ -72,8 +88,8 @@ def pasted(result: Image, source: Image, mask: Mask) -> Image:
     """Return the mixture of a result and its source by a mask: the result where it is white.
 
     Black leaves the source's pixels as they are, to the bit. The alpha channel stays that of the result. Raises
-    ImageError for a mask of another size than the source, and ModelError for a result of another size or depth, or
-    with a colour profile of its own.
+    ImageError for a mask of another size than the source or of bands, and ModelError for a result of another size or
+    depth, or with a colour profile of its own.
     """
     weights, size = _weights(source, mask), (source.height, source.width)
     alike = (result.height, result.width, result.bits, result.icc) == (*size, source.bits, source.icc)

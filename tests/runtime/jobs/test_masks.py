@@ -66,6 +66,25 @@ def test_a_folder_finds_each_mask_by_name(model: i2i.Model, tmp_path: Path) -> N
     assert len(list((tmp_path / "other").rglob("*.png"))) == 2
 
 
+def test_the_mask_of_several_with_one_name(tmp_path: Path) -> None:
+    for name in ("1.png", "1.bmp", "1.txt", "2.txt", "2.tif"):
+        (tmp_path / name).write_bytes(b"")
+    assert masks.mask_file(tmp_path, "1.png") == tmp_path / "1.png"  # not the first in the alphabet
+    assert masks.mask_file(tmp_path, "2.jpg") == tmp_path / "2.tif"  # not the text
+    with pytest.raises(i2i.ImageError, match=r"1\.jpg: several masks of this name: 1\.bmp, 1\.png; expected one"):
+        masks.mask_file(tmp_path, "1.jpg")
+
+
+def test_a_mask_is_a_picture_of_no_more_pixels_than_allowed(model: i2i.Model, tmp_path: Path) -> None:
+    source = saved(tmp_path / "photo.png", PHOTO)
+    np.save(tmp_path / "float.npy", HALF.astype(np.float32))
+    with pytest.raises(i2i.ImageError, match=r"float\.npy: it has 1 channel of float32; a mask is a picture of "):
+        i2i.translate(source, tmp_path / "out.png", model, mask=tmp_path / "float.npy")
+    large = saved(tmp_path / "large.png", HALF.repeat(2, 0))
+    with pytest.raises(i2i.ImageError, match=r"large\.png: .*2,?400 pixels"):
+        i2i.translate(source, tmp_path / "out.png", model, mask=large, max_pixels=1200)
+
+
 def test_grey_images_and_alpha(tmp_path: Path) -> None:
     grey = PHOTO[..., :1]
     source, mask = saved(tmp_path / "grey.png", grey), saved(tmp_path / "mask.png", HALF)
