@@ -18,6 +18,7 @@ from i2i.runtime.jobs.planning import FolderTarget, PlannedImage, ignores_case, 
 from i2i.runtime.jobs.workers import Outcome
 
 State = tuple[int, int]  # of a file: its size, and when it changed
+GONE: State = (-1, -1)  # of a file that was deleted, or of a broken link
 
 
 def is_being_written(path: Path) -> bool:
@@ -149,7 +150,7 @@ class FolderWatcher:
         if outcome.status == "failed" and name not in self._refused and not (doubt and doubt.tried_again):
             if doubt is None:
                 due = time.monotonic() + self._watch.patience
-                doubt = self._doubts[name] = _Doubt(self._taken[name], due)
+                doubt = self._doubts[name] = _Doubt(self._taken.get(name, GONE), due)
             doubt.outcomes.append(outcome)
             return
         if outcome.status == "skipped" and doubt:  # counted when it was tried first
@@ -167,7 +168,7 @@ class FolderWatcher:
     def unsettled(self) -> Iterator[Outcome]:
         """Yield, at the end of the job, the outcomes of files that may have been incomplete."""
         yield from self._retracted
-        for doubt in self._doubts.values():
+        for doubt in list(self._doubts.values()):  # a thread may still scan
             yield from () if doubt.tried_again else doubt.outcomes
 
     def caught_up(self) -> bool:
@@ -191,7 +192,7 @@ class FolderWatcher:
                 status = os.stat(path)
             except OSError:  # deleted since, or a broken link, which fails when it is taken
                 status = None
-            now[name] = state = (status.st_size, status.st_mtime_ns) if status is not None else (-1, -1)
+            now[name] = state = (status.st_size, status.st_mtime_ns) if status is not None else GONE
             if state != self._last.get(name) or path in self._in_work:
                 continue
             if state == self._taken.get(name) and not self._is_due(name):

@@ -220,6 +220,15 @@ def test_a_failure_with_one_of_two_models_is_counted_for_that_one(tmp_path: Path
     assert list(watcher.unsettled()) == []
 
 
+def test_a_file_that_fails_and_was_deleted_meanwhile_ends_nothing(tmp_path: Path) -> None:
+    watcher = FolderWatcher(tmp_path, [None], Options(), lambda name: True)  # type: ignore[list-item]
+    watcher._problem = lambda name, output: ""  # type: ignore[method-assign]
+    watcher._start("a.png")  # and no scan has found it since
+    failed = Outcome(tmp_path / "a.png", "failed")
+    assert list(watcher.settle(failed)) == []
+    assert list(watcher.unsettled()) == [failed]
+
+
 def test_files_that_would_overwrite_others_are_refused_as_they_arrive(watched: Watched) -> None:
     (watched.out / "theirs.png").write_bytes(b"somebody's")
     (watched.out / "back").symlink_to(watched.photos)
