@@ -125,13 +125,20 @@ def restore(result: np.ndarray, image: Image, spec: Spec, background: Background
         alpha = convert(np.ascontiguousarray(result[..., 3:]), 1, bits)[..., 0]
         result = result[..., :3]
     colours = convert(result, result.shape[2], bits)
-    background = spec.background if background is None else background
-    # An upscaled alpha is not the one that the image was composited with.
-    if alpha is not None and background != EDGE and spec.scale == 1 and not spec.source.alpha and not target.alpha:
+    if alpha is not None and is_mixed(spec, background):
         colours = unmix(colours, alpha)
     # A grey profile does not describe colours, nor the reverse.
     icc = image.icc if colours.shape[2] == image.channels else None
     return Image(colours, alpha, icc, image.format, image.frames)
+
+
+def is_mixed(spec: Spec, background: Background | None = None) -> bool:
+    """True if the grey under half-transparent pixels is to be taken out of a result.
+
+    It is not if the model enlarges: an upscaled alpha is not the one that the image was composited with.
+    """
+    grey = (spec.background if background is None else background) != EDGE
+    return grey and spec.scale == 1 and not spec.source.alpha and not spec.target.alpha
 
 
 def _filled(result: np.ndarray, image: Image) -> Image:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from i2i.atomic import FULL
-from i2i.images import Image, convert, flatten
+from i2i.images import Image, convert, flatten, unmix
 from i2i.images.domains import kind
 from i2i.lost import Lost
 from i2i.runtime import processing
@@ -245,21 +245,35 @@ class _Job:
         try:
             image = self._image(item.frame, sink)
             item.frame = None  # its memory is wanted for the next ones
-            picture, alpha = image.pixels, image.alpha
             ready = processing.prepare(image, self.model.spec, self.options.background)
             if steady is None or item.place is None:
-                result = finished(infer(ready), self.model.spec, self.deep)
+                result = self._result(infer(ready), image)
             else:
                 through = steady.infer(item.place, infer)
-                result = steady.blend(item.place, picture, finished(through(ready), self.model.spec, self.deep))
+                result = self._result(through(ready), image)
+                result = Image(steady.blend(item.place, image.pixels, result.pixels), result.alpha)
         except BaseException:
             if steady is not None and item.place is not None:
                 steady.fail(item.place)
             raise
-        if alpha is not None and alpha.shape != result.shape[:2]:
-            alpha = cv2.resize(alpha, result.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-        rendered = sink.render(result, alpha)
-        return TranslatedFrame(item, rendered, *((picture, result) if item.observers else (None, None)))
+        if result.alpha is not None and not sink.alpha:  # the model's, as that of the source was put on the grey
+            self.composed = True
+            result = Image(flatten(result, self._grey))
+        rendered = sink.render(result.pixels, result.alpha)
+        seen = (image.pixels, result.pixels) if item.observers else (None, None)
+        return TranslatedFrame(item, rendered, *seen)
+
+    def _result(self, array: np.ndarray, image: Image) -> Image:
+        """Return the graph's result for a frame, with the alpha of the model, else that of the frame in its size."""
+        result, alpha = finished(array, self.model.spec, self.deep), image.alpha
+        if self.model.spec.target.alpha or alpha is None:
+            return result
+        colours = result.pixels
+        if alpha.shape != colours.shape[:2]:
+            alpha = cv2.resize(alpha, colours.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        elif processing.is_mixed(self.model.spec, self.options.background):
+            colours = unmix(colours, alpha)
+        return Image(colours, alpha)
 
     @property
     def _grey(self) -> int:
@@ -303,14 +317,19 @@ class _Job:
             self.report(self.summary)
 
 
-def finished(result: np.ndarray, spec: Spec, deep: bool) -> np.ndarray:
-    """Convert the graph's result, [h, w, c], to RGB [h, w, 3], uint16 if ``deep``, else uint8.
+def finished(result: np.ndarray, spec: Spec, deep: bool) -> Image:
+    """Convert the graph's result, [h, w, c], to RGB and, if the model returns it, alpha: 16 bits if ``deep``, else 8.
 
-    Raises NonFiniteError for values that are not finite. The size may differ from that of the source frame.
+    Alpha that is wholly opaque is left out, as ``alpha_of`` leaves out that of a source. Raises NonFiniteError for
+    values that are not finite. The size may differ from that of the source frame.
     """
     processing.check_finite(result)
-    result = processing.stored(result, spec.target)
-    return convert(np.ascontiguousarray(result[..., :3]) if result.shape[2] == 4 else result, 3, 16 if deep else 8)
+    result, bits = processing.stored(result, spec.target), 16 if deep else 8
+    if not spec.target.alpha:
+        return Image(convert(result, 3, bits))
+    colours = convert(np.ascontiguousarray(result[..., :3]), 3, bits)
+    alpha = convert(np.ascontiguousarray(result[..., 3:]), 1, bits)[..., 0]
+    return Image(colours, None if int(alpha.min()) == 2**bits - 1 else alpha)
 
 
 def is_deep(reader: Source, spec: Spec) -> bool:

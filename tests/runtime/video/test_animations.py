@@ -10,6 +10,7 @@ import av
 import numpy as np
 import PIL.Image
 import pytest
+from onnx import helper
 from PIL import ImageSequence
 
 import i2i
@@ -18,6 +19,7 @@ from i2i.runtime import Model, Options
 from i2i.runtime.video import VideoError, VideoOptions, detect, translate_video
 from i2i.runtime.video.sink.delays import set_length
 from i2i.runtime.video.sink.palette import to_palette
+from tests import tiny
 from tests.conftest import Command
 from tests.runtime.video.clips import make, pattern
 from tests.runtime.video.facts import facts
@@ -133,6 +135,16 @@ def test_a_video_becomes_an_animation(suffix: str, identity: Model, tmp_path: Pa
     assert any("256 colours" in note for note in summary.notes) == (suffix == ".gif")
 
 
+def test_equal_frames_become_a_still_webp_and_that_is_named(identity: Model, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", times=(0, 512, 1024), picture=lambda _: np.full((48, 64, 3), 90, np.uint8))
+    summary = translate_video(identity, source, tmp_path / "out.webp")
+    assert "all frames are equal, so the WebP is a still picture" in summary.notes
+    with PIL.Image.open(tmp_path / "out.webp") as image:
+        still = np.asarray(image.convert("RGB"))
+    assert still.shape == (48, 64, 3)
+    assert np.abs(still.astype(int) - 90).max() <= 4
+
+
 def test_soft_edges_are_kept_where_the_format_has_alpha(identity: Model, tmp_path: Path) -> None:
     source = animate(tmp_path / "in.png", alpha=100)
     for suffix, alpha in ((".png", 100), (".webp", 100), (".gif", 0)):
@@ -141,6 +153,45 @@ def test_soft_edges_are_kept_where_the_format_has_alpha(identity: Model, tmp_pat
         assert [frame[8, 6 + 4 * number, 3] for number, frame in enumerate(frames)] == 4 * [alpha]
         half = ["a GIF holds no half-transparent pixels: those of 50 % and more became opaque"]
         assert summary.notes == (half if suffix == ".gif" else [])
+
+
+def glass(path: Path) -> Model:
+    """A model that returns its source with an alpha of 100 at most."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=1),
+        helper.make_node("Min", ["f", "most"], ["g"]),
+        helper.make_node("Cast", ["g"], ["y"], to=2),
+    ]
+    ends = [[(name, "uint8", ["n", "h", "w", 4])] for name in "xy"]
+    constants = {"most": np.array([255, 255, 255, 100], np.float32)}
+    return Model(tiny.write(path, nodes, tiny.RGBA, constants, *ends), "cpu", 1, side_by_side=True)
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_the_alpha_that_a_model_returns_is_kept_or_named(steady: bool, tmp_path: Path) -> None:
+    model, video = glass(tmp_path / "glass.onnx"), VideoOptions(steady=steady)
+    source = animate(tmp_path / "in.png")  # opaque
+    translate_video(model, source, tmp_path / "out.webp", Options(quality=100), video)
+    assert all((frame[..., 3] == 100).all() for frame in shown(tmp_path / "out.webp")[0])
+    translate_video(model, source, tmp_path / "frames", Options(format="png"), video)
+    with PIL.Image.open(tmp_path / "frames" / "000003.png") as image:
+        assert same(np.asarray(image)[:1], np.dstack([picture(2)[:1, :, :3], np.full((1, 32), 100, np.uint8)]))
+    notes = translate_video(model, source, tmp_path / "out.mp4", Options(background=0), video).notes
+    assert any("in .mp4: alpha (composited on a grey of level 0)" in note for note in notes)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    assert np.abs(first[0, 0] - np.array(COLOURS[0]) * 100 / 255).max() <= 4
+
+
+def test_the_grey_under_soft_edges_is_taken_out_again(identity: Model, tmp_path: Path) -> None:
+    """As of images: what is composited on a grey for the model is not composited a second time by its alpha."""
+    frames = [picture(number, 100) for number in range(4)]
+    for frame in frames:
+        frame[14:18, :, 3] = 0
+    first, *others = map(PIL.Image.fromarray, frames)
+    first.save(tmp_path / "in.png", save_all=True, append_images=others, duration=100, disposal=1)
+    translate_video(identity, tmp_path / "in.png", tmp_path / "out.png", Options(background=0))
+    assert all(same(*pair, levels=2) for pair in zip(shown(tmp_path / "out.png")[0], frames, strict=True))
 
 
 def test_transparent_frames_as_images_stay_so(identity: Model, tmp_path: Path) -> None:

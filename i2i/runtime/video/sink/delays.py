@@ -10,14 +10,20 @@ from fractions import Fraction
 from pathlib import Path
 
 
-def set_length(path: Path, container: str, seconds: Fraction) -> None:
-    """Change the last frame's delay in a GIF, APNG or WebP so that the whole is shown for that time."""
+def set_length(path: Path, container: str, seconds: Fraction) -> bool:
+    """Change the last frame's delay in a GIF, APNG or WebP so that the whole is shown for that time.
+
+    Returns False for a still picture, which has no delays.
+    """
     data = bytearray(path.read_bytes())
     find, read, write = _FORMATS[container]
     places = list(find(data))
+    if not places:
+        return False
     left = seconds - sum((read(data, at) for at in places[:-1]), Fraction(0))
     write(data, places[-1], max(Fraction(0), left))
     path.write_bytes(data)
+    return True
 
 
 def _gif_delays(data: bytearray) -> Iterator[int]:

@@ -126,7 +126,9 @@ class VideoFile(Sink):
         finally:
             output.close()
         if self.plan.encoder.loop is not None and self.frames > 1:
-            set_length(self.path, self.plan.container, (self._until - (self._first or 0)) * self._base)
+            seconds = (self._until - (self._first or 0)) * self._base
+            if not set_length(self.path, self.plan.container, seconds):  # libwebp merges equal frames
+                self.notes.append("all frames are equal, so the WebP is a still picture")
         self.copies.finish()
         self.notes += self.copies.notes
         if self._reduced:
