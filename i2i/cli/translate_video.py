@@ -90,6 +90,7 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, job: 
     from i2i.cli.preview_window import Window
     from i2i.runtime.video import InterruptedVideo, VideoError, translate_video
     from i2i.runtime.video.detect import camera, video_target
+    from i2i.runtime.video.workspace import partial_name
 
     target: Any = None
     if dst == "-":
@@ -116,9 +117,9 @@ def translate(model: Model, src: Path, dst: str | None, settings: Options, job: 
             kept = f"the first {plural(error.frames, 'frame')}: {click.format_filename(error.partial)}"
             click.echo(f"{kept}; the same command starts from the beginning", err=True)
         elif error.frames:
-            click.echo(
-                f"did not keep the first {plural(error.frames, 'frame')}: those of an earlier job are there", err=True
-            )
+            there = click.format_filename(partial_name(target))
+            kept = f"did not keep the first {plural(error.frames, 'frame')}: those of an earlier job are there"
+            click.echo(f"{kept}; move {there} away to keep the next ones", err=True)
         raise
     finally:
         if window is not None:

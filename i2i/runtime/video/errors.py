@@ -30,7 +30,7 @@ class DamagedError(VideoError):
 
 
 class InterruptedVideo(KeyboardInterrupt):
-    """Ctrl-C during a job: the frames so far are in ``partial``, None if there were none."""
+    """Ctrl-C during a job: the frames so far are in ``partial``, None if there were none or its name was taken."""
 
     def __init__(self, frames: int, partial: Path | None) -> None:
         self.frames, self.partial = frames, partial

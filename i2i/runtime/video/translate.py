@@ -87,9 +87,9 @@ def translate_video(
         whole: write nothing at all of a source that is damaged, or after Ctrl-C.
 
     A file gets its name when it is complete; after Ctrl-C (InterruptedVideo) the frames so far are kept as
-    NAME.partial.SUFFIX. The intact frames of a damaged source are translated, and ``damage`` describes the rest. Raises
-    VideoError for a source or target that cannot be read or written, ModelError for frames that the model cannot take,
-    and ValueError for wrong use.
+    NAME.partial.SUFFIX, unless that is there already. The intact frames of a damaged source are translated, and
+    ``damage`` describes the rest. Raises VideoError for a source or target that cannot be read or written, ModelError
+    for frames that the model cannot take, and ValueError for wrong use.
     """
     options, video = options or Options(), video or VideoOptions()
     start, encoded = time.perf_counter(), isinstance(target, Path) and not options.format

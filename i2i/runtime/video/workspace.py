@@ -17,8 +17,8 @@ PREFIX, SUFFIX = ".i2i-", ".video"
 
 
 def check_target(source: str | Path, target: Path, options: Options) -> None:
-    """Raise ValueError for a target that is the source, or exists already."""
-    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
+    """Raise ValueError for a target that is the source, exists already, or would keep first frames as the source."""
+    if _is_source(target, source):
         raise ValueError(f"{target} is the video to translate; originals are never overwritten")
     if options.format:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -27,6 +27,15 @@ def check_target(source: str | Path, target: Path, options: Options) -> None:
         raise ValueError(f"{target} is a folder")
     elif target.exists() and not options.overwrite:
         raise ValueError(f"{target} is there already; choose another name, or --overwrite")
+    if _is_source(partial_name(target), source):
+        raise ValueError(
+            f"{target}: when it is interrupted, its first frames are kept as {partial_name(target).name}, and this is "
+            "the video to translate; choose another name"
+        )
+
+
+def _is_source(path: Path, source: str | Path) -> bool:
+    return path.exists() and os.path.exists(source) and os.path.samefile(source, path)
 
 
 @contextmanager
@@ -71,11 +80,14 @@ def partial_name(target: Path) -> Path:
 
 
 def keep(result: Path, target: Path, frames: int) -> Path | None:
-    """Rename the frames of an interrupted job to their partial name and return it; None if there are none."""
+    """Rename the frames of an interrupted job to their partial name and return it.
+
+    None if there are none, or if that name is taken: by those of an earlier job, or by a file that no job wrote.
+    """
     if not frames or not result.exists():
         return None
     partial = partial_name(target)
-    if partial.is_dir():
-        return None  # an earlier one; a folder is not replaced
+    if os.path.lexists(partial):
+        return None
     os.replace(result, partial)
     return partial

@@ -89,6 +89,20 @@ def test_a_signal_leaves_a_beginning_that_plays(name: str, long: Path, tmp_path:
     assert f"the first {plural(len(result.times), 'frame')}: {tmp_path}/out.partial.mp4" in errors
 
 
+def test_frames_of_an_interrupted_job_replace_no_file(tmp_path: Path, identity: Model) -> None:
+    made, target = tmp_path / "made.mp4", tmp_path / "clip.mp4"
+    made.write_bytes(b"frames")
+    partial = tmp_path / "clip.partial.mp4"
+    partial.write_bytes(b"somebody's")
+    assert workspace.keep(made, target, 3) is None
+    assert partial.read_bytes() == b"somebody's"
+    with pytest.raises(ValueError, match=r"kept as clip\.partial\.mp4, and this is the video to translate"):
+        translate_video(identity, partial, target)
+    partial.unlink()
+    assert workspace.keep(made, target, 3) == partial
+    assert partial.read_bytes() == b"frames"
+
+
 STOPPED_AT_THREE = """
 import signal, sys
 from pathlib import Path
@@ -119,7 +133,7 @@ def test_frames_that_are_not_kept_are_reported(identity_file: Path, tmp_path: Pa
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     kept, first, lost, second = done.stderr.splitlines()
     assert kept.startswith("the first 3 frames: ")
-    assert lost.startswith("did not keep the first 3 frames: those of an earlier job are there")
+    assert lost.startswith("did not keep the first 3 frames: those of an earlier job are there; move ")
     assert (first, second) == ("interrupted", "interrupted")
 
 
