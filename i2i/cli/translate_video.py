@@ -14,7 +14,7 @@ from i2i.cli import streams
 from i2i.cli.help import option
 from i2i.cli.param_types import options_of
 from i2i.progress import Progress
-from i2i.runtime.video.options import NAMES, VideoOptions
+from i2i.runtime.video.options import NAMES, OF_IMAGES, VideoOptions
 from i2i.text import plural, printable
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def take(src: Path | str, dst: str | None, options: dict[str, Any]) -> VideoJob 
 def check_options(job: VideoJob | None, shown: str, folder: bool, options: Mapping[str, Any]) -> None:
     """Raise ValueError for options that say nothing about the source, which messages call ``shown``."""
     if job is not None:
-        of_images = ["suffix", "mask", "keep_metadata", "workers", "max_pixels", *(["format"] if job.folder else [])]
+        of_images = [*OF_IMAGES, *(["format"] if job.folder else [])]
         if idle := [name for name in of_images if options.get(name)]:
             what = "is a folder of videos" if job.folder else "is a video"
             raise ValueError(f"--{idle[0].replace('_', '-')} is for images, and {shown} {what}")

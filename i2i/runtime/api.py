@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
@@ -20,7 +21,7 @@ from i2i.runtime.model.styles import StyleLike
 from i2i.runtime.model.targets import To
 from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
-from i2i.runtime.video.options import NAMES, VideoOptions
+from i2i.runtime.video.options import NAMES, OF_IMAGES, VideoOptions
 from i2i.spec import Background
 from i2i.text import is_url, is_url_of_folder, known_keywords, plural, printable
 
@@ -154,10 +155,10 @@ def translate(
         overwrite: replace existing files, and translate again what is done; default False.
         batch: images of one size at once on a GPU, from 1; default as many as fit into its memory.
         workers: images that are read, translated and written side by side, from 1; default by the number of cores.
-        suffix: text between the name of every output and its extension; default "".
-        mask: a mask, or for a folder one of the same name for each image, with any extension: the result is pasted into
-            the source where it is white; default None.
-        keep_metadata: keep EXIF and XMP, which may contain where a photo was taken; default False.
+        suffix: text between the name of every translated image and its extension; default "".
+        mask: a mask, or for a folder one of the same name for each image, with the extension of any image format: the
+            result is pasted into the source where it is white; default None.
+        keep_metadata: keep EXIF and XMP of images, which may contain where a photo was taken; default False.
         shard: part of a folder to translate, "2/7" for the second of seven; default all of it.
         gpus: graphics cards that share a folder, a process each, from 1, or "all"; a script that uses it needs the
             usual ``if __name__ == "__main__"``; default one, in this process.
@@ -192,7 +193,7 @@ def translate(
     )
     path = src if isinstance(src, str | os.PathLike) else None
     of_video = path is not None and is_video(path, dst)
-    _check_options(path, of_video, videos, video, mask)
+    _check_options(path, of_video, videos, video, settings)
     folder = _folder(src, dst)
     if isinstance(model, Generator):
         raise targets.wrong_kind(targets.GENERATOR, printable(model.path))
@@ -210,8 +211,6 @@ def translate(
     if of_video:
         return _translate_video(model, src, video_target(src, dst, model.name, settings.format), settings, video)
     if folder is None:
-        if gpus is not None:
-            raise ValueError(f"gpus is for folders, and {printable(src)} is not a folder")
         return translate_file(model, Path(src), destination(Path(src), dst, model.name, settings), settings)
     return _translate_folder(model, folder, dst, settings, video if videos else None)
 
@@ -228,16 +227,27 @@ def _folder(src: np.ndarray | PathLike, dst: PathLike | None) -> Path | str | No
     return None
 
 
-def _check_options(source: PathLike | None, of_video: bool, videos: bool, video: VideoOptions, mask: object) -> None:
+def _check_options(
+    source: PathLike | None, of_video: bool, videos: bool, video: VideoOptions, options: Options
+) -> None:
     """Raise ValueError for options that say nothing about what is translated; ``source`` is None for an array."""
     if videos and (source is None or not os.path.isdir(source)):
         raise ValueError("videos is for folders, and the source is not a folder")
-    usual = VideoOptions()
-    changed = sorted(name for name in NAMES if getattr(video, name) != getattr(usual, name))
-    if changed and not (of_video or videos):
-        raise ValueError(f"{', '.join(changed)}: for videos only, and the source is not a video")
-    if mask is not None and (of_video or source is None):
+    if not (of_video or videos) and (idle := _changed(video, NAMES)):
+        raise ValueError(f"{', '.join(sorted(idle))}: for videos only, and the source is not a video")
+    if options.mask is not None and (of_video or source is None):
         raise ValueError("mask is for image files and folders of them, and the source is an array or a video")
+    if of_video and (idle := _changed(options, OF_IMAGES)):
+        raise ValueError(f"{', '.join(idle)}: for images, and the source is a video; leave it out")
+    folder = source is not None and (is_url_of_folder(source) or os.path.isdir(source))
+    if not folder and (idle := _changed(options, ("shard", "gpus"))):
+        raise ValueError(f"{', '.join(idle)}: for folders, and the source is not a folder; leave it out")
+
+
+def _changed(options: Options | VideoOptions, names: Iterable[str]) -> list[str]:
+    """Return the names of the options that are not at their default."""
+    usual = type(options)()
+    return [name for name in names if getattr(options, name) != getattr(usual, name)]
 
 
 def _translate_folder(

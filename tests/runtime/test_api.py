@@ -43,22 +43,40 @@ def test_translate_shows_the_fields_of_the_options_with_their_defaults() -> None
 
 
 def test_translate_passes_every_option_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {"format": "JPEG", "quality": 1, "background": 2, "overwrite": True, "batch": 4}
     options = {
-        "format": "JPEG", "quality": 1, "background": 2, "max_pixels": 3, "overwrite": True, "batch": 4, "workers": 5,
-        "suffix": "s", "keep_metadata": True, "shard": "1/2", "gpus": 2,
+        **both, "max_pixels": 3, "workers": 5, "suffix": "s", "mask": tmp_path, "keep_metadata": True, "shard": "1/2",
+        "gpus": 2,
     }  # fmt: skip
     video = {
         "start": 1.0, "end": 2.0, "fps": 5, "codec": "hevc", "crf": 6, "preset": "p", "rotation": "keep",
         "steady": True, "steady_time": 0.5,
     }  # fmt: skip
     passed: list[object] = []
-    monkeypatch.setattr(api, "_translate_video", lambda model, src, target, *given: passed.extend(given))
+    for name in ("_translate_video", "_translate_folder"):
+        monkeypatch.setattr(api, name, lambda model, src, target, *given: passed.extend(given))
     model = i2i.load(tiny.inverter(tmp_path / "m.onnx"), "cpu", 1)
-    translate("a.mp4", tmp_path / "b.mp4", model, **options, **video)
-    assert passed == [Options(**options), VideoOptions(**video)]
+    translate("a.mp4", tmp_path / "b.mp4", model, **both, **video)
+    translate(tmp_path, tmp_path / "out", model, **options)
+    assert passed == [Options(**both), VideoOptions(**video), Options(**options), None]
     for kind, given in ((Options, options), (VideoOptions, video)):  # none is at its default
-        taken = [each for each in fields(kind) if each.name != "mask"]  # which a video does not take
-        assert all(getattr(kind(**given), each.name) != each.default for each in taken)
+        assert all(getattr(kind(**given), each.name) != each.default for each in fields(kind))
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("a.mp4", {"workers": 2, "suffix": "-x"}, "suffix, workers: for images, and the source is a video"),
+        ("a.mp4", {"max_pixels": 9}, "max_pixels: for images"),
+        ("a.mp4", {"keep_metadata": True}, "keep_metadata: for images"),
+        ("a.mp4", {"shard": "1/2", "gpus": 2}, "shard, gpus: for folders, and the source is not a folder"),
+        ("a.png", {"shard": "1/2"}, "shard: for folders"),
+        (np.zeros((2, 2, 3), np.uint8), {"gpus": 1}, "gpus: for folders"),
+    ],
+)
+def test_options_that_say_nothing_about_the_source_are_refused(source: object, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        translate(source, model="none", **options)  # before the model is looked for
 
 
 def test_load_shows_the_options_of_third_party_models() -> None:

@@ -30,14 +30,12 @@ from i2i.runtime.jobs.planning import FolderTarget, plan, refuse_unknown_files
 from i2i.runtime.jobs.workers import Outcome
 from i2i.runtime.model.model import Model
 from i2i.runtime.video.detect import WRITTEN, name_videos
-from i2i.runtime.video.options import VideoOptions
+from i2i.runtime.video.options import OF_IMAGES, VideoOptions
 from i2i.runtime.video.translate import VideoSummary, translate_video
 from i2i.text import os_error, printable
 
 KIND = "videos"
 """Of the journal, so that images of the same folder may be translated to the same place."""
-OF_IMAGES = ("format", "suffix", "mask", "keep_metadata", "workers", "max_pixels")
-"""The options that say nothing about a folder of videos."""
 
 
 def translate_videos(
@@ -59,7 +57,7 @@ def translate_videos(
     """
     options, video, summary = options or Options(), video or VideoOptions(), Summary()
     usual = Options()
-    if idle := [name for name in OF_IMAGES if getattr(options, name) != getattr(usual, name)]:
+    if idle := [name for name in ("format", *OF_IMAGES) if getattr(options, name) != getattr(usual, name)]:
         raise ValueError(f"{', '.join(idle)}: for images, and this is a folder of videos; leave it out")
     model = model.toward(None)
     shard, cards = shard_of(options), gpus.chosen(options.gpus, [model])

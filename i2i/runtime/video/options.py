@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 CODECS = ("auto", "h264", "hevc", "av1", "prores", "ffv1", "h264_nvenc", "hevc_nvenc", "av1_nvenc")
 ROTATIONS = ("apply", "keep")
 STEADY_TIME = 0.4
+OF_IMAGES = ("suffix", "mask", "keep_metadata", "workers", "max_pixels")
+"""Options of a job over image files that say nothing about a video; in a folder of videos ``format`` neither does."""
 
 
 def _about(help: str, **facts: Any) -> dict[str, Any]:
