@@ -89,6 +89,12 @@ def test_a_head_beyond_its_limit(service: Running) -> None:
     assert status(answer) == 431
 
 
+@pytest.mark.parametrize("start", [b"1\r\nx\r\n0\r\nX-Y: ", b"1\r\nx\r\n1;a="], ids=["trailers", "an extension"])
+def test_what_follows_a_chunk_is_limited(service: Running, start: bytes) -> None:
+    head = b"POST /v1/translate/tiny HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert status(talk(service.port, head + start, b"x" * 100_000, pause=0.2)) == 431
+
+
 def test_slow_heads_and_idle_connections_are_ended(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
     start = time.monotonic()
@@ -119,6 +125,33 @@ def test_a_client_that_does_not_read_is_ended(models: Path, monkeypatch: pytest.
                 client.sendall(large)
             wait_for(lambda: here.metric("i2i_connections") == 1)  # the one that asks
         assert here.translate(DATA).status == 200
+
+
+def test_a_client_that_reads_slowly_gets_all(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(server, "KEEP_ALIVE", 0.7)  # which begins when the last byte is written, not when it is taken
+    bind = server.bind
+
+    def small(*address: object) -> socket.socket:
+        bound = bind(*address)  # type: ignore[arg-type]
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # or the system takes the answer at once
+        return bound
+
+    monkeypatch.setattr(server, "bind", small)
+    large, received, start = encoded(picture(900, 900), "BMP"), 0, time.monotonic()
+    with running(models / "tiny.onnx") as here, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.settimeout(20)
+        client.connect(("127.0.0.1", here.port))
+        client.sendall(HEAD % len(large) + large)
+        while received < len(large):
+            part = client.recv(65536)
+            assert part, f"cut after {received} bytes"
+            received += len(part)
+            time.sleep(0.05)
+        assert time.monotonic() - start > 1.4
+        while client.recv(65536):  # until the service ends the idle connection
+            pass
 
 
 def test_truncated_bodies_leave_nothing(service: Running) -> None:

@@ -36,6 +36,12 @@ class JoinedWrites:
     def __init__(self, transport: BaseTransport, loop: AbstractEventLoop) -> None:
         self._transport: Any = transport
         self._loop, self._parts = loop, list[bytes]()
+        self._written = 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the system has taken of all that were written."""
+        return self._written - self._transport.get_write_buffer_size()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -44,7 +50,7 @@ class JoinedWrites:
         """Write soon; data that are too large to be copied at once."""
         if len(data) > JOINED_BYTES:
             self._flush()
-            self._transport.write(data)
+            self._send(data)
             return
         if not self._parts:
             self._loop.call_soon(self._flush)
@@ -58,7 +64,11 @@ class JoinedWrites:
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
         if parts and not self._transport.is_closing():
-            self._transport.write(b"".join(parts))
+            self._send(b"".join(parts))
+
+    def _send(self, data: bytes) -> None:
+        self._written += len(data)
+        self._transport.write(data)
 
 
 def limited(most: int) -> Callable[..., HttpToolsProtocol]:
@@ -77,11 +87,14 @@ class LimitedConnection(HttpToolsProtocol):
         super().__init__(**given)
         self._most = most
         self._in_head, self._head, self._last = False, 0, False
+        self._beside = 0  # bytes since the last one of a body: its frame, and trailers
+        self._writes: JoinedWrites
         self._timer: TimerHandle | None = None  # for the head of a request
         self._stalled: TimerHandle | None = None  # for the answer
 
     def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
+        self._writes = JoinedWrites(transport, self.loop)
+        super().connection_made(self._writes)  # type: ignore[arg-type]
         if len(self.connections) > self._most:
             self._refuse(ProblemError(503, "too many connections", {"Retry-After": "1"}))
             return
@@ -95,28 +108,45 @@ class LimitedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        self._beside += len(data)
         super().data_received(data)
         if self._in_head:
             self._head += len(data)
-            if self._head > HEAD_BYTES:
-                self._refuse(ProblemError(431, f"a request's head is limited to {HEAD_BYTES // 1024} KiB"))
+        if self._head > HEAD_BYTES or self._beside > HEAD_BYTES:
+            self._refuse(
+                ProblemError(431, f"a request's head is limited to {HEAD_BYTES // 1024} KiB, and so are its trailers")
+            )
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head = True, 0
+        self._in_head, self._head, self._beside = True, 0, 0
         self._wait(HEAD_SECONDS)
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # else a trailer, which nothing here reads
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._head, self._beside = False, 0, 0
         self._stop_waiting()
         super().on_headers_complete()
         if self._last:
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        self._beside = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._beside = 0
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:  # else the next request was pipelined
             self._wait(self.timeout_keep_alive)  # which uvicorn waits only until any byte comes
+        if self.transport.get_write_buffer_size() and self._stalled is None:  # too little to pause writing
+            self._watch_answer()
 
     def shutdown(self) -> None:
         """Finish the request in work; wait a moment for one that is on its way, which is answered and not cut off."""
@@ -132,21 +162,39 @@ class LimitedConnection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+        self._watch_answer()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._stop_watching()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if not self.transport.get_write_buffer_size():
+            super().timeout_keep_alive_handler()
+            return
+        if self._stalled is None:
+            self._watch_answer()
+        self._wait(self.timeout_keep_alive)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(ProblemError(400, "not a request of HTTP/1.1"))
+
+    def _watch_answer(self) -> None:
+        """Cut the connection once the client takes nothing for STALLED_SECONDS."""
+        self._stop_watching()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self._is_stalled, self._writes.taken)
+
+    def _stop_watching(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
 
-    def timeout_keep_alive_handler(self) -> None:
-        if self.transport.get_write_buffer_size():  # closing would wait for the client
+    def _is_stalled(self, before: int) -> None:
+        self._stalled = None
+        if self._writes.taken == before:
             self.transport.abort()
-        super().timeout_keep_alive_handler()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(ProblemError(400, "not a request of HTTP/1.1"))
+        elif self.transport.get_write_buffer_size():
+            self._watch_answer()
 
     def _wait(self, seconds: float) -> None:
         """End the connection unless the head of a request is complete within that time."""
