@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
+from i2i.serving.problems import ProblemError
 from tests.serving.conftest import Running, picture
 
 IMAGES = np.stack([picture(seed=seed) // 2 for seed in range(3)])
@@ -114,6 +116,40 @@ def test_tritonclient(service: Running) -> None:
         infer("weather", {"image": IMAGES, "target": np.array([0, 1, 9])})
     assert "expected an index from 0 to 2" in str(e.value)
     client.close()
+
+
+def test_much_json_is_not_written(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("i2i.serving.web.tensors.MOST_JSON", 4 * 107)
+
+    def infer(binary: bool) -> Any:
+        document = request(shape=[1, 6, 6, 3], parameters={"binary_data_size": 108})
+        del document["inputs"][0]["data"]
+        head = json.dumps(document | {"parameters": {"binary_data_output": binary}}).encode()
+        headers = {"Inference-Header-Content-Length": str(len(head))}
+        return service.post("/v2/models/tiny/infer", head + bytes(108), headers=headers)
+
+    answer = infer(False)
+    assert answer.status == 413
+    assert "the output has 108 values; more than 107 are not written as JSON" in answer.json["error"]
+    answer = infer(True)
+    assert (answer.status, answer.body[-108:]) == (200, b"\xff" * 108)
+
+
+def test_the_rest_of_a_refused_batch_is_not_computed(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def fail(*_: object) -> np.ndarray:
+        started.append(None)
+        if len(started) > 1:
+            time.sleep(0.2)
+        raise ProblemError(422, "the first fails")
+
+    monkeypatch.setattr("i2i.serving.web.inference._infer", fail)
+    monkeypatch.setattr(service.service.pool, "workers", 1)
+    answer = service.post("/v2/models/tiny/infer", json.dumps(request(shape=[4, 1, 1, 3])))
+    assert (answer.status, answer.json["error"]) == (422, "the first fails")
+    time.sleep(1)
+    assert len(started) <= 2  # the second may have begun meanwhile
 
 
 def test_much_json_is_refused(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from i2i.runtime.model.styles import StyleLike
 from i2i.serving.problems import ProblemError, of, of_request
 from i2i.serving.web import bodies, tensors
 from i2i.serving.web.bodies import Memory
-from i2i.serving.web.waiting import while_connected
+from i2i.serving.web.waiting import all_or_none, while_connected
 from i2i.serving.work.served import Served
 from i2i.serving.work.service import Service
 from i2i.serving.work.ticket import AbandonedError, Ticket
@@ -71,7 +72,10 @@ class Protocol:
             ticket = Ticket(service.settings.timeout)
             trace.stages, trace.facts["received"] = ticket.stages, held.bytes
             inputs = await asyncio.to_thread(tensors.read, body, request.headers.get(tensors.HEADER))
-            images = _images(inputs, served.model.spec, service.settings.max_pixels, service.settings.max_files)
+            spec = served.model.spec
+            images = _images(inputs, spec, service.settings.max_pixels, service.settings.max_files)
+            if not inputs.binary:
+                tensors.check_json(len(images) * prod(images.shape[1:3]) * spec.scale**2 * spec.target.channels)
             bound = await asyncio.to_thread(_bound, inputs, served.model, len(images))
 
             async def all_images() -> list[np.ndarray]:
@@ -82,7 +86,7 @@ class Protocol:
                     async with slots:
                         return await pool.run(work[number], ticket, patient=number > 0)
 
-                return list(await asyncio.gather(*map(one, range(len(work)))))
+                return await all_or_none(map(one, range(len(work))))
 
             results = await while_connected(request, all_images())
             service.metrics.images.labels(served.name).inc(len(results))

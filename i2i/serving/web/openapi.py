@@ -35,7 +35,7 @@ _STATUSES = {
     "406": "No image format is acceptable.",
     "408": "The body came too slowly.",
     "409": "The video is not done.",
-    "413": "More bytes, pixels or files than the limits.",
+    "413": "More bytes, pixels, files or values as JSON than the limits.",
     "415": "Not an image or a video of a known format.",
     "422": "An image that is damaged, or that the model cannot take.",
     "429": "Too many requests wait; see Retry-After.",

@@ -18,6 +18,9 @@ HEADER = "Inference-Header-Content-Length"
 MOST_JSON = 16 << 20
 """Bytes of JSON at most, which takes ten times as much memory once it is parsed."""
 
+BYTES_OF_VALUE = 4
+"""Of a pixel's value as JSON, about."""
+
 TYPES: dict[str, np.dtype[Any]] = {
     "UINT8": np.dtype("uint8"), "UINT16": np.dtype("<u2"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
     "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
@@ -90,6 +93,17 @@ def _tensor(given: Mapping[str, Any], rest: memoryview) -> tuple[np.ndarray, mem
     if dtype.kind != "f" and not (np.iinfo(dtype).min <= values.min() and values.max() <= np.iinfo(dtype).max):
         raise ValueError(f"the values of {name} are beyond {kind}")
     return values.astype(dtype).reshape(shape), rest
+
+
+def check_json(count: int) -> None:
+    """Raise ProblemError 413 for more values than are written as JSON."""
+    most = MOST_JSON // BYTES_OF_VALUE
+    if count > most:
+        raise ProblemError(
+            413,
+            f"the output has {count:,} values; more than {most:,} are not written as JSON: ask for binary output, by "
+            "the parameter binary_data_output",
+        )
 
 
 def write(facts: dict[str, Any], name: str, tensor: np.ndarray, binary: bool) -> tuple[bytes, dict[str, str]]:

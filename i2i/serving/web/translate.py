@@ -21,7 +21,7 @@ from i2i.serving.problems import ProblemError
 from i2i.serving.web import bodies
 from i2i.serving.web.bodies import MULTIPART, Held, Memory, Part
 from i2i.serving.web.parameters import MEDIA, accepted, parse
-from i2i.serving.web.waiting import while_connected
+from i2i.serving.web.waiting import all_or_none, while_connected
 from i2i.serving.work.served import Served
 from i2i.serving.work.service import Service
 from i2i.serving.work.ticket import Ticket
@@ -125,12 +125,7 @@ class Translate:
                 )
             return done
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(number)) for number in range(len(work))]
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from group
-        results = [task.result() for task in tasks]
+        results = await all_or_none(map(one, range(len(work))))
         problems = [
             {"file": file.name, **each.document()}
             for file, each in zip(files, results, strict=True)

@@ -1,9 +1,9 @@
-"""Work for a client that may leave."""
+"""Work for a client that may leave, and work in several parts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -26,6 +26,16 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
         for each in (task, gone):
             each.cancel()
         await asyncio.wait({task, gone})
+
+
+async def all_or_none(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Return what all of them return. The first error cancels the others, and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in parts]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return [task.result() for task in tasks]
 
 
 async def _left(request: Request) -> None:
