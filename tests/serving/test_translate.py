@@ -249,6 +249,24 @@ def test_more_files_than_the_limit(service: Running) -> None:
     assert service.post("/v1/translate/tiny", body, headers=headers).status == 413
 
 
+def test_a_style_that_is_refused(service: Running) -> None:
+    def send(model: str, style: bytes, *more: tuple[str, str | None, bytes]) -> tuple[int, str]:
+        body, headers = form(("f", "a.png", PNG), ("style", "s.png", style), *more)
+        answer = service.post(f"/v1/translate/{model}", body, headers=headers)
+        return answer.status, answer.detail
+
+    for model, style, status, detail in [
+        ("tiny", b"not decoded", 400, "has no styles"),
+        ("styled", BOMB, 413, "s.png: 1000 x 1001 is 1,001,000 pixels"),
+        ("styled", b"{}", 415, "s.png: not an image of a known format"),
+        ("styled", PNG[: len(PNG) // 2], 422, "s.png: damaged PNG"),
+    ]:
+        found = send(model, style)
+        assert (found[0], detail in found[1]) == (status, True), found
+    found = send("styled", PNG, ("seed", None, b"1"))
+    assert (found[0], "a style and a seed" in found[1]) == (400, True)
+
+
 def test_a_form_without_a_file(service: Running) -> None:
     body, headers = form(("to", None, b"rain"))
     answer = service.post("/v1/translate/weather", body, headers=headers)

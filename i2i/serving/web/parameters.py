@@ -6,10 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from i2i.images import WRITABLE, ImageError, decode_image
-from i2i.runtime import processing
+from i2i.images import WRITABLE
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 from i2i.serving.problems import ProblemError, of_request
@@ -27,29 +24,28 @@ MEDIA = {
 
 
 class Parameters(NamedTuple):
-    """Parameters of a request beside the image."""
+    """Parameters of a request beside its files."""
 
     options: Options
     to: str | None
     seed: int | None
-    style: np.ndarray | None  # an example image
 
-    def bind(self, model: Model) -> Model:
-        """Return the model bound to the domain and the style. Raises ProblemError 400."""
+    def bind(self, model: Model, example: bool = False) -> Model:
+        """Return the model bound to the domain, and to the style of the seed. Raises ProblemError 400.
+
+        With ``example`` it is to be bound to the style of an image, which is refused with a seed, or without styles.
+        """
         try:
             bound = model.toward(self.to)
-            if self.style is not None or self.seed is not None:
-                bound = bound.styled(self.style, seed=self.seed)
-            return bound
+            if example and self.seed is not None:
+                raise ValueError("a style and a seed: give one of them, since a seed draws a style")
+            return bound.styled(seed=self.seed) if example or self.seed is not None else bound
         except ValueError as error:
             raise of_request(error) from error
 
 
-def parse(given: Mapping[str, str], max_pixels: int, style: tuple[str, bytes] | None = None) -> Parameters:
-    """Return the parameters ``given`` by name, and the style of an example image: its name and bytes.
-
-    Raises ProblemError 400 for an unknown name or a wrong value, 415 or 422 for an example that cannot be read.
-    """
+def parse(given: Mapping[str, str], max_pixels: int) -> Parameters:
+    """Return the parameters ``given`` by name. Raises ProblemError 400 for an unknown name or a wrong value."""
     for name in given:
         if name not in NAMES:
             raise ProblemError(400, f"no parameter {name!r}{did_you_mean(name, NAMES)}; there are {', '.join(NAMES)}")
@@ -64,9 +60,7 @@ def parse(given: Mapping[str, str], max_pixels: int, style: tuple[str, bytes] | 
         if "keep_metadata" in given:
             options["keep_metadata"] = _truth("keep_metadata", given["keep_metadata"])
         seed = _whole("seed", given["seed"]) if "seed" in given else None
-        return Parameters(Options(**options), given.get("to"), seed, style and _example(*style, max_pixels))
-    except ImageError as error:
-        raise ProblemError(422, str(error)) from error
+        return Parameters(Options(**options), given.get("to"), seed)
     except ValueError as error:
         raise of_request(error) from error
 
@@ -114,8 +108,3 @@ def _truth(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0"):
         raise ValueError(f"{name} is {text!r}; expected true or false")
     return text.lower() in ("true", "1")
-
-
-def _example(name: str, data: bytes, max_pixels: int) -> np.ndarray:
-    image = decode_image(data, name, max_pixels)
-    return processing.from_images([image], image.pixels)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from i2i.lost import Lost
 from i2i.runtime.jobs.options import Options
+from i2i.runtime.memory.memory_limit import MemoryLimit
 from i2i.runtime.model.model import Model
 from i2i.serving.problems import ProblemError
 from i2i.serving.web import bodies
@@ -25,7 +26,7 @@ from i2i.serving.web.waiting import all_or_none, while_connected
 from i2i.serving.work.served import Served
 from i2i.serving.work.service import Service
 from i2i.serving.work.ticket import Ticket
-from i2i.serving.work.translation import UNNAMED, ImageRequest, Translated, safe_names, translate
+from i2i.serving.work.translation import UNNAMED, ImageRequest, Translated, safe_names, styled, translate
 from i2i.text import plural
 
 STYLE, MASK = "style", "mask"
@@ -40,6 +41,7 @@ class _Ask(NamedTuple):
 
     files: list[Part]
     masks: list[Part]
+    style: tuple[str, bytes] | None  # name and bytes of an example image
     options: Options
     bound: Model
     accept: str
@@ -61,6 +63,8 @@ class Translate:
             ask = await self._read(request, served, held)
             ticket = Ticket(service.settings.timeout)
             trace.stages, trace.facts["received"] = ticket.stages, held.bytes
+            if ask.style is not None:
+                ask = await while_connected(request, pool.run(partial(self._styled, ask), ticket))
             work = [partial(self._work, served, file, ask, ticket) for file in ask.files]
             if len(work) == 1:
                 done = await while_connected(request, pool.run(work[0], ticket))
@@ -85,21 +89,26 @@ class Translate:
             raise ProblemError(400, "the form has no file; send the image as a part with a file name")
         names = safe_names([part.name for part in files])
         files = [part._replace(name=name) for part, name in zip(files, names, strict=True)]
-        if style is None:
-            parameters = parse(fields, settings.max_pixels)
-            bound = parameters.bind(served.model)
-        else:
-            parameters = await asyncio.to_thread(parse, fields, settings.max_pixels, style)
-            bound = await asyncio.to_thread(parameters.bind, served.model)  # runs the style encoder
-        return _Ask(files, masks, parameters.options, bound, request.headers.get("accept", "*/*"))
+        parameters = parse(fields, settings.max_pixels)
+        bound = parameters.bind(served.model, example=style is not None)
+        return _Ask(files, masks, style, parameters.options, bound, request.headers.get("accept", "*/*"))
+
+    def _styled(self, ask: _Ask) -> _Ask:
+        """Bind the model to the style of the example image, in a thread."""
+        assert ask.style is not None
+        return ask._replace(bound=styled(ask.bound, *ask.style, ask.options.max_pixels, self._decoded))
 
     def _work(self, served: Served, file: Part, ask: _Ask, ticket: Ticket) -> Translated:
         """Translate one file, in a thread."""
         choose = accepted("*/*" if len(ask.files) > 1 or ask.options.format else ask.accept)
         request = ImageRequest(file.data, file.name, ask.options, choose, _mask_of(file, ask.masks))
+        return translate(request, ask.bound, served.infer_with(ask.bound, ticket), self._decoded, ticket)
+
+    @property
+    def _decoded(self) -> MemoryLimit:
         parallel = self._service.store.parallel
         assert parallel is not None
-        return translate(request, ask.bound, served.infer_with(ask.bound, ticket), parallel.decoded, ticket)
+        return parallel.decoded
 
     async def _several(
         self, work: Sequence[partial[Translated]], files: Sequence[Part], served: Served, ticket: Ticket

@@ -14,12 +14,13 @@ from i2i.images import IMAGE_SUFFIXES, WRITABLE, ImageError, decode_image, encod
 from i2i.images.formats.table import FORMATS
 from i2i.images.header import parse_header
 from i2i.lost import Lost
+from i2i.runtime import processing
 from i2i.runtime.jobs import image_file, masks
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.oversized import decoded_bytes
 from i2i.runtime.memory.memory_limit import MemoryLimit
 from i2i.runtime.model.model import Model
-from i2i.serving.problems import ProblemError, of_image
+from i2i.serving.problems import ProblemError, of_image, of_request
 from i2i.serving.work.ticket import AbandonedError, Ticket
 
 UNNAMED = "image"
@@ -92,6 +93,21 @@ def translate(
     except Exception as error:
         problem = of_image(error, request.data, name, options.max_pixels)
         raise problem from error
+
+
+def styled(model: Model, name: str, data: bytes, max_pixels: int, decoded: MemoryLimit) -> Model:
+    """Return the model bound to the style of an example image, by the style encoder.
+
+    Raises ProblemError: as for an image, and 400 for a model whose style encoder is missing.
+    """
+    try:
+        with decoded.hold(_decoded_bytes(data, name, max_pixels)):
+            image = decode_image(data, name, max_pixels)
+            return model.styled(processing.from_images([image], image.pixels))
+    except (ImageError, MemoryError) as error:
+        raise of_image(error, data, name, max_pixels) from error
+    except ValueError as error:
+        raise of_request(error) from error
 
 
 def _of_mask(request: ImageRequest, read: Callable[[bytes, str, int], Value]) -> Value:
