@@ -41,6 +41,13 @@ def test_names_of_the_host() -> None:
     assert _hosts(Settings(host="0.0.0.0", allowed_hosts=("images.example",))) == {"images.example"}
 
 
+def test_health_is_asked_for_under_any_name(models: Path) -> None:
+    with running(models / "tiny.onnx", host="0.0.0.0", allowed_hosts=("images.example",)) as here:
+        paths = ("/v2/health/live", "/v2/health/ready", "/v1/models")
+        assert [here.get(path).status for path in paths] == [200, 200, 403]
+        assert here.get("/v1/models", headers={"Host": "images.example"}).status == 200
+
+
 def test_each_request_is_a_line_of_the_log(service: Running) -> None:
     answer = service.translate(DATA, query="?format=jpeg")
     identity = answer.headers["x-request-id"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
+import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +15,11 @@ from pathlib import Path
 import av
 import psutil
 import pytest
+from starlette.requests import Request
 
 from i2i.serving import supervisor
 from i2i.serving.settings import Settings
-from i2i.serving.web.siblings import labelled, merged
+from i2i.serving.web.siblings import Siblings, labelled, merged
 from tests import tiny
 from tests.serving.conftest import ask, encoded, picture, wait_for
 from tests.serving.test_process import Command, Load
@@ -184,6 +188,26 @@ def test_the_limits_of_the_machine_are_shared(monkeypatch: pytest.MonkeyPatch) -
     assert [(each.provider, each.workers, each.processes, each.max_disk) for each in found] == [
         ("cpu", 2, 3, 100), ("cuda", None, 3, 100), ("cpu", 2, 3, 100),
     ]  # fmt: skip
+
+
+def test_siblings_are_asked_under_the_name_that_the_client_used(tmp_path: Path) -> None:
+    heads = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as private:
+        private.bind(str(tmp_path / "1.sock"))
+        private.listen()
+
+        def answer() -> None:
+            client, _ = private.accept()
+            with client:
+                heads.append(client.recv(4096))
+                client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        request = Request({"type": "http", "method": "GET", "headers": [(b"host", b"images.example")]})
+        assert asyncio.run(Siblings(tmp_path, 0, ("cpu", "cpu")).ready(request))
+        thread.join()
+    assert re.findall(rb"^Host: (.*)\r$", heads[0], re.M) == [b"images.example"]
 
 
 def test_metrics_of_several_processes() -> None:
