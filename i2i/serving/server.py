@@ -208,10 +208,9 @@ def _signals(service: Service, server: _Server, say: Callable[[str], object]) ->
         service.stop()
 
     def reload() -> None:
-        if service.ready:
-            task = asyncio.ensure_future(service.refresh())
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
+        task = asyncio.ensure_future(service.refresh())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
 
     handled = {**dict.fromkeys(_SIGNALS, stop), **({signal.SIGHUP: reload} if hasattr(signal, "SIGHUP") else {})}
     for number, handler in handled.items():

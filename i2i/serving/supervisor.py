@@ -47,13 +47,14 @@ class _Worker:
         self.process: Any = None  # of the context "spawn"
         self.said: Connection
         self.ready = False
+        self.changed = False  # models, while it was loading them
         self.failure: Exception | None = None  # with which it ended
         self.delay, self.due = SHORTEST, 0.0  # before the next start, and its time
 
     def start(self, *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self.said, theirs = context.Pipe()
-        self.ready, self.failure = False, None
+        self.ready, self.changed, self.failure = False, False, None
         self.process = context.Process(target=_run, args=(self.number, self._settings, theirs, *arguments))
         with _visible(self.device):
             self.process.start()
@@ -132,6 +133,8 @@ class _Supervisor:
             self._ended(worker)
         elif heard.startswith("ready"):
             worker.ready, worker.delay = True, SHORTEST
+            if worker.changed:
+                worker.send(signal.SIGHUP)
             if self._started:
                 self._say(f"process {worker.number} ({worker.device}): {heard}")
             elif all(each.ready for each in self._workers):
@@ -184,8 +187,10 @@ class _Supervisor:
         for worker in self._workers:
             if number != signal.SIGHUP:
                 worker.send(signal.SIGTERM)
-            elif worker.ready:  # any other reads the files as they are now
+            elif worker.ready:
                 worker.send(signal.SIGHUP)
+            else:  # it may not handle the signal yet, and may have read the files already
+                worker.changed = True
 
 
 def _of_device(settings: Settings, device: str) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -16,6 +17,9 @@ from typing import Self
 
 import pytest
 
+from i2i.serving import server
+from i2i.serving.settings import Settings
+from i2i.serving.work.service import Service
 from tests import tiny
 from tests.conftest import ROOT
 from tests.serving.conftest import ask, encoded, picture, wait_for
@@ -147,6 +151,25 @@ def test_sighup_loads_a_changed_model(model: Path) -> None:
         wait_for(lambda: ask(command.port, "GET", "/v2/models/tiny").json["versions"] != before)
         wait_for(lambda: any("note: model tiny: loaded" in line for line in command.lines))
         assert command.end(signal.SIGINT) == 0
+
+
+def test_a_sighup_during_loading_is_heeded_after_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, called = Service([str(model)], Settings(provider="cpu")), list[str]()
+    load = service.store.load
+    monkeypatch.setattr(service.store, "load", lambda: (load(), called.append("load")))
+    monkeypatch.setattr(service.store, "refresh", lambda settled: called.append("refresh"))
+
+    async def start() -> None:
+        with server._signals(service, None, called.append):  # type: ignore[arg-type]
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.1)
+            await service.start()
+            for _ in range(50):
+                await asyncio.sleep(0.02 * (len(called) < 2))
+        await asyncio.to_thread(service.close)
+
+    asyncio.run(start())
+    assert called == ["load", "refresh"]
 
 
 @pytest.mark.parametrize(

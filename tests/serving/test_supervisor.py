@@ -210,6 +210,19 @@ def test_siblings_are_asked_under_the_name_that_the_client_used(tmp_path: Path) 
     assert re.findall(rb"^Host: (.*)\r$", heads[0], re.M) == [b"images.example"]
 
 
+def test_a_sighup_during_loading_is_passed_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, sent = supervisor._Worker(0, Settings(devices=("cpu",))), list[int]()
+    monkeypatch.setattr(worker, "send", sent.append)
+    monkeypatch.setattr(worker, "hear", lambda: "ready: tiny (cpu)")
+    parent = supervisor._Supervisor([worker], (), lambda _: None)
+    parent._pass_on(signal.SIGHUP)
+    assert sent == []
+    parent._watch(worker)
+    assert sent == [signal.SIGHUP]
+    parent._pass_on(signal.SIGHUP)
+    assert sent == [signal.SIGHUP] * 2
+
+
 def test_metrics_of_several_processes() -> None:
     text = b'# HELP a A.\n# TYPE a gauge\na 1.0\n# HELP b B.\n# TYPE b counter\nb{c="d e"} 2.0\nb_more 3.0\n'
     one, two = (labelled(text, {"process": number}) for number in "01")

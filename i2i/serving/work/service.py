@@ -42,6 +42,7 @@ class Service:
             settings.max_body, 2**31 if free is None else free // BODY_SHARE // settings.processes
         )
         self._pool: Pool | None = None
+        self._started = asyncio.Event()
         self._release = host.release_memory
         self.metrics.watch("i2i_queue_waiting", lambda: 0 if self._pool is None else self._pool.waiting)
         self.metrics.watch("i2i_running", lambda: 0 if self._pool is None else self._pool.running)
@@ -62,9 +63,16 @@ class Service:
         self._pool = Pool(self.store.parallel.workers, self.settings.queue, self.metrics)
         self.ready = not self.stopping
         self.metrics.ready.set(self.ready)
+        self._started.set()
 
     async def refresh(self, settled: bool = False) -> None:
-        """Load, replace and unload models whose files have changed, while others are in use."""
+        """Load, replace and unload models whose files have changed, while others are in use.
+
+        Before the models are loaded it waits for that, since a file may change after it was read.
+        """
+        await self._started.wait()
+        if self.stopping:
+            return
         await _in_thread(partial(self.store.refresh, settled))
 
     async def release_memory(self) -> None:
