@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,13 @@ def test_parameters_of_a_model_with_domains(here: Running, video: bytes) -> None
     assert here.post("/v1/video?model=weather", video).detail.endswith("(in Python, to=)")
     job = here.post("/v1/video?model=weather&to=rain", video).json["id"]
     assert finished(here, job).json["state"] == "done"
+
+
+def test_an_upload_is_looked_at_beside_the_event_loop(here: Running, video: bytes, monkeypatch) -> None:
+    found = []
+    monkeypatch.setattr("i2i.serving.web.jobs.suffix_of", lambda _: (found.append(asyncio._get_running_loop()), "")[1])
+    assert here.post("/v1/video?model=tiny", video).status == 415
+    assert found == [None]
 
 
 @pytest.mark.parametrize(

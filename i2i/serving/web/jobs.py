@@ -42,7 +42,7 @@ class VideoJobs:
             job = videos.accept(served.name)
             try:
                 await self._receive(request, job)
-                job.suffix = suffix_of(job.upload)
+                job.suffix = await asyncio.to_thread(suffix_of, job.upload)  # counts the frames of a GIF
                 if not job.suffix:
                     raise ProblemError(
                         415, "not a video of a known container (MP4, MOV, Matroska, WebM, AVI, MPEG, GIF ...)"
