@@ -47,7 +47,7 @@ class DCLGAN(Translator):
 
     data = "unpaired"
     authors: ClassVar = {"epochs": 400}
-    good: ClassVar = {"residual": True}
+    good: ClassVar = {"residual": True, "objective": "lsgan", "pool": 50}
 
     def __init__(
         self,

@@ -283,6 +283,7 @@ def test_the_good_preset_keeps_colours(method, options, tmp_path):
     assert hyper.get("norm") == ("group" if known.get("norm") == "instance" else None)
     assert hyper.get("upsample") == ("resize" if known.get("upsample") in ("deconv", "blur") else None)
     assert hyper.get("residual", False) is contrastive
+    assert {"dclgan": ("lsgan", 50)}.get(method) in (None, (hyper.get("objective"), hyper.get("pool")))
     given = {"data": options["data"], "preset": "good", "norm": "layer", "residual": "false"}
     if contrastive:
         hyper = Run.open(method, tmp_path / "run", given).hyperparameters

@@ -60,6 +60,7 @@ from i2i.translators import translator_class
 NET = {"generator": "resnet_4", "ngf": 32, "ndf": 32, "norm": "group", "upsample": "resize"}
 INSTANCE, LAYER = {**NET, "norm": "instance"}, {**NET, "norm": "layer"}
 RESIDUAL = {**NET, "residual": True}
+NO_HINGE = {"objective": "lsgan", "pool": 50}  # as --preset good
 RECIPES: dict[str, dict[str, Any]] = {
     "cyclegan, instance norm": {"method": "cyclegan", "steps": 6000, "eval_every": 1200, **INSTANCE},
     "cyclegan, group norm": {"method": "cyclegan", "steps": 6400, "eval_every": 1280, **NET},
@@ -72,7 +73,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "enco, residual": {"method": "enco", "steps": 11700, "eval_every": 2340, **RESIDUAL},
     "hneg, residual": {"method": "hneg", "steps": 5900, "eval_every": 1180, **RESIDUAL},
     "monce, residual": {"method": "monce", "steps": 4250, "eval_every": 850, **RESIDUAL},
-    "dclgan, residual": {"method": "dclgan", "steps": 3600, "eval_every": 720, **RESIDUAL},
+    "dclgan, residual": {"method": "dclgan", "steps": 3600, "eval_every": 720, **RESIDUAL, **NO_HINGE},
+    "dclgan, residual, hinge": {"method": "dclgan", "steps": 3600, "eval_every": 720, **RESIDUAL},
 }
 """Name -> the method and its settings; the steps are what 900 s of a core's time allowed, measured on one machine."""
 PHOTOS = {
