@@ -31,7 +31,7 @@ def interrupting() -> Iterator[None]:
         signal.signal(number, interrupt)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # a job that was ended may have a status of its own
         if not caught:
             raise
     finally:

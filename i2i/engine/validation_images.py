@@ -169,7 +169,7 @@ def _of_domains(run: Run, split: str, domains: tuple[str, ...], aim: str) -> Tas
 
 def known_before(source: str | None, domains: Sequence[str]) -> dict[Path, bytes]:
     """Return the files that the run was trained on from which this one starts, with their digests."""
-    before = None if source is None else sources.run_of(Path(source))
+    before = None if source is None else sources.run_around(Path(source))
     if before is None:
         return {}
     found, _ = sources.trained_by(before, domains)

@@ -86,7 +86,7 @@ class Protocol:
     labels: str | None = None
     """Digest of the label maps and of their palette, for a judge that is a segmenter."""
     expected: str | None = None
-    """The class that a judge should see: its name, or "that of each folder"."""
+    """The class that a judge should see: its name, or "of each folder"."""
     back: str | None = None
     """Name and hash of the model that translates results back, for cycle-L1."""
 

@@ -324,15 +324,15 @@ def trained_by(run: Path, domains: Sequence[str]) -> tuple[list[Source], list[Pa
 
 
 def started_from(run: Path) -> Path | None:
-    """Return the run from whose weights a run started (``--from``); None where there is none, or it is gone."""
+    """Return the run from whose weights a run started (``--from``), or what is no run now; None where there is none."""
     try:
         source = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"].get("from_")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return None if source is None else run_of(Path(source))
+    return None if source is None else run_around(Path(source)) or Path(source)
 
 
-def run_of(weights: Path) -> Path | None:
+def run_around(weights: Path) -> Path | None:
     """Return the folder of the run that a file of weights, or the folder itself, belongs to; None if to none."""
     return next((place for place in (weights, *weights.parents) if (place / "run.json").is_file()), None)
 

@@ -186,4 +186,7 @@ def derive_image(image: Image, text: str, name: str) -> Image:
     made = derive(image.pixels, text, np.random.default_rng(int.from_bytes(digest, "little")))
     if made.shape[2] == 4:
         return replace(image, pixels=np.ascontiguousarray(made[..., :3]), alpha=made[..., 3].copy(), icc=None)
-    return replace(image, pixels=made, icc=image.icc if made.shape[2] == image.channels else None)
+    alpha, bits = image.alpha, 8 * made.itemsize
+    if alpha is not None and bits != image.bits:
+        alpha = convert(alpha[..., None], 1, bits)[..., 0]
+    return replace(image, pixels=made, alpha=alpha, icc=image.icc if made.shape[2] == image.channels else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
@@ -21,7 +20,7 @@ from i2i.runtime.model.styles import StyleLike
 from i2i.runtime.model.targets import To
 from i2i.runtime.video.detect import is_video, video_target
 from i2i.runtime.video.errors import DamagedError
-from i2i.runtime.video.options import NAMES, OF_IMAGES, VideoOptions
+from i2i.runtime.video.options import NAMES, OF_IMAGES, VideoOptions, changed
 from i2i.spec import Background
 from i2i.text import is_url, is_url_of_folder, known_keywords, plural, printable
 
@@ -233,21 +232,15 @@ def _check_options(
     """Raise ValueError for options that say nothing about what is translated; ``source`` is None for an array."""
     if videos and (source is None or not os.path.isdir(source)):
         raise ValueError("videos is for folders, and the source is not a folder")
-    if not (of_video or videos) and (idle := _changed(video, NAMES)):
+    if not (of_video or videos) and (idle := changed(video, NAMES)):
         raise ValueError(f"{', '.join(sorted(idle))}: for videos only, and the source is not a video")
     if options.mask is not None and (of_video or source is None):
         raise ValueError("mask is for image files and folders of them, and the source is an array or a video")
-    if of_video and (idle := _changed(options, OF_IMAGES)):
+    if of_video and (idle := changed(options, OF_IMAGES)):
         raise ValueError(f"{', '.join(idle)}: for images, and the source is a video; leave it out")
     folder = source is not None and (is_url_of_folder(source) or os.path.isdir(source))
-    if not folder and (idle := _changed(options, ("shard", "gpus"))):
+    if not folder and (idle := changed(options, ("shard", "gpus"))):
         raise ValueError(f"{', '.join(idle)}: for folders, and the source is not a folder; leave it out")
-
-
-def _changed(options: Options | VideoOptions, names: Iterable[str]) -> list[str]:
-    """Return the names of the options that are not at their default."""
-    usual = type(options)()
-    return [name for name in names if getattr(options, name) != getattr(usual, name)]
 
 
 def _translate_folder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import Any
 
@@ -136,19 +137,20 @@ def test_much_json_is_not_written(service: Running, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_rest_of_a_refused_batch_is_not_computed(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
+    started, answered = [], threading.Event()
 
     def fail(*_: object) -> np.ndarray:
         started.append(None)
         if len(started) > 1:
-            time.sleep(0.2)
+            answered.wait(60)
         raise ProblemError(422, "the first fails")
 
     monkeypatch.setattr("i2i.serving.web.inference._infer", fail)
     monkeypatch.setattr(service.service.pool, "workers", 1)
     answer = service.post("/v2/models/tiny/infer", json.dumps(request(shape=[4, 1, 1, 3])))
     assert (answer.status, answer.json["error"]) == (422, "the first fails")
-    time.sleep(1)
+    answered.set()
+    time.sleep(0.3)
     assert len(started) <= 2  # the second may have begun meanwhile
 
 

@@ -25,11 +25,14 @@ KIND = "derived"
 def derive_file(model: Model, source: Path, folder: Path, options: Options) -> Path:
     """Write the source that ``model`` was trained on, made of an image, as a PNG file to ``folder``; return its path.
 
-    Raises ImageError for an image that cannot be read, and ValueError if it would be replaced itself.
+    Raises ImageError for an image that cannot be read, and ValueError if it would be replaced itself, or without
+    ``overwrite`` another file.
     """
     target = folder / result_name(source.name)
     if target.resolve() == source.resolve():
         raise ValueError(f"{target}: the made source would replace the image; originals are never overwritten")
+    if target.exists() and not options.overwrite:
+        raise ValueError(f"{target} is there already; choose another folder, or --overwrite")
     _write(source, target, model, source.name, options)
     return target
 

@@ -30,7 +30,7 @@ from i2i.runtime.jobs.planning import FolderTarget, plan, refuse_unknown_files
 from i2i.runtime.jobs.workers import Outcome
 from i2i.runtime.model.model import Model
 from i2i.runtime.video.detect import WRITTEN, name_videos
-from i2i.runtime.video.options import OF_IMAGES, VideoOptions
+from i2i.runtime.video.options import OF_IMAGES, VideoOptions, changed
 from i2i.runtime.video.translate import VideoSummary, translate_video
 from i2i.text import os_error, printable
 
@@ -56,8 +56,7 @@ def translate_videos(
     Raises ValueError before any work for options of images, and as ``translate_folder`` does.
     """
     options, video, summary = options or Options(), video or VideoOptions(), Summary()
-    usual = Options()
-    if idle := [name for name in ("format", *OF_IMAGES) if getattr(options, name) != getattr(usual, name)]:
+    if idle := changed(options, ("format", *OF_IMAGES)):
         raise ValueError(f"{', '.join(idle)}: for images, and this is a folder of videos; leave it out")
     model = model.toward(None)
     shard, cards = shard_of(options), gpus.chosen(options.gpus, [model])

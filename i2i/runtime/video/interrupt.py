@@ -32,7 +32,8 @@ class Interrupt:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._handle:  # and not what the handler itself has set
+                signal.signal(number, handler)
 
     @contextmanager
     def hold(self) -> Iterator[None]:

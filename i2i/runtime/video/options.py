@@ -5,6 +5,7 @@ Standard library only, so that ``--help`` costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -129,3 +130,9 @@ def _rate(value: Fraction | float | str) -> Fraction:
     if not 0 < rate <= 1000:
         raise ValueError(f"fps is {value!r}; expected more than 0 and at most 1000")
     return rate
+
+
+def changed(options: Any, names: Iterable[str]) -> list[str]:
+    """Return the names of the fields of these options that are not at their default."""
+    usual = type(options)()
+    return [name for name in names if getattr(options, name) != getattr(usual, name)]

@@ -75,6 +75,10 @@ def test_originals_are_never_replaced(model: Model, photos: Path, tmp_path: Path
             derive_file(model, photos / "a.png", photos, options)
     with pytest.raises(ValueError, match="no earlier job wrote"):
         derive_folder(model, photos / "deeper", photos)
+    derive_file(model, photos / "a.png", tmp_path / "one", Options())
+    with pytest.raises(ValueError, match=r"a\.png is there already; choose another folder, or --overwrite"):
+        derive_file(model, photos / "deeper" / "a.png", tmp_path / "one", Options())
+    derive_file(model, photos / "deeper" / "a.png", tmp_path / "one", Options(overwrite=True))
     assert content(photos) == before
     for _ in range(2):  # what lies within the folder of the sources is no source
         assert derive_folder(model, photos, photos / "made").total == 3
