@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from i2i.data.layout import Folder, Layout, Source, existing, find_layout, list_sources, subfolders
-from i2i.data.one_set import images_in, split_folder
 from i2i.errors import DataError
 from i2i.images import list_images
 from i2i.text import plural
@@ -340,8 +339,9 @@ def run_around(weights: Path) -> Path | None:
 def _trained_by(run: Path, domains: Sequence[str]) -> list[Source]:
     found = recorded(run)
     if found["teacher"]:  # it made the other domain
-        root = split_folder(existing(found["data"] or found["a"]), "train", "a folder of images")
-        return [Source(image.path, image.name) for image in images_in(root)]
+        root = existing(found["data"] or found["a"])
+        root = subfolders(root).get("train", root)
+        return [Source(path, path.relative_to(root).as_posix()) for path in list_images(root)]
     if domains:
         task = from_domains(found["data"], "train", domains, domains[0])
         sides = ("images", "images")

@@ -303,7 +303,7 @@ AUTHORS = {
     "cut": {"epochs": 400},
     "fastcut": {"epochs": 200},
     "stargan": {"size": (128, 128), "batch": 16, "steps": 200_000},
-    "unit": {"steps": 500_000},
+    "unit": {"steps": 500_000, "schedule": "constant"},
 }
 
 

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,7 +223,8 @@ def test_a_failure_with_one_of_two_models_is_counted_for_that_one(tmp_path: Path
 
 
 def test_a_file_that_fails_and_was_deleted_meanwhile_ends_nothing(tmp_path: Path) -> None:
-    watcher = FolderWatcher(tmp_path, [None], Options(), lambda name: True)  # type: ignore[list-item]
+    target: Any = SimpleNamespace(folder=tmp_path / "out")
+    watcher = FolderWatcher(tmp_path, [target], Options(), lambda name: True)
     watcher._problem = lambda name, output: ""  # type: ignore[method-assign]
     watcher._start("a.png")  # and no scan has found it since
     failed = Outcome(tmp_path / "a.png", "failed")
