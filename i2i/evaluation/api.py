@@ -117,7 +117,6 @@ def evaluate(
     options = {"seed": seed, "kid_subset": kid_subset, "kid_subsets": kid_subsets}
     choices = Choices(chosen, instruments, seen, pixels, options, baseline, progress, notes)
     other = back if isinstance(back, Model) else way_back(model, loaded, back, provider, chosen)
-    choices.back = None if other is None or other is loaded else other.path
     choices.palette = None if palette is None else Path(palette)
     tables = []
     for task, aim in tasks:

@@ -87,8 +87,6 @@ class Protocol:
     """Digest of the label maps and of their palette, for a judge that is a segmenter."""
     expected: str | None = None
     """The class that a judge should see: its name, or "of each folder"."""
-    back: str | None = None
-    """Name and hash of the model that translates results back, for cycle-L1."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -111,7 +109,6 @@ class Protocol:
         parts += [f"judge {self.judge}"] if self.judge else []
         parts += [f"label maps {self.labels}"] if self.labels else []
         parts += [f"class {self.expected}"] if self.expected else []
-        parts += [f"back by {self.back}"] if self.back else []
         parts += [f"transparency on {self.background}"] if self.background else []
         return "; ".join([*parts, f"seed {self.seed}"])
 

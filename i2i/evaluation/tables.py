@@ -52,8 +52,6 @@ class Choices:
     """Of label maps."""
     expected: str | None = None
     """The class that a classifier should see, in words."""
-    back: Path | None = None
-    """The model that translates results back."""
 
 
 def measure_table(
@@ -189,7 +187,6 @@ def _protocol(
         background=f"grey {BACKGROUND}" if facts.alpha or inputs.alpha else None,
         labels=_labels(task, choices),
         expected=choices.expected,
-        back=None if choices.back is None else f"{choices.back.name} ({of_files([choices.back])})",
     )
 
 
