@@ -62,17 +62,11 @@ def find_tasks(
         for path in missing
         if train is None
     ]
-    return [
-        (
-            replace(
-                task,
-                trained=list(dict.fromkeys([*task.trained, *seen])),
-                warnings=[*task.warnings, *unchecked],
-            ),
-            aim,
-        )
-        for task, aim in tasks
-    ]
+    whole = []
+    for task, aim in tasks:
+        known = list(dict.fromkeys([*task.trained, *seen]))
+        whole.append((replace(task, trained=known, warnings=[*task.warnings, *unchecked]), aim))
+    return whole
 
 
 def _of_images(

@@ -86,7 +86,7 @@ class Encoding(Translator):
     def label_loss(self, labels: LabelMeans, view: str, v: Views) -> Views:
         """Return -log p(c | E(x)), averaged over the images and summed over the attributes of each.
 
-        And add E(x) to the means of its labels: here, where each image comes once a step.
+        Adds E(x) to the means of its labels as well, since each image comes here once a step.
         """
         labels.update(v[view].detach(), v["c"])
         logits, c = wide(labels.logits(v[view].detach())), v["c"]
