@@ -16,6 +16,7 @@ from i2i.image_pool import coin
 from i2i.losses import patch_nce
 from i2i.networks.blocks import initialise
 from i2i.networks.projection import PatchProjection
+from i2i.text import plural
 from i2i.translators.base import Player, Translator, Views
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
@@ -84,8 +85,8 @@ class CUT(Translator):
             raise ValueError(f"patches is {patches}; expected at least 2: each patch is compared with others")
         if in_channels != out_channels and in_channels not in (1, 3, 4):
             raise ValueError(
-                f"A has {in_channels} channels and B {out_channels}; results pass through the encoder of A, for which "
-                "grey, RGB and RGBA can be converted and other bands cannot: choose dclgan, cyclegan or enco"
+                f"A has {plural(in_channels, 'channel')} and B {out_channels}; results pass through the encoder of A, "
+                "for which grey, RGB and RGBA can be converted and other bands cannot: choose dclgan, cyclegan or enco"
             )
         self.gan, self.lr = Adversarial(objective, constraint), lr
         self.lambda_gan, self.lambda_nce = lambda_gan, lambda_nce

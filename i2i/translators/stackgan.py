@@ -97,8 +97,8 @@ class StackGAN(Translator):
             raise ValueError(f"size is {height}x{width}; stage II of scale {scale} draws multiples of {scale} pixels")
         if stage == 2 and (height // scale % 4 or width // scale % 4):
             raise ValueError(
-                f"stage II of scale {scale} enlarges images of {height // scale}x{width // scale}, and takes sides "
-                "that 4 divides; train stage I again at such a size (--size)"
+                f"stage II of scale {scale} enlarges {height // scale}x{width // scale} pixels, and takes sides that "
+                "4 divides; train stage I again at such a size (--size)"
             )
         first = StageI(
             len(known), latent, out_channels, height=height // divisor, width=width // divisor, features=features,

@@ -101,7 +101,7 @@ def check_json(count: int) -> None:
     if count > most:
         raise ProblemError(
             413,
-            f"the output has {count:,} values; more than {most:,} are not written as JSON: ask for binary output, by "
+            f"the output has more values ({count:,}) than are written as JSON ({most:,}): ask for binary output, by "
             "the parameter binary_data_output",
         )
 
