@@ -36,6 +36,8 @@ class ImagePool(nn.Module):
         """Map [n, c, h, w] to [n, c, h, w]; draws from PyTorch's default CPU generator."""
         if self.size == 0:
             return images
+        if self.images and self.images[0].shape != images.shape[1:]:
+            self.images = []  # the run goes on with images of another size
         if self.images and (self.images[0].device, self.images[0].dtype) != (images.device, images.dtype):
             self.images = [image.to(images) for image in self.images]  # a restored pool is on the CPU
         return torch.stack([self._exchange(image) for image in images.detach()])

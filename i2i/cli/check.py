@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from i2i.cli import help
+from i2i.cli.distill import file_of
 from i2i.cli.train import settings
 from i2i.progress import Progress
 from i2i.text import plural
+
+if TYPE_CHECKING:
+    from i2i.data import Dataset
 
 EXAMPLES = [
     ("i2i check pix2pix --data facades", "what training pix2pix would find"),
@@ -17,12 +23,13 @@ EXAMPLES = [
     ("i2i check stargan --data weather", "a folder per domain"),
     ("i2i check dcgan --data faces", "one folder, for a generator"),
     ("i2i check stackgan --data houses", "images with captions"),
+    ("i2i check distill --teacher runs/cyclegan-horses2zebras --a photos", "one folder that a teacher translates"),
 ]
 
 
 @help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@settings("a", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive")
+@settings("a", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive", "teacher")
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
 @help.option(
     "--split",
@@ -43,7 +50,7 @@ EXAMPLES = [
 def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None,
     direction: str | None, channels: str | None, split: str, max_bad: int, attributes: str | None, captions: str | None,
-    select: str | None, range: str | None, derive: str | None,
+    select: str | None, range: str | None, derive: str | None, teacher: str | None,
 ) -> None:  # fmt: skip
     """Check data before training METHOD: report what is there, and name every file that would stop the training.
 
@@ -51,14 +58,16 @@ def command(
     --unpaired, files side by side count as pairs, and two folders as unpaired; --attributes and --select imply many
     domains, --captions images with captions.
     """
-    if data is None and (a is None or b is None) and not (derive and b):
-        raise click.UsageError("give --data DIR, or both --a DIR and --b DIR")
+    if data is None and (a is None or b is None) and not (derive and b) and not (teacher and a):
+        one = "; one folder is enough for --derive, or for distill with its --teacher RUN|FILE"
+        raise click.UsageError(f"give --data DIR, or both --a DIR and --b DIR{one}")
     if data is not None and (a is not None or b is not None):
         raise click.UsageError("give either --data DIR, or --a DIR and --b DIR")
     from i2i.data import DataError, read_folders
     from i2i.data.inspection import flat_note
     from i2i.data.layout import find_layout
 
+    method = method or ("distill" if teacher else None)
     try:
         if method is not None:
             kind = _kind(method, paired)
@@ -73,12 +82,16 @@ def command(
         else:
             kind = "pairs" if find_layout(split, data, a, b).aligned else "unpaired"
         with Progress("file", "reading", every=10) as progress:
-            dataset = read_folders(
-                kind, data=data, a=a, b=b, direction=direction or "a2b", split=split,
-                channels="auto" if channels in (None, "auto") else int(channels), max_bad=max_bad,
-                progress=progress.update, attributes=attributes, select=select,
-                captions=captions, range=range, derive=derive,
-            )  # fmt: skip
+            if teacher:
+                given = {"method": method, "data": data, "a": a, "b": b, "teacher": teacher, "range": range}
+                dataset = _taught(given | {"channels": channels or "auto", "max_bad": max_bad}, split, progress.update)
+            else:
+                dataset = read_folders(
+                    kind, data=data, a=a, b=b, direction=direction or "a2b", split=split,
+                    channels="auto" if channels in (None, "auto") else int(channels), max_bad=max_bad,
+                    progress=progress.update, attributes=attributes, select=select,
+                    captions=captions, range=range, derive=derive,
+                )  # fmt: skip
     except DataError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
@@ -86,6 +99,14 @@ def command(
     if note := flat_note(dataset.report.even, _norm(method, kind)):
         click.echo(note)
     click.echo(f"good to train: {plural(len(dataset), 'image')} an epoch")
+
+
+def _taught(settings: dict[str, Any], split: str, progress: Callable[[int, int], None]) -> Dataset:
+    """Open the images of one folder, which the teacher in ``settings`` translates."""
+    from i2i.engine.prepare import taught
+    from i2i.engine.settings import Settings
+
+    return taught(Settings.from_dict(settings | {"teacher": file_of(settings["teacher"])}), split, progress)
 
 
 def _norm(method: str | None, kind: str) -> object:

@@ -68,12 +68,17 @@ def command(
     The images need no counterparts: the teacher makes them. The student is a run like any other, which `i2i export`,
     `i2i evaluate` and `i2i translate` take. The first lines say what both cost.
     """
-    from i2i.runtime.model import catalog
-
-    if not Path(teacher).exists():
-        teacher = next((str(model.path) for model in catalog.weights() if model.name == teacher), teacher)
     if ngf is not None:
         hyperparameters = {"ngf": str(ngf)} | hyperparameters
     if full or blocks is not None:
         hyperparameters = {"generator": f"{'resnet' if full else 'mobile_resnet'}_{blocks or 6}"} | hyperparameters
-    train_or_exit("distill", teacher=teacher, **(given | hyperparameters))
+    train_or_exit("distill", teacher=file_of(teacher), **(given | hyperparameters))
+
+
+def file_of(teacher: str) -> str:
+    """Return the file of a teacher that comes with i2i; a path as it is."""
+    from i2i.runtime.model import catalog
+
+    if Path(teacher).exists():
+        return teacher
+    return next((str(model.path) for model in catalog.weights() if model.name == teacher), teacher)

@@ -14,15 +14,17 @@ from i2i.translators import Views
 from i2i.words import FIRST
 
 LARGEST = 256  # images per process; larger batches are no faster
+LEAST = 8  # steps of an epoch: a run by epochs with fewer would hardly train
 
 
 def fitting_batch(run: Run, world: World) -> int:
-    """Return the largest batch over all processes that fits; on a CPU one image per process.
+    """Return the largest batch over all processes that fits; on a CPU the method's usual one.
 
-    On a GPU it is found by trial steps on noise, and a tenth of the memory stays free.
+    On a GPU it is found by trial steps on noise, a tenth of the memory stays free, and an epoch has at least ``LEAST``
+    steps.
     """
     if world.device.type == "cpu":
-        return world.size
+        return max(run.settings.batch // world.size, 1) * world.size
 
     def attempt(images: int) -> bool:
         torch.cuda.empty_cache()  # from the previous attempt
@@ -34,7 +36,8 @@ def fitting_batch(run: Run, world: World) -> int:
         total = torch.cuda.get_device_properties(world.device).total_memory
         return torch.cuda.max_memory_reserved(world.device) < 0.9 * total
 
-    found = -world.largest(-largest_power(attempt))  # what fits into the smallest GPU
+    most = run.facts["images"] // (LEAST * run.settings.accumulate * world.size)
+    found = -world.largest(-largest_power(attempt, min(most, LARGEST)))  # what fits into the smallest GPU
     torch.cuda.empty_cache()
     return found * world.size
 
@@ -66,14 +69,14 @@ def noise(run: Run, game: TrainState, images: int) -> Views:
     return batch
 
 
-def largest_power(attempt: Callable[[int], bool]) -> int:
+def largest_power(attempt: Callable[[int], bool], most: int) -> int:
     """Return the largest power of two for which ``attempt`` returns True and does not run out of memory.
 
-    At least 1, also where that leaves less room than ``attempt`` asks for. Raises OutOfMemoryError if not even that
-    fits.
+    It is at most ``most`` and at least 1, also where that leaves less room than ``attempt`` asks for. Raises
+    OutOfMemoryError if not even that fits.
     """
     found, size = 0, 1
-    while size <= LARGEST:
+    while size <= max(most, 1):
         try:
             if not attempt(size):
                 break

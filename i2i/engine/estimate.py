@@ -43,6 +43,8 @@ def plan(run: Run, dataset: Dataset, game: TrainState) -> list[str]:
     settings, world = run.settings, game.world
     steps = max(length(settings, len(dataset))[0] - run.facts.get("step", 0), 0)
     share = settings.images // world.size
+    if world.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(world.device)  # trials of batches and compilers took more
     each = step_seconds(game, noise(run, game, share))
     began = time.monotonic()
     for position in (0, 1):
@@ -55,8 +57,11 @@ def plan(run: Run, dataset: Dataset, game: TrainState) -> list[str]:
     total = steps * each + sheets * took
     besides = "; evaluations come on top" if settings.eval_every else ""
     state = game.state_dict()
+    saved = _bytes(state) + world.size * _unfilled(game)
+    if settings.eval_every:
+        saved += _bytes(state["ema"])  # the best weights are part of the state
     parts = {
-        "states": (KEPT_STATES + 1) * (_bytes(state) + world.size * _unfilled(game)),  # a third while it is written
+        "states": (KEPT_STATES + 1) * saved,  # a third while it is written
         "weights": (2 if settings.eval_every else 1) * _bytes(state["ema"]),
         "sample sheets": sheets * size * (2 if find_spec("tensorboard") else 1),
     }

@@ -62,7 +62,7 @@ def open_board(run: Path, start: int) -> Any:
     except ImportError:  # TensorBoard is optional
         return None
     try:
-        return SummaryWriter(str(run / "tensorboard"), purge_step=start)
+        return SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
     except OSError as error:
         warnings.warn(f"{run / 'tensorboard'} cannot be written ({error}); training goes on", stacklevel=2)
         return None

@@ -66,6 +66,8 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         check_batch(run.settings, dataset)
         training_view(run.settings)  # raises for an augmentation that is not for this data
         how, note = resolve_compile(run, world)
+        if run.settings.compile not in ("auto", how):
+            run.facts["asked"] = {"compile": run.settings.compile}
         run.settings = replace(run.settings, compile=how)
         quiet = quiet or world.rank > 0
         say(note, quiet or not note)
@@ -110,7 +112,7 @@ def _open(run: Run, progress: Callable[[int, int], None] | None = None) -> Datas
 
 
 def _how_to_go_on(run: Run) -> str:
-    reason, more = run.facts.get("reason"), "more --steps"
+    reason, more = run.facts.get("reason"), "more --steps" if run.settings.steps else "more --epochs"
     words = ""
     if reason:
         words, more = f" ({reason})", "a larger --patience"
@@ -159,7 +161,7 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
     stack.callback(read.close)
     batches: Iterator[Views] = read
     if world.device.type == "cuda":
-        ahead = DeviceBatches(read, game.here, world.device)
+        ahead = DeviceBatches(read, game.moved, world.device)
         stack.callback(ahead.close)
         batches = ahead
     watch = Watch(run, game.translator, reporter)
@@ -187,14 +189,20 @@ def _train(run: Run, game: TrainState, dataset: Dataset, halvings: int, stack: E
         validation.evaluate(done, steps, reporter)
         last = validation.ended(done, steps)
         if save:
-            game.keep(run, done, validation.status if last else "stopped" if stop else "running", validation)
+            game.keep(
+                run,
+                done,
+                validation.status if last else "stopped" if stop else "running",
+                validation,
+                last or bool(stop),
+            )
         samples.show(done, last, reporter)
         validation.report(done, steps, reporter)
         if stop and not last:
             raise Interrupted(stop, f"stopped after step {done}; run the same command again to continue")
 
     if over:  # it ended between saving the last state and its weights
-        game.keep(run, start, validation.status, validation)
+        game.keep(run, start, validation.status, validation, ends=True)
     validation.finish(reporter)
     reporter.say(f"{run.path}: finished")
     return run.path

@@ -31,7 +31,7 @@ def repeated_of(run: Path, facts: dict[str, Any], given: dict[str, Any]) -> tupl
     settings, decided = facts["settings"], facts.get("decided", ())
     if given.get("method", settings["method"]) != settings["method"]:
         raise ValueError(f"{run} is a run of {settings['method']}, not of {given['method']}; leave the method out")
-    left_out = (*PLACES, "steps") if "epochs" in given else PLACES  # a length in steps would override it
+    left_out = (*PLACES, "compile")  # what that machine found does not hold on another
     hyper = {name: value for name, value in facts["hyperparameters"].items() if name not in decided}
     return {name: value for name, value in settings.items() if name not in left_out and value is not None}, hyper
 

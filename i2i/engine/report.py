@@ -67,7 +67,9 @@ class Reporter:
             self._excepthook(error)
 
     def begin(self) -> None:
-        """Begin to count time, before the first step."""
+        """Begin to count time and the GPU's memory, before the first step."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)  # trials of batches and compilers took more
         self.since, self.waited = time.monotonic(), 0.0
         self.pace.restart()
 

@@ -58,9 +58,8 @@ class Run:
         ``like``. Raises ValueError if they are wrong, or differ from those of the existing run without ``override``.
         """
         given = {name: value for name, value in given.items() if value is not None}
-        auto_batch = given.get("batch") == "auto"
-        # "auto" was resolved when the run started, and stays so
-        given = {n: v for n, v in given.items() if not (n in ("batch", "precision", "compile") and v == "auto")}
+        autos = {name for name in ("batch", "precision", "compile") if given.get(name) == "auto"}
+        given = {name: value for name, value in given.items() if name not in autos}
         preset = given.pop("preset", None)
         known = set(Settings.__dataclass_fields__)
         settings = {k: v for k, v in given.items() if k in known} | ({"method": method} if method else {})
@@ -76,7 +75,11 @@ class Run:
             if "epochs" in settings:  # a length in steps would override it
                 of_settings.pop("steps", None)
             settings, hyper = of_settings | settings, of_method | hyper
+        if "epochs" in settings:  # a length in steps of the other run would override it
+            repeated[0].pop("steps", None)
         settings, hyper = repeated[0] | settings, repeated[1] | hyper
+        # "auto" is the default of a new run, and was resolved when an old one started
+        settings = {name: value for name, value in settings.items() if name not in autos}
         # A run that failed before saving anything may be replaced by one with other settings.
         if seen and (seen.get("step") or kept(path) or not settings.get("method")):
             return cls._continued(path, settings, hyper, seen, override)
@@ -86,7 +89,7 @@ class Run:
             raise ValueError(f"{path} is no run to continue, and no method was given for a new one")
         made = Settings.from_dict(usual(settings["method"]) | settings)
         hyper = hyperparameters(made.method, fitted(made) | hyper)
-        return cls(path, made, hyper, {"status": "new", "step": 0}, seen, auto_batch)
+        return cls(path, made, hyper, {"status": "new", "step": 0}, seen, "batch" in autos)
 
     @classmethod
     def _continued(
@@ -97,6 +100,8 @@ class Run:
         facts = dict(seen)
         try:
             recorded, old_hyper = facts.pop("settings"), facts.pop("hyperparameters")
+            # the same command asks again for what this machine did not have when the run started
+            settings = {name: value for name, value in settings.items() if seen.get("asked", {}).get(name) != value}
             # A run of an earlier version has no record of a newer setting, and had its method's default.
             old = Settings.from_dict(usual(recorded["method"]) | recorded)
             merged, changes = merge(old, settings)
@@ -105,6 +110,11 @@ class Run:
             raise ValueError(f"{path}: {error}") from error
         before = defaults(old.method) | old_hyper
         changes += [(name, before[name], value) for name, value in hyper.items() if before[name] != value]
+        if override and merged.images != old.images and not merged.steps:
+            raise ValueError(
+                f"{path}: its length is in epochs, whose steps follow from the images of a step ({old.images} -> "
+                f"{merged.images}); give --steps as well, or --batch and --accumulate with the same product"
+            )
         fixed = [name for name, _, _ in changes if name in FIXED]
         if changes and (fixed or not override):
             lines = "".join(f"\n  {name}: {was} -> {now}" for name, was, now in changes)
@@ -124,6 +134,7 @@ class Run:
         self.facts |= facts
         text = {"method": self.settings.method, "settings": self.settings.to_dict()}
         text |= {"hyperparameters": self.hyperparameters, **self.facts}
+        text["defaults"] = {k: v for k, v in defaults(self.settings.method).items() if k not in self.hyperparameters}
         self.path.mkdir(parents=True, exist_ok=True)
         atomically(self.path / "run.json", lambda temporary: temporary.write_text(json.dumps(text, indent=1)))
 

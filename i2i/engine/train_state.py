@@ -81,10 +81,14 @@ class TrainState:
         return terms
 
     def here(self, batch: Views) -> Views:
-        """Return a batch on this process's device, floating-point numbers in its precision; a teacher adds y."""
-        kinds = {name: self.dtype if view.is_floating_point() else view.dtype for name, view in batch.items()}
-        here = {name: view.to(self.world.device, kinds[name], non_blocking=True) for name, view in batch.items()}
+        """Return a batch on this process's device, to which a teacher adds y."""
+        here = self.moved(batch)
         return here if self.teacher is None else here | {"y": self.teacher(here["x"])}
+
+    def moved(self, batch: Views) -> Views:
+        """Return a batch on this process's device, floating-point numbers in its precision."""
+        kinds = {name: self.dtype if view.is_floating_point() else view.dtype for name, view in batch.items()}
+        return {name: view.to(self.world.device, kinds[name], non_blocking=True) for name, view in batch.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all processes; every process must call this."""
@@ -117,11 +121,11 @@ class TrainState:
         self.ema.load_state_dict(state["ema"])
         self.halvings = state.get("halvings", 0)
 
-    def keep(self, run: Run, step: int, status: str, validation: Validation) -> None:
+    def keep(self, run: Run, step: int, status: str, validation: Validation, ends: bool) -> None:
         """Save the state after ``step`` steps, then the weights to export; every process must call this.
 
         A file that cannot be written, as on a full disk, is a warning, and the run goes on with the states it has.
-        Raises OSError at the third failure in a row, and where the run ends with this step; NonFinite, and writes
+        Raises OSError at the third failure in a row, and where the run ``ends`` with this step; NonFinite, and writes
         nothing, if a weight is not finite.
         """
         state = {"step": step, "game": self.state_dict(), **validation.state_dict()}
@@ -136,7 +140,7 @@ class TrainState:
             self.failures = 0
         except OSError as error:
             self.failures += 1
-            if status != "running" or self.failures == MOST_FAILURES:
+            if ends or self.failures == MOST_FAILURES:
                 hint = "free some space" if error.errno in FULL else "check the disk"
                 row = f" ({self.failures} failures in a row)" if self.failures > 1 else ""
                 reason = f"{error.strerror}{row}; {hint} and run the same command again to continue"

@@ -50,9 +50,11 @@ class Validation:
             self.trials = [(trial, Spread(game.world)) for trial in found]
             self.choices = self._choices(metrics_of(run.settings.metric), explicit=True)
             extractor = self.choices.instruments.extractor
-            self.title = label(run.settings.metric, extractor.name if extractor else "")
-            for ended in ("reason", "test"):  # a run that goes on has neither
-                run.facts.pop(ended, None)
+            before, self.title = self.title, label(run.settings.metric, extractor.name if extractor else "")
+            if before and before != self.title:  # figures of another metric do not compare
+                self.best, self.evaluations, self.waited = {}, [], 0
+        for ended in ("reason", "test"):  # a run that goes on has neither
+            run.facts.pop(ended, None)
         self._note()
 
     @property

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from i2i.atomic import atomically
+from i2i.engine.options import defaults
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
@@ -81,7 +82,7 @@ def describe(run: Run, direction: str) -> Spec:
         target=sides["a"],
         recipe={
             "channels": [domain.channels for domain in sides.values()],
-            "hyperparameters": run.hyperparameters,
+            "hyperparameters": defaults(run.settings.method) | run.hyperparameters,
             "settings": settings,
             **{name: run.facts[name] for name in ("teacher", "student") if name in run.facts},
         },

@@ -48,8 +48,13 @@ class Record:
     @property
     def settings(self) -> dict[str, Any]:
         """Settings and hyper-parameters, without those that are not set."""
-        found = {**_mapping(self.facts, "settings"), **_mapping(self.facts, "hyperparameters")}
+        found = {**_mapping(self.facts, "settings"), **self.hyperparameters}
         return {name: value for name, value in found.items() if value is not None and name != "method"}
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Hyper-parameters, those at their defaults included."""
+        return {**_mapping(self.facts, "defaults"), **_mapping(self.facts, "hyperparameters")}
 
     @property
     def data(self) -> str:
@@ -95,7 +100,7 @@ class Record:
             if name != "method" and value is not None and not (name == "steps" and value == 0):
                 text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
                 words += [f"--{name.rstrip('_').replace('_', '-')}={text}"]
-        for name, value in _mapping(self.facts, "hyperparameters").items():
+        for name, value in self.hyperparameters.items():
             if name not in settings:  # the data decides it, as with a table of attributes
                 words.append(f"--set={name}={value}")
         return _wrapped([*words, f"--out={self.path}"])

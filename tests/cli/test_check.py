@@ -46,6 +46,15 @@ def test_bad_files_are_an_error_unless_tolerated(folders):
     assert "left out: " in result.output
 
 
+def test_the_folder_of_a_student_is_one_of_images(folders):
+    result = check("distill", "--teacher", "day2night", "--a", folders / "x")
+    assert result.exit_code == 0, result.output
+    assert "good to train: 2 images an epoch" in result.output
+    result = check("distill", "--a", folders / "x")
+    assert result.exit_code == 2
+    assert "one folder is enough for --derive, or for distill with its --teacher" in result.stderr
+
+
 def test_many_domains_are_described(folders):
     result = check("stargan", "--data", folders)
     assert result.exit_code == 0

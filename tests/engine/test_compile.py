@@ -117,6 +117,18 @@ def test_wrong_losses_and_errors_of_the_compiler_fall_back(run, monkeypatch):
     assert "\n" not in line
 
 
+def test_a_run_that_fell_back_goes_on_with_the_same_command(folders, tmp_path, monkeypatch):
+    def broken(graph, inputs):
+        raise OSError("no compiler is installed")
+
+    monkeypatch.setitem(compilation.OPTIONS, "on", {"backend": broken})
+    given = TINY["direct"] | folders["direct"] | {"compile": "on", "sample_every": 0, "out": tmp_path, "quiet": True}
+    train("direct", **given, steps=1)
+    train("direct", **given, steps=2)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert (facts["step"], facts["settings"]["compile"]) == (2, "off")
+
+
 class Fixed:
     """A trial with known results."""
 

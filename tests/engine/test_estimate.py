@@ -57,15 +57,20 @@ def test_the_plan_adds_up(run, monkeypatch, one_thread):
     assert re.match(r"time: 1\d\d ms a step", plan(run, dataset, game)[0])  # two images of 50 ms: reading is slower
 
 
-def test_the_states_need_what_they_are_expected_to(run, folders, tmp_path, one_thread):
+def test_the_states_need_what_they_are_expected_to(folders, tmp_path, monkeypatch, one_thread):
     short = TINY["cyclegan"] | folders["cyclegan"] | {"steps": 4, "sample_every": 0, "save_every": 1}
     done = train("cyclegan", **short, out=tmp_path / "done", quiet=True)
     opened = Run.open("cyclegan", tmp_path / "other", short)
     dataset = open_data(opened.settings)
     describe_data(opened, dataset)
+    monkeypatch.setattr(estimate, "_shown", lambda size: f"{size:.0f} bytes")
     disk = plan(opened, dataset, TrainState(opened, World()))[2]
-    each = max((done / "state").iterdir()).stat().st_size
-    assert float(re.search(r"states (\d+) MB", disk)[1]) == pytest.approx(3 * each / 1e6, abs=1)
+    tensors = estimate._bytes(torch.load(max((done / "state").iterdir()), weights_only=True))
+    opened.settings = replace(opened.settings, eval_every=2)
+    more = plan(opened, dataset, TrainState(opened, World()))[2]
+    weights = estimate._bytes(TrainState(opened, World()).ema.state_dict())
+    found = [int(re.search(r"states (\d+) bytes", line)[1]) for line in (disk, more)]
+    assert found == pytest.approx([3 * tensors, 3 * (tensors + weights)], rel=0.02)
 
 
 def test_a_full_disk_is_seen_before(run, monkeypatch, one_thread):

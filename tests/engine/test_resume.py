@@ -5,13 +5,17 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from i2i.engine import train
+from i2i.engine.distributed import World
 from i2i.engine.interrupt import Interrupted
+from i2i.engine.prepare import resolve_precision
+from i2i.engine.report import Reporter
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import Settings
 from i2i.engine.step import Move
@@ -247,6 +251,39 @@ def test_all_differences_are_listed_and_may_be_overridden(options, tmp_path, cap
         train(**options, lambda_l1=100, out=run, quiet=True)
 
 
+def test_a_length_in_epochs_keeps_the_images_of_a_step(options, tmp_path, one_thread):
+    run = train(**options, epochs=1, out=tmp_path / "run", quiet=True)
+    before = json.loads((run / "run.json").read_text())["step"]
+    with pytest.raises(ValueError, match=r"length is in epochs, .* \(2 -> 1\); give --steps as well"):
+        train(**options | {"batch": 1}, epochs=2, out=run, override=True, quiet=True)
+    train(**options | {"batch": 1}, accumulate=2, epochs=2, out=run, override=True, quiet=True)
+    assert json.loads((run / "run.json").read_text())["step"] == 2 * before
+
+
+def test_a_step_that_is_not_saved_at_the_end_is_an_error(options, tmp_path, monkeypatch, one_thread):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "state")
+
+    monkeypatch.setattr(Run, "save_state", full)
+    data = options | {"eval_every": 5, "metric": "L1"}
+    with pytest.raises(OSError, match="free some space and run the same command again"):
+        train(**data, steps=2, out=tmp_path / "run", quiet=True)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] != "finished"
+
+
+def test_tensorboard_keeps_the_step_that_a_run_goes_on_from(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for start, steps in ((0, (1, 2, 3)), (2, (3, 4))):
+        with Reporter(tmp_path, start, 4, 1, World(), quiet=True) as reporter:
+            for step in steps:
+                reporter.figures(step, 1.0, {"G/l1": float(start)})
+        time.sleep(1)  # the name of its file is the second
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("G/l1")] == [(1, 0), (2, 0), (3, 2), (4, 2)]
+
+
 def state_of(run):
     return torch.load(max((run / "state").iterdir()), weights_only=True)["game"]
 
@@ -267,6 +304,26 @@ def test_networks_and_the_start_of_a_run_cannot_be_overridden(options, tmp_path,
     with pytest.raises(ValueError, match=r"(?s)method: pix2pix -> cut\n.*\(method cannot be changed\)"):
         train(**options | {"method": "cut", "ngf": 4}, patches=3, out=run, override=True, quiet=True)
     train(**options, steps=4, out=run, quiet=True)  # nothing of these was written
+
+
+def test_auto_beside_another_run_is_found_here_and_goes_on(options, tmp_path, one_thread):
+    first = train(**options, steps=1, out=tmp_path / "first", quiet=True)
+    recorded = json.loads((first / "run.json").read_text())
+    recorded["settings"] |= {"compile": "graphs"}  # of a GPU
+    (first / "run.json").write_text(json.dumps(recorded))
+    given = {"like": first, "data": options["data"], "batch": "auto", "precision": "auto", "out": tmp_path / "second"}
+    train(**given, steps=1, quiet=True)
+    train(**given, steps=2, quiet=True)
+    facts = json.loads((tmp_path / "second" / "run.json").read_text())
+    assert facts["step"] == 2
+    assert (facts["settings"]["batch"], facts["settings"]["compile"]) == (1, "off")
+    assert facts["settings"]["precision"] == resolve_precision("auto", World())
+
+
+def test_a_preset_beside_another_run_gives_the_length(options, tmp_path, one_thread):
+    first = train(**options, steps=1, out=tmp_path / "first", quiet=True)
+    run = Run.open(None, tmp_path / "second", {"preset": "fast", "data": options["data"]}, like=first)
+    assert (run.settings.steps, run.settings.epochs) == (0, 100)
 
 
 def test_a_run_like_another_has_its_settings_on_other_data(options, folders, tmp_path, one_thread):

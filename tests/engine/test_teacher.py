@@ -12,7 +12,11 @@ import pytest
 import torch
 
 import i2i
+from i2i.engine.distributed import World
+from i2i.engine.prepare import describe_data, open_data
+from i2i.engine.run_folder import Run
 from i2i.engine.teacher import Teacher
+from i2i.engine.train_state import TrainState
 from i2i.engine.weights import load_generators
 from i2i.networks import cost
 from i2i.networks.mobile_resnet import MobileResNet
@@ -93,6 +97,18 @@ def test_a_teacher_answers_as_its_file_does(teacher: Path, direction: str) -> No
     state = torch.load(max((teacher / "state").glob("*.pt")), weights_only=False)["game"]["translator"]
     wanted = state["D_Y.model.0.weight" if direction == "a2b" else "D_X.model.0.weight"]
     assert torch.equal(dict(run.critic.named_parameters())["model.0.weight"], wanted)
+
+
+def test_a_teacher_answers_once_in_a_step(
+    teacher: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"teacher": str(teacher), "a": str(photos / "a"), **TINY, **SMALL}
+    run = Run.open("distill", tmp_path / "run", {name: value for name, value in given.items() if name != "quiet"})
+    describe_data(run, open_data(run.settings))
+    game, answer, asked = TrainState(run, World()), Teacher.__call__, []
+    monkeypatch.setattr(Teacher, "__call__", lambda self, x: (asked.append(1), answer(self, x))[1])
+    game.step(game.moved({"x": torch.zeros(1, 3, 32, 32)}), 0, 1.0)  # as the loop does on a GPU
+    assert len(asked) == 1
 
 
 def test_the_student_comes_to_its_teacher(teacher: Path, photos: Path, tmp_path: Path) -> None:

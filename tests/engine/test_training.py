@@ -51,6 +51,8 @@ def test_the_files_of_a_run(method, folders, tmp_path, one_thread):
     given = {k: v for k, v in options.items() if k in facts["hyperparameters"]}
     assert given
     assert facts["hyperparameters"].items() >= given.items()
+    every = set(defaults(method))
+    assert set(facts["hyperparameters"]) | set(facts["defaults"]) == every
     assert set(facts["versions"]) == {"i2i", "torch", "python"}
     assert [path.name for path in sorted((run / "samples").iterdir())] == ["000000002.png", "000000004.png"]
     assert list((run / "tensorboard").iterdir())
@@ -59,6 +61,7 @@ def test_the_files_of_a_run(method, folders, tmp_path, one_thread):
     for direction, (_, spec) in generators.items():
         assert spec.method == method
         assert spec.recipe["step"] == 4
+        assert set(spec.recipe["hyperparameters"]) == every
         assert str(tmp_path) not in spec.to_json()
         assert not any("/" in str(spec.recipe["settings"][key]) for key in ("a", "b", "data"))
         known = {"any": ("domains", "domains"), "generate": ("a", "a"), "energy": ("a", "a")}
@@ -505,15 +508,17 @@ def test_the_largest_batch():
             raise torch.OutOfMemoryError("CUDA out of memory")
         return True
 
-    assert largest_power(attempt) == 8
-    assert largest_power(lambda images: images <= 3) == 2
-    assert largest_power(lambda images: False) == 1  # it fits, with little room left
+    assert largest_power(attempt, 256) == 8
+    assert largest_power(attempt, 7) == 4  # few images: an epoch keeps its steps
+    assert largest_power(attempt, 0) == 1
+    assert largest_power(lambda images: images <= 3, 256) == 2
+    assert largest_power(lambda images: False, 256) == 1  # it fits, with little room left
 
     def nothing_fits(images):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        largest_power(nothing_fits)
+        largest_power(nothing_fits, 256)
 
 
 @pytest.mark.parametrize(("method", "more"), [("stargan", {"n_critic": 3}), ("cyclegan", {}), ("stackgan", {})])

@@ -201,6 +201,16 @@ def test_what_is_exported_by_default(pairs, tmp_path, one_thread, scripted, i2i_
         i2i.export(run / "onnx/a2b.onnx", weights="newest", precision="fp16")
 
 
+def test_figures_of_another_metric_do_not_compare(pairs, tmp_path, one_thread):
+    options = pairs | {"eval_every": 1, "out": tmp_path / "run", "quiet": True}
+    run = train(**options | {"metric": "PSNR"}, steps=1)
+    assert facts(run)["validation"]["best"]["a2b"]["value"] > 1
+    train(**options | {"metric": "SSIM"}, steps=2, override=True)
+    found = facts(run)["validation"]
+    assert found["best"]["a2b"]["step"] == 2  # of SSIM, which is below 1
+    assert [each["step"] for each in found["evaluations"]] == [2]
+
+
 def test_patience_stops_the_run_and_a_continued_run_knows_it(pairs, tmp_path, one_thread, scripted, capsys):
     scripted(0.3, 0.1, 0.2, 0.2, 0.05, 0.2)
     options = pairs | {"steps": 6, "eval_every": 1}
