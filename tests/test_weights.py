@@ -96,6 +96,13 @@ def test_the_programs_defaults_are_the_recipe():
 
 
 @entries
+def test_a_distance_in_features_carries_their_name(entry):
+    names = {name for found in entry["metrics"].values() for row in found.values() for name in row}
+    assert not names & {name for name, metric in METRICS.items() if metric.features}
+    assert not any("x1000" not in name for name in names if name.startswith("KID"))
+
+
+@entries
 def test_the_entry_and_the_file_hold_the_same_description(entry, models):
     spec = models[entry["name"]].spec
     assert spec.recipe == entry["recipe"]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from i2i.atomic import atomically  # noqa: E402
 from i2i.engine import compilation  # noqa: E402
 from i2i.engine.ema import EMA  # noqa: E402
 from i2i.engine.step import Move, autocast_for, play  # noqa: E402
@@ -153,7 +154,8 @@ class Bench:
         return self.options.seconds - (time.monotonic() - self.began)
 
     def save(self) -> None:
-        Path(self.options.out).write_text(json.dumps(self.report, indent=1))
+        text = json.dumps(self.report, indent=1)
+        atomically(Path(self.options.out), lambda temporary: temporary.write_text(text))
 
     def row(self, method: str, name: str, batch: int, losses: int) -> None:
         """Measure a way at a batch: compare ``losses`` losses with the reference, then time steps."""

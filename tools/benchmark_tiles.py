@@ -34,7 +34,7 @@ from i2i.runtime.tiles.tiler import SIDE, Array, Tiling, halo, translate_tiled
 CHILD = """
 import atexit, re
 from i2i.runtime.jobs import oversized
-large.DECODE_LIMIT = 0
+oversized.DECODE_LIMIT = 0
 # The peak that the kernel reports to a parent includes the parent's own.
 atexit.register(lambda: print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
 from i2i.cli import main

@@ -109,6 +109,7 @@ def game_on_noise(row: Row, world: Any) -> Callable[[], None]:
     """Return a function that plays one step of a method, on the same noise at each call."""
     import torch
 
+    from i2i.engine.prepare import of_size
     from i2i.engine.run_folder import Run
     from i2i.engine.train_state import TrainState
     from i2i.translators import translator_class
@@ -117,6 +118,7 @@ def game_on_noise(row: Row, world: Any) -> Callable[[], None]:
     many = translator_class(method).data == "domains"
     run = Run.open(method, "no run", {"a": ".", "b": ".", **given, **({"domains": DOMAINS} if many else {})})
     run.facts |= {"source": {"channels": 3}, "target": {"channels": 3}}
+    run.hyperparameters |= of_size(run.settings)
     game, n = TrainState(run, world), run.settings.batch
     batch = {name: torch.rand(n, 3, *run.settings.size, device=world.device) * 2 - 1 for name in ("x", "y")}
     if many:

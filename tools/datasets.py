@@ -10,7 +10,8 @@
 Each package has a pinned version and hash, and OUT gets CREDITS.md: what every file is, its licence and whom to credit.
 Models that are trained on these images, and pictures made from them, may be published with that credit.
 
-It needs the command ``npm`` for emoji, and ``apt-get`` and ``dpkg-deb`` (of Debian and its kin) for the others.
+It needs the command ``npm`` for emoji, and ``apt-get`` and ``dpkg-deb`` for the others, which are packages of Debian
+12: run it there, or in a container of it.
 """
 
 from __future__ import annotations
@@ -139,7 +140,8 @@ def _run(command: list[str], folder: Path) -> None:
         raise DatasetError(f"{command[0]} is not installed; this set of images comes from its packages") from None
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise DatasetError(f"{' '.join(command)}: {lines[-1]}")
+        where = "; the packages are those of Debian 12: run this there" if command[0] == "apt-get" else ""
+        raise DatasetError(f"{' '.join(command)}: {lines[-1]}{where}")
 
 
 def emoji(scratch: Path, out: Path) -> list[str]:

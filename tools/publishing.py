@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,14 @@ def publish(
     weights.mkdir(exist_ok=True)
     target, jpeg = weights / f"{name}.onnx", weights / f"{name}.jpg"
     others = sum(path.stat().st_size for path in weights.iterdir() if path not in (target, jpeg))
-    if others + model.stat().st_size > TOTAL:
-        raise ValueError(f"{name}: weights/ would have {others + model.stat().st_size} bytes, at most {TOTAL}")
-    atomically(target, lambda temporary: shutil.copyfile(model, temporary))
-    write_image(jpeg, Image(sheet(picture, captions)), quality=85)
+    with tempfile.TemporaryDirectory() as scratch:
+        drawn = Path(scratch, jpeg.name)
+        write_image(drawn, Image(sheet(picture, captions)), quality=85)
+        together = others + model.stat().st_size + drawn.stat().st_size
+        if together > TOTAL:
+            raise ValueError(f"{name}: weights/ would have {together} bytes, at most {TOTAL}")
+        atomically(target, lambda temporary: shutil.copyfile(model, temporary))
+        atomically(jpeg, lambda temporary: shutil.copyfile(drawn, temporary))
     entry = {
         "name": name,
         "file": target.name,

@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600, help="of training [600]")
     parser.add_argument("--seed", type=int, default=0, help="of training [0]")
     arguments = parser.parse_args()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     try:
         dataset = read_folders("domains", data=arguments.data, channels=3)
         judge = train(dataset, arguments.size, arguments.steps, arguments.seed)

@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of training [2000]")
     parser.add_argument("--seed", type=int, default=0, help="of training [0]")
     arguments = parser.parse_args()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     direction = {"a": "b2a", "b": "a2b"}[arguments.labels]
     try:
         items = from_data(arguments.data, None, None, "train", direction, True).items

@@ -72,7 +72,9 @@ def _print_list(root: str, provider: str) -> None:
     from i2i.runtime.model import catalog
 
     found, shipped = catalog.runs(root), catalog.weights()
-    newest = _print_runs(found)
+    taken = found if root == str(catalog.RUNS) else catalog.runs()  # `i2i translate` looks nowhere else
+    newest = catalog.newest(taken)
+    _print_runs(found, taken)
     width, on = max((len(entry.name) for entry in shipped), default=0), ""
     for number, entry in enumerate(shipped):
         mark = "*" if newest is None and number == 0 else " "
@@ -85,12 +87,12 @@ def _print_list(root: str, provider: str) -> None:
         click.echo("none: train one with `i2i train`, or give a file with -m")
 
 
-def _print_runs(found: list[Run]) -> Run | None:
-    """Print the runs; return the newest that translates."""
+def _print_runs(found: list[Run], taken: list[Run]) -> None:
+    """Print the runs; those that are used if no other is given are the newest of ``taken``."""
     from i2i.runtime.model import catalog, targets
 
-    newest = catalog.newest(found)
-    defaults = [run.path for run in (newest, catalog.newest(found, targets.GENERATOR)) if run is not None]
+    newest = (catalog.newest(taken), catalog.newest(taken, targets.GENERATOR))
+    defaults = [run.path for run in newest if run is not None]
     for run in found:
         mark = "*" if run.path in defaults else " "
         ways = ", ".join(targets.way(spec) for spec in run.directions.values())
@@ -100,7 +102,6 @@ def _print_runs(found: list[Run]) -> Run | None:
             if run.error is None
             else f"{mark} {run.path}  {run.method}  cannot be used  {run.status}, step {run.step}, {run.error}"
         )
-    return newest
 
 
 def _speed(model: Weights, provider: str) -> tuple[str, str]:
@@ -109,7 +110,8 @@ def _speed(model: Weights, provider: str) -> tuple[str, str]:
     from i2i.runtime.model import speed
 
     loaded = Model(model.path, provider)
-    return f"{speed.milliseconds(loaded):.3g} ms", speed.machine(loaded.provider)
+    took = speed.milliseconds(loaded)
+    return f"{took:.0f} ms" if took >= 100 else f"{took:.3g} ms", speed.machine(loaded.provider)
 
 
 def _print_card(model: Weights, provider: str) -> None:

@@ -49,7 +49,7 @@ def card(model: Weights, picture: str | None, speed: str | None = None) -> str:
         *([f"![Before and after]({picture})"] if picture else []),
         "\n".join(f"- {name}: {escaped(value)}" for name, value in bullets.items() if value),
         "## Use",
-        code(f"pip install i2i\ni2i translate photo.jpg -m {model.name}"),
+        code(f"pip install PATH/TO/i2i  # a copy of its repository\ni2i translate photo.jpg -m {model.name}"),
         "## Evaluation",
         f"Protocol: {escaped(facts['protocol'])}.",
         *(part for title, found in facts["metrics"].items() for part in (f"### {escaped(title)}", _metrics(found))),
@@ -63,10 +63,10 @@ def card(model: Weights, picture: str | None, speed: str | None = None) -> str:
 
 def _header(model: Weights) -> str:
     facts = model.facts
-    measured = [
-        (model.name, Measured(title, None, [(name.lower(), name, value) for name, value in found[RESULT].items()]))
-        for title, found in facts["metrics"].items()
-    ]
+    measured = []
+    for title, found in facts["metrics"].items():
+        rows = [(name.lower().partition("-")[0], name, value) for name, value in found[RESULT].items()]
+        measured.append((model.name, Measured(title, None, rows)))
     return header("image-to-image", facts["licence"].lower(), [facts["spec"]["method"]], measured)
 
 

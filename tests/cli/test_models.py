@@ -58,6 +58,13 @@ def test_without_a_run_the_default_model_is_taken(tmp_path: Path, i2i_inside: Co
     assert "\n* " in "\n" + i2i_inside("models", cwd=tmp_path).stdout
 
 
+def test_the_mark_is_that_of_what_translate_takes(tmp_path: Path, i2i_inside: Command) -> None:
+    a_run(tmp_path / "elsewhere" / "one", at=1e9)
+    done = i2i_inside("models", "--runs", "elsewhere", cwd=tmp_path)
+    assert next(line for line in done.stdout.splitlines() if line.startswith("*")).startswith("* day2night")
+    assert "  elsewhere/one  cyclegan" in done.stdout
+
+
 def test_a_damaged_run_is_listed_with_what_is_wrong(tmp_path: Path, i2i_inside: Command) -> None:
     a_run(tmp_path / "runs" / "one", at=1e9)
     (a_run(tmp_path / "runs" / "two", at=1e9 + 5) / "weights" / "a2b.safetensors").write_bytes(b"")

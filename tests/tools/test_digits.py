@@ -77,6 +77,7 @@ def test_every_method_is_trained_once_and_the_table_says_what_was_measured(
     assert run(program, monkeypatch, *given, "--seeds", 0, "--directions", "mnist2usps", "--sheets", sheets) == 0
     results = [json.loads(line) for line in out.read_text().splitlines()]
     assert [result["method"] for result in results] == list(program.METHODS)
+    assert {result["device"] for result in results} == {"cpu"}
     assert all(0 <= result["accuracy"] <= 1 and result["images"] == 12 for result in results)
     assert {path.name for path in sheets.iterdir()} == {
         f"{method}-mnist2usps-0.png" for method in program.METHODS if method != "source"

@@ -62,6 +62,8 @@ def test_metrics_that_rank_as_the_truth_does_agree(program: ModuleType) -> None:
     assert text.startswith("4 networks, and 1 controls")
     assert "| KID | 0.80 / -0.10 | 0.80 / -0.10 |" in text  # ranks 2 3 5 4 1 against 1 2 3 4 5: 1 - 6 * 22 / 120
     assert "| edges (0 networks) |  /  |" in text
+    averaged = [each | {"weights": weights} for each in rows[:4] for weights in ("best", "newest", "unaveraged")]
+    assert program.agreement(averaged).startswith("8 networks, and 0 controls")
 
 
 def test_a_cell_has_the_deviation_over_seeds_and_the_interval_of_the_first(program: ModuleType) -> None:
@@ -77,6 +79,10 @@ def test_pairs_with_a_training_image_are_left_out(program: ModuleType, emoji: Pa
     for side in "AB":
         names = sorted(path.stem for path in (tmp_path / f"copy/test{side}").iterdir())
         assert names == ["00", "01", "03", "04", "05", "06", "07"]
+    for copy in (emoji, emoji / "copy", emoji.parent):
+        with pytest.raises(ValueError, match="give another --out"):
+            program.without_trained(emoji, copy)
+    assert (emoji / "testA").is_dir()
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import statistics
@@ -145,7 +146,8 @@ def measure(training: Digits, test: Digits, count: int, seed: int, out: Path, se
         return
     order = torch.randperm(len(training.images), generator=torch.Generator().manual_seed(seed))
     seen = training.part(order[: settings["seen"]])
-    folder = out / f"seed-{seed}"
+    used = json.dumps(settings, sort_keys=True).encode()
+    folder = out / f"seed-{seed}-{hashlib.sha256(used).hexdigest()[:8]}"  # other settings make other images
     made, real = generate(seen, folder, seed, settings), labelled(seen, count)
     alone = train_classifier(real, None, seed, settings)
     judge = folder / f"judge-{count}.onnx"

@@ -309,7 +309,8 @@ def main() -> int:
                 found = accuracy(classifier, test.to(device))
                 times = {"seconds": time.time() - began, "processor_seconds": time.process_time() - computed}
                 result = key | {"accuracy": found, "images": len(test.labels)}
-                result |= {k: round(v, 1) for k, v in times.items()} | {"device": name, "torch": torch.__version__}
+                result |= {k: round(v, 1) for k, v in times.items()}
+                result |= {"device": str(device), "torch": torch.__version__}
                 with options.out.open("a") as file:
                     file.write(json.dumps(result) + "\n")
                 print(name, direction, seed, measured, found, flush=True)

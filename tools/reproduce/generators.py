@@ -18,6 +18,7 @@ same command again trains what is not finished and prints the table.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import i2i
+from i2i.atomic import atomically
 from i2i.engine import load_translator
 from i2i.metrics import kid
 from i2i.runtime.graphs.onnx_file import read_spec
@@ -99,7 +101,7 @@ def trained_classifier(training: Digits, steps: int, path: Path) -> Classifier:
         optimizer.zero_grad()
         cross_entropy(classifier(part.images), part.labels).backward()
         optimizer.step()
-    torch.save(classifier.state_dict(), path)
+    atomically(path, lambda temporary: torch.save(classifier.state_dict(), temporary))
     return classifier.eval()
 
 
@@ -137,9 +139,12 @@ def judged(classifier: Classifier, images: Tensor) -> Verdict:
 
 
 def write_images(training: Digits, count: int, folder: Path) -> None:
-    """Write the first ``count`` training images as PNG files."""
+    """Write the first ``count`` training images as PNG files. Raises ValueError for a folder that has more."""
     folder.mkdir(parents=True, exist_ok=True)
-    if sum(1 for _ in folder.iterdir()) == min(count, len(training.images)):
+    there = sum(1 for _ in folder.iterdir())
+    if there > min(count, len(training.images)):
+        raise ValueError(f"{folder} has {there} images, and {count} are wanted; give another --out")
+    if there == min(count, len(training.images)):
         return
     for number, image in enumerate(training.images[:count]):
         cv2.imwrite(str(folder / f"{number:05d}.png"), ((image[0] + 1) * 127.5).round().byte().numpy())
@@ -214,6 +219,9 @@ def train(name: str, images: Path, options: argparse.Namespace) -> Path:
         steps=options.steps, seed=options.seed, sample_every=max(options.steps // 5, 1), workers=1, ema=0.99,
         quiet=options.quiet, **hyperparameters,
     )  # fmt: skip
+    step = json.loads((run / "run.json").read_text())["step"]
+    if step != options.steps:
+        raise ValueError(f"{run} was trained for {step} steps, and {options.steps} are wanted; give another --out")
     return run if method == "energy" else i2i.export(run)
 
 
@@ -246,7 +254,8 @@ def main() -> int:
     )
     images = options.out / "images"
     write_images(training, options.images, images)
-    classifier = trained_classifier(training, options.classifier_steps, options.out / "classifier.pt")
+    file = options.out / f"classifier-{options.classifier_steps}.pt"
+    classifier = trained_classifier(training, options.classifier_steps, file)
     real = judged(classifier, test.images)
     correct = float((real.digit == test.labels.numpy()).mean())
     rows = [row("training images", judged(classifier, training.images[: options.samples]), real.features)]

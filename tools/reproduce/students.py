@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Students beside their teachers: quality, operations and milliseconds; the tables of docs/results.md.
+"""Students beside their teachers: quality, operations and milliseconds.
 
     python tools/reproduce/students.py --facades FACADES --teachers RUNS --runs RUNS --out students.json
     python tools/reproduce/students.py --emoji EMOJI --teachers RUNS --runs RUNS --out students.json

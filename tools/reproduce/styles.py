@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from i2i.atomic import atomically
 from i2i.data.layout import Source
 from i2i.evaluation.networks import Extractor, open_features
 from i2i.evaluation.pictures import Picture, read
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         print(f"| {name} | {figures['styles']} | {cells} |", flush=True)
         found[name] = figures
     if given.out is not None:
-        given.out.write_text(json.dumps(found, indent=1))
+        atomically(given.out, lambda temporary: temporary.write_text(json.dumps(found, indent=1)))
     return found
 
 

@@ -153,7 +153,13 @@ def trained(name: str, data: Path, runs: Path, train: bool, chosen: Chosen = ALL
 
 
 def without_trained(data: Path, folder: Path) -> int:
-    """Copy unpaired data without the test pairs of which an image was trained on; return how many these are."""
+    """Copy unpaired data without the test pairs of which an image was trained on; return how many these are.
+
+    A copy that is there already is replaced. Raises ValueError if one of the two folders is the other or within it.
+    """
+    here, there = data.resolve(), folder.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise ValueError(f"{folder} is where the copy of {data} belongs, and one is in the other; give another --out")
     task = from_data(data, None, None, "test", "a2b", True)
     known = {read(source)[1] for source in task.trained}
     if folder.exists():
@@ -258,9 +264,14 @@ def correlation(rows: Sequence[Row], one: str, other: str) -> tuple[float, int]:
     return sign * float(spearmanr(*zip(*both, strict=True)).statistic), len(both)
 
 
+def _network(row: Row) -> tuple[Any, ...]:
+    """Return what two rows of the same weights have in common: of the last step, and chosen at the last step."""
+    return row["method"], row["seed"], row["step"], row.get("weights") == "unaveraged"
+
+
 def agreement(rows: Sequence[Row]) -> str:
     """Return the rank correlations of all metrics with those of the truth as a table: of networks / with controls."""
-    networks = list({(row["method"], row["seed"], row["step"]): row for row in rows if "seed" in row}.values())
+    networks = list({_network(row): row for row in rows if "seed" in row}.values())
     everything = networks + [row for row in rows if "seed" not in row]
     there = [name for name in METRICS if any(name in row["figures"] for row in rows)]
     truths = [name for name in there if METRICS[name].section == "truth"]

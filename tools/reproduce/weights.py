@@ -227,11 +227,11 @@ def measured(model: Model, file: Path, data: Path) -> tuple[dict[str, dict[str, 
         )
         (table,) = result.tables
         line = line or table.protocol.line.replace(f"{data.parent}/", "")
-        for metric, row in table.to_dict()["metrics"].items():
+        for row in table.to_dict()["metrics"].values():
             for who, figure in row["candidates"].items():
                 name, value = CANDIDATES.get(who), float(figure["value"])
                 if name and math.isfinite(value):  # the PSNR of a clean input is not
-                    found.setdefault(condition, {}).setdefault(name, {})[metric] = round(value, 4)
+                    found.setdefault(condition, {}).setdefault(name, {})[row["name"]] = round(value, 4)
     return found, line
 
 
