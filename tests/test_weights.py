@@ -17,7 +17,7 @@ from i2i.demo.paint import paint
 from i2i.demo.scenes import scene
 from i2i.images import Image
 from i2i.images.derive import derive_image
-from i2i.metrics import l1, psnr, ssim
+from i2i.metrics import METRICS, l1, psnr, ssim
 from i2i.runtime.model import macs, speed
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -98,7 +98,7 @@ def test_the_programs_defaults_are_the_recipe():
 @entries
 def test_a_distance_in_features_carries_their_name(entry):
     names = {name for found in entry["metrics"].values() for row in found.values() for name in row}
-    assert not names & {name for name, metric in METRICS.items() if metric.features}
+    assert not names & {name for name, metric in METRICS.items() if metric.needs_features}
     assert not any("x1000" not in name for name in names if name.startswith("KID"))
 
 

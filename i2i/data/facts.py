@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +22,11 @@ from i2i.images.codecs import versions
 from i2i.images.header import open_regular
 from i2i.images.image import kind_of
 from i2i.progress import say
+from i2i.runtime.system.host import cores
 from i2i.text import os_error
 
 ROWS = 128  # of an image in which even pixels are counted
+MOST_THREADS = 32  # that decode at a time: each takes some 60 MB with photos of 12 megapixels
 DARK = 4  # a domain without values above this part of full scale is dark
 FORM = f"facts 3, {versions()}"  # of the index; another makes all files new
 WRITE_EVERY = 60.0  # seconds between two writes of the index, which are all that a kill can lose
@@ -114,7 +115,7 @@ def _inspected(index: FileIndex, paths: Sequence[Path]) -> Iterator[tuple[Path, 
     """Yield each file with its facts or its error, and write the facts to the index."""
     written = time.monotonic()
     try:
-        with ThreadPoolExecutor(os.cpu_count() or 1, "i2i-check") as pool:
+        with ThreadPoolExecutor(min(cores(), MOST_THREADS), "i2i-check") as pool:
             for path, found in zip(paths, pool.map(_inspect, paths), strict=True):
                 if isinstance(found, Facts):
                     index.add(path, _to_row(found))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from i2i.data.facts import DARK, Facts, inspect_files
 from i2i.data.pixel_format import form_of, warnings_of
@@ -15,6 +16,8 @@ from i2i.text import plural
 
 EVEN = 1 / 3
 """Share of even pixels from which images are drawings: photographs have up to a tenth, on average over a domain."""
+REDUCED, ENLARGED = 0.4, 2.0
+"""The least and the most scale of training images to which translation at their own size is near."""
 SHOWN = 20  # files that a message names; the others are counted
 
 
@@ -26,6 +29,8 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     even: dict[str, float] = field(default_factory=dict)
     """Mean share of the pixels of a domain's images that equal their neighbours, by domain."""
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Median height and width of a domain's images, by domain."""
 
     def __str__(self) -> str:
         return "\n".join([*self.lines, *(f"warning: {warning}" for warning in self.warnings)])
@@ -68,6 +73,8 @@ def describe_domain(name: str, role: str, facts: dict[str, Facts], domain: Domai
     warn("that repeat another file", twice)
     if len(facts) == 1:
         report.warnings.append(f"{name}: only one image; a translator learns little from it")
+    height, width = (round(median(f.size[axis] for f in facts.values())) for axis in (0, 1))
+    report.sizes[name] = height, width
     report.even[name] = sum(sum(f.even) / 2 for f in facts.values()) / len(facts)
     return report
 
@@ -81,6 +88,27 @@ def flat_note(even: Mapping[str, float], norm: object) -> str:
         f"note: pixels that equal their neighbours: {', '.join(flat)}, as in drawings, maps and masks. Instance "
         "normalisation removes the colour of flat areas, which --set norm=group keeps, and --set residual=true where "
         "translations resemble their sources"
+    )
+
+
+def scale_note(sizes: Mapping[str, tuple[int, int]], covered: tuple[float, float]) -> str:
+    """Return a note that images become much smaller or larger until they cover a size in training, or "".
+
+    A translator gets images at their own size, where it has not seen such structures.
+    """
+    scales = {name: max(part / side for part, side in zip(covered, size, strict=True)) for name, size in sizes.items()}
+    far = {name: scale for name, scale in scales.items() if not REDUCED <= scale <= ENLARGED}
+    if not far:
+        return ""
+    words = [
+        f"{name} ({sizes[name][1]} x {sizes[name][0]} pixels) "
+        + (f"reduced {1 / scale:.1f} times" if scale < 1 else f"enlarged {scale:.1f} times")
+        for name, scale in far.items()
+    ]
+    return (
+        f"note: for training images are resized: {', '.join(words)}. Translation takes them at their own size, where "
+        "structures have other sizes than in training: choose a --size nearer to theirs, or --augment crop:N for crops "
+        "of larger images; or translate images resized as for training"
     )
 
 

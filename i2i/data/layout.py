@@ -19,6 +19,10 @@ _EXPECTED = """one of
   --a DIR --b DIR            any two folders"""
 
 
+SPLITS = {"train", "val", "test"}
+"""Names of folders that are parts of a dataset."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Two folders, or one folder of files with both halves (then ``a == b`` and ``aligned``)."""
@@ -75,7 +79,7 @@ def _derived(split: str, data: Folder | None, a: Folder | None, b: Folder | None
         raise DataError("with --derive the source is made of the target: give one folder of images, --b DIR")
     root = existing(given)
     folders = subfolders(root)
-    if split not in folders and (split != "train" or folders.keys() & {"val", "test"}):
+    if split not in folders and (split != "train" or folders.keys() & SPLITS):
         raise DataError(f"{root}: no '{split}' folder here; it has {_listing(root)}")
     folder = folders.get(split, root)
     return Layout(folder, folder, (derive, domain_name(root)), derive=derive)
@@ -90,7 +94,7 @@ def _one_folder(root: Path, split: str) -> Layout:
         inner = [subfolders(side) for side in sides]
         if all(split in names for names in inner):
             two = (inner[0][split], inner[1][split])
-        elif split == "train" and not any("train" in names for names in inner):
+        elif split == "train" and not any(names.keys() & SPLITS for names in inner):
             two = sides
     if two is not None:
         return Layout(*two)
@@ -120,13 +124,19 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
         return Layout(inside[0][split], inside[1][split], names)
     if split != "train":
         raise DataError(f"{a} and {b} have no '{split}' folder each")
+    for folder, there in zip((a, b), inside, strict=True):
+        if splits := sorted(there.keys() & SPLITS):
+            raise DataError(
+                f"{folder} has {' and '.join(splits)} inside, and not both folders have train; name the folders of "
+                f"training images, such as --a {a}/train --b {b}/train"
+            )
     return Layout(a, b, names)
 
 
 def domain_name(folder: Path) -> str:
     """Return the domain's name: the folder's as it was given, or its parent's if the folder is a split."""
     folder = as_given(folder)
-    return folder.parent.name if folder.name.lower() in ("train", "val", "test") else folder.name
+    return folder.parent.name if folder.name.lower() in SPLITS else folder.name
 
 
 def subfolders(root: Path) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from i2i.data import rows
 from i2i.data.attributes import Table, chosen, read_table
 from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
-from i2i.data.layout import Folder, domain_name, existing, subfolders
+from i2i.data.layout import SPLITS, Folder, domain_name, existing, subfolders
 from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
@@ -27,7 +27,6 @@ from i2i.images import IMAGE_SUFFIXES, list_images
 from i2i.spec import Background, Domain
 from i2i.text import plural
 
-_SPLITS = ("train", "val", "test")
 _EXPECTED = """one of
   DIR/train/DOMAIN/*.jpg   or DIR/DOMAIN/*.jpg: a folder for each of two domains or more
   DIR/*.jpg                with --attributes FILE: a table of the images' attributes"""
@@ -60,7 +59,7 @@ class ManyDomains:
     def hold_out(self, share: float) -> dict[str, list[str]]:
         """Leave out a share of the images, by a hash of their names; return their names."""
         kept, held = hold_out(
-            self._images, share, lambda image: image.name, lambda image: self.contents[image.path]
+            self._images, share, lambda image: image.name, lambda image: (self.contents[image.path],)
         )  # fmt: skip
         for number, name in enumerate(self.domains):
             rest, out = (sum(image.label[number] for image in side) for side in (kept, held))
@@ -149,7 +148,7 @@ def _folders(root: Path, split: str) -> tuple[dict[str, Path], Path]:
     if "traina" in folders and "trainb" in folders:
         sides = sorted(name[-1] for name in folders if name[:-1] == "train" and name[-1].isalpha())
         return {side: folders[split + side] for side in sides if split + side in folders}, root
-    if any(name in folders for name in _SPLITS):
+    if folders.keys() & SPLITS:
         root = folders.get(split, root / split)
     elif split != "train":
         return {}, root
@@ -174,6 +173,10 @@ def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, 
     images = []
     for i, name in enumerate(domains):
         label = tuple(int(i == other) for other in range(len(domains)))
+        if splits := sorted(subfolders(found[name]).keys() & SPLITS):
+            problems.append(
+                f"{found[name]} has {' and '.join(splits)} inside; expected them above: {root}/train/{name}"
+            )
         paths = list_images(found[name], lambda error: problems.append(str(error)))
         if not paths and not problems:
             problems.append(f"{found[name]}: no images in this folder")
@@ -193,7 +196,7 @@ def _in_table(
     """
     columns = chosen(table.names, select, table.path)
     folders = subfolders(root)
-    inside = folders.get(split, root / split) if any(name in folders for name in _SPLITS) else root
+    inside = folders.get(split, root / split) if folders.keys() & SPLITS else root
     if not inside.is_dir() or (inside == root and split != "train"):
         raise DataError(f"{root}: no '{split}' data here")
     problems: list[str] = []
@@ -227,6 +230,7 @@ def _describe_folders(
     for i, name in enumerate(domains):
         mine = {image.name: facts[image.path] for image in images if image.label[i]}
         part = describe_domain(name, "domain", mine, domain, background)
+        report.sizes |= part.sizes
         report.lines += part.lines
         report.warnings += part.warnings
         both += [f"{image} = {seen[fact.digest]}" for image, fact in mine.items() if fact.digest in seen]
@@ -241,6 +245,7 @@ def _describe_table(
 ) -> None:  # fmt: skip
     mine = {image.name: facts[image.path] for image in images}
     part = describe_domain(domain.name, "images", mine, domain, background)
+    report.sizes |= part.sizes
     report.lines += part.lines
     report.warnings += part.warnings
     counts = np.sum([image.label for image in images], axis=0)

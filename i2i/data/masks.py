@@ -50,8 +50,18 @@ def find_masks(folder: Folder, images: Sequence[Source]) -> Masks:
     root = existing(folder)
     if any(image.half is not None for image in images):
         raise DataError("masks are of images in files of their own, and these are side by side in one file")
-    by_name = {_stem(name): root / name for name in name_images(root)}
-    files = {image.path: by_name[_stem(image.name)] for image in images if _stem(image.name) in by_name}
+    by_name: dict[str, list[str]] = {}
+    for name in name_images(root):
+        by_name.setdefault(_stem(name), []).append(name)
+    files = {}
+    for image in images:
+        found = by_name.get(_stem(image.name), [])
+        if len(found) > 1 and image.name not in found:
+            raise DataError(
+                f"{root}: several masks of {image.name}: {', '.join(found)}; expected one: remove the others"
+            )
+        if found:
+            files[image.path] = root / (image.name if image.name in found else found[0])
     if missing := [str(image.path) for image in images if image.path not in files]:
         raise DataError(
             f"{root}: no mask for {plural(len(missing), 'image')}; expected one of the same name for each:"
@@ -69,6 +79,12 @@ def _check_sizes(files: Mapping[Path, Path]) -> None:
     facts, failed = inspect_files([*files, *files.values()])
     if failed:
         raise DataError(f"{plural(len(failed), 'mask')} cannot be read:\n{named([*failed.values()])}")
+    clear = [str(mask) for mask in files.values() if facts[mask].transparent]
+    if clear:
+        raise DataError(
+            f"{plural(len(clear), 'mask')} with transparency, where nothing is black or white; save them without, on "
+            f"black:\n{named(clear)}"
+        )
     wrong = [
         f"{mask}: {its[1]} x {its[0]}, and its image is {size[1]} x {size[0]}"
         for path, mask in files.items()

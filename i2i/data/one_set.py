@@ -60,7 +60,7 @@ class OneSet:
 
     def hold_out(self, share: float) -> dict[str, list[str]]:
         """Leave out a share of the images, by a hash of their names; return their names."""
-        kept, held = hold_out(self._images, share, lambda image: image.name, lambda image: self.contents[image.path])
+        kept, held = hold_out(self._images, share, lambda image: image.name, lambda image: (self.contents[image.path],))
         check_held_out(self.source.name, share, len(kept), len(held))
         self._images = kept
         self.contents = {image.path: self.contents[image.path] for image in kept}
@@ -123,7 +123,7 @@ def described(
     mine = {image.name: facts[image.path] for image in images}
     domain = domain_of(domain_name(root), mine, channels, ranges)
     part = describe_domain(domain.name, "images", mine, domain, background)
-    report = Report([title, *part.lines], part.warnings)
+    report = Report([title, *part.lines], part.warnings, sizes=part.sizes)
     warn_of(report, [*left_out, *unreadable])
     contents = {path: fact.digest for path, fact in facts.items()}
     return domain, images, report, _fingerprint(images, facts), background, contents

@@ -14,14 +14,14 @@ from i2i.cache import cache_folder
 from i2i.data.file_index import stamp
 from i2i.data.image_cache import ImageCache
 from i2i.data.layout import half_of
-from i2i.data.transforms import View, fit
+from i2i.data.transforms import View, fit, fit_colours
 from i2i.images import Image, ImageError, read_image
 from i2i.images.codecs import versions
 from i2i.images.domains import clipped, values_of
 from i2i.spec import Background, Domain
 from i2i.text import os_error
 
-FORM = f"resized 2, {versions()}"  # of a cached image; another number where the same file would give other pixels
+FORM = f"resized 3, {versions()}"  # of a cached image; another number where the same file would give other pixels
 _WORTHWHILE = 2  # an image is cached if its file has at least this many times its pixels
 
 
@@ -88,7 +88,8 @@ class Reader:
             values = values_of(image, domain, self._background)
         except ValueError as error:
             raise ImageError(path, f"{error}: it has changed since training began") from error
-        pixels = fit(clipped(values, domain), view, image.whole, image.reduction)
+        resized = fit_colours if domain.alpha else fit
+        pixels = resized(clipped(values, domain), view, image.whole, image.reduction)
         height, width = image.whole or (image.height, image.width)
         if cache and mark and height * width >= _WORTHWHILE * pixels.shape[0] * pixels.shape[1]:
             cache.write(key, mark, pixels)

@@ -26,7 +26,7 @@ class Images:
     """
 
     def __init__(self, root: Path, paths: Iterable[Path]) -> None:
-        self._root = root
+        self._parts = tuple(dict.fromkeys((as_given(root).parts, root.resolve().parts)))
         self._by_path: dict[str, Path] = {}
         self._by_name: dict[str, list[Path]] = {}
         for path in paths:
@@ -35,15 +35,18 @@ class Images:
 
     def __call__(self, name: str) -> list[Path]:
         """Return the image of a row; none where there is no such image, several where the file name is not unique."""
-        below = next((path for path in _below(self._root, name) if path in self._by_path), None)
+        if name in self._by_path:
+            return [self._by_path[name]]
+        if "/" not in name and "\\" not in name:
+            return self._by_name.get(name, [])
+        below = next((path for path in _below(self._parts, name) if path in self._by_path), None)
         return [self._by_path[below]] if below is not None else self._by_name.get(name, [])
 
 
-def _below(root: Path, name: str) -> Iterator[str]:
-    """Yield the paths below ``root`` that the name in a row may mean: it may begin with folders of ``root`` itself."""
-    yield name
+def _below(parts: Iterable[tuple[str, ...]], name: str) -> Iterator[str]:
+    """Yield the paths below a folder that the name in a row may mean: it may begin with ``parts`` of its own."""
     for path in dict.fromkeys((PurePosixPath(name), PurePosixPath(name.replace("\\", "/")))):
-        for folders in dict.fromkeys((as_given(root).parts, root.resolve().parts)):
+        for folders in parts:
             for start in range(len(path.parts)):
                 if folders[len(folders) - start :] == path.parts[:start]:
                     yield "/".join(path.parts[start:])

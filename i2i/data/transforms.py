@@ -107,6 +107,21 @@ def fit(pixels: np.ndarray, view: View, whole: tuple[int, int] | None = None, re
     return resize(pixels, tall, wide, cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
+def fit_colours(pixels: np.ndarray, view: View, whole: tuple[int, int] | None = None, reduction: int = 1) -> np.ndarray:
+    """Resize pixels [h, w, 4] as ``fit`` does; each colour counts by its alpha, so that hidden ones do not."""
+    resized = fit(pixels, view, whole, reduction)
+    peak = np.iinfo(pixels.dtype).max
+    if resized is pixels or pixels[..., 3].min() == peak:
+        return resized
+    weighted = pixels.astype(np.float32)
+    weighted[..., :3] *= weighted[..., 3:] / peak
+    weighted = fit(weighted, view, whole, reduction)
+    seen = weighted[..., 3] >= 1
+    colours = weighted[seen, :3] * (peak / weighted[seen, 3:])
+    resized[seen, :3] = np.clip(np.rint(colours), 0, peak).astype(pixels.dtype)
+    return resized
+
+
 def cut(pixels: np.ndarray, view: View, placement: Placement) -> np.ndarray:
     """Crop, turn, magnify and mirror pixels [h, w, c] that ``fit`` the view to [height, width, c]."""
     height, width = view.size
@@ -150,6 +165,15 @@ def altered(image: Tensor, view: View, placement: Placement, alpha: bool = False
         )
         values[:, top:bottom, left:right] = 0
     return image
+
+
+def recoloured(pixels: np.ndarray, domain: Domain, view: View, placement: Placement) -> np.ndarray:
+    """Return pixels [h, w, c] of a domain, uint8 or uint16, with the colours of a placement."""
+    if not view.colour:
+        return pixels
+    values = altered(to_tensor(pixels, domain), replace(view, cutout=0.0), placement, domain.alpha).numpy()
+    low, half = scale(domain)
+    return np.rint((values.transpose(1, 2, 0) + 1) * half + low).astype(pixels.dtype)
 
 
 def _recolour(values: np.ndarray, brightness: float, saturation: float, contrast: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from i2i.data.masks import Masks, find_masks
 from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
-from i2i.data.transforms import View, altered, cut, place, to_tensor
+from i2i.data.transforms import View, altered, cut, place, recoloured, to_tensor
 from i2i.data.validation_split import check_held_out, hold_out
 from i2i.errors import DataError
 from i2i.images.derive import derive, derived_domain
@@ -26,6 +27,7 @@ from i2i.spec import Background, Domain
 from i2i.text import plural
 
 ROLES = ("source", "target")
+COMMON = 0.1  # share of the pairs in which an image is from which it makes them no copies of each other
 
 
 class TwoDomains:
@@ -53,12 +55,11 @@ class TwoDomains:
         held: list[list[Source]]
         if self.kind == "pairs":
             rest, out = hold_out(
-                list(zip(self._x, self._y, strict=True)), share, lambda pair: pair[0].name,
-                lambda pair: (self.contents[pair[0].path], self.contents[pair[1].path]),
-            )  # fmt: skip
+                list(zip(self._x, self._y, strict=True)), share, lambda pair: pair[0].name, self._contents_of_pairs()
+            )
             kept, held = ([[pair[side] for pair in pairs] for side in (0, 1)] for pairs in (rest, out))
         else:
-            halves = [hold_out(side, share, lambda s: s.name, lambda s: self.contents[s.path])
+            halves = [hold_out(side, share, lambda s: s.name, lambda s: (self.contents[s.path],))
                       for side in (self._x, self._y)]  # fmt: skip
             kept, held = ([half[n] for half in halves] for n in (0, 1))
         for domain, rest_of, out_of in zip((self.source, self.target), kept, held, strict=True):
@@ -69,6 +70,20 @@ class TwoDomains:
         counts = " and ".join(f"{len(names)} of {role}" for role, names in left_out.items())
         self.report.lines.append(f"validation: {counts}, chosen by a hash of their names, are not trained on")
         return left_out
+
+    def _contents_of_pairs(self) -> Callable[[tuple[Source, Source]], tuple[Any, ...]]:
+        """Return a function from a pair to what makes another its copy: an equal x or y, as of one truth of several x.
+
+        An image that is in many pairs, such as a map without any class, makes none of them a copy by itself.
+        """
+        many = COMMON * len(self._x)
+        counts = [Counter(self.contents[source.path] for source in side) for side in (self._x, self._y)]
+
+        def contents(pair: tuple[Source, Source]) -> tuple[Any, ...]:
+            keys = [(side, self.contents[source.path]) for side, source in enumerate(pair)]
+            return (tuple(keys), *(key for key in keys if counts[key[0]][key[1]] <= many))
+
+        return contents
 
     def __len__(self) -> int:
         return max(len(self._x), len(self._y))
@@ -90,8 +105,9 @@ class TwoDomains:
             right, other = self._y[int(rng.integers(len(self._y)))], place(view, rng)
         if left.derive:
             (pixels,) = self.reader(view, Wanted(right.path, self.target, right.half))
-            y = cut(pixels, view, placement)
+            y = recoloured(cut(pixels, view, placement), self.target, view, placement)
             x = derive(y, left.derive, np.random.default_rng((seed, position, 1)))
+            view = replace(view, colour=0.0)  # x has the new colours of y
         else:
             wanted = Wanted(left.path, self.source, left.half), Wanted(right.path, self.target, right.half)
             x, y = self.reader(view, *wanted)
@@ -203,6 +219,7 @@ def _report(
         report.lines += part.lines
         report.warnings += part.warnings
         report.even |= part.even
+        report.sizes |= part.sizes
     if not (layout.aligned or layout.derive):
         of_target = {fact.digest: name for name, fact in found[1].items()}
         both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]

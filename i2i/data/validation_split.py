@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import TypeVar
 
 from i2i.errors import DataError
@@ -15,22 +15,25 @@ _Image = TypeVar("_Image")
 
 
 def hold_out(
-    images: Sequence[_Image], share: float, name: Callable[[_Image], str], content: Callable[[_Image], Hashable]
+    images: Sequence[_Image],
+    share: float,
+    name: Callable[[_Image], str],
+    contents: Callable[[_Image], Collection[Hashable]],
 ) -> tuple[list[_Image], list[_Image]]:
     """Return the images to train on, and those that are held out: a ``share`` from 0 to 1, by a hash of their names.
 
     Names count without their suffix, and nothing else does, so that a set that grows keeps its split, and images of one
-    name in two folders are on one side. Copies of a held-out image, with the same ``content``, are held out as well.
+    name in two folders are on one side. Copies of a held-out image, with one of its ``contents``, are held out as well.
     """
 
     def chosen(image: _Image) -> bool:
         stem = os.path.splitext(name(image))[0].encode("utf-8", "surrogateescape")
         return int.from_bytes(hashlib.sha256(stem).digest()[:8], "big") < share * 2**64
 
-    copies = {content(image) for image in images if chosen(image)}
+    copies = {content for image in images if chosen(image) for content in contents(image)}
     sides: tuple[list[_Image], list[_Image]] = ([], [])
     for image in images:
-        sides[content(image) in copies].append(image)
+        sides[not copies.isdisjoint(contents(image))].append(image)
     return sides
 
 

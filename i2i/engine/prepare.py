@@ -15,7 +15,7 @@ from torch import nn
 import i2i
 from i2i.data import DataError, Dataset, Report, View, has_split, read_folders
 from i2i.data.augment import parse_augment
-from i2i.data.inspection import flat_note
+from i2i.data.inspection import flat_note, scale_note
 from i2i.data.one_set import UNLABELLED, read_images
 from i2i.data.two_domains import TwoDomains
 from i2i.engine.distributed import World
@@ -189,8 +189,10 @@ def sample_batch(settings: Settings, dataset: Dataset) -> Views:
 
 
 def cautions(run: Run, game: TrainState, dataset: Dataset, images: int) -> list[str]:
-    """Return notes about the normalisation of a run, for its data and ``images`` per process and step."""
+    """Return notes about a run's normalisation and size, for its data and ``images`` per process and step."""
     notes = [flat_note(dataset.report.even, (defaults(run.settings.method) | run.hyperparameters).get("norm"))]
+    if translator_class(run.settings.method).data not in ("images", "captions"):
+        notes.append(scale_note(dataset.report.sizes, training_view(run.settings).covered))
     modules = [module for net in game.translator.exports().values() for module in net.modules()]
     if images > 1 and any(isinstance(m, nn.BatchNorm2d) and not isinstance(m, RunningNorm2d) for m in modules):
         notes.append(

@@ -187,6 +187,20 @@ def test_both_images_of_a_pair_are_changed_alike(pairs: Path) -> None:
         assert not torch.equal(found["x"], plain["x"])
 
 
+def test_a_derived_source_has_the_new_colours_of_its_target(pairs: Path) -> None:
+    view = View((24, 32), **parse_augment("colour:0.5"))
+    grey = read_folders("pairs", b=pairs / "x", derive="grey")
+    holes = read_folders("pairs", b=pairs / "x", derive="mask:rectangle")
+    for position in range(8):
+        sample = {name: (values.numpy() + 1) * 127.5 for name, values in grey.sample(position, 0, view).items()}
+        luma = np.tensordot([0.299, 0.587, 0.114], sample["y"], 1)
+        assert np.abs(sample["x"][0] - luma).max() < 1.5
+        found = holes.sample(position, 0, view)
+        hidden = found["x"][3] < 0 if len(found["x"]) == 4 else (found["x"] != found["y"]).any(0)
+        assert torch.equal(found["x"][:3, ~hidden], found["y"][:, ~hidden])
+        assert float(found["x"][:3, hidden].max() - found["x"][:3, hidden].min()) == 0  # one grey, as in translation
+
+
 def test_unpaired_images_are_changed_each_in_its_own_way(pairs: Path) -> None:
     dataset = read_folders("unpaired", a=pairs / "x", b=pairs / "y")
     view = View((24, 32), **parse_augment("rotate:30"))

@@ -73,6 +73,19 @@ def test_transparency_is_filled_or_on_a_grey_or_kept_as_a_fourth_channel(draw, t
     assert abs(float(levels(four[:3]).mean()) - 40) < 3  # the colour under it stays
 
 
+def test_colours_under_alpha_do_not_come_out_at_edges(tmp_path):
+    rows, columns = np.mgrid[:256, :256] - 127.5
+    alpha = np.where(np.hypot(rows, columns) < 90, 255, 0).astype(np.uint8)
+    disc = Image(np.where(alpha[..., None], 200, 0).astype(np.uint8).repeat(3, 2), alpha)
+    for side in ("x", "y"):
+        (tmp_path / side).mkdir()
+        write_image(tmp_path / side / "1.png", disc)
+    dataset = read_folders("pairs", a=tmp_path / "x", b=tmp_path / "y", channels=4)
+    seen = levels(dataset.sample(0, 0, View.plain((64, 64)))["x"]).numpy()
+    assert ((seen[3] > 0.5) & (seen[3] < 254.5)).sum() > 50
+    np.testing.assert_allclose(seen[:3, seen[3] > 0.5], 200, atol=1)
+
+
 @pytest.mark.parametrize("background", ["edge", 255, 40])
 def test_training_sees_what_translation_sees(tmp_path, background):
     rng = np.random.default_rng(0)

@@ -77,6 +77,13 @@ def test_splits(weather):
     assert not has_split("test", weather / "train", kind="domains")
 
 
+def test_splits_within_domains_are_refused(draw, tmp_path):
+    for name in ("rain/train/1.png", "rain/test/2.png", "sun/train/3.png"):
+        draw(name)
+    with pytest.raises(DataError, match=r"rain has test and train inside; expected .*/train/rain"):
+        read_folders("domains", data=tmp_path)
+
+
 def test_folders_without_a_split_keep_their_names_and_depths(draw, tmp_path):
     for name in ("Rain/1.png", "rain/1.png", "d e/deep/1.jpg", ".hidden/1.png"):
         draw(f"x/{name}", len(name))

@@ -8,7 +8,7 @@ import pytest
 
 from i2i.data import read_folders
 from i2i.data.facts import inspect_files
-from i2i.data.inspection import flat_note
+from i2i.data.inspection import flat_note, scale_note
 
 
 def warnings(folder, draw):
@@ -143,3 +143,12 @@ def test_real_drawings_and_photographs(data, flat, reference):
         side += [sum(fact.even) / 2 for fact in inspect_files(paths)[0].values()]
     note = flat_note({name: sum(side) / len(side) for name, side in found.items()}, "instance")
     assert [name for name in "AB" if f"{name} " in note] == list(flat)
+
+
+def test_images_of_another_scale_than_training_are_noted():
+    note = scale_note({"photos": (3000, 4000), "crops": (286, 300), "icons": (64, 64)}, (286, 286))
+    assert note.startswith(
+        "note: for training images are resized: photos (4000 x 3000 pixels) reduced 10.5 times, icons (64 x 64 pixels) "
+        "enlarged 4.5 times. "
+    )
+    assert scale_note({"crops": (286, 300)}, (286, 286)) == ""

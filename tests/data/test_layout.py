@@ -70,6 +70,15 @@ def test_splits_inside_two_folders_are_read_separately(draw, tmp_path):
     assert not has_split("val", **folders)
 
 
+@pytest.mark.parametrize("given", ["folder", "sides"])
+def test_splits_of_one_side_alone_are_not_trained_on(draw, tmp_path, given):
+    for name in ("a/train/1.png", "a/test/2.png", "b/3.png", "b/test/4.png"):
+        draw(name)
+    options = {"data": tmp_path} if given == "folder" else {"a": tmp_path / "a", "b": tmp_path / "b"}
+    with pytest.raises(DataError, match="no 'train' data here" if given == "folder" else "a has test and train inside"):
+        read_folders("unpaired", **options)
+
+
 def test_splits_of_one_folder(draw, tmp_path):
     draw("train/1.png", size=(32, 64))
     draw("val/2.png", size=(32, 64))

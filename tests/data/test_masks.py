@@ -68,3 +68,17 @@ def test_masks_that_do_not_fit_are_refused(data):
     (data / "pair.png").rename(data / "pairs" / "pair.png")
     with pytest.raises(DataError, match="side by side in one file"):
         read_folders("pairs", data=data / "pairs").add_masks(data / "mask_a", "a2b")
+
+
+def test_a_mask_with_transparency_or_of_two_files_is_refused(data):
+    path = data / "mask_a" / "sub" / "1.bmp"
+    clear = np.full((48, 50, 4), 255, np.uint8)
+    clear[:20, :, 3] = 0
+    path.unlink()
+    cv2.imwrite(str(path.with_suffix(".png")), clear)
+    with pytest.raises(DataError, match=r"1 mask with transparency, where nothing is black or white; .*\n.*1\.png"):
+        opened(data, "mask_a")
+    cv2.imwrite(str(path), clear[..., 0])
+    (data / "a" / "sub" / "1.png").rename(data / "a" / "sub" / "1.jpg")  # read by its content
+    with pytest.raises(DataError, match=r"several masks of sub/1\.jpg: sub/1\.bmp, sub/1\.png; expected one: remove the others"):
+        opened(data, "mask_a")

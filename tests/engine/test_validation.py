@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from i2i.data import read_folders
 from i2i.data.layout import Source
 from i2i.data.validation_split import hold_out
 from i2i.engine import load_generators, train, validation, validation_images
@@ -436,15 +437,33 @@ def test_pictures_of_a_range_and_those_of_a_teacher_are_refused(unpaired, pairs,
 
 def test_images_are_held_out_by_their_names_alone():
     names = [f"{n}.png" for n in range(4000)]
-    rest, held = hold_out(names, 0.1, str, str)
+    rest, held = hold_out(names, 0.1, str, lambda name: (name,))
     assert len(rest) + len(held) == 4000
     assert 340 < len(held) < 460
-    jpegs = hold_out([name.replace("png", "jpg") for name in reversed(names)], 0.1, str, str)[1]
+    jpegs = hold_out([name.replace("png", "jpg") for name in reversed(names)], 0.1, str, lambda name: (name,))[1]
     assert {Path(name).stem for name in jpegs} == {Path(name).stem for name in held}
-    assert set(held) <= set(hold_out(names, 0.2, str, str)[1])
+    assert set(held) <= set(hold_out(names, 0.2, str, lambda name: (name,))[1])
     twin = {rest[0]: held[0]}  # a copy of a held-out image under another name
-    rest, more = hold_out(names, 0.1, str, lambda name: twin.get(name, name))
+    rest, more = hold_out(names, 0.1, str, lambda name: (twin.get(name, name),))
     assert set(more) == {*held, *twin}
+
+
+def test_pairs_of_one_truth_are_on_one_side(tmp_path):
+    """As with several noisy images of each clean one; a map without any class, in many pairs, joins none."""
+    rng = np.random.default_rng(0)
+    truths = [rng.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(20)]
+    for side in "xy":
+        (tmp_path / side).mkdir()
+    for number in range(80):
+        write_image(tmp_path / "x" / f"{number}.png", Image(rng.integers(0, 256, (8, 8, 3), np.uint8)))
+        truth = truths[number % 20] if number % 4 else np.zeros((8, 8, 3), np.uint8)
+        write_image(tmp_path / "y" / f"{number}.png", Image(truth))
+    dataset = read_folders("pairs", a=tmp_path / "x", b=tmp_path / "y")
+    held = {int(name[:-4]) for name in dataset.hold_out(0.1)["target"]}
+    of_a_truth = {number % 20 for number in held if number % 4}
+    assert of_a_truth
+    assert {number for number in range(80) if number % 20 in of_a_truth} <= held
+    assert sum(number % 4 == 0 for number in held) < 20
 
 
 @pytest.mark.parametrize("direction", ["a2b", "b2a"])

@@ -66,6 +66,15 @@ def test_every_layout_of_a_tiff_is_read(dtype: str, channels: int, planes: str, 
     assert image.lost == (("more than 32 bits",) if dtype == "float64" else ())
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+def test_a_truncated_tiff_of_tiles_is_an_error(dtype: str, share: float) -> None:
+    whole = tiff(np.tile(values(dtype, 5), (8, 8, 1)), "contig", tile=(16, 16))
+    decode_image(whole)
+    with pytest.raises(ImageError, match="truncated"):
+        decode_image(whole[: int(len(whole) * share)])
+
+
 def test_a_tiff_without_its_photometric_interpretation_is_read(reference) -> None:
     path = reference("data/hard_images") / "bit16/10ct_32bit_128.tiff"
     image = read_image(path)

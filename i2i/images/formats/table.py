@@ -164,10 +164,10 @@ FORMATS: dict[str, Format] = {
     "Photoshop": Format("psd", rb"8BPS"),
     "OpenEXR": Format("exr", rb"v/1\x01"),
     "Radiance HDR": Format("hdr", rb"#\?RADIANCE"),
-    "float PFM": Format("", rb"P[Ff]\s"),
-    "PAM": Format("", rb"P7\s"),
+    "float PFM": Format("pfm", rb"P[Ff]\s"),
+    "PAM": Format("pam", rb"P7\s"),
     "PDF": Format("", rb"%PDF"),
-    "Canon raw": Format("", rb"....ftypcrx "),
+    "Canon raw": Format("cr3", rb"....ftypcrx "),
     "TGA": Format("tga", None, "tga"),  # has no magic number, so it comes last
 }  # fmt: skip
 

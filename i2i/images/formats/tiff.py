@@ -37,7 +37,7 @@ _open = plugin("TiffImagePlugin", "TiffImageFile")
 _WANTED = (
     tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.ORIENTATION, tags.SAMPLES,
     tags.PLANES, tags.EXTRA_SAMPLES, tags.SAMPLE_FORMAT, tags.ICC, tags.TILE_WIDTH, tags.TILE_HEIGHT,
-    resolution.X, resolution.Y, resolution.UNIT, tags.NO_DATA,
+    tags.TILE_OFFSETS, tags.TILE_BYTES, resolution.X, resolution.Y, resolution.UNIT, tags.NO_DATA,
 )  # fmt: skip
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 """Photometric interpretation -> samples of colour: grey either way, RGB, a palette, CMYK, YCbCr, Lab."""
@@ -60,6 +60,7 @@ _CLASSIC, _WORST = 2**32, 1.5
 def header(file: BinaryIO) -> Header:
     """Read the header. Its ``hint`` is the function that decodes this kind."""
     directory = tags.read_directory(file, _WANTED)
+    _check_tiles(directory, file.seek(0, io.SEEK_END))
     number = directory.number
     photometric, samples = number(tags.PHOTOMETRIC, 1), number(tags.SAMPLES, 1)
     if photometric not in _COLOURS:
@@ -76,6 +77,13 @@ def header(file: BinaryIO) -> Header:
         alpha, directory.pages, orientation if 1 <= orientation <= 8 else 1, icc if isinstance(icc, bytes) else None,
         resolution.of_tiff(directory), lost=_INKS.get(photometric, ()), hint=decoder,
     )  # fmt: skip
+
+
+def _check_tiles(directory: tags.Directory, end: int) -> None:
+    """Raise ValueError for a file that ends within its tiles, of which libvips reads the others."""
+    at, sizes = (directory.tags.get(tag, ()) for tag in (tags.TILE_OFFSETS, tags.TILE_BYTES))
+    if any(size and start + size > end for start, size in zip(at, sizes, strict=False)):
+        raise ValueError("it is truncated: some of its tiles would lie behind the end of the file")
 
 
 def metadata(file: BinaryIO) -> Metadata:

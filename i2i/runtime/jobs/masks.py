@@ -72,10 +72,12 @@ def with_holes(image: Image, mask: Mask) -> Image:
 def _weights(source: Image, mask: Mask) -> np.ndarray:
     """Return a mask as float64 [h, w, 1] in 0..1.
 
-    Raises ImageError if it has another size than its image, or bands, whose white is not known.
+    Raises ImageError if it has another size than its image, or transparency or bands, whose white is not known.
     """
     if mask.image.bands:
         raise ImageError(mask.name, f"it has {mask.image.kind}; a mask is a picture of 8 or 16 bits")
+    if mask.image.alpha is not None and mask.image.alpha.min() < 2**mask.image.bits - 1:
+        raise ImageError(mask.name, "a mask has no transparency, where nothing is black or white; save it on black")
     pixels, (height, width) = mask.image.pixels, mask.image.pixels.shape[:2]
     if (height, width) != (source.height, source.width):
         raise ImageError(
