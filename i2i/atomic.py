@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -121,3 +122,15 @@ def lock(file: IO[str], *, shared: bool = False, wait: bool = False) -> None:
 # Read once, at import: reading it changes it for a moment, which other threads must not see.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+
+
+def check_kind(path: Path, *suffixes: str) -> None:
+    """Raise ValueError for an existing file that is none of those to write, by its suffix: it may be a photograph."""
+    if path.is_file() and path.suffix and path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path} exists, and is no {' or '.join(suffixes)} file to replace; give another name")
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i.atomic import atomically, clear_temporaries
+from i2i.atomic import atomically, check_kind, clear_temporaries
 from tests.conftest import ROOT
 
 WRITER = """
@@ -106,3 +106,12 @@ def test_no_handle_is_left_open(tmp_path: Path) -> None:
 
 def fail(path: Path) -> None:
     raise RuntimeError
+
+
+def test_a_file_of_another_kind_is_not_replaced(tmp_path):
+    for name in ("photo.png", "figures.json"):
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(ValueError, match=r"photo\.png exists, and is no \.json file to replace"):
+        check_kind(tmp_path / "photo.png", ".json")
+    check_kind(tmp_path / "figures.json", ".json")
+    check_kind(tmp_path / "new", ".json")

@@ -62,7 +62,7 @@ def gather(folder: str | os.PathLike[str] | None, run: Path | None, spec: Spec, 
         raise ValueError("no images to measure the loss on; give a folder of them: --calibrate DIR, calibrate=...")
     wanted = HELD_OUT + CALIBRATION * calibrated
     fewest = FEWEST_HELD_OUT + FEWEST_CALIBRATION * calibrated
-    images = _different(sources, wanted)
+    images = _different(sources, wanted, spec)
     if len(images) < fewest:
         raise ValueError(
             f"{where}: {len(images)} different image{'s' * (len(images) != 1)}, and at least {fewest} are needed"
@@ -107,7 +107,7 @@ def _of_run(run: Path, spec: Spec) -> list[Source]:
         raise ValueError(f"the images that {run} was trained on are no longer there ({error}); {instead}") from error
 
 
-def _different(sources: Iterable[Source], wanted: int) -> list[Image]:
+def _different(sources: Iterable[Source], wanted: int, spec: Spec) -> list[Image]:
     """Return up to ``wanted`` images of different content, in an order that depends only on their names."""
     seen: set[bytes] = set()
     images: list[Image] = []
@@ -117,6 +117,8 @@ def _different(sources: Iterable[Source], wanted: int) -> list[Image]:
         image = half_of(read_image(source.path), source.half)
         if source.derive:
             image = derive_image(image, source.derive, source.name)
+        elif "mask:" in spec.derive and (image.alpha is None or image.alpha.min() > 0):  # no hole to fill
+            image = derive_image(image, spec.derive, source.name)
         digest = hashlib.sha256(image.pixels.tobytes()).digest()
         if digest not in seen:
             seen.add(digest)

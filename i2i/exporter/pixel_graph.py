@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from i2i.images.derive import HOLE
 from i2i.spec import Domain, Spec
 from i2i.words import FIRST
 
@@ -100,9 +101,14 @@ class Pixels(nn.Module):
         # Reflection needs fewer pixels than the image has, so a small image grows to where that holds.
         self.least = max(spec.minimum, spec.multiple // 2 + 1)
         self.dtype = torch.float32  # that of the network
+        self.inpaints = spec.inpaints
+        level = round(HOLE * spec.source.peak) / spec.source.peak * 2 - 1
+        self.hole = (level, level, level, -1.0)
 
     def forward(self, image: Tensor, given: Tensor | None = None) -> Tensor:
         x = self.numbers(image)
+        if self.inpaints:  # where alpha is 0 the network sees one colour, whatever the file stores there
+            x = torch.where(x[:, 3:] <= -1, x.new_tensor(self.hole)[:, None, None], x)
         h, w = x.shape[-2:]
         if given is not None and given.is_floating_point():
             given = given.to(self.dtype)

@@ -73,7 +73,7 @@ def _text(prior: Prior) -> Port:
 def _image(name: str, spec: Spec, domain: Domain) -> Port:
     order = plural(domain.channels, "channel")
     if not domain.bands:
-        order = {1: "grey", 3: "RGB"}.get(domain.channels, order)
+        order = {1: "grey", 3: "RGB", 4: "RGBA"}.get(domain.channels, order)
     if spec.io == "tensor":
         sizes: tuple[str | int, ...] = ("n", domain.channels, "h", "w")
         return Port(name, "float32", sizes, f"float32 [n, {domain.channels}, h, w], {order}, -1..1")

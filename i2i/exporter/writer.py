@@ -12,7 +12,7 @@ import onnx
 import torch
 from torch import nn
 
-from i2i.atomic import atomically
+from i2i.atomic import atomically, check_kind
 from i2i.errors import ExportError
 from i2i.exporter import onnx_graph, parity
 from i2i.exporter.calibration import CalibrationImages, gather
@@ -23,6 +23,7 @@ from i2i.networks.latent import Decoder
 from i2i.runtime.graphs.onnx_file import described, read_spec
 from i2i.runtime.memory.estimate import measure_values_per_pixel
 from i2i.runtime.model import styles, targets
+from i2i.runtime.model.catalog import by_name
 from i2i.runtime.model.inference import Inference
 from i2i.runtime.model.targets import To
 from i2i.runtime.providers.table import open_session
@@ -77,6 +78,8 @@ def export(
         if to is not None or io != "pixels" or weights != "best":
             raise ValueError(f"{run} is an exported file: its direction, io and weights cannot be changed")
         return convert(Path(run), path, precision, calibrate)
+    if not isinstance(run, Mapping):
+        run = by_name(Path(run))
     generators = directions(run, weights)
     direction = choose(generators, to)
     if path is None:
@@ -225,6 +228,7 @@ def _values_per_pixel(file: Path, spec: Spec) -> float:
 def _check_name(path: Path) -> None:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the name of a file in it, such as {path / 'model.onnx'}")
+    check_kind(path, ".onnx")
 
 
 def describe(net: nn.Module, spec: Spec) -> Spec:

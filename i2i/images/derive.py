@@ -136,7 +136,7 @@ def _step(part: str, text: str) -> Step:
     kind = KINDS.get(name)
     if kind is None:
         known = ", ".join(each.example for each in KINDS.values())
-        raise ValueError(f"derive is {text!r}, and there is no {name!r}{did_you_mean(name, KINDS)}; choose of {known}")
+        raise ValueError(f"derive is {text!r}, there is no {name!r}{did_you_mean(name, KINDS)}; choose from {known}")
     if kind.names:
         if value not in kind.names:
             raise ValueError(f"derive is {text!r}; {name} has a shape: {', '.join(f'{name}:{n}' for n in kind.names)}")

@@ -26,9 +26,13 @@ StateDict = dict[str, Tensor]
 NO_CHECKPOINTS = {
     b"<": "a web page or other markup, no weights: the download went wrong",
     b"version https://git-lfs": "a Git LFS pointer to the weights, not the weights: fetch them with `git lfs pull`",
-    b"\x08": "an ONNX file or other protocol buffer, no PyTorch weights",
+    b"\x08": "an ONNX file or another protocol buffer; an ONNX file needs no import, but a description: `i2i describe "
+    "FILE -o COPY.onnx`, then `i2i translate -m COPY.onnx`",
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"\x89HDF": "an HDF5 file, such as Keras writes, no PyTorch weights",
 }
 DAMAGED = (*DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError)
+NO_FLOAT = ", not floating point"
 DEEPEST = 5  # levels of dicts around a network
 
 
@@ -65,12 +69,13 @@ def read(path: Path) -> Checkpoint:
         found = _pickled(path, ignored)
     if not found:
         raise ValueError(f"{path} contains no dict of tensors; expected a network's state_dict{_without(ignored)}")
-    # A dict without a single weight, such as a random generator's state, is no network; it may lie beside one.
-    found = {name: part for name, part in found.items() if any(map(torch.is_floating_point, part.values()))} or found
-    odd = [f"{key} ({why})" for tensors in found.values() for key, tensor in tensors.items() if (why := _odd(tensor))]
+    # Whole numbers, such as a random generator's state or the indices of an attention, may lie beside a network.
+    sound = {name: {k: t for k, t in part.items() if not _odd(t).endswith(NO_FLOAT)} for name, part in found.items()}
+    sound = {name: part for name, part in sound.items() if any(map(torch.is_floating_point, part.values()))} or found
+    odd = [f"{key} ({why})" for tensors in sound.values() for key, tensor in tensors.items() if (why := _odd(tensor))]
     if odd:
         raise ValueError(f"{path} contains tensors that are no weights: {', '.join(odd[:5])}")
-    return Checkpoint(found, list(ignored))
+    return Checkpoint(sound, list(ignored))
 
 
 def _without(ignored: Mapping[str, None]) -> str:
@@ -100,7 +105,8 @@ def _pickled(path: Path, ignored: dict[str, None]) -> dict[str, StateDict]:
     except MemoryError as error:
         raise ValueError(f"{path} is damaged, or takes more memory than there is") from error
     except DAMAGED as error:
-        known = [] if isinstance(error, pickle.UnpicklingError) else str(error).partition(". ")[0].splitlines()[:1]
+        meaningless = isinstance(error, pickle.UnpicklingError | LookupError | AttributeError | TypeError)
+        known = [] if meaningless else str(error).partition(". ")[0].splitlines()[:1]
         reason = "".join(f": {line}" for line in known)
         raise ValueError(
             f"{path} is damaged, or neither a PyTorch checkpoint nor a safetensors file{reason}{_without(ignored)}"
@@ -149,7 +155,7 @@ def _odd(tensor: Tensor) -> str:
     counter = tensor.ndim == 0 and tensor.dtype != torch.bool and not tensor.is_complex()
     if tensor.is_floating_point() or counter:
         return ""
-    return f"{str(tensor.dtype).removeprefix('torch.')}, not floating point"
+    return f"{str(tensor.dtype).removeprefix('torch.')}{NO_FLOAT}"
 
 
 def _parts(content: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, StateDict]]:

@@ -208,7 +208,7 @@ def pixelgan(shapes: Shapes) -> Guess:
 
 def stargan_discriminator(shapes: Shapes) -> Guess:
     """StarGAN v1's discriminator: the classifier's kernel and the steps down give the image size."""
-    steps = max(len(_numbers(shapes, "main.", ".weight")), 1)
+    steps = min(max(len(_numbers(shapes, "main.", ".weight")), 1), MOST_STEPS)
     kernel, domains = _size(shapes, "conv2.weight", 2, 1), _size(shapes, "conv2.weight", 0, 5)
     layers = [*(f"main.{2 * at}" for at in range(steps)), "conv1", "conv2"]
     options = {"domains": domains, "image_size": kernel << steps}
@@ -225,6 +225,9 @@ def _discriminator(shapes: Shapes, network: str, first: str, options: dict[str, 
     options = {"ndf": _size(shapes, first, 0, 64), **options}
     return Guess(network, _size(shapes, first, 1, 3), 1, options, layers)
 
+
+MOST_STEPS = 12
+"""Steps of StarGAN's discriminator at most, each of which doubles its filters."""
 
 FAMILIES = (
     Family("CycleGAN's and pix2pix's ResNet generator", resnet),

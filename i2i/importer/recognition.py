@@ -17,6 +17,7 @@ from i2i.networks import averaged, discriminator, generator
 WRAPPERS = ("module.", "_orig_mod.")  # prefixes that DataParallel and torch.compile add to every key
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 SHOWN = 6  # differences in an error
+DEEPEST = 3  # levels of names around a network, the first of which is none
 RECOGNISED = "Recognised are:" + "".join(f"\n  {family.title}" for family in FAMILIES)
 
 
@@ -96,16 +97,21 @@ def recognise(parts: Mapping[str, StateDict]) -> list[tuple[Found, StateDict]]:
 
     Raises ValueError, with the known families and the closest match, if there is none.
     """
-    parts = {name: bare(tensors) for name, tensors in parts.items()}
-    # The dict of a whole model contains several networks, each behind its name.
-    within = {
-        f"{name}.{first}".lstrip("."): inner for name, tensors in parts.items() for first, inner in split(tensors)
-    }
-    for level in (parts, within):
+    level = {name: bare(tensors) for name, tensors in parts.items()}
+    everything, judges = dict(level), list[tuple[Found, StateDict]]()
+    # The dict of a whole model contains several networks, each behind its name or two.
+    for _ in range(DEEPEST):
         exact = [(found, tensors) for name, tensors in level.items() if (found := _exact(name, tensors))]
-        if exact:
+        if any(not found.family.discriminator for found, _ in exact):
             return exact
-    raise ValueError(unknown(parts | within))
+        judges = judges or exact
+        level = {
+            f"{name}.{first}".lstrip("."): inner for name, tensors in level.items() for first, inner in split(tensors)
+        }
+        everything |= level
+    if judges:
+        return judges
+    raise ValueError(unknown(everything))
 
 
 def listed(candidates: list[tuple[Found, StateDict]]) -> str:
@@ -133,12 +139,13 @@ def unknown(parts: Mapping[str, StateDict]) -> str:
     names = [f"{part}.{key}".lstrip(".") for part, tensors in parts.items() for key in tensors]
     for start, what in UNSUPPORTED.items():
         if any(name.startswith(start) or f".{start}" in name for name in names):
-            return f"this looks like {what}, which i2i does not support. {RECOGNISED}"
+            return f"this looks like {what}, which `i2i import` does not know. {RECOGNISED}"
     shapes = {part: _shapes(tensors) for part, tensors in parts.items()}
-    tries = [Found(family, family.guess(shapes[part]), part) for part in parts for family in FAMILIES]
-    closest = max(tries, key=lambda found: found.likeness(shapes[found.part]))
-    share = closest.likeness(shapes[closest.part])
-    if share == 0:
+    guesses = (Found(family, family.guess(shapes[part]), part) for part in parts for family in FAMILIES)
+    tries = [found for found in guesses if any(layer in found.guess.layers for layer in _layers(shapes[found.part]))]
+    closest = max(tries, key=lambda found: found.likeness(shapes[found.part]), default=None)
+    share = closest.likeness(shapes[closest.part]) if closest else 0.0
+    if closest is None or share == 0:
         some = ", ".join(f"{key} {shape}" for key, shape in [*next(iter(shapes.values())).items()][:3])
         return f"not recognised: no tensor matches any of these (the first are {some}). {RECOGNISED}"
     lines = closest.differences(shapes[closest.part])
@@ -157,4 +164,11 @@ def _shapes(tensors: StateDict) -> Shapes:
 def _exact(part: str, tensors: StateDict) -> Found | None:
     shapes = _shapes(tensors)
     guesses = (Found(family, family.guess(shapes), part) for family in FAMILIES)
-    return next((found for found in guesses if not found.differences(shapes)), None)
+    there = _layers(shapes)  # a network is made only where each of its layers with weights may be there
+    return next(
+        (found for found in guesses if there.issuperset(found.guess.layers) and not found.differences(shapes)), None
+    )
+
+
+def _layers(shapes: Shapes) -> set[str]:
+    return {key.rpartition(".")[0] for key in shapes}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from i2i.atomic import atomically
+from i2i.atomic import atomically, digest
 from i2i.engine.run_folder import read_json
 from i2i.engine.weights import ANY, AVERAGED, IMAGE, save_network
 from i2i.importer.checkpoints import StateDict, read
@@ -64,7 +63,7 @@ def import_checkpoint(
     spec.recipe["statistics"] = statistics
     origin = {
         "file": checkpoint.name,
-        "sha256": _digest(checkpoint),
+        "sha256": digest(checkpoint),
         "network": found.part,
         "family": found.family.title,
     } | ({"ignored": ignored} if ignored else {})
@@ -175,8 +174,3 @@ def _done(folder: Path, facts: dict[str, Any]) -> bool:
 
 def _write(folder: Path, facts: dict[str, Any]) -> None:
     atomically(folder / "run.json", lambda temporary: temporary.write_text(json.dumps(facts, indent=1)))
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

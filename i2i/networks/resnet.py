@@ -108,7 +108,7 @@ class ResNet(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Pixels across that one output pixel sees, the statistics of the normalisation apart."""
-        down, up = (12 if blurred else 6 for blurred in (self.antialias, self.upsample == "blur"))
+        down, up = 12 if self.antialias else 6, 14 if self.upsample == "blur" else 6
         return 7 + down + 16 * len(self.blocks) + up + 6
 
     def forward(self, x: Tensor, taps: list[Tensor] | None = None, staged: bool = False) -> Tensor | Stages:

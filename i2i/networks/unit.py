@@ -47,6 +47,7 @@ class Decoder(nn.Module):
     def __init__(self, out_channels: int, ngf: int, blocks: int, upsample: str, norm: str = "instance") -> None:
         super().__init__()
         self.blocks = Blocks(4 * ngf, blocks, norm)
+        self.upsample = upsample
         self.up = nn.ModuleList(Upsample2x(2 * w, w, 3, upsample, has_bias(norm)) for w in (2 * ngf, ngf))
         self.norms = nn.ModuleList(nn.Sequential(norm_layer(norm, w), relu()) for w in (2 * ngf, ngf))
         self.last = nn.Sequential(nn.Conv2d(ngf, out_channels, 1), nn.Tanh())
@@ -84,7 +85,8 @@ class Stream(nn.Module):
     def receptive_field(self) -> int:
         """Pixels across that one output pixel sees, the statistics of the normalisation apart."""
         blocks = sum(isinstance(module, ResidualBlock) for module in self.modules())
-        return 7 + (2 + 4) + 16 * blocks + (4 + 2)
+        up = 6 + 2 * (self.G_L.upsample == "resize")
+        return 7 + (2 + 4) + 16 * blocks + up
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate [n, c, h, w] in [-1, 1] to the same size."""

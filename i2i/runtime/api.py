@@ -134,7 +134,7 @@ def translate(
             finished run under ``runs/``, else the default model. A third-party file that does not describe itself is
             opened with :func:`i2i.load`, or described once with ``i2i describe -o``. A generator takes no image, and is
             refused: see :func:`i2i.generate`.
-        to: the domain to translate to, attributes that the results shall have (a list of names, or one with commas), or
+        to: the domain to translate to, attributes that the results get (a list of names, or one with commas), or
             a direction ("b2a"), for a model that has several; default the model's first direction.
         style: an example image of the target domain, a path or an array, or the numbers of a style, for a model with
             styles, as :meth:`Model.styled` takes it; default that of ``seed``.
@@ -147,7 +147,7 @@ def translate(
             :meth:`Model.tiled` takes it; default as the model has it, or "auto".
         format: of every output, such as "PNG"; with a format, a video becomes a folder of frames; default that of the
             source.
-        quality: of JPEG and WebP, 0 to 100; default 95.
+        quality: of JPEG, WebP and AVIF, 0 to 100; default 95.
         background: what the model sees under transparent pixels: "edge", the image's visible colours continued, or 0 to
             255, a grey level; default as in training.
         max_pixels: an image of more pixels is refused, from 1; default 100000000 (100 megapixels).

@@ -45,6 +45,12 @@ def test_no_image_is_in_both_and_the_names_decide(folder: Path) -> None:
     assert (len(whole.held_out), len(whole.calibration)) == (8, 0)
 
 
+def test_a_model_that_fills_holes_is_measured_on_holes(folder: Path) -> None:
+    found = gather(folder, None, replace(spec((4, 8), (3, 8)), derive="mask:rectangle"), True)
+    for image in (*found.calibration, *found.held_out):
+        assert 0 < (image[..., 3] == 0).mean() < 1
+
+
 def test_a_bare_network_gets_multiples(folder: Path) -> None:
     promise = replace(spec(io="tensor"), minimum=16, multiple=16)
     assert {side for image in gather(folder, None, promise, True).held_out for side in image.shape[:2]} <= {16, 32, 240}

@@ -46,6 +46,24 @@ def test_values_beyond_the_range_are_clamped_and_the_rest_is_rounded() -> None:
         assert steep(image).flatten().tolist() == [0, 85, 170, 255]  # 1.5 v - 63.75
 
 
+def test_a_hole_is_one_colour_whatever_the_file_stores_there() -> None:
+    class Colours(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.seen = x
+            return x[:, :3]
+
+    net = Colours()
+    fill = Pixels(net, replace(spec((4, 8), (3, 8)), derive="mask:rectangle"))
+    image = torch.from_numpy(pictures(1, 6, 7, spec((4, 8), (3, 8))))
+    image[..., 3] = 255
+    image[:, 2:4, 1:5, 3] = 0
+    fill(image)
+    levels = ((net.seen + 1) * 127.5).round()
+    assert torch.unique(levels[:, :3, 2:4, 1:5]).tolist() == [128.0]
+    known = image[..., 3] == 255
+    assert torch.equal(levels.permute(0, 2, 3, 1)[known], image[known].float())
+
+
 def test_a_multiple_is_reached_by_reflection() -> None:
     class Eights(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

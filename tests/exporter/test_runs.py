@@ -143,8 +143,19 @@ def test_a_domain_or_run_that_is_not_there(folder: Path, tmp_path: Path) -> None
     with pytest.raises(ValueError, match="no weights"):
         export(tmp_path)
     result = CliRunner().invoke(command, [str(tmp_path / "none")])
-    assert result.exit_code == 2
-    assert "does not exist" in result.output
+    assert isinstance(result.exception, ValueError)
+    assert "no such run or file; give the folder of a run, such as runs/NAME, or an .onnx file" in str(result.exception)
+
+
+def test_a_run_is_exported_by_its_name(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "horses").symlink_to(folder)
+    result = CliRunner().invoke(command, ["horses", "--to", "a2b", "-o", "made.onnx"])
+    assert result.exit_code == 0, result.output
+    (tmp_path / "photo.png").write_text("precious")
+    result = CliRunner().invoke(command, ["horses", "--to", "a2b", "-o", "photo.png"])
+    assert "photo.png exists, and is no .onnx file to replace" in str(result.exception)
 
 
 def test_without_pytorch_one_sentence_says_what_to_install(folder: Path) -> None:

@@ -296,7 +296,11 @@ def test_tensors_that_are_no_plain_numbers(tmp_path):
     ],
 )
 def test_tensors_that_are_no_weights(tmp_path, odd, why):
-    for content in ({"w": odd}, {"w": odd, "b": torch.ones(1)}):
+    beside = {"w": odd, "b": torch.ones(1)}
+    if "not floating" in why:
+        torch.save(beside, tmp_path / "w.pth")
+        assert read(tmp_path / "w.pth").parts[""].keys() == {"b"}
+    for content in ({"w": odd},) if "not floating" in why else ({"w": odd}, beside):
         torch.save(content, tmp_path / "w.pth")
         with pytest.raises(ValueError, match=rf"w\.pth contains tensors that are no weights: w \({why}\)$"):
             read(tmp_path / "w.pth")
@@ -372,3 +376,17 @@ def test_the_authors_discriminators_are_recognised(reference, name):
 def test_networks_of_other_kinds(reference, file):
     with pytest.raises(ValueError, match=r"(?s)not recognised: .*the first are .*CUT's antialiased ResNet generator"):
         choose(reference(f"data/checkpoints/{file}"))
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"\x08\x07\x12\x07pytorch", "an ONNX file .* `i2i describe FILE -o COPY.onnx`"),
+        (b"\x1f\x8b\x08\x00" + bytes(40), "compressed by gzip: unpack it first"),
+        (b"\x89HDF\r\n" + bytes(40), "an HDF5 file"),
+    ],
+)
+def test_files_of_other_kinds_are_named(tmp_path, start, words):
+    (tmp_path / "w.pth").write_bytes(start)
+    with pytest.raises(ValueError, match=rf"w\.pth is {words}"):
+        read(tmp_path / "w.pth")

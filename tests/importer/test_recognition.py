@@ -154,6 +154,24 @@ def test_unrelated_tensors_are_not_recognised():
         authors.network({"enhance.0": torch.zeros(3, 3)})
 
 
+def test_a_network_two_names_deep_is_found_and_a_discriminator_hides_none():
+    weights, judge = authors.resnet().state_dict(), authors.patchgan().state_dict()
+    within = {f"netG_A.{key}": tensor for key, tensor in weights.items()}
+    lightning = {f"model.{key}": tensor for key, tensor in within.items()}
+    ((found, _),) = recognise({"state_dict": lightning})
+    assert found.part == "state_dict.model.netG_A"
+    ((found, _),) = recognise({"G": within, "D_A": judge})
+    assert (found.part, found.family.discriminator) == ("G.netG_A", False)
+    ((found, _),) = recognise({"D_A": judge})
+    assert found.family.discriminator
+
+
+def test_a_file_of_many_strange_layers_is_refused_in_words():
+    many = {f"main.{n}.weight": torch.zeros(4, 4, 3, 3) for n in range(50)}
+    with pytest.raises(ValueError, match="not recognised"):
+        recognise({"": many})
+
+
 @pytest.mark.parametrize(
     ("key", "name"), [("model1_1.1.weight", "local enhancer"), ("enc_style.model.0.conv.weight", "MUNIT")]
 )

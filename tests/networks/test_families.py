@@ -10,6 +10,7 @@ from torch import nn
 from i2i import networks
 from i2i.networks import DISCRIMINATORS, GENERATORS, averaged, per_image
 from i2i.networks.blocks import AveragedNorm2d
+from i2i.networks.unit import Blocks, Decoder, Encoder, Stream
 from tests.oracle import adopt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -51,6 +52,10 @@ def test_any_size_from_the_minimum_comes_back(family):
         lambda: networks.CSC321Generator(ngf=2),
         lambda: networks.DRUNet(blocks=1, ngf=2),
         lambda: networks.DRUNet(blocks=1, ngf=2, upsample="resize"),
+        lambda: networks.ResNet(blocks=1, ngf=2, norm="none"),
+        lambda: networks.ResNet(blocks=1, ngf=2, norm="none", antialias=True, upsample="blur"),
+        lambda: networks.ResNet(blocks=1, ngf=2, norm="none", upsample="resize"),
+        lambda: Stream(Encoder(3, 4, 1), Blocks(16, 1), Blocks(16, 1), Decoder(3, 4, 1, "resize")),
     ],
 )
 def test_the_receptive_field_is_what_it_says(make):

@@ -17,7 +17,7 @@ from i2i.runtime.memory.estimate import measure_values_per_pixel
 from i2i.runtime.providers.table import open_session
 from i2i.runtime.session import Session
 from i2i.runtime.system.host import cores
-from i2i.spec import Spec
+from i2i.spec import METADATA_KEY, Spec
 
 
 def describe(path: Path, options: ModelOptions = NO_OPTIONS, output: str | None = None) -> tuple[Spec, bytes | None]:
@@ -67,7 +67,7 @@ def write(source: Path, target: Path, spec: Spec, overwrite: bool = False, model
     """Write ``model``, by default the content of ``source``, and its description to ``target``, atomically.
 
     The description is appended: protobuf reads what follows a message as part of it, so the model's own bytes stay
-    unchanged.
+    unchanged. One that the file has is left out.
 
     Raises ValueError if ``target`` is a folder or ``source`` itself, or, without ``overwrite``, if it exists.
     """
@@ -80,7 +80,15 @@ def write(source: Path, target: Path, spec: Spec, overwrite: bool = False, model
             raise ValueError(f"{target} exists already; choose another name, or add --overwrite")
 
     def copy(temporary: Path) -> None:
-        if model is None:
+        if model is None and read_spec(source) is not None:  # one of two descriptions would be read, and which differs
+            import onnx  # slow to import
+
+            bare = onnx.load(source, load_external_data=False)
+            kept = [entry for entry in bare.metadata_props if entry.key != METADATA_KEY]
+            del bare.metadata_props[:]
+            bare.metadata_props.extend(kept)
+            temporary.write_bytes(bare.SerializeToString())
+        elif model is None:
             shutil.copyfile(source, temporary)
         else:
             temporary.write_bytes(model)

@@ -66,8 +66,16 @@ def _array(port: Port, value: Input, layout: str, mask: np.ndarray) -> np.ndarra
             raise ModelError(
                 f"{port.name!r} is {list(port.shape)}, and has not as many values as were given: {len(value)}"
             )
-        return np.array(value).reshape(shape).astype(port.dtype)
-    return np.full(shape, value).astype(port.dtype)
+        return _cast(np.array(value).reshape(shape), port)
+    return _cast(np.full(shape, value), port)
+
+
+def _cast(values: np.ndarray, port: Port) -> np.ndarray:
+    """Return values in the type of an input. Raises ModelError for those that an integer input cannot have."""
+    cast = values.astype(port.dtype)
+    if cast.dtype.kind in "iu" and (wrong := values[cast != values]).size:
+        raise ModelError(f"{port.name!r} is {port.dtype}, which cannot be {wrong.flat[0]:g}")
+    return cast
 
 
 def _shape(port: Port, layout: str, height: int, width: int) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from i2i.runtime.adapters import convert
 from i2i.runtime.adapters.convert import Infer
 from i2i.runtime.errors import ModelError
+from i2i.runtime.log import note
 from i2i.spec import Form, Range
 from i2i.text import format_range
 
@@ -120,11 +121,18 @@ def _check_values(form: Form, result: np.ndarray) -> None:
         raise ModelError(f"in range {format_range(form.range)}, it returns NaN or infinity for a picture")
     if form.result == "curves":
         return
-    slack = 0.02 * (high - low)
+    slack, middle = 0.02 * (high - low), (low + high) / 2
     beyond = float(((result < low - slack) | (result > high + slack)).mean())
     if most - least < slack or beyond > 0.5:
         raise ModelError(
             f"for a picture in {format_range(form.range)} it returns values from {least:.3g} to {most:.3g}, which "
             f"is no picture in {format_range(form.output_range)}; give another --range, --output-range or --result to "
             "`i2i describe`"
+        )
+    far = (high - low) / 2
+    if least < low - far or most > high + far or least > middle or most < middle:
+        note(
+            f"for a picture in {format_range(form.range)}, with dark and bright pixels, it returns values from "
+            f"{least:.3g} to {most:.3g}, while {format_range(form.output_range)} is taken for black to white: look at "
+            "a result, and if it is too bright, dark or flat give --output-range to `i2i describe`"
         )

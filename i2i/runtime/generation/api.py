@@ -59,7 +59,7 @@ def generate(
             ``NAME.png`` or ``NAME.mp4`` beside the model, in the run's folder if it is one of a run.
         n: number of seeds, from 1; default 64.
         seed: the first of them, from 0 to 4294967295; default 0.
-        to: the class to draw, or attributes that the images shall have (a list of names, or one with commas), for a
+        to: the class to draw, or attributes that the images are to have (a list of names, or one with commas), for a
             generator that was trained with labels, which needs it.
         codes: values of named codes, ``{"digit": 3, "slant": -1}``: the index of a categorical code's value, from 0; of
             a continuous code -1 to 1, and up to 3 either way.

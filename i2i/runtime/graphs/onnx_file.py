@@ -32,12 +32,13 @@ _DOMAIN = {"node": 7, "function": 10}  # the field with the domain of an operato
 _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"))
 _DEPTH = 64  # of nested graphs; protobuf itself stops at 100
 
+_IMPORT = "`i2i import` makes a run of a third-party one; of a run of i2i give the run's folder"
 # First bytes of files that are often mistaken for ONNX files.
 _STRANGERS = (
     (b"<", "it is a web page: the download failed"),
     (b"version https://git-lfs", "it is a Git LFS pointer: fetch the file itself with `git lfs pull`"),
-    (b"PK\x03\x04", "it is a PyTorch checkpoint, which could run code: export the run it came from with `i2i export`"),
-    (b"\x80", "it is a Python pickle, which could run code: export the run it came from with `i2i export`"),
+    (b"PK\x03\x04", f"it is a PyTorch checkpoint, which could run code: {_IMPORT}"),
+    (b"\x80", f"it is a Python pickle, which could run code: {_IMPORT}"),
     (b"\x89HDF", "it is an HDF5 file, such as Keras writes"),
 )
 
@@ -94,6 +95,8 @@ def parse(model: memoryview, path: Path) -> tuple[Spec | None, str | None]:
     operators that need a library of program code.
     """
     start = bytes(model[:64]).lstrip()
+    if model[5:9] == b"\0\0\0{":  # the end of a header's length, and the header
+        raise ModelError(f"{path}: not an ONNX model: it is a safetensors file: {_IMPORT}")
     for magic, what in _STRANGERS:
         if start.startswith(magic):
             raise ModelError(f"{path}: not an ONNX model: {what}")

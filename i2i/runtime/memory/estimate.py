@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from math import prod
+from math import isqrt, prod
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from i2i.runtime.system.host import PeakMemory, available_memory
 from i2i.spec import Spec
 
 SIDE = 512
-"""Side in pixels of the image by which memory is measured."""
+"""Side in pixels of the image by which a GPU's memory is measured."""
+_SIDE_OF_PROCESSOR = 768  # of smaller images the C library keeps freed maps, so that a pixel seems to take less
 
 _AMPLE = 4096  # bytes per pixel, more than any generator needs: if that much is free, nothing is measured
 _MOST_VALUES = 2**31  # values of a tensor: CUDA's kernels count them in 32 bits, and give wrong results beyond
@@ -33,6 +34,7 @@ class ProcessorMemory:
         self._spec, self._infer = spec, infer
         self._lock = threading.Lock()
         self.bytes_per_pixel: float | None = None
+        self._side = 0  # of the image by which that was measured
 
     def check(self, session: Session, width: int, height: int) -> None:
         """Raise TooLargeError for an image for which too little memory is free, before the kernel ends the process."""
@@ -40,8 +42,9 @@ class ProcessorMemory:
         if free is None or width * height * _AMPLE <= free:
             return
         with self._lock:
-            if self.bytes_per_pixel is None:
-                self.bytes_per_pixel = self._measure(session)
+            side = min(_SIDE_OF_PROCESSOR, isqrt(width * height))  # a smaller image may be all that there is room for
+            if self.bytes_per_pixel is None or 0 < self._side < side:
+                self.bytes_per_pixel, self._side = self._measure(session, side), side
         needed = width * height * self.bytes_per_pixel
         if needed > 0.9 * free:
             raise TooLargeError(
@@ -49,20 +52,20 @@ class ProcessorMemory:
                 f"{free / 2**30:.1f} GiB are free; make the image smaller"
             )
 
-    def _measure(self, session: Session) -> float:
-        """Return bytes per pixel: the lesser of two measurements, since other threads can only add to it.
+    def _measure(self, session: Session, side: int) -> float:
+        """Return bytes per pixel: the larger of two measurements, since memory that was kept or freed hides growth.
 
-        Memory that other threads free meanwhile hides growth: the image and its result are needed in any case.
+        The image and its result are needed in any case.
         """
 
         def measured() -> int:
             peak = PeakMemory()
-            self._infer(session, SIDE)
+            self._infer(session, side)
             return peak.grown() or 0
 
         values = self._spec.source.channels + self._spec.target.channels * self._spec.scale**2
         least = values * np.dtype(self._spec.dtype).itemsize
-        return max(min(measured(), measured()) / SIDE**2, least)
+        return max(max(measured(), measured()) / side**2, least)
 
 
 def device_memory(infer: Callable[[int], object]) -> tuple[float, int] | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from i2i.atomic import digest
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model import targets
@@ -37,12 +38,24 @@ class Run:
         """Return the directions that are translators or generators; None: all."""
         return {way: spec for way, spec in self.directions.items() if kind in (None, spec.kind)}
 
-    def exported(self, direction: str) -> Path | None:
-        """Return the ONNX file of a direction; None if there is none, or if the run has newer weights."""
+    def exported(self, direction: str, quick: bool = False) -> Path | None:
+        """Return the ONNX file of a direction; None if there is none, or if the run has other weights now.
+
+        A file that does not name its weights, as older ones, must not be older than they are; with ``quick`` times
+        alone decide, and no file is read.
+        """
         file, weights = self.path / "onnx" / f"{direction}.onnx", self.weights(direction)
-        if not file.is_file() or (weights.exists() and weights.stat().st_mtime > file.stat().st_mtime):
+        if not file.is_file():
             return None
-        return file
+        if not weights.exists():
+            return file
+        try:
+            spec = None if quick else read_spec(file)
+        except ModelError:  # loading it says why
+            spec = None
+        made_of = spec.recipe.get("weights") if spec else None
+        same = made_of == digest(weights) if made_of else weights.stat().st_mtime <= file.stat().st_mtime
+        return file if same else None
 
     def weights(self, direction: str) -> Path:
         """Return the file of the weights that a direction translates with: the best, else the newest."""
@@ -90,6 +103,11 @@ def newest(runs: Iterable[Run], kind: str | None = targets.TRANSLATOR) -> Run | 
 def runs(root: str | Path = RUNS) -> list[Run]:
     """Return every run under ``root``, sorted by name. A folder without a readable ``run.json`` is no run."""
     return [run for file in sorted(Path(root).glob("*/run.json")) if (run := read_run(file.parent)) is not None]
+
+
+def by_name(run: Path) -> Path:
+    """Return the folder of a run that is given by its name under ``RUNS``; any other path as it is."""
+    return RUNS / run if not run.exists() and (RUNS / run).is_dir() else run
 
 
 def read_run(path: Path) -> Run | None:

@@ -54,7 +54,7 @@ class Model:
     A third-party model may return ``spec.scale`` times the height and width.
 
     One of several domains is asked for one of them, ``model(image, to="rain")``, or bound to it once and for all:
-    ``rain = model.toward("rain")``. For attributes ``to`` names those that the image shall have, and it gets no other:
+    ``rain = model.toward("rain")``. For attributes ``to`` names those that the image is to have, and it gets no other:
     ``to=["Male", "Young"]``, ``to="Male,Young"``, ``to=[]``.
 
     One with styles has many results of an image, and is bound to a style: ``model.styled(seed=3)``,

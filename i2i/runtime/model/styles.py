@@ -58,7 +58,9 @@ def choose(spec: Spec, path: Path, style: StyleLike | None, seed: int | None) ->
     """
     usual = default(spec)
     if usual is None or spec.style is None:
-        raise ModelError(f"{printable(path)} has no styles, only one result of an image: give it no style and no seed")
+        raise ModelError(
+            f"{printable(path)} has no styles, only one result of an image: leave out style, seed and results"
+        )
     if style is not None and seed is not None:
         raise ValueError("a style and a seed: give one of them, since a seed draws a style")
     if seed is not None:

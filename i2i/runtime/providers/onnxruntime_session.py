@@ -12,6 +12,7 @@ import io
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -110,11 +111,20 @@ def open_auto(model: Path | bytes, options: SessionOptions) -> OnnxRuntimeSessio
     if not host.cuda_devices() or not offers(CUDA):
         return open_cpu(model, options)
     try:
-        return _open_on_card(model, options)
+        session = _open_on_card(model, options)
     except ModelError as error:
         session = open_cpu(model, options)
         note(f"{error}; it runs on the CPU instead")
         return session
+    if session.on_cpu:
+        _note_that_cuda_did_not_load()
+    return session
+
+
+@cache
+def _note_that_cuda_did_not_load() -> None:
+    why = missing_library("cuda")
+    note(f"there is a card, but CUDA did not load{f' ({why})' if why else ''}, so the CPU is used: see `i2i doctor`")
 
 
 def _open_on_card(model: Path | bytes, options: SessionOptions) -> OnnxRuntimeSession:

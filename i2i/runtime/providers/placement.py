@@ -38,7 +38,7 @@ def _of_shapes(model: Path) -> set[tuple[str, str]]:
     import onnx  # slow to import
 
     graph = onnx.load(model, load_external_data=False).graph
-    pixels = {graph.input[0].name}
+    pixels = {graph.input[0].name, *(port.name for port in graph.input if len(port.type.tensor_type.shape.dim) == 4)}
     of_pixels: set[tuple[str, str]] = set()
     _spread(graph.node, pixels, of_pixels)
     return {(node.op_type, node.name) for node in _all(graph.node)} - of_pixels

@@ -132,7 +132,7 @@ def bucket_of(shapes: Sequence[tuple[Sequence[Any], Sequence[int]]]) -> Bucket:
     free = [size for known, given in shapes for size, axis in zip(given, known, strict=True) if _free(axis)]
     if not free:
         return 0
-    known, given = shapes[0]
+    known, given = next((each for each in shapes if len(each[1]) == 4), shapes[0])
     sides = [size for size, axis in zip(given[1:], known[1:], strict=True) if _free(axis)]
     if sides and min(sides) < LEAST:
         return None

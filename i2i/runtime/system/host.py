@@ -18,6 +18,22 @@ GROUPS = (
 )
 
 
+def groups(own: Path = Path("/proc/self/cgroup")) -> list[tuple[Path, str, str, str]]:
+    """Return the control groups of memory that this process is in, as ``GROUPS``, with all that contain them.
+
+    A container sees its own group as the root; a job of SLURM or a unit of systemd is in one below it.
+    """
+    found = list(GROUPS)
+    with suppress(OSError, ValueError):
+        for line in own.read_text().splitlines():
+            number, kinds, path = line.split(":", 2)
+            if number == "0" or "memory" in kinds.split(","):
+                root, limit, taken, cache = GROUPS[number != "0"]
+                below = Path(path.lstrip("/"))
+                found += [(root / each, limit, taken, cache) for each in (below, *below.parents) if each != Path()]
+    return found
+
+
 _M_ARENA_MAX = -8  # of malloc.h
 _processes = 1
 
@@ -31,10 +47,11 @@ def share(processes: int) -> None:
 def cores() -> int:
     """Return the number of processors that this process may use, within the quota of its container and its share."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
+    for folder, *_ in groups():
+        with suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text().split()
+            if quota != "max":
+                count = min(count, max(1, int(quota) // int(period)))
     return max(1, count // _processes)
 
 
@@ -84,16 +101,16 @@ def computes_in_bf16() -> bool:
     return False
 
 
-def available_memory(groups: Iterable[tuple[Path, str, str, str]] = GROUPS) -> int | None:
-    """Return the memory in bytes that is available without swapping, within a container's limit and the share of this
-    process; None if unknown.
+def available_memory(within: Iterable[tuple[Path, str, str, str]] | None = None) -> int | None:
+    """Return the memory in bytes that is available without swapping, within the limits of control groups and the share
+    of this process; None if unknown. ``within`` are the control groups, by default those of this process.
     """
     found = None
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 found = int(line.split()[1]) * 1024
-    for group in groups:
+    for group in groups() if within is None else within:
         left = _left_in_group(*group)
         if left is not None:
             found = left if found is None else min(found, left)

@@ -22,9 +22,12 @@ _RIDGE = 0.1
 _LEAST = 0.1  # of the average weight; keeps all weights positive
 
 
-def places(height: int, width: int) -> list[tuple[int, int]]:
-    """Return top and left of each patch, on an even grid over the image, at multiples of 4 pixels except at its end."""
-    count = min(MOST, max(FEWEST, SHARE * height * width / PATCH**2))
+def places(height: int, width: int, most: int = MOST) -> list[tuple[int, int]]:
+    """Return top and left of each patch, on an even grid over the image, at multiples of 4 pixels except at its end.
+
+    There are about as many as ``SHARE`` says, within the limits, and at most about ``most``.
+    """
+    count = min(MOST, most, max(FEWEST, SHARE * height * width / PATCH**2))
     down = max(1, round((count * height / width) ** 0.5))
     across = max(1, round(count / down))
 

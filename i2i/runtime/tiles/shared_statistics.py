@@ -13,11 +13,14 @@ from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
 from i2i.runtime.session import Session
+from i2i.runtime.system.host import available_memory
 from i2i.runtime.tiles import patch_sampling
 from i2i.runtime.tiles.grid import STEP, Span
 from i2i.spec import Domain, Spec
 
 _BEYOND = 2**31 - 1
+TAKES = 2048
+"""Bytes per pixel of a tile; generators with 64 filters take about 1,000."""
 
 
 class Network(Protocol):
@@ -86,7 +89,10 @@ def sampled(runner: Runner, picture: Picture, domain: Domain) -> list[np.ndarray
     patches, seen = [], []
     whole, count = np.zeros(1), 0
     size = patch_sampling.PATCH
-    places = patch_sampling.places(picture.height, picture.width)
+    free = available_memory()
+    room = patch_sampling.MOST if free is None else free // 2 // (size**2 * TAKES)  # they are one batch
+    most = max(patch_sampling.FEWEST, room)
+    places = patch_sampling.places(picture.height, picture.width, most)
     for top, left in places:
         patch = picture.read(slice(top, top + size), slice(left, left + size))
         patches.append(patch)

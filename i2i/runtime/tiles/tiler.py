@@ -12,15 +12,14 @@ from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import Values
 from i2i.runtime.system.host import available_memory
 from i2i.runtime.tiles.grid import BLEND, STEP, Span, cut
-from i2i.runtime.tiles.shared_statistics import Network, Picture, Runner, gathered, sampled
+from i2i.runtime.tiles.shared_statistics import TAKES, Network, Picture, Runner, gathered, sampled
 from i2i.spec import Spec
 
 SIDE = 768
 """Side of a tile in pixels if memory allows. 1024 would process 5 % less twice and take 1.8 times the memory."""
 _SMALLER = (512, 384, 256)
-_TAKES = 2048  # bytes per pixel of a tile; generators with 64 filters take about 1,000
 NEAR = 32
-"""Pixels of context that suffice with estimated statistics: 52 dB on a network with random weights."""
+"""Pixels of context that suffice with estimated statistics: 52 dB on a ResNet with random weights."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished tiles and of all tiles; passes over the image for statistics count too."""
@@ -59,7 +58,7 @@ def check(spec: Spec, name: str) -> None:
     if spec.tiling == "no" or spec.receptive_field is None:
         raise ModelError(
             f"{name} cannot be tiled: a pixel of its result depends on the whole image, not only on its "
-            "neighbourhood. Make the image smaller, or use a model whose `receptive_field` is known"
+            "neighbourhood. Leave out --tile, make the image smaller, or use a model whose generator is no U-Net"
         )
     if spec.io != "pixels":
         raise ModelError(f"{name} is a bare network; `i2i export --io pixels` writes a file that can be tiled")
@@ -68,7 +67,7 @@ def check(spec: Spec, name: str) -> None:
 def side(spec: Spec, exact: bool) -> int:
     """Return the side of a tile in pixels: as half of the free memory allows, up to SIDE, but wider than its halo."""
     free = available_memory()
-    found = next((s for s in (SIDE, *_SMALLER) if free is None or s * s * _TAKES <= free // 2), _SMALLER[-1])
+    found = next((s for s in (SIDE, *_SMALLER) if free is None or s * s * TAKES <= free // 2), _SMALLER[-1])
     return max(found, 2 * halo(spec, exact) + 2 * STEP)
 
 
@@ -76,7 +75,7 @@ def halo(spec: Spec, exact: bool) -> int:
     """Return the pixels that a tile needs beyond its core, a multiple of STEP."""
     reach = (spec.receptive_field or 1) // 2 + 1 + BLEND
     if not exact and spec.tiling == "statistics":
-        reach = min(reach, NEAR)
+        reach = min(reach, max(NEAR, reach // 4))  # networks that halve more often see much of what is far
     return -(-reach // STEP) * STEP
 
 

@@ -59,7 +59,9 @@ def test_given_options_override_the_description(copy: Path) -> None:
     assert (model.spec.form.order, model.spec.form.range) == ("rgb", (0, 255))
     again = copy.with_name("again.onnx")
     annotate.write(copy, again, model.spec)
-    assert read_spec(again) == model.spec  # the last description counts
+    assert read_spec(again) == model.spec
+    assert [entry.key for entry in onnx.load(again).metadata_props].count(METADATA_KEY) == 1
+    onnx.checker.check_model(onnx.load(again))
     with pytest.raises(ModelError, match=r"is no picture in 0\.\.1"):
         i2i.load(copy, "cpu", range="0..1")
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 import i2i
 from i2i.images import Image, read_image, write_image
 from i2i.runtime import ModelError, Options
+from i2i.runtime.adapters import extra_inputs
 from i2i.runtime.adapters.options import ModelOptions
 from i2i.runtime.jobs.folder import MixedError, translate_folder
 from i2i.spec import SCHEMA
@@ -142,6 +143,9 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(ModelError, match=message):
             i2i.load(path, "cpu", **GIVEN, input=given)
+    ports = [extra_inputs.Port("x", "float32", ["n", 3, "h", "w"]), extra_inputs.Port("k", "int64", [1])]
+    with pytest.raises(ModelError, match=r"'k' is int64, which cannot be 1\.9"):
+        extra_inputs.check(ports, [("k", 1.9)], "nchw")
     with pytest.raises(ValueError, match="input s is 'much'; expected a number, numbers with commas between, or mask"):
         i2i.load(path, "cpu", **GIVEN, input={"s": "much"})
     with pytest.raises(ValueError, match=r"input is '0\.5'; expected NAME=VALUE, such as sigma=0\.1"):

@@ -254,3 +254,18 @@ def test_sizes_that_are_not_a_whole_multiple_are_refused(tmp_path: Path) -> None
     path = models.graph(tmp_path / "m.onnx", node, output=("n", 3, "h2", "w2"))
     with pytest.raises(ModelError, match="returns 32 x 32 for 64 x 64 pixels"):
         i2i.load(path, "cpu", **RGB)
+
+
+def test_values_that_look_like_another_range_are_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    half = [helper.make_node("Mul", ["x", "half"], ["z"]), helper.make_node("Add", ["z", "half"], ["y"])]
+    path = models.graph(tmp_path / "m.onnx", half, {"half": np.float32(0.5)})
+    i2i.load(path, "cpu", range="-1..1", order="rgb")  # it returns 0..1
+    assert "while -1..1 is taken for black to white" in caplog.text
+    caplog.clear()
+    i2i.load(path, "cpu", range="-1..1", order="rgb", output_range="0..1")
+    assert caplog.text == ""
+
+
+def test_a_fourth_channel_is_named_as_alpha(tmp_path: Path, i2i_inside) -> None:
+    path = models.mirror(tmp_path / "m.onnx", 1, ("n", 4, "h", "w"))
+    assert "order rgb and alpha" in i2i_inside("describe", path, "--range", "0..1", "--order", "rgb").stdout

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from safetensors.numpy import save_file
 
 import i2i
 from i2i.runtime import ModelError
@@ -101,11 +102,14 @@ class Bomb:
 @pytest.mark.parametrize("name", ["model.pt", "model.onnx"])
 def test_a_pickle_is_not_executed(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(Bomb(tmp_path / "marker")))
-    with pytest.raises(ModelError, match="pickle, which could run code: export"):
+    with pytest.raises(ModelError, match="pickle, which could run code: `i2i import`"):
         i2i.load(tmp_path / name)
     assert not (tmp_path / "marker").exists()
     (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(50))  # as torch.save writes since 1.6
     with pytest.raises(ModelError, match="PyTorch checkpoint"):
+        i2i.load(tmp_path / name)
+    save_file({"w": np.ones(2, np.float32)}, tmp_path / name)
+    with pytest.raises(ModelError, match="a safetensors file: `i2i import` makes a run"):
         i2i.load(tmp_path / name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -98,6 +99,20 @@ def test_a_run_is_exported_when_it_has_no_export_or_an_old_one(root: Path, monke
     os.utime(path / "weights" / "a2b.safetensors")  # trained on
     assert "exported now" in catalog.resolve(path).why
     assert asked == [(path, "b2a"), (path, "a2b")]
+
+
+def test_an_export_that_names_its_weights_is_known_whatever_the_times_are(root: Path) -> None:
+    path = a_run(Path("runs/one"), exports=())
+    weights = path / "weights" / "a2b.safetensors"
+    spec = replace(FORTH, recipe={"weights": hashlib.sha256(weights.read_bytes()).hexdigest()})
+    file = tiny.inverter(path / "onnx" / "a2b.onnx", spec)
+    os.utime(file, (1, 1))  # as after copying a folder
+    run = catalog.read_run(path)
+    assert run is not None
+    assert run.exported("a2b") == file
+    weights.write_bytes(weights.read_bytes() + b"more")  # trained on, and exported before that was saved
+    os.utime(weights, (0, 0))
+    assert run.exported("a2b") is None
 
 
 def test_a_direction_is_as_good_as_a_domain(root: Path) -> None:

@@ -62,3 +62,22 @@ libc.fflush(None)
 """
     done = subprocess.run([sys.executable, "-c", program, str(limited)], capture_output=True, text=True, check=True)
     assert (done.stdout.count("<heap nr=") <= 2) is limited
+
+
+def test_the_control_group_of_a_job_counts_with_those_around_it(tmp_path, monkeypatch):
+    own = tmp_path / "cgroup"
+    own.write_text("0::/slurm/job_7/step_0\n4:cpu,memory:/slurm/job_7\n3:freezer:/elsewhere\n")
+    (v2, *_), (v1, *_) = host.GROUPS
+    found = [folder for folder, *_ in host.groups(own)]
+    assert found == [
+        v2, v1, v2 / "slurm/job_7/step_0", v2 / "slurm/job_7", v2 / "slurm", v1 / "slurm/job_7", v1 / "slurm",
+    ]  # fmt: skip
+    assert host.groups(tmp_path / "none") == list(host.GROUPS)
+    job = tmp_path / "job"
+    job.mkdir()
+    (job / "cpu.max").write_text("100000 100000")
+    (job / "memory.max").write_text(str(50 * MIB))
+    (job / "memory.current").write_text("0")
+    monkeypatch.setattr(host, "groups", lambda: [(job, *host.GROUPS[0][1:])])
+    assert host.cores() == 1
+    assert host.available_memory() == 50 * MIB

@@ -143,6 +143,7 @@ def test_patches_stand_for_the_image() -> None:
     assert 0.9 * patch_sampling.FEWEST < len(patch_sampling.places(300, 400)) < 1.1 * patch_sampling.FEWEST
     assert max(top for top, _ in places) <= 1000 - patch_sampling.PATCH
     assert 0.9 * patch_sampling.MOST < len(patch_sampling.places(16384, 16384)) < 1.1 * patch_sampling.MOST
+    assert len(patch_sampling.places(16384, 16384, 20)) < 30  # little memory
     assert patch_sampling.places(40, 50) == [(0, 0)]
 
 
