@@ -15,8 +15,16 @@ from i2i.images import Image, write_image
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TINY = ["--size", "32", "--steps", "2", "--log-every", "1"]
+TINY = ["--size", "32", "--steps", "2", "--log-every", "1", "--eval-every", "2", "--val-share", "0.5"]
 TINY += ["--set", "ngf=4", "--set", "ndf=2", "--set", "generator=resnet_1", "--set", "upsample=deconv"]
+TINY += [
+    "--set",
+    "norm=instance",
+    "--set",
+    "residual=false",
+    "--set",
+    "antialias=false",
+]  # the network of ``graph_of_a_resnet``
 
 
 def shell(text: str) -> list[str]:
@@ -54,7 +62,7 @@ def pattern(shown: str) -> str:
     """Regular expression for a line of output: numbers, units of time, file names and the device may differ, ``...`` is
     anything.
     """
-    number = r"\d[\d.,:e-]*"
+    number = r"-?\d[\d.,:e-]*"
     kinds = {r"\.\.\.": ".*", r"\bon cpu\b": r"on \w+"}  # what is shown -> what may be printed
     kinds |= {kind: kind for kind in (r"[\w-]+\.png", rf"{number} (?:ms|s|min|h|days)\b", number)}
     parts = re.split(f"({'|'.join(kinds)})", shown)
@@ -128,7 +136,7 @@ def test_commands_print_what_is_shown(tmp_path, i2i_inside, one_thread, monkeypa
     rng = np.random.default_rng(0)
     for folder in ("noto", "twemoji", "pictures"):
         (tmp_path / folder).mkdir()
-        for i in range(5):
+        for i in range(7):
             pixels = rng.integers(0, 256, (40, 40, 1 if i > 2 else 3), dtype=np.uint8)
             write_image(tmp_path / folder / f"{i}.png", Image(pixels, np.full((40, 40), 255 - i, np.uint8)))
     assert [command.split()[1] for command, _ in SHOWN] == ["check", "train", "export", "translate"]
