@@ -116,7 +116,7 @@ def is_url_of_folder(path: str | os.PathLike[str]) -> bool:
 def not_found(path: str | os.PathLike[str], what: str = "file or folder") -> str:
     """Return the message for a path where nothing is."""
     if is_url(path):
-        return f"{path}: URLs are not read or written: download the file first"
+        return f"{path}: URLs are not read here: download it first; `i2i translate` takes folders at URLs"
     return f"{path}: no such {what}"
 
 

@@ -80,7 +80,11 @@ def test_names_that_are_no_line() -> None:
     ],
 )
 def test_a_url_is_named_as_one(path: str | Path, url: bool) -> None:
-    hint = "URLs are not read or written: download the file first" if url else "no such file or folder"
+    hint = (
+        "URLs are not read here: download it first; `i2i translate` takes folders at URLs"
+        if url
+        else "no such file or folder"
+    )
     assert not_found(path) == f"{path}: {hint}"
 
 

@@ -29,7 +29,10 @@ EXAMPLES = [
 
 @help.command(examples=EXAMPLES)
 @click.argument("method", required=False)
-@settings("a", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive", "teacher")
+@settings(
+    *("a", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive"),
+    *("teacher", "teacher_to"),
+)
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
 @help.option(
     "--split",
@@ -51,6 +54,7 @@ def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None,
     direction: str | None, channels: str | None, split: str, max_bad: int, attributes: str | None, captions: str | None,
     select: str | None, range: str | None, derive: str | None, teacher: str | None,
+    teacher_to: str | None,
 ) -> None:  # fmt: skip
     """Check data before training METHOD: report what is there, and name every file that would stop the training.
 
@@ -83,8 +87,12 @@ def command(
             kind = "pairs" if find_layout(split, data, a, b).aligned else "unpaired"
         with Progress("file", "reading", every=10) as progress:
             if teacher:
-                given = {"method": method, "data": data, "a": a, "b": b, "teacher": teacher, "range": range}
-                dataset = _taught(given | {"channels": channels or "auto", "max_bad": max_bad}, split, progress.update)
+                given = {
+                    "method": method, "data": data, "a": a, "b": b, "teacher": teacher, "teacher_to": teacher_to,
+                    "range": range, "derive": derive, "attributes": attributes, "select": select, "captions": captions,
+                    "channels": channels or "auto", "max_bad": max_bad,
+                }  # fmt: skip
+                dataset = _taught(given, split, progress.update)
             else:
                 dataset = read_folders(
                     kind, data=data, a=a, b=b, direction=direction or "a2b", split=split,

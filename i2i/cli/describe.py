@@ -78,7 +78,8 @@ def _summary(spec: Spec) -> str:
         if form.size is not None
         else f"any size (in multiples of {spec.multiple}, at least {spec.minimum}, by padding)"
     )
-    facts = [f"layout {form.layout}", f"order {form.order}", f"range {format_range(form.range)}"]
+    alpha = " and alpha" if spec.source.channels == 4 and not form.masked else ""
+    facts = [f"layout {form.layout}", f"order {form.order}{alpha}", f"range {format_range(form.range)}"]
     if form.output_range != form.range:
         facts.append(f"output range {format_range(form.output_range)}")
     if form.result != "image":

@@ -68,6 +68,8 @@ def command(
     The images need no counterparts: the teacher makes them. The student is a run like any other, which `i2i export`,
     `i2i evaluate` and `i2i translate` take. The first lines say what both cost.
     """
+    if not any(given.get(name) for name in ("a", "like")) and not (given.get("out") and Path(given["out"]).exists()):
+        raise click.UsageError("give the folder of source images: --a DIR")
     if ngf is not None:
         hyperparameters = {"ngf": str(ngf)} | hyperparameters
     if full or blocks is not None:
@@ -76,9 +78,12 @@ def command(
 
 
 def file_of(teacher: str) -> str:
-    """Return the file of a teacher that comes with i2i; a path as it is."""
+    """Return the file of a teacher that comes with i2i; a path as it is. Raises ValueError for what is neither."""
     from i2i.runtime.model import catalog
 
     if Path(teacher).exists():
         return teacher
-    return next((str(model.path) for model in catalog.weights() if model.name == teacher), teacher)
+    known = {model.name: str(model.path) for model in catalog.weights()}
+    if teacher in known:
+        return known[teacher]
+    raise ValueError(f"{teacher}: no such run, ONNX file or model that comes with i2i ({', '.join(known)})")

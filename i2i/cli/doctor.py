@@ -78,7 +78,7 @@ def run_selftest(asked: str, cards: list[str], problems: list[str]) -> int:
         built = [name.removesuffix("ExecutionProvider") for name in onnxruntime().get_available_providers()]
         used, seconds = selftest.run(asked)
     except ProviderError as error:
-        problems.append(str(error))
+        problems.append(without_reference(error))
         return error.exit_status
     except ModelError as error:
         click.echo(f"self-test        asked for {asked}: FAILED: {error}")
@@ -95,6 +95,11 @@ def run_selftest(asked: str, cards: list[str], problems: list[str]) -> int:
     return 0
 
 
+def without_reference(error: Exception) -> str:
+    """Return an error that refers to this command without that."""
+    return str(error).removesuffix("; `i2i doctor` says more")
+
+
 def availability(provider: str) -> str:
     """Return a line that says that a provider works, or why it does not."""
     from i2i.runtime import ModelError, ProviderError, selftest
@@ -102,7 +107,7 @@ def availability(provider: str) -> str:
     try:
         used, seconds = selftest.run(provider)
     except (ModelError, ProviderError) as error:
-        return f"does not run: {str(error).removesuffix('; `i2i doctor` says more')}"
+        return f"does not run: {without_reference(error)}"
     return f"runs: the self-test passed on {used} in {seconds:.2f} s"
 
 

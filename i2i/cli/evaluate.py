@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from i2i.atomic import check_kind
 from i2i.cli import help, providers
 from i2i.cli.param_types import FilePath
 from i2i.progress import Progress
@@ -23,13 +24,13 @@ EXAMPLES = [
 
 
 def _size(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """Return "256" or "256x128" (width x height) as (height, width)."""
+    """Return "256" or "256x128" (height x width) as (height, width)."""
     if value is None:
         return None
     found = re.fullmatch(r"(\d+)(?:x(\d+))?", value)
     if found is None or 0 in (int(found[1]), int(found[2] or 1)):
-        raise click.BadParameter(f"{value!r}; expected a side such as 256, or WIDTHxHEIGHT")
-    return int(found[2] or found[1]), int(found[1])
+        raise click.BadParameter(f"{value!r}; expected a side such as 256, or HEIGHTxWIDTH")
+    return int(found[1]), int(found[2] or found[1])
 
 
 def _folder(name: str, text: str, **more: Any) -> Any:
@@ -44,7 +45,7 @@ def _folder(name: str, text: str, **more: Any) -> Any:
     group="Input and output",
     type=FilePath(path_type=Path),
     metavar="FILE",
-    help="Also write all figures to this JSON file.  [default: none]",
+    help="Also write all figures to this JSON file, which is replaced if it exists.  [default: none]",
 )
 @help.option(
     "--beside",
@@ -89,7 +90,7 @@ def _folder(name: str, text: str, **more: Any) -> Any:
     group="Data",
     metavar="PIXELS",
     callback=_size,
-    help="Resize and crop all images to this side, or WIDTHxHEIGHT.  [default: their own size]",
+    help="Resize and crop all images to this side, or HEIGHTxWIDTH.  [default: their own size]",
 )
 @help.option(
     "--metrics",
@@ -188,6 +189,8 @@ def command(model: str | None, out: Path | None, beside: tuple[Path, ...], **giv
     earlier = [_earlier(path) for path in beside]
     if out is not None and not out.parent.is_dir():
         raise ValueError(f"{out.parent}: there is no such folder to write {out.name} to")
+    if out is not None:
+        check_kind(out, ".json")
     with Progress("image", "measuring", every=10) as progress:
         evaluation = evaluate(model, progress=progress.update, **given)
     for table in evaluation.tables:

@@ -20,7 +20,7 @@ EXAMPLES = [
 
 
 @help.command(examples=EXAMPLES)
-@click.argument("run", type=FilePath(exists=True, path_type=Path))
+@click.argument("run", type=FilePath(path_type=Path))
 @help.option(
     "-o",
     "--out",
@@ -89,7 +89,7 @@ def command(
     weights: str,
     triton: Path | None,
 ) -> None:
-    """Write the generators of RUN, the folder of a training run, as ONNX files.
+    """Write the generators of RUN, the folder of a training run or its name under runs/, as ONNX files.
 
     RUN may also be an exported file in fp32, to convert it to another precision.
 
@@ -100,6 +100,7 @@ def command(
     fp16 and int8 are compared with fp32 on real images (from noise: on seeds), and refused below a PSNR of 60 dB (int8:
     45 dB, or a value off by more than 8 of 255). The measured loss is stored in the file.
     """
+    run = _found(run)
     if triton is not None and run.suffix == ".onnx" and path is None and precision == "fp32":
         add_to_triton(run, triton)
         return
@@ -119,6 +120,15 @@ def command(
         made = export(source, file, to=direction, **options)  # type: ignore[arg-type]
         click.echo(describe(made))
         add_to_triton(made, triton, f"{run.name}-{made.stem}" if path is None else None)
+
+
+def _found(run: Path) -> Path:
+    """Return the path of a run, which may be its name alone, or of a file. Raises ValueError if it is not there."""
+    from i2i.runtime.model import catalog
+
+    if not (found := catalog.by_name(run)).exists():
+        raise ValueError(f"{run}: no such run or file; give the folder of a run, such as runs/NAME, or an .onnx file")
+    return found
 
 
 def add_to_triton(model: Path, folder: Path | None, name: str | None = None) -> None:

@@ -59,7 +59,7 @@ EXAMPLES = [
     help="Network to import, where the file contains several generators.  [default: the only one]",
 )
 def command(checkpoint: Path, run: Path | None, domains: str | None, **options: str | bool | None) -> None:
-    """Convert CHECKPOINT, a third-party generator's .pth, .pt, .pkl or .safetensors file, into a run.
+    """Convert CHECKPOINT, a third-party generator's .pth, .pt, .ckpt, .pkl or .safetensors file, into a run.
 
     The architecture follows from the tensors' names and shapes; no code in the file runs. Known are the ResNets and
     U-Nets of CycleGAN and pix2pix, CUT's ResNet, StarGAN, pix2pixHD's global generator, and CSC321's CycleGAN.

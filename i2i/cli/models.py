@@ -96,7 +96,8 @@ def _print_runs(found: list[Run], taken: list[Run]) -> None:
     for run in found:
         mark = "*" if run.path in defaults else " "
         ways = ", ".join(targets.way(spec) for spec in run.directions.values())
-        exported = ", ".join(sorted(file for file in run.directions if run.exported(file))) or "not exported"
+        files = sorted(direction for direction in run.directions if run.exported(direction, quick=True))
+        exported = ", ".join(files) or "not exported"
         click.echo(
             f"{mark} {run.path}  {run.method}  {ways or 'no weights yet'}  {run.status}, step {run.step}, {exported}"
             if run.error is None

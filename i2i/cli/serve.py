@@ -23,7 +23,7 @@ EXAMPLES = [
     ("i2i serve model.onnx --host 0.0.0.0 --token-file t", "to a network, for those with the token"),
     ("i2i serve model.onnx --devices 0,1", "one process for each of two GPUs"),
     ("i2i serve model.onnx --static site", "a page that needs no service, for any host of files"),
-    ("curl -T in.jpg -X POST localhost:8080/v1/translate/model", "an image through it"),
+    ("curl --data-binary @in.jpg -o out.jpg localhost:8080/v1/translate/model", "an image through it"),
 ]
 
 
@@ -36,9 +36,10 @@ class Bytes(click.ParamType):
         from i2i.text import parse_bytes
 
         try:
-            return value if isinstance(value, int) else parse_bytes("size", value) or self.fail("off is no limit")
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+            found = value if isinstance(value, int) else parse_bytes("size", value)
+        except ValueError:
+            found = 0
+        return found or self.fail(f"{value!r}; expected a size such as 500MB or 4GB", param, ctx)
 
 
 def _size(name: str, default: int, text: str) -> Any:

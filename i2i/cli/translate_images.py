@@ -244,9 +244,12 @@ def translate_folder(
         f"{', '.join(map(printable, targets))}: {summary.done} translated, {summary.skipped} done before, "
         f"{summary.failed} failed ({seconds:.1f} s, {summary.done / seconds:.1f} images/s)"
     )
-    if isinstance(src, Path) and (videos := name_videos(src, lambda _: None)):
+    videos = name_videos(src, lambda _: None) if isinstance(src, Path) else []
+    if videos:
         skipped = f"skipped {plural(len(videos), 'video')} in {printable(src)}"
         click.echo(f"note: {skipped}; with --videos it translates those", err=True)
+    elif not (summary.done or summary.skipped or summary.failed or watch or settings.shard):
+        click.echo(f"note: no images in {printable(src)}", err=True)
     if summary.failed:
         raise SystemExit(1)
 

@@ -113,8 +113,10 @@ def read_folders(
         ranges = parse_ranges(range)
     except ValueError as error:
         raise DataError(str(error)) from error
-    if kind not in KINDS or direction not in ("a2b", "b2a") or channels not in ("auto", 1, 3, 4):
-        raise DataError(f"kind {kind!r}, direction {direction!r}, channels {channels!r}: no such choice")
+    given = {"kind": (kind, KINDS), "direction": (direction, ("a2b", "b2a")), "channels": (channels, ("auto", 1, 3, 4))}
+    for name, (value, choices) in given.items():
+        if value not in choices:
+            raise DataError(f"{name} is {value!r}; choose one of {', '.join(map(str, choices))}")
     if captions is not None and kind != "captions":
         raise DataError(f"--captions is for methods that learn from captions; this one trains on {kind} data")
     if derive and kind != "pairs":

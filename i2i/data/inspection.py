@@ -17,7 +17,7 @@ from i2i.text import plural
 EVEN = 1 / 3
 """Share of even pixels from which images are drawings: photographs have up to a tenth, on average over a domain."""
 REDUCED, ENLARGED = 0.4, 2.0
-"""The least and the most scale of training images to which translation at their own size is near."""
+"""Scales of training images between which translation at their own size is not noted as different."""
 SHOWN = 20  # files that a message names; the others are counted
 
 
@@ -106,9 +106,10 @@ def scale_note(sizes: Mapping[str, tuple[int, int]], covered: tuple[float, float
         for name, scale in far.items()
     ]
     return (
-        f"note: for training images are resized: {', '.join(words)}. Translation takes them at their own size, where "
-        "structures have other sizes than in training: choose a --size nearer to theirs, or --augment crop:N for crops "
-        "of larger images; or translate images resized as for training"
+        f"note: training resizes images: {', '.join(words)}. Translation takes them at their own size, where "
+        "structures have other sizes than in training: choose a --size nearer to theirs"
+        + (", or --augment crop:4, which reduces them less and crops;" if min(far.values()) < 1 else ";")
+        + " or translate images resized as for training"
     )
 
 

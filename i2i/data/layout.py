@@ -112,23 +112,21 @@ def _two_folders(a: Path, b: Path, split: str) -> Layout:
     for one, other in ((a, b), (b, a)):
         if one.resolve() in other.resolve().parents:
             raise DataError(
-                f"{one} lies inside {other}, so the images of one would be in both; give two separate folders"
+                f"{other} lies inside {one}, so the images of one would be in both; give two separate folders"
             )
     names = (domain_name(a), domain_name(b))
     if names[0] == names[1]:
         names = ("a", "b")
     inside = subfolders(a), subfolders(b)
-    if all("train" in folders for folders in inside):
-        if not all(split in folders for folders in inside):
-            raise DataError(f"{a} and {b} have no '{split}' folder each")
+    if all(split in folders for folders in inside):
         return Layout(inside[0][split], inside[1][split], names)
     if split != "train":
         raise DataError(f"{a} and {b} have no '{split}' folder each")
     for folder, there in zip((a, b), inside, strict=True):
         if splits := sorted(there.keys() & SPLITS):
             raise DataError(
-                f"{folder} has {' and '.join(splits)} inside, and not both folders have train; name the folders of "
-                f"training images, such as --a {a}/train --b {b}/train"
+                f"{folder} has {' and '.join(splits)} inside, and not both folders have train; name the two folders of "
+                "training images themselves"
             )
     return Layout(a, b, names)
 

@@ -167,8 +167,8 @@ def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, 
     there = tuple(found)
     domains = tuple(there[i] for i in chosen(there, select, inside)) if there else ()
     if len(domains) < 2:
-        what = f"the one domain {domains[0]!r}" if domains else "no folder of a domain"
-        raise DataError(f"{inside}: {what} is not enough; expected {_EXPECTED}")
+        what = f"the one domain {domains[0]!r} is not enough" if domains else "there is no folder of a domain"
+        raise DataError(f"{inside}: {what}; expected {_EXPECTED}")
     problems: list[str] = []
     images = []
     for i, name in enumerate(domains):

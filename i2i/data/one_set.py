@@ -13,7 +13,7 @@ from torch import Tensor
 
 from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
-from i2i.data.layout import Folder, domain_name, existing, subfolders
+from i2i.data.layout import SPLITS, Folder, domain_name, existing, subfolders
 from i2i.data.many_domains import ManyDomains, domain_folders, read_domains
 from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
@@ -27,7 +27,6 @@ from i2i.text import plural
 
 UNLABELLED = "none"
 """Value of ``select`` that reads the folders of several domains as one set."""
-SPLITS = ("train", "val", "test")
 _EXPECTED = """one of
   DIR/train/*.jpg  or DIR/*.jpg                  one set of images
   DIR/train/CLASS/*.jpg  or DIR/CLASS/*.jpg      labelled images: a folder for each of two classes or more
@@ -148,7 +147,7 @@ def split_folder(root: Path, split: str, expected: str) -> Path:
     folders = subfolders(root)
     if split in folders:
         return folders[split]
-    if split != "train" or any(name in folders for name in SPLITS):
+    if split != "train" or folders.keys() & SPLITS:
         raise DataError(f"{root}: no '{split}' data here. Expected {expected}")
     return root
 

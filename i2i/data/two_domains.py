@@ -27,7 +27,7 @@ from i2i.spec import Background, Domain
 from i2i.text import plural
 
 ROLES = ("source", "target")
-COMMON = 0.1  # share of the pairs in which an image is from which it makes them no copies of each other
+FEW, COMMON = 10, 0.1  # pairs, or share of them, up to which one image makes them copies of each other
 
 
 class TwoDomains:
@@ -76,7 +76,7 @@ class TwoDomains:
 
         An image that is in many pairs, such as a map without any class, makes none of them a copy by itself.
         """
-        many = COMMON * len(self._x)
+        many = max(COMMON * len(self._x), FEW)
         counts = [Counter(self.contents[source.path] for source in side) for side in (self._x, self._y)]
 
         def contents(pair: tuple[Source, Source]) -> tuple[Any, ...]:
@@ -220,6 +220,11 @@ def _report(
         report.warnings += part.warnings
         report.even |= part.even
         report.sizes |= part.sizes
+    if layout.aligned and any(height > 1.1 * width for height, width in report.sizes.values()):
+        report.warnings.append(
+            f"{layout.a}: each file is cut into two images side by side, which are narrower than high here; if a file "
+            "is one image, give two folders, --a DIR --b DIR"
+        )
     if not (layout.aligned or layout.derive):
         of_target = {fact.digest: name for name, fact in found[1].items()}
         both = [f"{name} = {of_target[fact.digest]}" for name, fact in found[0].items() if fact.digest in of_target]

@@ -87,8 +87,10 @@ def train(
             the length; "cpu", 128 pixels, smaller networks and 10000 steps: hours without a GPU; "good", the norm, the
             upsampling and, for contrastive methods, the residual generator that came nearest to a target without
             pairs; or "uvcgan2", that paper's discriminator and optimisers for an unpaired method.
-        like: folder of a run whose method, settings and hyper-parameters a new run repeats on other images.
-        override: continue a run with settings other than those it was started with, which is refused otherwise.
+        like: folder of a run whose method, settings and hyper-parameters a new run repeats on other images; whether to
+            compile is found again.
+        override: continue a run with settings other than those it was started with, which is refused otherwise;
+            without ``steps`` the images of a step stay.
         quiet: print nothing on the terminal.
         dry_run: check data and settings, measure two steps, print what the run would do and need, and write nothing.
         a: folder of the first domain's images, with ``b`` instead of ``data``.
@@ -126,8 +128,9 @@ def train(
             default "crop,flip", for generators "none".
         diff_augment: random changes of all images that the discriminator sees, real and generated: "colour",
             "translation" and "cutout", separated by commas, or "none"; default "none".
-        batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory; default 1,
-            for StarGAN 16, for generators from noise the authors', 16 to 128.
+        batch: images per step over all processes, from 1, or "auto", as many as fit into the GPU's memory and leave
+            eight steps to an epoch, on a CPU the default; default 1, for StarGAN 16, for generators from noise the
+            authors', 16 to 128.
         accumulate: parts of a step of ``batch`` images each, whose gradients are added up, from 1; default 1. Losses
             and weights are those of a batch so many times as large, where neither a norm nor a loss compares images.
         checkpointing: "on" keeps only the networks' inputs and results for the backward pass and computes the rest

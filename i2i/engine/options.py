@@ -32,7 +32,8 @@ def repeated_of(run: Path, facts: dict[str, Any], given: dict[str, Any]) -> tupl
     if given.get("method", settings["method"]) != settings["method"]:
         raise ValueError(f"{run} is a run of {settings['method']}, not of {given['method']}; leave the method out")
     left_out = (*PLACES, "compile")  # what that machine found does not hold on another
-    hyper = {name: value for name, value in facts["hyperparameters"].items() if name not in decided}
+    hyper = other_defaults(settings["method"], facts.get("defaults", {})) | facts["hyperparameters"]
+    hyper = {name: value for name, value in hyper.items() if name not in decided}
     return {name: value for name, value in settings.items() if name not in left_out and value is not None}, hyper
 
 
@@ -72,6 +73,17 @@ def authors(method: str) -> dict[str, Any]:
 def defaults(method: str) -> dict[str, Any]:
     """Return the keywords of the translator's constructor with their defaults."""
     return dict(translator_class(method).__init__.__kwdefaults__ or {})
+
+
+def stated(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the defaults of the hyper-parameters that are not given, where they are numbers, texts or truth values."""
+    return {k: v for k, v in defaults(method).items() if k not in given and isinstance(v, bool | int | float | str)}
+
+
+def other_defaults(method: str, recorded: dict[str, Any]) -> dict[str, Any]:
+    """Return the recorded defaults of a run, of another version, that are not those of today."""
+    known = defaults(method)
+    return {name: value for name, value in recorded.items() if name in known and value != known[name]}
 
 
 def fitted(settings: Settings) -> dict[str, Any]:

@@ -205,10 +205,11 @@ def cautions(run: Run, game: TrainState, dataset: Dataset, images: int) -> list[
 def describe(run: Run, dataset: Dataset, game: TrainState) -> str:
     """Return a summary of a run before it starts."""
     steps, epoch = length(run.settings, len(dataset))
+    hyper = defaults(run.settings.method) | run.hyperparameters
     lines = [str(dataset.report), f"steps: {steps} ({epoch} an epoch), device: {game.world.device}"]
     for name, move in game.moves.items():
         lines.append(f"player {name}: {sum(p.numel() for p in move.parameters) / 1e6:.3f} M parameters")
-    lines += [f"{name}: {value}" for name, value in (run.settings.to_dict() | run.hyperparameters).items()]
+    lines += [f"{name}: {value}" for name, value in (run.settings.to_dict() | hyper).items()]
     return "\n".join(lines)
 
 

@@ -18,9 +18,20 @@ from typing import Any
 
 from i2i.atomic import atomically, clear_temporaries, lock
 from i2i.engine import state_file
-from i2i.engine.options import default_folder, defaults, fitted, hyperparameters, preset_of, repeated_of, usual
+from i2i.engine.options import (
+    default_folder,
+    defaults,
+    fitted,
+    hyperparameters,
+    other_defaults,
+    preset_of,
+    repeated_of,
+    stated,
+    usual,
+)  # fmt: skip
 from i2i.engine.schedule import length
 from i2i.engine.settings import FIXED, PLACES, Change, Settings, merge
+from i2i.text import not_found
 
 KEPT_STATES = 2
 
@@ -66,6 +77,8 @@ class Run:
         hyper = {k: v for k, v in given.items() if k not in known}
         repeated: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         if like:
+            if not Path(like).is_dir():
+                raise ValueError(f"{not_found(like, 'run')} to repeat")
             repeated = repeated_of(Path(like), read_json(Path(like) / "run.json"), settings)
             settings.setdefault("method", repeated[0]["method"])
         path = Path(out) if out else default_folder(settings)
@@ -101,14 +114,18 @@ class Run:
         try:
             recorded, old_hyper = facts.pop("settings"), facts.pop("hyperparameters")
             # the same command asks again for what this machine did not have when the run started
-            settings = {name: value for name, value in settings.items() if seen.get("asked", {}).get(name) != value}
+            asked = {} if override else seen.get("asked", {})
+            settings = {name: value for name, value in settings.items() if asked.get(name) != value}
             # A run of an earlier version has no record of a newer setting, and had its method's default.
             old = Settings.from_dict(usual(recorded["method"]) | recorded)
             merged, changes = merge(old, settings)
             hyper = hyperparameters(old.method, hyper) if merged.method == old.method else {}
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        before = defaults(old.method) | old_hyper
+        # A default of another version stays that of the run.
+        known = defaults(old.method)
+        old_hyper = other_defaults(old.method, facts.pop("defaults", {})) | old_hyper
+        before = known | old_hyper
         changes += [(name, before[name], value) for name, value in hyper.items() if before[name] != value]
         if override and merged.images != old.images and not merged.steps:
             raise ValueError(
@@ -134,7 +151,7 @@ class Run:
         self.facts |= facts
         text = {"method": self.settings.method, "settings": self.settings.to_dict()}
         text |= {"hyperparameters": self.hyperparameters, **self.facts}
-        text["defaults"] = {k: v for k, v in defaults(self.settings.method).items() if k not in self.hyperparameters}
+        text["defaults"] = stated(self.settings.method, self.hyperparameters)
         self.path.mkdir(parents=True, exist_ok=True)
         atomically(self.path / "run.json", lambda temporary: temporary.write_text(json.dumps(text, indent=1)))
 

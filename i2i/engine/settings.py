@@ -110,8 +110,9 @@ class Settings:
     )  # fmt: skip
     max_bad: int = option(0, "Number of unreadable files to skip before the data is refused.", "Data", free=True)
     size: tuple[int, int] = option(
-        (256, 256), "Size of a training crop in pixels: 256, or HEIGHTxWIDTH.", "Training", metavar="SIZE"
-    )
+        (256, 256), "Size of a training crop in pixels: 256, or HEIGHTxWIDTH. Defaults of generators from noise: 28 to "
+        "64.", "Training", metavar="SIZE",
+    )  # fmt: skip
     augment: str = option(
         "crop,flip", "Random changes of the images: crop[:1.12], flip, colour:0.2, source-colour:0.2, rotate:10, "
         "scale:0.8..1.2, cutout:0.25; none. Generators' default is none.", "Training", metavar="NAME,NAME...",

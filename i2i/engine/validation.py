@@ -42,7 +42,8 @@ class Validation:
         self.evaluations: list[dict[str, Any]] = state.get("evaluations", [])
         self.waited: int = state.get("without_improvement", 0)
         self.trials: list[tuple[Trial, Spread]] = []
-        self.title = run.facts.get("validation", {}).get("metric", "")
+        before = state.get("metric") or run.facts.get("validation", {}).get("metric", "")
+        self.title = before
         if self.every:
             assert run.settings.metric is not None  # ``arrange`` has chosen one
             self.metric = METRICS[run.settings.metric]
@@ -50,7 +51,7 @@ class Validation:
             self.trials = [(trial, Spread(game.world)) for trial in found]
             self.choices = self._choices(metrics_of(run.settings.metric), explicit=True)
             extractor = self.choices.instruments.extractor
-            before, self.title = self.title, label(run.settings.metric, extractor.name if extractor else "")
+            self.title = label(run.settings.metric, extractor.name if extractor else "")
             if before and before != self.title:  # figures of another metric do not compare
                 self.best, self.evaluations, self.waited = {}, [], 0
         for ended in ("reason", "test"):  # a run that goes on has neither
@@ -148,6 +149,7 @@ class Validation:
         return {
             "validation": {
                 "best": dict(self.best), "evaluations": list(self.evaluations), "without_improvement": self.waited,
+                "metric": self.title,
             }
         }  # fmt: skip
 

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from i2i.atomic import atomically
-from i2i.engine.options import defaults
+from i2i.atomic import atomically, digest
+from i2i.engine.options import stated
 from i2i.engine.run_folder import Run
 from i2i.engine.settings import PATHS
 from i2i.networks import averaged, generator
@@ -82,7 +82,7 @@ def describe(run: Run, direction: str) -> Spec:
         target=sides["a"],
         recipe={
             "channels": [domain.channels for domain in sides.values()],
-            "hyperparameters": defaults(run.settings.method) | run.hyperparameters,
+            "hyperparameters": stated(run.settings.method, run.hyperparameters) | run.hyperparameters,
             "settings": settings,
             **{name: run.facts[name] for name in ("teacher", "student") if name in run.facts},
         },
@@ -149,10 +149,13 @@ def load_translator(run: str | os.PathLike[str], weights: str = "best") -> Trans
 
 
 def _load(path: Path) -> tuple[nn.Module, Spec]:
+    """Load a file; the recipe names its content, so that an export of it is known as one."""
+    content = digest(path) if path.is_file() else ""
     tensors, header = _read(path)
     if METADATA_KEY not in header or EXPORT_KEY not in header:
         raise ValueError(f"{path} does not say what network it is for. {_IMPORT.format(path)}")
     spec, export = Spec.from_json(header[METADATA_KEY]), header[EXPORT_KEY]
+    spec = replace(spec, recipe=spec.recipe | {"weights": content})
     net = _made(spec, export)
     if lines := differing(net.state_dict(), tensors):
         raise ValueError(f"{path} does not fit its network:{lines}")

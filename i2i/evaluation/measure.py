@@ -199,7 +199,7 @@ def _views(
     if metric.between[1] == "truth" and one.size != other.size:
         raise DataError(
             f"{one.name} is {one.size[1]}x{one.size[0]} and its truth {other.name} {other.size[1]}x{other.size[0]}; "
-            "pairs are compared at one size: --size WIDTHxHEIGHT brings both to it"
+            "pairs are compared at one size: --size HEIGHTxWIDTH brings both to it"
         )
     if metric.of == "similarity":
         if metric.between not in shared:

@@ -7,7 +7,6 @@ where it has not, they are taken as they are.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i.atomic import atomically
+from i2i.atomic import atomically, digest
 from i2i.cache import cache_folder
 from i2i.errors import DataError
 from i2i.evaluation import inception, lite0
@@ -206,24 +205,19 @@ def _built(
 
 def _check(name: str, weights: Path, expected: str) -> str:
     """Return the hash of a file of weights. Raises DataError if it is not the published one."""
-    digest = _digest(weights)
-    if not digest.startswith(expected):
+    found = digest(weights)
+    if not found.startswith(expected):
         raise DataError(
-            f"{weights}: not the weights of {name}: its SHA-256 begins with {digest[:8]}, that of the published file "
+            f"{weights}: not the weights of {name}: its SHA-256 begins with {found[:8]}, that of the published file "
             f"with {expected[:8]}; get the file again" + (f" ({_INSTALL})" if name == "lite0" else "")
         )
-    return digest
+    return found
 
 
 def _checked(path: Path) -> tuple[Path, str]:
     """Return an ONNX file that is safe to open, and its hash. Raises ModelError."""
     read_spec(path)
-    return path, _digest(path)
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path, digest(path)
 
 
 def _classes(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from i2i.atomic import atomically
+from i2i.atomic import atomically, check_kind
 from i2i.evaluation.protocol import Protocol
 from i2i.metrics import METRICS, Estimate, Metric, display_name
 
@@ -150,6 +150,7 @@ class Evaluation:
     def save(self, path: str | Path) -> None:
         """Write ``metrics.json``, whole or not at all."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+        check_kind(Path(path), ".json")
         atomically(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
 

@@ -83,7 +83,8 @@ def measure_table(
     left_out |= found.left_out
     if not figures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise DataError(f"nothing could be measured ({reasons or 'the chosen metrics need other data'})")
+        lacking = "; ".join(f"{name} needs {_needed(metric)}" for name, metric in metrics.items())
+        raise DataError(f"nothing could be measured ({reasons or lacking})")
     protocol = _protocol(task, choices, options, facts, ends, inputs, content(found.digests))
     traps = warnings_of(ends, facts, "FD" in figures, choices.size is not None)
     damaged = [source.name for source in task.trained if not choices.digests[source]]
@@ -95,6 +96,18 @@ def measure_table(
     features = choices.instruments.extractor.name if choices.instruments.extractor else ""
     ordered = {name: figures[name] for name in METRICS if name in figures}
     return Table(title, protocol, ordered, features, by_image, left_out, warnings)
+
+
+def _needed(metric: Metric) -> str:
+    """Return what a metric compares results with, and how it is given."""
+    if metric.needs == "video":
+        return "a video, --video FILE"
+    return {
+        "realism": "real images of the target domain",
+        "content": "the source images, with --fake as --source DIR",
+        "truth": "pairs: images of equal names in both folders",
+        "labels": "a judge, --judge FILE",
+    }[metric.section]
 
 
 def _of_real(
@@ -153,7 +166,7 @@ def _warnings(
             + ("--source DIR adds content" if sourceless else "measure content too")
         )
     if task.guessed:
-        warnings.append("compared as pairs because their numbers match; --unpaired if they are none")
+        warnings.append("compared as pairs, since the numbers in their names match; if they are none, give --unpaired")
     return warnings
 
 

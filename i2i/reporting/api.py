@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from i2i.atomic import atomically
+from i2i.atomic import atomically, check_kind
 from i2i.errors import I2IError
 from i2i.evaluation import evaluate as measure
 from i2i.evaluation.arguments import find_tasks, open_model
@@ -111,6 +111,7 @@ def _target(records: list[Record], out: PathLike | None, format: str | None) -> 
         path /= f"report{FORMATS[kind]}"
     if not path.parent.is_dir():
         raise ValueError(f"{not_found(path.parent, 'folder')} to write {path.name} to")
+    check_kind(path, *FORMATS.values(), ".htm")
     return kind, path
 
 

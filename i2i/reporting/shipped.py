@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.atomic import atomically
+from i2i.metrics import METRICS
 from i2i.reporting.markdown import Measured, Raw, code, escaped, header, table
 from i2i.runtime.model.catalog import Weights
 
@@ -65,9 +66,14 @@ def _header(model: Weights) -> str:
     facts = model.facts
     measured = []
     for title, found in facts["metrics"].items():
-        rows = [(name.lower().partition("-")[0], name, value) for name, value in found[RESULT].items()]
+        rows = [(_type(name), name, value) for name, value in found[RESULT].items()]
         measured.append((model.name, Measured(title, None, rows)))
     return header("image-to-image", facts["licence"].lower(), [facts["spec"]["method"]], measured)
+
+
+def _type(name: str) -> str:
+    """Return the name of a metric without that of its features, in lower case."""
+    return max((metric for metric in METRICS if name.startswith(metric)), key=len, default=name).lower()
 
 
 def _metrics(found: dict[str, dict[str, float]]) -> Raw:

@@ -28,7 +28,7 @@ class CUT(Translator):
     """L_GAN(G, D, X, Y) + lambda_X L_PatchNCE(G, H, X) + lambda_Y L_PatchNCE(G, H, Y)   (eq. 5).
 
     A patch of G(x) should be more like the patch of x at its place than like other patches of x, in the features of
-    the first half of G and the projection H (eqs. 2 and 3). Only one direction is learnt, so a step costs little more
+    the first half of G and the projection H (eqs. 2 and 3). Only one direction is learned, so a step costs little more
     than half of CycleGAN's. As in the authors' code, lambda_X = lambda_Y = lambda_nce / 2 where G(y) is looked at, and
     lambda_X = lambda_nce where it is not.
 

@@ -191,7 +191,7 @@ def test_errors_of_the_user_are_one_line(tmp_path: Path, i2i_command: Command, n
     assert i2i_command("translate").returncode == 2
 
 
-URL = "URLs are not read or written: download the file first"
+URL = "URLs are not read here: download it first; `i2i translate` takes folders at URLs"
 
 
 @pytest.mark.parametrize(

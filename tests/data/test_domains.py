@@ -71,7 +71,7 @@ def test_splits(weather):
     assert has_split("test", weather, kind="domains")
     assert not has_split("val", weather, kind="domains")
     assert not has_split("test", kind="domains")
-    with pytest.raises(DataError, match=r"photos/val: no folder of a domain"):
+    with pytest.raises(DataError, match=r"photos/val: there is no folder of a domain"):
         read(weather, split="val")
     assert len(read(weather / "train")) == 9
     assert not has_split("test", weather / "train", kind="domains")
@@ -133,7 +133,7 @@ def test_some_domains_in_the_order_given(weather):
         ({"a": ".", "data": None}, "not A, B and a direction"),
         ({"direction": "b2a"}, "not A, B and a direction"),
         ({"data": "photos/nowhere"}, "nowhere: there is no such folder"),
-        ({"data": "photos/train/rain"}, "rain: no folder of a domain is not enough; expected"),
+        ({"data": "photos/train/rain"}, "rain: there is no folder of a domain; expected"),
         ({"select": "rain"}, "the one domain 'rain' is not enough"),
         ({"select": "rain,snow"}, "train has no 'snow'; it has cloudy, rain, shine"),
         ({"select": "rain,rain"}, "'rain' is selected twice"),

@@ -148,7 +148,7 @@ def test_real_drawings_and_photographs(data, flat, reference):
 def test_images_of_another_scale_than_training_are_noted():
     note = scale_note({"photos": (3000, 4000), "crops": (286, 300), "icons": (64, 64)}, (286, 286))
     assert note.startswith(
-        "note: for training images are resized: photos (4000 x 3000 pixels) reduced 10.5 times, icons (64 x 64 pixels) "
+        "note: training resizes images: photos (4000 x 3000 pixels) reduced 10.5 times, icons (64 x 64 pixels) "
         "enlarged 4.5 times. "
     )
     assert scale_note({"crops": (286, 300)}, (286, 286)) == ""

@@ -112,7 +112,7 @@ def test_pairs_match_by_path_whatever_the_suffix(draw, tmp_path):
         ({"a": "horses"}, "both --a DIR and --b DIR"),
         ({"a": "horses", "b": "zebras", "data": "."}, "either --data DIR, or --a"),
         ({"a": "horses", "b": "horses"}, "the same folder"),
-        ({"a": "horses", "b": "."}, "lies inside"),
+        ({"a": "horses", "b": "."}, "^horses lies inside .,"),
         ({"a": "horses", "b": "unicorns"}, "unicorns: there is no such folder"),
         ({"a": "horses", "b": "horses/0.png"}, "a file; a folder is needed"),
         ({"a": "horses", "b": "empty"}, "empty: no images in this folder"),

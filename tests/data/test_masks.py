@@ -80,5 +80,7 @@ def test_a_mask_with_transparency_or_of_two_files_is_refused(data):
         opened(data, "mask_a")
     cv2.imwrite(str(path), clear[..., 0])
     (data / "a" / "sub" / "1.png").rename(data / "a" / "sub" / "1.jpg")  # read by its content
-    with pytest.raises(DataError, match=r"several masks of sub/1\.jpg: sub/1\.bmp, sub/1\.png; expected one: remove the others"):
+    with pytest.raises(
+        DataError, match=r"several masks of sub/1\.jpg: sub/1\.bmp, sub/1\.png; expected one: remove the others"
+    ):
         opened(data, "mask_a")

@@ -92,7 +92,7 @@ def test_it_resumes_only_as_it_began(photos: Path, tmp_path: Path) -> None:
         ("pix2pix", {"a": "photos", "b": "photos"}, "give one folder of images, --b DIR"),
         ("cyclegan", {"b": "photos"}, "--derive makes pairs, and this method trains on unpaired data"),
         ("pix2pix", {"b": "photos", "direction": "b2a"}, "makes pairs, from A to B"),
-        ("pix2pix", {"b": "photos", "derive": "sharpen"}, "there is no 'sharpen'; choose of grey, edges, jpeg:20"),
+        ("pix2pix", {"b": "photos", "derive": "sharpen"}, "there is no 'sharpen'; choose from grey, edges, jpeg:20"),
     ],
 )
 def test_what_does_not_go_with_it(

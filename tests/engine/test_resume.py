@@ -320,6 +320,19 @@ def test_auto_beside_another_run_is_found_here_and_goes_on(options, tmp_path, on
     assert facts["settings"]["precision"] == resolve_precision("auto", World())
 
 
+def test_a_default_of_another_version_stays_that_of_the_run(options, tmp_path, one_thread):
+    run = train(**options, steps=1, out=tmp_path / "run", quiet=True)
+    recorded = json.loads((run / "run.json").read_text())
+    recorded["defaults"] |= {"lambda_l1": 50.0, "of_old": 1}
+    (run / "run.json").write_text(json.dumps(recorded))
+    train(**options, steps=2, out=run, quiet=True)
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["hyperparameters"]["lambda_l1"] == 50.0
+    assert not facts["defaults"].keys() & {"lambda_l1", "of_old"}
+    with pytest.raises(ValueError, match=r"lambda_l1: 50\.0 -> 100\.0"):
+        train(**options, steps=3, lambda_l1=100, out=run, quiet=True)
+
+
 def test_a_preset_beside_another_run_gives_the_length(options, tmp_path, one_thread):
     first = train(**options, steps=1, out=tmp_path / "first", quiet=True)
     run = Run.open(None, tmp_path / "second", {"preset": "fast", "data": options["data"]}, like=first)

@@ -52,7 +52,7 @@ def test_the_files_of_a_run(method, folders, tmp_path, one_thread):
     assert given
     assert facts["hyperparameters"].items() >= given.items()
     every = set(defaults(method))
-    assert set(facts["hyperparameters"]) | set(facts["defaults"]) == every
+    assert set(facts["hyperparameters"]) | set(facts["defaults"]) == every  # all of them are numbers and words
     assert set(facts["versions"]) == {"i2i", "torch", "python"}
     assert [path.name for path in sorted((run / "samples").iterdir())] == ["000000002.png", "000000004.png"]
     assert list((run / "tensorboard").iterdir())

@@ -71,7 +71,7 @@ def test_different_sizes(folder: Folder, features: str, i2i_inside: Command) -> 
     done = i2i_inside("evaluate", "--real", real, "--fake", small, "--features", features)
     assert (done.returncode, done.stdout) == (2, "")
     assert "000.png is 32x32 and its truth" in done.stderr
-    assert "64x64; pairs are compared at one size: --size WIDTHxHEIGHT brings both to it" in done.stderr
+    assert "64x64; pairs are compared at one size: --size HEIGHTxWIDTH brings both to it" in done.stderr
     found = warnings(real=real, fake=small, paired=False, features=features)
     assert found[0].startswith("most results are 32x32 and most real images 64x64: sharpness alone")
     sized = i2i.evaluate(real=real, fake=small, features=features, size=32).tables[0]
@@ -122,7 +122,7 @@ def test_a_source_folder_with_fewer_images_than_the_results(folder: Folder, feat
 def test_images_that_only_share_their_numbers(folder: Folder, features: str, tmp_path: Path) -> None:
     real = folder("real", range(4))
     fake = folder("fake", range(4), lambda x: 255 - x)
-    note = "compared as pairs because their numbers match; --unpaired if they are none"
+    note = "compared as pairs, since the numbers in their names match; if they are none, give --unpaired"
     assert note in warnings(real=real, fake=fake, features=features)
     for given in (True, False):
         assert note not in warnings(real=real, fake=fake, features=features, paired=given)
@@ -309,7 +309,8 @@ WRONG = [
     ({"model": "M", "real": "R"}, "give --source DIR beside --real DIR"),
     ({"real": "R", "fake": "R", "data": "R"}, "--data, --a and --b are for a model"),
     ({"real": "R", "fake": "R", "metrics": "IS"}, "no metric 'IS'"),
-    ({"real": "R", "fake": "R", "metrics": "flicker"}, "nothing could be measured"),
+    ({"real": "R", "fake": "R", "metrics": "flicker"}, "nothing could be measured (flicker needs a video"),
+    ({"real": "R", "fake": "R", "metrics": "edges"}, "edges needs the source images, with --fake as --source DIR"),
     ({"real": "R", "fake": "R", "features": "vgg"}, "expected lite0, onnx:FILE or inception:FILE"),
     ({"real": "R", "fake": "R", "size": 0}, "expected at least 1 pixel"),
     ({"video": ["R"]}, "--video needs a model"),

@@ -46,6 +46,6 @@ def test_a_judge_tells_its_domains_apart(
 
 def test_data_without_domains_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [str(TOOL), str(tmp_path), "-o", str(tmp_path / "judge.onnx")])
-    with pytest.raises(SystemExit, match="no folder of a domain is not enough"):
+    with pytest.raises(SystemExit, match="there is no folder of a domain"):
         runpy.run_path(str(TOOL), run_name="__main__")
     assert not (tmp_path / "judge.onnx").exists()
