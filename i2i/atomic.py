@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Files that are written completely or not at all, what they may replace, and their digests."""
 
 from __future__ import annotations
 
@@ -119,11 +119,6 @@ def lock(file: IO[str], *, shared: bool = False, wait: bool = False) -> None:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
 
 
-# Read once, at import: reading it changes it for a moment, which other threads must not see.
-_UMASK = os.umask(0)
-os.umask(_UMASK)
-
-
 def check_kind(path: Path, *suffixes: str) -> None:
     """Raise ValueError for an existing file that is none of those to write, by its suffix: it may be a photograph."""
     if path.is_file() and path.suffix and path.suffix.lower() not in suffixes:
@@ -134,3 +129,8 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Read once, at import: reading it changes it for a moment, which other threads must not see.
+_UMASK = os.umask(0)
+os.umask(_UMASK)

@@ -96,7 +96,7 @@ def run_selftest(asked: str, cards: list[str], problems: list[str]) -> int:
 
 
 def without_reference(error: Exception) -> str:
-    """Return an error that refers to this command without that."""
+    """Return the text of an error without its reference to this command."""
     return str(error).removesuffix("; `i2i doctor` says more")
 
 

@@ -17,7 +17,7 @@ from i2i.networks import averaged, discriminator, generator
 WRAPPERS = ("module.", "_orig_mod.")  # prefixes that DataParallel and torch.compile add to every key
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 SHOWN = 6  # differences in an error
-DEEPEST = 3  # levels of names around a network, the first of which is none
+DEEPEST = 3  # levels that are searched: the parts themselves, and behind one name or two
 RECOGNISED = "Recognised are:" + "".join(f"\n  {family.title}" for family in FAMILIES)
 
 
@@ -99,7 +99,7 @@ def recognise(parts: Mapping[str, StateDict]) -> list[tuple[Found, StateDict]]:
     """
     level = {name: bare(tensors) for name, tensors in parts.items()}
     everything, judges = dict(level), list[tuple[Found, StateDict]]()
-    # The dict of a whole model contains several networks, each behind its name or two.
+    # The dict of a whole model contains several networks, each behind one name or two.
     for _ in range(DEEPEST):
         exact = [(found, tensors) for name, tensors in level.items() if (found := _exact(name, tensors))]
         if any(not found.family.discriminator for found, _ in exact):

@@ -265,7 +265,7 @@ def correlation(rows: Sequence[Row], one: str, other: str) -> tuple[float, int]:
 
 
 def _network(row: Row) -> tuple[Any, ...]:
-    """Return what two rows of the same weights have in common: of the last step, and chosen at the last step."""
+    """Return what identifies a row's weights: the last step's may be those that validation chose as well."""
     return row["method"], row["seed"], row["step"], row.get("weights") == "unaveraged"
 
 
