@@ -161,7 +161,8 @@ def test_a_sighup_during_loading_is_heeded_after_it(model: Path, monkeypatch: py
 
     async def start() -> None:
         with server._signals(service, None, called.append):  # type: ignore[arg-type]
-            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) != signal.SIG_DFL  # which would end the test process
+            signal.raise_signal(signal.SIGHUP)  # in this thread, at once
             await asyncio.sleep(0.1)
             await service.start()
             for _ in range(50):
