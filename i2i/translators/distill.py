@@ -92,8 +92,9 @@ class Distill(Translator):
         if wrong := [f"lambda_{name} is {weight}" for name, weight in weights.items() if not weight >= 0]:
             raise ValueError(f"{wrong[0]}; it cannot be negative; 0 leaves the term out")
         self.G = networks.generator(
-            generator, in_channels, out_channels, ngf=ngf, norm=norm, upsample=upsample, residual=residual
-        )
+            generator, in_channels, out_channels,
+            ngf=ngf, norm=norm, upsample=upsample, residual=residual, dropout=False,  # a teacher is a function
+        )  # fmt: skip
         self.lambda_l1, self.lambda_ssim, self.lambda_critic = lambda_l1, lambda_ssim, lambda_critic
         self.lambda_statistics, self.lr = lambda_statistics, lr
         if teacher_ngf and lambda_statistics and isinstance(self.G, ResNet):

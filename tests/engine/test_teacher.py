@@ -24,6 +24,7 @@ from i2i.networks.resnet import ResNet
 from i2i.runtime.adapters import annotate
 from i2i.runtime.graphs.onnx_file import read_spec
 from i2i.runtime.model import macs
+from i2i.translators import translator_class
 from tests.runtime.adapters import models
 
 SMALL = {"generator": "resnet_2", "ngf": 4}
@@ -109,6 +110,13 @@ def test_a_teacher_answers_once_in_a_step(
     monkeypatch.setattr(Teacher, "__call__", lambda self, x: (asked.append(1), answer(self, x))[1])
     game.step(game.moved({"x": torch.zeros(1, 3, 32, 32)}), 0, 1.0)  # as the loop does on a GPU
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("generator", ["unet_32", "mobile_resnet_1", "resnet_1", "drunet_1"])
+def test_a_student_drops_nothing_out(generator: str) -> None:
+    """pix2pix's noise is no part of what a teacher, whose results are fixed, can teach."""
+    net = translator_class("distill")(generator=generator, ngf=2, norm="none").exports()["a2b"]
+    assert not [module for module in net.modules() if isinstance(module, torch.nn.Dropout)]
 
 
 def test_the_student_comes_to_its_teacher(teacher: Path, photos: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from dataclasses import replace
@@ -14,6 +15,8 @@ import pytest
 
 import i2i
 from i2i.images import Image, read_image, write_image
+from i2i.networks import cost
+from i2i.translators import translator_class
 from tests.evaluation.conftest import drawing, features  # noqa: F401
 from tests.tools.test_translators import emoji  # noqa: F401
 
@@ -57,10 +60,34 @@ def test_students_are_trained_and_measured_beside_their_teacher(
     monkeypatch.setattr(sys, "argv", ["students.py", *(str(word) for pair in words.items() for word in pair)])
     program.main()
     rows = {row["method"]: row for row in json.loads(out.read_text())["emoji"]["rows"]}
-    assert {"teacher", "2 filters", "1 filters", "alone"} <= rows.keys()
+    assert {"teacher", "2 filters", "1 filters", "alone", "the input itself"} <= rows.keys()
     assert rows["1 filters"]["macs"] == rows["alone"]["macs"] < rows["2 filters"]["macs"] < rows["teacher"]["macs"]
     assert {"KID", "edges", "L1"} <= rows["1 filters"]["figures"].keys()
     assert rows["1 filters"]["milliseconds"] > 0
     assert "| teacher | 0.0" in capsys.readouterr().out
-    monkeypatch.setattr(program.i2i, "train", None)  # finished runs are not trained again
+    states = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/state/*")}
     program.main()
+    assert states == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/state/*")}
+
+
+@pytest.mark.parametrize("name", ["facades", "emoji"])
+def test_what_trains_alone_is_the_network_of_the_smallest_student(program: Any, name: str) -> None:
+    task = program.TASKS[name]
+    method = program.translators.recipe(task.teachers, task.method)
+    settings = task.about["settings"] | method | task.alone
+    known = inspect.signature(translator_class(settings["method"])).parameters
+    alone = translator_class(settings["method"])(3, 3, **{key: settings[key] for key in settings.keys() & known.keys()})
+    student = translator_class("distill")(3, 3, **list(task.students.values())[-1])
+    costs = [cost.macs(net, 3) for net in (alone.exports()["a2b"], student.exports()["a2b"])]
+    assert costs[0] == costs[1]
+
+
+def test_students_are_measured_in_the_direction_of_their_teacher(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A student translates A to B whatever its teacher does, while the data keep their sides."""
+    asked: list[Any] = []
+    monkeypatch.setattr(program.i2i, "evaluate", lambda *_, direction, **__: asked.append(direction) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        program.measured({}, tmp_path, tmp_path, program.TASKS["facades"].about, {}, True)
+    assert asked == ["b2a"]

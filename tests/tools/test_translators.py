@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
+import i2i
 from i2i.images import Image, read_image, write_image
 from tests.evaluation.conftest import drawing, features  # noqa: F401
 
@@ -115,6 +116,36 @@ def test_the_program_trains_measures_and_takes_what_is_finished(
     assert rows[1]["figures"]["L1"]["value"] == pytest.approx(expected)
     assert read_image(tmp_path / "results-emoji.png").width > 4 * 192
     assert "## emoji: 7 images, 1 left out" in capsys.readouterr().out
-    monkeypatch.setattr(program.i2i, "train", None)  # a finished run is not trained again
+    state = tmp_path / "runs/c/state"
+    before = {path.name: path.stat().st_mtime_ns for path in state.iterdir()}
     runs = program.trained("emoji", emoji, tmp_path / "runs", True)
     assert runs == {("cyclegan", 0): tmp_path / "runs" / "c"}
+    assert {path.name: path.stat().st_mtime_ns for path in state.iterdir()} == before  # it is not trained again
+    monkeypatch.setattr(program.i2i, "evaluate", None)  # and what was measured not measured again
+    work, options = out.with_suffix(""), {"features": features, "provider": "cpu"}
+    again, _, _ = program.measured(work / "emoji", "emoji", runs, work, options)
+    assert again == rows[:5]
+    small["steps"] = 3
+    with pytest.raises(ValueError, match="steps"):
+        program.trained("emoji", emoji, tmp_path / "runs", True)
+
+
+def test_photos_have_controls_and_data_without_a_test_split_is_refused_before_training(
+    program: ModuleType, emoji: Path, tmp_path: Path, features: str, monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    task = {"direction": "a2b", "size": 32, "paired": False}
+    images = program.from_data(emoji, None, None, "test", "a2b", False)
+    rows = program.control_rows(images, emoji, tmp_path / "controls", task, {"features": features, "provider": "cpu"})
+    assert [each["method"] for each in rows] == ["a random training image", "the input, blurred"]
+    assert rows[0]["figures"].keys() & {"KID", "PSNR"} == {"KID"}
+    monkeypatch.setattr(program.i2i, "train", None)
+    words = [str(TOOL), "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out.json"), "--features", features]
+    monkeypatch.setattr(sys, "argv", [*words, "--photos", str(emoji), "--only", "none of this name"])
+    program.main()
+    assert "photos: no run to measure" in capsys.readouterr().err
+    for side in "AB":
+        (emoji / f"test{side}").rename(emoji / f"val{side}")
+    monkeypatch.setattr(sys, "argv", [*words, "--photos", str(emoji)])
+    with pytest.raises(i2i.DataError, match="test"):
+        program.main()

@@ -5,10 +5,11 @@
     python tools/reproduce/students.py --emoji EMOJI --teachers RUNS --runs RUNS --out students.json
 
 The teachers are runs of ``translators.py``, in --teachers, one for each seed. A student learns from the teacher of its
-seed and from source images of the training split alone, for as many steps as the teacher had. "alone" is the network of
-a student, trained by the teacher's method on the teacher's data instead. All are measured with the weights of their
-last step on the test split, as ``translators.py`` does; the smallest student in 8 bits too, where its loss is as small
-as ``i2i export`` demands.
+seed, with the weights that validation chose, and from all source images of the training split alone, for as many steps
+as the teacher had. "alone" is the network of a student, trained by the teacher's method on the images that the teacher
+trained on. The teacher is measured with the weights that taught, all others with those of their last step, on the test
+split and beside the input itself, as ``translators.py`` does; the smallest student in 8 bits too, where its loss is as
+small as ``i2i export`` demands.
 
 A finished run in --runs is taken, any other is trained first; --finished trains none. Operations and milliseconds are
 those of the exported file for 256 x 256 pixels, the milliseconds on all cores of this machine. Needs
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,7 +83,7 @@ TASKS = {
                 {"generator": "mobile_resnet_4", "ngf": width, "norm": "group", "residual": True}
             for width in (16, 12, 8)
         },
-        {"generator": "mobile_resnet_4", "ngf": 8},
+        {"generator": "mobile_resnet_4", "ngf": 8, "antialias": False},  # which a student has not
         {"precision": "bf16", "background": 255},
     ),
 }
@@ -93,7 +95,7 @@ def sources(data: Path, task: Task, folder: Path) -> Path:
     if task.about["direction"] == "a2b":
         return data / "trainA"
     if not folder.exists():
-        unfinished = folder.with_name(f"{folder.name}-unfinished")
+        unfinished = folder.with_name(f"{folder.name}-{os.getpid()}")
         unfinished.mkdir(parents=True, exist_ok=True)
         for path in sorted((data / "train").iterdir()):
             pixels = read_image(path).pixels
@@ -119,7 +121,9 @@ def jobs(
             taught = {"method": "distill", "a": inputs, "teacher": teachers / folder, "teacher_to": about["direction"]}
             yield name, seed, teachers / folder, {**taught, **same, **hyper}
         settings = about["settings"] | translators.recipe(task.teachers, method)
-        settings = {name: value for name, value in settings.items() if name not in ("epochs", "eval_every")}
+        settings.pop("epochs", None)
+        if "eval_every" in settings:
+            settings["eval_every"] = facts["step"]  # the same images are held out, and validated once
         yield ALONE, seed, teachers / folder, {"data": data, **settings, **same, **task.alone}
 
 
@@ -127,9 +131,15 @@ def path_of(runs: Path, task: str, name: str, seed: int) -> Path:
     return runs / f"{task}-{name.replace(',', '').replace(' ', '-')}-{seed}"
 
 
-def measured(row: Row, file: Path, data: Path, about: dict[str, Any], options: dict[str, Any]) -> tuple[Row, Any]:
-    """Return a row with the figures and the cost of a file, and the table of its evaluation."""
-    (table,) = i2i.evaluate(file, data=data, split="test", paired=True, size=about["size"], **options).tables
+def measured(
+    row: Row, file: Path, data: Path, about: dict[str, Any], options: dict[str, Any], first: bool
+) -> tuple[list[Row], str]:
+    """Return a row with the figures and the cost of a file, for the first one also those of the baselines, and the
+    protocol."""
+    (table,) = i2i.evaluate(
+        file, data=data, split="test", paired=True, direction=about["direction"], size=about["size"], baseline=first,
+        **options,
+    ).tables  # fmt: skip
     model = i2i.load(file, provider="cpu")
     cost = {
         "macs": macs.count(file, model.spec, speed.SIDE),
@@ -137,7 +147,8 @@ def measured(row: Row, file: Path, data: Path, about: dict[str, Any], options: d
         "milliseconds": min(speed.milliseconds(model) for _ in range(LEAST)),
         "bytes": file.stat().st_size,
     }
-    return row | cost | {"figures": figures_of(table, RESULT)}, table
+    others = [{"method": who, "figures": figures_of(table, who)} for who in table.candidates if who != RESULT]
+    return [row | cost | {"figures": figures_of(table, RESULT)}, *others], table.protocol.line
 
 
 def costs(rows: list[Row]) -> str:
@@ -179,7 +190,7 @@ def report(name: str, task: Task, data: Path, given: argparse.Namespace, work: P
     for student, seed, teacher, settings in jobs(task, data, inputs, given.teachers, given.seeds):
         found += [("teacher", seed, teacher)] if ("teacher", seed, teacher) not in found else []
         run = path_of(given.runs, name, student, seed)
-        if not finished(run) and not given.finished:
+        if not given.finished:
             i2i.train(out=run, **settings)
         if finished(run):
             found.append((student, seed, run))
@@ -195,7 +206,8 @@ def report(name: str, task: Task, data: Path, given: argparse.Namespace, work: P
     line, smallest = "", list(task.students)[-1]
     for student, seed, run in found:
         to = about["direction"] if student in ("teacher", ALONE) else None
-        file = i2i.export(run, work / "models" / f"{run.name}.onnx", to=to, weights="newest")
+        weights = "best" if student == "teacher" else "newest"
+        file = i2i.export(run, work / "models" / f"{run.name}.onnx", to=to, weights=weights)
         titled = {student: file}
         if student == smallest:
             eight = file.with_name(f"{run.name}-int8.onnx")
@@ -204,9 +216,8 @@ def report(name: str, task: Task, data: Path, given: argparse.Namespace, work: P
             except ValueError as error:
                 print(f"{run.name}: no file in 8 bits: {error}", file=sys.stderr)
         for title, each in titled.items():
-            row, table = measured({"method": title, "seed": seed}, each, data, about, options)
-            rows.append(row)
-            line = line or table.protocol.line
+            more, line = measured({"method": title, "seed": seed}, each, data, about, options, not rows)
+            rows += more
             files += [each] if seed == 0 else []
     images = from_data(data, None, None, "test", about["direction"], True)
     write_sheet(images, files, about["size"], given.out.with_name(f"{given.out.stem}-{name}.png"))

@@ -18,16 +18,19 @@ the last step and those that validation chose are exported and measured on the t
 step's without --ema, which the same run has), beside the input itself and
 the mean of the target's training images. Pairs of the test split of which one image equals a training image in its
 pixels are left out. Tables are printed as Markdown; the file has every figure; a sheet of results of the first seed is
-written beside it for each task.
+written beside it for each task. Figures are kept beside the models, and taken again while files and options are the
+same.
 
-The second table of emoji is Spearman's rank correlation of each metric with those of the truth over all candidates: 1
-means that it ranks as the truth does. It is stated for trained networks alone, and with controls that cost nothing:
-both baselines, a training image of the target drawn at random, and the input blurred. Needs i2i[train,evaluate], scipy.
+Controls that cost nothing stand beside all networks but those of facades: both baselines, a training image of the
+target drawn at random, and the input blurred. The second table of emoji is Spearman's rank correlation of each metric
+with those of the truth over all candidates, for trained networks alone and with the controls: 1 means that it ranks as
+the truth does. Needs i2i[train,evaluate], scipy.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import shutil
@@ -43,7 +46,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import i2i
-from i2i.atomic import atomically
+from i2i.atomic import atomically, digest
 from i2i.engine import load_generators, state_file
 from i2i.evaluation.candidates import of_model
 from i2i.evaluation.pictures import read
@@ -54,6 +57,7 @@ from i2i.metrics import METRICS
 from i2i.runtime.model.catalog import read_run
 from i2i.sheets import sheet
 from i2i.spec import Spec
+from i2i.text import plural
 from i2i.translators import translator_class
 
 # fmt: off
@@ -101,7 +105,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "facades": {
         "runs": {("pix2pix", seed): f"facades-{seed}" for seed in range(3)},
         "direction": "b2a", "size": 128,
-        "settings": {"direction": "b2a", "generator": "unet_128", "ngf": 32, "ndf": 32, "epochs": 20, "eval_every": 702},  # noqa: E501
+        "settings": {"direction": "b2a", "generator": "unet_128", "ngf": 32, "ndf": 32, "epochs": 20, "eval_every": 702,
+                     "precision": "bf16", "compile": "off", "workers": 1},
     },
     "emoji": {
         "runs": {(method, seed): f"emoji-{method}-{seed}" for method, seeds in
@@ -136,13 +141,16 @@ def finished(path: Path) -> bool:
 
 
 def trained(name: str, data: Path, runs: Path, train: bool, chosen: Chosen = ALL) -> dict[tuple[str, int], Path]:
-    """Return the finished runs of a task, by method and seed; with ``train`` all, which are trained where needed."""
+    """Return the finished runs of a task, by method and seed; with ``train`` all, which are trained where needed.
+
+    Raises ValueError for a run of other settings, a finished one too.
+    """
     task, found = TASKS[name], {}
     for (method, seed), place in task["runs"].items():
         path = runs / place
         if not chosen(method, seed):
             continue
-        if not finished(path) and train:
+        if train:
             settings = task["settings"] | recipe(name, method)
             i2i.train(data=data, out=path, size=task["size"], seed=seed, **settings)
         if finished(path):
@@ -207,34 +215,63 @@ def figures_of(table: Any, who: str) -> dict[str, Any]:
 def measured(
     data: Path, name: str, runs: dict[tuple[str, int], Path], work: Path, options: dict[str, Any]
 ) -> tuple[list[Row], Row, list[Path]]:
-    """Measure both weights of each run; return the rows, with those of the baselines, the protocol and the files."""
+    """Measure all weights of each run; return the rows, with those of the baselines, the protocol and the files."""
     rows: list[Row] = []
     about: Row = {}
     files: list[Path] = []
     for (method, seed), run in runs.items():
         for weights in (each for each in WEIGHTS if each != "unaveraged" or TASKS[name].get("unaveraged")):
-            file, back = exports(run, work, weights, TASKS[name]["direction"])
+            file, back = exports(run, work / "models", weights, TASKS[name]["direction"])
             assert file is not None
-            first, size, paired = not rows, TASKS[name]["size"], TASKS[name].get("paired", True)
-            found = i2i.evaluate(
-                file, data=data, split="test", paired=paired, size=size, back=back, baseline=first, **options
-            )
-            (table,) = found.tables
-            row = {"method": method, "seed": seed, "weights": weights, "step": found.about["recipe"]["step"]}
-            rows.append(row | {"figures": figures_of(table, RESULT)})
+            first = not rows
+            facts = {"size": TASKS[name]["size"], "paired": TASKS[name].get("paired", True), "baseline": first}
+            found = once(work / "measured", data, options | facts | {"model": file, "back": back})
+            row = {"method": method, "seed": seed, "weights": weights, "step": found["step"]}
+            rows.append(row | {"figures": found["figures"].pop(RESULT)})
             if first:
-                others = [who for who in table.candidates if who != RESULT]
-                rows += [{"method": who, "figures": figures_of(table, who)} for who in others]
-                about = {"protocol": table.protocol.line, "left_out": table.left_out}
-            about["warnings"] = sorted({*about.get("warnings", ()), *table.warnings})
+                rows += [{"method": who, "figures": figures} for who, figures in found["figures"].items()]
+                about = {"protocol": found["protocol"], "left_out": found["left_out"]}
+            about["warnings"] = sorted({*about.get("warnings", ()), *found["warnings"]})
             if seed == min(other for same, other in runs if same == method):
                 files.append(file)
-            print(f"{run.name}, {WEIGHTS[weights]}: {found}\n", file=sys.stderr)
+            print(f"{run.name}, {WEIGHTS[weights]}: {found['text']}\n", file=sys.stderr)
     return rows, about, files
 
 
-def control_rows(task: Task, data: Path, work: Path, size: int, options: dict[str, Any]) -> list[Row]:
-    """Measure results that no network made: training images of the target drawn at random, and blurred inputs."""
+def once(folder: Path, data: Path, options: dict[str, Any]) -> Row:
+    """Evaluate a model on the test split of ``data``, or return what this found before; it is kept in ``folder``.
+
+    It counts as the same while the names of the images, the content of the models and all options are the same.
+    """
+    content = {name: digest(value) if isinstance(value, Path) else value for name, value in options.items()}
+    images = sorted(str(path.relative_to(data)) for path in data.rglob("*") if path.is_file())
+    key = hashlib.sha256(json.dumps([i2i.__version__, content, images], sort_keys=True).encode()).hexdigest()
+    kept = folder / f"{key[:24]}.json"
+    if not kept.exists():
+        found = i2i.evaluate(data=data, split="test", **options)
+        (table,) = found.tables
+        row = {
+            "step": found.about["recipe"]["step"],
+            "figures": {who: figures_of(table, who) for who in table.candidates},
+            "protocol": table.protocol.line, "left_out": table.left_out, "warnings": list(table.warnings),
+            "text": str(found),
+        }  # fmt: skip
+        write_json(kept, row)
+    return json.loads(kept.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(value, indent=1) + "\n"
+    atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def control_rows(task: Task, data: Path, work: Path, about: dict[str, Any], options: dict[str, Any]) -> list[Row]:
+    """Measure results that no network made: training images of the target drawn at random, and blurred inputs.
+
+    Args:
+        about: the task's facts, of :data:`TASKS`.
+    """
     drawn = np.random.default_rng(0).integers(len(task.targets), size=len(task.items))
     folders = {"a random training image": work / "random", "the input, blurred": work / "blurred"}
     for item, number in zip(task.items, drawn, strict=True):
@@ -244,8 +281,9 @@ def control_rows(task: Task, data: Path, work: Path, size: int, options: dict[st
             path.mkdir(parents=True, exist_ok=True)
             write_image((path / item.name).with_suffix(".png"), Image(pixels))
     rows, sides = [], {"real": data / "testB", "source": data / "testA", "train": data / "trainB"}
+    facts = {"size": about["size"], "paired": about.get("paired", True)}
     for who, folder in folders.items():
-        (table,) = i2i.evaluate(fake=folder, paired=True, size=size, **sides, **options).tables
+        (table,) = i2i.evaluate(fake=folder, **facts, **sides, **options).tables
         rows.append({"method": who, "figures": figures_of(table, RESULT)})
     return rows
 
@@ -291,6 +329,7 @@ def summary(rows: Sequence[Row]) -> str:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: "seed" not in row):  # networks first
         groups.setdefault((row["method"], row.get("weights", "")), []).append(row)
+    most = max(map(len, groups.values()))
     tables = []
     for section in SECTIONS:
         names = [n for n, m in METRICS.items() if m.section == section and any(n in row["figures"] for row in rows)]
@@ -300,6 +339,8 @@ def summary(rows: Sequence[Row]) -> str:
         for (method, weights), group in groups.items():
             steps = ", ".join(str(row["step"]) for row in group if "step" in row)
             title = method + (f", {WEIGHTS[weights]} ({steps})" if weights else "")
+            if "seed" in group[0] and len(group) < most:
+                title += f" ({plural(len(group), 'seed')})"
             cells = [cell(group, name) for name in names]
             lines += [[title, *cells]] if any(cells) else []
         tables.append(markdown(lines))
@@ -373,27 +414,31 @@ def main() -> None:
         if data is None:
             continue
         options = {"features": arguments.features, "provider": "cpu"}
+        paired = task.get("paired", True)
+        from_data(data, None, None, "test", task["direction"], paired)  # raises before hours of training
         runs = trained(
             name, data, arguments.runs, not arguments.finished,
             lambda method, seed: (names is None or method in names) and seed < arguments.seeds,
         )  # fmt: skip
-        left_out, unpaired = 0, task.get("pairs_of_test", False)
-        if unpaired:
+        if not runs:
+            print(f"{name}: no run to measure", file=sys.stderr)
+            continue
+        left_out = 0
+        if task.get("pairs_of_test", False):
             left_out = without_trained(data, work / name)
             data = work / name
-        elif arguments.judge:
+        if arguments.judge and name == "facades":
             options |= {"judge": arguments.judge, "palette": arguments.palette}
-        rows, about, files = measured(data, name, runs, work / "models", options)
-        images = from_data(data, None, None, "test", task["direction"], task.get("paired", True))
-        if unpaired:
-            rows += control_rows(images, data, work / "controls", task["size"], options)
+        rows, about, files = measured(data, name, runs, work, options)
+        images = from_data(data, None, None, "test", task["direction"], paired)
+        if name != "facades":
+            rows += control_rows(images, data, work / f"{name}-controls", task, options)
         write_sheet(images, files, task["size"], arguments.out.with_name(f"{arguments.out.stem}-{name}.png"))
         everything[name] = {"settings": task["settings"], "left_out_pairs": left_out, **about, "rows": rows}
+        write_json(arguments.out, everything)
         print(f"## {name}: {len(images.items)} images, {left_out} left out\n\n{summary(rows)}\n\n{about['protocol']}\n")
-        if unpaired:
+        if task.get("pairs_of_test", False):
             print(f"{agreement(rows)}\n")
-    text = json.dumps(everything, indent=1)
-    atomically(arguments.out, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
 
 if __name__ == "__main__":
