@@ -8,8 +8,13 @@ import torch
 from torch import Tensor, nn
 
 
+AVERAGED = ("running_mean", "running_var", "totals", "counts")
+"""Buffers that are statistics of what the weights compute: of batch normalisation, and of the latent vectors of labels.
+Beside averaged weights belong their averages; other buffers are copied."""
+
+
 class EMA:
-    """Average the weights of networks over the steps of a run.
+    """Average the weights of networks, and the statistics that belong to them, over the steps of a run.
 
     The decay is (1 + step) / (10 + step) until that reaches ``decay``, so that the first weights do not dominate a
     short run. With ``decay`` 0 the average equals the current weights.
@@ -26,8 +31,11 @@ class EMA:
         weight = 1 - min(self.decay, (1 + step) / (10 + step)) if self.decay else 1.0
         for name, net in self.networks.items():
             torch._foreach_lerp_(list(net.parameters()), list(self.live[name].parameters()), weight)
-            for mean, live in zip(net.buffers(), self.live[name].buffers(), strict=True):
-                mean.copy_(live)
+            for (key, mean), live in zip(net.named_buffers(), self.live[name].buffers(), strict=True):
+                if key.rpartition(".")[2] in AVERAGED:
+                    mean.lerp_(live, weight)
+                else:
+                    mean.copy_(live)
 
     def state_dict(self) -> dict[str, dict]:
         return {name: net.state_dict() for name, net in self.networks.items()}

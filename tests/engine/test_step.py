@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from i2i.engine.ema import EMA
 from i2i.engine.step import Move, play
+from i2i.networks.blocks import RunningNorm2d
+from i2i.networks.latent import LabelMeans
 from i2i.translators.base import Player, Translator
 
 
@@ -73,3 +76,21 @@ def test_the_rate_scales_every_learning_rate():
     before = game.G.weight.clone()
     play(game, moves, {"x": torch.randn(3, 4)}, rate=0.0, autocast=nullcontext)
     assert torch.equal(game.G.weight, before)
+
+
+def test_averaged_weights_have_the_averages_of_their_statistics():
+    """Of batch norm and of labels; what is no average, such as a count of batches, is that of the network itself."""
+    live = nn.ModuleDict({"linear": nn.Linear(1, 1), "norm": RunningNorm2d(1), "labels": LabelMeans(1, False, 1)})
+    ema = EMA({"G": live}, decay=0.5)
+    wanted = {key: value.double() for key, value in live.state_dict().items()}
+    for step, share in enumerate((0.9, 9 / 11, 0.75)):  # 1 - (1 + step) / (10 + step)
+        with torch.no_grad():
+            for value in live.state_dict().values():
+                value.fill_(4**step)
+        ema.update(step)
+        wanted = {key: (1 - share) * mean + share * 4**step for key, mean in wanted.items()}
+    wanted["norm.num_batches_tracked"] = torch.tensor(16.0)
+    found = ema.networks["G"].state_dict()
+    assert {"norm.running_mean", "norm.running_var", "labels.totals", "labels.counts"} < found.keys()
+    for key, value in found.items():
+        assert torch.allclose(value.double(), wanted[key].double(), rtol=1e-6), key
