@@ -127,7 +127,7 @@ def gp_real(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def r1(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
-    """Mescheder et al. 2018 (arXiv:1801.04406), eq. 9: half the squared slope at the data."""
+    """Mescheder et al. 2018 (arXiv:1801.04406), eq. 9: half the squared slope, of the mean of D's map, at the data."""
     return _squared_slope(D, real, 1.0) / 2
 
 
@@ -137,12 +137,19 @@ def r1r2(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _squared_slope(D: Critic, x: Tensor, share: float) -> Tensor:
-    return gradient(D, x, share).square().sum(dim=1).mean()
+    """Return the squared slope of the mean of D's map, which objectives average too, so that no size of images counts
+    for more."""
+    return gradient(D, x, share, _mean).square().sum(dim=1).mean()
+
+
+def _mean(map: Tensor) -> Tensor:
+    """Return the mean of each image's outputs, [n]."""
+    return map.reshape(len(map), -1).mean(1)
 
 
 def gp_zero(D: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """Torbunov et al. 2023 (arXiv:2303.16280), section 3: the squared slope of the mean of D's map between both."""
-    return gradient(D, *between(real, fake), lambda map: map.reshape(len(map), -1).mean(1)).square().sum(1).mean()
+    return gradient(D, *between(real, fake), _mean).square().sum(1).mean()
 
 
 class Constraint(NamedTuple):

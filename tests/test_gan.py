@@ -98,13 +98,21 @@ class Linear(nn.Module):
 
 @pytest.mark.parametrize(
     ("penalty", "value"),
-    [(gp, (5 - 1) ** 2), (gp_real, (5 - 1) ** 2), (r1, 25 / 2), (r1r2, 25), (gp_zero, 25 / 4)],
+    [(gp, (5 - 1) ** 2), (gp_real, (5 - 1) ** 2), (r1, 25 / 8), (r1r2, 25 / 4), (gp_zero, 25 / 4)],
 )
 def test_penalty_of_a_linear_critic_by_hand(penalty, value):
     w = torch.zeros(3, 2, 2, dtype=torch.float64)
     w[0, 0, 0], w[2, 1, 1] = 3, 4  # a slope of 5
     x, y = torch.randn(4, 3, 2, 2, dtype=torch.float64), torch.randn(4, 3, 2, 2, dtype=torch.float64)
     assert penalty(Linear(w), x, y).item() == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.parametrize("penalty", [r1, r1r2, gp_zero])
+def test_a_penalty_does_not_grow_with_the_map(penalty):
+    D = Linear(torch.randn(3, 2, 2, dtype=torch.float64))
+    x, y = torch.randn(4, 3, 2, 2, dtype=torch.float64), torch.randn(4, 3, 2, 2, dtype=torch.float64)
+    tiled = penalty(lambda x: D(x).repeat(1, 1, 3, 5), x, y)
+    assert tiled.item() == pytest.approx(penalty(D, x, y).item(), rel=1e-12)
 
 
 class Quadratic(nn.Module):
