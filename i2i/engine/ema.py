@@ -7,7 +7,6 @@ import copy
 import torch
 from torch import Tensor, nn
 
-
 AVERAGED = ("running_mean", "running_var", "totals", "counts")
 """Buffers that are statistics of what the weights compute: of batch normalisation, and of the latent vectors of labels.
 Beside averaged weights belong their averages; other buffers are copied."""

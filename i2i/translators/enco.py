@@ -13,10 +13,10 @@ from torch.nn.functional import interpolate, l1_loss, normalize
 from i2i import networks
 from i2i.gan import Adversarial, scales, scored, wide
 from i2i.networks.blocks import initialise
-from i2i.networks.projection import PatchProjection
 from i2i.translators.base import Player, Translator, Views
 
 DIM = 256  # of the projected patches
+HIDDEN = 128  # of the predictors
 OVERSAMPLED = 4  # random places of which D chooses one patch
 
 
@@ -25,11 +25,10 @@ class EnCo(Translator):
     L_GAN(G, D) + lambda_enco L_EnCo in the second.
 
     L_EnCo is 2 - 2 cos(P(H(u)), H(d)) between patches of maps of the way down (d) and of the way up (u) of one pass of
-    G, at the same stage and place, with a projection H and a predictor P. No gradient passes through H(d), and there
-    are no negatives and no second pass through the encoder. Half of the patches are those where D's output is smallest,
-    as for a fake, of four times as many at random places; the others are random.
-
-    As in the authors' code the terms of the stages are added and divided by twice their number.
+    G, at the same stage and place, with a projection H and a predictor P, averaged over the patches and the stages. No
+    gradient passes through H(d), and there are no negatives and no second pass through the encoder. Half of the patches
+    are those where D's output is smallest, as for a fake, of four times as many at random places; the others are
+    random.
 
     Args:
         in_channels, out_channels: of X and Y, whose images are [n, c, h, w] in [-1, 1].
@@ -76,8 +75,8 @@ class EnCo(Translator):
         lr_d: float = 2e-4,
     ) -> None:
         super().__init__()
-        if patches < 1:
-            raise ValueError(f"patches is {patches}; expected at least 1")
+        if patches < 2:
+            raise ValueError(f"patches is {patches}; expected at least 2: batch norm compares each with others")
         self.gan, self.lr, self.lr_d, self.patches = Adversarial(objective, constraint), lr, lr_d, patches
         self.lambda_gan, self.lambda_enco = lambda_gan, lambda_enco
         self.lambda_idt = lambda_idt if in_channels == out_channels else 0.0
@@ -85,9 +84,9 @@ class EnCo(Translator):
         G = networks.generator(generator, in_channels, out_channels, antialias=antialias, **options)
         assert isinstance(G, networks.ResNet)
         initialise(G, weights=init)
-        self.G, self.H = G, PatchProjection(G.staged, DIM)
-        self.P = nn.ModuleList(nn.Sequential(nn.Linear(DIM, DIM), nn.ReLU(), nn.Linear(DIM, DIM)) for _ in G.staged)
-        initialise(self.P, weights="xavier")
+        self.G, self.H = G, nn.ModuleList(projection(channels) for channels in G.staged)
+        self.P = nn.ModuleList(predictor() for _ in G.staged)
+        initialise(nn.ModuleList([self.H, self.P]), weights="xavier")
         D = networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm, antialias=antialias)
         self.D = self.gan.constrain(initialise(D, weights=init))
 
@@ -125,20 +124,19 @@ class EnCo(Translator):
 
     def alike(self, v: Views, attention: Tensor) -> Tensor:
         """Return L_EnCo, the patches chosen by D's output [n, c, h', w']."""
-        stages = len(self.P)
-        down: list[Tensor] = []
-        up: list[Tensor] = []
-        for i in range(stages):
+        terms = []
+        for i, (H, P) in enumerate(zip(self.H, self.P, strict=True)):
             h, w = (-(-side // 2**i) for side in v["x"].shape[-2:])
             where = interpolate(attention.mean(1, keepdim=True), (h, w), mode="bilinear", align_corners=False)
             at = places(where.flatten(1), self.patches)[:, None]
-            for found, name in ((down, "d"), (up, "u")):
-                map = v[f"{name}({i})"]
-                found.append(map.gather(2, at.expand(-1, map.shape[1], -1)).transpose(1, 2))
-        predicted = [normalize(wide(P(z)), dim=2) for P, z in zip(self.P, self.H(up), strict=True)]
-        keys = [normalize(wide(z).detach(), dim=2) for z in self.H(down)]
-        cosines = [(p * k).sum(2) for p, k in zip(predicted, keys, strict=True)]
-        return torch.stack([(2 - 2 * cosine).mean() for cosine in cosines]).sum() / (2 * stages)
+            down, up = (
+                map.gather(2, at.expand(-1, map.shape[1], -1)).transpose(1, 2).flatten(0, 1)  # [patches of all, c]
+                for map in (v[f"d({i})"], v[f"u({i})"])
+            )
+            with torch.no_grad():
+                key = normalize(wide(H(down)))
+            terms.append((2 - 2 * (normalize(wide(P(H(up)))) * key).sum(1)).mean())
+        return torch.stack(terms).mean()
 
     def players(self) -> dict[str, Player]:
         generator = nn.ModuleList([self.G, self.H, self.P])
@@ -152,6 +150,28 @@ class EnCo(Translator):
 
     def critics(self) -> dict[str, nn.Module]:
         return {"a2b": self.D}
+
+
+def projection(channels: int) -> nn.Module:
+    """Return H of a stage, a perceptron of patches [n, channels].
+
+    Its last layer subtracts the mean of all patches: without negatives, a direction that all have in common would be
+    the easiest way to agree.
+    """
+    return nn.Sequential(
+        nn.Linear(channels, DIM, bias=False), normalised(DIM), nn.ReLU(),
+        nn.Linear(DIM, DIM, bias=False), normalised(DIM, affine=False),
+    )  # fmt: skip
+
+
+def predictor() -> nn.Module:
+    """Return P of a stage, a perceptron of what H returns."""
+    return nn.Sequential(nn.Linear(DIM, HIDDEN, bias=False), normalised(HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, DIM))
+
+
+def normalised(width: int, affine: bool = True) -> nn.Module:
+    """Return batch normalisation of vectors [n, width]. There is nothing but training, so no averages are kept."""
+    return nn.BatchNorm1d(width, affine=affine, track_running_stats=False)
 
 
 def places(attention: Tensor, patches: int) -> Tensor:

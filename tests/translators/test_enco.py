@@ -44,12 +44,58 @@ def test_the_weights_of_the_terms():
     torch.manual_seed(1)
     loss = translator.alike(v, translator.D(v["G(x)"]).detach())
     assert terms["enco"].item() == pytest.approx(loss.item(), rel=1e-5)  # 2 / 2
-    assert 0 < loss < 2
-    # the predictor as the identity and equal maps: nothing is left to learn
-    same = v | {f"d({i})": torch.rand_like(v[f"d({i})"]) for i in range(3)}
-    same |= {f"u({i})": same[f"d({i})"] for i in range(3)}
+
+
+def test_the_content_term_by_hand():
+    """The mean over the stages; maps of so few places that all are compared."""
+    translator = make("enco", patches=2000)
+    v = {"x": torch.zeros(2, 3, 32, 32)}
+    for i, channels in enumerate(translator.G.staged):
+        v |= {f"{name}({i})": torch.randn(2, channels, (32 >> i) ** 2).requires_grad_() for name in "du"}
+    loss = translator.alike(v, torch.zeros(2, 1, 4, 4))
+    wanted = []
+    for i, (H, P) in enumerate(zip(translator.H, translator.P, strict=True)):
+        down, up = (torch.cat(list(v[f"{name}({i})"].transpose(1, 2))) for name in "du")
+        wanted.append((2 - 2 * torch.cosine_similarity(P(H(up)), H(down))).mean().item())
+    assert loss.item() == pytest.approx(sum(wanted) / 3, rel=1e-5)
+    assert all(1 < each < 3 for each in wanted)
+    loss.backward()
+    assert all(v[f"d({i})"].grad is None and v[f"u({i})"].grad.abs().sum() > 0 for i in range(3))
+    # equal maps, and predictors that return what they are given: nothing is left to learn
+    same = v | {f"u({i})": v[f"d({i})"] for i in range(3)}
     translator.P = torch.nn.ModuleList(torch.nn.Identity() for _ in range(3))
     assert translator.alike(same, torch.zeros(2, 1, 4, 4)).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_heads_are_the_authors():
+    translator = make("enco")
+    for H, P in zip(translator.H, translator.P, strict=True):
+        names = ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+        assert [type(layer).__name__ for layer in P] == names
+        assert [type(layer).__name__ for layer in H] == [*names, "BatchNorm1d"]
+        assert [layer.bias is not None for layer in (H[0], H[3], P[0], P[3])] == [False, False, False, True]
+        assert [layer.affine for layer in (H[1], H[4], P[1])] == [True, False, True]
+        assert (P[0].in_features, P[0].out_features, P[3].out_features) == (256, 128, 256)
+    with pytest.raises(ValueError, match="patches is 1; expected at least 2"):
+        make("enco", patches=1)
+
+
+def test_the_projections_do_not_agree_on_one_direction():
+    """Where keys and predictions have nothing in common, the easiest way to agree would be the same vector for all."""
+    translator = make("enco")
+    heads = torch.nn.ModuleList([translator.H, translator.P])
+    optimizer = torch.optim.Adam(heads.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    v = {"x": torch.zeros(1, 3, 32, 32)}
+    for i, channels in enumerate(translator.G.staged):
+        v |= {f"{name}({i})": torch.rand(1, channels, (32 >> i) ** 2) for name in "du"}
+    for _ in range(20):
+        optimizer.zero_grad()
+        translator.alike(v, torch.zeros(1, 1, 4, 4)).backward()
+        optimizer.step()
+    with torch.no_grad():
+        for i, H in enumerate(translator.H):
+            keys = torch.nn.functional.normalize(H(v[f"d({i})"][0].T))
+            assert keys.mean(0).norm() < 0.5
 
 
 @pytest.mark.parametrize("residual", [False, True])
