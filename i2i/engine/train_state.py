@@ -24,6 +24,7 @@ from i2i.engine.step import Move, autocast_for, play
 from i2i.engine.teacher import Teacher
 from i2i.engine.weights import differing, save_weights
 from i2i.gan import Adversarial
+from i2i.networks import BatchStatGAN
 from i2i.translators import Translator, Views, translator_class
 from i2i.translators.content import Content, with_content
 
@@ -64,12 +65,15 @@ class TrainState:
         self.ema = EMA(self.translator.exports(), settings.ema)
         self.autocast = autocast_for(settings.precision, world.device)
         self.parts = settings.accumulate
+        self.remembering = [module for module in self.translator.modules() if isinstance(module, BatchStatGAN)]
         self.halvings = 0  # of the learning rate, each after a loss or weight that was not finite
         self.failures = 0  # to save the state, in a row
 
     def step(self, batch: Views, number: int, rate: float) -> dict[str, torch.Tensor]:
         """Run step ``number`` (from 0) at ``rate`` times the learning rates; return the loss terms."""
         batch = self.here(batch)
+        for D in self.remembering:
+            D.begin_step()
         if self.graphs:
             torch.compiler.cudagraph_mark_step_begin()  # the graphs' results of the step before may be overwritten
         terms = (

@@ -54,11 +54,17 @@ class BatchStatGAN(nn.Module):
         initialise(self.head)
         self.kept: dict[str, list[Tensor]] = {}
         self.compared: dict[str, list[Tensor]] = {}  # with what the images that were kept last were compared
+        self.moved: set[str] = set()  # kinds whose images of this step are kept already
+
+    def begin_step(self) -> None:
+        """Begin a training step: what is kept from now on are images of this step."""
+        self.moved = set()
 
     def forward(self, x: Tensor, kind: str | Share | None = None, keep: bool = False) -> Tensor:
         """Return logits; ``kind`` is "real" or "fake", and None compares the images of the batch alone.
 
-        With ``keep`` the features are kept, in the place of the oldest ones. A penalty gives the share of the real
+        With ``keep`` the features are kept, in the place of the oldest ones; later in that step, images are compared
+        with what these were compared with, and not with themselves. A penalty gives the share of the real
         image in each image that it makes, a number or [n, 1, 1, 1]: the images are compared with the past maps that
         the game has just been played with, mixed alike. Raises ValueError for images smaller than one patch.
         """
@@ -70,10 +76,12 @@ class BatchStatGAN(nn.Module):
             )
         present = self.body(x)
         if isinstance(kind, str):
-            before = [map.to(present) for map in self.kept.get(kind, []) if map.shape[1:] == present.shape[1:]]
+            past = self.compared if kind in self.moved and not keep else self.kept
+            before = [map.to(present) for map in past.get(kind, []) if map.shape[1:] == present.shape[1:]]
             if keep and self.training:
                 self.kept[kind] = [*before, present.detach()][-self.past :] if self.past else []
                 self.compared[kind] = before
+                self.moved.add(kind)
         else:
             before = [] if kind is None else self._mixed(kind, present)
         return self.head(self.together(torch.cat([present, *before]))[: len(x)])

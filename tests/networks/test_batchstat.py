@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.nn.functional import batch_norm
 
+from i2i.engine.distributed import World
 from i2i.engine.options import preset_of
+from i2i.engine.run_folder import Run
 from i2i.engine.schedule import learning_rate
 from i2i.engine.settings import Settings
 from i2i.engine.step import Move, play
-from i2i.engine.train_state import LOCAL
+from i2i.engine.train_state import LOCAL, TrainState
 from i2i.gan import Adversarial
 from i2i.networks import BatchStatGAN, discriminator
 from i2i.translators import TRANSLATORS, translator_class
@@ -29,6 +31,7 @@ def test_present_features_are_normalised_with_past_ones_of_their_kind():
     for x in seen:
         D(x, "real", keep=True)
     D(images(), "fake", keep=True)
+    D.begin_step()
     x = images()
     maps = torch.cat([D.body(x), *(D.body(each) for each in seen[-3:])])  # the last three
     wanted = D.head(batch_norm(maps, None, None, training=True)[:1])
@@ -46,6 +49,7 @@ def test_past_features_pass_no_gradient_and_are_state():
     D(first, "real", keep=True)
     D(images(), "real").sum().backward()
     assert first.grad is None
+    D.begin_step()
     state = D.state_dict()
     assert [key for key in state if key.endswith(LOCAL)] == ["_extra_state"]
     other.load_state_dict(state)
@@ -92,6 +96,29 @@ def test_a_penalty_constrains_the_function_that_plays():
     x = (share * real + (1 - share) * fake).requires_grad_()
     (slope,) = torch.autograd.grad(D(x, share).mean(), x)
     assert found.item() == pytest.approx(slope.square().sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["cut", "cyclegan"])
+def test_no_image_is_compared_with_itself(method, tmp_path):
+    """Where the discriminator moves first, the generator's images are those that it has just kept."""
+    given = {"discriminator": "batchstat_1", "size": 32, "precision": "fp32"}
+    given |= {name: value for name, value in CASES[method].small.items() if name not in given}
+    run = Run.open(method, tmp_path, {"a": "a", "b": "b", **given})
+    run.facts |= {side: {"channels": 3} for side in ("source", "target")}
+    game, kinds, together = TrainState(run, World()), [], []
+    D = game.translator.critics()["a2b"]
+    D.register_forward_pre_hook(lambda _, given: kinds.append(given[1]))
+    D.together.register_forward_pre_hook(lambda _, given: together.append(given[0].detach()))
+    for step in range(5):
+        kinds.clear()
+        together.clear()
+        kept = [map.clone() for map in D.kept.get("fake", [])]  # those of the steps before
+        assert len(kept) == min(step, 3)
+        game.step(batch(method), step, 1.0)
+        fakes = [maps for kind, maps in zip(kinds, together, strict=True) if kind == "fake"]
+        assert len(fakes) == 2  # of both players
+        for maps in fakes:
+            assert torch.equal(maps[2:], torch.cat([maps[:0], *kept]))
 
 
 def test_each_scale_remembers():
