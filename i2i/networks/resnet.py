@@ -95,7 +95,7 @@ class ResNet(nn.Module):
             nn.Sequential(
                 nn.Conv2d(width, 2 * width, 3, stride=1 if antialias else 2, padding=1, bias=bias),
                 norm_layer(norm, 2 * width),
-                relu(),
+                nn.ReLU(inplace=norm != "none"),  # without a norm it would overwrite the tapped map
                 *([BlurDown(2 * width)] if antialias else []),
             )
             for width in (ngf, 2 * ngf)

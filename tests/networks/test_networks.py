@@ -113,8 +113,9 @@ def test_blur_on_the_way_up_is_a_filter_of_the_spread_map():
     assert up(x, (9, 11)).shape == (1, 3, 9, 11)
 
 
-def test_the_maps_that_cut_compares():
-    net = networks.ResNet(ngf=2, antialias=True, upsample="blur")
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_the_maps_that_cut_compares(norm):
+    net = networks.ResNet(ngf=2, antialias=True, upsample="blur", norm=norm)
     x = torch.randn(1, 3, 64, 48)
     taps = []
     y = net(x, taps)
@@ -124,6 +125,7 @@ def test_the_maps_that_cut_compares():
     ]  # fmt: skip
     assert [map.shape[1] for map in taps] == net.tapped
     assert torch.equal(taps[0], nn.functional.pad(x, (3, 3, 3, 3), mode="reflect"))
+    assert all((map < 0).any() for map in taps[1:3])  # before the normalisation and the ReLU
     alone = net.encode(x)
     assert all(torch.equal(a, b) for a, b in zip(alone, taps, strict=True))
     seen = []
