@@ -75,7 +75,8 @@ def train(run: Run, quiet: bool, dry_run: bool) -> Path:
         for name, was, now in run.overridden:
             say(f"overridden: {name}: {was} -> {now}", quiet)
         if dry_run:
-            say("\n".join([describe(run, dataset, game), *plan(run, dataset, game)]), quiet)
+            notes = cautions(run, game, dataset, run.settings.batch // world.size)
+            say("\n".join([describe(run, dataset, game), *notes, *plan(run, dataset, game)]), quiet)
             return run.path
         if world.rank == 0:
             stack.enter_context(run.alone())

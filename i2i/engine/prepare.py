@@ -33,6 +33,7 @@ from i2i.text import plural
 from i2i.translators import Views, translator_class
 
 SAMPLES = 4  # rows of a sample sheet
+MOVES = 5_000  # of each player, which most games need at least
 
 
 def open_data(settings: Settings, split: str = "train", progress: Callable[[int, int], None] | None = None) -> Dataset:
@@ -189,7 +190,7 @@ def sample_batch(settings: Settings, dataset: Dataset) -> Views:
 
 
 def cautions(run: Run, game: TrainState, dataset: Dataset, images: int) -> list[str]:
-    """Return notes about a run's normalisation and size, for its data and ``images`` per process and step."""
+    """Return notes about a run's normalisation, size and length, for its data and ``images`` per process and step."""
     notes = [flat_note(dataset.report.even, (defaults(run.settings.method) | run.hyperparameters).get("norm"))]
     if translator_class(run.settings.method).data not in ("images", "captions"):
         notes.append(scale_note(dataset.report.sizes, training_view(run.settings).covered))
@@ -199,7 +200,19 @@ def cautions(run: Run, game: TrainState, dataset: Dataset, images: int) -> list[
             f"note: batch normalisation learns from {images} images at once here, and is used on one at a time; the "
             "authors train with --batch 1. For larger batches --set norm=instance is the same in both"
         )
+    notes.append(_short(run.settings, len(dataset), max(move.player.every for move in game.moves.values())))
     return [note for note in notes if note]
+
+
+def _short(settings: Settings, images: int, every: int) -> str:
+    """Return a note if a length by epochs is too few steps for a player that moves once in ``every``; else ""."""
+    moves = length(settings, images)[0] // every
+    if settings.steps or moves >= MOVES:
+        return ""
+    return (
+        f"note: {plural(settings.epochs, 'epoch')} of these images are {plural(moves, 'move')} of the slowest player, "
+        f"and most games need {MOVES} or more: give the length in steps (--steps {every * MOVES})"
+    )
 
 
 def describe(run: Run, dataset: Dataset, game: TrainState) -> str:

@@ -241,6 +241,22 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(options, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
+def test_few_images_are_said_to_make_few_steps(folders, tmp_path):
+    """A length by epochs, of so few images that the networks would hardly move."""
+    arguments = ["dcgan", "--data", folders["dcgan"]["data"], "--out", str(tmp_path / "run"), "--dry-run"]
+    arguments += ["--batch", "7", "--size", "16", "--set", "ngf=2", "--set", "ndf=2"]
+    said = CliRunner().invoke(command, arguments).output
+    assert (
+        "note: 200 epochs of these images are 200 moves of the slowest player, and most games need 5000 or more: give "
+        "the length in steps (--steps 5000)\n"
+    ) in said
+    said = CliRunner().invoke(command, [*arguments, "--set", "n_critic=5"]).output
+    assert "are 40 moves of the slowest player" in said
+    assert "(--steps 25000)" in said
+    for longer in (["--epochs", "5000"], ["--steps", "20"]):
+        assert "slowest player" not in CliRunner().invoke(command, [*arguments, *longer]).output
+
+
 def test_batch_norm_over_several_images_is_warned_of(options, tmp_path, one_thread, capsys):
     train("pix2pix", **(options | {"norm": "batch"}), steps=1, out=tmp_path / "two")
     assert "--set norm=instance" in capsys.readouterr().err
