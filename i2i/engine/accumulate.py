@@ -67,7 +67,7 @@ class _Part:
             return self._of_values(move, share, before)
         self.random = _random_states(self.batch)
         with self.autocast():
-            views = masked(self.translator(self.batch), self.batch)
+            views = self._masked(self.translator(self.batch))
         self.computed = [name for name, view in views.items() if view.requires_grad]
         with self.autocast():
             terms = move.player.loss(views)
@@ -85,9 +85,12 @@ class _Part:
         slopes = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         if slopes:
             with self._repeated(), self.autocast():
-                views = masked(functional_call(self.translator, before, (self.batch,)), self.batch)
+                views = self._masked(functional_call(self.translator, before, (self.batch,)))
             torch.autograd.backward([views[name] for name in slopes], list(slopes.values()), inputs=move.parameters)
         return {name: term.detach() for name, term in terms.items()}
+
+    def _masked(self, views: Views) -> Views:
+        return masked(views, self.batch, self.translator.data == "pairs")
 
     @contextmanager
     def _repeated(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from i2i.data import Dataset
 from i2i.engine.ema import EMA
@@ -22,7 +22,7 @@ from i2i.engine.watch import LASTING, Watch
 from i2i.networks import per_image
 from i2i.sheets import sheet
 from i2i.translators import Translator, Views
-from i2i.translators.masks import masked
+from i2i.translators.masks import MASKS, masked
 
 
 class Samples:
@@ -89,10 +89,10 @@ def named(view: str, domains: Sequence[str]) -> str:
 
 
 @torch.no_grad()
-def shown(translator: nn.Module, batch: Views) -> Views:
+def shown(translator: Translator, batch: Views) -> Views:
     """Return the views of a batch in use: without dropout, with the statistics of each image."""
-    views = masked(per_image(translator)(batch), batch)
-    return {name: view.float().cpu() for name, view in views.items() if view.ndim == 4}
+    views = masked(per_image(translator)(batch), batch, translator.data == "pairs")
+    return {name: view.float().cpu() for name, view in views.items() if view.ndim == 4 and name not in MASKS.values()}
 
 
 def to_pixels(image: Tensor, channels: tuple[int, ...] = (), alpha: bool = True) -> np.ndarray:

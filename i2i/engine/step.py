@@ -95,7 +95,7 @@ def play(
     # One autocast context for the forward pass and one for each move: within a context the casts of weights are
     # cached, and a second player would see the first one's old weights.
     with autocast():
-        views = masked(translator(batch), batch)
+        views = masked(translator(batch), batch, translator.data == "pairs")
     return {
         f"{name}/{term}": loss
         for name, move in moves.items()

@@ -12,6 +12,7 @@ from torch.nn.functional import l1_loss, normalize
 from i2i.gan import wide
 from i2i.text import plural
 from i2i.translators.base import Player, Translator, Views
+from i2i.translators.masks import MASKS, within
 
 Features = Callable[[Tensor], Sequence[Tensor]]
 """Function of images [n, c, h, w] in [-1, 1] that returns feature maps [n, c', h', w']."""
@@ -87,6 +88,8 @@ def _terms(
         yield f"identity_{direction}", content.identity * l1_loss(wide(G(y)), y)
     if content.geometry:
         turned = G(x.rot90(1, (2, 3))).rot90(-1, (2, 3))
+        if (mask := v.get(MASKS[source])) is not None:
+            turned = within(mask, turned, x, "the turned translation")
         yield f"geometry_{direction}", content.geometry * l1_loss(wide(made), wide(turned))
     if content.perceptual:
         assert content.features is not None

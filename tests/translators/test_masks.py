@@ -6,6 +6,7 @@ import torch
 from i2i.engine.samples import shown
 from i2i.engine.step import Move, play
 from i2i.translators import TRANSLATORS, translator_class
+from i2i.translators.content import Content, with_content
 from i2i.translators.masks import masked, translations
 from tests.translators.cases import batch, make
 
@@ -53,6 +54,29 @@ def test_the_game_is_played_within_the_mask():
     translator = make("direct")
     wanted = translator.gan.generator(translator.D, data["x"])  # D judges the source itself
     assert nothing["G/gan"].item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["pix2pix", "pix2pixhd"])
+def test_of_pairs_the_target_is_masked_too(method):
+    """Else the discriminator would tell both apart by what lies outside, where nothing is learned."""
+    translator, data = make(method), batch(method) | {"mask": torch.zeros(2, 1, 32, 32)}
+    judged = []
+    translator.D.register_forward_pre_hook(lambda _, given: judged.append(given[0].detach()))
+    moves = {"D": Move(translator.players()["D"])}
+    play(translator, moves, data)
+    real, fake = judged if len(judged) == 2 else judged[0].chunk(2)
+    assert torch.equal(real, fake)
+    assert torch.equal(shown(translator.eval(), data)["y"], data["x"])
+    with pytest.raises(ValueError, match="G\\(x\\) has 3 channels and its source 1"):
+        play(make(method, 1, 3), moves, batch(method, 1, 3) | {"mask": half()})
+
+
+def test_a_turned_translation_is_masked_too():
+    translator, data = make("cyclegan"), batch("cyclegan")
+    masks = {"mask": torch.zeros(2, 1, 32, 32), "mask_y": torch.zeros(2, 1, 32, 32)}
+    players = with_content(translator, Content(geometry=1.0))
+    terms = play(translator, {name: Move(player) for name, player in players.items()}, data | masks)
+    assert terms["G/geometry_a2b"] == terms["G/geometry_b2a"] == 0
 
 
 def test_both_sides_and_several_results_have_masks():
