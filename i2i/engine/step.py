@@ -62,6 +62,7 @@ class Move:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
+        self.world.average(self.player.shared)
         if self.player.after:
             self.player.after()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +27,8 @@ class Player:
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
     """L2 penalty of Adam, added to the gradient."""
+    shared: Collection[Tensor] = ()
+    """Numbers of a move, which are replaced by their means over all processes before ``after``."""
     after: Callable[[], None] | None = None
     """Function called after each move (weight clipping)."""
     skip: Callable[[Views], Tensor] | None = None

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from i2i.gan import wide
@@ -94,16 +93,13 @@ class BEGAN(GAN):
 
     @torch.no_grad()
     def update_k(self) -> None:
-        """Move k by the losses of this step, averaged over its parts and all processes."""
+        """Move k by the losses of this step, averaged over its parts; they are shared by all processes."""
         gap = torch.stack(self._gaps).mean()
         self._gaps.clear()
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(gap)
-            gap /= dist.get_world_size()
         self.k.add_(self.lambda_k * gap).clamp_(0, 1)
 
     def players(self) -> dict[str, Player]:
         return {
             "D": Player(self.D, self.discriminator_loss, lr=self.lr),
-            "G": Player(self.G, self.generator_loss, lr=self.lr, after=self.update_k),
+            "G": Player(self.G, self.generator_loss, lr=self.lr, shared=self._gaps, after=self.update_k),
         }

@@ -146,8 +146,8 @@ from i2i.translators.base import Player
 from i2i.translators.began import BEGAN
 world = World.join()
 began = BEGAN(height=16, width=16, filters=1, latent=1, lambda_k=0.5)
-began._gaps = [torch.tensor([0.2, 0.6][world.rank])]
-began.update_k()
+began._gaps.append(torch.tensor([0.2, 0.6][world.rank]))
+Move(began.players()["G"], world=world).update(1.0)
 net, found = nn.Linear(1, 1, bias=False), []
 for balance in (0.3, 0.5):
     def loss(views):

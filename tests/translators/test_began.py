@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from i2i.engine.distributed import World
+from i2i.engine.run_folder import Run
 from i2i.engine.step import Move, play
+from i2i.engine.train_state import TrainState
 from i2i.networks.began import BEGANAutoencoder, BEGANDecoder
-from tests.translators.cases import batch, make
+from tests.translators.cases import CASES, batch, make
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,6 +51,23 @@ def test_k_stays_between_0_and_1(k, gap, after):
     translator._gaps = [torch.tensor(gap)]
     translator.update_k()
     assert translator.k.item() == pytest.approx(after)
+
+
+def test_a_step_of_one_process_sends_no_messages(tmp_path, monkeypatch):
+    """Trials and estimates are steps of a process alone, also where others run."""
+    given = {"data": "a", "size": 32, "precision": "fp32", **CASES["began"].small}
+    run = Run.open("began", tmp_path, {k: v for k, v in given.items() if k not in ("height", "width")})
+    run.facts |= {side: {"channels": 3} for side in ("source", "target")}
+    run.hyperparameters |= {"height": 32, "width": 32}
+    game = TrainState(run, World())
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+
+    def all_reduce(*_, **__):
+        raise AssertionError("a message that no other process waits for")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    game.step(batch("began"), 0, 1.0)
+    assert game.translator.k > 0
 
 
 def test_k_is_state_and_moves_with_the_game():
