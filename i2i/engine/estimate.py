@@ -30,6 +30,7 @@ from i2i.engine.train_state import TrainState
 from i2i.image_pool import ImagePool
 from i2i.text import plural
 from i2i.translators import Views
+from i2i.translators.energy import Pool
 
 DAY = 86_400.0
 HOURS = "cpu"  # the preset that takes hours without a GPU
@@ -135,8 +136,8 @@ def _of_a_sheet(run: Run, dataset: Dataset, game: TrainState) -> tuple[float, in
 
 
 def _unfilled(game: TrainState) -> int:
-    """Return the bytes by which the image pools will still grow."""
-    pools = [module for module in game.translator.modules() if isinstance(module, ImagePool) and module.images]
+    """Return the bytes by which the pools of images will still grow."""
+    pools = [module for module in game.translator.modules() if isinstance(module, ImagePool | Pool) and module.images]
     return sum((pool.size - len(pool.images)) * pool.images[0].nbytes for pool in pools)
 
 
