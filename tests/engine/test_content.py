@@ -46,7 +46,9 @@ def test_a_run_learns_the_terms(folders, tmp_path):
 
 def test_the_perceptual_term(folders, tmp_path):
     pytest.importorskip(PACKAGE)
-    assert run("direct", folders, tmp_path / "run", perceptual=1.0, steps=2)
+    done = run("direct", folders, tmp_path / "run", perceptual=1.0, steps=2, log_every=2)
+    line = json.loads((done / "log.jsonl").read_text().splitlines()[-1])
+    assert line["G/perceptual_a2b"] > 0
 
 
 def test_a_run_with_masks(folders, tmp_path):

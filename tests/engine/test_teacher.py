@@ -112,6 +112,41 @@ def test_a_teacher_answers_once_in_a_step(
     assert len(asked) == 1
 
 
+def test_what_a_student_learns_within_its_teacher_by_hand(teacher: Path, photos: Path, tmp_path: Path) -> None:
+    given = {"teacher": str(teacher), "a": str(photos / "a"), **TINY, "generator": "mobile_resnet_2", "ngf": 2}
+    given |= {"lambda_critic": 2.0, "lambda_statistics": 3.0}
+    run = Run.open("distill", tmp_path / "run", {name: value for name, value in given.items() if name != "quiet"})
+    describe_data(run, open_data(run.settings))
+    game = TrainState(run, World())
+    student: Any = game.translator
+    maps: dict[Any, list[torch.Tensor]] = {}
+
+    def keep(module: Any, _given: Any, result: torch.Tensor) -> None:
+        maps.setdefault(module, []).append(result.detach().clone())
+
+    nets = student.G, student.teacher.generator
+    tapped = [[net.down[0][0], net.down[1][0], net.blocks[0], net.blocks[1]] for net in nets]
+    critic = [module for module in student.teacher.critic.modules() if isinstance(module, torch.nn.LeakyReLU)]
+    for module in (*tapped[0], *tapped[1], *critic):
+        module.register_forward_hook(keep)
+    terms = student.loss(student(game.here({"x": torch.rand(2, 3, 32, 32) * 2 - 1})))
+
+    far = [(one - other).abs().mean().item() for one, other in (maps[module] for module in critic)]
+    assert len(far) == 2
+    assert terms["critic"].item() == pytest.approx(2 * sum(far), rel=1e-5)
+
+    def both(map: torch.Tensor) -> torch.Tensor:
+        deviations = (map.square().mean((2, 3)) - map.mean((2, 3)).square() + 1e-6).sqrt()
+        return torch.cat([map.mean((2, 3)), deviations], 1)
+
+    squares = [
+        (W(both(maps[ours][0])) - both(maps[theirs][0])).square().mean().item()
+        for W, ours, theirs in zip(student.W, *tapped, strict=True)
+    ]
+    assert terms["statistics"].item() == pytest.approx(3 * sum(squares), rel=1e-5)
+    assert min(*far, *squares) > 0
+
+
 @pytest.mark.parametrize("generator", ["unet_32", "mobile_resnet_1", "resnet_1", "drunet_1"])
 def test_a_student_drops_nothing_out(generator: str) -> None:
     """pix2pix's noise is no part of what a teacher, whose results are fixed, can teach."""
