@@ -181,7 +181,8 @@ def rules_on(net: nn.Module) -> list[Constraint] | None:
 
 @dataclass(frozen=True)
 class Adversarial:
-    """Objective under a constraint, as a translator uses it; the label of real images is 1 - ``smoothing``.
+    """Objective under a constraint, as a translator uses it; the label of real images is 1 - ``smoothing``, and the
+    critic's loss has a ``weight``.
 
     ``constraint`` names one, or several with "+" between them ("spectral+gp-zero").
 
@@ -192,6 +193,7 @@ class Adversarial:
     objective: str
     constraint: str = "none"
     smoothing: float = 0.0
+    weight: float = 1.0
     augment: DiffAugment = field(default_factory=DiffAugment, compare=False)
     """Random changes of what D sees, off until the run's setting turns them on."""
 
@@ -261,8 +263,8 @@ class Adversarial:
         rule = OBJECTIVES[self.objective]
         pairs = zip(scales(real), scales(fake), strict=True)
         if self.smoothing and rule.smoothed:
-            return _total(rule.smoothed(*pair, self.smoothing) for pair in pairs)
-        return _total(rule.critic(*pair) for pair in pairs)
+            return self.weight * _total(rule.smoothed(*pair, self.smoothing) for pair in pairs)
+        return self.weight * _total(rule.critic(*pair) for pair in pairs)
 
     def penalty(self, D: Critic, real: Tensor, fake: Tensor, name: str = "penalty") -> dict[str, Tensor]:
         """Return the constraint's weighted term, in float32 even under autocast, or no term."""

@@ -13,6 +13,7 @@ import torch
 from i2i.engine.run_folder import Run, defaults
 from i2i.engine.symptoms import symptoms
 from i2i.gan import OBJECTIVES, Adversarial
+from i2i.networks import MultiScale
 from i2i.text import plural
 from i2i.translators import Translator, Views
 
@@ -74,7 +75,7 @@ class Watch:
         self.on = run.settings.watch == "on"
         self.data, self.exports = translator.data, set(translator.exports())
         gan = getattr(translator, "gan", None)
-        self.untrained = _untrained(gan) if isinstance(gan, Adversarial) else 0.0
+        self.untrained = _untrained(gan, translator) if isinstance(gan, Adversarial) else 0.0
         self.since: dict[str, int] = run.facts.get("symptoms", {})  # -> the step at which each was seen first
 
     def losses(self, step: int, means: dict[str, float]) -> None:
@@ -115,9 +116,10 @@ def remedy(name: str, view: str, values: dict[str, Any]) -> str:
     return f"{seen.format(view=view)}. What usually helps: {', or '.join([helps, *fitting])}"
 
 
-def _untrained(gan: Adversarial) -> float:
-    """Return the loss of a critic whose outputs are all 0; 0 for an objective without a least loss."""
-    return float(OBJECTIVES[gan.objective].critic(torch.zeros(1), torch.zeros(1)))
+def _untrained(gan: Adversarial, translator: Translator) -> float:
+    """Return the loss of a critic whose outputs are all 0, of every scale; 0 for an objective without a least loss."""
+    scales = max((len(module) for module in translator.modules() if isinstance(module, MultiScale)), default=1)
+    return scales * gan.weight * float(OBJECTIVES[gan.objective].critic(torch.zeros(1), torch.zeros(1)))
 
 
 def after_not_finite(error: Exception, run: Run, halvings: int) -> str:

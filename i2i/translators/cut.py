@@ -88,7 +88,7 @@ class CUT(Translator):
                 f"A has {plural(in_channels, 'channel')} and B {out_channels}; results pass through the encoder of A, "
                 "for which grey, RGB and RGBA can be converted and other bands cannot: choose dclgan, cyclegan or enco"
             )
-        self.gan, self.lr = Adversarial(objective, constraint), lr
+        self.gan, self.lr = Adversarial(objective, constraint, weight=0.5), lr
         self.lambda_gan, self.lambda_nce = lambda_gan, lambda_nce
         self.nce_idt, self.nce_T, self.patches = nce_idt and in_channels == out_channels, nce_T, patches
         self.flip_equivariance, self.in_channels = flip_equivariance, in_channels
@@ -131,7 +131,7 @@ class CUT(Translator):
 
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = v["y"], v["G(x)"]
-        return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
+        return {"gan": self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
         gan = self.lambda_gan * self.gan.generator(self.D, v["G(x)"], v["y"])

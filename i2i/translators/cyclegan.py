@@ -57,7 +57,7 @@ class CycleGAN(Translator):
         lr: float = 2e-4,
     ) -> None:
         super().__init__()
-        self.gan, self.lr = Adversarial(objective, constraint), lr
+        self.gan, self.lr = Adversarial(objective, constraint, weight=0.5), lr
         self.lambda_cyc = lambda_cyc
         self.lambda_identity = lambda_identity * lambda_cyc if in_channels == out_channels else 0.0
         options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
@@ -90,8 +90,8 @@ class CycleGAN(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         x_, y_ = self.past_x(v["F(y)"]), self.past_y(v["G(x)"])
         return {
-            "gan_Y": 0.5 * self.gan.critic(self.D_Y, v["y"], y_),
-            "gan_X": 0.5 * self.gan.critic(self.D_X, v["x"], x_),
+            "gan_Y": self.gan.critic(self.D_Y, v["y"], y_),
+            "gan_X": self.gan.critic(self.D_X, v["x"], x_),
             **self.gan.penalty(self.D_Y, v["y"], y_, "penalty_Y"),
             **self.gan.penalty(self.D_X, v["x"], x_, "penalty_X"),
         }

@@ -77,7 +77,7 @@ class DCLGAN(Translator):
         super().__init__()
         if patches < 2:
             raise ValueError(f"patches is {patches}; expected at least 2: each patch is compared with others")
-        self.gan, self.lr, self.nce_T, self.patches = Adversarial(objective, constraint), lr, nce_T, patches
+        self.gan, self.lr, self.nce_T, self.patches = Adversarial(objective, constraint, weight=0.5), lr, nce_T, patches
         self.lambda_gan, self.lambda_nce = lambda_gan, lambda_nce
         self.lambda_idt = lambda_idt if in_channels == out_channels else 0.0
         options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
@@ -140,8 +140,8 @@ class DCLGAN(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         x_, y_ = self.past_x(v["F(y)"]), self.past_y(v["G(x)"])
         return {
-            "gan_Y": 0.5 * self.gan.critic(self.D_Y, v["y"], y_),
-            "gan_X": 0.5 * self.gan.critic(self.D_X, v["x"], x_),
+            "gan_Y": self.gan.critic(self.D_Y, v["y"], y_),
+            "gan_X": self.gan.critic(self.D_X, v["x"], x_),
             **self.gan.penalty(self.D_Y, v["y"], y_, "penalty_Y"),
             **self.gan.penalty(self.D_X, v["x"], x_, "penalty_X"),
         }

@@ -54,7 +54,7 @@ class Direct(Translator):
         lr: float = 2e-4,
     ) -> None:
         super().__init__()
-        self.gan, self.lr = Adversarial(objective, constraint), lr
+        self.gan, self.lr = Adversarial(objective, constraint, weight=0.5), lr
         options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
         self.G = networks.generator(generator, in_channels, out_channels, **options)
         self.D = self.gan.constrain(networks.discriminator(discriminator, out_channels, ndf=ndf, norm=norm))
@@ -68,7 +68,7 @@ class Direct(Translator):
 
     def discriminator_loss(self, v: Views) -> Views:
         fake = self.past(v["G(x)"])
-        return {"gan": 0.5 * self.gan.critic(self.D, v["y"], fake), **self.gan.penalty(self.D, v["y"], fake)}
+        return {"gan": self.gan.critic(self.D, v["y"], fake), **self.gan.penalty(self.D, v["y"], fake)}
 
     def players(self) -> dict[str, Player]:
         return {

@@ -77,7 +77,7 @@ class EnCo(Translator):
         super().__init__()
         if patches < 2:
             raise ValueError(f"patches is {patches}; expected at least 2: batch norm compares each with others")
-        self.gan, self.lr, self.lr_d, self.patches = Adversarial(objective, constraint), lr, lr_d, patches
+        self.gan, self.lr, self.lr_d, self.patches = Adversarial(objective, constraint, weight=0.5), lr, lr_d, patches
         self.lambda_gan, self.lambda_enco = lambda_gan, lambda_enco
         self.lambda_idt = lambda_idt if in_channels == out_channels else 0.0
         options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
@@ -107,7 +107,7 @@ class EnCo(Translator):
 
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = v["y"], v["G(x)"]
-        return {"gan": 0.5 * self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
+        return {"gan": self.gan.critic(self.D, real, fake), **self.gan.penalty(self.D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
         D = self.gan.seen(self.D)

@@ -59,7 +59,7 @@ class Pix2Pix(Translator):
         lr: float = 2e-4,
     ) -> None:
         super().__init__()
-        self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint, smoothing), lambda_l1, lr
+        self.gan, self.lambda_l1, self.lr = Adversarial(objective, constraint, smoothing, weight=0.5), lambda_l1, lr
         self.aids, self.mismatched = Aids(self.gan, noise=noise, balance=balance), mismatched
         self.parts = in_channels, out_channels
         options = {"ngf": ngf, "norm": norm, "dropout": dropout, "upsample": upsample, "residual": residual}
@@ -79,7 +79,7 @@ class Pix2Pix(Translator):
         if self.mismatched:
             wrong = scored(D, cat([v["x"], of_another(v["y"])], 1), "fake")
             loss = (loss + self.gan.critic_of(scores, wrong)) / 2
-        return {"gan": 0.5 * loss, **self.gan.penalty(D, real, fake)}
+        return {"gan": loss, **self.gan.penalty(D, real, fake)}
 
     def seen(self) -> Critic:
         """Return D as a function of pairs, with the aids of its input."""

@@ -64,7 +64,7 @@ class Pix2PixHD(Translator):
         super().__init__()
         if stage not in (1, 2):
             raise ValueError(f"stage is {stage}; expected 1, the global generator, or 2, with the local enhancer")
-        self.gan, self.lambda_fm, self.lr = Adversarial(objective, constraint), lambda_fm, lr
+        self.gan, self.lambda_fm, self.lr = Adversarial(objective, constraint, weight=0.5), lambda_fm, lr
         options: Any = {"ngf": ngf, "norm": norm, "residual": residual}
         globe = networks.generator(generator, in_channels, out_channels, downs=downs, **options)
         assert isinstance(globe, networks.GlobalGenerator)
@@ -82,7 +82,7 @@ class Pix2PixHD(Translator):
     def discriminator_loss(self, v: Views) -> Views:
         real, fake = cat([v["x"], v["y"]], 1), cat([v["x"], v["G(x)"]], 1).detach()
         D = self.gan.seen(self.D, self.parts)
-        return {"gan": 0.5 * self.gan.critic(D, real, fake), **self.gan.penalty(D, real, fake)}
+        return {"gan": self.gan.critic(D, real, fake), **self.gan.penalty(D, real, fake)}
 
     def generator_loss(self, v: Views) -> Views:
         x, y, made = self.gan.augment(v["x"], v["y"], v["G(x)"])

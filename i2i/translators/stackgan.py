@@ -91,7 +91,7 @@ class StackGAN(Translator):
         known = tuple(vocabulary.split())
         self._prior = Prior(latent + conditions, (height, width), vocabulary=known, words=words)
         self.lr, self.lambda_kl, self.lambda_match = lr, lambda_kl, lambda_match
-        self.gan = Adversarial(objective, constraint)
+        self.gan = Adversarial(objective, constraint, weight=0.5)
         divisor = scale if stage == 2 else 1
         if height % divisor or width % divisor:
             raise ValueError(f"size is {height}x{width}; stage II of scale {scale} draws multiples of {scale} pixels")
@@ -149,8 +149,8 @@ class StackGAN(Translator):
         real, mismatch = self.D.judge(maps, phi), self.D.judge(maps, wrong)
         fake = self.gan.seen(self.D)(v["G(z,t)"].detach(), phi)
         return {
-            "gan": self.gan.critic_of(real, fake) / 2,
-            "wrong": self.gan.critic_of(real, mismatch) / 2,
+            "gan": self.gan.critic_of(real, fake),
+            "wrong": self.gan.critic_of(real, mismatch),
             **self.match(maps, phi, v["text"]),
             **self.gan.penalty(partial(self.D, c=phi), v["x"], v["G(z,t)"].detach()),
         }

@@ -67,7 +67,7 @@ class UNIT(Translator):
         weight_decay: float = 1e-4,
     ) -> None:
         super().__init__()
-        self.gan, self.lr, self.weight_decay = Adversarial(objective, constraint), lr, weight_decay
+        self.gan, self.lr, self.weight_decay = Adversarial(objective, constraint, weight=lambda_0), lr, weight_decay
         self.lambda_0, self.lambda_1, self.lambda_2 = lambda_0, lambda_1, lambda_2
         self.lambda_3, self.lambda_4 = lambda_3, lambda_4
         self.E_1, self.E_2 = (Encoder(c, ngf, blocks, norm) for c in (in_channels, out_channels))
@@ -96,8 +96,8 @@ class UNIT(Translator):
 
     def discriminator_loss(self, v: Views) -> Views:
         return {
-            "gan_1": self.lambda_0 * self.gan.critic(self.D_1, v["x"], v["y->x"]),
-            "gan_2": self.lambda_0 * self.gan.critic(self.D_2, v["y"], v["x->y"]),
+            "gan_1": self.gan.critic(self.D_1, v["x"], v["y->x"]),
+            "gan_2": self.gan.critic(self.D_2, v["y"], v["x->y"]),
             **self.gan.penalty(self.D_1, v["x"], v["y->x"], "penalty_1"),
             **self.gan.penalty(self.D_2, v["y"], v["x->y"], "penalty_2"),
         }

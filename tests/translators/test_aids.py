@@ -200,7 +200,7 @@ def of_a_gan(t, v):
 
 def of_pix2pix(t, v):
     real, fake = torch.cat([v["x"], v["y"]], 1), torch.cat([v["x"], v["G(x)"]], 1)
-    return {"gan": 0.5 * t.gan.critic(t.D, real, fake), **t.gan.penalty(t.D, real, fake)}
+    return {"gan": t.gan.critic(t.D, real, fake), **t.gan.penalty(t.D, real, fake)}
 
 
 def of_stargan(t, v):
