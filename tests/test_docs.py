@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import i2i
+from i2i.gan import CONSTRAINTS, OBJECTIVES
+from i2i.networks import DISCRIMINATORS, GENERATORS
 from tools.check import CHECKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,3 +47,12 @@ def test_broken_links_and_missing_names_fail(tmp_path):
 def test_every_page_is_listed():
     listed = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
     assert {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"} <= set(listed)
+
+
+def test_the_values_of_networks_and_games_are_listed():
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    names = [*OBJECTIVES, *CONSTRAINTS]
+    for family, row in (GENERATORS | DISCRIMINATORS).items():
+        if family != "csc321":  # the networks of checkpoints that are imported
+            names.append(f"{family}_N" if row.number else family)
+    assert [name for name in names if f"`{name}`" not in text] == []

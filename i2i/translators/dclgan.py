@@ -25,7 +25,8 @@ class DCLGAN(Translator):
 
     CUT in both directions, with an encoder and a projection for each domain: the patches of x are the maps of the first
     half of G behind H_X, and those of G(x) the maps of the first half of F behind H_Y. The first of CUT's maps, the
-    pixels, is not compared. Identity is |F(x) - x| + |G(y) - y|.
+    pixels, is not compared. Identity is |F(x) - x| + |G(y) - y|. The authors' projections have an Adam of their own
+    (lr 1e-3, betas 0.9 and 0.999); ours share that of G and F.
 
     Args:
         in_channels, out_channels: of X and Y, whose images are [n, c, h, w] in [-1, 1].
