@@ -33,7 +33,7 @@ from i2i.text import plural
 from i2i.translators import Views, translator_class
 
 SAMPLES = 4  # rows of a sample sheet
-MOVES = 5_000  # of each player, which most games need at least
+MOVES = 5_000  # of each player, which most trainings need at least
 
 
 def open_data(settings: Settings, split: str = "train", progress: Callable[[int, int], None] | None = None) -> Dataset:
@@ -211,7 +211,7 @@ def _short(settings: Settings, images: int, every: int) -> str:
         return ""
     return (
         f"note: {plural(settings.epochs, 'epoch')} of these images are {plural(moves, 'move')} of the slowest player, "
-        f"and most games need {MOVES} or more: give the length in steps (--steps {every * MOVES})"
+        f"and most trainings need {MOVES} or more: give the length in steps (--steps {every * MOVES})"
     )
 
 
