@@ -64,9 +64,9 @@ class BatchStatGAN(nn.Module):
         """Return logits; ``kind`` is "real" or "fake", and None compares the images of the batch alone.
 
         With ``keep`` the features are kept, in the place of the oldest ones; later in that step, images are compared
-        with what these were compared with, and not with themselves. A penalty gives the share of the real
-        image in each image that it makes, a number or [n, 1, 1, 1]: the images are compared with the past maps that
-        the game has just been played with, mixed alike. Raises ValueError for images smaller than one patch.
+        with what these were compared with, and not with themselves. A penalty gives the share of the real image in each
+        image that it makes, a number or [n, 1, 1, 1]: the images are compared with the past maps that the game has just
+        been played with, mixed alike. Raises ValueError for images smaller than one patch.
         """
         if min(x.shape[-2:]) < self.smallest:
             raise ValueError(

@@ -133,8 +133,7 @@ class EnCo(Translator):
                 map.gather(2, at.expand(-1, map.shape[1], -1)).transpose(1, 2).flatten(0, 1)  # [patches of all, c]
                 for map in (v[f"d({i})"], v[f"u({i})"])
             )
-            with torch.no_grad():
-                key = normalize(wide(H(down)))
+            key = normalize(wide(H(down).detach()))
             terms.append((2 - 2 * (normalize(wide(P(H(up)))) * key).sum(1)).mean())
         return torch.stack(terms).mean()
 

@@ -247,8 +247,8 @@ def test_few_images_are_said_to_make_few_steps(folders, tmp_path):
     arguments += ["--batch", "7", "--size", "16", "--set", "ngf=2", "--set", "ndf=2"]
     said = CliRunner().invoke(command, arguments).output
     assert (
-        "note: 200 epochs of these images are 200 moves of the slowest player, and most trainings need 5000 or more: give "
-        "the length in steps (--steps 5000)\n"
+        "note: 200 epochs of these images are 200 moves of the slowest player, and most trainings need 5000 or more: "
+        "give the length in steps (--steps 5000)\n"
     ) in said
     said = CliRunner().invoke(command, [*arguments, "--set", "n_critic=5"]).output
     assert "are 40 moves of the slowest player" in said
