@@ -203,9 +203,9 @@ def _views(
         )
     if metric.of == "similarity":
         if metric.between not in shared:
-            shared[metric.between] = Similarity(one.like(other), other.pixels)
+            shared[metric.between] = Similarity(*one.beside(other))
         return (shared[metric.between],)
-    return one.like(other), other.pixels
+    return one.beside(other)
 
 
 def _confusion(views: Views, instruments: Instruments) -> np.ndarray:

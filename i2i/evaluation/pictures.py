@@ -44,20 +44,26 @@ def rounded(values: np.ndarray, like: np.ndarray) -> np.ndarray:
 def cover(image: Image, height: int, width: int, unmixed: bool = False) -> Image:
     """Return the image resized until it covers the size, with its aspect ratio, and cropped at the centre.
 
-    ``unmixed`` takes the nearest pixels instead of mixing them, for label maps.
+    Colours are mixed by their alpha, so that hidden ones do not show at edges. ``unmixed`` takes the nearest pixels
+    instead of mixing them, for label maps.
     """
     scale = max(height / image.height, width / image.width)
     tall, wide = max(height, round(image.height * scale)), max(width, round(image.width * scale))
     top, left = (tall - height) // 2, (wide - width) // 2
-
-    def made(pixels: np.ndarray) -> np.ndarray:
-        if unmixed:
-            rows, columns = nearest(tall, pixels.shape[0]), nearest(wide, pixels.shape[1])
-            return pixels[rows[:, None], columns][top : top + height, left : left + width]
-        return rounded(resize(pixels, tall, wide), pixels)[top : top + height, left : left + width]
-
-    alpha = None if image.alpha is None else made(image.alpha[..., None])[..., 0]
-    return Image(made(image.pixels), alpha, format=image.format)
+    inside = slice(top, top + height), slice(left, left + width)
+    if unmixed:
+        taken = np.ix_(nearest(tall, image.height)[inside[0]], nearest(wide, image.width)[inside[1]])
+        alpha = None if image.alpha is None else image.alpha[taken]
+        return Image(image.pixels[taken], alpha, format=image.format)
+    pixels = rounded(resize(image.pixels, tall, wide), image.pixels)
+    if image.alpha is None:
+        return Image(pixels[inside], format=image.format)
+    share = resize(image.alpha[..., None], tall, wide)
+    alpha = rounded(share, image.alpha)[..., 0]
+    seen = alpha > 0
+    mixed = resize(image.pixels * image.alpha[..., None].astype(np.float32), tall, wide)
+    pixels[seen] = rounded(mixed[seen] / share[seen], pixels)
+    return Image(pixels[inside], alpha[inside], format=image.format)
 
 
 class Picture:
@@ -85,16 +91,20 @@ class Picture:
             self._views[key] = instrument(self)
         return self._views[key]
 
-    def like(self, other: Picture, size: bool = True) -> np.ndarray:
-        """Return the pixels with the channels and bits of another image's and, with ``size``, its height and width."""
-        pixels = convert(self.pixels, other.pixels.shape[2], other.image.bits)
-        if size and self.size != other.size:
-            pixels = rounded(resize(pixels, *other.size), pixels)
-        return pixels
+    def like(self, other: Picture, channels: int) -> np.ndarray:
+        """Return the pixels with so many channels, and with the bits, the height and the width of another image."""
+        pixels = convert(self.pixels, channels, other.image.bits)
+        return pixels if self.size == other.size else rounded(resize(pixels, *other.size), pixels)
+
+    def beside(self, other: Picture) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pixels of both images in the form of the other one; in colour if one of them is, so that the
+        colours of a result count where its truth is grey."""
+        channels = max(self.pixels.shape[2], other.pixels.shape[2])
+        return self.like(other, channels), other.like(other, channels)
 
 
 def read(source: Source, size: tuple[int, int] | None = None, unmixed: bool = False) -> tuple[Picture, str]:
-    """Read an image or its half, and return it, at ``size`` if there is one, with the digest of its decoded pixels.
+    """Read an image or its half, and return it, at ``size`` if there is one, with the digest of what was decoded.
 
     ``size`` is height and width; see :func:`cover`. A source that is made of its target is made of the resized one.
 
@@ -117,4 +127,6 @@ def read(source: Source, size: tuple[int, int] | None = None, unmixed: bool = Fa
         image = derive_image(image, source.derive, source.name)
     found = hashlib.blake2b(repr(image.pixels.shape).encode(), digest_size=16)
     found.update(np.ascontiguousarray(image.pixels).data)
+    if image.alpha is not None and image.alpha.min() < np.iinfo(image.alpha.dtype).max:
+        found.update(np.ascontiguousarray(image.alpha).data)
     return Picture(image if size is None else cover(image, *size, unmixed), str(source.path)), found.hexdigest()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
 import i2i
-from i2i.evaluation.results import RESULT
+from i2i.data.layout import Source
+from i2i.evaluation.pictures import read
+from i2i.evaluation.results import RESULT, beside
 from i2i.images import Image, read_image, write_image
 from i2i.sampling import latent
 from tests import tiny
@@ -286,8 +289,9 @@ def test_transparent_images_are_compared_as_they_are_seen(tmp_path: Path, featur
             pixels = drawing(n)
             pixels[alpha == 0] = hidden
             write_image(tmp_path / name / f"{n}.png", Image(pixels, alpha))
-    found = i2i.evaluate(real=tmp_path / "real", fake=tmp_path / "fake", features=features)
-    assert found["L1"].value == 0
+    for size in (None, 16, 20):
+        found = i2i.evaluate(real=tmp_path / "real", fake=tmp_path / "fake", features=features, size=size)
+        assert found["L1"].value == 0
     assert "transparency on grey 255" in found.tables[0].protocol.line
 
 
@@ -307,3 +311,27 @@ def test_memory_does_not_grow_with_the_number_of_images() -> None:
     for number, result in enumerate(in_order(lambda n: n * n, arguments())):
         assert result == number * number
         assert taken <= number + 1 + 2 * cores()
+    flat = np.where(alpha[..., None] > 0, (50, 60, 70), 0).astype(np.uint8)
+    write_image(tmp_path / "flat.png", Image(flat, alpha))
+    image = read(Source(tmp_path / "flat.png", "flat.png"), (20, 20))[0].image
+    assert len(np.unique(image.alpha)) > 3
+    assert (image.pixels[image.alpha > 0] == (50, 60, 70)).all(), "no share of the hidden black"
+
+
+@pytest.mark.parametrize("tinted", [True, False])
+def test_colours_count_where_the_truth_is_grey(tinted: bool, folder: Folder, features: str) -> None:
+    """Whether its files store one channel or three; a result in equal channels is grey."""
+
+    def grey(pixels: np.ndarray) -> np.ndarray:
+        return pixels[..., :1]
+
+    fake = folder("fake", range(4), lambda x: grey(x) // 2 + np.array([60, 0, 20] if tinted else [9, 9, 9], np.uint8))
+    found = [
+        i2i.evaluate(real=folder(name, range(4), change), fake=fake, features=features, metrics="L1,PSNR,SSIM")
+        for name, change in (("grey", grey), ("rgb", lambda x: np.repeat(grey(x), 3, axis=2)))
+    ]
+    for metric in ("L1", "PSNR", "SSIM"):
+        assert found[0][metric].value == pytest.approx(found[1][metric].value, rel=1e-5)
+    if tinted:
+        off = [grey(drawing(n)) // 2 + np.array([60.0, 0, 20]) - grey(drawing(n)) for n in range(4)]
+        assert found[0]["L1"].value == pytest.approx(np.abs(off).mean() / 255, rel=1e-6)
