@@ -21,6 +21,7 @@ WINDOW, SIGMA, K1, K2 = 11, 1.5, 0.01, 0.03
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 BAND = 1_000_000  # bytes of an image that are compared at once
 EDGE_SIGMA = 1.0  # of the blur before the gradients, in pixels
+LARGEST_PSNR = 100.0  # dB, of equal images too, so that means over images stay finite
 
 
 def l1(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> float:
@@ -30,10 +31,10 @@ def l1(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> float
 
 
 def psnr(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> float:
-    """Return the PSNR in dB, 10 log10(peak^2 / mean squared error); infinite for equal images."""
+    """Return the PSNR in dB, 10 log10(peak^2 / mean squared error), at most 100, which equal images have."""
     a, b, peak = _prepare(image, truth, peak)
     error = float(cv2.norm(_plane(a), _plane(b), cv2.NORM_L2SQR) / a.size)
-    return 10 * math.log10(peak**2 / error) if error else math.inf
+    return min(10 * math.log10(peak**2 / error), LARGEST_PSNR) if error else LARGEST_PSNR
 
 
 def ssim(image: np.ndarray, truth: np.ndarray, peak: float | None = None) -> float:

@@ -46,11 +46,20 @@ def test_known_answers() -> None:
     black, white = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
     assert (l1(black, white), psnr(black, white)) == (1.0, 0.0)
     assert ssim(black, white) == pytest.approx(0.01**2 / (1 + 0.01**2), rel=1e-3)  # the luminance term alone
-    assert (l1(white, white), psnr(white, white)) == (0.0, math.inf)
+    assert (l1(white, white), psnr(white, white)) == (0.0, 100.0)
     assert ssim(white, white) == pytest.approx(1, abs=1e-12)
     grey = np.full((16, 16, 3), 51, np.uint8)
     assert l1(black, grey) == pytest.approx(0.2)
     assert psnr(black, grey) == pytest.approx(20 * math.log10(5))
+
+
+def test_no_psnr_is_larger_than_that_of_equal_images() -> None:
+    """So that the mean over images still says how good the others are."""
+    exact = np.full((400, 400), 1000, np.uint16)
+    almost = exact.copy()
+    almost[0, 0] += 1
+    assert psnr(almost, exact) == psnr(exact, exact) == 100
+    assert 96 < psnr(exact + np.uint16(1), exact) < 97
 
 
 def test_unsigned_pixels_do_not_wrap_around() -> None:
