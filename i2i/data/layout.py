@@ -142,6 +142,23 @@ def subfolders(root: Path) -> dict[str, Path]:
     return {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."}
 
 
+def domain_folders(root: Path, split: str) -> tuple[dict[str, Path], Path]:
+    """Return the folders of a split's domains, by name, and the folder that contains them; none if it has none.
+
+    ``trainA``, ``trainB`` and so on are domains as well, named by their letters in lower case.
+    """
+    folders = subfolders(root)
+    if "traina" in folders and "trainb" in folders:
+        sides = sorted(name[-1] for name in folders if name[:-1] == "train" and name[-1].isalpha())
+        return {side: folders[split + side] for side in sides if split + side in folders}, root
+    if folders.keys() & SPLITS:
+        root = folders.get(split, root / split)
+    elif split != "train":
+        return {}, root
+    inside = sorted(root.iterdir()) if root.is_dir() else []
+    return {path.name: path for path in inside if path.is_dir() and path.name[0] != "."}, root
+
+
 def _sides(folders: dict[str, Path], a: str, b: str) -> tuple[Path, Path] | None:
     a, b = a.lower(), b.lower()
     return (folders[a], folders[b]) if a in folders and b in folders else None

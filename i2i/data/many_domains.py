@@ -16,7 +16,7 @@ from i2i.data import rows
 from i2i.data.attributes import Table, chosen, read_table
 from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
-from i2i.data.layout import SPLITS, Folder, domain_name, existing, subfolders
+from i2i.data.layout import SPLITS, Folder, domain_folders, domain_name, existing, subfolders
 from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
@@ -120,7 +120,7 @@ def read_domains(
     report = Report([f"domains: {root}, {len(domains)} " + ("domains" if table is None else f"of {table.path.name}")])
     if table is None:
         _describe_folders(report, domain, domains, images, facts, background)
-        if loose := _loose(_folders(root, split)[1]):
+        if loose := _loose(domain_folders(root, split)[1]):
             subject, are = ("images", "are") if loose > 1 else ("image", "is")
             report.warnings.append(f"{loose} {subject} beside the domains' folders {are} left out")
     else:
@@ -134,26 +134,7 @@ def read_domains(
 def has_domains(split: str, data: Folder, attributes: bool) -> bool:
     """True if the split exists and is not simply all the data."""
     root = existing(data)
-    return split in subfolders(root) if attributes else bool(_folders(root, split)[0])
-
-
-def domain_folders(root: Path, split: str) -> dict[str, Path]:
-    """Return the folders of a split's domains, by name; empty if it has none."""
-    return _folders(root, split)[0]
-
-
-def _folders(root: Path, split: str) -> tuple[dict[str, Path], Path]:
-    """Return the domains' folders by name, and the folder that contains them."""
-    folders = subfolders(root)
-    if "traina" in folders and "trainb" in folders:
-        sides = sorted(name[-1] for name in folders if name[:-1] == "train" and name[-1].isalpha())
-        return {side: folders[split + side] for side in sides if split + side in folders}, root
-    if folders.keys() & SPLITS:
-        root = folders.get(split, root / split)
-    elif split != "train":
-        return {}, root
-    inside = sorted(root.iterdir()) if root.is_dir() else []
-    return {path.name: path for path in inside if path.is_dir() and path.name[0] != "."}, root
+    return split in subfolders(root) if attributes else bool(domain_folders(root, split)[0])
 
 
 def _loose(folder: Path) -> int:
@@ -163,7 +144,7 @@ def _loose(folder: Path) -> int:
 
 
 def _in_folders(root: Path, split: str, select: str | None) -> tuple[tuple[str, ...], list[LabelledImage]]:
-    found, inside = _folders(root, split)
+    found, inside = domain_folders(root, split)
     there = tuple(found)
     domains = tuple(there[i] for i in chosen(there, select, inside)) if there else ()
     if len(domains) < 2:

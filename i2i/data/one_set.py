@@ -13,8 +13,8 @@ from torch import Tensor
 
 from i2i.data.facts import Facts
 from i2i.data.inspection import Report, describe_domain, named, read_all, warn_of
-from i2i.data.layout import SPLITS, Folder, domain_name, existing, subfolders
-from i2i.data.many_domains import ManyDomains, domain_folders, read_domains
+from i2i.data.layout import SPLITS, Folder, domain_folders, domain_name, existing, subfolders
+from i2i.data.many_domains import ManyDomains, read_domains
 from i2i.data.pixel_format import Ranges, domain_of
 from i2i.data.reader import Reader, Wanted
 from i2i.data.shuffle import index_at
@@ -93,7 +93,7 @@ def read_images(
     if data is None:
         raise DataError(f"no data: give --data DIR, {_EXPECTED}")
     root = existing(data)
-    if attributes is not None or (select != UNLABELLED and len(domain_folders(root, split)) > 1):
+    if attributes is not None or (select != UNLABELLED and len(domain_folders(root, split)[0]) > 1):
         return read_domains(data, split, channels, max_bad, progress, attributes, select, background, ranges)
     if select not in (None, UNLABELLED):
         raise DataError(f"--select {select}: {root} has no folders of several classes to choose from")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from i2i.data.layout import Folder, Layout, Source, existing, find_layout, list_sources, subfolders
+from i2i.data.layout import Folder, Layout, Source, domain_folders, existing, find_layout, list_sources, subfolders
 from i2i.errors import DataError
 from i2i.images import list_images
 from i2i.text import plural
@@ -92,7 +92,7 @@ def from_data(
 def has_test(data: Folder | None, a: Folder | None, b: Folder | None, domains: Sequence[str], derive: str = "") -> bool:
     """True if the data of several ``domains``, or of two if there are none, has a test split."""
     if domains:
-        return data is not None and "test" in subfolders(existing(data))
+        return data is not None and bool(domain_folders(existing(data), "test")[0])
     try:
         find_layout("test", data, a, b, derive)
     except DataError:
@@ -182,35 +182,35 @@ def from_domains(
     """
     root, found = existing(data), None
     for name in (split,) if split else SPLITS:
-        if name in subfolders(root):
-            found, split = subfolders(root)[name], name
+        there, folder = domain_folders(root, name)
+        if there:
+            split = name
             break
-    if found is None and split not in (None, "train"):  # a folder without splits is one of training images
-        raise DataError(f"{root}: no '{split}' folder here")
-    if found is None and split is None and trained_on:
-        raise _only_training_data(root)
-    folder = found or root
-    there = {path.name: path for path in folder.iterdir() if path.is_dir()}
+    else:
+        if split is not None:
+            raise DataError(f"{root}: no '{split}' folder of domains here")
+        there, folder = domain_folders(root, "train")  # the domains themselves, unless they are those of a split
+        if trained_on or {"train", "traina"} & subfolders(root).keys():
+            raise _only_training_data(root)
     if missing := [name for name in domains if name not in there]:
         raise DataError(f"{folder}: no folder {', '.join(missing)}; the model knows {', '.join(domains)}")
 
-    def listed(base: Path, name: str) -> list[Source]:
-        return [Source(path, f"{name}/{path.relative_to(base / name).as_posix()}") for path in list_images(base / name)]
+    def listed(name: str, base: Path) -> list[Source]:
+        return [Source(path, f"{name}/{path.relative_to(base).as_posix()}") for path in list_images(base)]
 
-    items = [Item(s.name, source=s) for name in domains if name != to for s in listed(folder, name)]
-    train = subfolders(root).get("train") if split in SPLITS else None
-    trained = {name: listed(train, name) for name in domains if (train / name).is_dir()} if train else {}
+    items = [Item(s.name, source=s) for name in domains if name != to for s in listed(name, there[name])]
+    train = domain_folders(root, "train")[0] if split in SPLITS else {}
+    trained = {name: listed(name, train[name]) for name in domains if name in train}
     return Task(
-        items, listed(folder, to), False, str(folder / to), [s for each in trained.values() for s in each],
+        items, listed(to, there[to]), False, str(there[to]), [s for each in trained.values() for s in each],
         trained.get(to, []), to, split,
     )  # fmt: skip
 
 
 def domains_held_out(data: Folder, domains: Sequence[str], to: str, names: Iterable[str]) -> Task:
     """Return the task of :func:`from_domains` on the images of these names, which a run held out for validation."""
-    split = "train" if "train" in subfolders(existing(data)) else None
     names = set(names)
-    return _only(from_domains(data, split, domains, to), names, names)
+    return _only(from_domains(data, "train", domains, to), names, names)
 
 
 def from_results(fake: Folder, real: Folder, source: Folder | None, paired: bool | None) -> Task:

@@ -330,17 +330,25 @@ def test_what_an_evaluation_records(unpaired, tmp_path, one_thread, capsys):
     assert board.Scalars("val/b2a/edges")[0].value == pytest.approx(value)
 
 
-def test_each_domain_of_a_model_of_several(folders, tmp_path, one_thread, features):  # noqa: F811
-    options = {**TINY["stargan"], **folders["stargan"], "sample_every": 0, "workers": 0, "val_share": 0.5}
+@pytest.mark.parametrize("names", [("rain", "shine", "snow"), ("a", "b", "c")])
+def test_each_domain_of_a_model_of_several(names, folders, tmp_path, one_thread, features):  # noqa: F811
+    data = folders["stargan"]["data"]
+    if names[0] == "a":
+        data = tmp_path / "data"
+        for name, folder in zip("ABC", sorted((Path(folders["stargan"]["data"]) / "train").iterdir()), strict=True):
+            shutil.copytree(folder, data / f"train{name}")
+    options = {**TINY["stargan"], **folders["stargan"], "data": str(data)}
+    options |= {"sample_every": 0, "workers": 0, "val_share": 0.5}
     run = train("stargan", **options, eval_features=features, eval_every=1, steps=1, out=tmp_path / "run", quiet=True)
     found = facts(run)["validation"]
     figures = found["evaluations"][0]["figures"]
-    assert list(figures) == ["rain", "shine", "snow"]
+    assert list(figures) == list(names)
     values = [row["KID-squares x1000"]["value"] for row in figures.values()]
     assert found["best"]["any"]["value"] == pytest.approx(sum(values) / 3)
     assert step_of(run / "weights/best/any.safetensors") == 1
     table = tmp_path / "table.csv"
-    table.write_text("name,bright\n" + "".join(f"train/rain/{n}.png,{n % 2}\n" for n in range(7)))
+    folder = f"train/{names[0]}" if names[0] != "a" else "trainA"
+    table.write_text("name,bright\n" + "".join(f"{folder}/{n}.png,{n % 2}\n" for n in range(7)))
     with pytest.raises(ValueError, match="attributes have no such images"):
         train("stargan", **options, attributes=table, max_bad=99, eval_every=1, steps=1, out=tmp_path / "x", quiet=True)
 
@@ -446,6 +454,10 @@ def test_images_are_held_out_by_their_names_alone():
     twin = {rest[0]: held[0]}  # a copy of a held-out image under another name
     rest, more = hold_out(names, 0.1, str, lambda name: (twin.get(name, name),))
     assert set(more) == {*held, *twin}
+    chain = {rest[0]: (held[0], 1), rest[1]: (1, 2), rest[2]: (2,), rest[3]: (3,)}  # each shares one with the next
+    left, more = hold_out(names, 0.1, str, lambda name: chain.get(name, (name,)))
+    assert set(more) == {*held, *rest[:3]}
+    assert rest[3] in left
 
 
 def test_pairs_of_one_truth_are_on_one_side(tmp_path):

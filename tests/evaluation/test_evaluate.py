@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from dataclasses import replace
@@ -203,6 +204,24 @@ def test_a_segmenter_against_label_maps(folder: Folder, red_segmenter: Path, tmp
     source = folder("labels", range(5), labels)
     real = folder("real", range(5))
     palette = tmp_path / "palette.txt"
+def test_domains_in_folders_with_a_letter_each(folder: Folder, features: str, tmp_path: Path) -> None:
+    """As training reads them: testA, testB and so on."""
+    for n, side in enumerate("ABC"):
+        folder(f"d/train{side}", range(20 + n, 24 + n))
+        folder(f"d/test{side}", range(3 * n, 3 * n + 3))
+    model = tiny.brighter(tmp_path / "m.onnx", tiny.replace(tiny.WEATHER, domains=("a", "b", "c")))
+    found = i2i.evaluate(model, data=tmp_path / "d", features=features, baseline=True)
+    assert [table.protocol.reference for table in found.tables] == [str(tmp_path / f"d/test{side}") for side in "ABC"]
+    assert {(table.protocol.results, table.protocol.split) for table in found.tables} == {(6, "test")}
+    assert all("the mean training image" in table.candidates for table in found.tables)
+    for path in (tmp_path / "d").glob("test*"):
+        shutil.rmtree(path)
+    with pytest.raises(i2i.DataError, match=r"no 'test' or 'val' split here"):
+        i2i.evaluate(model, data=tmp_path / "d", features=features)
+    trained = i2i.evaluate(model, data=tmp_path / "d", features=features, split="train", to="c")
+    assert trained.tables[0].protocol.results == 8
+
+
     palette.write_text("# classes\n0 0 255 ground\n255 0 0 disc\n")
     judge = {"judge": red_segmenter, "palette": palette, "metrics": ["pixel accuracy", "class accuracy", "iou"]}
     found = i2i.evaluate(real=real, fake=folder("good", range(5)), source=source, **judge)
