@@ -84,7 +84,7 @@ def _folder(name: str, text: str, **more: Any) -> Any:
     type=FilePath(),
     help="Folder of their sources by name, or the video's source.",
 )
-@_folder("--train", "Folder of training images, to find those measured again.  [default: the data's train split]")
+@_folder("--train", "Folder of more training images, to find those measured again, beside the data's train split.")
 @help.option(
     "--size",
     group="Data",

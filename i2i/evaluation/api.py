@@ -75,8 +75,8 @@ def evaluate(
         real: folder of real images of the target domain.
         fake: folder of results; or a video.
         source: folder of the sources of the results, by name; or the source of the video.
-        train: folder of the training images, of which none may be among the measured ones, and whose targets give the
-            mean image; by default the training split of ``data``.
+        train: folder of more training images, of which none may be among the measured ones, beside the training split
+            of ``data`` and what a run recorded. Where these have no targets, the mean image is that of this folder.
         video: videos to translate and to measure flicker in.
         steady: translate them with ``--steady``.
         metrics: names in ``i2i.metrics.METRICS``; by default all that the data allows.

@@ -73,7 +73,8 @@ def from_data(
     layout, split = _layout(data, a, b, split, trained_on, derive)
     asked, paired = paired, (layout.aligned or _same_names(layout)) if paired is None else paired
     sides = _sides(layout, paired)
-    guessed = asked is None and paired and not layout.aligned and _numbered(source.name for source in sides[0])
+    by_name = asked is None and paired and not (layout.aligned or layout.derive)
+    guessed = by_name and _numbered(source.name for source in sides[0])
     trained: list[list[Source]] = [[], []]
     if split in SPLITS:
         with suppress(DataError):  # no training data at hand
@@ -180,7 +181,7 @@ def from_domains(
 
     Raises DataError.
     """
-    root, found = existing(data), None
+    root = existing(data)
     for name in (split,) if split else SPLITS:
         there, folder = domain_folders(root, name)
         if there:
@@ -272,17 +273,20 @@ def with_labels(task: Task, folder: Folder | None) -> Task:
 
 
 def with_training(task: Task, folder: Folder) -> Task:
-    """Return the task with the images of a folder as those that were trained on.
+    """Return the task with the images of a folder among those that were trained on.
 
-    Files side by side are halved as the task's own are.
+    Files side by side are halved as the task's own are. The mean image is that of the targets that are known already,
+    else of the images in folders that are named as the target domain, else of all.
     """
-    found = [Source(path, path.name) for path in list_images(existing(folder))]
+    root = existing(folder)
+    found = [Source(path, path.name) for path in list_images(root)]
     if not found:
         raise DataError(f"{folder}: no images in this folder")
     half = task.real[0].half if task.real else None
-    targets = found if half is None else [replace(s, half=half) for s in found]
+    targets = [s for s in found if task.target in s.path.relative_to(root).parts[:-1]] or found
+    targets = task.targets or [replace(s, half=half) for s in targets]
     trained = found if half is None else [replace(s, half=n) for s in found for n in (0, 1)]
-    return replace(task, trained=trained, targets=targets)
+    return replace(task, trained=[*task.trained, *trained], targets=targets)
 
 
 def recorded(run: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import i2i
 from i2i.data.layout import Source
 from i2i.evaluation.pictures import read, resize
 from i2i.evaluation.protocol import LOSSY
+from i2i.evaluation.sources import from_data
 from i2i.images import Image, read_image, write_image
 from i2i.images.formats.table import FORMATS
 from tests import tiny
@@ -108,6 +109,61 @@ def test_training_images_among_the_measured_ones(folder: Folder, features: str, 
     assert not any("trained on" in text for text in warnings(
         model=model, data=tmp_path / "pairs", features=features, split="train", metrics="L1"
     ))  # fmt: skip
+
+
+def test_training_images_of_which_alpha_alone_differs(folder: Folder, features: str, tmp_path: Path) -> None:
+    """Icons of one colour; those that are opaque everywhere are the same with and without alpha."""
+    for name, numbers in (("real", range(4)), ("train", range(3, 6))):
+        (tmp_path / name).mkdir()
+        for n in numbers:
+            alpha = drawing(n)[..., 0]
+            write_image(tmp_path / name / f"{name}{n}.png", Image(np.zeros((32, 32, 3), np.uint8), alpha))
+    given = {"real": tmp_path / "real", "fake": tmp_path / "real", "train": tmp_path / "train", "features": features}
+    found = warnings(**given)
+    assert found[0].startswith("1 of 4 measured images were trained on")
+    assert found[0].endswith("real3.png = train3.png")
+    write_image(tmp_path / "train" / "opaque.png", Image(drawing(9), np.full((32, 32), 255, np.uint8)))
+    assert read(Source(tmp_path / "train" / "opaque.png", ""))[1] == read(Source(folder("x", [9]) / "009.png", ""))[1]
+
+
+def test_training_images_beside_those_that_a_run_recorded(folder: Folder, features: str, tmp_path: Path) -> None:
+    """--train adds to them, and the mean image stays that of the targets."""
+    folder("d/trainA", range(3))
+    folder("d/trainB", range(3), lambda x: x // 2)
+    folder("d/testA", range(2, 5))
+    folder("d/testB", range(5, 8))
+    model, more = tiny.inverter(tmp_path / "m.onnx"), folder("more", [5], lambda x: 255 - x // 9)
+    write_image(more / "again.png", Image(drawing(5)))
+    given = {"model": model, "data": tmp_path / "d", "features": features, "baseline": True, "metrics": "edges,MIND"}
+    plain, found = i2i.evaluate(**given).tables[0], i2i.evaluate(**given, train=more).tables[0]
+    assert plain.warnings[0].startswith("1 of 6 measured images were trained on")
+    assert found.warnings[0].startswith("2 of 6 measured images were trained on")
+    assert found.figures["MIND"]["the mean training image"] == plain.figures["MIND"]["the mean training image"]
+    for name in ("b", "other"):
+        folder(f"named/{name}", range(3), (lambda x: x // 2) if name == "b" else lambda x: 255 - x)
+    given |= {"data": None, "a": tmp_path / "d" / "testA", "b": folder("b", range(5, 8)), "train": tmp_path / "named"}
+    by_name = i2i.evaluate(**given).tables[0]
+    assert by_name.figures["MIND"]["the mean training image"] == plain.figures["MIND"]["the mean training image"]
+
+
+def test_warnings_about_the_results_of_a_model(
+    folder: Folder, features: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("i2i.evaluation.protocol.FEW", 5)
+    given = {"model": tiny.inverter(tmp_path / "m.onnx"), "features": features, "metrics": "FD,edges", "paired": False}
+    few, many, real = folder("few", range(3)), folder("many", range(6)), folder("real", range(6, 14))
+    assert any("the Frechet distance is biased" in text for text in warnings(**given, a=few, b=real))
+    assert not any("the Frechet distance is biased" in text for text in warnings(**given, a=many, b=real))
+    large = folder("large", range(6, 14), size=64)
+    expected = "most results are 32x32 and most real images 64x64: sharpness alone"
+    assert any(text.startswith(expected) for text in warnings(**given, a=many, b=large))
+    assert not any("sharpness" in text for text in warnings(**given, a=many, b=real))
+
+
+def test_derived_pairs_are_not_guessed(folder: Folder) -> None:
+    data = folder("d/test", range(4)).parent
+    assert from_data(data, None, None, "test", "a2b", None, derive="grey").guessed is False
+    assert from_data(None, data / "test", folder("b", range(4)), None, "a2b", None).guessed
 
 
 def test_a_source_folder_with_fewer_images_than_the_results(folder: Folder, features: str, i2i_inside: Command) -> None:
