@@ -126,7 +126,8 @@ def evaluate(
             task = sources.with_labels(task, labels)
         instruments.expected, choices.expected = expected_class(instruments.classifier, expect, task)
         made = candidates.of_folder if loaded is None else candidates.of_model(loaded.toward(aim), other)
-        tables.append(measure_table(task, made, choices, _title(loaded, aim, fake)))
+        scale = 1 if loaded is None else loaded.spec.scale
+        tables.append(measure_table(task, made, choices, _title(loaded, aim, fake), scale=scale))
     return Evaluation(tables, _about(loaded))
 
 

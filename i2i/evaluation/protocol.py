@@ -133,20 +133,20 @@ def sizing(size: tuple[int, int] | None) -> str:
     return f"images resized to cover {size[1]}x{size[0]} ({RESIZE}) and cropped at the centre"
 
 
-def warnings_of(results: Facts | None, real: Facts, features: bool, resized: bool) -> list[str]:
-    """Return the traps that these files are in. ``results`` are None where a model makes them, unencoded."""
+def warnings_of(results: Facts, real: Facts, features: bool, resized: bool) -> list[str]:
+    """Return the traps that these images are in."""
     found = []
-    if results is not None and LOSSY & set(results.formats) and not LOSSY & set(real.formats):
+    if LOSSY & set(results.formats) and not LOSSY & set(real.formats):
         found.append(
             f"the results are {', '.join(results.formats)} and the real images {', '.join(real.formats)}: lossy "
             "compression alone changes every figure; save the results as PNG"
         )
-    if results is not None and not resized and results.sizes[0] != real.sizes[0]:
+    if not resized and results.sizes[0] != real.sizes[0]:
         found.append(
             f"most results are {_of(results.sizes[0])} and most real images {_of(real.sizes[0])}: sharpness alone sets "
             "them apart; --size brings both to one size"
         )
-    if features and min(real.count, results.count if results else real.count) < FEW:
+    if features and min(real.count, results.count) < FEW:
         found.append(
             f"of fewer images than {FEW:,} the Frechet distance is biased upwards by about as much as methods differ; "
             "trust KID, which is not, and compare FD only at the same number of images"

@@ -55,15 +55,20 @@ class Choices:
 
 
 def measure_table(
-    task: Task, made: Candidate, choices: Choices, title: str, loop: Callable[..., Measured] = measure
+    task: Task, made: Candidate, choices: Choices, title: str, loop: Callable[..., Measured] = measure, scale: int = 1
 ) -> Table:
     """Measure one task. Raises DataError if nothing could be measured.
 
-    ``loop`` measures the images: :func:`measure`, or a function that shares them out over processes.
+    ``loop`` measures the images: :func:`measure`, or a function that shares them out over processes. Results are
+    ``scale`` times as large as their sources, unless they are files.
     """
     facts = survey(task.real)
-    ends = None if task.items and task.items[0].result is None else survey([i.result for i in task.items if i.result])
-    inputs = survey([item.source for item in task.items if item.source]) if ends is None else ends
+    if task.items and task.items[0].result is None:
+        inputs = survey([item.source for item in task.items if item.source])
+        sizes = tuple((scale * width, scale * height) for width, height in inputs.sizes)
+        ends = replace(inputs, sizes=sizes, formats=(NOT_ENCODED,))
+    else:
+        ends = inputs = survey([item.result for item in task.items if item.result])
     metrics = {name: metric for name, metric in choices.metrics.items() if name not in choices.notes}
     options, left_out = dict(choices.options), dict(choices.notes)
     if "KID" in metrics and choices.instruments.extractor is not None and min(len(task.items), facts.count) >= 2:
@@ -175,11 +180,10 @@ def _protocol(
     choices: Choices,
     options: Mapping[str, Any],
     facts: Facts,
-    ends: Facts | None,
+    ends: Facts,
     inputs: Facts,
     shown: str,
 ) -> Protocol:
-    made = NOT_ENCODED if ends is None else ", ".join(ends.formats)
     extractor = choices.instruments.extractor
     judge = choices.judge
     return Protocol(
@@ -191,7 +195,7 @@ def _protocol(
         split=task.split,
         size=sizing(choices.size),
         image_sizes=f"files of {inputs.size} against {facts.size}",
-        formats=f"{made} against {', '.join(facts.formats)}",
+        formats=f"{', '.join(ends.formats)} against {', '.join(facts.formats)}",
         features=extractor.described if extractor else None,
         judge=judge.described if judge else None,
         kid_subset=options["kid_subset"] if extractor and "KID" in choices.metrics else None,
