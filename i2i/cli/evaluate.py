@@ -116,7 +116,8 @@ def _folder(name: str, text: str, **more: Any) -> Any:
     "expect",
     group="Measurement",
     metavar="NAME",
-    help="Class that results should have.  [default: the target domain, else each source's folder]",
+    help="Class that results should have.  [default: the target domain, else each source's folder; of a model of "
+    "several domains the former alone]",
 )
 @_folder("--labels", "Folder of label maps for the segmenter, by name.  [default: the sources]")
 @help.option(

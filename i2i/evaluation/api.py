@@ -124,7 +124,12 @@ def evaluate(
             task = sources.with_training(task, train)
         if instruments.segmenter is not None:
             task = sources.with_labels(task, labels)
-        instruments.expected, choices.expected = expected_class(instruments.classifier, expect, task)
+        instruments.expected, choices.expected = expected_class(instruments.classifier, expect, task, aim is not None)
+        if instruments.classifier is not None and choices.expected is None:
+            known = ", ".join(instruments.classifier.classes[:20])
+            choices.notes = notes | {"accuracy": f"the judge knows the classes {known}, and {aim!r} is none of them"}
+        else:
+            choices.notes = notes
         made = candidates.of_folder if loaded is None else candidates.of_model(loaded.toward(aim), other)
         scale = 1 if loaded is None else loaded.spec.scale
         tables.append(measure_table(task, made, choices, _title(loaded, aim, fake), scale=scale))

@@ -84,16 +84,22 @@ def add_judge(
 
 
 def expected_class(
-    judge: Classifier | None, expect: str | None, task: Task
+    judge: Classifier | None, expect: str | None, task: Task, several: bool
 ) -> tuple[Callable[[Item], int | None], str | None]:
     """Return the class to expect of each item, and the same in words. Raises DataError for names that the judge does
-    not know."""
+    not know.
+
+    With ``several`` target domains the folders of the sources are other domains, so that they are no class to expect:
+    there is none where the judge does not know the target.
+    """
     if judge is None:
         return lambda item: None, None
     numbers = {name: n for n, name in enumerate(judge.classes)}
     name = expect if expect is not None else task.target
     if name in numbers:
         return lambda item: numbers[name], name
+    if several and expect is None:
+        return lambda item: None, None
     folders = [_folder(item) for item in task.items]
     if expect is None and all(folder in numbers for folder in folders):
         return lambda item: numbers.get(_folder(item)), "of each folder"  # real images may lie in none

@@ -139,7 +139,8 @@ class Evaluation:
         for name, metric in METRICS.items():
             rows = [table.figures[name] for table in self.tables if name in table.figures]
             if metric.section == "labels" and len(rows) > 1:
-                shares = {who: sum(row[who].value for row in rows) / len(rows) for who in rows[0]}
+                common = [who for who in rows[0] if all(who in row for row in rows)]
+                shares = {who: sum(row[who].value for row in rows) / len(rows) for who in common}
                 figures = ", ".join(f"{who} {shown(metric, Estimate(value))}" for who, value in shares.items())
                 lines.append(f"{name}, the mean over {len(rows)} targets: {figures}")
         return lines

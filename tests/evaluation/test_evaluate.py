@@ -190,6 +190,16 @@ def test_a_judge_knows_the_class_by_the_folder_of_the_source(folder: Folder, bri
     found = i2i.evaluate(real=fake, fake=fake, judge=brightness_judge, metrics="accuracy")
     assert found["accuracy"].value == pytest.approx(3 / 7)
     found = i2i.evaluate(real=real, fake=fake, judge=brightness_judge, metrics="accuracy")
+
+    folder("d/test/snow", range(12, 18))
+    wide = tiny.brighter(tmp_path / "wide.onnx", tiny.replace(tiny.WEATHER, domains=("bright", "dark", "snow")))
+    found = i2i.evaluate(wide, data=tmp_path / "d", judge=brightness_judge, features=features)
+    assert ["accuracy" in table.figures for table in found.tables] == [True, True, False]
+    reason = "the judge knows the classes dark, bright, and 'snow' is none of them"
+    assert [table.left_out.get("accuracy") for table in found.tables] == [None, None, reason]
+    assert "accuracy, the mean over 2 targets: the results " in str(found)
+    del found.tables[0].figures["accuracy"]["real images"]
+    assert "real images" not in found.means()[0]
     assert found["accuracy"].value == pytest.approx(3 / 7)
     assert "real images" not in found.tables[0].figures["accuracy"]
 
