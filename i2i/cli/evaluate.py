@@ -82,7 +82,7 @@ def _folder(name: str, text: str, **more: Any) -> Any:
     group="Data",
     metavar="DIR",
     type=FilePath(),
-    help="Folder of their sources by name, or the video's source.",
+    help="Folder of their sources by name, or the video's source; of MODEL with --real, what it translates.",
 )
 @_folder("--train", "Folder of more training images, to find those measured again, beside the data's train split.")
 @help.option(

@@ -34,9 +34,8 @@ def find_tasks(
         return [(sources.from_results(fake, real, source, paired), None)]
     if fake is not None:
         raise DataError("give a model, or the results of one with --fake, not both")
+    _check_real(real, source, (data, a, b))
     if real is not None:  # the two folders under the names that finished results take
-        if source is None:
-            raise DataError("a model needs images to translate: give --source DIR beside --real DIR")
         data, a, b, direction = None, source, real, "a2b"
     held_out: dict[str, list[str]] = {}
     run = _run_of(model)
@@ -67,6 +66,19 @@ def find_tasks(
         known = list(dict.fromkeys([*task.trained, *seen]))
         whole.append((replace(task, trained=known, warnings=[*task.warnings, *unchecked]), aim))
     return whole
+
+
+def _check_real(real: Any, source: Any, others: tuple[Any, ...]) -> None:
+    """Raise DataError if a model has one of ``real`` and ``source``, or both beside ``others``: data, a and b."""
+    if source is not None and real is None:
+        raise DataError(
+            "--source alone names no real images: give --real DIR beside it, or all images by --data DIR, or by --a "
+            "DIR and --b DIR"
+        )
+    if real is not None and source is None:
+        raise DataError("a model needs images to translate: give --source DIR beside --real DIR")
+    if real is not None and any(each is not None for each in others):
+        raise DataError("--real and --source name the images, and so do --data, --a and --b; give one or the other")
 
 
 def _of_images(

@@ -362,6 +362,8 @@ WRONG = [
     ({"model": "M"}, "only a run knows its own"),
     ({"model": "M", "fake": "R"}, "give a model, or the results of one with --fake, not both"),
     ({"model": "M", "real": "R"}, "give --source DIR beside --real DIR"),
+    ({"model": "M", "source": "R", "a": "R", "b": "R"}, "give --real DIR beside it, or all images by --data DIR"),
+    ({"model": "M", "real": "R", "source": "R", "data": "R"}, "and so do --data, --a and --b; give one or the other"),
     ({"real": "R", "fake": "R", "data": "R"}, "--data, --a and --b are for a model"),
     ({"real": "R", "fake": "R", "metrics": "IS"}, "no metric 'IS'"),
     ({"real": "R", "fake": "R", "metrics": "flicker"}, "nothing could be measured (flicker needs a video"),
