@@ -207,11 +207,11 @@ def command(model: str | None, out: Path | None, beside: tuple[Path, ...], **giv
     click.echo("\n\n".join([*(shown_beside(table, earlier) for table in evaluation.tables), *evaluation.means()]))
 
 
-def _earlier(path: Path) -> dict[str, Any]:
-    """Return the first table of a file that ``-o`` wrote."""
+def _earlier(path: Path) -> list[dict[str, Any]]:
+    """Return the tables of a file that ``-o`` wrote."""
     try:
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["tables"][0]
-        _ = table["protocol"], table["metrics"], table["title"]
+        tables: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["tables"]
+        _ = tables[0], [(table["protocol"], table["metrics"], table["title"]) for table in tables]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{path}: not a file that i2i evaluate -o wrote") from error
-    return table
+    return tables

@@ -175,10 +175,17 @@ def label(name: str, features: str) -> str:
     return display_name(name, features) + (f" x{scale}" if scale != 1 else "")
 
 
-def beside(table: Table, earlier: Sequence[dict[str, Any]]) -> str:
-    """Return the table, and those of earlier files behind it, each with how its protocol differs, if it does."""
+def beside(table: Table, earlier: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """Return the table, and one of each earlier file behind it, with how its protocol differs, if it does.
+
+    It is the file's first table of the same images, else the first one of the same title, else the first.
+    """
     lines = [str(table)]
-    for other in earlier:
+    for tables in earlier:
+        content = table.protocol.content
+        alike = [each for each in tables if content is not None and each["protocol"].get("content") == content]
+        alike += [each for each in tables if each["title"] == table.title]
+        other = [*alike, *tables][0]
         differences = table.protocol.differences(other["protocol"])
         head = "measured by the same protocol" if not differences else "NOT COMPARABLE, another protocol: "
         lines.append(f"{other['title']} ({head}{'; '.join(differences)})")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -111,6 +111,19 @@ def test_json_has_the_figures_that_are_printed(
     assert "seed: 1 against 0" in other.stdout
 
 
+def test_of_several_earlier_tables_the_counterpart_is_shown(folder: Folder, features: str) -> None:
+    fake, real = folder("fake", range(4)), folder("real", range(4, 8))
+    given = {"fake": fake, "paired": False, "features": features, "metrics": "KID"}
+    (one,), (two,) = (i2i.evaluate(real=each, **given).tables for each in (real, fake))
+    one.title, two.title = "of one", "of two"
+    earlier = [[one.to_dict(), two.to_dict()]]
+    assert "of two (measured by the same protocol)" in beside(two, earlier)
+    assert "of two (measured by the same protocol)" in beside(replace(two, title="of three"), earlier)
+    other = replace(two, protocol=replace(two.protocol, content="0"))
+    assert "of two (NOT COMPARABLE, another protocol: content: " in beside(other, earlier)
+    assert "of one (NOT COMPARABLE, another protocol: " in beside(replace(other, title="of three"), earlier)
+
+
 def test_results_of_other_programs(folder: Folder, features: str) -> None:
     """The same folder against itself, a blurred copy, noise: figures in this order, with content beside realism."""
     real = folder("real", range(16))
@@ -177,19 +190,6 @@ def test_a_judge_of_domains(folder: Folder, features: str, brightness_judge: Pat
     )
     only = i2i.evaluate(model, data=tmp_path / "d", to="dark", judge=brightness_judge, metrics="accuracy")
     assert [len(only.tables), only["accuracy"].value] == [1, 0]
-    with pytest.raises(i2i.DataError, match=r"knows the classes dark, bright, and neither 'snow' nor"):
-        i2i.evaluate(model, data=tmp_path / "d", judge=brightness_judge, expect="snow", metrics="accuracy")
-
-
-def test_a_judge_knows_the_class_by_the_folder_of_the_source(folder: Folder, brightness_judge: Path) -> None:
-    fake = folder("fake/dark", range(3), lambda x: x // 2).parent
-    folder("fake/bright", range(3, 7), lambda x: x // 2)
-    real = folder("real", range(3))
-    found = i2i.evaluate(real=real, fake=fake, judge=brightness_judge, metrics="accuracy", expect="dark")
-    assert found["accuracy"].value == 1
-    found = i2i.evaluate(real=fake, fake=fake, judge=brightness_judge, metrics="accuracy")
-    assert found["accuracy"].value == pytest.approx(3 / 7)
-    found = i2i.evaluate(real=real, fake=fake, judge=brightness_judge, metrics="accuracy")
 
     folder("d/test/snow", range(12, 18))
     wide = tiny.brighter(tmp_path / "wide.onnx", tiny.replace(tiny.WEATHER, domains=("bright", "dark", "snow")))
@@ -200,20 +200,10 @@ def test_a_judge_knows_the_class_by_the_folder_of_the_source(folder: Folder, bri
     assert "accuracy, the mean over 2 targets: the results " in str(found)
     del found.tables[0].figures["accuracy"]["real images"]
     assert "real images" not in found.means()[0]
-    assert found["accuracy"].value == pytest.approx(3 / 7)
-    assert "real images" not in found.tables[0].figures["accuracy"]
+    with pytest.raises(i2i.DataError, match=r"knows the classes dark, bright, and neither 'snow' nor"):
+        i2i.evaluate(model, data=tmp_path / "d", judge=brightness_judge, expect="snow", metrics="accuracy")
 
 
-def test_a_segmenter_against_label_maps(folder: Folder, red_segmenter: Path, tmp_path: Path) -> None:
-    """Label maps in two colours, not exact as in JPEG; results with the disc at its place, and without any."""
-
-    def labels(pixels: np.ndarray) -> np.ndarray:
-        disc = pixels[..., 0] > 140
-        return np.where(disc[..., None], (250, 12, 5), (3, 0, 240)).astype(np.uint8)
-
-    source = folder("labels", range(5), labels)
-    real = folder("real", range(5))
-    palette = tmp_path / "palette.txt"
 def test_domains_in_folders_with_a_letter_each(folder: Folder, features: str, tmp_path: Path) -> None:
     """As training reads them: testA, testB and so on."""
     for n, side in enumerate("ABC"):
@@ -232,6 +222,29 @@ def test_domains_in_folders_with_a_letter_each(folder: Folder, features: str, tm
     assert trained.tables[0].protocol.results == 8
 
 
+def test_a_judge_knows_the_class_by_the_folder_of_the_source(folder: Folder, brightness_judge: Path) -> None:
+    fake = folder("fake/dark", range(3), lambda x: x // 2).parent
+    folder("fake/bright", range(3, 7), lambda x: x // 2)
+    real = folder("real", range(3))
+    found = i2i.evaluate(real=real, fake=fake, judge=brightness_judge, metrics="accuracy", expect="dark")
+    assert found["accuracy"].value == 1
+    found = i2i.evaluate(real=fake, fake=fake, judge=brightness_judge, metrics="accuracy")
+    assert found["accuracy"].value == pytest.approx(3 / 7)
+    found = i2i.evaluate(real=real, fake=fake, judge=brightness_judge, metrics="accuracy")
+    assert found["accuracy"].value == pytest.approx(3 / 7)
+    assert "real images" not in found.tables[0].figures["accuracy"]
+
+
+def test_a_segmenter_against_label_maps(folder: Folder, red_segmenter: Path, tmp_path: Path) -> None:
+    """Label maps in two colours, not exact as in JPEG; results with the disc at its place, and without any."""
+
+    def labels(pixels: np.ndarray) -> np.ndarray:
+        disc = pixels[..., 0] > 140
+        return np.where(disc[..., None], (250, 12, 5), (3, 0, 240)).astype(np.uint8)
+
+    source = folder("labels", range(5), labels)
+    real = folder("real", range(5))
+    palette = tmp_path / "palette.txt"
     palette.write_text("# classes\n0 0 255 ground\n255 0 0 disc\n")
     judge = {"judge": red_segmenter, "palette": palette, "metrics": ["pixel accuracy", "class accuracy", "iou"]}
     found = i2i.evaluate(real=real, fake=folder("good", range(5)), source=source, **judge)
@@ -322,24 +335,6 @@ def test_transparent_images_are_compared_as_they_are_seen(tmp_path: Path, featur
         found = i2i.evaluate(real=tmp_path / "real", fake=tmp_path / "fake", features=features, size=size)
         assert found["L1"].value == 0
     assert "transparency on grey 255" in found.tables[0].protocol.line
-
-
-def test_memory_does_not_grow_with_the_number_of_images() -> None:
-    """Arguments are taken as results are: never more than a few images are open."""
-    from i2i.evaluation.measure import in_order
-    from i2i.runtime.system.host import cores
-
-    taken = 0
-
-    def arguments() -> Callable[[], int]:
-        nonlocal taken
-        for n in range(200):
-            taken += 1
-            yield n
-
-    for number, result in enumerate(in_order(lambda n: n * n, arguments())):
-        assert result == number * number
-        assert taken <= number + 1 + 2 * cores()
     flat = np.where(alpha[..., None] > 0, (50, 60, 70), 0).astype(np.uint8)
     write_image(tmp_path / "flat.png", Image(flat, alpha))
     image = read(Source(tmp_path / "flat.png", "flat.png"), (20, 20))[0].image
@@ -364,3 +359,21 @@ def test_colours_count_where_the_truth_is_grey(tinted: bool, folder: Folder, fea
     if tinted:
         off = [grey(drawing(n)) // 2 + np.array([60.0, 0, 20]) - grey(drawing(n)) for n in range(4)]
         assert found[0]["L1"].value == pytest.approx(np.abs(off).mean() / 255, rel=1e-6)
+
+
+def test_memory_does_not_grow_with_the_number_of_images() -> None:
+    """Arguments are taken as results are: never more than a few images are open."""
+    from i2i.evaluation.measure import in_order
+    from i2i.runtime.system.host import cores
+
+    taken = 0
+
+    def arguments() -> Callable[[], int]:
+        nonlocal taken
+        for n in range(200):
+            taken += 1
+            yield n
+
+    for number, result in enumerate(in_order(lambda n: n * n, arguments())):
+        assert result == number * number
+        assert taken <= number + 1 + 2 * cores()
