@@ -29,6 +29,7 @@ class Table:
         by_image: candidate -> metric -> image -> value, of the metrics of pairs.
         left_out: metric -> why it was not measured.
         warnings: what makes the figures less than they seem.
+        target: the name of the target domain.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Table:
     by_image: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    target: str = ""
 
     @property
     def candidates(self) -> list[str]:
@@ -103,6 +105,7 @@ class Table:
         }  # fmt: skip
         return {
             "title": self.title,
+            "target": self.target,
             "protocol": self.protocol.to_dict(),
             "protocol_line": self.protocol.line,
             "metrics": figures,

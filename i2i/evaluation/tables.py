@@ -100,7 +100,7 @@ def measure_table(
     }
     features = choices.instruments.extractor.name if choices.instruments.extractor else ""
     ordered = {name: figures[name] for name in METRICS if name in figures}
-    return Table(title, protocol, ordered, features, by_image, left_out, warnings)
+    return Table(title, protocol, ordered, features, by_image, left_out, warnings, task.target)
 
 
 def _needed(metric: Metric) -> str:

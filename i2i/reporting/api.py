@@ -80,14 +80,15 @@ def report(
     kind, target = _target(records, out, format)
     files = [metrics] if isinstance(metrics, str | os.PathLike) else list(metrics)
     contents = Contents(records)
-    contents.figures = _figures(records, [Path(file) for file in files])
+    earlier, fresh = _figures(records, [Path(file) for file in files]), []
     where = {"data": data, "a": a, "b": b}
     if evaluate:
         for number, record in enumerate(records):
             for direction in _directions(record):
                 options: dict[str, Any] = {**where, "direction": direction, "features": features, "provider": provider}
                 found = measure(record.path, **options, progress=progress)
-                contents.figures += of_evaluation(found.to_dict(), number, "measured for this report")
+                fresh += of_evaluation(found.to_dict(), number, "measured for this report")
+    contents.figures = sorted([*fresh, *earlier], key=lambda table: table.run)  # the first ones of a run count
     if kind == "html" and images:
         extractor = _extractor(features, provider)
         for number in range(len(records)):
@@ -122,7 +123,7 @@ def _figures(records: list[Record], files: list[Path]) -> list[Figures]:
     found = [table for file in wanted for table in read_metrics(file, records)]
     for number, record in enumerate(records):
         found += of_test(record.facts.get("test"), number, record.notes)
-    return sorted(found, key=lambda table: table.run)
+    return found
 
 
 def _extractor(features: str | None, provider: str) -> Extractor | None:
@@ -143,9 +144,10 @@ def _add_pictures(
     """Add the galleries and the nearest training images of a run, or why there are none."""
     record = contents.records[number]
     own = [table for table in contents.figures if table.run == number]
-    named = own[0].protocol.split if own else None
+    images_of = next((table.protocol for table in own if table.protocol.real), None)  # not of a video
+    named = images_of.split if images_of else None
     split = named if named in ("test", "val", "train") else None  # else found as an evaluation finds it
-    paired = own[0].protocol.paired if own else None
+    paired = images_of.paired if images_of else None
     others = dict.fromkeys(("to", "real", "fake", "source"))
     try:
         tasks = []

@@ -46,7 +46,8 @@ def render_card(contents: Contents, license: str | None) -> str:
 def header(records: list[Record], figures: list[Figures], license: str | None) -> str:
     """Return the YAML header of a card about runs, without its fences."""
     task = "unconditional-image-generation" if all(record.generates for record in records) else "image-to-image"
-    measured = [(record.name, _measured(own)) for n, record in enumerate(records) for own in figures if own.run == n]
+    sure = [own for own in figures if not own.assumed]
+    measured = [(record.name, _measured(own)) for n, record in enumerate(records) for own in sure if own.run == n]
     return markdown.header(task, license, dict.fromkeys(record.method for record in records), measured)
 
 

@@ -11,13 +11,16 @@ from typing import Any
 from i2i.errors import DataError
 from i2i.evaluation.protocol import Protocol
 from i2i.evaluation.results import RESULT, SECTIONS, shown
+from i2i.evaluation.sources import run_around
 from i2i.metrics import METRICS, Estimate
 from i2i.reporting.records import Record
+from i2i.runtime.model.catalog import read_run
 
 # By which metric of single images results are sorted: the first that was measured.
 SORTED_BY = ("perceptual", "SSIM", "MS-SSIM", "PSNR", "L1", "accuracy", "structure", "edges", "cycle-L1")
 
-OPTIONAL = ("features", "judge", "kid_subset")  # of a protocol: None where no figure needed it
+# Of a protocol: None where no figure needed it.
+OPTIONAL = ("features", "judge", "kid_subset", "labels", "expected")
 
 
 @dataclass
@@ -28,11 +31,15 @@ class Figures:
         run: the run that was measured; its place in the report.
         table: the JSON object.
         origin: the file, or "measured for this report".
+        stale: what says that the run has other weights now; empty if it has not.
+        assumed: what says that nothing but the arguments of the report ties the figures to the run; empty if more does.
     """
 
     run: int
     table: dict[str, Any]
     origin: str
+    stale: str = ""
+    assumed: str = ""
 
     @property
     def title(self) -> str:
@@ -45,7 +52,7 @@ class Figures:
 
     @property
     def warnings(self) -> list[str]:
-        return [str(each) for each in self.table.get("warnings", [])]
+        return [each for each in (self.stale, self.assumed) if each] + list(map(str, self.table.get("warnings", [])))
 
     @property
     def left_out(self) -> dict[str, list[str]]:
@@ -98,7 +105,9 @@ def read_metrics(path: Path, records: Sequence[Record]) -> list[Figures]:
         model = found.get("model")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as the file of i2i evaluate -o ({error})") from error
-    return of_evaluation(found, _owner(path, model, records), str(path))
+    run, assumed = _owner(path, model, records)
+    stale = "" if assumed else _stale(path, found.get("recipe"), records[run])
+    return [replace(table, stale=stale, assumed=assumed) for table in of_evaluation(found, run, str(path))]
 
 
 def of_evaluation(found: dict[str, Any], run: int, origin: str) -> list[Figures]:
@@ -135,17 +144,33 @@ def of_test(found: Any, run: int, notes: list[str]) -> list[Figures]:
         return []
 
 
-def _owner(path: Path, model: Any, records: Sequence[Record]) -> int:
-    """Return the place of the run whose model was measured: it lies in the run's folder, or there is one run."""
+def _owner(path: Path, model: Any, records: Sequence[Record]) -> tuple[int, str]:
+    """Return the place of the run whose model was measured, and what to say where that is an assumption.
+
+    The model or the file lies in the run's folder; else there is one run, and the model lies in none.
+    """
     places = [record.path.resolve() for record in records]
     for home in (Path(str(model)).resolve(), path.resolve()):
         for number, place in enumerate(places):
             if place in home.parents:
-                return number
-    if len(records) == 1:
-        return 0
-    raise DataError(
-        f"{path}: measured on {model or 'finished results'}, which lies in none of the runs; report on its run alone"
+                return number, ""
+    measured = f"{path}: measured on {model or 'finished results'}"
+    other = None if model is None else run_around(Path(str(model)).resolve())
+    if len(records) == 1 and other is None:
+        return 0, f"{measured}, which nothing but this report ties to the run {records[0].name}"
+    raise DataError(f"{measured}, which lies in {other or 'none of the runs'}; report on its run alone")
+
+
+def _stale(path: Path, recipe: Any, record: Record) -> str:
+    """Return a warning if the run translates with weights of another step than those that were measured; else ""."""
+    run, measured = read_run(record.path), recipe.get("step") if isinstance(recipe, dict) else None
+    now = [] if run is None else [spec.recipe["step"] for spec in run.directions.values() if "step" in spec.recipe]
+    if measured is None or not now or measured in now:
+        return ""
+    steps = " and ".join(dict.fromkeys(map(str, now)))
+    return (
+        f"{path}: measured on weights of step {measured}, and the run translates with those of step {steps} now; "
+        f"measure it again with i2i evaluate {record.path} -o {path}"
     )
 
 

@@ -12,6 +12,7 @@ from i2i.evaluation.candidates import of_model
 from i2i.evaluation.instruments import Instruments
 from i2i.evaluation.measure import Candidate, Progress, Views, measure
 from i2i.evaluation.pictures import Picture
+from i2i.evaluation.protocol import sizing
 from i2i.evaluation.results import RESULT
 from i2i.evaluation.sources import Item, Task
 from i2i.metrics import METRICS
@@ -110,11 +111,15 @@ class _Kept:
 
 
 def _measured(task: Task, figures: Sequence[Figures]) -> tuple[str, str, dict[str, float]] | None:
-    """Return name, label and values of the metric by which an evaluation of these images sorts them."""
-    names = {item.name for item in task.items}
+    """Return name, label and values of the metric by which an evaluation sorts what the gallery shows.
+
+    That is an evaluation of these images at their own size, toward the same domain, and of the weights of now.
+    """
+    names, shown = {item.name for item in task.items}, (task.reference, task.target, sizing(None))
     for table in figures:
         found = table.by_image()
-        if found is not None and found[1].keys() <= names and table.protocol.reference == task.reference:
+        of = table.protocol.reference, table.table.get("target"), table.protocol.size
+        if found is not None and found[1].keys() <= names and of == shown and not table.stale:
             return found[0], table.label(found[0]), found[1]
     return None
 

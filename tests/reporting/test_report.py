@@ -138,13 +138,80 @@ def test_several_runs_show_only_what_differs_and_whether_figures_are_comparable(
     assert "metric better one two L1 lower 0." in part
     assert "structure" not in part
     assert "Not comparable" not in page.text
+    changed = json.loads((two / "metrics.json").read_text())
+    changed["tables"][0]["protocol"] |= {"judge": "j", "labels": "l", "expected": "e"}
+    (two / "metrics.json").write_text(json.dumps(changed))
+    assert "Not comparable" not in Reader(i2i.report([one, two], out=tmp_path / "both.html", images=0)).text
 
     i2i.evaluate(two, metrics="L1", seed=5).save(two / "metrics.json")
     page = Reader(i2i.report([one, two], out=tmp_path / "both.html", images=0))
     assert "Not comparable: the figures were measured by different protocols." in page.text
     assert "seed: 5 against 0" in page.text
-    with pytest.raises(DataError, match="which lies in none of the runs"):
+    with pytest.raises(DataError, match=r"measured on .*a2b.onnx, which lies in .*one; report on its run alone"):
         i2i.report([run("three"), two], metrics=one / "metrics.json", images=0)
+
+
+def test_figures_of_another_run_or_of_nothing_known(run: MakeRun, data: Path, tmp_path: Path) -> None:
+    """Those of another run are refused; of a model outside of all, they are shown, and no card is indexed by them."""
+    one, two = run("one"), run("two")
+    i2i.evaluate(one, metrics="L1").save(tmp_path / "m.json")
+    with pytest.raises(DataError, match=r"measured on .*a2b.onnx, which lies in .*one; report on its run alone"):
+        i2i.report(two, metrics=tmp_path / "m.json", images=0)
+    assert "model-index" in i2i.report(one, metrics=tmp_path / "m.json", format="md").read_text()
+    (tmp_path / "else").mkdir()
+    (one / "onnx" / "a2b.onnx").rename(tmp_path / "else" / "copy.onnx")
+    i2i.evaluate(tmp_path / "else" / "copy.onnx", data=data, metrics="L1").save(tmp_path / "m.json")
+    card = i2i.report(two, metrics=tmp_path / "m.json", format="md").read_text()
+    assert "| L1 |" in card
+    assert "copy.onnx, which nothing but this report ties to the run two" in card
+    assert "model-index" not in card
+
+
+def test_figures_of_earlier_weights(run: MakeRun, data: Path) -> None:
+    """A warning says so, the gallery is not sorted by them, and figures that are measured now come first."""
+    path = run()
+    tiny.inverter(path / "onnx" / "a2b.onnx", replace(tiny.RGB, recipe={"step": 20}))
+    i2i.evaluate(path, metrics="L1").save(path / "metrics.json")
+    stale = "metrics.json: measured on weights of step 20, and the run translates with those of step 40 now"
+    page = Reader(i2i.report(path, images=4))
+    assert "sorted by L1" in page.text
+    assert stale not in page.text
+    tiny.inverter(path / "onnx" / "a2b.onnx", replace(tiny.RGB, recipe={"step": 40}))
+    page = Reader(i2i.report(path, images=4))
+    assert f"{path / stale}; measure it again with i2i evaluate {path} -o {path / 'metrics.json'}" in page.text
+    assert "sorted by SSIM" in page.text
+    page = Reader(i2i.report(path, images=4, evaluate=True))
+    assert page.text.index("From: measured for this report") < page.text.index(f"From: {path / 'metrics.json'}")
+
+
+def test_the_gallery_is_sorted_by_figures_of_its_own_direction_and_size(run: MakeRun, tmp_path: Path) -> None:
+    """Both domains lie in the same files, A | B."""
+    for split, numbers in (("train", range(20, 23)), ("test", range(6))):
+        (tmp_path / "pairs" / split).mkdir(parents=True)
+        for n in numbers:
+            write_image(tmp_path / "pairs" / split / f"n{n}.png", Image(np.hstack([drawing(n), 255 - drawing(n)])))
+    path = run(settings={"data": str(tmp_path / "pairs")})
+    tiny.inverter(path / "onnx" / "b2a.onnx", tiny.replace(tiny.RGB, direction="b2a"))
+    values = {f"n{n}.png": 0.1 * n for n in range(6)}
+    for direction, size, expected in (("a2b", None, 1), ("b2a", None, 1), ("a2b", 16, 0)):
+        found = i2i.evaluate(path, metrics="edges", paired=False, direction=direction, size=size).to_dict()
+        found["tables"][0]["by_image"]["the results"] = {"edges": values}
+        (path / "metrics.json").write_text(json.dumps(found))
+        page = Reader(i2i.report(path, images=4))
+        galleries = page.text.partition("Gallery")[2]
+        assert galleries.count("of 6 results, sorted by edges") == 2
+        assert galleries.count("of 6, edges 0.1 n1.png") == expected, galleries
+
+
+def test_a_video_leaves_the_gallery_as_the_images_have_it(run: MakeRun) -> None:
+    path = run()
+    found = i2i.evaluate(path, metrics="L1").to_dict()
+    clip = {**found["tables"][0], "title": "a clip", "by_image": {}}
+    clip["protocol"] = {**clip["protocol"], "real": 0, "paired": False, "split": None}
+    (path / "metrics.json").write_text(json.dumps({**found, "tables": [clip, *found["tables"]]}))
+    page = Reader(i2i.report(path, images=4))
+    assert "sorted by L1" in page.text
+    assert page.pictures("truth of ")
 
 
 def test_unpaired_results_are_measured_on_the_way(run: MakeRun, data: Path, features: str) -> None:  # noqa: F811
@@ -297,6 +364,10 @@ def test_figures_of_validation_and_the_best_step_are_drawn(run: MakeRun) -> None
     assert "From: the end of training" in page.text
     assert "best" in [a.get("class") for tag, a in page.elements if tag == "path"]
     assert page.text.index("Figures of validation images") < page.text.index("Losses of player G")
+    assert "A dotted line marks the step whose weights were chosen." in page.text
+    both = Reader(i2i.report([path, run("other")], images=0, out=path / "both.html"))
+    assert "Protocol of validation a2b:" in both.text
+    assert "A dotted line" not in both.text
 
 
 def test_pictures_are_small_and_few(run: MakeRun, data: Path) -> None:
