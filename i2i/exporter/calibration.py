@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i.data.layout import Source, find_layout, half_of, list_sources
+from i2i.data.layout import Source, domain_folders, find_layout, half_of, list_sources
 from i2i.data.one_set import images_in, split_folder
 from i2i.images import Image, list_images, read_image
 from i2i.images.derive import derive_image
@@ -99,12 +99,25 @@ def _of_run(run: Path, spec: Spec) -> list[Source]:
             root = split_folder(Path(str(data or a)), "train", "a folder of images")
             return [Source(image.path, image.name) for image in images_in(root)]
         if spec.domains and data is not None:
-            root = Path(data)
-            return [Source(path, path.relative_to(root).as_posix()) for path in list_images(root)]
+            return _of_domains(Path(data), spec)
         x, y, _ = list_sources(find_layout("train", data, a, b, spec.derive), "unpaired")
         return x if spec.direction[0] == "a" else y
     except (OSError, ValueError) as error:
         raise ValueError(f"the images that {run} was trained on are no longer there ({error}); {instead}") from error
+
+
+def _of_domains(root: Path, spec: Spec) -> list[Source]:
+    """Return the images of the training split in the folders of a model's domains; all of it for attributes."""
+    if spec.attributes:
+        return [Source(image.path, image.name) for image in images_in(split_folder(root, "train", "images"))]
+    folders = domain_folders(root, "train")[0]
+    if missing := [name for name in spec.domains if name not in folders]:
+        raise ValueError(f"{root} has no folder of training images for {', '.join(missing)}")
+    return [
+        Source(path, f"{name}/{path.relative_to(folders[name]).as_posix()}")
+        for name in spec.domains
+        for path in list_images(folders[name])
+    ]
 
 
 def _different(sources: Iterable[Source], wanted: int, spec: Spec) -> list[Image]:

@@ -104,6 +104,23 @@ def test_the_run_has_images_of_its_own(tmp_path: Path) -> None:
         gather(None, run, spec(), True)
 
 
+def test_a_model_of_several_domains_has_the_images_of_their_training_folders(tmp_path: Path) -> None:
+    """Neither those of other splits nor of folders that it was not trained on."""
+    levels = {"train/rain": range(0, 70, 10), "train/snow": range(70, 140, 10), "train/fog": [200], "test/rain": [210]}
+    for name, some in levels.items():
+        (tmp_path / "weather" / name).mkdir(parents=True)
+        for level in some:
+            image = np.full((40, 40, 3), level, np.uint8)
+            assert cv2.imwrite(str(tmp_path / "weather" / name / f"{level}.png"), image)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"settings": {"data": str(tmp_path / "weather")}}))
+    found = gather(None, run, replace(spec(), domains=("rain", "snow")), True)
+    assert {int(image.mean()) for image in (*found.calibration, *found.held_out)} == set(range(0, 140, 10))
+    with pytest.raises(ValueError, match="has no folder of training images for hail"):
+        gather(None, run, replace(spec(), domains=("rain", "hail")), True)
+
+
 def test_channels_are_balanced_against_their_weights() -> None:
     values, weights = np.array([10.0, 1, 0.1]), np.array([0.1, 1, 10])
     scale = ranges.balance(values, weights)
