@@ -23,17 +23,23 @@ def hold_out(
     """Return the images to train on, and those that are held out: a ``share`` from 0 to 1, by a hash of their names.
 
     Names count without their suffix, and nothing else does, so that a set that grows keeps its split, and images of one
-    name in two folders are on one side. Copies of a held-out image, with one of its ``contents``, are held out as well.
+    name in two folders are on one side. Copies of a held-out image, with one of its ``contents``, are held out as well,
+    and so are copies of these.
     """
 
     def chosen(image: _Image) -> bool:
         stem = os.path.splitext(name(image))[0].encode("utf-8", "surrogateescape")
         return int.from_bytes(hashlib.sha256(stem).digest()[:8], "big") < share * 2**64
 
-    copies = {content for image in images if chosen(image) for content in contents(image)}
+    shown = [contents(image) for image in images]
+    copies: set[Hashable] = set()
+    found = {content for image in images if chosen(image) for content in contents(image)}
+    while found:
+        copies |= found
+        found = {content for each in shown if not copies.isdisjoint(each) for content in each} - copies
     sides: tuple[list[_Image], list[_Image]] = ([], [])
-    for image in images:
-        sides[not copies.isdisjoint(contents(image))].append(image)
+    for image, each in zip(images, shown, strict=True):
+        sides[not copies.isdisjoint(each)].append(image)
     return sides
 
 
