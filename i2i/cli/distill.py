@@ -65,8 +65,8 @@ def command(
     """Train a small translator that gives the results of TEACHER, a run, an ONNX file or the name of a model that
     comes with i2i, for the images of --a.
 
-    The images need no counterparts: the teacher makes them. The student is a run like any other, which `i2i export`,
-    `i2i evaluate` and `i2i translate` take. The first lines say what both cost.
+    The images need no counterparts: the teacher makes them. The student is a run like any other, which `i2i export`
+    and `i2i translate` take, and `i2i evaluate RUN --a DIR --b DIR`. The first lines say what both cost.
     """
     if not any(given.get(name) for name in ("a", "like")) and not (given.get("out") and Path(given["out"]).exists()):
         raise click.UsageError("give the folder of source images: --a DIR")

@@ -62,7 +62,7 @@ def _folder(name: str, text: str, **more: Any) -> Any:
     "--split",
     group="Data",
     type=click.Choice(["test", "val", "train"]),
-    help="Part of the data.  [default: test, else val, else a folder without splits]",
+    help="Part of the data.  [default: test, else val, else what the run held out, else a folder without splits]",
 )
 @help.option(
     "--direction",

@@ -72,7 +72,7 @@ EXAMPLES = [
     "--features",
     group="Measurement",
     metavar="NAME",
-    help="Features for the nearest training images: lite0, onnx:FILE or inception:FILE.  "
+    help="Features for the nearest training images and for --evaluate: lite0, onnx:FILE or inception:FILE.  "
     "[default: lite0 if installed, else pixels]",
 )
 @providers.option
