@@ -10,7 +10,7 @@ import click
 
 from i2i.cli import help
 from i2i.cli.param_types import FilePath
-from i2i.cli.train import run_options, settings, train_or_exit
+from i2i.cli.train import file_of, run_options, settings, train_or_exit
 from i2i.engine.settings import Settings
 
 EXAMPLES = [
@@ -75,15 +75,3 @@ def command(
     if full or blocks is not None:
         hyperparameters = {"generator": f"{'resnet' if full else 'mobile_resnet'}_{blocks or 6}"} | hyperparameters
     train_or_exit("distill", teacher=file_of(teacher), **(given | hyperparameters))
-
-
-def file_of(teacher: str) -> str:
-    """Return the file of a teacher that comes with i2i; a path as it is. Raises ValueError for what is neither."""
-    from i2i.runtime.model import catalog
-
-    if Path(teacher).exists():
-        return teacher
-    known = {model.name: str(model.path) for model in catalog.weights()}
-    if teacher in known:
-        return known[teacher]
-    raise ValueError(f"{teacher}: no such run, ONNX file or model that comes with i2i ({', '.join(known)})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import Field, fields
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import click
@@ -88,7 +89,8 @@ RUN_OPTIONS = [
         "--override",
         group="Run",
         is_flag=True,
-        help="Continue a run with other settings than it was started with, which is refused otherwise.",
+        help="Continue a run with other settings than it was started with, which is refused otherwise; never with "
+        "another method, other images or another --from, --freeze, --teacher-to, --range or --derive.",
     ),
     help.option(
         "--dry-run",
@@ -130,7 +132,7 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
     cyclegan unit munit dclgan    two folders without pairs, both ways
     cut fastcut monce hneg enco   two folders without pairs, from A to B
     direct dtn                    the same
-    distill                       one folder and a --teacher: a small translator (i2i distill)
+    distill                       one folder and a --teacher (i2i distill), or pairs: a small translator
     stargan                       a folder per domain, or a table of attributes
     gan dcgan began infogan       one folder of images, from noise; with a folder per class, labelled
     vaegan bigan energy           the same; vaegan and bigan translate between the classes too
@@ -139,7 +141,21 @@ def command(method: str | None, hyperparameters: dict[str, str], **given: Any) -
 
     Run the same command again to continue an interrupted run. Use torchrun for several GPUs.
     """
+    if given["teacher"] is not None:
+        given["teacher"] = file_of(given["teacher"])
     train_or_exit(method, **(given | hyperparameters))
+
+
+def file_of(teacher: str) -> str:
+    """Return the file of a teacher that comes with i2i; a path as it is. Raises ValueError for what is neither."""
+    from i2i.runtime.model import catalog
+
+    if Path(teacher).expanduser().exists():
+        return teacher
+    known = {model.name: str(model.path) for model in catalog.weights()}
+    if teacher in known:
+        return known[teacher]
+    raise ValueError(f"{teacher}: no such run, ONNX file or model that comes with i2i ({', '.join(known)})")
 
 
 def train_or_exit(method: str | None, **given: Any) -> None:

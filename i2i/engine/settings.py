@@ -77,9 +77,10 @@ class Settings:
     )
     teacher: str | None = option(
         None,
-        "Learn the results of this run or ONNX file, instead of pairs, from one folder of images.  [default: none]",
+        "Learn the results of this run, ONNX file or model that comes with i2i, instead of pairs, from one folder of "
+        "images.  [default: none]",
         "Data",
-        metavar="RUN|FILE",
+        metavar="RUN|FILE|NAME",
     )
     teacher_to: str | None = option(
         None, "Direction or domain of the teacher's results.  [default: its first]", "Data", metavar="NAME"

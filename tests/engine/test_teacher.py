@@ -245,8 +245,15 @@ def test_the_command(i2i_inside: Any, teacher: Path, photos: Path, tmp_path: Pat
     assert spec.recipe["hyperparameters"].items() >= {"generator": "resnet_1", "ngf": 3, "teacher_ngf": 4}.items()
 
 
-def test_a_model_that_comes_with_i2i_teaches(i2i_inside: Any, photos: Path, tmp_path: Path) -> None:
-    options = ["--size", 32, "--steps", 1, "--sample-every", 0, "--cache", "off", "--width", 2, "--blocks", 1]
-    done = i2i_inside("distill", "painting", "--a", photos / "a", *options, "--out", tmp_path / "s")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["distill", "painting", "--width", 2, "--blocks", 1],
+        ["train", "distill", "--teacher", "painting", "--set", "ngf=2", "--set", "generator=mobile_resnet_1"],
+    ],
+)
+def test_a_model_that_comes_with_i2i_teaches(i2i_inside: Any, photos: Path, tmp_path: Path, command: list[Any]) -> None:
+    options = ["--size", 32, "--steps", 1, "--sample-every", 0, "--cache", "off"]
+    done = i2i_inside(*command, "--a", photos / "a", *options, "--out", tmp_path / "s")
     assert done.returncode == 0, done.stderr
     assert load_generators(tmp_path / "s")["a2b"][1].recipe["teacher"]["name"] == "painting.onnx"
