@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli import help
-from i2i.cli.distill import file_of
-from i2i.cli.train import settings
+from i2i.cli.train import file_of, settings
 from i2i.progress import Progress
 from i2i.text import plural
 
@@ -31,7 +30,7 @@ EXAMPLES = [
 @click.argument("method", required=False)
 @settings(
     *("a", "b", "data", "attributes", "captions", "select", "direction", "channels", "range", "derive"),
-    *("teacher", "teacher_to"),
+    *("teacher", "teacher_to", "size", "augment"),
 )
 @help.option("--paired/--unpaired", group="Data", default=None, help="Kind of data, where METHOD does not say it.")
 @help.option(
@@ -54,7 +53,7 @@ def command(
     method: str | None, data: str | None, a: str | None, b: str | None, paired: bool | None,
     direction: str | None, channels: str | None, split: str, max_bad: int, attributes: str | None, captions: str | None,
     select: str | None, range: str | None, derive: str | None, teacher: str | None,
-    teacher_to: str | None,
+    teacher_to: str | None, size: str | None, augment: str | None,
 ) -> None:  # fmt: skip
     """Check data before training METHOD: report what is there, and name every file that would stop the training.
 
@@ -68,7 +67,7 @@ def command(
     if data is not None and (a is not None or b is not None):
         raise click.UsageError("give either --data DIR, or --a DIR and --b DIR")
     from i2i.data import DataError, read_folders
-    from i2i.data.inspection import flat_note
+    from i2i.data.inspection import flat_note, scale_note
     from i2i.data.layout import find_layout
 
     method = method or ("distill" if teacher else None)
@@ -85,6 +84,7 @@ def command(
             kind = "domains"
         else:
             kind = "pairs" if find_layout(split, data, a, b).aligned else "unpaired"
+        covered = _covered(size, augment)
         with Progress("file", "reading", every=10) as progress:
             if teacher:
                 given = {
@@ -106,6 +106,9 @@ def command(
     click.echo(str(dataset.report))
     if note := flat_note(dataset.report.even, _norm(method, kind)):
         click.echo(note)
+    # A generator from noise, whose size has another default, takes no images that could be of another scale.
+    if kind not in ("images", "captions") and (note := scale_note(dataset.report.sizes, covered)):
+        click.echo(note)
     click.echo(f"good to train: {plural(len(dataset), 'image')} an epoch")
 
 
@@ -115,6 +118,17 @@ def _taught(settings: dict[str, Any], split: str, progress: Callable[[int, int],
     from i2i.engine.settings import Settings
 
     return taught(Settings.from_dict(settings | {"teacher": file_of(settings["teacher"])}), split, progress)
+
+
+def _covered(size: str | None, augment: str | None) -> tuple[float, float]:
+    """Return the height and width that training images cover. Raises ValueError for a wrong size or augmentation."""
+    from i2i.data import View
+    from i2i.data.augment import parse_augment
+    from i2i.engine.settings import Settings
+
+    given = {name: value for name, value in (("size", size), ("augment", augment)) if value is not None}
+    made = Settings.from_dict({"method": ""} | given)
+    return View(made.size, **parse_augment(made.augment)).covered
 
 
 def _norm(method: str | None, kind: str) -> object:

@@ -55,6 +55,18 @@ def test_the_folder_of_a_student_is_one_of_images(folders):
     assert "one folder is enough for --derive, or for distill with its --teacher" in result.stderr
 
 
+def test_images_that_training_would_resize_much_are_noted(folders):
+    both = ("--a", folders / "x", "--b", folders / "y")
+    note = "note: training resizes images: x (32 x 32 pixels) enlarged 8.9 times"
+    assert note in check(*both).output  # the default: 1.12 times 256 pixels
+    assert note in check("cyclegan", *both).output
+    for options in (("--size", 32), ("--size", 16, "--augment", "crop:4")):
+        assert "resizes images" not in check(*both, *options).output
+    assert "resizes images" not in check("dcgan", "--data", folders / "x").output
+    result = check(*both, "--size", 0)
+    assert isinstance(result.exception, ValueError), result.output
+
+
 def test_many_domains_are_described(folders):
     result = check("stargan", "--data", folders)
     assert result.exit_code == 0
