@@ -168,8 +168,9 @@ def translate(
         codec: of a video: "auto", "h264", "hevc", "av1", "prores", "ffv1", "h264_nvenc", "hevc_nvenc" or "av1_nvenc";
             default "auto", AV1 in ``.webm``, HEVC for more than 8 bits, else H.264.
         crf: constant rate factor of a video, lower is better: 0 to 51 for H.264 and HEVC, 0 to 63 for AV1; default 18
-            for H.264, 20 for HEVC, 24 for AV1.
-        preset: the video encoder's speed preset, by its own name; default "veryfast", for AV1 "10".
+            for H.264, 20 for HEVC, 24 for AV1, on NVIDIA cards 20, 22 and 28. ProRes and FFV1 have none.
+        preset: the video encoder's speed preset, by its own name; default "veryfast", for AV1 "10", on NVIDIA cards
+            "p5". ProRes and FFV1 have none.
         rotation: of a video: "apply", rotate the frames upright; or "keep", keep the rotation tag; default "apply".
         steady: reduce flicker of a video: smooth statistics and results over time; default False.
         steady_time: time constant of ``steady`` in seconds, above 0 and up to 10; default 0.4.

@@ -49,15 +49,19 @@ class VideoOptions:
     crf: int | None = field(
         default=None,
         metadata=_about(
-            "Constant rate factor, lower is better: up to 51 for H.264 and HEVC, 63 for AV1.  [default: 18 for H.264, "
-            "20 for HEVC, 24 for AV1]",
+            "Constant rate factor, lower is better: up to 51 for H.264 and HEVC, 63 for AV1; not for ProRes and FFV1.  "
+            "[default: 18 for H.264, 20 for HEVC, 24 for AV1; on NVIDIA cards 20, 22 and 28]",
             least=0,
             most=63,
         ),
     )
     preset: str | None = field(
         default=None,
-        metadata=_about("Speed preset, by the encoder's own name.  [default: veryfast; 10 for AV1]", metavar="NAME"),
+        metadata=_about(
+            "Speed preset, by the encoder's own name; not for ProRes and FFV1.  [default: veryfast; 10 for AV1; p5 on "
+            "NVIDIA cards]",
+            metavar="NAME",
+        ),
     )
     rotation: str = field(
         default="apply",
