@@ -119,7 +119,7 @@ def command(
 
     Without DST the result is written beside SRC, with the model's name appended to its own. A DST that ends in a slash
     is a folder. A folder keeps its tree and file names; run the command again to continue an interrupted folder. With
-    several models the results of a folder go to DST/MODEL/, those of an image to DST/IMAGE-MODEL.png; with --results
+    several models the results of a folder go to DST/MODEL/, those of photo.jpg to DST/photo-MODEL.jpg; with --results
     MODEL ends in the seed.
 
     A third-party model whose file does not state its value range and channel order needs them once:
