@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,10 +47,8 @@ class Job:
     def __init__(self, source: Path, target: Path, model: Path) -> None:
         command = [sys.executable, "-m", "i2i", "translate", str(source), str(target), "-m", str(model)]
         self.source, self.target = source, target
-        start = time.monotonic()
         log = target.with_suffix(".log")
         self.exit_status, self.peak = measured(command, target.with_suffix(".peak"), log)
-        self.seconds = time.monotonic() - start
         self.errors = log.read_text()
         self.files = [
             path.relative_to(source)
@@ -96,10 +93,9 @@ def test_a_note_names_animations_and_pages_that_give_their_first(job: Job) -> No
         assert sum(str(job.source / name) in note for note in notes) == 1
 
 
-def test_exit_status_memory_and_time(job: Job) -> None:
+def test_exit_status_and_memory(job: Job) -> None:
     assert job.exit_status == 1
     assert job.peak < 1 << 30
-    assert job.seconds < 60
 
 
 def test_files_that_other_programs_open_are_translated_and_damaged_ones_are_not(job: Job) -> None:

@@ -32,7 +32,7 @@ CHECKS = {
         *("-n", str(WORKERS), "--dist", "loadscope", "--no-loadscope-reorder"),
         "--max-worker-restart=0",  # one that dies ends the run; its modules given to another, the run may never end
         # What hangs in a library, where the exception of a test's timeout does not reach it, ends its worker.
-        *("-o", "faulthandler_timeout=330", "-o", "faulthandler_exit_on_timeout=true"),
+        *("-o", "faulthandler_timeout=930", "-o", "faulthandler_exit_on_timeout=true"),
     ],
 }
 

@@ -332,9 +332,10 @@ from pathlib import Path
 import numpy as np
 from i2i.data.image_cache import ImageCache
 cache = ImageCache(Path(sys.argv[1]), "one", 10**9, print)
-print("ready", flush=True)
 for number in range(10**6):
     cache.write(str(number % 40), (5, 6), np.full((100, 100, 1), number % 40, np.uint8))
+    if number == 0:
+        print("ready", flush=True)
 """
 
 

@@ -130,7 +130,7 @@ def test_a_bomb_is_refused_from_its_header(tmp_path, name):
     before, start = peak_memory(), time.process_time()
     with pytest.raises(ImageError, match=r"more than the limit of (100,000,000|178,956,970)"):
         read_image(path)
-    assert time.process_time() - start < 0.1  # to decode it takes seconds
+    assert time.process_time() - start < 1  # to decode it takes seconds
     assert peak_memory() - before < 50e6
     with pytest.raises(ImageError, match="limit"):
         read_header(path)
