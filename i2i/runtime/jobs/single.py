@@ -66,8 +66,8 @@ def destination(source: Path, dst: PathLike | None, name: str, options: Options)
 def destinations(source: Path, dst: PathLike | None, names: Sequence[str], options: Options) -> list[Path]:
     """Return what :func:`destination` does for each of the models called ``names``.
 
-    With several models the results of a folder go to DST/MODEL/, those of an image to DST/IMAGE-MODEL.png; without DST
-    all go beside the source. Raises ValueError for two models of one name.
+    With several models the results of a folder go to DST/MODEL/, those of photo.jpg to DST/photo-MODEL.jpg; without
+    DST all go beside the source. Raises ValueError for two models of one name.
     """
     if len(names) == 1:
         return [destination(source, dst, names[0], options)]
