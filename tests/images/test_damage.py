@@ -18,6 +18,7 @@ import PIL.Image
 import pytest
 
 from i2i.images import Image, ImageError, decode_image, encode_image, read_header, read_image
+from i2i.images.formats import png as png_format
 from tests.images.samples import alpha_of, picture, pillow_bytes
 
 FORMATS = ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "ICO"]
@@ -151,6 +152,33 @@ def test_text_and_profile_bombs_in_a_png_are_not_unfolded():
     with suppress(ImageError):  # the decoder may refuse it too
         decode_image(data)
     assert peak_memory() - before < 60e6
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_texts_of_a_png_unfold_to_16_mib_at_most_together(monkeypatch, damaged):
+    unfolded, begin = [], zlib.decompressobj
+
+    class Counted:
+        def __init__(self):
+            self._stream = begin()
+
+        def decompress(self, data, most):
+            unfolded.append(1 << 20)
+            return self._stream.decompress(data, most)
+
+        def __getattr__(self, name):
+            return getattr(self._stream, name)
+
+    stream = zlib.compress(bytes(1 << 20), 9)
+    if damaged:  # at its end, which is found after the rest has been unfolded
+        stream = stream[:-1] + bytes([stream[-1] ^ 1])
+    texts = [chunk(b"zTXt", b"Raw profile type exif\0\0" + stream)] * 50
+    data = io.BytesIO(png(1, 1, 1, zlib.compress(b"\0\x80"), *texts))
+    monkeypatch.setattr(zlib, "decompressobj", Counted)
+    for read in (png_format.header, png_format.metadata):
+        unfolded.clear()
+        read(data)
+        assert 15 << 20 <= sum(unfolded) <= 16 << 20
 
 
 def test_a_chunk_that_claims_gigabytes_is_refused_before_they_are_asked_for():

@@ -20,7 +20,8 @@ from i2i.images.codecs import Decoded, opencv_decode, opencv_encode, tags_lost
 from i2i.images.exif import orientation_of
 from i2i.images.image import Header, Image, Metadata
 
-_LIMIT = 16 << 20  # bytes of a profile or of metadata
+_LIMIT = 16 << 20  # bytes of a profile or of metadata, and of all that a file has compressed
+_MOST_RATIO = 1032  # bytes that one byte of a zlib stream can become
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _SRGB = {b"gAMA": (45455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
 """Numbers in these chunks that mean sRGB, in 1/100,000; programs round them differently."""
@@ -43,6 +44,7 @@ def header(file: BinaryIO) -> Header:
     alpha, key, icc, frames, orientation = colour in (4, 6), None, None, 1, 1
     found = in_exif = None
     colours: dict[bytes, bytes] = {}
+    inflate = _Inflater()
     for kind, length in chunks(file):
         if kind == b"tRNS":
             alpha = True
@@ -50,7 +52,7 @@ def header(file: BinaryIO) -> Header:
                 level = struct.unpack(">H", file.read(2))[0] & (2**depth - 1)
                 key = level * 255 // (2**depth - 1) if depth < 8 else level
         elif kind == b"iCCP" and length <= _LIMIT:
-            icc = _inflate(file.read(length).partition(b"\0")[2][1:])
+            icc = inflate(file.read(length).partition(b"\0")[2][1:])
         elif kind == b"acTL":
             frames = max(1, struct.unpack(">I", file.read(4))[0])
         elif kind == b"pHYs" and length == 9:
@@ -59,7 +61,7 @@ def header(file: BinaryIO) -> Header:
         elif kind in _COLOURS and length <= _LIMIT:
             colours[kind] = file.read(length)
         elif kind in _TEXTS and length <= _LIMIT:
-            exif, xmp = _metadata(kind, file.read(length))
+            exif, xmp = _metadata(kind, file.read(length), inflate)
             orientation = orientation_of(exif, xmp) if orientation == 1 else orientation
             in_exif = resolution.of_exif(exif) if kind == b"eXIf" and exif else in_exif
     return Header(
@@ -72,13 +74,14 @@ def metadata(file: BinaryIO) -> Metadata:
     """Return the first EXIF and the first XMP."""
     exif = xmp = None
     unread: dict[str, None] = {}
+    inflate = _Inflater()
     for kind, length in chunks(file):
         if kind in _TEXTS and length <= _LIMIT:
             data = file.read(length)
-            in_exif, in_xmp = _metadata(kind, data)
+            in_exif, in_xmp = _metadata(kind, data, inflate)
             exif, xmp = exif or in_exif, xmp or in_xmp
             if in_exif is in_xmp is None:
-                unread["text " + data.partition(b"\0")[0][:79].decode("latin-1")] = None
+                unread["text " + _keyword(data)] = None
     return Metadata(exif, xmp, tuple(unread))
 
 
@@ -161,7 +164,13 @@ def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     raise ValueError("it is truncated, or a chunk claims more than there is")
 
 
-def _metadata(kind: bytes, data: bytes) -> tuple[bytes | None, bytes | None]:
+def _keyword(data: bytes) -> str:
+    """Return the keyword of a text as one line, whatever a program wrote into it."""
+    word = data.partition(b"\0")[0][:79].decode("latin-1")
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in word)
+
+
+def _metadata(kind: bytes, data: bytes, inflate: _Inflater) -> tuple[bytes | None, bytes | None]:
     """Return EXIF and XMP of a chunk: eXIf, or a text in which XMP or ImageMagick's EXIF is stored."""
     if kind == b"eXIf":
         return data.removeprefix(b"Exif\0\0"), None
@@ -173,7 +182,7 @@ def _metadata(kind: bytes, data: bytes) -> tuple[bytes | None, bytes | None]:
         text = text[2:].split(b"\0", 2)[-1]  # behind two flags, the language and the translated keyword
     elif packed:
         text = text[1:]
-    unpacked = _inflate(text) if packed else text
+    unpacked = inflate(text) if packed else text
     if unpacked is None or word == b"XML:com.adobe.xmp":
         return None, unpacked
     digits = b"".join(unpacked.split()[2:])  # behind a name and a length
@@ -202,14 +211,24 @@ def _means_srgb(kind: bytes, data: bytes | None) -> bool:
     return all(abs(one - other) <= _ROUNDING for one, other in zip(found, usual, strict=True))
 
 
-def _inflate(data: bytes) -> bytes | None:
-    """Return at most 16 MB of a zlib stream; None where it is damaged or longer."""
-    stream = zlib.decompressobj()
-    try:
-        text = stream.decompress(data, _LIMIT)
-    except zlib.error:
-        return None
-    return None if stream.unconsumed_tail else text
+class _Inflater:
+    """The zlib streams of one file, which may have thousands of them: together they become _LIMIT bytes at most."""
+
+    def __init__(self) -> None:
+        self._left = _LIMIT
+
+    def __call__(self, data: bytes) -> bytes | None:
+        """Return what a stream becomes; None where it is damaged, or longer than what is left of the limit."""
+        if not self._left:  # which zlib takes for no limit
+            return None
+        stream = zlib.decompressobj()
+        try:
+            text = stream.decompress(data, self._left)
+        except zlib.error:
+            self._left -= min(self._left, _MOST_RATIO * len(data))  # how far it came is not known
+            return None
+        self._left -= len(text)
+        return None if stream.unconsumed_tail else text
 
 
 def _grey_alpha(pixels: np.ndarray, alpha: np.ndarray) -> bytes:
