@@ -19,6 +19,8 @@ from i2i.images.image import Header, ImageError, UnsupportedError
 from i2i.text import plural
 
 MAX_PIXELS = 100_000_000
+NO_LIMIT = 2**62
+"""A number of pixels that no file has."""
 _PROFILE_LIMIT = 16 << 20  # bytes of a colour profile
 
 DAMAGE = (

@@ -11,12 +11,10 @@ from i2i.atomic import FULL
 from i2i.errors import I2IError
 from i2i.images import ImageError
 from i2i.images.formats.table import FORMATS, sniff
-from i2i.images.header import parse_header
+from i2i.images.header import NO_LIMIT, parse_header
 from i2i.runtime.errors import ProviderError, TooLargeError
 from i2i.runtime.jobs.image_file import NO_MEMORY
 from i2i.text import os_error
-
-_NO_LIMIT = 2**62
 
 
 class ProblemError(Exception):
@@ -80,7 +78,7 @@ def _image_status(data: bytes, name: str, max_pixels: int) -> int:
     if found is None or not FORMATS[found].module:
         return 415
     try:
-        header = parse_header(io.BytesIO(data), name, _NO_LIMIT)
+        header = parse_header(io.BytesIO(data), name, NO_LIMIT)
     except ImageError:
         return 422
     return 413 if header.width * header.height > max_pixels else 422

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
+import PIL.Image
 import pytest
 
 import i2i
 from i2i.runtime import Model
+from i2i.serving.metrics import Metrics
+from i2i.serving.settings import Settings
+from i2i.serving.work.video_job import Job
+from i2i.serving.work.videos import Videos
 from tests import tiny
 from tests.serving.conftest import Answer, Running, encoded, picture, running, wait_for
 
@@ -47,7 +53,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     opened, run = threading.Event(), Model.run
 
     def slow(self: Model, batch: np.ndarray) -> np.ndarray:
-        assert opened.wait(30) or True
+        assert opened.wait(30)
         return run(self, batch)
 
     opened.set()
@@ -165,6 +171,40 @@ def test_limits_of_size_and_disk_and_time(models: Path, video: bytes) -> None:
         finished(here, job)
         here.service.videos._jobs[job].changed -= here.service.settings.keep + 1
         assert here.get(f"/v1/jobs/{job}").status == 404
+
+
+def test_frames_of_more_pixels_than_the_limit_are_refused(models: Path, video: bytes) -> None:
+    gif, (first, *more) = io.BytesIO(), [PIL.Image.new("L", (48, 32), grey) for grey in (0, 99)]
+    first.save(gif, "GIF", save_all=True, append_images=more)
+    with running(models / "tiny.onnx", max_pixels=1000) as here:
+        for data in (video, gif.getvalue()):
+            done = finished(here, here.post("/v1/video?model=tiny", data).json["id"]).json
+            assert done["state"] == "failed"
+            assert done["detail"] == ("the video: its frames of 48 x 32 are 1,536 pixels, more than the limit of 1,000")
+
+
+def test_results_are_deleted_in_time_without_a_request(models: Path, video: bytes) -> None:
+    with running(models / "tiny.onnx", keep=1) as here:
+        folder = here.service.videos._jobs[here.post("/v1/video?model=tiny", video).json["id"]].folder
+        wait_for(lambda: not here.service.videos._jobs)
+        assert not folder.exists()
+
+
+def test_a_job_that_is_cancelled_after_its_last_frame_is_deleted() -> None:
+    videos = Videos(Settings(), Metrics())
+
+    def run(job: Job) -> None:
+        job.result.write_bytes(b"x")
+        videos.cancel(job)
+
+    try:
+        job = videos.accept("tiny")
+        job.upload.write_bytes(b"x")
+        videos.start(job, run)
+        wait_for(lambda: job.state != "queued" and job.state != "running")
+        assert (job.state, videos._jobs, job.folder.exists()) == ("cancelled", {}, False)
+    finally:
+        videos.close()
 
 
 def test_a_result_that_grows_beyond_the_disk_limit_ends_the_job(tmp_path: Path, monkeypatch) -> None:

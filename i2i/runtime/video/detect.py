@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from i2i.images import IMAGE_SUFFIXES, Header, ImageError, name_files, read_header
+from i2i.images import IMAGE_SUFFIXES, MAX_PIXELS, Header, ImageError, name_files, read_header
 from i2i.images.header import open_regular
 
 PathLike = str | os.PathLike[str]
@@ -63,12 +63,12 @@ def is_video(source: PathLike, dst: PathLike | None = None) -> bool:
     return begins_like_video(head, packets=path.suffix.lower() not in IMAGE_SUFFIXES)
 
 
-def animation(source: PathLike) -> Header | None:
-    """Return the header of an animated GIF, WebP or PNG, None for anything else."""
+def animation(source: PathLike, max_pixels: int = MAX_PIXELS) -> Header | None:
+    """Return the header of an animated GIF, WebP or PNG of at most ``max_pixels`` a frame, None for anything else."""
     if Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return None
     try:
-        header = read_header(source)
+        header = read_header(source, max_pixels)
     except ImageError:
         return None
     return header if header.format in _ANIMATED and header.frames > 1 else None

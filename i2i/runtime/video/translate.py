@@ -19,6 +19,7 @@ import numpy as np
 from i2i.atomic import FULL
 from i2i.images import Image, convert, flatten, unmix
 from i2i.images.domains import kind
+from i2i.images.header import NO_LIMIT
 from i2i.lost import Lost
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
@@ -36,7 +37,7 @@ from i2i.runtime.video.sink.image_folder import ImageFolder
 from i2i.runtime.video.sink.video_file import VideoFile
 from i2i.runtime.video.sink.y4m import Y4MStream
 from i2i.runtime.video.source.camera import Camera, Source
-from i2i.runtime.video.source.reader import Reader, rotation_applied
+from i2i.runtime.video.source.reader import Reader, check_size, rotation_applied
 from i2i.runtime.video.temporal.flicker import Flicker
 from i2i.runtime.video.temporal.smoothing import Infer, Smoother
 from i2i.runtime.video.workspace import check_target, keep, publish, workspace
@@ -75,6 +76,7 @@ def translate_video(
     observers: Sequence[Observer] = (),
     *,
     whole: bool = False,
+    max_pixels: int | None = None,
 ) -> VideoSummary:
     """Translate every frame of ``source`` into the video ``target``, and copy its other streams.
 
@@ -85,6 +87,7 @@ def translate_video(
         report: called after each frame, in this thread.
         observers: called with the source and result of each frame, or of those that they ask for.
         whole: write nothing at all of a source that is damaged, or after Ctrl-C.
+        max_pixels: refuse a file with frames of more, before they take memory; None: take any.
 
     A file gets its name when it is complete; after Ctrl-C (InterruptedVideo) the frames so far are kept as
     NAME.partial.SUFFIX, unless that is there already. The intact frames of a damaged source are translated, and
@@ -99,7 +102,7 @@ def translate_video(
         check_target(source, target, options)
     elif options.format:
         raise ValueError(f"--format {options.format}: of a folder of frames; a pipe of them is YUV4MPEG2")
-    with open_source(source, video) as reader:
+    with open_source(source, video, max_pixels) as reader:
         summary = VideoSummary(target if isinstance(target, Path) else None, notes=remarks(reader))
         flicker = Flicker()
         if bands := next((each for each in (model.spec.source, model.spec.target) if each.bands), None):
@@ -119,8 +122,8 @@ def translate_video(
     return summary
 
 
-def open_source(source: str | Path, video: VideoOptions) -> Source:
-    """Open a file, standard input or a camera. Raises VideoError."""
+def open_source(source: str | Path, video: VideoOptions, max_pixels: int | None = None) -> Source:
+    """Open a file, standard input or a camera. Raises VideoError, also for a file with frames of more pixels."""
     number = camera(source)
     if number is not None:
         return Camera(number, video)
@@ -128,11 +131,12 @@ def open_source(source: str | Path, video: VideoOptions) -> Source:
         return Reader(sys.stdin.buffer, video, "standard input")
     if not os.path.exists(source):
         raise ValueError(f"{source}: no such file or folder")
-    if (header := animation(source)) is not None:
+    if (header := animation(source, NO_LIMIT)) is not None:
         from i2i.runtime.video.source.animation import Animation  # with Pillow, which a video does without
 
+        check_size(str(source), header.width, header.height, max_pixels)
         return Animation(str(source), header, video)
-    return Reader(str(source), video)
+    return Reader(str(source), video, max_pixels=max_pixels)
 
 
 def _into_file(run: _Job, target: Path, whole: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from i2i.errors import I2IError
+from i2i.images.header import NO_LIMIT
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.model.model import Model
 from i2i.runtime.video.detect import HEAD, animation, begins_like_video
@@ -69,7 +69,7 @@ def suffix_of(upload: Path) -> str:
     if begins_like_video(head):
         brand = head[8:12]
         return ".mov" if head[4:8] == b"ftyp" and brand == b"qt  " else ".mp4" if head[4:8] == b"ftyp" else ".mkv"
-    header = animation(upload)
+    header = animation(upload, NO_LIMIT)  # its frames are measured when it is opened
     return "" if header is None else {"GIF": ".gif", "WEBP": ".webp", "PNG": ".png"}[header.format]
 
 
@@ -94,12 +94,7 @@ def translate(job: Job, model: Model, options: Options, reserve: Callable[[Job, 
 
     if job.cancelled:
         raise CancelledJobError
-    try:
-        summary = translate_video(model, job.upload, job.result, options, report=report)
-    except I2IError:
-        if job.cancelled:
-            raise CancelledJobError from None
-        raise
+    summary = translate_video(model, job.upload, job.result, options, report=report, max_pixels=options.max_pixels)
     grow(job.result.stat().st_size)  # an encoder keeps the last frames to the end
     job.notes = [note.replace(str(job.upload), "the video") for note in summary.notes]
     if summary.damage is not None:

@@ -109,7 +109,8 @@ class Videos:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._stopping)
+                while not (self._queue or self._stopping):
+                    self._changed.wait(self._expire())
                 if not self._queue:
                     return
                 job, run = self._queue.popleft()
@@ -128,6 +129,8 @@ class Videos:
                 of(error).detail.replace(str(job.upload), "the video").replace(str(job.result), "the result"),
             )
         with self._changed:
+            if job.cancelled:  # after the last frame, too
+                state, detail = "cancelled", ""
             for path in [job.upload] if state == "done" else list(job.folder.iterdir()):
                 with suppress(OSError):
                     path.unlink()
@@ -137,11 +140,12 @@ class Videos:
             if state == "cancelled":
                 self._delete(job)
 
-    def _expire(self) -> None:
-        """Delete results that were kept long enough."""
-        oldest = time.time() - self._settings.keep
-        for job in [job for job in self._jobs.values() if job.state in _OVER and job.changed < oldest]:
+    def _expire(self) -> float | None:
+        """Delete results that were kept long enough; return the seconds until the next one, None if there is none."""
+        now, keep = time.time(), self._settings.keep
+        for job in [job for job in self._jobs.values() if job.state in _OVER and job.changed + keep <= now]:
             self._delete(job)
+        return min((job.changed + keep - now for job in self._jobs.values() if job.state in _OVER), default=None)
 
     def _delete(self, job: Job) -> None:
         self._jobs.pop(job.id, None)

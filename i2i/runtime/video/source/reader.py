@@ -50,14 +50,24 @@ class Reader:
 
     live = False
 
-    def __init__(self, source: str | IO[bytes], options: VideoOptions, name: str | None = None) -> None:
-        """Open the file. Raises VideoError if it cannot be opened, or has no video stream."""
+    def __init__(
+        self,
+        source: str | IO[bytes],
+        options: VideoOptions,
+        name: str | None = None,
+        max_pixels: int | None = None,
+    ) -> None:
+        """Open the file. Raises VideoError if it cannot be opened, or has no video stream or frames of more pixels."""
         self.name, self.options = name or str(source), options
         self.container = _open(source, self.name)
         try:
             self.stream = self._pictures()
             self.stream.thread_type = "AUTO"
-            self.stream.codec_context.thread_count = 0
+            coder = self.stream.codec_context
+            coder.thread_count = 0
+            check_size(self.name, coder.width, coder.height, max_pixels)
+            if max_pixels is not None:
+                coder.options = {"max_pixels": str(max_pixels)}  # for frames that differ from what the header says
             self.others = [s for s in self.container.streams if s is not self.stream and s.type != "unknown"]
             self._begin = begin = (self.container.start_time or 0) / av.time_base
             self._step = float(1 / (self.stream.average_rate or 25))
@@ -270,6 +280,14 @@ class Reader:
         if chosen.codec_context is None:
             raise VideoError(self.name, "its video codec is not among those that this FFmpeg decodes")
         return chosen
+
+
+def check_size(name: str, width: int, height: int, most: int | None) -> None:
+    """Raise VideoError if frames of this size have more pixels than ``most``, unless that is None."""
+    if most is not None and width * height > most:
+        raise VideoError(
+            name, f"its frames of {width} x {height} are {width * height:,} pixels, more than the limit of {most:,}"
+        )
 
 
 def rotation_applied(clip: StreamInfo, options: VideoOptions) -> Rotation:
