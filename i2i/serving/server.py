@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import uvicorn
@@ -29,6 +30,9 @@ KEEP_ALIVE = 60
 BACKLOG = 256
 """Connections that wait for the service to accept them."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_FROM_PARENT = (signal.SIGINT,)
+"""What the parent of several processes sends for its second signal. SIGTERM may come twice for its first one: from the
+parent, and from a service manager that sends it to all processes."""
 
 
 class Shared(NamedTuple):
@@ -157,7 +161,7 @@ async def run(
         service,
     )
     service.metrics.watch("i2i_connections", lambda: len(server.server_state.connections))
-    with _signals(service, server, say):
+    with _signals(service, server, say, _SIGNALS if shared is None else _FROM_PARENT):
         if shared is not None and shared.late:
             await service.start()
         background = asyncio.create_task(_prepare(service, say))
@@ -193,16 +197,18 @@ async def _prepare(service: Service, say: Callable[[str], object]) -> None:
 
 
 @contextlib.contextmanager
-def _signals(service: Service, server: _Server, say: Callable[[str], object]) -> Iterator[None]:
-    """Handle signals: SIGTERM and Ctrl-C stop, a second one at once; SIGHUP loads changed models."""
+def _signals(
+    service: Service, server: _Server, say: Callable[[str], object], urgent: Sequence[int] = _SIGNALS
+) -> Iterator[None]:
+    """Handle signals: SIGTERM and Ctrl-C stop, a second one among ``urgent`` at once; SIGHUP loads changed models."""
     if threading.current_thread() is not threading.main_thread():  # signals are the host's
         yield
         return
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
 
-    def stop() -> None:
-        server.force_exit = service.stopping
+    def stop(number: int) -> None:
+        server.force_exit |= service.stopping and number in urgent
         if not service.stopping:
             say("stopping: finishing what was accepted")
         service.stop()
@@ -212,7 +218,9 @@ def _signals(service: Service, server: _Server, say: Callable[[str], object]) ->
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    handled = {**dict.fromkeys(_SIGNALS, stop), **({signal.SIGHUP: reload} if hasattr(signal, "SIGHUP") else {})}
+    handled: dict[int, Callable[[], None]] = {number: partial(stop, number) for number in _SIGNALS}
+    if hasattr(signal, "SIGHUP"):
+        handled[signal.SIGHUP] = reload
     for number, handler in handled.items():
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, handler)

@@ -181,12 +181,13 @@ class _Supervisor:
                 signal.signal(number, handler)
 
     def _pass_on(self, number: int) -> None:
+        stop = signal.SIGINT if self._stopping else signal.SIGTERM  # a second one ends the work at once
         if number != signal.SIGHUP and not self._stopping:
             self._say("stopping: finishing what was accepted")
             self._stopping = True
         for worker in self._workers:
             if number != signal.SIGHUP:
-                worker.send(signal.SIGTERM)
+                worker.send(stop)
             elif worker.ready:
                 worker.send(signal.SIGHUP)
             else:  # it may not handle the signal yet, and may have read the files already
@@ -234,7 +235,7 @@ def _run(
     late: bool,
 ) -> None:
     """Serve in a process of its own until SIGTERM, or the end of the parent."""
-    os.setpgid(0, 0)  # or Ctrl-C would reach it beside the SIGTERM of the parent, and stop it at once
+    os.setpgid(0, 0)  # or Ctrl-C would reach it beside the SIGTERM of the parent
     tell(lambda text: to_stderr(f"note: process {number}: {text}"))
 
     server.prepare_process()
