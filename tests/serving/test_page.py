@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from i2i.images import Image, read_image, write_image
+from i2i.runtime import Model
 from tests.conftest import ROOT
 from tests.reporting.devtools import Browser
-from tests.serving.conftest import Running, picture, running
+from tests.serving.conftest import Running, picture, running, wait_for
 from tests.serving.page import Page
 
 
@@ -89,6 +91,41 @@ def test_domains_attributes_styles_and_formats(page: Page, pictures: list[Path])
     page.select("#format", "webp")
     page.wait("document.querySelector('#save').download.endsWith('-styled.webp')")
     page.select("#format", "")
+
+
+def test_settings_that_change_while_pictures_are_in_work(
+    here: Running, page: Page, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, run = threading.Event(), Model.run
+
+    def slow(self: Model, batch: np.ndarray) -> np.ndarray:
+        assert opened.wait(30)
+        return run(self, batch)
+
+    monkeypatch.setattr(Model, "run", slow)
+    page = Page(page.browser, page.url)  # which shows no result yet
+    try:
+        page.select("#model", "tiny")
+        page.choose(pictures[0])
+        page.wait("document.querySelector('#list span').textContent === 'in work …'")
+        wait_for(lambda: here.service.pool.running)
+        page.select("#model", "weather")
+        opened.set()
+        page.wait("document.querySelector('#save').download === 'picture 0-weather.png'")
+        page.wait_for_pixel((read_image(pictures[0]).pixels[0, 0] + 10).tolist())
+
+        # The next picture was sent with the settings before, and its name says so.
+        opened.clear()
+        page.choose(pictures[1])
+        wait_for(lambda: here.service.pool.running)
+        page.select("#model", "tiny")
+    finally:
+        opened.set()
+    page.wait("document.querySelector('#save').download === 'picture 0-tiny.png'")
+    page.wait("[...document.querySelectorAll('#list span')].every(e => e.textContent === 'done')")
+    page.run("document.querySelectorAll('#list button')[1].click()")
+    page.wait("document.querySelector('#save').download === 'picture 1-weather.png'")
+    page.wait_for_pixel((read_image(pictures[1]).pixels[0, 0] + 10).tolist())
 
 
 def test_the_style_of_an_example(page: Page, pictures: list[Path], tmp_path: Path) -> None:
@@ -188,7 +225,7 @@ def test_a_token_is_asked_for(page: Page, models: Path, tmp_path: Path, pictures
         page = Page(
             page.browser, f"http://127.0.0.1:{here.port}/", "document.querySelector('#token-label')?.hidden === false"
         )
-        page.select("#token", "correct-horse-battery")
-        page.wait("document.querySelector('#status').textContent === 'Ready.'")
         page.choose(pictures[0])
+        page.wait("document.querySelector('#list span').textContent === 'waits'")
+        page.select("#token", "correct-horse-battery")
         page.wait("document.querySelector('#status').textContent === 'Done.'")

@@ -44,6 +44,7 @@ async function loadModels() {
   if (models.some((each) => each.name === chosen)) model.value = chosen;
   showSettings();
   say("Ready.");
+  work();  // on what was chosen meanwhile
 }
 
 /** Show what the chosen model can be asked for: a domain, attributes, or a style. */
@@ -89,16 +90,16 @@ function add(chosen) {
     jobs.push(job);
   }
   refresh();
-  if (!working) work();
+  work();
 }
 
-/** Translate what waits, one after another, each with the settings of the moment. */
+/** Translate what waits, one after another, each with the settings of the moment, once the models are known. */
 async function work() {
+  if (working || !models.length) return;
   working = true;
   for (let job; (job = jobs.find((each) => each.state === "waiting")); ) {
     job.state = "working";
     refresh();
-    job.stale = false;
     await translate(job);
     if (job.stale) job.state = "waiting";  // other settings were chosen meanwhile
     if (!job.stale && (!shown || shown === job || !jobs.some((each) => each.state === "waiting"))) show(job);
@@ -111,10 +112,12 @@ async function translate(job) {
   say(`Translating ${job.button.textContent} …`);
   for (;;) {
     try {
-      const { data, note } = await send(job.file), stem = (job.file.name || "picture").replace(/\.[^.]*$/, "");
+      job.stale = false;
+      const by = model.value, stem = (job.file.name || "picture").replace(/\.[^.]*$/, "");
+      const { data, note } = await send(job.file);
       if (job.result) URL.revokeObjectURL(job.result);
       Object.assign(job, { state: "done", result: URL.createObjectURL(data), note });
-      job.name = `${stem}-${model.value}.${ENDINGS[data.type] ?? "png"}`;
+      job.name = `${stem}-${by}.${ENDINGS[data.type] ?? "png"}`;
       say("Done.");
       return;
     } catch (error) {
@@ -158,12 +161,13 @@ function refresh() {
   }
 }
 
-/** Translate again what is shown, after other settings were chosen. */
+/** Translate again what is shown, or else what is in work, after other settings were chosen. */
 function again() {
-  if (!shown) return;
-  if (shown.state === "working") shown.stale = true;
-  else shown.state = "waiting";
-  if (!working) work();
+  const job = shown ?? jobs.find((each) => each.state === "working");
+  if (!job) return;
+  if (job.state === "working") job.stale = true;
+  else job.state = "waiting";
+  work();
 }
 
 promise.textContent = backend.PROMISE;
