@@ -34,6 +34,15 @@ SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 
 
 class _Handler(SimpleHTTPRequestHandler):
+    """A server of files that redirects index.html to its folder, as many do."""
+
+    def do_GET(self) -> None:
+        if not self.path.endswith("/index.html"):
+            return super().do_GET()
+        self.send_response(301)
+        self.send_header("Location", self.path.removesuffix("index.html"))
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -153,6 +162,19 @@ def test_the_pixels_are_those_of_i2i(site: Site, photo: Path) -> None:
     asked = [url for url in page.browser.requested if not url.startswith("blob:")]
     assert all(url.startswith(page.url) for url in asked), asked
     assert not any("webgpu" in url or "asyncify" in url for url in asked)  # 27 MB that only WebGPU needs
+
+
+def test_redirections_and_other_pages_of_the_host_work_as_before(site: Site) -> None:
+    page = Page(site.page.browser, f"{site.page.url}index.html")
+    assert page.run("location.href") == site.page.url
+    (site.folder / "other").mkdir()
+    (site.folder / "other" / "page.html").write_text("another page of the host")
+    page.run(
+        "Promise.all(['./', 'page/app.js', 'other/page.html', 'models.json'].map(f => fetch(f))).then(all => "
+        "window.found = all.map(a => [a.ok, a.headers.get('Cross-Origin-Embedder-Policy')])); 0"
+    )
+    page.wait("window.found")
+    assert page.run("window.found") == [[True, "require-corp"]] * 2 + [[True, None]] * 2
 
 
 @pytest.mark.parametrize("name", ["tiny", "white", "rgba"])
