@@ -8,7 +8,7 @@ from typing import Any
 from i2i import __version__
 from i2i.images import WRITABLE
 from i2i.serving.web.parameters import MEDIA
-from i2i.serving.web.tensors import TYPES
+from i2i.serving.web.tensors import LONGEST_SIDE, MOST_AXES, TYPES
 
 _BINARY = {"type": "string", "format": "binary"}
 _BACKGROUND = "^(edge|[1-9]?[0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$"
@@ -18,7 +18,12 @@ _TENSOR = {
     "properties": {
         "name": {"type": "string"},
         "datatype": {"enum": list(TYPES)},
-        "shape": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1}},
+        "shape": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MOST_AXES,
+            "items": {"type": "integer", "minimum": 1, "maximum": LONGEST_SIDE},
+        },
         "data": {"type": "array"},
     },
 }

@@ -21,6 +21,9 @@ MOST_JSON = 16 << 20
 BYTES_OF_VALUE = 4
 """Of a pixel's value as JSON, about."""
 
+MOST_AXES, LONGEST_SIDE = 8, 2**31
+"""Of a shape: the product of more, or of longer ones, could take minutes, in which nothing else in the process runs."""
+
 TYPES: dict[str, np.dtype[Any]] = {
     "UINT8": np.dtype("uint8"), "UINT16": np.dtype("<u2"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
     "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
@@ -73,12 +76,15 @@ def read(body: bytes, json_bytes: str | None) -> Inputs:
 
 def _tensor(given: Mapping[str, Any], rest: memoryview) -> tuple[np.ndarray, memoryview]:
     """Return one tensor, and the binary data after it."""
-    name, kind, shape = given["name"], given["datatype"], [int(side) for side in given["shape"]]
+    name, kind, sides = given["name"], given["datatype"], given["shape"]
     if kind not in TYPES:
         raise ValueError(f"the datatype of {name} is {kind}; expected one of {', '.join(TYPES)}")
     dtype = TYPES[kind]
-    if not shape or min(shape) < 1:
-        raise ValueError(f"the shape of {name} is {shape}; expected sides from 1")
+    if len(sides) > MOST_AXES:
+        raise ValueError(f"the shape of {name} has {len(sides)} sides; expected {MOST_AXES} at most")
+    shape = [int(side) for side in sides]
+    if not shape or min(shape) < 1 or max(shape) > LONGEST_SIDE:
+        raise ValueError(f"the shape of {name} is {shape}; expected sides from 1 to {LONGEST_SIDE:,}")
     size = (given.get("parameters") or {}).get("binary_data_size")
     if size is not None:
         needed = prod(shape) * dtype.itemsize
