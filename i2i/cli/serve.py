@@ -113,14 +113,17 @@ def _time(name: str, default: float, text: str, least: float = 1) -> Any:
     "--batch",
     group="Model",
     type=click.IntRange(1),
-    help="Images of equal size per call of a GPU.  [default: as many as fit]",
+    help="Images of equal size per call of a GPU.  [default: as many as fit into its memory, up to 16]",
 )
 @help.option(
     "--batch-wait", group="Model", type=click.FloatRange(0), default=0.005, metavar="SECONDS", show_default=True,
     help="Time that an image waits for others of its size, on a GPU.",
 )  # fmt: skip
 @help.option(
-    "--workers", group="Model", type=click.IntRange(1, 1024), help="Images in work at once.  [default: one a core]"
+    "--workers",
+    group="Model",
+    type=click.IntRange(1, 1024),
+    help="Images in work at once.  [default: one a core; on a GPU 32 more, or twice --batch]",
 )
 @_count("--queue", 64, "Images that may wait for a worker; further requests get status 429.", 0)
 @_time("--timeout", 60, "Time of a request from its arrival to the result, else status 504.")
@@ -128,7 +131,7 @@ def _time(name: str, default: float, text: str, least: float = 1) -> Any:
 @_size("--max-body", 64 * MB, "Largest body of a request.")
 @help.option(
     "--max-pixels", group=LIMITS, type=click.IntRange(1), default=64_000_000, show_default=True, metavar="N",
-    help="Pixels (width times height) above which an image is refused.",
+    help="Pixels (width times height) above which an image or a video is refused.",
 )  # fmt: skip
 @_count("--max-files", 32, "Files of one request.")
 @_count("--max-connections", 512, "Open connections.")
