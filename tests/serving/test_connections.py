@@ -13,7 +13,7 @@ import pytest
 
 from i2i.serving import server
 from i2i.serving.web import bodies, connection
-from tests.serving.conftest import Running, encoded, picture, running, wait_for
+from tests.serving.conftest import Running, encoded, form, picture, running, wait_for
 
 DATA = encoded(picture())
 HEAD = b"POST /v1/translate/tiny HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
@@ -215,3 +215,15 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
 def test_an_address_that_is_taken() -> None:
     with server.bind("127.0.0.1", 0) as bound, pytest.raises(OSError, match=r"127\.0\.0\.1:.*Address already in use"):
         server.bind("127.0.0.1", bound.getsockname()[1])
+
+
+def test_a_form_that_is_still_coming_when_the_service_stops_is_answered(models: Path) -> None:
+    body, headers = form(("f", "a.png", DATA), ("f", "b.png", DATA))
+    lines = [f"{name}: {value}" for name, value in headers.items()] + [f"Content-Length: {len(body)}"]
+    head = "\r\n".join(["POST /v1/translate/tiny HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
+    with running(models / "tiny.onnx") as here, socket.create_connection(("127.0.0.1", here.port), 20) as client:
+        client.sendall(head + body[:100])
+        wait_for(lambda: here.metric("i2i_body_bytes") == 100)
+        here.service.stop()
+        client.sendall(body[100:])
+        assert status(client.recv(4096)) == 200

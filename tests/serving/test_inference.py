@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from i2i.runtime import Model
+from i2i.runtime.memory.memory_limit import MemoryLimit
 from i2i.serving.problems import ProblemError
-from tests.serving.conftest import Running, picture
+from tests.serving.conftest import Running, picture, running, wait_for
 
 IMAGES = np.stack([picture(seed=seed) // 2 for seed in range(3)])
 
@@ -160,3 +164,45 @@ def test_much_json_is_refused(service: Running, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("i2i.serving.web.tensors.MOST_JSON", 50)
     answer = service.post("/v2/models/tiny/infer", json.dumps(request()))
     assert (answer.status, "send binary tensors" in answer.json["error"]) == (413, True)
+
+
+def test_tensors_wait_for_the_memory_of_decoded_images(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, started, run = threading.Event(), list[None](), Model.run
+
+    def slow(self: Model, batch: np.ndarray) -> np.ndarray:
+        started.append(None)
+        assert opened.wait(30)
+        return run(self, batch)
+
+    with running(models / "tiny.onnx", workers=2) as here, ThreadPoolExecutor(2) as threads:
+        monkeypatch.setattr(here.service.store.parallel, "decoded", MemoryLimit(1))
+        monkeypatch.setattr(Model, "run", slow)
+        body = json.dumps(request())
+        answers = [threads.submit(here.post, "/v2/models/tiny/infer", body) for _ in range(2)]
+        wait_for(lambda: here.service.pool.running == 2 and started)
+        time.sleep(0.3)
+        assert len(started) == 1
+        opened.set()
+        assert [each.result().status for each in answers] == [200, 200]
+
+
+def test_images_of_a_request_that_fails_have_a_reason_of_their_own(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answered = threading.Event(), threading.Event()
+
+    def infer(_served: object, _ticket: object, _decoded: object, image: np.ndarray, _bound: object) -> np.ndarray:
+        if image.any():
+            begun.wait(30)
+            raise ProblemError(422, "the first fails")
+        begun.set()
+        answered.wait(30)
+        return image
+
+    monkeypatch.setattr("i2i.serving.web.inference._infer", infer)
+    with running(models / "tiny.onnx", workers=2) as here:
+        answer = here.post("/v2/models/tiny/infer", json.dumps(request(shape=[2, 1, 1, 3], data=[1] * 3 + [0] * 3)))
+        answered.set()
+        assert (answer.status, answer.json["error"]) == (422, "the first fails")
+        assert here.metric('i2i_abandoned_total{reason="request failed"}') == 1
+        assert here.metric('i2i_abandoned_total{reason="client gone"}') == 0

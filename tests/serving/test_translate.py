@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 import i2i
 from i2i.images import WRITABLE, Image, decode_image, encode_image
+from i2i.images.formats.png import chunk
 from i2i.runtime import Options
 from i2i.runtime.jobs.single import translate_bytes
 from i2i.serving.web.parameters import MEDIA
@@ -73,6 +74,16 @@ def test_losses_are_named_in_a_header(service: Running) -> None:
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.headers["i2i-lost"] == "not carried over to JPEG: alpha"
     assert "i2i-lost" not in service.translate(data).headers
+
+
+def test_what_a_file_says_stays_one_short_line_of_the_header(service: Running) -> None:
+    end = PNG.index(b"IEND") - 4
+    odd = PNG[:end] + chunk(b"tEXt", b"a\nb\0c") + PNG[end:]
+    answer = service.translate(odd, query="?keep_metadata=true")
+    assert (answer.status, answer.headers["i2i-lost"]) == (200, r"not carried over to PNG: text a\x0ab")
+    many = b"".join(chunk(b"tEXt", b"%d%s\0c" % (number, b"x" * 70)) for number in range(1000))
+    answer = service.translate(PNG[:end] + many + PNG[end:], query="?keep_metadata=true")
+    assert (answer.status, len(answer.headers["i2i-lost"]), answer.headers["i2i-lost"][-4:]) == (200, 2004, " ...")
 
 
 def test_what_is_read_but_not_written_comes_back_as_png(service: Running) -> None:
@@ -138,6 +149,31 @@ def test_masks_paste_results_back_into_their_images(service: Running, models: Pa
         assert archive.read("a.png") == Path(str(expected)).read_bytes()
         (problem,) = json.loads(archive.read("problems.json"))
     assert problem["detail"] == "c.png: no mask of this name; expected one for each image, with any extension"
+
+
+@pytest.mark.parametrize(("first", "second"), [("a.bmp", "a.png"), ("x/a.png", "y/a.png")])
+@pytest.mark.parametrize("suffix", ["", ".tif"])
+def test_masks_are_paired_by_the_names_under_which_files_are_sent(
+    service: Running, first: str, second: str, suffix: str
+) -> None:
+    pixels = picture()
+    white, black = (encoded(np.full((24, 32, 1), level, np.uint8)) for level in (255, 0))
+    masks = [Path(name).with_suffix(suffix or Path(name).suffix).as_posix() for name in (first, second)]
+    body, headers = form(
+        ("f", first, encoded(pixels)), ("f", second, encoded(pixels)), ("mask", masks[1], black),
+        ("mask", masks[0], white),
+    )  # fmt: skip
+    answer = service.post("/v1/translate/tiny", body, headers=headers)
+    if masks[0] == masks[1]:
+        assert answer.status == 422
+        assert answer.json["problems"][1]["detail"] == (
+            "a.png: several masks of this name: a.tif, a.tif; expected one: send one for each name"
+        )
+        return
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+        one, other = (decode_image(archive.read(name)).pixels for name in archive.namelist())
+    assert (one == 255 - pixels).all()
+    assert (other == pixels).all()
 
 
 @pytest.mark.parametrize(

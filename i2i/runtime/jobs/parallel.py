@@ -7,6 +7,7 @@ batches of what the others have decoded.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -59,20 +60,38 @@ class ParallelInference:
         if not all(model.on_cpu for model in models):
             usual += 2 * (batch or MOST)
         self.workers = workers or usual
+        self._turn = threading.Lock()
 
-    def infer_with(self, model: Model) -> Infer:
-        """Return a function that runs the graph: in the calling thread on a CPU; on a GPU a Batcher, to be closed."""
+    def infer_with(self, model: Model, check: Callable[[], object] = lambda: None) -> Infer:
+        """Return a function that runs the graph: in the calling thread on a CPU; on a GPU a Batcher, to be closed.
+
+        On a CPU ``check`` is called when it is an image's turn, and raises to leave it out.
+        """
         if not model.on_cpu:
             return model.batcher(self._batch, self.workers, self._wait, self._observe)
 
-        def here(image: np.ndarray) -> np.ndarray:
-            if self._observe is not None:
-                self._observe(1)
-            size = image.shape[0] * image.shape[1]
-            with self._pixels.hold(size if size <= LARGE else self._pixels.capacity):
+        def hold(size: int) -> AbstractContextManager[object]:
+            return self._pixels.hold(size if size <= LARGE else self._pixels.capacity)
+
+        return self._singly(model, hold, check)
+
+    def one_at_a_time(self, model: Model, check: Callable[[], object]) -> Infer:
+        """Return a function that runs the graph of a GPU in the calling thread, one image of all callers at a time."""
+        return self._singly(model, lambda _: self._turn, check)
+
+    def _singly(
+        self, model: Model, hold: Callable[[int], AbstractContextManager[object]], check: Callable[[], object]
+    ) -> Infer:
+        """Return a function that runs the graph on one image while it holds what ``hold`` returns for its pixels."""
+
+        def run(image: np.ndarray) -> np.ndarray:
+            with hold(image.shape[0] * image.shape[1]):
+                check()
+                if self._observe is not None:
+                    self._observe(1)
                 return model.run(image[None])[0]
 
-        return here
+        return run
 
     def alone(self) -> AbstractContextManager[None]:
         """Return a context in which no inference on a CPU runs."""

@@ -121,8 +121,6 @@ class Guard:
         metrics = self._metrics
         metrics.requests.labels(trace.endpoint, trace.model, trace.status).inc()
         metrics.latency.labels(trace.endpoint, trace.model).observe(seconds)
-        for stage, spent in trace.stages.items():
-            metrics.stages.labels(stage).observe(spent)
         if not self._settings.access_log:
             return
         client = scope.get("client")
@@ -133,7 +131,8 @@ class Guard:
         }  # fmt: skip
         if trace.model:
             line["model"] = trace.model
-        line |= {f"{stage}_ms": round(1000 * spent, 2) for stage, spent in trace.stages.items()}
+        stages = dict(trace.stages)  # a worker whose request was given up may add one at any time
+        line |= {f"{stage}_ms": round(1000 * spent, 2) for stage, spent in stages.items()}
         self._log(json.dumps(line | trace.facts, ensure_ascii=True))
 
 

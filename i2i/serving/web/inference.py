@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from i2i import __version__
 from i2i.runtime import processing
+from i2i.runtime.memory.memory_limit import MemoryLimit
 from i2i.runtime.model.model import Model
 from i2i.runtime.model.styles import StyleLike
 from i2i.serving.problems import ProblemError, of, of_request
@@ -69,7 +70,7 @@ class Protocol:
             trace.model = served.name
             pool = service.pool
             body = await bodies.read(request, service.settings.max_body, held)
-            ticket = Ticket(service.settings.timeout)
+            ticket = service.ticket()
             trace.stages, trace.facts["received"] = ticket.stages, held.bytes
             inputs = await asyncio.to_thread(tensors.read, body, request.headers.get(tensors.HEADER))
             spec = served.model.spec
@@ -79,22 +80,23 @@ class Protocol:
             bound = await asyncio.to_thread(_bound, inputs, served.model, len(images))
 
             async def all_images() -> list[np.ndarray]:
-                work = [partial(_infer, served, *each, ticket) for each in zip(images, bound, strict=True)]
+                infer = partial(_infer, served, ticket, service.decoded)
+                work = [partial(infer, *each) for each in zip(images, bound, strict=True)]
                 slots = asyncio.Semaphore(pool.workers)
 
                 async def one(number: int) -> np.ndarray:
                     async with slots:
                         return await pool.run(work[number], ticket, patient=number > 0)
 
-                return await all_or_none(map(one, range(len(work))))
+                return await all_or_none(map(one, range(len(work))), ticket)
 
             results = await while_connected(request, all_images())
             service.metrics.images.labels(served.name).inc(len(results))
             facts: dict[str, Any] = {"model_name": served.name, "model_version": served.version}
             if inputs.id is not None:
                 facts["id"] = inputs.id
-            answer = await asyncio.to_thread(tensors.write, facts, TRANSLATION, np.stack(results), inputs.binary)
-            return Response(answer[0], headers=answer[1])
+            body, headers = await asyncio.to_thread(_written, facts, results, inputs.binary, service.decoded)
+            return Response(body, headers=headers)
 
     @contextmanager
     def _used(self, request: Request) -> Iterator[Served]:
@@ -189,10 +191,12 @@ def _of_each(tensor: np.ndarray | None, name: str, count: int) -> list[np.ndarra
     return list(tensor)
 
 
-def _infer(served: Served, image: np.ndarray, bound: Model, ticket: Ticket) -> np.ndarray:
+def _infer(served: Served, ticket: Ticket, decoded: MemoryLimit, image: np.ndarray, bound: Model) -> np.ndarray:
     """Run the model on one image [h, w, c], in a thread. Raises ProblemError."""
+    spec = bound.spec
+    made = image.nbytes // spec.source.channels * spec.target.channels * spec.scale**2
     try:
-        with ticket.stage("infer"):
+        with decoded.hold(image.nbytes + made), ticket.stage("infer"):
             result = served.infer_with(bound, ticket)(np.ascontiguousarray(image))
         processing.check_finite(result)
         return result
@@ -200,3 +204,11 @@ def _infer(served: Served, image: np.ndarray, bound: Model, ticket: Ticket) -> n
         raise
     except Exception as error:
         raise of(error) from error
+
+
+def _written(
+    facts: dict[str, Any], results: list[np.ndarray], binary: bool, decoded: MemoryLimit
+) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of an answer, in a thread."""
+    with decoded.hold(3 * sum(each.nbytes for each in results)):  # together, as bytes, and behind a head
+        return tensors.write(facts, TRANSLATION, np.stack(results), binary)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from i2i.serving.work.ticket import FAILED, Ticket
+
 Result = TypeVar("Result")
 
 
@@ -28,11 +30,19 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
         await asyncio.wait({task, gone})
 
 
-async def all_or_none(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Return what all of them return. The first error cancels the others, and is raised."""
+async def all_or_none(parts: Iterable[Coroutine[Any, Any, Result]], ticket: Ticket) -> list[Result]:
+    """Return what all of them return. The first error cancels the others, abandons their ticket, and is raised."""
+
+    async def one(part: Coroutine[Any, Any, Result]) -> Result:
+        try:
+            return await part
+        except Exception:
+            ticket.abandon(FAILED)
+            raise
+
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part) for part in parts]
+            tasks = [group.create_task(one(part)) for part in parts]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
     return [task.result() for task in tasks]

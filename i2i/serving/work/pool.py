@@ -82,15 +82,13 @@ class Pool:
                 self._take_out(item)
                 raise
         except (TimeoutError, AbandonedError) as error:
-            ticket.abandon()
-            self._metrics.abandoned.labels(DEADLINE).inc()
+            self._metrics.abandoned.labels(ticket.abandon(DEADLINE)).inc()
             raise ProblemError(
                 504,
                 f"no result within the {ticket.seconds:g} s that a request may take; send a smaller image, or later",
             ) from error
         except asyncio.CancelledError:
-            ticket.abandon()
-            self._metrics.abandoned.labels(GONE).inc()
+            self._metrics.abandoned.labels(ticket.abandon(GONE)).inc()
             raise
 
     def _is_full(self) -> bool:

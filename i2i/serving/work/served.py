@@ -21,7 +21,7 @@ WARM_SIDES = (64, 256, 513)
 """Sides in pixels of the images with which a model is run before it gets requests. The last opens the session that a
 processor uses for large images; opened later, it would read a file that may have been replaced since."""
 MOST_BATCHERS = 16
-"""Pairs of domain and style whose images a GPU gathers in batches; images of any other run alone."""
+"""Pairs of domain and style whose images a GPU gathers in batches; images of any other run one at a time."""
 
 Stamp = tuple[tuple[int, int, int], ...]
 """Inode, time and size of a model's files, by which a change is seen."""
@@ -59,16 +59,16 @@ class Served:
     def infer_with(self, bound: Model, ticket: Ticket) -> Infer:
         """Return a function that runs this model, bound to a domain and a style, on one image [h, w, c].
 
-        On a CPU an image in tiles is given up between two of them if ``ticket`` is.
+        An image that waits for its turn is given up if ``ticket`` is, and on a CPU one in tiles between two of them.
         """
         assert self._parallel is not None
         if bound.on_cpu:
-            return self._parallel.infer_with(bound.tiled("auto", progress=ticket.check))
+            return self._parallel.infer_with(bound.tiled("auto", progress=ticket.check), ticket.check)
         key = (bound.to, None if bound.style is None else bound.style.values)
         with self._lock:
             if key not in self._batchers:
                 if len(self._batchers) >= MOST_BATCHERS:
-                    return lambda image: bound.run(image[None])[0]
+                    return self._parallel.one_at_a_time(bound, ticket.check)
                 batcher = self._parallel.infer_with(bound)
                 assert isinstance(batcher, Batcher)
                 self._batchers[key] = batcher

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
+from i2i.runtime.memory.memory_limit import MemoryLimit
 from i2i.runtime.system import host
 from i2i.serving.metrics import Metrics
 from i2i.serving.problems import overloaded
 from i2i.serving.settings import Settings
 from i2i.serving.work.pool import Pool
 from i2i.serving.work.store import ModelStore
+from i2i.serving.work.ticket import Ticket
 from i2i.serving.work.videos import Videos
 
 PAUSE, LONGEST = 5.0, 60.0
@@ -55,6 +57,16 @@ class Service:
         if self._pool is None or not self.ready:
             raise overloaded("the models are being loaded", 5, status=503)
         return self._pool
+
+    @property
+    def decoded(self) -> MemoryLimit:
+        """The limit on the bytes of decoded images, once the models are loaded."""
+        assert self.store.parallel is not None
+        return self.store.parallel.decoded
+
+    def ticket(self) -> Ticket:
+        """Return the ticket of a request whose body has arrived."""
+        return Ticket(self.settings.timeout, lambda stage, spent: self.metrics.stages.labels(stage).observe(spent))
 
     async def start(self) -> None:
         """Load and warm up the models. Raises as ``ModelStore.load``."""
