@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 from i2i.images import ImageError, read_image, write_image
 from i2i.images.derive import derive_image
 from i2i.runtime.jobs import image_file
-from i2i.runtime.jobs.folder import Report, Summary, journals, refuse_mixed_results, shard_of
+from i2i.runtime.jobs.folder import Report, Summary, journals, refuse_other_files, shard_of
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.places import LocalResults, State
-from i2i.runtime.jobs.planning import FolderTarget, plan, refuse_unknown_files
+from i2i.runtime.jobs.planning import FolderTarget, plan
 from i2i.runtime.jobs.workers import Outcome
 from i2i.runtime.model.model import Model
 
@@ -54,10 +55,10 @@ def derive_folder(
     facts = {"derive": way, "metadata": options.keep_metadata}
     key = hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()[:16]
     results = LocalResults(folder)
-    target = FolderTarget(model, results, Journal(results, key, facts, shard, options.overwrite, KIND))
+    journal = Journal(results, key, facts, shard, options.overwrite, KIND, os.path.abspath(source))
+    target = FolderTarget(model, results, journal)
     if not options.overwrite:
-        refuse_mixed_results(target)
-        refuse_unknown_files(map(result_name, names), results, target.journal)
+        refuse_other_files(target, names, result_name, lambda name: State.of(os.stat(source / name)))
     summary.total = len(unreadable) + len(names)
 
     def outcomes() -> Iterator[Outcome]:

@@ -19,6 +19,7 @@ from i2i.runtime.jobs.image_file import StoppedError, stop_if_full
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.opening import AHEAD, JobPlaces, opened
 from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.places import State
 from i2i.runtime.jobs.planning import FolderTarget, refuse_unknown_files
 from i2i.runtime.jobs.watcher import FolderWatcher, Watch
 from i2i.runtime.jobs.workers import Outcome, WorkerPool
@@ -29,7 +30,7 @@ __all__ = ["MixedError", "Options", "Outcome", "StoppedError", "Summary", "trans
 
 
 class MixedError(I2IError):
-    """The output folder has results of another model or of other settings."""
+    """The output folder has results of another model, of other settings or of another source folder."""
 
 
 @dataclass
@@ -65,8 +66,8 @@ def translate_folder(
     model and settings is skipped, unless it has changed. ``report`` is called after each file, in this thread.
 
     Raises ValueError before any work if names clash, if originals would be replaced or if the domain to translate to
-    is missing, MixedError if the folder has results of another model or other settings, and StoppedError if nothing
-    more can be written.
+    is missing, MixedError if the folder has results of another model or other settings or if those of another source
+    folder would be replaced, and StoppedError if nothing more can be written.
     """
     return translate_folders([(model, target)], source, options, report)
 
@@ -103,7 +104,7 @@ def translate_folders(
         names = [name for name in job.plan(options.output_name, unreadable.append) if shard.holds(name)]
         targets = _job_targets(job, [model for model, _ in bound], options, shard)
         if not options.overwrite:
-            _refuse_other_files(targets, [options.output_name(name) for name in names])
+            _refuse_other_files(job, names, targets, options)
         summary.total = (len(unreadable) + len(names)) * len(targets)
         for error in unreadable:
             for _ in targets:
@@ -118,7 +119,9 @@ def translate_folders(
         elif names and cards:
             pairs = [(portable(model), folder) for model, folder in bound]
             ahead = max(1, min(AHEAD, len(names) // (8 * len(cards))))
-            gpus.run(cards, names, partial(_translate_part, pairs, source, options, len(cards), ahead), count)
+            with sharing(targets, shard, len(cards)) as since:
+                part = partial(_translate_part, pairs, source, options, len(cards), ahead, since)
+                gpus.run(cards, names, part, count)
         elif names:
             with journals(targets), closing((engine or _here)(job, names, targets, options)) as outcomes:
                 for outcome in outcomes:
@@ -142,6 +145,7 @@ def _translate_part(
     options: Options,
     parts: int,
     ahead: int,
+    since: Sequence[float],
     number: int,
     names: Iterable[str],
     count: Callable[[Outcome], None],
@@ -151,8 +155,8 @@ def _translate_part(
     with opened(source, [folder for _, folder in pairs]) as job:
         if not isinstance(job.source, Path):
             job.source.names(lambda _: None)  # lists the states of all images
-        targets = _job_targets(job, [model for model, _ in pairs], options, shard)
-        with journals(targets), closing(_here(job, names, targets, options, ahead)) as outcomes:
+        targets = _job_targets(job, [model for model, _ in pairs], options, shard, since)
+        with open_journals(targets), closing(_here(job, names, targets, options, ahead)) as outcomes:
             for outcome in outcomes:
                 count(outcome)
 
@@ -168,25 +172,64 @@ def portable(model: Model) -> Model:
 
 
 def _watch(pool: WorkerPool, watcher: FolderWatcher, count: Callable[[Outcome], None]) -> None:
-    """Count the outcomes of a watched folder until an interrupt; then also those that are still in doubt."""
+    """Count the outcomes of a watched folder until an interrupt; then also those of the images in work, and those that
+    are still in doubt.
+    """
     try:
         for outcome in pool.outcomes(watcher.images(pool.stopped), sys.maxsize):
             for settled in watcher.settle(outcome):
                 count(settled)
     finally:
+        for outcome in pool.rest():
+            for settled in watcher.settle(outcome):
+                count(settled)
         for outcome in watcher.unsettled():
             count(outcome)
 
 
 def _job_targets(
-    job: JobPlaces, models: Sequence[Model], options: Options, shard: sharding.Shard
+    job: JobPlaces,
+    models: Sequence[Model],
+    options: Options,
+    shard: sharding.Shard,
+    since: Sequence[float] | None = None,
 ) -> list[FolderTarget]:
-    return [
-        FolderTarget(
-            model, results, Journal(results, job_key(model, options), facts(model, options), shard, options.overwrite)
+    """Return the targets with their journals; ``since`` states when results of each count, if a parent has found it."""
+    targets = []
+    for number, (model, results) in enumerate(zip(models, job.results, strict=True)):
+        journal = Journal(
+            results,
+            job_key(model, options),
+            facts(model, options),
+            shard,
+            options.overwrite,
+            folder=job.folder,
+            since=None if since is None else since[number],
         )
-        for model, results in zip(models, job.results, strict=True)
-    ]
+        targets.append(FolderTarget(model, results, journal))
+    return targets
+
+
+@contextmanager
+def sharing(targets: Sequence[FolderTarget], shard: sharding.Shard, parts: int) -> Iterator[list[float]]:
+    """Yield since when results of each target count in a job of so many processes; at the end note that it has
+    finished.
+    """
+    shards = [shard.divided(number, parts) for number in range(1, parts + 1)]
+    yield [target.journal.since(shards) for target in targets]
+    for target in targets:
+        with _stopping(target.folder):
+            target.journal.finish_parts(shards)
+
+
+@contextmanager
+def open_journals(targets: Sequence[FolderTarget]) -> Iterator[None]:
+    """Open all journals."""
+    with ExitStack() as stack:
+        for target in targets:
+            with _stopping(target.folder):
+                stack.enter_context(target.journal)
+        yield
 
 
 @contextmanager
@@ -195,10 +238,7 @@ def journals(targets: Sequence[FolderTarget], watcher: FolderWatcher | None = No
 
     A job that watches has, if it is interrupted after it has translated what was there when it began.
     """
-    with ExitStack() as stack:
-        for target in targets:
-            with _stopping(target.folder):
-                stack.enter_context(target.journal)
+    with open_journals(targets):
         try:
             yield
         except KeyboardInterrupt:
@@ -224,14 +264,36 @@ def _stopping(target: Path) -> Iterator[None]:
         raise
 
 
-def _refuse_other_files(targets: Sequence[FolderTarget], outputs: Sequence[str]) -> None:
+def _refuse_other_files(
+    job: JobPlaces, names: Sequence[str], targets: Sequence[FolderTarget], options: Options
+) -> None:
     for target in targets:
-        refuse_mixed_results(target)
-        refuse_unknown_files(outputs, target.results, target.journal)
+        refuse_other_files(
+            target, names, options.output_name, lambda name: job.image(name, options.output_name).state()
+        )
 
 
-def refuse_mixed_results(target: FolderTarget) -> None:
-    """Raise MixedError if the folder has results of an earlier job with another model or other settings."""
+def refuse_other_files(
+    target: FolderTarget, names: Iterable[str], result_name: Callable[[str], str], state: Callable[[str], State]
+) -> None:
+    """Raise ValueError if results of the sources of these names would replace what this job may not replace.
+
+    ``state`` returns that of a source. Raises MixedError if the folder has results of another model or other settings,
+    or if results of sources of the same names in another folder would be replaced.
+    """
+    _refuse_mixed_results(target)
+    outputs = {result_name(name): name for name in names}
+    refuse_unknown_files(outputs, target.results, target.journal)
+    for output, name in outputs.items():
+        other = target.journal.other_folder(output, partial(state, name))
+        if other is not None:
+            raise MixedError(
+                f"{target.results} has a result {output} of an image in {other}, and that of {target.journal.folder} "
+                "would replace it. Choose another output folder, or --overwrite to replace the results"
+            )
+
+
+def _refuse_mixed_results(target: FolderTarget) -> None:
     difference = target.journal.difference()
     if difference is not None:
         raise MixedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,11 @@ class JobPlaces:
     source: Path | RemoteSource
     results: list[Results]
     transfers: int = 0  # threads that the job needs more, to wait for the network
+
+    @property
+    def folder(self) -> str:
+        """The source as an absolute path or a URL."""
+        return os.path.abspath(self.source) if isinstance(self.source, Path) else str(self.source)
 
     def plan(self, name: Name, on_error: Callable[[ImageError], None]) -> list[str]:
         """Return the names of all images of the source; see :func:`i2i.runtime.jobs.planning.plan`.

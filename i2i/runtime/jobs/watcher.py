@@ -14,6 +14,7 @@ from pathlib import Path
 
 from i2i.images import name_images
 from i2i.runtime.jobs.options import Options
+from i2i.runtime.jobs.places import State as FileState
 from i2i.runtime.jobs.planning import FolderTarget, PlannedImage, ignores_case, without_results
 from i2i.runtime.jobs.workers import Outcome
 
@@ -136,16 +137,26 @@ class FolderWatcher:
         while self._retracted:
             yield self._retracted.pop()
         source = Path(outcome.source)
-        left = self._in_work.pop(source, 0) - 1
+        left = self._in_work.get(source, 0) - 1
         if left < 0:  # an unreadable folder
             self._failures[source] += 1
             yield outcome
             return
         name = source.relative_to(self._source).as_posix()
+        if outcome.status != "failed":
+            self._done.add(name)  # before it is out of work, or a scan in between would take the result for another's
         if left > 0:
             self._in_work[source] = left
         else:
+            del self._in_work[source]
             self._backlog.discard(name)
+        yield from self._counting(name, outcome)
+        if left == 0 and name not in self._doubts:
+            self._forget(name)
+
+    def _counting(self, name: str, outcome: Outcome) -> Iterator[Outcome]:
+        """Yield the outcomes that count after this one."""
+        source = Path(outcome.source)
         doubt = self._doubts.get(name)
         if outcome.status == "failed" and name not in self._refused and not (doubt and doubt.tried_again):
             if doubt is None:
@@ -161,9 +172,12 @@ class FolderWatcher:
             yield Outcome(source, "retracted", note)
         if outcome.status == "failed":
             self._failures[source] += 1
-        else:
-            self._done.add(name)
         yield outcome
+
+    def _forget(self, name: str) -> None:
+        """Free the memory that the journals need for an image that may be tried again."""
+        for target in self._targets:
+            target.journal.forget(self._options.output_name(name))
 
     def unsettled(self) -> Iterator[Outcome]:
         """Yield, at the end of the job, the outcomes of files that may have been incomplete."""
@@ -206,12 +220,13 @@ class FolderWatcher:
         for name in list(self._doubts):
             if name not in now:
                 del self._doubts[name]
+                self._forget(name)
         return ready
 
     def _release_outputs(self, present: set[str]) -> None:
-        """Free the result names of sources that are gone for other sources."""
+        """Free the result names of sources that are gone for other sources, once they are out of work."""
         for output, name in list(self._outputs.items()):
-            if name and name not in present:
+            if name and name not in present and self._source / name not in self._in_work:
                 del self._outputs[output]
                 if name in self._done:
                     self._done.discard(name)
@@ -234,6 +249,8 @@ class FolderWatcher:
         problem = self._problem(name, output)
         (self._refused.add if problem else self._refused.discard)(name)
         self._in_work[source] = len(self._targets)
+        for target in self._targets:  # so that those models are not run again if another one fails
+            target.journal.keep(output)
         return PlannedImage(source, output, problem)
 
     def _key(self, output: str) -> str:
@@ -258,5 +275,10 @@ class FolderWatcher:
             ours = self._options.overwrite or other == "" or target.journal.owns(output)
             if not ours and target.results.exists(output):
                 return f"{folder / output} is there already, and no earlier job wrote it"
+            if self._options.overwrite or other == "":
+                continue
+            made = target.journal.other_folder(output, lambda: FileState.of(os.stat(self._source / name)))
+            if made is not None:
+                return f"it would replace {folder / output}, the result of an image in {made}"
         self._outputs[key] = name
         return ""

@@ -65,12 +65,7 @@ class WorkerPool:
 
     def __exit__(self, *exc: object) -> None:
         """Let each thread finish its image, after an interrupt too, so that no file is left half-written."""
-        self.stopped.set()
-        for _ in self._threads:
-            self._places.put(None)  # no outcome is taken any more, and each thread may wait to add one
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+        self._end()
         for infer in self._infers:
             if isinstance(infer, Batcher):
                 infer.close()
@@ -102,6 +97,23 @@ class WorkerPool:
                 yield outcome
         if failure is not None:
             raise failure
+
+    def rest(self) -> Iterator[Outcome]:
+        """Yield, after an interrupt, the outcomes of the images that were in work."""
+        self._end()
+        while not self._outcomes.empty():
+            outcome = self._outcomes.get()
+            if isinstance(outcome, Outcome):
+                yield outcome
+
+    def _end(self) -> None:
+        """Begin no image any more, and wait until each thread has finished its own."""
+        self.stopped.set()
+        for _ in self._threads:
+            self._places.put(None)  # no outcome is taken any more, and each thread may wait to add one
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
 
     def _work(self, todo: Iterator[PlannedImage]) -> None:
         try:
@@ -139,6 +151,8 @@ class WorkerPool:
         with ExitStack() as fetching:
             try:
                 file = fetching.enter_context(image.fetched())
+            except StoppedError:
+                raise
             except (ImageError, OSError) as error:
                 yield from self._failed(image, None, error)
                 return

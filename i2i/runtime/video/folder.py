@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,15 +19,18 @@ from i2i.runtime.jobs.folder import (
     facts,
     job_key,
     journals,
+    open_journals,
     portable,
-    refuse_mixed_results,
+    refuse_other_files,
     shard_of,
+    sharing,
 )
 from i2i.runtime.jobs.image_file import StoppedError
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.options import Options
 from i2i.runtime.jobs.places import LocalResults, State
-from i2i.runtime.jobs.planning import FolderTarget, plan, refuse_unknown_files
+from i2i.runtime.jobs.planning import FolderTarget, plan
+from i2i.runtime.jobs.sharding import Shard
 from i2i.runtime.jobs.workers import Outcome
 from i2i.runtime.model.model import Model
 from i2i.runtime.video.detect import WRITTEN, name_videos
@@ -62,12 +66,9 @@ def translate_videos(
     shard, cards = shard_of(options), gpus.chosen(options.gpus, [model])
     unreadable: list[ImageError] = []
     names = [name for name in plan(source, [target], result_name, unreadable.append, name_videos) if shard.holds(name)]
-    key, about = _job(model, options, video)
-    results = LocalResults(target)
-    journal = Journal(results, key, about, shard, options.overwrite, KIND)
+    journaled = _target(model, source, target, options, video, shard)
     if not options.overwrite:
-        refuse_mixed_results(FolderTarget(model, results, journal))
-        refuse_unknown_files(map(result_name, names), results, journal)
+        refuse_other_files(journaled, names, result_name, lambda name: State.of(os.stat(source / name)))
     summary.total = len(unreadable) + len(names)
 
     def count(outcome: Outcome) -> None:
@@ -78,11 +79,12 @@ def translate_videos(
     for error in unreadable:
         count(Outcome(error.path, "failed", str(error)))
     if names and cards:
-        part = partial(_translate_part, portable(model), source, target, options, video, len(cards))
-        gpus.run(cards, names, part, count)
+        with sharing([journaled], shard, len(cards)) as since:
+            part = partial(_translate_part, portable(model), source, target, options, video, len(cards), *since)
+            gpus.run(cards, names, part, count)
     elif names:
-        job = _VideoJob(model, source, target, options, video, journal, frames)
-        with journals([FolderTarget(model, results, journal)]):
+        job = _VideoJob(model, source, target, options, video, journaled.journal, frames)
+        with journals([journaled]):
             for outcome in job.outcomes(names):
                 count(outcome)
     return summary
@@ -95,17 +97,32 @@ def _translate_part(
     options: Options,
     video: VideoOptions,
     parts: int,
+    since: float,
     number: int,
     names: Iterable[str],
     count: Callable[[Outcome], None],
 ) -> None:
     """Translate what the process of that number takes; it has a journal of its own, as a shard has."""
+    journaled = _target(model, source, target, options, video, shard_of(options).divided(number, parts), since)
+    with open_journals([journaled]):
+        for outcome in _VideoJob(model, source, target, options, video, journaled.journal, None).outcomes(names):
+            count(outcome)
+
+
+def _target(
+    model: Model,
+    source: Path,
+    target: Path,
+    options: Options,
+    video: VideoOptions,
+    shard: Shard,
+    since: float | None = None,
+) -> FolderTarget:
+    """Return the folder of results with the journal of a shard; results count from ``since`` on, if it is given."""
     key, about = _job(model, options, video)
     results = LocalResults(target)
-    journal = Journal(results, key, about, shard_of(options).divided(number, parts), options.overwrite, KIND)
-    with journals([FolderTarget(model, results, journal)]):
-        for outcome in _VideoJob(model, source, target, options, video, journal, None).outcomes(names):
-            count(outcome)
+    journal = Journal(results, key, about, shard, options.overwrite, KIND, os.path.abspath(source), since)
+    return FolderTarget(model, results, journal)
 
 
 def result_name(source: str) -> str:

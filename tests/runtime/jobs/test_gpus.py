@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from i2i.images import Image, write_image
 from i2i.runtime import Model, Options, ProviderError
 from i2i.runtime.jobs import gpus
 from i2i.runtime.jobs.folder import Outcome, Summary, translate_folder
+from i2i.runtime.jobs.journal import Journal
+from i2i.runtime.jobs.places import LocalResults, State
+from i2i.runtime.jobs.sharding import Shard
 from i2i.runtime.system import host
 from i2i.runtime.video.folder import translate_videos
 from tests import tiny
@@ -73,9 +77,60 @@ def test_videos_are_shared_out(model: Model, tmp_path: Path) -> None:
     assert translate_videos(model, tmp_path / "in", tmp_path / "out") == Summary(total=4, skipped=4)
 
 
-def _cards(number: int, names: object, count: object) -> None:
+@pytest.mark.usefixtures("two")
+def test_an_overwriting_job_continues_where_it_was_and_starts_again_once_finished(model: Model, tmp_path: Path) -> None:
+    source, out, reported = pictures(tmp_path / "in", 40), tmp_path / "out", []
+
+    def report(outcome: Outcome, _: Summary) -> None:
+        reported.append(outcome.status)
+        if len(reported) == 10:
+            raise KeyboardInterrupt
+
+    options = Options(gpus=2, overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        translate_folder(model, source, out, options, report)
+    done = len(list(out.glob("*.png")))
+    assert 10 <= done < 40
+    assert translate_folder(model, source, out, options) == Summary(total=40, done=40 - done, skipped=done)
+    assert translate_folder(model, source, out, options) == Summary(total=40, done=40)
+
+
+def test_processes_that_share_a_job_count_the_results_of_each_other(tmp_path: Path) -> None:
+    results, shards = LocalResults(tmp_path), [Shard(1, 2), Shard(2, 2)]
+    write_image(tmp_path / "a.png", Image(np.zeros((4, 4, 3), np.uint8)))
+    state = State.of((tmp_path / "a.png").stat())
+
+    def begun() -> tuple[Journal, float]:
+        parent = Journal(results, "key", again=True)
+        return parent, parent.since(shards)
+
+    def part(number: int, since: float) -> Journal:
+        return Journal(results, "key", shard=shards[number], again=True, since=since)
+
+    _, since = begun()
+    with part(0, since) as first:
+        first.done("a.png", state)
+    with part(1, since):
+        """It begins later, and is killed as well."""
+    parent, again = begun()
+    assert again == since
+    with part(1, again) as second:
+        assert second.is_done("a.png", state)
+    parent.finish_parts(shards)
+    _, new = begun()
+    assert new > since
+    with part(1, new) as second:
+        assert not second.is_done("a.png", state)
+
+
+def _cards(folder: Path, number: int, names: object, count: object) -> None:
+    card = os.environ["CUDA_VISIBLE_DEVICES"]
+    (folder / card).touch()
+    end = time.monotonic() + 300
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < end:  # until the other has begun too
+        time.sleep(0.02)
     for name in names:  # type: ignore[attr-defined]
-        count(Outcome(Path(name), os.environ["CUDA_VISIBLE_DEVICES"]))  # type: ignore[operator]
+        count(Outcome(Path(name), card))  # type: ignore[operator]
         time.sleep(0.05)
 
 
@@ -101,25 +156,27 @@ def _lingers(number: int, names: Iterator[str], count: object) -> None:
 
 def _shares(number: int, names: object, count: object) -> None:
     for name in names:  # type: ignore[attr-defined]
-        count(Outcome(Path(name), f"{host.cores()} {host.available_memory()}"))  # type: ignore[operator]
+        own_cores, own = host.cores(), host.available_memory()
+        host.share(1)
+        count(Outcome(Path(name), f"{own_cores} {own} {host.available_memory()}"))  # type: ignore[operator]
+        host.share(3)
 
 
 def test_each_process_counts_its_share_of_processors_and_memory() -> None:
     found: list[str] = []
     gpus.run(["0", "1", "2"], ["a", "b"], _shares, lambda one: found.append(one.status))
-    free = host.available_memory()
-    assert free is not None
     for status in found:
-        own_cores, own = map(int, status.split())
+        own_cores, own, free = map(int, status.split())
         assert own_cores == max(1, host.cores() // 3)
         assert own == pytest.approx(free / 3, rel=0.3)
     assert len(found) == 2
 
 
-def test_each_process_sees_its_card_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_sees_its_card_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     found: dict[str, str] = {}
-    gpus.run(["4", "7"], [str(n) for n in range(40)], _cards, lambda one: found.update({one.source.name: one.status}))
+    names, part = [str(number) for number in range(40)], partial(_cards, tmp_path)
+    gpus.run(["4", "7"], names, part, lambda one: found.update({one.source.name: one.status}))
     assert len(found) == 40
     assert set(found.values()) == {"4", "7"}
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,7"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from i2i.images import Image, write_image
+from i2i.images import Image, read_image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.jobs import planning
-from i2i.runtime.jobs.journal import Journal
+from i2i.runtime.jobs.folder import MixedError, Summary
+from i2i.runtime.jobs.journal import JOURNAL, Journal
 from i2i.runtime.jobs.options import output_name
 from i2i.runtime.jobs.places import LocalResults, State
 from tests import tiny
@@ -134,6 +136,44 @@ def test_files_that_no_job_wrote_are_not_replaced(model: Model, tmp_path: Path) 
         translate_folder(model, source, other)
     assert not (other / "b.png").exists()
     assert translate_folder(model, source, other, Options(overwrite=True)).done == 2
+
+
+def test_results_of_another_folder_are_not_replaced(model: Model, tmp_path: Path) -> None:
+    monday, out = put(tmp_path / "monday", "a.png", "b.png"), tmp_path / "out"
+    translate_folder(model, monday, out)
+    tuesday = tmp_path / "tuesday"
+    tuesday.mkdir()
+    write_image(tuesday / "a.png", Image(PIXELS + 9), "PNG")
+    write_image(tuesday / "c.png", Image(PIXELS), "PNG")
+    message = rf"^{out} has a result a\.png of an image in {monday}, and that of {tuesday} would replace it"
+    with pytest.raises(MixedError, match=message):
+        translate_folder(model, tuesday, out)
+    assert (read_image(out / "a.png").pixels == 255).all()
+    assert translate_folder(model, tuesday, out, Options(overwrite=True)).done == 2
+    assert translate_folder(model, tuesday, out).skipped == 2
+    with pytest.raises(MixedError, match=rf"of an image in {tuesday}, and that of {monday}"):
+        translate_folder(model, monday, out)
+
+
+def test_a_folder_that_was_moved_is_the_same(model: Model, tmp_path: Path) -> None:
+    source, out = put(tmp_path / "in", "a.png", "b.png"), tmp_path / "out"
+    translate_folder(model, source, out)
+    (out / "b.png").unlink()
+    assert translate_folder(model, source.rename(tmp_path / "moved"), out) == Summary(total=2, done=1, skipped=1)
+
+
+def test_a_journal_that_states_no_source_refuses_none(model: Model, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    translate_folder(model, put(tmp_path / "in", "a.png"), out)
+    lines = [json.loads(line) for line in (out / JOURNAL).read_text().splitlines()]
+    assert lines[0].pop("source") == str(tmp_path / "in")
+    (out / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert translate_folder(model, put(tmp_path / "other", "a.png"), out).done == 1
+
+
+def test_the_journal_has_no_password(tmp_path: Path) -> None:
+    journal = Journal(LocalResults(tmp_path), "key", folder="sftp://me:secret@host/photos")
+    assert journal.folder == "sftp://host/photos"
 
 
 def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
