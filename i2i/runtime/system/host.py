@@ -18,20 +18,36 @@ GROUPS = (
 )
 
 
-def groups(own: Path = Path("/proc/self/cgroup")) -> list[tuple[Path, str, str, str]]:
+CPU = Path("/sys/fs/cgroup/cpu")
+"""Control groups of processors in version 1; in version 2 a group is one of memory and of processors."""
+OWN = Path("/proc/self/cgroup")
+
+
+def groups(own: Path = OWN) -> list[tuple[Path, str, str, str]]:
     """Return the control groups of memory that this process is in, as ``GROUPS``, with all that contain them.
 
     A container sees its own group as the root; a job of SLURM or a unit of systemd is in one below it.
     """
     found = list(GROUPS)
+    for number, kinds, below in _memberships(own):
+        if number == "0" or "memory" in kinds:
+            root, limit, taken, cache = GROUPS[number != "0"]
+            found += [(root / each, limit, taken, cache) for each in below]
+    return found
+
+
+def cpu_groups(own: Path = OWN) -> list[Path]:
+    """Return the folders of the control groups of processors in version 1 that this process is in."""
+    return [CPU, *(CPU / each for _, kinds, below in _memberships(own) if "cpu" in kinds for each in below)]
+
+
+def _memberships(own: Path) -> Iterator[tuple[str, list[str], list[Path]]]:
+    """Yield the number, the kinds and the group of each hierarchy, with the groups that contain it but the root."""
     with suppress(OSError, ValueError):
         for line in own.read_text().splitlines():
             number, kinds, path = line.split(":", 2)
-            if number == "0" or "memory" in kinds.split(","):
-                root, limit, taken, cache = GROUPS[number != "0"]
-                below = Path(path.lstrip("/"))
-                found += [(root / each, limit, taken, cache) for each in (below, *below.parents) if each != Path()]
-    return found
+            below = Path(path.lstrip("/"))
+            yield number, kinds.split(","), [each for each in (below, *below.parents) if each != Path()]
 
 
 _M_ARENA_MAX = -8  # of malloc.h
@@ -52,6 +68,11 @@ def cores() -> int:
             quota, period = (folder / "cpu.max").read_text().split()
             if quota != "max":
                 count = min(count, max(1, int(quota) // int(period)))
+    for folder in cpu_groups():
+        with suppress(OSError, ValueError):
+            allowed, within = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+            if allowed > 0:  # else there is no quota
+                count = min(count, max(1, allowed // within))
     return max(1, count // _processes)
 
 

@@ -81,3 +81,16 @@ def test_the_control_group_of_a_job_counts_with_those_around_it(tmp_path, monkey
     monkeypatch.setattr(host, "groups", lambda: [(job, *host.GROUPS[0][1:])])
     assert host.cores() == 1
     assert host.available_memory() == 50 * MIB
+
+
+def test_a_quota_of_version_1_counts(tmp_path, monkeypatch):
+    own = tmp_path / "cgroup"
+    own.write_text("5:cpu,cpuacct:/pods/7\n4:memory:/elsewhere\n2:cpuset:/elsewhere\n")
+    assert host.cpu_groups(own) == [host.CPU, host.CPU / "pods/7", host.CPU / "pods"]
+    monkeypatch.setattr(host, "groups", list)
+    monkeypatch.setattr(host, "cpu_groups", lambda: [tmp_path / "none", tmp_path])
+    monkeypatch.setattr(host.os, "sched_getaffinity", lambda _: set(range(64)))
+    for quota, cores in (("-1", 64), ("400000", 4), ("50000", 1)):
+        (tmp_path / "cpu.cfs_quota_us").write_text(quota)
+        (tmp_path / "cpu.cfs_period_us").write_text("100000")
+        assert host.cores() == cores
