@@ -36,9 +36,13 @@ class SomeFailedError(I2IError):
     exit_status = 1
 
     def __init__(self, failed: list[Outcome], summary: Summary, noun: str = "image") -> None:
-        self.failed = failed
+        self.failed, self._summary, self._noun = failed, summary, noun
         notes = "\n".join(outcome.note for outcome in failed[:20])
         super().__init__(f"{summary.failed} of {plural(summary.total, noun)} failed:\n{notes}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is made of, as a process pool does."""
+        return type(self), (self.failed, self._summary, self._noun)
 
 
 class TranslateOptions(TypedDict, total=False):

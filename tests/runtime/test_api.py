@@ -17,7 +17,7 @@ import pytest
 import i2i
 from i2i.runtime import ModelError, Options, api
 from i2i.runtime.adapters.options import ModelOptions
-from i2i.runtime.api import TranslateOptions, translate
+from i2i.runtime.api import SomeFailedError, TranslateOptions, translate
 from i2i.runtime.model import model as model_module
 from i2i.runtime.video.options import VideoOptions
 from tests import tiny
@@ -154,3 +154,13 @@ def test_channels_first_are_distinguished_from_too_many_channels(tmp_path: Path,
     with pytest.raises(ModelError, match=r"1 to 4 channels last, got uint8 \[") as error:
         model(np.zeros(shape, np.uint8))
     assert ("channels seem to come first" in str(error.value)) == first
+
+
+def test_the_error_of_a_folder_survives_a_process_pool(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.png").write_bytes(b"bad")
+    with pytest.raises(SomeFailedError) as caught:
+        translate(tmp_path / "in", tmp_path / "out", tiny.inverter(tmp_path / "invert.onnx"), provider="cpu")
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (type(error), str(error)) == (SomeFailedError, str(caught.value))
+    assert error.failed == caught.value.failed
