@@ -43,6 +43,30 @@ _STRANGERS = (
 )
 
 
+class OpenedFile:
+    """A model's file as it was when it was opened; parts of it are opened later, and another file has other weights."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._state = path, _size_and_time(path)
+
+    def unchanged(self) -> Path:
+        """Return the path. Raises ModelError if the file was replaced or deleted since."""
+        if _size_and_time(self.path) != self._state:
+            raise ModelError(
+                f"{self.path}: the model's file has changed since it was opened; open the model again (start the "
+                "program again, or send SIGHUP to a service)"
+            )
+        return self.path
+
+
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
 def read_spec(path: str | Path) -> Spec | None:
     """Return the description in a model's file, or None for a valid ONNX file without one.
 

@@ -304,7 +304,7 @@ def _refuse_mixed_results(target: FolderTarget) -> None:
 
 def job_key(model: Model, options: Options) -> str:
     """Return a digest of all that decides the bytes of a result, except its source."""
-    digest = hashlib.sha256(model.path.read_bytes())
+    digest = hashlib.sha256(model.executor.file.unchanged().read_bytes())
     digest.update(repr((options.format, options.quality, background(model, options))).encode())
     if options.keep_metadata:
         digest.update(b"metadata")

@@ -13,7 +13,7 @@ from i2i.runtime import processing
 from i2i.runtime.adapters.options import NO_OPTIONS, ModelOptions
 from i2i.runtime.errors import ModelError, TooLargeError
 from i2i.runtime.graphs import spec_check
-from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.graphs.onnx_file import OpenedFile, read_spec
 from i2i.runtime.log import note
 from i2i.runtime.memory.batch_size import MOST, BatchSize
 from i2i.runtime.memory.estimate import ProcessorMemory, TensorSizes, device_memory
@@ -32,6 +32,7 @@ class Executor:
     """The sessions of one model file, for any number of threads of the process that opened it.
 
     Attributes:
+        file: the file, for all that is opened later.
         spec: what the file takes and returns.
         provider: the provider that really runs the model, a key of ``PROVIDERS``.
         on_cpu: True if that provider runs on the processor.
@@ -55,7 +56,7 @@ class Executor:
 
         Raises ModelError for a file that cannot be run, and ProviderError for a provider that does not load.
         """
-        self.path, self.threads = path, threads
+        self.path, self.threads, self.file = path, threads, OpenedFile(path)
         spec = targets.check_kind(read_spec(path), targets.TRANSLATOR, printable(path))
         session = open_session(
             path,
@@ -174,11 +175,13 @@ class Executor:
     def _open_for_large(self) -> Session:
         with self._lock:
             if self._session_for_large is None:
-                self._session_for_large = open_session(self.path, self.provider, self.threads, keep_memory=False)
+                self._session_for_large = open_session(
+                    self.file.unchanged(), self.provider, self.threads, keep_memory=False
+                )
             return self._session_for_large
 
     def _open_in_float32(self) -> Session:
         with self._lock:
             if self._session_in_float32 is None:
-                self._session_in_float32 = self.open_in_float32(self.path.read_bytes())
+                self._session_in_float32 = self.open_in_float32(self.file.unchanged().read_bytes())
             return self._session_in_float32

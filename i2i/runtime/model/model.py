@@ -136,7 +136,7 @@ class Model:
         ImageError for an image that cannot be read, and ValueError for a wrong argument.
         """
         bound = copy.copy(self)
-        bound.style = styles.choose(self.spec, self.path, style, seed)
+        bound.style = styles.choose(self.spec, self.executor.file, style, seed)
         return bound
 
     def tiled(
@@ -165,7 +165,8 @@ class Model:
         """Return a model that runs several inferences side by side, if it runs on the processor."""
         if not self.on_cpu or self.side_by_side:
             return self
-        other = Model(self.path, self.provider, self.threads, True, self.options, self._allow_fallback).toward(self.to)
+        path = self.executor.file.unchanged()
+        other = Model(path, self.provider, self.threads, True, self.options, self._allow_fallback).toward(self.to)
         other.tile, other.style = self.tile, self.style
         return other
 

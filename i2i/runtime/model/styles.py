@@ -16,7 +16,7 @@ from i2i.images.image import resize
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs import spec_check
-from i2i.runtime.graphs.onnx_file import read_spec
+from i2i.runtime.graphs.onnx_file import OpenedFile, read_spec
 from i2i.runtime.providers.table import open_session
 from i2i.spec import STYLE_ENCODER, Spec
 from i2i.text import printable
@@ -49,14 +49,14 @@ def default(spec: Spec) -> Style | None:
     return None if spec.style is None else Style(_seeded(spec, 0), "seed0", given=False)
 
 
-def choose(spec: Spec, path: Path, style: StyleLike | None, seed: int | None) -> Style:
+def choose(spec: Spec, opened: OpenedFile, style: StyleLike | None, seed: int | None) -> Style:
     """Return the style of an example image, or that of a seed; the default one if both are None.
 
     Raises ModelError for a model without styles, for an example whose style encoder is missing or of another training
-    state, and for numbers of a wrong length; ImageError for an image that cannot be read, and ValueError for both a
-    style and a seed, or a seed outside its range.
+    state than the file that was opened, and for numbers of a wrong length; ImageError for an image that cannot be read,
+    and ValueError for both a style and a seed, or a seed outside its range.
     """
-    usual = default(spec)
+    usual, path = default(spec), opened.path
     if usual is None or spec.style is None:
         raise ModelError(
             f"{printable(path)} has no styles, only one result of an image: leave out style, seed and results"
@@ -70,12 +70,12 @@ def choose(spec: Spec, path: Path, style: StyleLike | None, seed: int | None) ->
     if not isinstance(style, np.ndarray):
         file = Path(style)
         name = re.sub(r"[^\w.-]+", "-", file.stem)
-        return Style(_of_example(spec, path, read_image(file)), f"like-{name}")
+        return Style(_of_example(spec, opened, read_image(file)), f"like-{name}")
     if style.dtype.kind != "f":
         (image, *more) = processing.to_images(style, "a style", spec.target)
         if more:
             raise ModelError(f"a style is taken from one image, and these are {1 + len(more)}")
-        return Style(_of_example(spec, path, image), "like-example")
+        return Style(_of_example(spec, opened, image), "like-example")
     values = np.asarray(style, np.float32).ravel()
     if len(values) != spec.style.length or not np.isfinite(values).all():
         raise ModelError(
@@ -95,7 +95,8 @@ def _seeded(spec: Spec, seed: int) -> tuple[float, ...]:
     return tuple(sampling.latent(spec.style, [seed])[0].tolist())
 
 
-def _of_example(spec: Spec, path: Path, image: Image) -> tuple[float, ...]:
+def _of_example(spec: Spec, opened: OpenedFile, image: Image) -> tuple[float, ...]:
+    path = opened.unchanged()
     file = encoder_path(path, spec.precision)
     if not file.is_file():
         raise ModelError(

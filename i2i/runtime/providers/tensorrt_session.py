@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from i2i.runtime.errors import ModelError, ProviderError
+from i2i.runtime.graphs.onnx_file import OpenedFile
 from i2i.runtime.log import note
 from i2i.runtime.providers import engine_cache, onnxruntime_session
 from i2i.runtime.providers.onnxruntime_session import OnnxRuntimeSession
@@ -59,6 +60,7 @@ class TensorRTSession(Session):
     def __init__(self, model: Path, cuda: OnnxRuntimeSession, options: SessionOptions) -> None:
         """Use ``cuda``, a session of the same model, for images that are in no bucket."""
         self._model, self._cuda, self._options = model, cuda, options
+        self._file = OpenedFile(model)
         self._lock, self._noted = threading.Lock(), False
         self._sessions: dict[Bucket, OnnxRuntimeSession] = {None: cuda}
         self.inputs, self.outputs = cuda.inputs, cuda.outputs
@@ -86,7 +88,11 @@ class TensorRTSession(Session):
             return self._sessions[bucket]
 
     def _open(self, bucket: Bucket) -> OnnxRuntimeSession:
-        """Open a session whose engine is read from the cache, or is built now."""
+        """Open a session whose engine is read from the cache, or is built now.
+
+        Raises ModelError if the file was replaced since the model was opened.
+        """
+        self._file.unchanged()
         shapes = profile(self.inputs, bucket or 0)
         facts = (
             onnxruntime_session.onnxruntime().__version__,

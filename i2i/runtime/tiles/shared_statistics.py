@@ -12,6 +12,7 @@ import numpy as np
 from i2i.runtime import processing
 from i2i.runtime.errors import ModelError
 from i2i.runtime.graphs.instance_norm import CORE, WEIGHTS, Statistics
+from i2i.runtime.graphs.onnx_file import OpenedFile
 from i2i.runtime.session import Session
 from i2i.runtime.system.host import available_memory
 from i2i.runtime.tiles import patch_sampling
@@ -29,6 +30,10 @@ class Network(Protocol):
     @property
     def path(self) -> Path:
         """Its file."""
+
+    @property
+    def file(self) -> OpenedFile:
+        """The file as it was when it was opened."""
 
     @property
     def spec(self) -> Spec:
@@ -56,7 +61,7 @@ class Runner:
 
     def __init__(self, network: Network, target: np.ndarray | None) -> None:
         self.network, self.target = network, target
-        self.forms = Statistics(network.path)
+        self.forms = Statistics(network.file.unchanged())
 
     def open(self, form: bytes) -> Callable[..., list[np.ndarray]]:
         """Return the form as a function of a batch [n, h, w, c] and of its further inputs by name.

@@ -13,7 +13,8 @@ from onnx import helper
 
 import i2i
 from i2i.images import convert
-from i2i.runtime import ModelError, NonFiniteError, ProviderError
+from i2i.runtime import ModelError, NonFiniteError, Options, ProviderError
+from i2i.runtime.jobs.folder import job_key
 from i2i.runtime.memory import estimate
 from i2i.runtime.model.model import Model
 from i2i.runtime.providers import onnxruntime_session
@@ -289,3 +290,18 @@ def test_the_self_test_runs_a_model_and_sees_wrong_pixels(monkeypatch: pytest.Mo
 def test_domains_name_themselves(models: dict) -> None:
     assert repr(models["rgb"]) == "<i2i model rgb.onnx: photo -> negative on cpu>"
     assert models["rgb"].spec.source == Domain("photo")
+
+
+def test_a_file_that_was_replaced_is_not_mixed_with_what_was_opened(tmp_path: Path) -> None:
+    path = tiny.inverter(tmp_path / "m.onnx")
+    model, small, large = i2i.load(path, "cpu", threads=1), picture(8, 8, 3), picture(600, 600, 3)
+    assert (model(small) == 255 - small).all()
+    tiny.inverter(tmp_path / "other.onnx", weights=-0.5).replace(path)
+    assert (model(small) == 255 - small).all()
+    tiles, key = lambda: model.tiled("exact")(large), lambda: job_key(model, Options())
+    for later in (lambda: model(large), model.for_many, tiles, key):
+        with pytest.raises(ModelError, match=r"m\.onnx: the model's file has changed since it was opened; open"):
+            later()
+    path.unlink()
+    with pytest.raises(ModelError, match="has changed since it was opened"):
+        model(large)

@@ -163,3 +163,10 @@ def test_the_spec_of_a_style_survives_json_and_other_kinds_need_a_prior() -> Non
         with pytest.raises(ValueError, match=f"its kind is '{kind}', which needs a prior"):
             Spec.from_json(replace(tiny.RGB, kind=kind).to_json())
         assert Spec.from_json(replace(tiny.STYLED, kind=kind).to_json()).style is None
+
+
+def test_an_example_is_not_seen_by_the_encoder_of_a_file_that_was_replaced(model: Model) -> None:
+    tiny.styled(model.path)
+    with pytest.raises(ModelError, match="has changed since it was opened"):
+        model.styled(NIGHT)
+    assert (model.styled(seed=3)(GREY) == of_seed(3)).all()

@@ -61,7 +61,7 @@ class ShippedModel(NamedTuple):
     def of(cls, model: Model) -> ShippedModel:
         """Return a model for shipping, bound as it is."""
         reopen, arguments = model.tiled(model.tile.how).__reduce__()
-        return cls(reopen, arguments, model.path.read_bytes())
+        return cls(reopen, arguments, model.executor.file.unchanged().read_bytes())
 
     def opened(self, folder: Path) -> Model:
         """Return the model, one thread an image; ``folder`` is for the file, if it is not on this machine."""

@@ -42,7 +42,7 @@ class RunningStatistics:
 
         Raises ModelError for a model without such normalisations, or whose graph cannot be rewritten.
         """
-        forms = Statistics(model.path)
+        forms = Statistics(model.executor.file.unchanged())
         if not forms.norms:
             raise ModelError("it has no normalisation by the statistics of an image")
         self.model, self._seconds = model, seconds
