@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MAY_PASS = 75
+"""Exit status after a fault that may pass, where the same command continues: EX_TEMPFAIL of sysexits.h."""
+
 
 class I2IError(ValueError):
     """Base class of i2i's errors: a model, an image, a video, a dataset or a provider that cannot be used.

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from i2i.cli import group
+from i2i.errors import MAY_PASS
 from i2i.images import Image, decode_image, read_image, write_image
 from i2i.runtime.jobs import opening, sharding
 from tests import tiny
@@ -126,7 +127,11 @@ def test_the_manifest_divides_the_work() -> None:
     rules = spec["podFailurePolicy"]["rules"]  # each names the container, and Kubernetes demands Never
     assert {rule["onExitCodes"]["containerName"] for rule in rules if "onExitCodes" in rule} == {container["name"]}
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
-    assert opening.TRANSFERS + int(container["resources"]["requests"]["cpu"]) == 20  # as the page says
+    final = {status for rule in rules for status in rule.get("onExitCodes", {}).get("values", ())}
+    assert final == {1, 2, 4}
+    assert MAY_PASS not in final
+    assert f"one that ends with {MAY_PASS}, after a fault that may pass" in TEXT
+    assert opening.TRANSFERS + int(container["resources"]["limits"]["cpu"]) == 20  # as the page says
     assert "at most 20 images with four cores" in TEXT
 
 

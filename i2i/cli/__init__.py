@@ -118,7 +118,7 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and exit: 0 done, 1 some items failed, 2 wrong usage or input, 4 provider not available,
-    130 interrupted.
+    75 stopped by a fault that may pass, 130 interrupted.
 
     An error that the user can correct is one line on standard error; ``I2I_TRACEBACK=1`` shows its traceback. Standard
     streams may be closed, full or None.
@@ -176,5 +176,5 @@ def explain(error: Exception) -> tuple[int, str] | None:
         return 2, f"this needs {missing}, which is not installed: pip install {EXTRAS[missing]}"
     if isinstance(error, OSError):
         usage = isinstance(error, FileExistsError | FileNotFoundError | NotADirectoryError | IsADirectoryError)
-        return 2 if usage else 1, os_error(error)
+        return getattr(error, "exit_status", 2 if usage else 1), os_error(error)
     return getattr(error, "exit_status", 2), str(error)

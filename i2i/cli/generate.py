@@ -152,7 +152,7 @@ def command(
     generator under runs/.
 
     Exit status: 0 written, 1 a file could not be written, 2 wrong usage or input, 4 provider not available,
-    130 interrupted.
+    75 the disk is full, 130 interrupted.
     """
     if labels is None and judge is not None:
         raise click.UsageError("--judge belongs to --labels; give --labels pseudo, or leave it out")

@@ -135,7 +135,8 @@ def command(
     first camera. Of a folder the images are translated, or with --videos the videos.
 
     Exit status: 0 all translated, 1 some images failed (each is named on standard error) or a video was damaged,
-    2 wrong usage or input, 4 provider not available, 130 interrupted (143 by SIGTERM, 138 by SIGUSR1).
+    2 wrong usage or input, 4 provider not available, 75 stopped by a fault that may pass, such as a full disk,
+    130 interrupted (143 by SIGTERM, 138 by SIGUSR1).
     """
     # NumPy and OpenCV start threads for linear algebra on import. Nothing here needs them, and starting and stopping
     # them takes longer than a small image.

@@ -354,8 +354,9 @@ def test_a_full_disk_is_reported(tmp_path: Path, i2i_command: Command, negative:
     write_image(source / "large.bmp", Image(np.zeros((300, 300, 3), np.uint8)))
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
     done = i2i_command("translate", source, tmp_path / "out", "-m", negative, preexec_fn=limit)
-    assert done.returncode == 1
-    assert "stopped here; run the same command again to go on" in done.stderr
+    assert done.returncode == 75
+    large = tmp_path / "out" / "large.bmp"
+    assert f"error: {large}: File too large: stopped here; run the same command again to go on" in done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in (tmp_path / "out").iterdir() if path.name == "large.bmp" or path.suffix == ".part"]
     done = i2i_command("translate", source, tmp_path / "out", "-m", negative)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from i2i.atomic import clear_temporaries
-from i2i.images import Image, convert, flatten, write_image
+from i2i.images import Image, ImageError, convert, flatten, write_image
 from i2i.runtime import processing
+from i2i.runtime.jobs.image_file import stop_if_full
 from i2i.runtime.model.generator import Generator
 from i2i.runtime.model.targets import run_of
 from i2i.sheets import sheet
@@ -58,7 +59,10 @@ def check_new(path: Path, overwrite: bool) -> None:
 def write_files(
     generator: Generator, z: np.ndarray, seeds: Sequence[int], folder: Path, overwrite: bool, progress: Progress
 ) -> None:
-    """Write the image of each row of z as a PNG file named by its seed, such as ``000042.png``; each whole or not."""
+    """Write the image of each row of z as a PNG file named by its seed, such as ``000042.png``; each whole or not.
+
+    Raises ImageError, or StoppedError where the disk is full.
+    """
     paths = [folder / file_name(seed) for seed in seeds]
     for path in paths:
         check_new(path, overwrite)
@@ -66,7 +70,11 @@ def write_files(
     clear_temporaries(folder)
     for done, (path, array) in enumerate(zip(paths, generator.draw(z), strict=True), 1):
         (image,) = processing.to_images(array)
-        write_image(path, image, "PNG")
+        try:
+            write_image(path, image, "PNG")
+        except ImageError as error:
+            stop_if_full(error.__cause__, path)
+            raise
         progress(done, len(paths))
 
 

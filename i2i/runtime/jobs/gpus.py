@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
 from typing import Any, NoReturn
 
-from i2i.errors import I2IError
+from i2i.errors import MAY_PASS, I2IError
 from i2i.runtime.errors import ProviderError
 from i2i.runtime.jobs.workers import Outcome
 from i2i.runtime.log import note, tell
@@ -34,7 +34,7 @@ Part = Callable[[int, Iterator[str], Callable[[Outcome], None]], None]
 class GpuError(I2IError):
     """A process of a folder job ended before its work did."""
 
-    exit_status = 1
+    exit_status = MAY_PASS
 
 
 def chosen(gpus: int | str | None, models: Sequence[Model]) -> list[str]:

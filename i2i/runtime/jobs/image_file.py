@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from i2i.atomic import FULL
-from i2i.errors import I2IError
+from i2i.errors import MAY_PASS, I2IError
 from i2i.images import Header, Image, ImageError, losses, write_image
 from i2i.images.domains import kind
 from i2i.images.encode import check_holds_bands
@@ -26,8 +26,13 @@ from i2i.spec import Spec
 NO_MEMORY = "it does not fit into the memory; make it smaller, or free some memory"
 
 
-class StoppedError(I2IError, OSError):
+class StoppedError(OSError, I2IError):
     """No file can be written any more, as on a full disk. A folder job continues from there when it is run again."""
+
+    exit_status = MAY_PASS
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
 
 
 def translate(

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.images import read_image
+from i2i.images import ImageError, read_image
+from i2i.runtime.generation import outputs
 from i2i.runtime.generation.walk import positions
+from i2i.runtime.jobs.image_file import StoppedError
 from i2i.runtime.model.generator import Generator
 from i2i.sampling import latent
 from i2i.spec import Domain
@@ -109,6 +111,15 @@ def test_a_failure_leaves_no_half_file(model: Path, tmp_path: Path) -> None:
         i2i.generate(model, tmp_path / "out", 4, progress=stop)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "shapes.onnx"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000000.png", "000001.png"]
+
+
+def test_a_full_disk_stops_it(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: object) -> None:
+        raise ImageError(path, "No space left on device") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(outputs, "write_image", full)
+    with pytest.raises(StoppedError, match="No space left on device: stopped here"):
+        i2i.generate(model, tmp_path / "out", 4)
 
 
 def test_what_a_killed_job_left_is_cleared_away(model: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -25,7 +26,7 @@ from i2i.runtime import Model, Options
 from i2i.runtime.jobs.folder import Outcome, Summary, translate_folders
 from i2i.runtime.jobs.journal import JOURNAL
 from i2i.runtime.jobs.opening import JobPlaces
-from i2i.runtime.jobs.places import State
+from i2i.runtime.jobs.places import LocalResults, State
 from i2i.runtime.jobs.planning import FolderTarget
 from i2i.runtime.jobs.ray import chunk, engine
 from i2i.runtime.jobs.ray.chunk import Made, Row, Shipped, ShippedModel
@@ -316,7 +317,7 @@ def test_a_full_disk_stops_the_job(model: Model, photos: Path, tmp_path: Path) -
     _, errors = (
         process := command(photos, tmp_path / "out", "-m", model.path, "--workers", 1, path=tmp_path / "site")
     ).communicate()
-    assert process.returncode == 1
+    assert process.returncode == 75
     assert "No space left on device: stopped here; run the same command again to go on" in errors
     assert not made(tmp_path / "out")
 
@@ -414,6 +415,18 @@ def test_a_cluster_that_cannot_be_reached(model: Model, photos: Path, tmp_path: 
     ).communicate()
     assert process.returncode == 2
     assert "error: 127.0.0.1:1: the cluster cannot be reached: " in errors
+
+
+def test_relative_paths_are_those_of_the_machine_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put: list[Shipped] = []
+    ray = SimpleNamespace(put=put.append, remote=lambda **_: lambda task: task)
+    job = JobPlaces(Path("in"), [LocalResults(Path("out"))])
+    engine._Chunks(ray, job, [], Options(mask=Path("masks")))
+    assert (put[0].source, put[0].targets) == (tmp_path / "in", (tmp_path / "out",))
+    assert put[0].options.mask == tmp_path / "masks"
 
 
 def test_ray_is_not_started_where_all_is_done(

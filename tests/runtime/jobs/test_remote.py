@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,13 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 import i2i
+from i2i.cli import explain
+from i2i.errors import MAY_PASS
 from i2i.images import Image, decode_image, encode_image, write_image
 from i2i.runtime import Model, Options, translate_folder
 from i2i.runtime.jobs import opening
 from i2i.runtime.jobs.folder import MixedError, Outcome, StoppedError, Summary, translate_folders
+from i2i.runtime.jobs.gpus import GpuError
 from i2i.runtime.jobs.journal import Journal
 from i2i.runtime.jobs.remote import location
 from i2i.runtime.jobs.remote.location import RemoteError
@@ -370,6 +374,133 @@ def test_elsewhere_than_in_a_bucket_results_are_renamed_when_they_are_complete(
     assert inverted((tmp_path / "out" / "sub" / "deep er" / "d.png").read_bytes(), 3)
     assert not list((tmp_path / "out").rglob("*.part"))
     assert run(model, "memory://in", f"shared://{tmp_path}/out")[0].skipped == 6
+
+
+class Refusing(Shared):
+    """Renaming replaces no file, as over SMB."""
+
+    def mv(self, old: str, new: str, **more: object) -> None:
+        if os.path.exists(new):
+            raise FileExistsError(new)
+        super().mv(old, new, **more)
+
+
+class Silent(Shared):
+    """Renaming replaces no file, without an error, as over WebHDFS."""
+
+    def mv(self, old: str, new: str, **more: object) -> None:
+        if not os.path.exists(new):
+            super().mv(old, new, **more)
+
+
+class Stuck(Shared):
+    """Renaming does nothing."""
+
+    def mv(self, old: str, new: str, **more: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("store_of_results", [Refusing, Silent])
+def test_results_are_replaced_where_renaming_replaces_nothing(
+    model: Model, store: MemoryFileSystem, tmp_path: Path, store_of_results: type[Shared]
+) -> None:
+    fsspec.register_implementation("shared", store_of_results, clobber=True)
+    assert run(model, "memory://in", f"shared://{tmp_path}/out")[0].done == 6
+    store.pipe_file("/in/a.png", data(7))
+    assert run(model, "memory://in", f"shared://{tmp_path}/out")[0] == Summary(total=6, done=1, skipped=5)
+    assert inverted((tmp_path / "out" / "a.png").read_bytes(), 7)
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_a_store_that_renames_nothing_is_named(model: Model, store: MemoryFileSystem, tmp_path: Path) -> None:
+    fsspec.register_implementation("shared", Stuck, clobber=True)
+    with pytest.raises(RemoteError, match=r"it was uploaded as \.i2i-.*\.part, and the store has not renamed it"):
+        run(model, "memory://in", f"shared://{tmp_path}/out")
+
+
+def test_over_ftp_one_file_is_transferred_at_a_time(model: Model, store: MemoryFileSystem, tmp_path: Path) -> None:
+    busy, clashes = threading.Lock(), []
+
+    class OneConnection(MemoryFileSystem):
+        protocol = "ftp"
+
+        def get_file(self, path: str, local: str, **more: object) -> None:
+            if not busy.acquire(blocking=False):
+                clashes.append(path)
+                return
+            time.sleep(0.02)
+            super().get_file(path, local, **more)
+            busy.release()
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return MemoryFileSystem._strip_protocol(path.replace("ftp://", "memory://"))
+
+    fsspec.register_implementation("ftp", OneConnection, clobber=True)
+    assert run(model, "ftp://in", tmp_path / "out") == (Summary(total=6, done=6), {})
+    assert not clashes
+
+
+@pytest.mark.parametrize("key", ["LastModified", "modify", "modificationTime"])
+def test_a_source_of_another_time_is_another_version(key: str) -> None:
+    first, second = (location._state({"size": 3, key: time}) for time in ("20240101000000", "20240101000001"))
+    assert first != second
+
+
+def test_the_exit_status_says_whether_a_fault_may_pass(
+    model: Model, store: MemoryFileSystem, i2i_inside: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["translate", "memory://in/", "memory://out/", "-m", model.path]
+    errors = {ConnectionResetError("Connection reset by peer"): MAY_PASS, PermissionError("Access Denied"): 2}
+    for error, status in errors.items():
+
+        def fails(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        for call in ("ls", "pipe_file"):
+            with monkeypatch.context() as patched:
+                patched.setattr(MemoryFileSystem, call, fails)
+                done = i2i_inside(*words)
+            assert done.returncode == status, done.stderr
+        with monkeypatch.context() as patched:
+            patched.setattr(MemoryFileSystem, "put_file", fails)
+            done = i2i_inside(*words)
+        assert done.returncode == MAY_PASS, done.stderr
+        assert "run the same command again to go on" in done.stderr
+    assert explain(StoppedError(28, "No space left on device", "x.png")) == (MAY_PASS, "x.png: No space left on device")
+    assert explain(GpuError("a process was ended")) == (MAY_PASS, "a process was ended")
+
+
+def test_a_full_disk_of_this_machine_stops_the_job(
+    model: Model, store: MemoryFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryFileSystem, "get_file", full)
+        with pytest.raises(StoppedError, match="No space left on device: stopped here; run the same command again"):
+            run(model, "memory://in", tmp_path / "out")
+    assert run(model, "memory://in", tmp_path / "out")[0].done == 6
+
+
+def test_s3_names_with_an_empty_part_are_refused(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    with s3_server() as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client(
+            "s3", endpoint_url=variables["AWS_ENDPOINT_URL"], region_name="us-east-1", aws_access_key_id="key",
+            aws_secret_access_key="secret",
+        )  # fmt: skip
+        for key in ("in/", "in/a/", "in/ok.png", "in/a/ok.png", "in/a//b.png", "top//c.png"):
+            client.put_object(Bucket="bucket", Key=key, Body=data(0) if key.endswith("png") else b"")
+        summary, failed = run(model, "s3://bucket/in", tmp_path / "out")
+        assert (summary.done, summary.failed) == (2, 1)
+        note = "no folder can contain a file of this name; rename it"
+        assert failed == {"s3://bucket/in/a//": f"s3://bucket/in/a//: {note}"}
+        assert set(run(model, "s3://bucket/top", tmp_path / "none")[1]) == {"s3://bucket/top//"}
 
 
 def test_copies_of_a_killed_job_are_deleted(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ class _Chunks:
         places = tuple(str(results) if results.ahead else results.path.absolute() for results in job.results)
         source = job.source.absolute() if isinstance(job.source, Path) else str(job.source)
         models = tuple(ShippedModel.of(target.model) for target in targets)
-        shipped = Shipped(source, places, replace(options, shard=None, workers=None), models)
+        mask = options.mask and options.mask.absolute()
+        shipped = Shipped(source, places, replace(options, shard=None, workers=None, mask=mask), models)
         self._shipped = [ray.put(shipped)]  # in a list, so that only a worker's first task copies it
         self._id = uuid.uuid4().hex
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-from i2i.errors import I2IError
+from i2i.errors import MAY_PASS, I2IError
 from i2i.images import ImageError
 from i2i.runtime.jobs.places import State
 
@@ -21,13 +23,20 @@ _ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci",
 """Protocols whose objects appear only when they are complete; elsewhere a file gets its name when it is."""
 _READ_ONLY = {"http", "https", "github", "zip", "tar"}
 _TAGS = ("ETag", "etag", "Content-MD5", "content_hash", "md5Hash", "generation")
-_TIMES = ("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "modified", "created", "creation_time")
+_TIMES: tuple[str, ...] = ("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "modified", "created")
+_TIMES += ("creation_time", "modify", "modificationTime")  # the last two of FTP and of WebHDFS
 _FINAL: tuple[type[Exception], ...] = (FileNotFoundError, PermissionError, FileExistsError)
 _FINAL += (IsADirectoryError, NotADirectoryError, ValueError, NotImplementedError)
 
 
 class RemoteError(I2IError):
     """A remote folder that cannot be opened, listed or written; the message begins with its URL."""
+
+
+class UnreachableError(RemoteError):
+    """A remote folder that cannot be reached now, and may be later."""
+
+    exit_status = MAY_PASS
 
 
 class Location:
@@ -51,6 +60,8 @@ class Location:
         protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self.writable = not protocols & _READ_ONLY
         self._atomic, self._web = bool(protocols & _ATOMIC), "http" in protocols
+        # fsspec's FTP has one connection, which carries one command after another.
+        self._turn: AbstractContextManager[object] = threading.Lock() if "ftp" in protocols else nullcontext()
 
     def __str__(self) -> str:
         return self.url
@@ -62,6 +73,8 @@ class Location:
     def walk(self, missing: bool = False) -> Iterator[tuple[str, str, State | None]]:
         """Yield the relative name, the remote path and the state of every file below; the state where a listing has it.
 
+        A folder without a name, as in a key with "//", is yielded as a name that ends in "/".
+
         Raises RemoteError if the folder cannot be listed, or is not there, unless it may be ``missing``.
         """
         folders, seen = [self.root], {self.root}
@@ -70,6 +83,10 @@ class Location:
             for entry in self._entries(folder, missing):
                 path = entry["name"].rstrip("/")
                 if not path.startswith(folder + "/"):  # the folder itself, or a page's link to another place
+                    if entry["type"] == "directory" and entry["name"] == folder + "/" and not self._web:
+                        state = _state(entry)
+                        if state is None or not state.time:  # else an object that stands for the folder
+                            yield entry["name"][len(self.root) + 1 :] + "/", entry["name"], None
                     continue
                 if entry["type"] == "directory":
                     if path not in seen:
@@ -82,7 +99,7 @@ class Location:
     def _entries(self, folder: str, missing: bool) -> list[dict[str, Any]]:
         """Return the entries of one folder; none of one that is gone, or that may be ``missing``."""
         try:
-            entries = attempt(self._files.ls, folder + "/" * self._web, detail=True)
+            entries = self._attempt(self._files.ls, folder + "/" * self._web, detail=True)
         except FileNotFoundError as error:
             if folder != self.root or (missing and "bucket does not exist" not in str(error)):
                 return []
@@ -95,43 +112,52 @@ class Location:
 
     def state(self, path: str) -> State:
         """Return the state of one file. Raises whatever the file system does."""
-        found = _state(attempt(self._files.info, path))
+        found = _state(self._attempt(self._files.info, path))
         return State(-1, 0) if found is None else found
 
     def fetch(self, path: str, local: str) -> None:
         """Download a file. Raises whatever the file system does."""
-        attempt(self._files.get_file, path, local)
+        self._attempt(self._files.get_file, path, local)
 
     def put(self, local: str, name: str) -> None:
         """Upload a file, whole or not at all. Raises whatever the file system does."""
-        self._written(name, lambda path: attempt(self._files.put_file, local, path))
+        self._written(name, lambda path: self._attempt(self._files.put_file, local, path))
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, as ``put`` does. Raises RemoteError."""
         try:
-            self._written(name, lambda path: attempt(self._files.pipe_file, path, data))
+            self._written(name, lambda path: self._attempt(self._files.pipe_file, path, data))
         except Exception as error:
             self._refuse(error)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file. Raises RemoteError."""
         try:
-            return attempt(self._files.cat_file, path)
+            return self._attempt(self._files.cat_file, path)
         except Exception as error:
             self._refuse(error)
+
+    def _attempt(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        with self._turn:
+            return attempt(call, *arguments, **options)
 
     def _written(self, name: str, write: Callable[[str], object]) -> None:
         path = f"{self.root}/{name}"
         if self._atomic:
             write(path)
             return
-        attempt(self._files.makedirs, posixpath.dirname(path), exist_ok=True)
+        self._attempt(self._files.makedirs, posixpath.dirname(path), exist_ok=True)
         temporary = f"{posixpath.dirname(path)}/.i2i-{hashlib.sha256(name.encode()).hexdigest()[:16]}.part"
         write(temporary)
-        attempt(self._files.mv, temporary, path)
+        if self._attempt(self._files.exists, path):  # over SMB and WebHDFS renaming replaces nothing
+            self._attempt(self._files.rm_file, path)
+        self._attempt(self._files.mv, temporary, path)
+        if self._attempt(self._files.exists, temporary):  # WebHDFS answers without an error
+            raise OSError(f"it was uploaded as {posixpath.basename(temporary)}, and the store has not renamed it")
 
     def _refuse(self, error: BaseException) -> NoReturn:
-        raise RemoteError(f"{self.url}: {sentence(error)}") from error
+        kind = UnreachableError if may_pass(error) else RemoteError
+        raise kind(f"{self.url}: {sentence(error)}") from error
 
 
 def read_file(url: str) -> bytes:
@@ -158,7 +184,8 @@ def attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:
             return call(*arguments, **options)
         except Exception as error:
-            if wait is None or not may_pass(error):
+            # S3's own client has tried to connect often enough.
+            if wait is None or not may_pass(error) or type(error).__name__ == "EndpointConnectionError":
                 raise
         time.sleep(wait)
 
@@ -168,9 +195,7 @@ def may_pass(error: BaseException) -> bool:
     status = getattr(error, "status", None)
     if isinstance(status, int):  # of aiohttp
         return status >= 500 or status in (408, 429)
-    # S3's own client has tried to connect often enough.
-    names = ("NoCredentialsError", "EndpointConnectionError")
-    return not (isinstance(error, _FINAL) or type(error).__name__ in names)
+    return not (isinstance(error, _FINAL) or type(error).__name__ == "NoCredentialsError")
 
 
 def concerns_all(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from i2i.images import IMAGE_SUFFIXES, ImageError
+from i2i.runtime.jobs.image_file import stop_if_full
 from i2i.runtime.jobs.places import State
 from i2i.runtime.jobs.planning import PlannedImage
 from i2i.runtime.jobs.remote.location import Location, sentence
@@ -37,7 +38,7 @@ class RemoteSource:
         self._files.clear()
         for name, path, state in self.location.walk():
             parts = name.split("/")
-            if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
+            if not name.endswith("/") and PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             if any(part in ("", ".", "..") or "\0" in part or os.sep in part for part in parts):
                 on_error(ImageError(self.location.shown(name), "no folder can contain a file of this name; rename it"))
@@ -89,17 +90,24 @@ class RemoteFile:
 
     @contextmanager
     def fetched(self) -> Iterator[Path]:
-        """Download it, under its own name in a folder of its own; delete both at the end. Raises ImageError."""
+        """Download it, under its own name in a folder of its own; delete both at the end.
+
+        Raises ImageError, or StoppedError where this machine has no room for it.
+        """
         folder = self.stage / f"{self.number}"
         file = folder / PurePosixPath(self.name).name
         try:
-            folder.mkdir(parents=True)
-            try:
-                self.location.fetch(self.path, os.fspath(file))
-            except MemoryError:
-                raise
-            except Exception as error:
-                raise ImageError(self.location.shown(self.name), sentence(error)) from error
+            self._download(file)
             yield file
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _download(self, file: Path) -> None:
+        try:
+            file.parent.mkdir(parents=True)
+            self.location.fetch(self.path, os.fspath(file))
+        except MemoryError:
+            raise
+        except Exception as error:
+            stop_if_full(error, file.parent)
+            raise ImageError(self.location.shown(self.name), sentence(error)) from error
