@@ -40,6 +40,7 @@ class Made:
     tags: dict[str, str] = field(default_factory=dict)
     chapters: Sequence[tuple[float, float, str]] = ()
     subtitle: str | None = None
+    spoken: tuple[int, int] = (100, 200)  # when its line is shown, and how long, in milliseconds
     cover: bytes | None = None
     attachment: bytes | None = None
     last: int = 512  # how long the last frame is shown
@@ -127,11 +128,12 @@ def _extras(output: av.container.OutputContainer, made: Made) -> list[tuple[floa
         def write() -> None:
             text = b"first line" if made.subtitle != "mov_text" else b"\x00\x0afirst line"
             packet = av.Packet(text)
-            packet.stream, packet.pts, packet.dts, packet.duration = titles, 100, 100, 200
+            begin, packet.duration = made.spoken
+            packet.stream, packet.pts, packet.dts = titles, begin, begin
             packet.time_base = Fraction(1, 1000)
             output.mux(packet)
 
-        extras.append((0.1, write))
+        extras.append((made.spoken[0] / 1000, write))
     if made.cover is not None:
         cover = output.add_mux_stream("mjpeg", width=16, height=16)
         cover.disposition = av.stream.Disposition.attached_pic

@@ -25,7 +25,8 @@ class Integrity:
         self._packets = 0
         self._bad = 0
         self._errors: dict[str, None] = {}  # reasons, in the order in which they came
-        self._reached: float | None = None  # the end of what was read, of any stream
+        self._reached: float | None = None  # the end of the pictures and the sound that were read
+        self.ended: float | None = None  # and that of any stream
         self._sound: float | None = None  # the time of the last packet of sound
         self._holes = 0.0
         self._shown: float | None = None  # the time of the last frame
@@ -69,8 +70,9 @@ class Integrity:
             if self._sound is not None and begin - self._sound > _GAP and begin - (self._reached or begin) > _GAP:
                 self._holes += begin - self._sound
             self._sound = max(self._sound or begin, begin)
+        end = begin + float((packet.duration or 0) * packet.time_base)
+        self.ended = end if self.ended is None else max(self.ended, end)
         if picture or packet.stream.type == "audio":
-            end = begin + float((packet.duration or 0) * packet.time_base)
             self._reached = end if self._reached is None else max(self._reached, end)
 
     def decoded(self, frame: VideoFrame) -> None:
@@ -94,7 +96,10 @@ class Integrity:
         """Judge the whole video once it is read; nothing is known beyond a part that was ``cut`` out."""
         if self._bad:
             self._say(plural(self._bad, "incomplete frame"))
-        holes = self._holes or (self._jumps if self._even > 0.9 * self.frames else 0.0)
+        holes = self._holes
+        # A picture may stand still while sound goes on, and an index of MP4 counts what should be there.
+        if self._sound is None and not clip.declared and self._even > 0.9 * self.frames:
+            holes = self._jumps
         if holes:
             self._say(f"{holes:.1f} seconds are missing in the middle")
         if cut:
@@ -105,8 +110,11 @@ class Integrity:
         if clip.declared:
             missing = clip.declared > self._packets
         else:
-            missing = self.tail is not None and (self._reached or 0.0) - self._begin < self.tail - _TAIL
-        lost = self._packets - self.skipped - self.frames if clip.declared else 0
+            missing = self.tail is not None and (self.ended or 0.0) - self._begin < self.tail - _TAIL
+        sent = self._packets - self.skipped
+        lost = sent - self.frames if clip.declared else 0
+        if clip.interlaced and 2 * self.frames >= sent - 1:  # a packet may hold one of the two fields of a frame
+            lost = 0
         if missing:
             self._say("it ends too early")
         elif lost > 0 and not self._errors:

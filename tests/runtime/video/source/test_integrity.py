@@ -7,12 +7,16 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 import i2i
 from i2i.runtime import Model
 from i2i.runtime.video import DamagedError, VideoError, VideoOptions, translate_video
+from i2i.runtime.video.frame.colour import Colour
+from i2i.runtime.video.source.integrity import Integrity
+from i2i.runtime.video.source.stream_info import StreamInfo
 from tests.conftest import Command
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts
@@ -82,6 +86,32 @@ def test_pauses_behind_an_even_beginning_are_no_damage(identity: Model, tmp_path
     assert translate_video(identity, source, tmp_path / "o.mkv", video=VideoOptions(start=2.9)).damage is None
 
 
+def test_a_picture_that_stands_still_under_sound_is_no_damage(identity: Model, tmp_path: Path) -> None:
+    """As in recordings of a screen, which hold no frame while nothing changes."""
+    times = [*range(0, 100 * 512, 512), *range(175 * 512, 275 * 512, 512)]
+    source = make(tmp_path / "in.mkv", times=times, sound=11)
+    assert translate_video(identity, source, tmp_path / "o.mkv").damage is None
+
+
+def test_a_subtitle_that_outlasts_the_pictures_is_no_damage(identity: Model, tmp_path: Path) -> None:
+    """Matroska states the end of its longest stream."""
+    source = make(tmp_path / "in.mkv", subtitle="subrip", spoken=(300, 2000))
+    assert translate_video(identity, source, tmp_path / "o.mkv").damage is None
+
+
+def test_two_packets_may_hold_the_fields_of_one_frame() -> None:
+    clip = StreamInfo(
+        64, 48, "yuv420p", Colour(), Fraction(1), None, Fraction(25), Fraction(1, 25), declared=20, interlaced=True
+    )
+    for frames, damage in ((10, None), (8, "damaged: 8 of 20 frames (12 missing frames)")):
+        integrity = Integrity()
+        for _ in range(20):
+            integrity.saw(av.Packet(9), True)
+        integrity.frames = frames
+        integrity.finish(clip, False)
+        assert (integrity.text() if integrity.found else None) == damage
+
+
 def test_a_video_that_begins_late_is_not_called_damaged(identity: Model, tmp_path: Path) -> None:
     """Matroska counts how long it lasts from zero."""
     source = make(tmp_path / "in.mkv", times=range(512_000, 512_000 + 20 * 512, 512))
@@ -125,8 +155,6 @@ def test_cut_before_its_index(identity: Model, tmp_path: Path) -> None:
 
 
 def test_sound_alone(identity: Model, tmp_path: Path) -> None:
-    import av
-
     with av.open(str(make(tmp_path / "in.mp4", sound=0.3))) as source, av.open(str(tmp_path / "s.mp4"), "w") as output:
         stream = output.add_stream_from_template(source.streams.audio[0])
         for packet in source.demux(source.streams.audio[0]):
