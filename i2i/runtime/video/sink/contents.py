@@ -12,7 +12,7 @@ import av
 
 from i2i.lost import Lost, fewer_bits
 from i2i.runtime.video.frame.colour import FULL, HDR, UNSPECIFIED
-from i2i.runtime.video.sink.stream_copy import tags_of
+from i2i.runtime.video.sink.stream_copy import holds_chapters, holds_timecode, tags_of
 from i2i.text import plural
 
 
@@ -51,6 +51,8 @@ def of_source(reader: Any) -> Contents:
     """Return what the result of an open source should hold; colour tags only of HDR, which no player guesses."""
     clip = reader.clip
     hdr = clip.colour.transfer in HDR
+    chapters = reader.container.chapters()
+    others = [each for each in reader.others if not (holds_chapters(each, chapters) or holds_timecode(each))]
     return Contents(
         bits=clip.bits,
         shape=reader.sar,
@@ -59,8 +61,8 @@ def of_source(reader: Any) -> Contents:
         turned=clip.matrix is not None and (clip.turn is None or reader.options.rotation == "keep"),
         lossless=clip.lossless or (not reader.live and is_lossless(clip.codec)),
         plays=1 if clip.plays is None else clip.plays,
-        chapters=len(reader.container.chapters()),
-        streams=frozenset({stream.type for stream in reader.others} - {"data"}),
+        chapters=len(chapters),
+        streams=frozenset(stream.type for stream in others),
         metadata=frozenset(tags_of(reader.container.metadata)),
         unread=clip.lost,
     )

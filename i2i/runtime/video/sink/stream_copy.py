@@ -46,10 +46,8 @@ class StreamCopies:
         chapters = self.reader.container.chapters()
         for stream in self.reader.others:
             name = getattr(stream, "name", None) or "unknown"
-            if name == "bin_data" and chapters:  # the chapters of an MP4, as a stream: written by the muxer itself
-                continue
-            if "timecode" in stream.metadata and stream.type == "data" and self.output.format.name in _TIMECODE:
-                continue
+            if holds_chapters(stream, chapters) or (holds_timecode(stream) and self.output.format.name in _TIMECODE):
+                continue  # written by the muxer itself
             try:
                 if stream.type == "data" or (stream.type == "attachment" and self.output.format.name != "matroska"):
                     raise ValueError("it is not held")
@@ -141,6 +139,16 @@ class StreamCopies:
         """Note the packets that were dropped."""
         for (index, reason), count in self._dropped.items():
             self.notes.append(f"{plural(count, 'packet')} of stream {index} dropped: {reason}")
+
+
+def holds_chapters(stream: Any, chapters: list[Any]) -> bool:
+    """True if a stream is that of an MP4's chapters."""
+    return bool(chapters) and getattr(stream, "name", None) == "bin_data"
+
+
+def holds_timecode(stream: Any) -> bool:
+    """True if a stream is that of an MP4's timecode, which is also a tag."""
+    return stream.type == "data" and "timecode" in stream.metadata
 
 
 def _try(stream: Any, container: str) -> None:
