@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -77,21 +78,30 @@ def test_a_rotation_by_no_right_angle_is_kept_with_a_note(identity: Model, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("codec", "suffix", "form"),
+    ("codec", "suffix", "form", "encoder"),
     [
-        ("h264", ".mp4", "yuv444p"),
-        ("hevc", ".mp4", "yuv444p"),
-        ("av1", ".mp4", "yuv420p"),
-        ("prores", ".mov", "yuv444p10le"),
-        ("ffv1", ".mkv", "bgr0"),
+        ("h264", ".mp4", "yuv444p", "libx264"),
+        ("hevc", ".mp4", "yuv444p", "libx265"),
+        ("av1", ".mp4", "yuv420p", None),
+        ("prores", ".mov", "yuv444p10le", None),
+        ("ffv1", ".mkv", "bgr0", None),
     ],
 )
-def test_odd_sides_are_kept_to_the_pixel(codec: str, suffix: str, form: str, identity: Model, tmp_path: Path) -> None:
-    """4:2:0 of H.264 and HEVC cannot hold them."""
+def test_odd_sides_are_kept_to_the_pixel(
+    codec: str, suffix: str, form: str, encoder: str | None, identity: Model, tmp_path: Path
+) -> None:
+    """4:2:0 of H.264 and HEVC cannot hold them, and few players show what can."""
     source = make(tmp_path / "in.mkv", times=(0, 512, 1024), size=(71, 67), codec="ffv1")
-    translate_video(identity, source, tmp_path / f"out{suffix}", video=VideoOptions(codec=codec))
+    summary = translate_video(identity, source, tmp_path / f"out{suffix}", video=VideoOptions(codec=codec))
     result = facts(tmp_path / f"out{suffix}")
     assert (result.size, result.pixel_format) == ((71, 67), form)
+    note = f"the result has 71 x 67 pixels, and {encoder} holds an odd side in 4:4:4 alone, which few players show: "
+    assert [each for each in summary.notes if "odd" in each] == (
+        [note + "--codec av1 (.mp4, .mkv, .webm) holds it in 4:2:0"] if encoder else []
+    )
+    if codec == "prores":
+        with av.open(str(tmp_path / f"out{suffix}")) as container:
+            assert container.streams.video[0].codec_context.codec_tag == "ap4h"  # ProRes 4444
 
 
 def test_a_result_with_odd_sides_of_a_source_with_even_ones(quarter: Model, tmp_path: Path) -> None:

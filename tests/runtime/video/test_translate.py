@@ -6,8 +6,11 @@ import copy
 import os
 import time
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
@@ -18,6 +21,7 @@ from i2i.runtime.video.frame.item import Item
 from i2i.runtime.video.options import CODECS
 from i2i.runtime.video.pipeline import TranslatedFrame
 from i2i.runtime.video.sink.encoders import ENCODERS
+from i2i.runtime.video.source.stream_info import describe
 from tests import tiny
 from tests.runtime.video.clips import make
 from tests.runtime.video.facts import facts, psnr
@@ -69,6 +73,29 @@ def test_few_frames(codec: str, count: int, identity: Model, tmp_path: Path) -> 
         target = tmp_path / f"{number}.mp4"
         translate_video(identity, source, target, video=VideoOptions(codec=codec))
         assert facts(target).times == facts(source).times
+
+
+def test_a_rate_that_an_encoder_refuses_is_not_given_to_it(identity: Model, tmp_path: Path) -> None:
+    """SVT-AV1 takes up to 240 frames a second, and any times of them."""
+    source = make(tmp_path / "in.mp4", times=range(0, 36, 3), base=Fraction(1, 1000), last=3)
+    translate_video(identity, source, tmp_path / "out.webm")
+    assert facts(tmp_path / "out.webm").times == facts(source).times
+
+
+@pytest.mark.parametrize(
+    ("average", "guess", "expected"),
+    [(Fraction(25), Fraction(1000), 25), (None, Fraction(60), 60), (None, Fraction(1000), 30), (None, None, 30)],
+)
+def test_a_unit_of_times_is_no_rate(
+    average: Fraction | None, guess: Fraction | None, expected: int, tmp_path: Path
+) -> None:
+    """FFmpeg guesses 1000 of what browsers record, which states no rate."""
+    with av.open(str(make(tmp_path / "in.mkv"))) as container:
+        stream, frame = container.streams.video[0], next(container.decode(video=0))
+        names = ("codec_context", "sample_aspect_ratio", "time_base", "frames", "container", "metadata")
+        same = {name: getattr(stream, name) for name in names}
+        clip = describe(SimpleNamespace(average_rate=average, guessed_rate=guess, **same), frame, None)
+    assert clip.rate == expected
 
 
 def test_no_thread_of_an_encoder_has_priority(identity: Model, tmp_path: Path) -> None:

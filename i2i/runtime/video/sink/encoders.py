@@ -37,6 +37,7 @@ class Encoder:
     loop: str | None = None  # the container's option for the loop count: the codec is that of an animation
     tick: Fraction | None = None  # the unit of its times, where that is not the source's
     fastest: int | None = None  # frames a second, above which players show it slower
+    most: int | None = None  # frames a second, above which it does not open, whatever the times of the frames
     alpha: bool = False  # whether it can hold transparent pixels
 
 
@@ -68,7 +69,7 @@ _ALL = ("mp4", "matroska", "webm")
 ENCODERS = {
     "h264": Encoder("libx264", _YUV, crf=("crf", 18), preset="veryfast", locations=_ANY),
     "hevc": Encoder("libx265", _YUV, crf=("crf", 20), preset="veryfast", options=_QUIET, tag="hvc1", locations=_ANY),
-    "av1": Encoder("libsvtav1", _420, _ALL, crf=("crf", 24), worst=63, preset="10", locations=_AV1),
+    "av1": Encoder("libsvtav1", _420, _ALL, crf=("crf", 24), worst=63, preset="10", locations=_AV1, most=240),
     "prores": Encoder("prores_ks", _PRORES, ("mov", "matroska"), options={"vendor": "apl0"}),
     "ffv1": Encoder("ffv1", _GBR, ("matroska",), options={"level": "3", "slices": "4", "slicecrc": "1"}),
     "h264_nvenc": Encoder("h264_nvenc", _NV8, crf=("cq", 20), preset="p5", options=_VBR),
@@ -93,6 +94,21 @@ class Plan:
 
     def pixel_format(self, height: int, width: int) -> str:
         return self.odd if height % 2 or width % 2 else self.even
+
+    def settings(self, pixel_format: str) -> dict[str, str]:
+        """Return the encoder's options for frames of that format."""
+        if self.encoder.name != "prores_ks":
+            return self.options
+        return self.options | {"profile": "4444" if "444" in pixel_format else "hq"}
+
+    def note(self, pixel_format: str, height: int, width: int) -> str | None:
+        """Return a note on a format that few players show."""
+        if pixel_format == self.even or self.encoder.name == "prores_ks":
+            return None
+        return (
+            f"the result has {width} x {height} pixels, and {self.encoder.name} holds an odd side in 4:4:4 alone, "
+            "which few players show: --codec av1 (.mp4, .mkv, .webm) holds it in 4:2:0"
+        )
 
 
 def container_of(target: Path, animated: bool = False) -> str:
@@ -135,8 +151,6 @@ def plan(target: Path, options: VideoOptions, clip: StreamInfo, deep: bool, qual
         settings[encoder.crf[0]] = str(encoder.crf[1] if options.crf is None else options.crf)
     if encoder.preset is not None:
         settings["preset"] = options.preset or encoder.preset
-    if codec == "prores":
-        settings["profile"] = "4444" if clip.chroma in ("444", "rgb") else "hq"
     if codec == "webp":
         settings |= {"lossless": "1"} if quality == 100 or clip.lossless else {"quality": str(quality)}
     rate = options.fps or clip.rate

@@ -129,6 +129,12 @@ class VideoFile(Sink):
             seconds = (self._until - (self._first or 0)) * self._base
             if not set_length(self.path, self.plan.container, seconds):  # libwebp merges equal frames
                 self.notes.append("all frames are equal, so the WebP is a still picture")
+            fastest = self.plan.encoder.fastest
+            if fastest is not None and self.frames > fastest * seconds:  # which of an animation is known only now
+                self.notes.append(
+                    f"its frames are more than {fastest} a second, and players show such a "
+                    f"{self.plan.encoder.name.upper()} slowly: --fps {fastest} or less prevents it"
+                )
         self.copies.finish()
         self.notes += self.copies.notes
         if self._reduced:
@@ -182,8 +188,12 @@ class VideoFile(Sink):
         self._size = (frame.height, frame.width)
         self.copies = StreamCopies(reader, self._output)
         self._shift = max(0, -item.times[0])
+        if (note := plan.note(frame.format.name, frame.height, frame.width)) is not None:
+            self.notes.append(note)
         rate = reader.options.fps or reader.clip.rate
-        settings = plan.options | chroma_location.option(frame.format.name, self._location(frame.format.name))
+        rate = rate if plan.encoder.most is None else min(rate, Fraction(plan.encoder.most))
+        form = frame.format.name
+        settings = plan.settings(form) | chroma_location.option(form, self._location(form))
         self._stream: VideoStream = self._output.add_stream(plan.encoder.name, rate=rate, options=settings)
         self._describe(frame)
         self.copies.add_streams(self._early + item.packets)

@@ -14,6 +14,9 @@ from i2i.runtime.video.frame import colour as colours
 from i2i.runtime.video.frame.colour import Colour
 from i2i.runtime.video.frame.rotation import Rotation, read_matrix, rotation_of
 
+_FASTEST = 240  # frames a second up to which FFmpeg's guess, which may be the unit of the times, is a rate
+_USUAL = Fraction(30)  # where the file says none, as the recordings of browsers
+
 # FFmpeg's names of side data, in words.
 _EXTRAS = {
     "MASTERING_DISPLAY_METADATA": "HDR10's mastering display",
@@ -97,7 +100,8 @@ def describe(stream: VideoStream, frame: VideoFrame, length: float | None) -> St
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is not None:
         matrix = read_matrix(bytes(data))
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    guess = stream.guessed_rate
+    rate = stream.average_rate or (guess if guess and guess <= _FASTEST else _USUAL)
     return StreamInfo(
         frame.width,
         frame.height,
