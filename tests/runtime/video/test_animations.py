@@ -246,6 +246,10 @@ def test_times_can_be_cut_and_made_even(identity: Model, tmp_path: Path) -> None
     assert shown(tmp_path / "out.gif")[1] == 18 * [100]
     translate_video(identity, source, tmp_path / "cut.gif", video=VideoOptions(start=0.07, end=0.24))
     assert shown(tmp_path / "cut.gif")[1] == [130, 40]
+    translate_video(identity, source, tmp_path / "late.gif", video=VideoOptions(start=0.1))
+    frames, delays, _ = shown(tmp_path / "late.gif")
+    assert delays == [100, 40, 1500]
+    assert same(frames[0], picture(1))  # which is on display then
     with pytest.raises(VideoError, match="it has no frame between start and end"):
         translate_video(identity, source, tmp_path / "none.gif", video=VideoOptions(start=9))
 
@@ -262,6 +266,13 @@ def test_more_frames_than_players_show_are_refused(identity: Model, tmp_path: Pa
         translate_video(identity, source, tmp_path / "out.gif")
     translate_video(identity, source, tmp_path / "out.gif", video=VideoOptions(fps=50))
     assert set(shown(tmp_path / "out.gif")[1]) == {20}
+
+
+def test_an_animation_that_becomes_a_gif_shown_slowly_is_named(identity: Model, tmp_path: Path) -> None:
+    source = animate(tmp_path / "in.png", delays=[16, 17, 17, 16])
+    slowly = "its frames are more than 50 a second, and players show such a GIF slowly: --fps 50 or less prevents it"
+    assert slowly in translate_video(identity, source, tmp_path / "out.gif").notes
+    assert slowly not in translate_video(identity, source, tmp_path / "even.gif", video=VideoOptions(fps=50)).notes
 
 
 def test_frames_that_a_gif_cannot_tell_apart_in_time_keep_their_order(identity: Model, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import math
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -15,12 +16,15 @@ import pytest
 
 from i2i.runtime import Model
 from i2i.runtime.video import VideoError, VideoOptions, translate_video
+from i2i.runtime.video.sink.stream_copy import StreamCopies
 from i2i.runtime.video.source import reader
+from i2i.runtime.video.source.joined import Clock
 from tests.runtime.video.facts import facts
 
 RATE, SIZE = 48000, 1024  # samples a second and a packet
 SLIDES = (0, 7, 14)  # seconds, of which 7 hold more than 300 packets of one track
 NO_DELAY = {"bf": "0", "tune": "zerolatency"}
+KINDS = ("video", "audio")
 X264 = {"preset": "ultrafast", "bf": "2", "b-adapt": "0"}
 
 
@@ -171,6 +175,19 @@ def test_a_constant_rate_keeps_them_too(suffix: str, identity: Model, tmp_path: 
     assert translate_video(identity, path, pipe, video=VideoOptions(fps=2)).frames == summary.frames
 
 
+def test_a_start_within_a_slide_shows_it(identity: Model, tmp_path: Path) -> None:
+    """It is on display then, and players hold the last one while there is sound."""
+    path = slides(tmp_path / "in.mp4", options=NO_DELAY)  # at 0, 7 and 14 seconds, with sound of 20
+    for start, end, times, level in ((9, 13, [0], 80), (9, None, [0, 5], 80), (16, None, [0], 40)):
+        target = tmp_path / f"{start}-{end}.mp4"
+        translate_video(identity, path, target, video=VideoOptions(start=start, end=end, crf=1))
+        result = facts(target, planes=True)
+        assert result.times == times
+        assert abs(result.planes[0][0].mean() - (16 + level * 219 / 255)) < 2
+    with pytest.raises(VideoError, match="it has no frame between start and end"):
+        translate_video(identity, path, tmp_path / "none.mp4", video=VideoOptions(start=21))
+
+
 def test_a_part_has_the_packets_of_that_part(identity: Model, tmp_path: Path) -> None:
     path = slides(tmp_path / "in.mp4", options=NO_DELAY | {"g": "1"})
     part = VideoOptions(start=6.5, end=14.5)
@@ -202,13 +219,48 @@ def test_too_much_before_the_first_frame_is_refused(tmp_path: Path, monkeypatch:
         reader.Reader(str(path), VideoOptions())
 
 
-def test_times_that_go_back_in_the_source_are_named(identity: Model, tmp_path: Path) -> None:
-    """Two recordings in one file: the note blames the source, and is right."""
-    parts = [slides(tmp_path / f"{n}.ts", times=(0, 1), seconds=2, options=NO_DELAY) for n in range(2)]
+def test_joined_recordings_follow_each_other(identity: Model, tmp_path: Path) -> None:
+    """The clock begins again with each: its pictures and its sound are moved by the same time, and none is dropped."""
+    lengths = (2, 5, 3)
+    parts = [
+        slides(tmp_path / f"{number}.ts", [n / 25 for n in range(25 * seconds)], seconds, options=NO_DELAY)
+        for number, seconds in enumerate(lengths)
+    ]
     (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     summary = translate_video(identity, tmp_path / "in.ts", tmp_path / "out.mp4")
-    (before,), (after,) = others(tmp_path / "in.ts"), others(tmp_path / "out.mp4")
-    lost = len(before) - len(after)
-    assert lost > 80
-    (note,) = [note for note in summary.notes if "their times go back in the source" in note]
-    assert lost - 1 <= int(note.split()[0]) <= lost  # the first of them may have the last one's time
+    assert summary.notes == [
+        "its clock goes back 2 times, as where recordings are joined: each was moved behind the one before"
+    ]
+    assert others(tmp_path / "out.mp4") == others(tmp_path / "in.ts")
+    result, (sound,) = facts(tmp_path / "out.mp4"), facts(tmp_path / "out.mp4").sound.values()
+    assert len(result.times) == summary.frames == 25 * sum(lengths)
+    for seconds, part in zip(lengths, map(facts, parts), strict=True):
+        (heard,) = part.sound.values()
+        shift = result.times[0] - part.times[0]
+        assert max(abs(new - old - shift) for new, old in zip(result.times, part.times, strict=False)) < 0.001
+        assert max(abs(new - old - shift) for (_, new), (_, old) in zip(sound, heard, strict=False)) < 0.001
+        del result.times[: 25 * seconds], sound[: len(heard)]
+    assert not sound
+
+
+def test_a_wrong_time_of_sound_is_no_new_recording() -> None:
+    """Its packets after it go back in time, and not behind the pictures."""
+    clock, (pictures, sound) = Clock(), (SimpleNamespace(index=number, type=kind) for number, kind in enumerate(KINDS))
+    for stream, second in ((pictures, 0), (sound, 0), (sound, 900), (pictures, 1), (sound, 1), (pictures, 2)):
+        packet = SimpleNamespace(stream=stream, dts=second, pts=second, time_base=Fraction(1), duration=1)
+        clock.move(packet, stream is pictures)
+        assert packet.dts == packet.pts == second
+    assert clock.restarts == 0
+
+
+def test_times_that_go_back_in_the_source_are_named(identity: Model, tmp_path: Path) -> None:
+    """The note blames the source, and is right."""
+    path = slides(tmp_path / "in.ts", times=(0, 1), seconds=2, options=NO_DELAY)
+    with reader.Reader(str(path), VideoOptions()) as source, av.open(str(tmp_path / "o.mp4"), "w") as output:
+        packets = [packet for item in source.items() for packet in item.packets]
+        copies = StreamCopies(source, output)
+        copies.add_streams([])
+        output.start_encoding()
+        copies.write([*packets[40:], *packets[:40]])
+        copies.finish()
+    assert copies.notes == ["40 packets of stream 1 dropped: their times go back in the source"]

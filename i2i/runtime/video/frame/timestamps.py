@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
-_BACK = 1  # seconds by which a clock goes back that restarts, as where two recordings are joined
+BACK = 1  # seconds by which a clock goes back that restarts, as where two recordings are joined
 _SLACK = Fraction(1, 10)  # of a frame: times that a container has rounded to milliseconds
 
 
@@ -45,7 +45,7 @@ class Timestamps:
         time = frame.pts - self._shift if frame.pts is not None else None
         if time is None or (self._last is not None and time <= self._last):
             self.mended += 1
-            apart = time is None or (self._last is not None and (self._last - time) * self.time_base > _BACK)
+            apart = time is None or (self._last is not None and (self._last - time) * self.time_base > BACK)
             time = 0 if self._last is None else self._last + (self._usual if apart else 1)
         self._last = time
         return time

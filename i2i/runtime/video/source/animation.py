@@ -75,10 +75,10 @@ class Animation:
         for picture, begin, duration in self._frames():
             if self.options.end is not None and begin >= self.options.end - 1e-6:
                 break
-            if begin < self.options.start - 1e-6:
+            if begin + duration <= self.options.start + 1e-6:
                 continue
             frame = av.VideoFrame.from_ndarray(picture, "rgba")
-            frame.pts, frame.time_base = round(begin / self._base), self._base
+            frame.pts, frame.time_base = round(max(begin, self.span[0]) / self._base), self._base
             frame.duration = max(1, round((begin + duration) / self._base) - frame.pts)
             self.damage.frames += 1
             shown, last = times.of(frame, None)

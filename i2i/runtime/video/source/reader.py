@@ -21,6 +21,8 @@ from i2i.runtime.video.frame.rotation import Rotation
 from i2i.runtime.video.frame.timestamps import Timestamps
 from i2i.runtime.video.options import VideoOptions
 from i2i.runtime.video.source.integrity import Integrity
+from i2i.runtime.video.source.joined import Clock
+from i2i.runtime.video.source.pipe import Pipe
 from i2i.runtime.video.source.stream_info import StreamInfo, describe
 from i2i.text import plural
 
@@ -31,6 +33,8 @@ _NO_FRAME = (
     "stream with ffmpeg's -map"
 )
 _ANYWHERE = ("mpegts", "mpeg", "flv")  # their clocks begin at any time, as in broadcasts; results begin at 0
+_LATE = 60  # seconds after which a file of another kind is a part of a broadcast too, and no video with a pause first
+_STILL = 0.1  # seconds from the start to the first frame for which the frame before it is shown
 _BARE = ("h264", "hevc", "vvc")  # pictures alone, and none of their times; of other codecs FFmpeg counts them
 _LISTS = ("concat", "dash", "hls", "sdp")  # which lead to other files, whatever they are called
 
@@ -52,13 +56,13 @@ class Reader:
 
     def __init__(
         self,
-        source: str | IO[bytes],
+        source: str | IO[bytes] | Pipe,
         options: VideoOptions,
         name: str | None = None,
         max_pixels: int | None = None,
     ) -> None:
         """Open the file. Raises VideoError if it cannot be opened, or has no video stream or frames of more pixels."""
-        self.name, self.options = name or str(source), options
+        self.name, self.options, self._source = name or str(source), options, source
         self.container = _open(source, self.name)
         try:
             self.stream = self._pictures()
@@ -75,9 +79,12 @@ class Reader:
             self._start = options.start + begin if options.start else None
             self._end = options.end + begin if options.end is not None else None
             form = self.container.format.name
-            zero = self._start if self._start is not None else begin if form in _ANYWHERE else 0.0
+            zero = self._start if self._start is not None else begin if form in _ANYWHERE or begin > _LATE else 0.0
             self.span = _seconds(zero), None if self._end is None else _seconds(self._end)
             self._frames: Iterator[Item] = iter(())
+            self._clock = Clock()
+            self._before: VideoFrame | None = None  # the last frame before the start, until one is shown
+            self._over = False  # whether the end is reached
             first = self._find_first(seekable=isinstance(source, str))
             assert first.frame is not None
             length = self.container.duration / av.time_base if self.container.duration else None
@@ -97,6 +104,11 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.container.close()
+
+    def stop(self) -> None:
+        """End a pipe, which would be waited for while nothing comes."""
+        if isinstance(self._source, Pipe):
+            self._source.stop()
 
     @property
     def expected(self) -> int | None:
@@ -178,6 +190,11 @@ class Reader:
         if behind:
             yield Item(packets=behind)
         self.damage.finish(self.clip, self._cut)
+        if self._clock.restarts:
+            self.damage.notes.append(
+                f"its clock goes back {plural(self._clock.restarts, 'time')}, as where recordings are joined: each was "
+                "moved behind the one before"
+            )
         if times.mended:
             self.damage.notes.append(
                 f"replaced the times of {plural(times.mended, 'frame')}, missing or before the last frame's"
@@ -194,37 +211,59 @@ class Reader:
         """Yield the frames within start and end, in order, each with the packets of other streams before it."""
         packets: list[Packet] = []
         held = 0  # bytes that they take
-        over = False
+        self._before, self._over = None, False
         sounding = {stream.index for stream in self.others if stream.type == "audio"}
         for packet in self._demux():
             if packet.stream is not self.stream:
                 if self._within(packet, sounding):
                     packets.append(packet)
                     held += _memory(packet)
-                if over and not sounding:
+                if self._over and not sounding:
                     break
                 if held > _HELD // 3:  # three batches may lie between two frames
                     yield Item(packets=packets)
                     packets, held = [], 0
                 continue
-            if over:
+            if self._over:
                 continue
-            for frame in self._decoded(packet):
-                when = frame.time if frame.pts is not None else None
-                if self._start is not None and when is not None and when < self._start - 1e-6:
-                    continue
-                if self._end is not None and when is not None and when >= self._end - 1e-6:
-                    over = True
-                    break
-                self.damage.frames += 1
+            for frame in self._asked(self._decoded(packet)):
                 yield Item(frame, packets=packets)
                 packets, held = [], 0
-            if over and not sounding:
+            if self._over and not sounding:
                 break
+        if self._before is not None and (self.damage.ended or 0.0) > self.span[0] + _STILL:  # sound goes on
+            yield Item(self._at_start(self._before), packets=packets)
+            packets = []
         if packets:
             yield Item(packets=packets)
 
+    def _asked(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
+        """Yield the frames within start and end, with one that is on display at the start; the end sets ``_over``."""
+        for frame in frames:
+            when = frame.time if frame.pts is not None else None
+            if self._start is not None and when is not None and when < self._start - 1e-6:
+                self._before = frame
+                continue
+            self._over = self._end is not None and when is not None and when >= self._end - 1e-6
+            if self._before is not None and when is not None and (self._over or when - self.span[0] > _STILL):
+                yield self._at_start(self._before)
+            self._before = None
+            if self._over:
+                return
+            self.damage.frames += 1
+            yield frame
+
+    def _at_start(self, frame: VideoFrame) -> VideoFrame:
+        """Return the frame that is on display at the start, as one that begins there."""
+        self.damage.frames += 1
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        until, frame.pts = frame.pts + frame.duration, round(self.span[0] / frame.time_base)
+        frame.duration = max(0, until - frame.pts)
+        return frame
+
     def _demux(self) -> Iterator[Packet]:
+        self._clock = Clock()
         packets = self.container.demux([self.stream, *(s for s in self.others if s.type != "attachment")])
         while True:
             try:
@@ -235,6 +274,7 @@ class Reader:
                 self.damage.unreadable(error.strerror or str(error))
                 yield from self._flush()
                 return
+            self._clock.move(packet, packet.stream is self.stream)
             self.damage.saw(packet, packet.stream is self.stream)
             yield packet
 
@@ -314,7 +354,7 @@ def is_cover(stream: Stream) -> bool:
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
-def _open(source: str | IO[bytes], name: str) -> InputContainer:
+def _open(source: str | IO[bytes] | Pipe, name: str) -> InputContainer:
     try:
         # With "file:" a colon in its name makes no address of it.
         container = av.open(f"file:{source}" if isinstance(source, str) else source, "r", metadata_errors="replace")

@@ -1,0 +1,35 @@
+"""A pipe as a source of bytes that can be stopped while nothing comes."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from typing import IO
+
+_TURN = 0.2  # seconds after which a wait looks whether it was stopped
+
+
+class Pipe:
+    """A pipe that ends where its writer ends it, or when it is stopped."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._number = file.fileno()
+        self._stopped = threading.Event()
+
+    def read(self, size: int) -> bytes:
+        """Return what has come, up to ``size`` bytes; nothing at the end."""
+        while not self._stopped.is_set():
+            if select.select([self._number], [], [], _TURN)[0]:
+                return os.read(self._number, size)
+        return b""
+
+    def stop(self) -> None:
+        """End it for the thread that reads."""
+        self._stopped.set()
+
+
+def stoppable(file: IO[bytes]) -> IO[bytes] | Pipe:
+    """Return a pipe as one that can be stopped, and any other file as it is; Windows waits for sockets alone."""
+    return file if file.seekable() or sys.platform == "win32" else Pipe(file)
