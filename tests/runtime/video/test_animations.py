@@ -249,7 +249,7 @@ def test_times_can_be_cut_and_made_even(identity: Model, tmp_path: Path) -> None
     translate_video(identity, source, tmp_path / "late.gif", video=VideoOptions(start=0.1))
     frames, delays, _ = shown(tmp_path / "late.gif")
     assert delays == [100, 40, 1500]
-    assert same(frames[0], picture(1))  # which is on display then
+    assert same(frames[0], picture(1, 255))  # which is on display then
     with pytest.raises(VideoError, match="it has no frame between start and end"):
         translate_video(identity, source, tmp_path / "none.gif", video=VideoOptions(start=9))
 

@@ -83,7 +83,7 @@ def test_a_rotation_by_no_right_angle_is_kept_with_a_note(identity: Model, tmp_p
         ("h264", ".mp4", "yuv444p", "libx264"),
         ("hevc", ".mp4", "yuv444p", "libx265"),
         ("av1", ".mp4", "yuv420p", None),
-        ("prores", ".mov", "yuv444p10le", None),
+        ("prores", ".mov", "yuv444p12le", None),
         ("ffv1", ".mkv", "bgr0", None),
     ],
 )

@@ -192,18 +192,16 @@ def test_losses_of_bare_frames_are_named_in_one_line(identity: Model, tmp_path: 
 
 def test_a_data_stream_that_bare_frames_lack_is_named(identity: Model, tmp_path: Path) -> None:
     """As the telemetry of a camera; a timecode is a tag, and chapters are counted."""
-    with av.open(str(tmp_path / "in.ts"), "w") as output:
-        stream = output.add_stream("mpeg2video", rate=25)
-        data = output.add_data_stream("klv")
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(3):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), "rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            output.mux(stream.encode(frame))
+    video = make(tmp_path / "video.ts", container="mpegts")
+    with av.open(str(video)) as source, av.open(str(tmp_path / "in.ts"), "w") as output:
+        stream, data = output.add_stream_from_template(source.streams.video[0]), output.add_data_stream("klv")
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
         packet = av.Packet(b"position")
-        packet.stream, packet.time_base, packet.pts, packet.dts = data, Fraction(1, 25), 1, 1
+        packet.stream, packet.time_base, packet.pts, packet.dts = data, Fraction(1, 25), 9, 9
         output.mux(packet)
-        output.mux(stream.encode(None))
     notes = translate_video(identity, tmp_path / "in.ts", tmp_path / "frames", Options(format="png")).notes
     assert notes == ["not carried over to a folder of PNG images: data"]
     source = make(tmp_path / "in.mov", times=(0, 512), tags={"timecode": "01:00:00:00"}, chapters=[(0, 0.04, "one")])
