@@ -245,7 +245,10 @@ def test_joined_recordings_follow_each_other(identity: Model, tmp_path: Path) ->
 
 def test_a_wrong_time_of_sound_is_no_new_recording() -> None:
     """Its packets after it go back in time, and not behind the pictures."""
-    clock, (pictures, sound) = Clock(), (SimpleNamespace(index=number, type=kind) for number, kind in enumerate(KINDS))
+    clock, (pictures, sound) = (
+        Clock(Fraction(1)),
+        (SimpleNamespace(index=number, type=kind) for number, kind in enumerate(KINDS)),
+    )
     for stream, second in ((pictures, 0), (sound, 0), (sound, 900), (pictures, 1), (sound, 1), (pictures, 2)):
         packet = SimpleNamespace(stream=stream, dts=second, pts=second, time_base=Fraction(1), duration=1)
         clock.move(packet, stream is pictures)

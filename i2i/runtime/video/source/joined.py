@@ -12,7 +12,9 @@ from i2i.runtime.video.frame.timestamps import BACK
 class Clock:
     """Clock of a file that moves each recording behind the one before, by the same time in all streams."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: Fraction) -> None:
+        """Begin with the file; ``step`` is how long a picture is shown that does not say it."""
+        self._step = step
         self._moved = [Fraction(0)]  # seconds by which each recording is moved
         self._pictures = [float("-inf")]  # the last decoding time of each one's pictures, by its own clock
         self._end = Fraction(0)  # of pictures and sound so far
@@ -50,4 +52,5 @@ class Clock:
             packet.dts = None if packet.dts is None else packet.dts + move
             packet.pts = None if packet.pts is None else packet.pts + move
         if picture or packet.stream.type == "audio":
-            self._end = max(self._end, shown + self._moved[number] + (packet.duration or 0) * packet.time_base)
+            length = (packet.duration or 0) * packet.time_base or (self._step if picture else 0)
+            self._end = max(self._end, shown + self._moved[number] + length)

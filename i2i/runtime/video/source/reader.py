@@ -82,7 +82,6 @@ class Reader:
             zero = self._start if self._start is not None else begin if form in _ANYWHERE or begin > _LATE else 0.0
             self.span = _seconds(zero), None if self._end is None else _seconds(self._end)
             self._frames: Iterator[Item] = iter(())
-            self._clock = Clock()
             self._before: VideoFrame | None = None  # the last frame before the start, until one is shown
             self._over = False  # whether the end is reached
             first = self._find_first(seekable=isinstance(source, str))
@@ -263,7 +262,7 @@ class Reader:
         return frame
 
     def _demux(self) -> Iterator[Packet]:
-        self._clock = Clock()
+        self._clock = Clock(1 / (self.stream.average_rate or Fraction(25)))
         packets = self.container.demux([self.stream, *(s for s in self.others if s.type != "attachment")])
         while True:
             try:
