@@ -22,6 +22,8 @@ from i2i.runtime.model.model import Model
 from i2i.runtime.system.host import cores
 from i2i.runtime.video.frame.item import Item
 
+_LIVE = 2  # workers on the frames of a camera: one infers, another converts
+
 
 class TranslatedFrame(NamedTuple):
     """A frame that is ready to be written; source and result are RGB [h, w, 3], upright, or None without observers."""
@@ -43,21 +45,28 @@ class Pipeline:
         side_by_side: True if a processor infers several frames in parallel; else one at a time on all cores, or a GPU.
     """
 
-    def __init__(self, model: Model, pixels: int, batch: int | None = None) -> None:
-        """Start the threads. ``pixels`` of a frame decide if a CPU infers several frames in parallel."""
-        model = model.for_many()
-        self.model, self.side_by_side = model, model.on_cpu and pixels <= LARGE
+    def __init__(self, model: Model, pixels: int, batch: int | None = None, live: bool = False) -> None:
+        """Start the threads.
+
+        ``pixels`` of a frame decide if a CPU infers several frames in parallel. With ``live`` few frames are in work at
+        a time: each comes out soon, which matters more than how many do.
+        """
+        model = model if live else model.for_many()
+        self.model, self.side_by_side = model, model.on_cpu and model.side_by_side and pixels <= LARGE
         self._batcher: Batcher | None = None
         self._turn = threading.Lock()
         if model.on_cpu:
             workers = model.threads if self.side_by_side else 2  # of large frames one is inferred, another converted
+            workers = min(workers, _LIVE) if live else workers
             self._infer = self._beside if self.side_by_side else self._alone
         else:
             workers = cores() + 2 * (batch or MOST)
+            workers = min(workers, _LIVE) if live else workers  # for which the batcher waits
             self._infer = self._batcher = model.batcher(batch, workers)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="i2i-frame")
         # The queue holds what is decoded or translated and not yet written: as many as work, and some to wait.
-        self._queue: queue.Queue[Future[TranslatedFrame] | Item | BaseException | None] = queue.Queue(workers + 2)
+        waiting = 1 if live else workers + 2
+        self._queue: queue.Queue[Future[TranslatedFrame] | Item | BaseException | None] = queue.Queue(waiting)
         self._stop = threading.Event()
         self._reader: threading.Thread | None = None
 

@@ -37,6 +37,7 @@ from i2i.runtime.video.sink.image_folder import ImageFolder
 from i2i.runtime.video.sink.video_file import VideoFile
 from i2i.runtime.video.sink.y4m import Y4MStream
 from i2i.runtime.video.source.camera import Camera, Source
+from i2i.runtime.video.source.pipe import stoppable
 from i2i.runtime.video.source.reader import Reader, check_size, rotation_applied
 from i2i.runtime.video.temporal.flicker import Flicker
 from i2i.runtime.video.temporal.smoothing import Infer, Smoother
@@ -128,7 +129,7 @@ def open_source(source: str | Path, video: VideoOptions, max_pixels: int | None 
     if number is not None:
         return Camera(number, video)
     if str(source) == "-":
-        return Reader(sys.stdin.buffer, video, "standard input")
+        return Reader(stoppable(sys.stdin.buffer), video, "standard input")
     if not os.path.exists(source):
         raise ValueError(f"{source}: no such file or folder")
     if (header := animation(source, NO_LIMIT)) is not None:
@@ -197,7 +198,7 @@ class _Job:
         clip, summary, reader = self.reader.clip, self.summary, self.reader
         summary.expected = reader.expected
         area, items = clip.width * clip.height, self._marked(reader.items())
-        with Interrupt() as interrupt, Pipeline(self.model, area, self.options.batch) as pipeline:
+        with Interrupt() as interrupt, Pipeline(self.model, area, self.options.batch, reader.live) as pipeline:
             steady: Smoother | None = None
             if reader.options.steady:
                 seconds, longest = reader.options.steady_time or STEADY_TIME, max(clip.width, clip.height)
@@ -216,6 +217,9 @@ class _Job:
             except KeyboardInterrupt:
                 if not reader.live:  # whereas a camera is ended so
                     raise
+            finally:
+                if isinstance(reader, Reader):
+                    reader.stop()
         sink.close()
         if self.resized is not None and sink.one_size:
             summary.notes.append(self.resized)

@@ -89,6 +89,26 @@ def test_a_signal_leaves_a_beginning_that_plays(name: str, long: Path, tmp_path:
     assert f"the first {plural(len(result.times), 'frame')}: {tmp_path}/out.partial.mp4" in errors
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_sigterm_ends_a_job_whose_pipe_stalls(tmp_path: Path, identity_file: Path) -> None:
+    """As that of a recording that has not ended: what came is kept."""
+    options = {"g": "10", "crf": "20", "preset": "ultrafast"}
+    data = make(tmp_path / "in.mkv", times=range(0, 200 * 512, 512), options=options).read_bytes()
+    command = [sys.executable, "-m", "i2i", "translate", "-", tmp_path / "out.mp4", "-m", identity_file]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(data[: len(data) * 3 // 4])
+    process.stdin.flush()
+    while process.poll() is None and not list(tmp_path.glob(".i2i-*.video/video*")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    status = process.wait(timeout=60)  # with the pipe open
+    process.stdin.close()
+    with process.stderr:
+        assert status == 128 + signal.SIGTERM, process.stderr.read()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.partial.mp4"]
+    assert 0 < len(facts(tmp_path / "out.partial.mp4").times) < 200
+
+
 def test_frames_of_an_interrupted_job_replace_no_file(tmp_path: Path, identity: Model) -> None:
     made, target = tmp_path / "made.mp4", tmp_path / "clip.mp4"
     made.write_bytes(b"frames")

@@ -73,16 +73,21 @@ class Camera:
     def items(self) -> Iterator[Item]:
         times = Timestamps(_BASE, self.clip.rate, self.options.fps, self.span[0])
         begin: float | None = None
+        waiting: av.VideoFrame | None = None  # at a constant rate, for the end of the time for which it is shown
         while (taken := self._take()) is not None:
             picture, when = taken
             begin = when if begin is None else begin
             if self.options.end is not None and when - begin >= self.options.end:
-                return
+                break
             frame = av.VideoFrame.from_ndarray(picture, "bgr24")
             frame.pts, frame.time_base = round((when - begin) / _BASE), _BASE
-            shown, duration = times.of(frame, None)
-            if shown:
-                yield Item(frame, shown, duration)
+            if self.options.fps is None:
+                yield from _timed(times, frame, None)
+            elif waiting is not None:
+                yield from _timed(times, waiting, frame)
+            waiting = frame
+        if self.options.fps is not None and waiting is not None:
+            yield from _timed(times, waiting, None)
 
     def _take(self) -> tuple[np.ndarray, float] | None:
         """Return the newest picture, once; None at the end."""
@@ -99,3 +104,9 @@ class Camera:
                 if sound:
                     self._newest = (picture, time.monotonic())
                 self._changed.notify()
+
+
+def _timed(times: Timestamps, frame: av.VideoFrame, following: av.VideoFrame | None) -> Iterator[Item]:
+    shown, duration = times.of(frame, following)
+    if shown:
+        yield Item(frame, shown, duration)

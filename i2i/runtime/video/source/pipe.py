@@ -6,7 +6,7 @@ import os
 import select
 import sys
 import threading
-from typing import IO
+from typing import IO, Any
 
 _TURN = 0.2  # seconds after which a wait looks whether it was stopped
 
@@ -14,12 +14,17 @@ _TURN = 0.2  # seconds after which a wait looks whether it was stopped
 class Pipe:
     """A pipe that ends where its writer ends it, or when it is stopped."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Any) -> None:
+        """Go on where the file is; this waits for its first bytes."""
         self._number = file.fileno()
+        self._ahead: bytes = file.read1(1 << 16)  # with what the file holds already, of which ``select`` knows nothing
         self._stopped = threading.Event()
 
     def read(self, size: int) -> bytes:
         """Return what has come, up to ``size`` bytes; nothing at the end."""
+        if self._ahead:
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+            return data
         while not self._stopped.is_set():
             if select.select([self._number], [], [], _TURN)[0]:
                 return os.read(self._number, size)
