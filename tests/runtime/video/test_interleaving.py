@@ -24,7 +24,6 @@ from tests.runtime.video.facts import facts
 RATE, SIZE = 48000, 1024  # samples a second and a packet
 SLIDES = (0, 7, 14)  # seconds, of which 7 hold more than 300 packets of one track
 NO_DELAY = {"bf": "0", "tune": "zerolatency"}
-KINDS = ("video", "audio")
 X264 = {"preset": "ultrafast", "bf": "2", "b-adapt": "0"}
 
 
@@ -245,10 +244,8 @@ def test_joined_recordings_follow_each_other(identity: Model, tmp_path: Path) ->
 
 def test_a_wrong_time_of_sound_is_no_new_recording() -> None:
     """Its packets after it go back in time, and not behind the pictures."""
-    clock, (pictures, sound) = (
-        Clock(Fraction(1)),
-        (SimpleNamespace(index=number, type=kind) for number, kind in enumerate(KINDS)),
-    )
+    clock = Clock(Fraction(1))
+    pictures, sound = (SimpleNamespace(index=number, type=kind) for number, kind in enumerate(("video", "audio")))
     for stream, second in ((pictures, 0), (sound, 0), (sound, 900), (pictures, 1), (sound, 1), (pictures, 2)):
         packet = SimpleNamespace(stream=stream, dts=second, pts=second, time_base=Fraction(1), duration=1)
         clock.move(packet, stream is pictures)

@@ -24,11 +24,11 @@ class Clock:
 
     @property
     def restarts(self) -> int:
-        """How often it has gone back."""
+        """Return how often it has gone back."""
         return len(self._moved) - 1
 
     def move(self, packet: Packet, picture: bool) -> None:
-        """Set the times of a packet, which come in the order of the file, to those of the whole.
+        """Move the times of the file's next packet by those of the recordings before its own.
 
         The next recording begins where the clock of a stream goes back, and behind that of the pictures: a single wrong
         time of sound is none. The other streams are in it once theirs go back.
