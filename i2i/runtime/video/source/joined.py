@@ -18,9 +18,7 @@ class Clock:
         self._moved = [Fraction(0)]  # seconds by which each recording is moved
         self._pictures = [float("-inf")]  # the last decoding time of each one's pictures, by its own clock
         self._end = Fraction(0)  # of pictures and sound so far
-        self._places: dict[
-            int, tuple[int, Fraction]
-        ] = {}  # stream -> its recording, and the latest decoding time there
+        self._places: dict[int, tuple[int, float]] = {}  # stream -> its recording, and its latest decoding time there
 
     @property
     def restarts(self) -> int:
