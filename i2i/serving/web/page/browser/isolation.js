@@ -5,7 +5,7 @@ addEventListener("fetch", (event) => {
   if (isOfPage(event.request.url)) event.respondWith(withHeaders(event.request));
 });
 
-/** True for the page and its scripts. Other pages of the host may need the files of other hosts, which the headers forbid. */
+/** True for the page and its scripts. Other pages of the host may show files of other hosts, which the headers forbid. */
 function isOfPage(url) {
   const { origin, pathname } = new URL(url), place = new URL(registration.scope);
   if (origin !== place.origin || !pathname.startsWith(place.pathname)) return false;
