@@ -281,7 +281,10 @@ def test_a_result_of_another_folder_is_not_replaced(tmp_path: Path) -> None:
     write_image(tmp_path / "monday" / "a.png", image(10))
     model = Model(tiny.inverter(tmp_path / "invert.onnx"), "cpu", 1)
     translate_folder(model, tmp_path / "monday", tmp_path / "out")
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / "early.png", image(1))
     job = Watched(tmp_path)
+    wait_for(lambda: (job.out / "early.png").exists())  # one that is there before it begins is refused as a whole
     write_image(job.photos / "a.png", image(20))
     wait_for(job.notes)
     note = f"{job.photos / 'a.png'}: it would replace {job.out / 'a.png'}, the result of an image in "
