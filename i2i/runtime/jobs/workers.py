@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -48,7 +49,9 @@ class WorkerPool:
         self.stopped = threading.Event()  # set when no more images are to be started
         self._threads: list[threading.Thread] = []
         # Simple ones, which an interrupt leaves as they are: a bounded queue may stay locked.
-        self._outcomes: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
+        self._added: SimpleQueue[None] = SimpleQueue()  # one for each outcome that was added
+        # Apart from it, since an interrupt while a thread waits for a queue may take what it returns.
+        self._outcomes: deque[Outcome | BaseException | None] = deque()
         self._places: SimpleQueue[None] = SimpleQueue()  # one for each outcome that may still be added
         for _ in range(PENDING_OUTCOMES):
             self._places.put(None)
@@ -86,7 +89,8 @@ class WorkerPool:
         running = len(self._threads)
         failure: BaseException | None = None
         while running:
-            outcome = self._outcomes.get()
+            self._added.get()
+            outcome = self._outcomes.popleft()
             self._places.put(None)
             if outcome is None:
                 running -= 1
@@ -101,8 +105,8 @@ class WorkerPool:
     def rest(self) -> Iterator[Outcome]:
         """Yield, after an interrupt, the outcomes of the images that were in work."""
         self._end()
-        while not self._outcomes.empty():
-            outcome = self._outcomes.get()
+        while self._outcomes:
+            outcome = self._outcomes.popleft()
             if isinstance(outcome, Outcome):
                 yield outcome
 
@@ -133,7 +137,8 @@ class WorkerPool:
         """Add an outcome; wait until there is a place for it, unless the work is to end."""
         if not self.stopped.is_set():
             self._places.get()
-        self._outcomes.put(outcome)
+        self._outcomes.append(outcome)
+        self._added.put(None)
 
     def _translate(self, image: PlannedImage) -> Iterator[Outcome]:
         """Yield one outcome for each model."""

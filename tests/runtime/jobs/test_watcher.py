@@ -471,7 +471,7 @@ def test_an_overwriting_watch_ended_by_ctrl_c_starts_again(tmp_path: Path) -> No
 
 def test_an_overwriting_watch_ended_in_its_backlog_continues(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    for number in range(8):
+    for number in range(40):
         write_image(tmp_path / "photos" / f"{number}.png", image(10))
     (tmp_path / "photos" / "bad.png").write_bytes(b"")
 
@@ -490,11 +490,11 @@ def test_an_overwriting_watch_ended_in_its_backlog_continues(tmp_path: Path) -> 
             translate_folders([(model, tmp_path / "out")], tmp_path / "photos", options, report, Watch(LOOK, PATIENCE))
         return reported
 
-    assert ended(until=2).count("done") == 2
-    reported = ended(until=9)
+    assert ended(until=2).count("done") >= 2  # with those that were in work
+    reported = ended(until=41)
     assert reported.count("skipped") >= 2
     assert reported.count("failed") == 1
-    assert ended(until=9).count("done") == 8
+    assert ended(until=41).count("done") == 40
 
 
 def test_deleted_files_are_not_waited_for(tmp_path: Path) -> None:
