@@ -80,7 +80,7 @@ def translate_videos(
         count(Outcome(error.path, "failed", str(error)))
     if names and cards:
         with sharing([journaled], shard, len(cards)) as since:
-            part = partial(_translate_part, portable(model), source, target, options, video, len(cards), *since)
+            part = partial(_translate_part, portable(model), source, target, options, video, len(cards), since[0])
             gpus.run(cards, names, part, count)
     elif names:
         job = _VideoJob(model, source, target, options, video, journaled.journal, frames)
