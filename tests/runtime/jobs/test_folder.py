@@ -379,6 +379,7 @@ def test_the_journal_states_model_and_settings_of_each_result(model: Model, phot
     assert abs(head.pop("at") - time.time()) < 60
     assert head == {
         "job": folder.job_key(model, Options(quality=90)),
+        "source": str(photos),
         "model": "invert.onnx",
         "to": None,
         "format": None,
