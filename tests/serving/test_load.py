@@ -139,7 +139,7 @@ def test_ten_times_the_capacity(models: Path, monkeypatch: pytest.MonkeyPatch) -
         assert set(found) == {200, 429}
         assert found[200] >= 10  # two in work, and eight that wait
         assert found[429] >= 40
-        assert max(waiting) <= 8
+        assert max(waiting) <= 10  # those for a thread that has not woken up yet, too
         wait_for(lambda: here.service.pool.waiting == here.service.pool.running == 0)
         assert here.metric("i2i_body_bytes") == 0
         assert here.translate(DATA).status == 200

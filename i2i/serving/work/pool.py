@@ -92,7 +92,8 @@ class Pool:
             raise
 
     def _is_full(self) -> bool:
-        return self.running >= self.workers and self.waiting >= self.queue
+        # An idle thread has room for one that waits, until it wakes up and takes it.
+        return self.running + self.waiting >= self.workers + self.queue
 
     def _admit(self, work: Callable[[], Any], ticket: Ticket) -> _Item:
         seconds = math.ceil(max(1.0, self.expected()))
