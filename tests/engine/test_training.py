@@ -241,7 +241,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(options, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-def test_few_images_are_said_to_make_few_steps(folders, tmp_path):
+def test_few_images_get_a_note_about_few_steps(folders, tmp_path):
     """A length by epochs, of so few images that the networks would hardly move."""
     arguments = ["dcgan", "--data", folders["dcgan"]["data"], "--out", str(tmp_path / "run"), "--dry-run"]
     arguments += ["--batch", "7", "--size", "16", "--set", "ngf=2", "--set", "ndf=2"]

@@ -56,8 +56,8 @@ def test_a_run_on_labelled_images_translates_any_size_to_a_label(method, attribu
     run = train(**options(classes, method, attributes), out=tmp_path / "run")
     assert sorted(file.stem for file in (run / "weights").iterdir()) == ["any", "generate"]
     assert (run / "samples" / "000000006.png").is_file()
-    state = torch.load(max((run / "state").iterdir()), weights_only=True)["game"]["translator"]
-    means = (state["labels.totals"] / state["labels.counts"]).numpy()
+    averaged = torch.load(max((run / "state").iterdir()), weights_only=True)["game"]["ema"]["any"]
+    means = (averaged["labels.totals"] / averaged["labels.counts"]).numpy()
 
     path = i2i.export(run, to="any")
     names = ("bright", "dark") if attributes else NAMES
