@@ -119,7 +119,7 @@ def test_drawings_are_too_flat_for_instance_norm_and_photographs_are_not(tmp_pat
             drawn = rng.integers(0, 256, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
             grain = np.clip(drawn + rng.normal(0, 4, drawn.shape), 0, 255).astype(np.uint8)
             cv2.imwrite(str(tmp_path / name / f"{seed}.png"), drawn if name == "A" else grain)
-    folders = ("--a", tmp_path / "A", "--b", tmp_path / "B")
+    folders = ("--a", tmp_path / "A", "--b", tmp_path / "B", "--size", "64")
     said = i2i_inside("check", "cyclegan", *folders).stdout
     (note,) = [line for line in said.splitlines() if line.startswith("note: ")]
     assert note.startswith("note: pixels that equal their neighbours: A ")
