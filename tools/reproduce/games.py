@@ -81,6 +81,8 @@ class Learner(Translator):
     learns the images as they are.
     """
 
+    data = "images"
+
     def __init__(self, translator: Translator | None, w: int, lr: float) -> None:
         super().__init__()
         self.translate = translator and translator.exports()["a2b"]
