@@ -125,8 +125,8 @@ def test_the_program_trains_measures_and_takes_what_is_finished(
     work, options = out.with_suffix(""), {"features": features, "provider": "cpu"}
     again, _, _ = program.measured(work / "emoji", "emoji", runs, work, options)
     assert again == rows[:5]
-    small["steps"] = 3
-    with pytest.raises(ValueError, match="steps"):
+    small["ngf"] = 3
+    with pytest.raises(ValueError, match="ngf"):
         program.trained("emoji", emoji, tmp_path / "runs", True)
 
 

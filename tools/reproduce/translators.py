@@ -143,7 +143,7 @@ def finished(path: Path) -> bool:
 def trained(name: str, data: Path, runs: Path, train: bool, chosen: Chosen = ALL) -> dict[tuple[str, int], Path]:
     """Return the finished runs of a task, by method and seed; with ``train`` all, which are trained where needed.
 
-    Raises ValueError for a run of other settings, a finished one too.
+    A finished run of fewer steps goes on. Raises ValueError for a run of other settings, a finished one too.
     """
     task, found = TASKS[name], {}
     for (method, seed), place in task["runs"].items():
